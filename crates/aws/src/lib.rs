@@ -1,1 +1,13 @@
 #![doc = include_str!("../README.md")]
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+pub mod bucket;
+pub mod clients;
+pub mod clock;
+pub mod fault;
+pub mod settings;
+pub mod telemetry;
+
+pub use bucket::{Bucket, Created, Listed, Swapped};
+pub use clock::Clock;
+pub use fault::{Fault, Kind};

@@ -1,0 +1,466 @@
+//! One bucket and what we do with it, retried here and nowhere else.
+
+use crate::clock::jitter_ms;
+use crate::fault::{Fault, Kind};
+use aws_sdk_s3::Client;
+use aws_sdk_s3::primitives::{ByteStream, SdkBody};
+use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart, Delete, ObjectIdentifier};
+use bytes::Bytes;
+use std::time::Duration;
+
+/// Tries of one operation, the first included.
+pub const ATTEMPTS_MAX: u32 = 6;
+/// The first wait between two tries is at most this long; each next one at most twice as long.
+pub const BACKOFF_BASE_MS: u64 = 100;
+/// No wait between two tries is longer.
+pub const BACKOFF_MAX_MS: u64 = 5_000;
+/// `DeleteObjects` takes at most this many keys (S3 API reference).
+pub const DELETE_KEYS_MAX: usize = 1_000;
+
+/// A bucket seen through one client.
+#[derive(Debug, Clone)]
+pub struct Bucket {
+    client: Client,
+    name: String,
+}
+
+/// How a put that must create ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Created {
+    /// The object is now there, with this ETag.
+    Done(String),
+    /// An object with this key was there already; after a lost response it may be our own.
+    AlreadyThere,
+}
+
+/// How a compare-and-swap ended.
+#[derive(Debug)]
+pub enum Swapped {
+    /// The object is ours now, with this ETag.
+    Done(String),
+    /// Another value is there (or none): read it before anything else.
+    Lost,
+    /// No answer, or a conflict: it may or may not have landed. Read it back and look at its nonce.
+    Unsure(Fault),
+}
+
+/// An object as a listing shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    /// Its whole key.
+    pub key: String,
+    /// Its size in bytes.
+    pub bytes: u64,
+    /// When it was put, in ms since the epoch.
+    pub modified_ms: i64,
+}
+
+/// An object read whole.
+#[derive(Debug, Clone)]
+pub struct Object {
+    /// Its bytes.
+    pub body: Bytes,
+    /// Its ETag, as S3 words it.
+    pub etag: String,
+}
+
+/// What identifies the bytes that a reader started with.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Pin {
+    /// The version, where the bucket keeps versions.
+    pub version_id: Option<String>,
+    /// The ETag.
+    pub etag: String,
+    /// When it was put, in ms since the epoch.
+    pub modified_ms: i64,
+    /// Its size in bytes.
+    pub bytes: u64,
+}
+
+/// An object being read: what it is, what its owner said of it, and its bytes as they come.
+pub struct Reading {
+    /// What the first answer pinned.
+    pub pin: Pin,
+    /// User metadata (`x-amz-meta-…` without that prefix).
+    pub metadata: std::collections::HashMap<String, String>,
+    /// The bytes as they come.
+    pub body: ByteStream,
+}
+
+impl Bucket {
+    /// A bucket by its name.
+    #[must_use]
+    pub fn new(client: Client, name: impl Into<String>) -> Self {
+        Self { client, name: name.into() }
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn target(&self, key: &str) -> String {
+        format!("s3://{}/{key}", self.name)
+    }
+
+    /// Reads a small object whole; `None` when it is not there.
+    ///
+    /// # Errors
+    /// When S3 does not give it.
+    pub async fn get(&self, key: &str) -> Result<Option<Object>, Fault> {
+        let got = retried(async || {
+            let target = self.target(key);
+            let answer = self
+                .client
+                .get_object()
+                .bucket(&self.name)
+                .key(key)
+                .send()
+                .await
+                .map_err(|error| Fault::of("get", &target, &error))?;
+            let etag = answer.e_tag().unwrap_or_default().to_owned();
+            let body = answer.body.collect().await.map_err(|error| Fault::broken("read", &target, &error))?;
+            Ok(Object { body: body.into_bytes(), etag })
+        })
+        .await;
+        match got {
+            Ok(object) => Ok(Some(object)),
+            Err(fault) if fault.kind == Kind::Missing => Ok(None),
+            Err(fault) => Err(fault),
+        }
+    }
+
+    /// Starts to read `from..` of an object, up to `bytes_max` of it: whatever is there, or exactly what `pin` says.
+    ///
+    /// An empty object answers with no bytes.
+    ///
+    /// # Errors
+    /// `Missing` when the key or the pinned version is gone, `Precondition` when another object took its place.
+    pub async fn read(&self, key: &str, pin: Option<&Pin>, from: u64, bytes_max: u64) -> Result<Reading, Fault> {
+        retried(async || self.read_once(key, pin, from, bytes_max).await).await
+    }
+
+    async fn read_once(&self, key: &str, pin: Option<&Pin>, from: u64, bytes_max: u64) -> Result<Reading, Fault> {
+        let range = format!("bytes={from}-{}", from + bytes_max.max(1) - 1);
+        let target = self.target(key);
+        let mut request = self.client.get_object().bucket(&self.name).key(key).range(range);
+        if let Some(pin) = pin {
+            request = request.set_version_id(pin.version_id.clone()).if_match(&pin.etag);
+        }
+        let answer = match request.send().await {
+            Ok(answer) => answer,
+            // An empty object satisfies no range; ask again without one.
+            Err(error) if from == 0 && error.raw_response().is_some_and(|raw| raw.status().as_u16() == 416) => {
+                let mut request = self.client.get_object().bucket(&self.name).key(key);
+                if let Some(pin) = pin {
+                    request = request.set_version_id(pin.version_id.clone()).if_match(&pin.etag);
+                }
+                request.send().await.map_err(|error| Fault::of("get", &target, &error))?
+            }
+            Err(error) => return Err(Fault::of("get", &target, &error)),
+        };
+        let found = Pin {
+            // "null" is what an unversioned object's version is called in a bucket that has versions.
+            version_id: answer.version_id().map(str::to_owned),
+            etag: answer.e_tag().unwrap_or_default().to_owned(),
+            modified_ms: answer.last_modified().and_then(|at| at.to_millis().ok()).unwrap_or_default(),
+            bytes: total_bytes(answer.content_range(), answer.content_length()),
+        };
+        // The same bytes put again have the same ETag: without versions only the date tells them apart.
+        if let Some(pin) = pin
+            && pin.version_id.is_none()
+            && pin.modified_ms != found.modified_ms
+        {
+            return Err(Fault {
+                kind: Kind::Precondition,
+                operation: "get",
+                target,
+                detail: "the object was put again since it was first read".to_owned(),
+                code: String::new(),
+                attempts: 1,
+            });
+        }
+        Ok(Reading { pin: found, metadata: answer.metadata.unwrap_or_default(), body: answer.body })
+    }
+
+    /// Puts an object, whatever was there.
+    ///
+    /// # Errors
+    /// When S3 does not take it.
+    pub async fn put(&self, key: &str, body: Bytes, content_type: &str) -> Result<(), Fault> {
+        retried(async || {
+            self.client
+                .put_object()
+                .bucket(&self.name)
+                .key(key)
+                .content_type(content_type)
+                .body(body.clone().into())
+                .send()
+                .await
+                .map(|_| ())
+                .map_err(|error| Fault::of("put", self.target(key), &error))
+        })
+        .await
+    }
+
+    /// Puts an object where none is (`If-None-Match: *`).
+    ///
+    /// # Errors
+    /// When S3 does not take it; that one is there already is no error.
+    pub async fn create(&self, key: &str, body: Bytes, content_type: &str) -> Result<Created, Fault> {
+        let put = retried(async || {
+            self.client
+                .put_object()
+                .bucket(&self.name)
+                .key(key)
+                .content_type(content_type)
+                .if_none_match("*")
+                .body(body.clone().into())
+                .send()
+                .await
+                .map(|answer| answer.e_tag().unwrap_or_default().to_owned())
+                .map_err(|error| Fault::of("create", self.target(key), &error))
+        })
+        .await;
+        match put {
+            Ok(etag) => Ok(Created::Done(etag)),
+            Err(fault) if fault.kind == Kind::Precondition => Ok(Created::AlreadyThere),
+            Err(fault) => Err(fault),
+        }
+    }
+
+    /// Replaces the object whose ETag is `etag` (`If-Match`), or creates it when `etag` is `None`. One try: whoever
+    /// is unsure reads back.
+    ///
+    /// # Errors
+    /// When S3 refuses for another reason than the condition.
+    pub async fn swap(&self, key: &str, etag: Option<&str>, body: Bytes, content_type: &str) -> Result<Swapped, Fault> {
+        let request = self.client.put_object().bucket(&self.name).key(key).content_type(content_type).body(body.into());
+        let request = match etag {
+            Some(etag) => request.if_match(etag),
+            None => request.if_none_match("*"),
+        };
+        match request.send().await {
+            Ok(answer) => Ok(Swapped::Done(answer.e_tag().unwrap_or_default().to_owned())),
+            Err(error) => {
+                let fault = Fault::of("replace", self.target(key), &error);
+                match fault.kind {
+                    Kind::Precondition | Kind::Missing => Ok(Swapped::Lost),
+                    Kind::Transient | Kind::Conflict => Ok(Swapped::Unsure(fault)),
+                    _ => Err(fault),
+                }
+            }
+        }
+    }
+
+    /// One page of what starts with `prefix`, and where the next page begins.
+    ///
+    /// # Errors
+    /// When S3 does not list.
+    pub async fn list_page(
+        &self,
+        prefix: &str,
+        start_after: Option<&str>,
+    ) -> Result<(Vec<Listed>, Option<String>), Fault> {
+        retried(async || {
+            let answer = self
+                .client
+                .list_objects_v2()
+                .bucket(&self.name)
+                .prefix(prefix)
+                .set_start_after(start_after.map(str::to_owned))
+                .send()
+                .await
+                .map_err(|error| Fault::of("list", self.target(prefix), &error))?;
+            let objects: Vec<Listed> = answer
+                .contents()
+                .iter()
+                .map(|object| Listed {
+                    key: object.key().unwrap_or_default().to_owned(),
+                    bytes: object.size().and_then(|size| u64::try_from(size).ok()).unwrap_or(0),
+                    modified_ms: object.last_modified().and_then(|at| at.to_millis().ok()).unwrap_or_default(),
+                })
+                .collect();
+            let next = answer.is_truncated().unwrap_or(false).then(|| objects.last().map(|last| last.key.clone()));
+            Ok((objects, next.flatten()))
+        })
+        .await
+    }
+
+    /// All that starts with `prefix`, up to `objects_max`, in the order of the keys.
+    ///
+    /// # Errors
+    /// When S3 does not list.
+    pub async fn list(&self, prefix: &str, objects_max: usize) -> Result<Vec<Listed>, Fault> {
+        let mut objects = Vec::new();
+        let mut after: Option<String> = None;
+        loop {
+            let (page, next) = self.list_page(prefix, after.as_deref()).await?;
+            objects.extend(page);
+            if next.is_none() || objects.len() >= objects_max {
+                objects.truncate(objects_max);
+                return Ok(objects);
+            }
+            after = next;
+        }
+    }
+
+    /// Deletes keys; each that S3 did not confirm is told.
+    ///
+    /// # Errors
+    /// When S3 refuses the request, or one of the keys.
+    pub async fn delete(&self, keys: &[String]) -> Result<(), Fault> {
+        for page in keys.chunks(DELETE_KEYS_MAX) {
+            retried(async || self.delete_page(page).await).await?;
+        }
+        Ok(())
+    }
+
+    async fn delete_page(&self, keys: &[String]) -> Result<(), Fault> {
+        let target = self.target(keys.first().map_or("", String::as_str));
+        let identifiers = keys.iter().filter_map(|key| ObjectIdentifier::builder().key(key).build().ok()).collect();
+        let Ok(delete) = Delete::builder().set_objects(Some(identifiers)).build() else { return Ok(()) };
+        let answer = self
+            .client
+            .delete_objects()
+            .bucket(&self.name)
+            .delete(delete)
+            .send()
+            .await
+            .map_err(|error| Fault::of("delete", &target, &error))?;
+        match answer.errors().first() {
+            None => Ok(()),
+            Some(error) => {
+                let code = error.code().unwrap_or_default().to_owned();
+                let kind = if code == "AccessDenied" { Kind::Denied } else { Kind::Transient };
+                Err(Fault {
+                    kind,
+                    operation: "delete",
+                    target: self.target(error.key().unwrap_or_default()),
+                    detail: format!("{code}: {}", error.message().unwrap_or_default()),
+                    code,
+                    attempts: 1,
+                })
+            }
+        }
+    }
+
+    /// Starts an object that is put part by part, for what does not fit into memory.
+    ///
+    /// # Errors
+    /// When S3 does not start it.
+    pub async fn upload(&self, key: &str, content_type: &str) -> Result<Upload<'_>, Fault> {
+        let id = retried(async || {
+            let answer = self
+                .client
+                .create_multipart_upload()
+                .bucket(&self.name)
+                .key(key)
+                .content_type(content_type)
+                .send()
+                .await
+                .map_err(|error| Fault::of("start the upload of", self.target(key), &error))?;
+            Ok(answer.upload_id().unwrap_or_default().to_owned())
+        })
+        .await?;
+        Ok(Upload { bucket: self, key: key.to_owned(), id, parts: Vec::new() })
+    }
+}
+
+/// An object that is put part by part.
+pub struct Upload<'a> {
+    bucket: &'a Bucket,
+    key: String,
+    id: String,
+    parts: Vec<CompletedPart>,
+}
+
+impl Upload<'_> {
+    /// Puts the next part; all but the last have at least 5 MiB (S3 user guide, "Multipart upload limits").
+    ///
+    /// # Errors
+    /// When S3 does not take it.
+    pub async fn part(&mut self, body: Bytes) -> Result<(), Fault> {
+        let number = i32::try_from(self.parts.len() + 1).unwrap_or(i32::MAX);
+        let etag = retried(async || {
+            let answer = self
+                .bucket
+                .client
+                .upload_part()
+                .bucket(&self.bucket.name)
+                .key(&self.key)
+                .upload_id(&self.id)
+                .part_number(number)
+                .body(ByteStream::new(SdkBody::from(body.clone())))
+                .send()
+                .await
+                .map_err(|error| Fault::of("upload a part of", self.bucket.target(&self.key), &error))?;
+            Ok(answer.e_tag().unwrap_or_default().to_owned())
+        })
+        .await?;
+        self.parts.push(CompletedPart::builder().part_number(number).e_tag(etag).build());
+        Ok(())
+    }
+
+    /// Makes the parts one object.
+    ///
+    /// # Errors
+    /// When S3 does not.
+    pub async fn complete(self) -> Result<(), Fault> {
+        let parts = CompletedMultipartUpload::builder().set_parts(Some(self.parts.clone())).build();
+        retried(async || {
+            self.bucket
+                .client
+                .complete_multipart_upload()
+                .bucket(&self.bucket.name)
+                .key(&self.key)
+                .upload_id(&self.id)
+                .multipart_upload(parts.clone())
+                .send()
+                .await
+                .map(|_| ())
+                .map_err(|error| Fault::of("complete the upload of", self.bucket.target(&self.key), &error))
+        })
+        .await
+    }
+}
+
+/// `bytes 0-9/1234` says the whole size; an answer without a range has it as its length.
+fn total_bytes(content_range: Option<&str>, content_length: Option<i64>) -> u64 {
+    content_range
+        .and_then(|range| range.rsplit('/').next()?.parse().ok())
+        .or_else(|| u64::try_from(content_length?).ok())
+        .unwrap_or(0)
+}
+
+/// Runs `operation` until it succeeds, fails for good, or has been tried often enough.
+///
+/// # Errors
+/// The last fault, with the number of tries.
+pub async fn retried<T>(operation: impl AsyncFn() -> Result<T, Fault>) -> Result<T, Fault> {
+    let mut attempts = 1;
+    loop {
+        match operation().await {
+            Ok(value) => return Ok(value),
+            Err(fault) if fault.is_transient() && attempts < ATTEMPTS_MAX => {
+                let limit = (BACKOFF_BASE_MS << (attempts - 1)).min(BACKOFF_MAX_MS);
+                tracing::debug!(%fault, attempts, "will try again");
+                tokio::time::sleep(Duration::from_millis(jitter_ms(limit))).await;
+                attempts += 1;
+            }
+            Err(fault) => return Err(Fault { attempts, ..fault }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_whole_size_is_read_from_either_header() {
+        assert_eq!(total_bytes(Some("bytes 0-9/1234"), Some(10)), 1234);
+        assert_eq!(total_bytes(None, Some(0)), 0);
+    }
+}

@@ -1,0 +1,35 @@
+//! SDK clients from the environment, made once a process.
+
+use aws_config::retry::RetryConfig;
+use aws_config::timeout::TimeoutConfig;
+use aws_config::{BehaviorVersion, SdkConfig};
+use std::time::Duration;
+
+/// Time to connect to an AWS endpoint.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Time to the first byte of an answer.
+const READ_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Region, credentials and endpoints as the SDK finds them in the environment, without its retries.
+pub async fn config() -> SdkConfig {
+    aws_config::defaults(BehaviorVersion::latest())
+        .retry_config(RetryConfig::disabled())
+        .timeout_config(TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT).read_timeout(READ_TIMEOUT).build())
+        .load()
+        .await
+}
+
+/// An S3 client; in path style when an endpoint is given.
+#[must_use]
+pub fn s3(config: &SdkConfig) -> aws_sdk_s3::Client {
+    aws_sdk_s3::Client::from_conf(s3_settings(config).build())
+}
+
+/// What [`s3`] starts from, for callers that change the region or the credentials.
+#[must_use]
+pub fn s3_settings(config: &SdkConfig) -> aws_sdk_s3::config::Builder {
+    let endpoint = std::env::var("AWS_ENDPOINT_URL_S3").or_else(|_| std::env::var("AWS_ENDPOINT_URL"));
+    let builder = aws_sdk_s3::config::Builder::from(config);
+    let path_style = config.endpoint_url().is_some() || endpoint.is_ok();
+    builder.force_path_style(path_style)
+}

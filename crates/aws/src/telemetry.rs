@@ -1,0 +1,88 @@
+//! JSON log lines and CloudWatch embedded metrics.
+
+use serde_json::{Value, json};
+use tracing_subscriber::EnvFilter;
+
+/// Where every metric is filed.
+pub const NAMESPACE: &str = "SegmentS3";
+
+/// A metric: its name and its CloudWatch unit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Metric(pub &'static str, pub &'static str);
+
+/// Every metric there is.
+pub mod metrics {
+    use super::Metric;
+
+    /// Rows read from CSV files.
+    pub const ROWS: Metric = Metric("Rows", "Count");
+    /// Rows that Segment acknowledged.
+    pub const ACKNOWLEDGED: Metric = Metric("Acknowledged", "Count");
+    /// Rows refused by us or by Segment; they are in the rejects file.
+    pub const REJECTED: Metric = Metric("Rejected", "Count");
+    /// Requests that carried calls.
+    pub const BATCHES: Metric = Metric("Batches", "Count");
+    /// Bytes of request bodies as sent.
+    pub const BYTES: Metric = Metric("BytesSent", "Bytes");
+    /// Requests that were sent again.
+    pub const RETRIES: Metric = Metric("Retries", "Count");
+    /// Answers that told us to slow down.
+    pub const THROTTLES: Metric = Metric("Throttles", "Count");
+    /// From the start of a request to its answer.
+    pub const DELIVERY_LATENCY: Metric = Metric("DeliveryLatency", "Milliseconds");
+}
+
+/// Starts logging: JSON lines in Lambda, plain ones elsewhere. `RUST_LOG` narrows it; a second call does nothing.
+pub fn start() {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_target(false);
+    // Lambda's logs go to CloudWatch, where the time is known already.
+    let _ = if std::env::var_os("AWS_LAMBDA_FUNCTION_NAME").is_some() {
+        builder.json().flatten_event(true).with_current_span(false).without_time().try_init()
+    } else {
+        builder.with_writer(std::io::stderr).try_init()
+    };
+}
+
+/// One embedded-metrics record (CloudWatch embedded metric format, version 0) with one dimension set.
+#[must_use]
+pub fn record(at_ms: i64, dimensions: &[(&str, &str)], values: &[(Metric, Value)]) -> Value {
+    let mut record = json!({
+        "_aws": {
+            "Timestamp": at_ms,
+            "CloudWatchMetrics": [{
+                "Namespace": NAMESPACE,
+                "Dimensions": [dimensions.iter().map(|(name, _)| *name).collect::<Vec<_>>()],
+                "Metrics": values
+                    .iter()
+                    .map(|(Metric(name, unit), _)| json!({"Name": name, "Unit": unit}))
+                    .collect::<Vec<_>>(),
+            }],
+        },
+    });
+    if let Some(fields) = record.as_object_mut() {
+        fields.extend(dimensions.iter().map(|(name, value)| ((*name).to_owned(), json!(value))));
+        fields.extend(values.iter().map(|(Metric(name, _), value)| ((*name).to_owned(), value.clone())));
+    }
+    record
+}
+
+/// Writes a metrics record where CloudWatch finds it: a line of its own on standard output, in Lambda only.
+pub fn emit(record: &Value) {
+    if std::env::var_os("AWS_LAMBDA_FUNCTION_NAME").is_some() {
+        use std::io::Write;
+        let _ = writeln!(std::io::stdout().lock(), "{record}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_names_its_metrics_with_units_and_carries_their_values() {
+        let record = record(7, &[("Source", "s1")], &[(metrics::ROWS, json!(4)), (metrics::BYTES, json!(9))]);
+        assert_eq!(record["_aws"]["CloudWatchMetrics"][0]["Metrics"][1]["Unit"], "Bytes");
+        assert_eq!((&record["Rows"], &record["BytesSent"], &record["Source"]), (&json!(4), &json!(9), &json!("s1")));
+    }
+}
