@@ -1,1 +1,6 @@
 #![doc = include_str!("../README.md")]
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+pub mod received;
+
+pub mod fragment;
