@@ -1,1 +1,10 @@
 #![doc = include_str!("../README.md")]
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod deliver;
+mod settings;
+mod write_key;
+
+pub use deliver::{Deadline, Delivered, Delivery, FileState, Stats, Undelivered};
+pub use settings::{Region, Settings};
+pub use write_key::WriteKey;

@@ -1,1 +1,16 @@
 #![doc = include_str!("../README.md")]
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod app;
+mod file;
+mod owner;
+mod pipeline;
+mod queue;
+mod report;
+mod settings;
+mod source;
+mod staging;
+
+pub use app::{App, Failure};
+pub use report::{FileReport, Outcome, Report};
+pub use settings::Settings;

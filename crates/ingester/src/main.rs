@@ -1,2 +1,16 @@
-//! The Lambda shell.
-fn main() {}
+//! The Lambda shell of the ingester.
+
+use ingester::App;
+use lambda_runtime::{Error, LambdaEvent, run, service_fn};
+use serde_json::Value;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Error> {
+    aws::telemetry::start();
+    let app = &App::from_environment().await?;
+    run(service_fn(|event: LambdaEvent<Value>| async move {
+        let ends_at_ms = i64::try_from(event.context.deadline).unwrap_or(0);
+        app.handle(event.payload, ends_at_ms).await
+    }))
+    .await
+}

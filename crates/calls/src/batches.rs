@@ -1,0 +1,228 @@
+//! Calls gathered into request bodies, within the limits of every Segment library at once.
+//!
+//! A batch covers one stretch of the file: each row in it is either a call in its body or a refusal beside it, so that
+//! settling batches settles rows. Cutting depends on the bytes alone: the same rows give the same batches.
+
+use crate::refusal::{Position, Refusal, Span};
+use std::ops::Range;
+
+/// A body before compression: the smallest limit among Segment's libraries (analytics-python, analytics-kotlin), all
+/// of them below the documented 500 KB.
+pub const BODY_BYTES_MAX: usize = 475_000;
+/// Calls in a batch; beyond it Segment answers 200 and drops (HTTP API documentation, "Batch").
+pub const BATCH_CALLS_MAX: usize = 2_500;
+/// Objects in a request (Objects API documentation: 1 to 10).
+pub const OBJECTS_MAX: usize = 10;
+/// Rows that one batch may stand for, refused ones included.
+const BATCH_ROWS_MAX: usize = 2_500;
+/// Bytes of original records that one batch may hold, for the rejects file.
+const RECORDS_BYTES_MAX: usize = 1 << 20;
+
+/// Where a body begins and ends, and how many calls go into it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Envelope {
+    head: Vec<u8>,
+    calls_max: usize,
+}
+
+impl Envelope {
+    /// `POST /v1/batch`.
+    #[must_use]
+    pub fn batch() -> Self {
+        Self { head: br#"{"batch":["#.to_vec(), calls_max: BATCH_CALLS_MAX }
+    }
+
+    /// `POST /v1/set` of the Objects API.
+    #[must_use]
+    pub fn objects(collection: &str) -> Self {
+        let mut head = br#"{"collection":"#.to_vec();
+        head.extend_from_slice(serde_json::Value::from(collection).to_string().as_bytes());
+        head.extend_from_slice(br#","objects":["#);
+        Self { head, calls_max: OBJECTS_MAX }
+    }
+}
+
+/// How every body ends.
+const TAIL: &[u8] = b"]}";
+
+/// A call in a batch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Call {
+    /// Its bytes in the body.
+    pub body: Range<usize>,
+    /// Where the 24 characters of its `timestamp` stand in the body, if it has one.
+    pub timestamp: Option<Range<usize>>,
+    /// The row it was made of.
+    pub span: Span,
+    /// That row's own bytes among the batch's records.
+    pub record: Range<usize>,
+}
+
+/// A row that makes no call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refused {
+    /// Why.
+    pub refusal: Refusal,
+    /// The row's own bytes among the batch's records.
+    pub record: Range<usize>,
+}
+
+/// One stretch of the file, ready to be sent.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Batch {
+    /// Its place among the batches of this run, from 0.
+    pub number: u64,
+    /// Where its first row begins.
+    pub from: u64,
+    /// Where its last row ends.
+    pub to: u64,
+    /// The line after its last row.
+    pub line_after: u64,
+    /// The request's body; meaningless without calls.
+    pub body: Vec<u8>,
+    /// The calls in the body, in the order of the rows.
+    pub calls: Vec<Call>,
+    /// The rows refused before the wire, in the order of the rows.
+    pub refused: Vec<Refused>,
+    /// The rows as they stood in the file, for the rejects file.
+    pub records: Vec<u8>,
+}
+
+impl Batch {
+    /// How many rows it stands for.
+    #[must_use]
+    pub fn rows(&self) -> u64 {
+        (self.calls.len() + self.refused.len()) as u64
+    }
+
+    /// The JSON of one call.
+    #[must_use]
+    pub fn call(&self, index: usize) -> &[u8] {
+        &self.body[self.calls[index].body.clone()]
+    }
+
+    /// A body with only some of the calls, for finding out which is guilty.
+    #[must_use]
+    pub fn body_of(&self, calls: Range<usize>) -> Vec<u8> {
+        let (Some(first), Some(last)) = (self.calls.get(calls.start), self.calls.get(calls.end.wrapping_sub(1))) else {
+            return Vec::new();
+        };
+        let head = &self.body[..self.calls[0].body.start];
+        [head, &self.body[first.body.start..last.body.end], TAIL].concat()
+    }
+
+    /// What it holds in memory.
+    #[must_use]
+    pub fn held_bytes(&self) -> usize {
+        self.body.len() + self.records.len()
+    }
+}
+
+/// Gathers rows until a limit is reached.
+#[derive(Debug)]
+pub struct Gatherer {
+    envelope: Envelope,
+    open: Batch,
+    next_number: u64,
+}
+
+impl Gatherer {
+    /// Starts at a position of the file.
+    #[must_use]
+    pub fn new(envelope: Envelope, from: u64) -> Self {
+        let open = Batch { from, to: from, body: envelope.head.clone(), ..Batch::default() };
+        Self { envelope, open, next_number: 0 }
+    }
+
+    /// Where the next call and the next record are to be appended.
+    pub fn buffers(&mut self) -> (&mut Vec<u8>, &mut Vec<u8>) {
+        if !self.open.calls.is_empty() && self.open.body.last() != Some(&b',') {
+            self.open.body.push(b',');
+        }
+        (&mut self.open.body, &mut self.open.records)
+    }
+
+    /// Counts in the call of `len` bytes that was appended last, whose record began at `record_at`. Hands out the
+    /// batch before it when the call no longer fits into that.
+    pub fn call(
+        &mut self,
+        span: Span,
+        len: usize,
+        timestamp: Option<Range<usize>>,
+        record_at: usize,
+        after: Position,
+    ) -> Option<Batch> {
+        let start = self.open.body.len() - len;
+        let full = !self.open.calls.is_empty() && self.open.body.len() + TAIL.len() > BODY_BYTES_MAX;
+        let (done, start, record) = if full {
+            let call = self.open.body[start..].to_vec();
+            let record = self.open.records.split_off(record_at);
+            self.open.body.truncate(start);
+            let done = self.cut();
+            let start = self.open.body.len();
+            self.open.body.extend_from_slice(&call);
+            self.open.records = record;
+            (done, start, 0..self.open.records.len())
+        } else {
+            (None, start, record_at..self.open.records.len())
+        };
+        let timestamp = timestamp.map(|at| start + at.start..start + at.end);
+        self.open.calls.push(Call { body: start..start + len, timestamp, span, record });
+        self.reached(after);
+        // Where both happen at once the second waits for the next row: one batch is handed out at a time.
+        done.or_else(|| self.cut_if_full())
+    }
+
+    /// Counts in a refused row, whose record began at `record_at`.
+    pub fn refused(&mut self, refusal: Refusal, record_at: usize, after: Position) -> Option<Batch> {
+        self.open.refused.push(Refused { refusal, record: record_at..self.open.records.len() });
+        self.reached(after);
+        self.cut_if_full()
+    }
+
+    /// Hands out what is open, if there is anything.
+    pub fn cut(&mut self) -> Option<Batch> {
+        if self.open.rows() == 0 {
+            return None;
+        }
+        let next = Batch {
+            from: self.open.to,
+            to: self.open.to,
+            body: self.fresh_body(),
+            records: Vec::with_capacity(self.open.records.len()),
+            calls: Vec::with_capacity(self.open.calls.len()),
+            ..Batch::default()
+        };
+        let mut batch = std::mem::replace(&mut self.open, next);
+        if batch.body.last() == Some(&b',') {
+            batch.body.pop();
+        }
+        batch.body.extend_from_slice(TAIL);
+        batch.number = self.next_number;
+        self.next_number += 1;
+        Some(batch)
+    }
+
+    /// Drops what is open: nobody will send it.
+    pub fn discard(&mut self) {
+        let _ = self.cut();
+    }
+
+    fn fresh_body(&self) -> Vec<u8> {
+        let mut body = Vec::with_capacity(self.open.body.len() + self.envelope.head.len());
+        body.extend_from_slice(&self.envelope.head);
+        body
+    }
+
+    fn reached(&mut self, after: Position) {
+        self.open.to = after.byte;
+        self.open.line_after = after.line;
+    }
+
+    fn cut_if_full(&mut self) -> Option<Batch> {
+        let full = self.open.calls.len() >= self.envelope.calls_max
+            || self.open.rows() >= BATCH_ROWS_MAX as u64
+            || self.open.records.len() >= RECORDS_BYTES_MAX;
+        if full { self.cut() } else { None }
+    }
+}

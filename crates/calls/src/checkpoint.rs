@@ -1,0 +1,350 @@
+//! The commit record of a file: one small object in the state bucket, changed only by compare-and-swap.
+//!
+//! It says who owns the file and until when, which stretches of it are settled, and what the settled rows came to.
+//! Everything that a killed run left behind outside the committed ranges is garbage by definition.
+
+use crate::ledger::Account;
+use crate::refusal::Position;
+use crate::call::StoredHeader;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+/// The layout of the document; another number is refused rather than guessed at.
+pub const FORMAT: u32 = 1;
+
+/// What tells one upload from another, whatever is later put in its place.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Identity {
+    /// The source that its calls belong to.
+    pub source_id: String,
+    /// The bucket's name.
+    pub bucket: String,
+    /// The key, decoded.
+    pub key: String,
+    /// The version, where the bucket keeps versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version_id: Option<String>,
+    /// The ETag of what was first read.
+    pub etag: String,
+    /// When that was put, in ms since the epoch.
+    pub modified_ms: i64,
+    /// Its size in bytes, as stored.
+    pub bytes: u64,
+    /// Set when the file is sent again on purpose.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replay: Option<String>,
+}
+
+impl Identity {
+    /// 128 bits in hex that name the file's checkpoint, its fragments and its message ids.
+    ///
+    /// A version id tells an upload alone. Without versions, ETag *and* date do: tomorrow's identical upload is a new
+    /// file.
+    #[must_use]
+    pub fn stream(&self) -> String {
+        let date = self.modified_ms.to_string();
+        let (version, etag, date) = match self.version_id.as_deref().filter(|version| *version != "null") {
+            Some(version) => (version, "", ""),
+            None => ("", self.etag.as_str(), date.as_str()),
+        };
+        let mut hash = Sha256::new();
+        let replay = self.replay.as_deref().unwrap_or_default();
+        for part in [&self.source_id, &self.bucket, &self.key, version, etag, date, replay] {
+            // Lengths keep two fields from running into each other.
+            hash.update((part.len() as u64).to_le_bytes());
+            hash.update(part.as_bytes());
+        }
+        hex::encode(&hash.finalize()[..16])
+    }
+}
+
+/// A settled stretch of the file: bytes `[from, to)`, settled by the owner of `epoch`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Committed {
+    /// Whose work it is.
+    pub epoch: u32,
+    /// The first byte.
+    pub from: u64,
+    /// The byte after the last.
+    pub to: u64,
+}
+
+/// A piece of the rejects file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RejectsPart {
+    /// Whose work it is.
+    pub epoch: u32,
+    /// The first byte of the stretch whose refused rows it holds.
+    pub from: u64,
+    /// The byte after the last.
+    pub to: u64,
+    /// How many rows it holds.
+    pub rows: u64,
+}
+
+impl RejectsPart {
+    /// Its key in the state bucket.
+    #[must_use]
+    pub fn key(&self, stream: &str) -> String {
+        format!("ingest/{stream}/rejects/{:04}-{:016}-{:016}.csv", self.epoch, self.from, self.to)
+    }
+}
+
+/// Where a file stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    /// Somebody works on it, or will.
+    Running,
+    /// Every row is settled.
+    Finished,
+    /// Too many rows were refused, or the file cannot be read on: what was not sent is left alone.
+    Stopped,
+    /// Another object took its place, or it was deleted: that one has its own event.
+    Replaced,
+}
+
+impl Phase {
+    /// True when a redelivery has nothing to do.
+    #[must_use]
+    pub fn is_terminal(self) -> bool {
+        self != Self::Running
+    }
+}
+
+/// The document.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Checkpoint {
+    /// [`FORMAT`].
+    pub format: u32,
+    /// Grows by one with every write.
+    pub sequence: u64,
+    /// Random for every write: a lost answer can be told from a lost race.
+    pub nonce: String,
+    /// Grows by one with every owner.
+    pub epoch: u32,
+    /// Until when the owner may be at work, in ms since the epoch; 0 when released.
+    pub lease_until_ms: i64,
+    /// Where the file stands.
+    pub phase: Phase,
+    /// The product's version that wrote this.
+    pub version: String,
+    /// What is being ingested.
+    pub object: Identity,
+    /// The header, once it was read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub header: Option<StoredHeader>,
+    /// The settled stretches, in the order of the file, without gaps.
+    pub committed: Vec<Committed>,
+    /// Where the next row begins.
+    pub position: Position,
+    /// What the settled rows came to.
+    pub account: Account,
+    /// The rejects parts that count.
+    pub rejects: Vec<RejectsPart>,
+    /// When the file was first begun, in ms since the epoch.
+    pub started_ms: i64,
+    /// When it last made progress, in ms since the epoch.
+    pub progress_ms: i64,
+}
+
+/// What whoever read a checkpoint does next.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Claim {
+    /// Nobody has begun: create this.
+    Begin(Box<Checkpoint>),
+    /// Nobody is at work any more: replace it by this.
+    TakeOver(Box<Checkpoint>),
+    /// Somebody is at work until then (ms since the epoch).
+    Busy(i64),
+    /// There is nothing left to do.
+    Ended(Phase),
+    /// Written by a version that we do not know.
+    Unknown(u32),
+}
+
+/// Who asks, and when.
+#[derive(Debug, Clone)]
+pub struct Claimant {
+    /// Random, for this write.
+    pub nonce: String,
+    /// Milliseconds since the epoch.
+    pub now_ms: i64,
+    /// How long the lease is to last.
+    pub lease_ms: i64,
+}
+
+/// Decides what to do with a file, given its checkpoint as it was read.
+#[must_use]
+pub fn claim(found: Option<Checkpoint>, object: &Identity, by: Claimant) -> Claim {
+    let lease_until_ms = by.now_ms + by.lease_ms;
+    let version = env!("CARGO_PKG_VERSION").to_owned();
+    let Some(found) = found else {
+        return Claim::Begin(Box::new(Checkpoint {
+            format: FORMAT,
+            sequence: 0,
+            nonce: by.nonce,
+            epoch: 0,
+            lease_until_ms,
+            phase: Phase::Running,
+            version,
+            object: object.clone(),
+            header: None,
+            committed: Vec::new(),
+            position: Position { byte: 0, line: 1 },
+            account: Account::default(),
+            rejects: Vec::new(),
+            started_ms: by.now_ms,
+            progress_ms: by.now_ms,
+        }));
+    };
+    if found.format != FORMAT {
+        return Claim::Unknown(found.format);
+    }
+    if found.phase.is_terminal() {
+        return Claim::Ended(found.phase);
+    }
+    if by.now_ms < found.lease_until_ms {
+        return Claim::Busy(found.lease_until_ms);
+    }
+    Claim::TakeOver(Box::new(Checkpoint {
+        sequence: found.sequence + 1,
+        nonce: by.nonce,
+        epoch: found.epoch + 1,
+        lease_until_ms,
+        version,
+        ..found
+    }))
+}
+
+impl Checkpoint {
+    /// Its key in the state bucket.
+    #[must_use]
+    pub fn key(stream: &str) -> String {
+        format!("ingest/{stream}/checkpoint.json")
+    }
+
+    /// The next write by the same owner.
+    #[must_use]
+    pub fn next(&self, nonce: String, lease_until_ms: i64) -> Self {
+        Self { sequence: self.sequence + 1, nonce, lease_until_ms, ..self.clone() }
+    }
+
+    /// Counts in a settled stretch that begins where the last one ended.
+    pub fn commit(&mut self, to: Position, account: &Account, rejects: Option<RejectsPart>, now_ms: i64) {
+        let from = self.position.byte;
+        if to.byte > from {
+            match self.committed.last_mut() {
+                Some(last) if last.epoch == self.epoch && last.to == from => last.to = to.byte,
+                _ => self.committed.push(Committed { epoch: self.epoch, from, to: to.byte }),
+            }
+            self.progress_ms = now_ms;
+        }
+        self.position = to;
+        self.account.add(account);
+        self.rejects.extend(rejects);
+    }
+
+    /// As JSON.
+    #[must_use]
+    pub fn to_json(&self) -> Vec<u8> {
+        serde_json::to_vec_pretty(self).unwrap_or_default()
+    }
+
+    /// From JSON; an unknown layout still tells its number.
+    ///
+    /// # Errors
+    /// When it is no checkpoint.
+    pub fn from_json(bytes: &[u8]) -> Result<Self, serde_json::Error> {
+        serde_json::from_slice(bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn object() -> Identity {
+        Identity {
+            source_id: "s".into(),
+            bucket: "b".into(),
+            key: "track_1.csv".into(),
+            version_id: None,
+            etag: "\"e\"".into(),
+            modified_ms: 5,
+            bytes: 9,
+            replay: None,
+        }
+    }
+
+    fn by(now_ms: i64) -> Claimant {
+        Claimant { nonce: format!("n{now_ms}"), now_ms, lease_ms: 10 }
+    }
+
+    fn begun() -> Checkpoint {
+        match claim(None, &object(), by(100)) {
+            Claim::Begin(checkpoint) => *checkpoint,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_same_upload_has_the_same_stream_and_any_other_has_another() {
+        let stream = object().stream();
+        assert_eq!(stream.len(), 32);
+        assert_eq!(Identity { bytes: 1, ..object() }.stream(), stream);
+        for other in [
+            Identity { source_id: "t".into(), ..object() },
+            Identity { bucket: "c".into(), ..object() },
+            Identity { key: "track_2.csv".into(), ..object() },
+            Identity { etag: "\"f\"".into(), ..object() },
+            Identity { modified_ms: 6, ..object() },
+            Identity { version_id: Some("v".into()), ..object() },
+            Identity { replay: Some("r".into()), ..object() },
+            Identity { source_id: "sb".into(), bucket: String::new(), ..object() },
+        ] {
+            assert_ne!(other.stream(), stream, "{other:?}");
+        }
+        let version = |etag: &str, modified_ms| {
+            Identity { version_id: Some("v".into()), etag: etag.into(), modified_ms, ..object() }.stream()
+        };
+        assert_eq!(version("\"e\"", 5), version("\"f\"", 6), "a version id tells alone");
+        assert_eq!(Identity { version_id: Some("null".into()), ..object() }.stream(), stream);
+    }
+
+    #[test]
+    fn a_live_lease_is_respected_and_an_old_one_is_taken_over_in_a_new_epoch() {
+        let first = begun();
+        assert_eq!(claim(Some(first.clone()), &object(), by(109)), Claim::Busy(110));
+        let Claim::TakeOver(second) = claim(Some(first), &object(), by(110)) else { panic!("taken over") };
+        assert_eq!((second.epoch, second.sequence, second.nonce.as_str()), (1, 1, "n110"));
+    }
+
+    #[test]
+    fn an_ended_file_is_not_begun_again() {
+        for phase in [Phase::Finished, Phase::Stopped, Phase::Replaced] {
+            let ended = Checkpoint { phase, ..begun() };
+            assert_eq!(claim(Some(ended), &object(), by(1_000)), Claim::Ended(phase));
+        }
+        assert_eq!(claim(Some(Checkpoint { format: 9, ..begun() }), &object(), by(1_000)), Claim::Unknown(9));
+    }
+
+    #[test]
+    fn commits_of_one_owner_are_one_range_and_the_next_owner_has_its_own() {
+        let mut first = begun();
+        let at = |byte, line| Position { byte, line };
+        first.commit(at(10, 2), &Account::default(), None, 101);
+        first.commit(at(30, 4), &Account::default(), None, 102);
+        let Claim::TakeOver(mut second) = claim(Some(first), &object(), by(200)) else { panic!("taken over") };
+        second.commit(at(50, 6), &Account::default(), None, 201);
+        let ranges: Vec<_> = second.committed.iter().map(|c| (c.epoch, c.from, c.to)).collect();
+        assert_eq!(ranges, [(0, 0, 30), (1, 30, 50)]);
+        assert_eq!((second.position, second.progress_ms), (at(50, 6), 201));
+    }
+
+    #[test]
+    fn it_reads_back_as_it_was_written() {
+        let checkpoint = begun();
+        assert_eq!(Checkpoint::from_json(&checkpoint.to_json()).unwrap(), checkpoint);
+    }
+}

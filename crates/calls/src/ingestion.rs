@@ -1,0 +1,302 @@
+//! The ingestion of one file as a push/take machine: bytes in, batches out, deliveries settled in any order.
+//!
+//! It knows nothing of S3, HTTP or time. Whoever drives it pushes bytes when it is hungry, sends the batches it hands
+//! out, and settles each with what came of it. What is settled without a gap from the beginning can be committed.
+
+use crate::batches::{Batch, Envelope, Gatherer};
+use crate::call::{Step, StoredHeader, Translator};
+use crate::ledger::Account;
+use crate::refusal::{FileFault, Position, Warning};
+use crate::rejects;
+use std::collections::VecDeque;
+
+/// How many refused rows are kept for the report; all of them are in the rejects file.
+pub const EXAMPLES_MAX: usize = 5;
+
+/// When a file is plainly wrong.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Threshold {
+    /// More refused rows than this stop the file.
+    pub rows: Option<u64>,
+    /// A larger share of refused rows than this, 0 to 1, stops the file once [`Self::JUDGED_FROM_ROWS`] were settled.
+    pub share: f64,
+}
+
+impl Threshold {
+    /// Fewer rows say little about a file.
+    pub const JUDGED_FROM_ROWS: u64 = 1_000;
+
+    /// Why the file is to be stopped, if it is.
+    #[must_use]
+    pub fn exceeded(&self, account: &Account) -> Option<String> {
+        if let Some(limit) = self.rows
+            && account.rejected > limit
+        {
+            return Some(format!("{} rows were refused: more than REJECT_LIMIT_ROWS={limit}", account.rejected));
+        }
+        #[expect(clippy::cast_precision_loss, reason = "a share of rows needs no more than 52 bits")]
+        let share = account.rejected as f64 / account.rows.max(1) as f64;
+        (account.rows >= Self::JUDGED_FROM_ROWS && share > self.share).then(|| {
+            let (rejected, rows, limit) = (account.rejected, account.rows, self.share);
+            format!("{rejected} of {rows} rows were refused: more than REJECT_LIMIT_SHARE={limit}")
+        })
+    }
+}
+
+impl Default for Threshold {
+    fn default() -> Self {
+        Self { rows: None, share: 0.5 }
+    }
+}
+
+/// A call that Segment would not take.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Guilty {
+    /// Which call of the batch.
+    pub call: usize,
+    /// A stable code.
+    pub code: &'static str,
+    /// Segment's words.
+    pub message: String,
+}
+
+/// A refused row, for the report: where and why, without its content.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Example {
+    /// The line in the file.
+    pub line: u64,
+    /// The stable code.
+    pub code: &'static str,
+    /// Our words; empty where only the other side's are known, which might repeat a cell.
+    pub message: String,
+}
+
+/// What the machine wants next.
+#[derive(Debug)]
+pub enum Next {
+    /// Send this, then settle it.
+    Batch(Box<Batch>),
+    /// Push more bytes, or say that there are none.
+    Hungry,
+    /// Nothing more will come; settle what is in flight.
+    Done,
+}
+
+/// What can be committed: every row up to `to` is settled.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Commit {
+    /// Where the settled stretch begins.
+    pub from: Position,
+    /// Where it ends.
+    pub to: Position,
+    /// What its rows came to.
+    pub account: Account,
+    /// Its refused rows, as a CSV file of its own; empty when there are none.
+    pub rejects: Vec<u8>,
+}
+
+/// A batch that was handed out.
+#[derive(Debug)]
+struct Pending {
+    number: u64,
+    to: Position,
+    settled: Option<Settled>,
+}
+
+#[derive(Debug, Default)]
+struct Settled {
+    account: Account,
+    rejects: Vec<u8>,
+}
+
+/// The machine.
+#[derive(Debug)]
+pub struct Ingestion {
+    translator: Translator,
+    gatherer: Gatherer,
+    pending: VecDeque<Pending>,
+    committed_to: Position,
+    settled_to: Position,
+    settled: Settled,
+    examples: Vec<Example>,
+    ended: bool,
+    fault: Option<FileFault>,
+}
+
+impl Ingestion {
+    /// Starts at `at`: the beginning of the file, or where the last commit ended.
+    #[must_use]
+    pub fn new(translator: Translator, envelope: Envelope, at: Position) -> Self {
+        Self {
+            translator,
+            gatherer: Gatherer::new(envelope, at.byte),
+            pending: VecDeque::new(),
+            committed_to: at,
+            settled_to: at,
+            settled: Settled::default(),
+            examples: Vec::new(),
+            ended: false,
+            fault: None,
+        }
+    }
+
+    /// Gives it the next bytes of the object, as they were stored.
+    pub fn push(&mut self, bytes: &[u8]) {
+        self.translator.push(bytes);
+    }
+
+    /// Says that there are no more bytes.
+    pub fn finish(&mut self) {
+        self.translator.finish();
+    }
+
+    /// Asks for the next batch.
+    pub fn next_batch(&mut self) -> Next {
+        while !self.ended {
+            let (calls, records) = self.gatherer.buffers();
+            let record_at = records.len();
+            let batch = match self.translator.next(calls, records) {
+                Ok(Step::Call { span, len, timestamp }) => {
+                    self.gatherer.call(span, len, timestamp, record_at, self.translator.position())
+                }
+                Ok(Step::Refused(refusal)) => {
+                    self.gatherer.refused(refusal, record_at, self.translator.position())
+                }
+                Ok(Step::Starved) => return Next::Hungry,
+                Ok(Step::End) => self.end(None),
+                Err(fault) => self.end(Some(fault)),
+            };
+            if let Some(batch) = batch {
+                return self.hand_out(batch);
+            }
+        }
+        match self.gatherer.cut() {
+            Some(batch) => self.hand_out(batch),
+            None => Next::Done,
+        }
+    }
+
+    fn end(&mut self, fault: Option<FileFault>) -> Option<Batch> {
+        self.ended = true;
+        self.fault = fault;
+        self.gatherer.cut()
+    }
+
+    /// Hands out nothing more: what was not handed out yet is left to the next run, or to nobody.
+    pub fn stop(&mut self) {
+        self.ended = true;
+        self.gatherer.discard();
+    }
+
+    fn hand_out(&mut self, batch: Batch) -> Next {
+        let to = Position { byte: batch.to, line: batch.line_after };
+        self.pending.push_back(Pending { number: batch.number, to, settled: None });
+        Next::Batch(Box::new(batch))
+    }
+
+    /// Takes a batch back, all of whose calls were acknowledged but for the guilty ones.
+    pub fn settle(&mut self, batch: &Batch, guilty: &[Guilty]) {
+        let Some(at) = self.pending.iter().position(|pending| pending.number == batch.number) else { return };
+        let settled = self.account_for(batch, guilty);
+        self.pending[at].settled = Some(settled);
+        while let Some(Pending { settled: Some(_), .. }) = self.pending.front() {
+            let Some(Pending { to, settled: Some(settled), .. }) = self.pending.pop_front() else { break };
+            self.settled_to = to;
+            self.settled.account.add(&settled.account);
+            self.settled.rejects.extend_from_slice(&settled.rejects);
+        }
+    }
+
+    /// What a batch came to, and its refused rows in the order of the file.
+    fn account_for(&mut self, batch: &Batch, guilty: &[Guilty]) -> Settled {
+        let mut settled = Settled::default();
+        settled.account.rows = batch.rows();
+        settled.account.batches = u64::from(!batch.calls.is_empty());
+        settled.account.acknowledged = (batch.calls.len() - guilty.len()) as u64;
+        let guilty_bytes: usize = guilty.iter().map(|g| batch.calls[g.call].body.len()).sum();
+        let call_bytes: usize = batch.calls.iter().map(|call| call.body.len()).sum();
+        settled.account.call_bytes = (call_bytes - guilty_bytes) as u64;
+        let ours = batch.refused.iter().map(|r| {
+            let refusal = &r.refusal;
+            (refusal.span, refusal.code.as_str(), refusal.message.as_str(), refusal.message.as_str(), r.record.clone())
+        });
+        let theirs = guilty.iter().map(|g| {
+            let call = &batch.calls[g.call];
+            (call.span, g.code, g.message.as_str(), "", call.record.clone())
+        });
+        let mut refused: Vec<_> = ours.chain(theirs).collect();
+        refused.sort_by_key(|(span, ..)| span.from);
+        for (span, code, message, public_message, record) in refused {
+            settled.account.reject(code);
+            if let Some(header) = self.translator.header() {
+                rejects::append(&mut settled.rejects, header, &batch.records[record], code, message, span);
+            }
+            if self.examples.len() < EXAMPLES_MAX {
+                self.examples.push(Example { line: span.line, code, message: public_message.to_owned() });
+            }
+        }
+        settled
+    }
+
+    /// Takes what was settled since the last commit, if there is anything.
+    pub fn commit(&mut self) -> Option<Commit> {
+        if self.settled_to == self.committed_to {
+            return None;
+        }
+        let settled = std::mem::take(&mut self.settled);
+        let from = std::mem::replace(&mut self.committed_to, self.settled_to);
+        let rejects = match self.translator.header() {
+            Some(header) if !settled.rejects.is_empty() => [rejects::head(header), settled.rejects].concat(),
+            _ => Vec::new(),
+        };
+        Some(Commit { from, to: self.settled_to, account: settled.account, rejects })
+    }
+
+    /// Batches handed out and not settled.
+    #[must_use]
+    pub fn in_flight(&self) -> usize {
+        self.pending.iter().filter(|pending| pending.settled.is_none()).count()
+    }
+
+    /// Bytes of refused rows that wait to be committed.
+    #[must_use]
+    pub fn rejects_held_bytes(&self) -> usize {
+        self.settled.rejects.len()
+    }
+
+    /// What was settled without a gap and is not committed yet.
+    #[must_use]
+    pub fn uncommitted(&self) -> &Account {
+        &self.settled.account
+    }
+
+    /// The header, once it was read.
+    #[must_use]
+    pub fn header(&self) -> Option<&StoredHeader> {
+        self.translator.header()
+    }
+
+    /// The bytes to be reinflated and skipped, or the translator's own: what `push` expects first.
+    #[must_use]
+    pub fn translator(&self) -> &Translator {
+        &self.translator
+    }
+
+    /// Why the file cannot be read on, if it cannot. What came before is handed out all the same.
+    #[must_use]
+    pub fn fault(&self) -> Option<&FileFault> {
+        self.fault.as_ref()
+    }
+
+    /// What its owner should know about the columns.
+    #[must_use]
+    pub fn warnings(&self) -> &[Warning] {
+        self.translator.warnings()
+    }
+
+    /// The first refused rows.
+    #[must_use]
+    pub fn examples(&self) -> &[Example] {
+        &self.examples
+    }
+}

@@ -1,0 +1,260 @@
+//! What woke the function: which objects are to be ingested, in every shape that AWS has for saying so.
+//!
+//! Hand-written payloads count as much as S3's own (the walkthrough has one), so only what is needed is asked for:
+//! a bucket's name and a key. `eTag` and `versionId` are not even read: what the first GET returns decides.
+
+use percent_encoding::percent_decode_str;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// Longest replay tag; it becomes part of an identity, and people type it.
+pub const REPLAY_TAG_BYTES_MAX: usize = 64;
+
+/// One object to ingest.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Notice {
+    /// The bucket's name.
+    pub bucket: String,
+    /// The key, decoded.
+    pub key: String,
+    /// Sends a file again with new message ids, when given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replay: Option<String>,
+    /// Set when this is the rest of a file that an earlier invocation began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hop: Option<Hop>,
+}
+
+/// What a continuation carries from one invocation to the next.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hop {
+    /// How many invocations there were before.
+    pub count: u32,
+    /// When the first one began, in ms since the epoch.
+    pub started_ms: i64,
+    /// How far the file was settled then: a message received again after progress is healthy.
+    #[serde(default)]
+    pub position: u64,
+    /// The upload that was begun, so that a later one in the same place is not taken for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stream: Option<String>,
+}
+
+/// A message of a queue: its id, to report a failure by, and what it holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Message {
+    /// SQS's id of the message.
+    pub id: String,
+    /// How often it was received, this time included.
+    pub receives: u32,
+    /// What it holds.
+    pub notices: Result<Vec<Notice>, NotificationFault>,
+}
+
+/// What woke the function.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Notification {
+    /// S3 itself, EventBridge, a hand-written payload or a continuation.
+    Direct(Vec<Notice>),
+    /// SQS messages, each failing on its own.
+    Queue(Vec<Message>),
+}
+
+/// A payload that names no object.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NotificationFault {
+    /// Not one of the known shapes.
+    #[error(
+        "the payload is no S3 notification: expected `Records` with `s3.bucket.name` and `s3.object.key`, \
+         SQS messages holding such, or EventBridge's `Object Created`"
+    )]
+    UnknownShape,
+    /// A record without its essentials.
+    #[error("record {index}: `{field}` is missing")]
+    FieldMissing {
+        /// Which record, from 0.
+        index: usize,
+        /// What it lacks.
+        field: &'static str,
+    },
+    /// A key that is not UTF-8 once decoded.
+    #[error("record {index}: `s3.object.key` is not UTF-8 once its percent escapes are decoded")]
+    KeyNotText {
+        /// Which record, from 0.
+        index: usize,
+    },
+    /// A message whose body is not JSON.
+    #[error("the message's body is not JSON")]
+    BodyNotJson,
+    /// A replay tag that cannot be one.
+    #[error("`replay` must be 1 to {REPLAY_TAG_BYTES_MAX} letters, digits, `-`, `_` or `.`")]
+    ReplayTag,
+}
+
+/// Reads any of the shapes.
+///
+/// # Errors
+/// When the payload as a whole is none of them. A queue's message fails alone.
+pub fn read(payload: &Value) -> Result<Notification, NotificationFault> {
+    let records = payload.get("Records").and_then(Value::as_array);
+    let from_queue =
+        |records: &&Vec<Value>| records.first().and_then(|first| first["eventSource"].as_str()) == Some("aws:sqs");
+    match records.filter(from_queue) {
+        Some(records) => Ok(Notification::Queue(records.iter().map(message).collect())),
+        None => notices(payload).map(Notification::Direct),
+    }
+}
+
+fn message(record: &Value) -> Message {
+    let receives = record["attributes"]["ApproximateReceiveCount"].as_str().and_then(|count| count.parse().ok());
+    let body = record["body"].as_str().unwrap_or_default();
+    Message {
+        id: record["messageId"].as_str().unwrap_or_default().to_owned(),
+        receives: receives.unwrap_or(1),
+        notices: serde_json::from_str(body).map_err(|_| NotificationFault::BodyNotJson).and_then(|b| notices(&b)),
+    }
+}
+
+fn notices(payload: &Value) -> Result<Vec<Notice>, NotificationFault> {
+    let replay = match payload.get("replay") {
+        None | Some(Value::Null) => None,
+        Some(tag) => Some(replay_tag(tag.as_str().unwrap_or_default())?),
+    };
+    if payload["Event"] == "s3:TestEvent" {
+        return Ok(Vec::new());
+    }
+    if let Some(rest) = payload.get("continue") {
+        let notice = serde_json::from_value(rest.clone()).map_err(|_| NotificationFault::UnknownShape)?;
+        return Ok(vec![notice]);
+    }
+    if payload["detail-type"] == "Object Created" {
+        return event_bridge(payload).map(|notice| vec![Notice { replay, ..notice }]);
+    }
+    let records = payload.get("Records").and_then(Value::as_array).ok_or(NotificationFault::UnknownShape)?;
+    let created = records.iter().enumerate().filter(|(_, record)| is_creation(record));
+    created.map(|(index, record)| s3_record(index, record, replay.as_deref())).collect()
+}
+
+/// Whether a record speaks of a new object. One that does not say what it is was written by hand, for that purpose.
+fn is_creation(record: &Value) -> bool {
+    record["eventName"].as_str().is_none_or(|name| name.trim_start_matches("s3:").starts_with("ObjectCreated"))
+}
+
+fn s3_record(index: usize, record: &Value, replay: Option<&str>) -> Result<Notice, NotificationFault> {
+    let text = |value: &Value, field| {
+        let text = value.as_str().filter(|text| !text.is_empty());
+        text.map(str::to_owned).ok_or(NotificationFault::FieldMissing { index, field })
+    };
+    let bucket = text(&record["s3"]["bucket"]["name"], "s3.bucket.name")?;
+    let key = text(&record["s3"]["object"]["key"], "s3.object.key")?;
+    let key = decode_key(&key).ok_or(NotificationFault::KeyNotText { index })?;
+    Ok(Notice { bucket, key, replay: replay.map(str::to_owned), hop: None })
+}
+
+/// EventBridge gives the key as it is.
+fn event_bridge(payload: &Value) -> Result<Notice, NotificationFault> {
+    let detail = &payload["detail"];
+    let text = |value: &Value, field| {
+        value.as_str().map(str::to_owned).ok_or(NotificationFault::FieldMissing { index: 0, field })
+    };
+    let bucket = text(&detail["bucket"]["name"], "detail.bucket.name")?;
+    let key = text(&detail["object"]["key"], "detail.object.key")?;
+    Ok(Notice { bucket, key, replay: None, hop: None })
+}
+
+/// Keys in S3's notifications are form-encoded: `+` is a space, the rest percent escapes of UTF-8.
+#[must_use]
+pub fn decode_key(encoded: &str) -> Option<String> {
+    let spaced = encoded.replace('+', " ");
+    percent_decode_str(&spaced).decode_utf8().ok().map(std::borrow::Cow::into_owned)
+}
+
+/// A replay tag, checked.
+///
+/// # Errors
+/// When it is empty, too long, or has other characters than letters, digits, `-`, `_` and `.`.
+pub fn replay_tag(tag: &str) -> Result<String, NotificationFault> {
+    let fits = (1..=REPLAY_TAG_BYTES_MAX).contains(&tag.len())
+        && tag.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'));
+    if fits { Ok(tag.to_owned()) } else { Err(NotificationFault::ReplayTag) }
+}
+
+/// The message that sends the rest of a file to the next invocation.
+#[must_use]
+pub fn continuation(notice: &Notice) -> Value {
+    serde_json::json!({ "continue": notice })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn keys(payload: &Value) -> Vec<String> {
+        match read(payload).unwrap() {
+            Notification::Direct(notices) => notices.into_iter().map(|n| format!("{}/{}", n.bucket, n.key)).collect(),
+            Notification::Queue(messages) => {
+                messages.into_iter().flat_map(|m| m.notices.unwrap()).map(|n| format!("{}/{}", n.bucket, n.key)).collect()
+            }
+        }
+    }
+
+    fn s3(key: &str) -> Value {
+        json!({"eventSource": "aws:s3", "eventName": "ObjectCreated:Put",
+               "s3": {"bucket": {"name": "b"}, "object": {"key": key}}})
+    }
+
+    #[test]
+    fn every_record_counts_and_keys_are_form_decoded() {
+        let payload = json!({"Records": [s3("track_1.csv"), s3("a%2Fb+c/%E5%B0%8F%E9%BE%8D%2B1.csv")]});
+        assert_eq!(keys(&payload), ["b/track_1.csv", "b/a/b c/小龍+1.csv"]);
+    }
+
+    #[test]
+    fn a_queue_holds_notifications_and_each_message_fails_alone() {
+        let body = json!({"Records": [s3("x+y.csv")]}).to_string();
+        let record = |id: &str, body: &str| {
+            json!({"messageId": id, "eventSource": "aws:sqs", "body": body,
+                   "attributes": {"ApproximateReceiveCount": "3"}})
+        };
+        let payload = json!({"Records": [record("1", &body), record("2", "no json")]});
+        let Notification::Queue(messages) = read(&payload).unwrap() else { panic!("a queue") };
+        assert_eq!(messages[0].notices.as_ref().unwrap()[0].key, "x y.csv");
+        assert_eq!((messages[0].receives, messages[1].id.as_str()), (3, "2"));
+        assert_eq!(messages[1].notices, Err(NotificationFault::BodyNotJson));
+    }
+
+    #[test]
+    fn event_bridge_gives_the_key_as_it_is() {
+        let payload = json!({"detail-type": "Object Created", "source": "aws.s3",
+                             "detail": {"bucket": {"name": "b"}, "object": {"key": "a+b.csv"}}});
+        assert_eq!(keys(&payload), ["b/a+b.csv"]);
+    }
+
+    #[test]
+    fn test_events_and_removals_ask_for_nothing() {
+        assert!(keys(&json!({"Service": "Amazon S3", "Event": "s3:TestEvent"})).is_empty());
+        let mut removal = s3("k");
+        removal["eventName"] = json!("ObjectRemoved:Delete");
+        assert!(keys(&json!({"Records": [removal]})).is_empty());
+    }
+
+    #[test]
+    fn a_continuation_reads_back_as_it_was_written() {
+        let hop = Hop { count: 2, started_ms: 5, position: 7, stream: Some("s".into()) };
+        let notice = Notice { bucket: "b".into(), key: "k +%.csv".into(), replay: Some("r1".into()), hop: Some(hop) };
+        assert_eq!(read(&continuation(&notice)), Ok(Notification::Direct(vec![notice])));
+    }
+
+    #[test]
+    fn what_is_no_notification_is_refused_with_what_was_expected() {
+        assert_eq!(read(&json!({"hello": 1})), Err(NotificationFault::UnknownShape));
+        let fault = read(&json!({"Records": [{"s3": {"bucket": {"name": "b"}}}]})).unwrap_err();
+        assert_eq!(fault.to_string(), "record 0: `s3.object.key` is missing");
+        let mut replayed = json!({"Records": [s3("k")], "replay": "a b"});
+        assert_eq!(read(&replayed), Err(NotificationFault::ReplayTag));
+        replayed["replay"] = json!("monday-2");
+        let Ok(Notification::Direct(notices)) = read(&replayed) else { panic!("direct") };
+        assert_eq!(notices[0].replay.as_deref(), Some("monday-2"));
+    }
+}

@@ -1,0 +1,292 @@
+//! What an answer of the Tracking API means, and what is done next: a pure function.
+//!
+//! The sets of statuses are those of Segment's newest libraries (analytics-next `publisher.ts`, analytics-java):
+//! 408, 410, 429, 460 and 5xx except 501, 505 and 511 are worth another try; all other failures are not.
+
+use serde_json::Value;
+
+/// The first wait is at most this long; each next one at most twice as long (full jitter).
+pub const BACKOFF_BASE_MS: u64 = 100;
+/// No wait that we choose ourselves is longer.
+pub const BACKOFF_MAX_MS: u64 = 60_000;
+/// No wait that a server asks for is honoured beyond this (analytics-next caps `Retry-After` likewise).
+pub const SERVER_WAIT_MAX_MS: u64 = 300_000;
+/// How much of a server's words is repeated in ours.
+const MESSAGE_BYTES_MAX: usize = 200;
+
+/// What came back for one request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer {
+    /// A complete answer.
+    Response {
+        /// The HTTP status.
+        status: u16,
+        /// `Retry-After`, as it was sent.
+        retry_after: Option<String>,
+        /// `X-RateLimit-Reset`, as it was sent.
+        rate_limit_reset: Option<String>,
+        /// The body's first bytes.
+        body: Vec<u8>,
+    },
+    /// None: the connection failed, broke, or timed out. It may have been received all the same.
+    Broken {
+        /// What happened, without secrets.
+        reason: String,
+    },
+}
+
+/// When the verdict is given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Moment {
+    /// How often this request was sent, this time included; from 1.
+    pub attempt: u32,
+    /// Milliseconds since the epoch; for a `Retry-After` that is a date.
+    pub now_ms: i64,
+    /// A random number that spreads the waits.
+    pub dice: u64,
+}
+
+/// What is done next.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// Segment took it.
+    Acknowledged,
+    /// The same request again after a wait.
+    Retry {
+        /// How long to wait first.
+        wait_ms: u64,
+        /// True when the server asked for it (429 or `Retry-After`).
+        throttled: bool,
+        /// What was answered, in short.
+        reason: String,
+    },
+    /// Something in the body is not acceptable: halve it until what is guilty stands alone.
+    Refused {
+        /// Segment's words.
+        message: String,
+        /// The answer was 413, so that the size is what is wrong.
+        too_large: bool,
+    },
+    /// Nothing of this file will be accepted until a setting is mended.
+    Configuration {
+        /// What is wrong, and which setting to look at.
+        message: String,
+    },
+    /// We sent what is not JSON: our own fault, and no row's.
+    OurFault {
+        /// Segment's words.
+        message: String,
+    },
+}
+
+/// Judges an answer.
+#[must_use]
+pub fn verdict(answer: &Answer, at: Moment) -> Verdict {
+    let (status, body) = match answer {
+        Answer::Broken { reason } => return retry(reason.clone(), None, at, false),
+        Answer::Response { status, body, .. } => (*status, body.as_slice()),
+    };
+    match status {
+        200 => match success(body) {
+            Some(true) => Verdict::Acknowledged,
+            // Nobody says that a call is at fault, so none is blamed.
+            said_so => {
+                let reason = if said_so.is_some() { "that says `success: false`" } else { "without `success: true`" };
+                retry(format!("status 200 {reason}"), None, at, false)
+            }
+        },
+        400 | 413 => refused(status, body),
+        401 | 403 => Verdict::Configuration {
+            message: format!("status {status}: {}: see WRITE_KEY", said(body, "the credentials were refused")),
+        },
+        404 => Verdict::Configuration {
+            message: "status 404: nothing answers at this path: see SEGMENT_ENDPOINT, SEGMENT_OBJECTS_ENDPOINT"
+                .to_owned(),
+        },
+        408 | 410 | 429 | 460 | 500 | 502..=504 | 506..=510 | 512..=599 => {
+            retry(format!("status {status}"), server_wait_ms(answer, at.now_ms), at, status == 429)
+        }
+        300..=399 => Verdict::Configuration {
+            message: format!("status {status}: the endpoint redirects, which is not followed: see SEGMENT_ENDPOINT"),
+        },
+        _ => Verdict::Configuration {
+            message: format!("status {status}: {}: see SEGMENT_ENDPOINT", said(body, "not accepted")),
+        },
+    }
+}
+
+/// A 400 is about a call, unless its words say that it is about the key or about our JSON.
+fn refused(status: u16, body: &[u8]) -> Verdict {
+    let message = said(body, if status == 413 { "payload too large" } else { "not accepted" });
+    let words = message.to_ascii_lowercase();
+    if status != 413 && words.contains("write key") {
+        return Verdict::Configuration { message: format!("{message}: see WRITE_KEY") };
+    }
+    if status != 413 && words.contains("malformed json") {
+        return Verdict::OurFault { message };
+    }
+    Verdict::Refused { message, too_large: status == 413 }
+}
+
+fn retry(reason: String, server_wait_ms: Option<u64>, at: Moment, throttled: bool) -> Verdict {
+    let limit = backoff_limit_ms(at.attempt);
+    let own = at.dice % (limit + 1);
+    Verdict::Retry {
+        wait_ms: server_wait_ms.map_or(own, |asked| asked.max(own)),
+        throttled: throttled || server_wait_ms.is_some(),
+        reason,
+    }
+}
+
+/// The longest wait before the try after `attempt`.
+#[must_use]
+pub fn backoff_limit_ms(attempt: u32) -> u64 {
+    BACKOFF_BASE_MS.saturating_mul(1 << attempt.saturating_sub(1).min(20)).min(BACKOFF_MAX_MS)
+}
+
+/// `Retry-After` in seconds or as an HTTP date, else `X-RateLimit-Reset` in seconds; capped.
+fn server_wait_ms(answer: &Answer, now_ms: i64) -> Option<u64> {
+    let Answer::Response { retry_after, rate_limit_reset, .. } = answer else { return None };
+    let asked = match retry_after.as_deref().map(str::trim) {
+        Some(text) => seconds(text).or_else(|| until(text, now_ms)),
+        None => None,
+    };
+    let asked = asked.or_else(|| seconds(rate_limit_reset.as_deref()?.trim()));
+    asked.map(|ms| ms.min(SERVER_WAIT_MAX_MS))
+}
+
+fn seconds(text: &str) -> Option<u64> {
+    text.parse::<u64>().ok().map(|seconds| seconds.saturating_mul(1_000))
+}
+
+fn until(text: &str, now_ms: i64) -> Option<u64> {
+    let date = jiff::fmt::rfc2822::parse(text).ok()?;
+    Some(u64::try_from(date.timestamp().as_millisecond() - now_ms).unwrap_or(0))
+}
+
+fn success(body: &[u8]) -> Option<bool> {
+    serde_json::from_slice::<Value>(body).ok()?.get("success")?.as_bool()
+}
+
+/// What the body says in `message` (or the Objects API's `error.message`), shortened; else `otherwise`.
+fn said(body: &[u8], otherwise: &str) -> String {
+    let body: Option<Value> = serde_json::from_slice(body).ok();
+    let text = body.as_ref().and_then(|body| {
+        let message = body.get("message").or_else(|| body.get("error")?.get("message")).or_else(|| body.get("error"));
+        message?.as_str()
+    });
+    let text = text.unwrap_or(otherwise);
+    let end = (0..=MESSAGE_BYTES_MAX.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+    text[..end].chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const AT: Moment = Moment { attempt: 1, now_ms: 1_557_606_747_000, dice: 50 };
+
+    fn answer(status: u16, body: &str) -> Answer {
+        Answer::Response { status, retry_after: None, rate_limit_reset: None, body: body.as_bytes().to_vec() }
+    }
+
+    fn told_to_wait(status: u16, retry_after: Option<&str>, reset: Option<&str>) -> Answer {
+        Answer::Response {
+            status,
+            retry_after: retry_after.map(str::to_owned),
+            rate_limit_reset: reset.map(str::to_owned),
+            body: Vec::new(),
+        }
+    }
+
+    fn word(verdict: &Verdict) -> &'static str {
+        match verdict {
+            Verdict::Acknowledged => "acknowledged",
+            Verdict::Retry { .. } => "retry",
+            Verdict::Refused { .. } => "refused",
+            Verdict::Configuration { .. } => "configuration",
+            Verdict::OurFault { .. } => "our fault",
+        }
+    }
+
+    #[test]
+    fn every_status_has_its_verdict() {
+        for status in 100..=599_u16 {
+            let expected = match status {
+                200 => "retry", // without `success` nobody can know
+                400 | 413 => "refused",
+                408 | 410 | 429 | 460 => "retry",
+                501 | 505 | 511 => "configuration",
+                500..=599 => "retry",
+                _ => "configuration",
+            };
+            assert_eq!(word(&verdict(&answer(status, ""), AT)), expected, "status {status}");
+        }
+    }
+
+    #[test]
+    fn only_a_success_that_says_so_is_one() {
+        assert_eq!(verdict(&answer(200, r#"{"success": true}"#), AT), Verdict::Acknowledged);
+        assert_eq!(word(&verdict(&answer(200, r#"{"success":false}"#), AT)), "retry");
+        assert_eq!(word(&verdict(&answer(200, "<html>"), AT)), "retry");
+        assert_eq!(word(&verdict(&answer(204, ""), AT)), "configuration");
+    }
+
+    #[test]
+    fn a_400_about_the_key_or_our_json_is_about_no_row() {
+        let key = r#"{"success":false,"message":"An invalid write key was provided","code":"invalid_request"}"#;
+        let json = r#"{"success":false,"message":"malformed JSON","code":"invalid_request"}"#;
+        let size = r#"{"success":false,"message":"Exceed payload limit"}"#;
+        assert_eq!(word(&verdict(&answer(400, key), AT)), "configuration");
+        assert_eq!(word(&verdict(&answer(400, json), AT)), "our fault");
+        let expected = Verdict::Refused { message: "Exceed payload limit".to_owned(), too_large: false };
+        assert_eq!(verdict(&answer(400, size), AT), expected);
+        let objects = r#"{"error":{"message":"collection is bad"}}"#;
+        let expected = Verdict::Refused { message: "collection is bad".to_owned(), too_large: false };
+        assert_eq!(verdict(&answer(400, objects), AT), expected);
+    }
+
+    #[test]
+    fn waits_that_the_server_asks_for_are_honoured_and_capped() {
+        let date = "Sat, 11 May 2019 20:32:37 GMT"; // ten seconds after AT
+        for status in [408, 410, 429, 460, 500, 503] {
+            for (retry_after, reset, expected) in [
+                (Some("1"), None, 1_000),
+                (Some("900"), None, SERVER_WAIT_MAX_MS),
+                (Some(date), None, 10_000),
+                (Some("Sat, 11 May 2019 20:00:00 GMT"), None, 50),
+                (None, Some("7"), 7_000),
+                (Some("2"), Some("7"), 2_000),
+                (Some("soon"), Some("7"), 7_000),
+                (Some("soon"), None, 50),
+                (Some("0"), None, 50),
+            ] {
+                let Verdict::Retry { wait_ms, .. } = verdict(&told_to_wait(status, retry_after, reset), AT) else {
+                    panic!("a retry")
+                };
+                assert_eq!(wait_ms, expected, "{status} {retry_after:?} {reset:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn our_own_waits_double_up_to_the_cap_and_are_spread_by_the_dice() {
+        for (attempt, limit) in [(1, 100), (2, 200), (5, 1_600), (11, 60_000), (500, 60_000)] {
+            assert_eq!(backoff_limit_ms(attempt), limit);
+            for dice in [0, 17, u64::MAX] {
+                let broken = Answer::Broken { reason: "connection reset".to_owned() };
+                let Verdict::Retry { wait_ms, throttled, .. } = verdict(&broken, Moment { attempt, dice, ..AT }) else {
+                    panic!("a retry")
+                };
+                assert_eq!((wait_ms, throttled), (dice % (limit + 1), false));
+            }
+        }
+    }
+
+    #[test]
+    fn a_long_message_is_cut_between_letters_and_has_no_line_breaks() {
+        let body = serde_json::json!({"message": format!("a\n{}", "é".repeat(300))}).to_string();
+        let Verdict::Refused { message, .. } = verdict(&answer(400, &body), AT) else { panic!("refused") };
+        assert!(message.len() <= MESSAGE_BYTES_MAX && message.starts_with("a é"));
+    }
+}

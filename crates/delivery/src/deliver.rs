@@ -1,0 +1,424 @@
+//! Batches to Segment, each until it has its answer.
+
+use crate::settings::Settings;
+use aws::Clock;
+use aws::clock::jitter_ms;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use calls::batches::Batch;
+use calls::ingestion::Guilty;
+use calls::pace::Pace;
+use calls::parcel::{BISECTION_REQUESTS_MAX, Parcel, Refusal};
+use calls::verdicts::{Answer, Moment, Verdict, verdict};
+use http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
+use libdeflater::{CompressionLvl, Compressor};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+/// Time to connect.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Time in which an answer must begin, or go on.
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(15);
+/// Time for a request as a whole.
+pub const REQUEST_TIMEOUT_MS: i64 = 20_000;
+/// With less time left no request is begun.
+const REQUEST_TIME_MIN_MS: i64 = 500;
+/// A longer wait is not sat out: the invocation ends and comes back.
+pub const WAIT_IN_PLACE_MAX_MS: u64 = 30_000;
+/// A request that has failed for so long is not repeated by this invocation any more.
+const PATIENCE_MS: i64 = 60_000;
+/// As much of an answer's body is read.
+const ANSWER_BYTES_MAX: usize = 64 << 10;
+/// libdeflate's fastest level: on bodies of calls 212 to 293 MB per CPU-second and a fifth of the size; zlib-rs at its
+/// fastest is no faster and leaves a third.
+const GZIP_LEVEL: i32 = 1;
+/// Our receiver says so when it keeps for export what it acknowledged.
+const STAGED_HEADER: &str = "x-segment-s3-staged";
+
+/// Until when.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Deadline {
+    /// From here on no batch is begun, in ms since the epoch.
+    pub drain_at_ms: i64,
+    /// Here requests under way are given up, so that what was done can be written down.
+    pub cut_at_ms: i64,
+}
+
+impl Deadline {
+    /// Splits the time of an invocation that ends at `ends_at_ms`. A moment in the past is what an emulator hands out;
+    /// then the longest time that Lambda gives counts.
+    #[must_use]
+    pub fn of(now_ms: i64, ends_at_ms: i64) -> Self {
+        const LAMBDA_MAX_MS: i64 = 900_000;
+        let left_ms = if ends_at_ms > now_ms { ends_at_ms - now_ms } else { LAMBDA_MAX_MS };
+        let ends_at_ms = now_ms + left_ms;
+        let commit_ms = (left_ms / 6).min(8_000);
+        let request_ms = (left_ms / 6).min(REQUEST_TIMEOUT_MS);
+        Self { drain_at_ms: ends_at_ms - commit_ms - request_ms, cut_at_ms: ends_at_ms - commit_ms }
+    }
+}
+
+/// What deliveries of one file know of each other.
+#[derive(Debug, Default)]
+pub struct FileState {
+    /// Calls acknowledged, by earlier runs too.
+    pub acknowledged: AtomicU64,
+    /// Requests that finding guilty calls has cost.
+    pub bisection_requests: AtomicU32,
+}
+
+/// What was sent and what came of it, for the summary line and the metrics.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Requests sent.
+    pub requests: u64,
+    /// Of these, sent again.
+    pub retries: u64,
+    /// Answers that told us to slow down.
+    pub throttles: u64,
+    /// Bytes of bodies, as sent.
+    pub bytes: u64,
+    /// Milliseconds to each answer, the first hundred (what one embedded metric may hold).
+    pub latencies_ms: Vec<u64>,
+}
+
+impl Stats {
+    const LATENCIES_MAX: usize = 100;
+
+    /// Adds another's counts.
+    pub fn add(&mut self, other: &Self) {
+        self.requests += other.requests;
+        self.retries += other.retries;
+        self.throttles += other.throttles;
+        self.bytes += other.bytes;
+        let room = Self::LATENCIES_MAX.saturating_sub(self.latencies_ms.len());
+        self.latencies_ms.extend(other.latencies_ms.iter().take(room));
+    }
+}
+
+/// A batch whose every call has its answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Delivered {
+    /// The calls that Segment would not take.
+    pub guilty: Vec<Guilty>,
+    /// When the last of the others was acknowledged, in ms since the epoch.
+    pub at_ms: i64,
+    /// True when the other side keeps the calls for export, so that we need not.
+    pub staged: bool,
+}
+
+/// Why a batch has no answer yet, or never will.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Undelivered {
+    /// No time left in this invocation.
+    #[error("the time of this invocation is used up")]
+    Deadline,
+    /// The other side is out of reach, or asks for a longer wait than an invocation should sit out.
+    #[error("{host} did not take the calls: {reason} ({attempts} attempts in {elapsed_ms} ms)")]
+    Unreachable {
+        /// Who was asked.
+        host: String,
+        /// The last answer, in short.
+        reason: String,
+        /// How often it was asked.
+        attempts: u32,
+        /// For how long.
+        elapsed_ms: i64,
+        /// How long to wait before the next try.
+        wait_ms: u64,
+    },
+    /// Nothing will be taken until a setting is mended.
+    #[error("{host} refuses every call: {message}")]
+    Configuration {
+        /// Who was asked.
+        host: String,
+        /// What is wrong, and which setting to look at.
+        message: String,
+    },
+    /// Segment refuses the whole file.
+    #[error("{host} refuses this file: {message}")]
+    WholeFile {
+        /// Who was asked.
+        host: String,
+        /// Its words.
+        message: String,
+    },
+}
+
+/// The way to Segment: one pool of connections and one pace for the whole process.
+pub struct Delivery {
+    http: reqwest::Client,
+    settings: Settings,
+    authorization: HeaderValue,
+    pace: Mutex<Pace>,
+    compressor: Mutex<Compressor>,
+    clock: Clock,
+}
+
+/// Where a kind of call goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Path {
+    Batch,
+    Objects,
+}
+
+impl Delivery {
+    /// Prepares the way.
+    ///
+    /// # Errors
+    /// When no TLS could be set up, or the write key cannot stand in a header.
+    pub fn new(settings: Settings, clock: Clock) -> Result<Self, reqwest::Error> {
+        let http = reqwest::Client::builder()
+            .user_agent(concat!("segment-s3/", env!("CARGO_PKG_VERSION")))
+            .connect_timeout(CONNECT_TIMEOUT)
+            .read_timeout(RESPONSE_TIMEOUT)
+            // A redirected POST would lose its body; and who may redirect us is not ours to decide.
+            .redirect(reqwest::redirect::Policy::none())
+            .tcp_nodelay(true)
+            .no_proxy()
+            .build()?;
+        let credentials = STANDARD.encode(format!("{}:", settings.write_key.reveal()));
+        // Base64 has only characters that a header may have.
+        let mut authorization =
+            HeaderValue::try_from(format!("Basic {credentials}")).unwrap_or(HeaderValue::from_static(""));
+        authorization.set_sensitive(true);
+        let level = CompressionLvl::new(GZIP_LEVEL).unwrap_or_default();
+        Ok(Self {
+            http,
+            authorization,
+            pace: Mutex::new(Pace::new(settings.events_per_second)),
+            compressor: Mutex::new(Compressor::new(level)),
+            settings,
+            clock,
+        })
+    }
+
+    /// How to deliver.
+    #[must_use]
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Sends a batch's calls until each has its answer.
+    ///
+    /// # Errors
+    /// When some have none: then none of the batch counts, and all are sent again with the same ids.
+    pub async fn deliver(
+        &self,
+        batch: &Batch,
+        objects: bool,
+        file: &FileState,
+        deadline: Deadline,
+        stats: &mut Stats,
+    ) -> Result<Delivered, Undelivered> {
+        let path = if objects { Path::Objects } else { Path::Batch };
+        let mut parcel = Parcel::new(batch.calls.len());
+        let (mut staged, mut at_ms) = (false, self.clock.now_ms());
+        while let Some(calls) = parcel.next() {
+            let whole = calls.len() == batch.calls.len();
+            let body = if whole { self.encode(&batch.body) } else { self.encode(&batch.body_of(calls.clone())) };
+            match self.send(path, body, calls.len(), deadline, stats).await? {
+                Sent::Acknowledged { staged: kept } => {
+                    staged = kept;
+                    at_ms = self.clock.now_ms();
+                    file.acknowledged.fetch_add(calls.len() as u64, Ordering::Relaxed);
+                    parcel.acknowledged();
+                }
+                Sent::Refused { message, too_large } => {
+                    let spent = file.bisection_requests.fetch_add(1, Ordering::Relaxed);
+                    let known = file.acknowledged.load(Ordering::Relaxed) > 0;
+                    if spent >= BISECTION_REQUESTS_MAX || parcel.refused(&message, too_large, known) == Refusal::WholeFile {
+                        return Err(Undelivered::WholeFile { host: self.host(path), message });
+                    }
+                }
+            }
+        }
+        Ok(Delivered { guilty: parcel.into_guilty(), at_ms, staged })
+    }
+
+    /// A body as it is sent.
+    fn encode(&self, body: &[u8]) -> Bytes {
+        if !self.settings.gzip {
+            return Bytes::copy_from_slice(body);
+        }
+        let mut compressor = self.compressor.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut compressed = vec![0; compressor.gzip_compress_bound(body.len())];
+        // The bound is what libdeflate itself says that it needs at most.
+        let len = compressor.gzip_compress(body, &mut compressed).unwrap_or(0);
+        compressed.truncate(len);
+        compressed.into()
+    }
+
+    /// One request, repeated until its answer is final.
+    async fn send(
+        &self,
+        path: Path,
+        body: Bytes,
+        calls: usize,
+        deadline: Deadline,
+        stats: &mut Stats,
+    ) -> Result<Sent, Undelivered> {
+        let began_ms = self.clock.now_ms();
+        let mut attempt = 1;
+        loop {
+            self.wait_for_pace(calls, deadline).await?;
+            let sent_ms = self.clock.now_ms();
+            let (answer, staged) = self.request(path, body.clone(), attempt, deadline).await;
+            let now_ms = self.clock.now_ms();
+            stats.add(&Stats {
+                requests: 1,
+                retries: u64::from(attempt > 1),
+                bytes: body.len() as u64,
+                latencies_ms: vec![u64::try_from(now_ms - sent_ms).unwrap_or(0)],
+                throttles: 0,
+            });
+            match verdict(&answer, Moment { attempt, now_ms, dice: jitter_ms(u64::MAX - 1) }) {
+                Verdict::Acknowledged => return Ok(Sent::Acknowledged { staged }),
+                Verdict::Refused { message, too_large } => return Ok(Sent::Refused { message, too_large }),
+                Verdict::Configuration { message } => {
+                    return Err(Undelivered::Configuration { host: self.host(path), message });
+                }
+                Verdict::OurFault { message } => {
+                    return Err(Undelivered::WholeFile { host: self.host(path), message });
+                }
+                Verdict::Retry { wait_ms, throttled, reason } => {
+                    stats.throttles += u64::from(throttled);
+                    let elapsed_ms = now_ms - began_ms;
+                    tracing::debug!(attempt, wait_ms, reason, "a request will be sent again");
+                    let wakes_at_ms = now_ms.saturating_add_unsigned(wait_ms);
+                    if wait_ms > WAIT_IN_PLACE_MAX_MS
+                        || elapsed_ms > PATIENCE_MS
+                        || wakes_at_ms + REQUEST_TIME_MIN_MS >= deadline.cut_at_ms
+                    {
+                        let host = self.host(path);
+                        return Err(Undelivered::Unreachable { host, reason, attempts: attempt, elapsed_ms, wait_ms });
+                    }
+                    tokio::time::sleep(Duration::from_millis(wait_ms)).await;
+                    attempt += 1;
+                }
+            }
+        }
+    }
+
+    /// Waits for the budget. Calls that would come too late are not begun.
+    async fn wait_for_pace(&self, calls: usize, deadline: Deadline) -> Result<(), Undelivered> {
+        let wait_ms = {
+            let mut pace = self.pace.lock().unwrap_or_else(PoisonError::into_inner);
+            let now_ms = self.clock.now_ms();
+            let wait_ms = pace.book(calls, now_ms);
+            if now_ms.saturating_add_unsigned(wait_ms) + REQUEST_TIME_MIN_MS >= deadline.cut_at_ms {
+                pace.unbook(calls);
+                return Err(Undelivered::Deadline);
+            }
+            wait_ms
+        };
+        if wait_ms > 0 {
+            tokio::time::sleep(Duration::from_millis(wait_ms)).await;
+        }
+        Ok(())
+    }
+
+    async fn request(&self, path: Path, body: Bytes, attempt: u32, deadline: Deadline) -> (Answer, bool) {
+        let left_ms = (deadline.cut_at_ms - self.clock.now_ms()).clamp(1, REQUEST_TIMEOUT_MS);
+        let request = self
+            .http
+            .post(self.url(path))
+            .timeout(Duration::from_millis(left_ms.unsigned_abs()))
+            .headers(self.headers(path, attempt))
+            .body(body);
+        match request.send().await {
+            Err(error) => (broken(&error), false),
+            Ok(response) => {
+                let headers = response.headers().clone();
+                let status = response.status().as_u16();
+                match read_some(response).await {
+                    // Without its body a 200 may be any 200; other statuses speak for themselves.
+                    Err(error) if status == 200 => (broken(&error), false),
+                    read => {
+                        let text = |name| headers.get(name).and_then(|v: &HeaderValue| v.to_str().ok()).map(str::to_owned);
+                        let answer = Answer::Response {
+                            status,
+                            retry_after: text(RETRY_AFTER),
+                            rate_limit_reset: text(http::HeaderName::from_static("x-ratelimit-reset")),
+                            body: read.unwrap_or_default(),
+                        };
+                        (answer, headers.get(STAGED_HEADER).is_some_and(|value| value == "true"))
+                    }
+                }
+            }
+        }
+    }
+
+    fn headers(&self, path: Path, attempt: u32) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        headers.insert(AUTHORIZATION, self.authorization.clone());
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        if self.settings.gzip {
+            headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+        }
+        if path == Path::Objects {
+            // Objects are merged by id: without this they may be applied out of order (Objects API documentation).
+            headers.insert("synchronous", HeaderValue::from_static("true"));
+        }
+        if attempt > 1 {
+            // As Segment's own libraries do (analytics-next `publisher.ts`).
+            headers.insert("x-retry-count", HeaderValue::from(attempt - 1));
+        }
+        headers
+    }
+
+    fn url(&self, path: Path) -> String {
+        match path {
+            Path::Batch => format!("{}/v1/batch", self.settings.tracking_endpoint),
+            Path::Objects => format!("{}/v1/set", self.settings.objects_endpoint),
+        }
+    }
+
+    fn host(&self, path: Path) -> String {
+        let url = self.url(path);
+        url.split("://").nth(1).and_then(|rest| rest.split('/').next()).unwrap_or_default().to_owned()
+    }
+}
+
+/// A final answer that is about the calls.
+enum Sent {
+    Acknowledged { staged: bool },
+    Refused { message: String, too_large: bool },
+}
+
+/// A failure in words: the URL is left out, since it would be repeated in every line.
+fn broken(error: &reqwest::Error) -> Answer {
+    let words = aws::fault::chain(error);
+    let reason = match error.url() {
+        Some(url) => words.replace(&format!(" for url ({url})"), ""),
+        None => words,
+    };
+    Answer::Broken { reason }
+}
+
+async fn read_some(mut response: reqwest::Response) -> Result<Vec<u8>, reqwest::Error> {
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await? {
+        let room = ANSWER_BYTES_MAX.saturating_sub(body.len());
+        body.extend_from_slice(&chunk[..chunk.len().min(room)]);
+    }
+    Ok(body)
+}
+
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_deadline_leaves_time_to_finish_requests_and_to_write_down_what_was_done() {
+        let long = Deadline::of(0, 900_000);
+        assert_eq!((long.drain_at_ms, long.cut_at_ms), (872_000, 892_000));
+        let short = Deadline::of(0, 6_000);
+        assert_eq!((short.drain_at_ms, short.cut_at_ms), (4_000, 5_000));
+        // What an emulator hands out: a moment in 1970.
+        assert_eq!(Deadline::of(1_000_000_000_000, 600_000).cut_at_ms, 1_000_000_892_000);
+    }
+}

@@ -1,0 +1,200 @@
+//! Where calls go, and how fast.
+
+use crate::write_key::WriteKey;
+use aws::settings::Reader;
+
+/// Segment's two regions (Segment docs, "Regional Segment").
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Region {
+    /// Oregon.
+    Us,
+    /// Dublin.
+    Eu,
+}
+
+impl Region {
+    /// The Tracking API's host (Segment docs, "HTTP Tracking API").
+    #[must_use]
+    pub fn tracking(self) -> &'static str {
+        match self {
+            Self::Us => "https://api.segment.io",
+            Self::Eu => "https://events.eu1.segmentapis.com",
+        }
+    }
+
+    /// The Objects API's host (Segment docs, "Objects API").
+    #[must_use]
+    pub fn objects(self) -> &'static str {
+        match self {
+            Self::Us => "https://objects.segment.com",
+            Self::Eu => "https://objects.euw1.segment.com",
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Us => "us",
+            Self::Eu => "eu",
+        }
+    }
+}
+
+/// Requests under way at once, unless set.
+const REQUESTS_IN_FLIGHT: usize = 4;
+/// More would only press on the other side's limits.
+const REQUESTS_IN_FLIGHT_MAX: usize = 64;
+/// Segment's documented pace for a workspace (product limits: 1,000 events a second).
+const SEGMENT_EVENTS_PER_SECOND: u32 = 1_000;
+
+/// How to deliver.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// The source's write key.
+    pub write_key: WriteKey,
+    /// The Tracking API, without a trailing slash.
+    pub tracking_endpoint: String,
+    /// The Objects API, without a trailing slash.
+    pub objects_endpoint: String,
+    /// Whether bodies are compressed: egress is what costs.
+    pub gzip: bool,
+    /// Requests under way at once.
+    pub requests_in_flight: usize,
+    /// Calls a second for this process; 0 is no limit.
+    pub events_per_second: u32,
+}
+
+impl Settings {
+    /// Reads them from the environment.
+    #[must_use]
+    pub fn read(reader: &mut Reader<'_>) -> Self {
+        // The walkthrough's own spelling works too.
+        let write_key = match reader.optional("write_key") {
+            Some(key) if reader.optional("WRITE_KEY").is_none() => key,
+            _ => reader.required("WRITE_KEY", "the write key of the Segment source that the calls belong to"),
+        };
+        let region = match reader.optional("SEGMENT_REGION").as_deref() {
+            None => None,
+            Some("us") => Some(Region::Us),
+            Some("eu") => Some(Region::Eu),
+            Some(other) => {
+                reader.fault("SEGMENT_REGION", format_args!("is {other:?}; write us or eu"));
+                None
+            }
+        };
+        let defaults = region.unwrap_or(Region::Us);
+        let tracking_endpoint = reader.endpoint("SEGMENT_ENDPOINT", defaults.tracking());
+        let objects_endpoint = reader.endpoint("SEGMENT_OBJECTS_ENDPOINT", defaults.objects());
+        one_region(reader, region, &tracking_endpoint, &objects_endpoint);
+        let requests_in_flight = reader.parsed("REQUESTS_IN_FLIGHT", REQUESTS_IN_FLIGHT, "a number such as 4");
+        if !(1..=REQUESTS_IN_FLIGHT_MAX).contains(&requests_in_flight) {
+            reader.fault("REQUESTS_IN_FLIGHT", format_args!("must be 1 to {REQUESTS_IN_FLIGHT_MAX}"));
+        }
+        let default_pace = if region_of(&tracking_endpoint).is_some() { SEGMENT_EVENTS_PER_SECOND } else { 0 };
+        Self {
+            write_key: WriteKey::new(write_key),
+            gzip: reader.flag("GZIP_REQUESTS", true),
+            requests_in_flight,
+            events_per_second: pace(reader, default_pace),
+            tracking_endpoint,
+            objects_endpoint,
+        }
+    }
+}
+
+/// `EVENTS_PER_SECOND`, or a workspace's budget shared by so many functions at once: a template cannot divide.
+fn pace(reader: &mut Reader<'_>, default: u32) -> u32 {
+    const NUMBER: &str = "a whole number, 0 for no limit";
+    if reader.optional("WORKSPACE_EVENTS_PER_SECOND").is_none() {
+        return reader.parsed("EVENTS_PER_SECOND", default, NUMBER);
+    }
+    if reader.optional("EVENTS_PER_SECOND").is_some() {
+        reader.fault("EVENTS_PER_SECOND", "and WORKSPACE_EVENTS_PER_SECOND are both set; keep one");
+    }
+    let budget = reader.parsed("WORKSPACE_EVENTS_PER_SECOND", default, NUMBER);
+    let concurrency: u32 = reader.parsed("CONCURRENCY", 1, "how many functions run at once, such as 2");
+    if concurrency == 0 {
+        reader.fault("CONCURRENCY", "must be at least 1");
+    }
+    // A budget smaller than the number of functions still lets each send: one call a second.
+    if budget == 0 { 0 } else { (budget / concurrency.max(1)).max(1) }
+}
+
+/// Which of Segment's regions an endpoint belongs to, if it is Segment's at all.
+fn region_of(endpoint: &str) -> Option<Region> {
+    let host = endpoint.split("://").nth(1)?.split(['/', ':']).next()?;
+    if !(host.ends_with("segment.io") || host.ends_with("segment.com") || host.ends_with("segmentapis.com")) {
+        return None;
+    }
+    let eu = host.contains(".eu1.") || host.contains(".euw1.");
+    Some(if eu { Region::Eu } else { Region::Us })
+}
+
+/// The wrong region loses calls silently (Segment docs, "Regional Segment"), so a mixture is refused.
+fn one_region(reader: &mut Reader<'_>, region: Option<Region>, tracking: &str, objects: &str) {
+    for (name, endpoint) in [("SEGMENT_ENDPOINT", tracking), ("SEGMENT_OBJECTS_ENDPOINT", objects)] {
+        if let (Some(asked), Some(found)) = (region, region_of(endpoint))
+            && asked != found
+        {
+            let (asked, found) = (asked.name(), found.name());
+            reader.fault(name, format_args!("is {endpoint}, of region {found}, but SEGMENT_REGION is {asked}"));
+        }
+    }
+    if region.is_none()
+        && let (Some(one), Some(other)) = (region_of(tracking), region_of(objects))
+        && one != other
+        && reader.optional("SEGMENT_ENDPOINT").is_some()
+    {
+        let (one, other) = (one.name(), other.name());
+        let words = format!("is of region {one}, but SEGMENT_OBJECTS_ENDPOINT of region {other}: set SEGMENT_REGION");
+        reader.fault("SEGMENT_ENDPOINT", words);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(vars: &[(&str, &str)]) -> Result<Settings, Vec<String>> {
+        let get = |name: &str| vars.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
+        let mut reader = Reader::new(&get);
+        let settings = Settings::read(&mut reader);
+        reader.finish(settings).map_err(|faults| faults.0)
+    }
+
+    #[test]
+    fn a_region_chooses_both_endpoints() {
+        let eu = read(&[("WRITE_KEY", "k"), ("SEGMENT_REGION", "eu")]).unwrap();
+        assert_eq!((eu.tracking_endpoint.as_str(), eu.objects_endpoint.as_str()), (Region::Eu.tracking(), Region::Eu.objects()));
+        let us = read(&[("write_key", "k")]).unwrap();
+        assert_eq!((us.tracking_endpoint.as_str(), us.events_per_second), ("https://api.segment.io", 1_000));
+    }
+
+    #[test]
+    fn a_region_that_does_not_fit_an_endpoint_is_refused() {
+        let faults = read(&[
+            ("WRITE_KEY", "k"),
+            ("SEGMENT_REGION", "us"),
+            ("SEGMENT_ENDPOINT", "https://events.eu1.segmentapis.com"),
+        ])
+        .unwrap_err();
+        assert!(faults[0].contains("of region eu, but SEGMENT_REGION is us"), "{faults:?}");
+        let faults = read(&[("WRITE_KEY", "k"), ("SEGMENT_ENDPOINT", "https://events.eu1.segmentapis.com/")]).unwrap_err();
+        assert!(faults[0].contains("set SEGMENT_REGION"), "{faults:?}");
+    }
+
+    #[test]
+    fn elsewhere_there_is_no_limit_unless_one_is_set() {
+        let vars = [("WRITE_KEY", "k"), ("SEGMENT_ENDPOINT", "http://127.0.0.1:9"), ("SEGMENT_OBJECTS_ENDPOINT", "http://127.0.0.1:9")];
+        assert_eq!(read(&vars).unwrap().events_per_second, 0);
+        assert_eq!(read(&[&vars[..], &[("EVENTS_PER_SECOND", "50")]].concat()).unwrap().events_per_second, 50);
+        let shared = [("WORKSPACE_EVENTS_PER_SECOND", "1000"), ("CONCURRENCY", "3")];
+        assert_eq!(read(&[&vars[..], &shared].concat()).unwrap().events_per_second, 333);
+    }
+
+    #[test]
+    fn faults_are_told_together_and_without_the_key() {
+        let faults = read(&[("SEGMENT_REGION", "mars"), ("REQUESTS_IN_FLIGHT", "0"), ("SEGMENT_ENDPOINT", "ftp:x")]).unwrap_err();
+        assert_eq!(faults.len(), 4, "{faults:?}");
+        assert!(faults[0].starts_with("WRITE_KEY is not set"));
+    }
+}

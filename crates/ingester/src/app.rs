@@ -1,0 +1,185 @@
+//! An event in, a report out.
+
+use crate::file::Fate;
+use crate::queue::Queue;
+use crate::report::{FileReport, Outcome, Report};
+use crate::settings::Settings;
+use anyhow::Context;
+use aws::telemetry::{self, metrics};
+use aws::{Bucket, Clock};
+use calls::notification::{Hop, Message, Notice, Notification, read};
+use delivery::{Deadline, Delivery};
+use serde_json::{Value, json};
+
+/// Invocations that one file may take; at 15 minutes each that is ten days.
+const HOPS_MAX: u32 = 1_000;
+
+/// The function, ready to handle events.
+pub struct App {
+    pub(crate) settings: Settings,
+    pub(crate) s3: aws_sdk_s3::Client,
+    pub(crate) state: Bucket,
+    pub(crate) delivery: Delivery,
+    pub(crate) queue: Option<Queue>,
+    pub(crate) clock: Clock,
+}
+
+/// An event that is to be delivered again: what was and what was not sent stands in it.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", words(.0))]
+pub struct Failure(pub Report);
+
+fn words(report: &Report) -> String {
+    report.objects.iter().map(FileReport::in_words).collect::<Vec<_>>().join("; ")
+}
+
+impl App {
+    /// Reads the settings and prepares the clients.
+    ///
+    /// # Errors
+    /// When the settings cannot be used.
+    pub async fn from_environment() -> anyhow::Result<Self> {
+        let settings = Settings::read(&aws::settings::from_environment)?;
+        Self::new(settings, &aws::clients::config().await, Clock::system())
+    }
+
+    /// Puts the function together.
+    ///
+    /// # Errors
+    /// When no HTTP client can be made.
+    pub fn new(settings: Settings, config: &aws::clients::SdkConfig, clock: Clock) -> anyhow::Result<Self> {
+        let s3 = aws::clients::s3(config);
+        let delivery = Delivery::new(settings.delivery.clone(), clock.clone()).context("failed to set up HTTP")?;
+        let queue = settings.queue_url.clone().map(|url| Queue::new(aws_sdk_sqs::Client::new(config), url));
+        let state = Bucket::new(s3.clone(), &settings.state_bucket);
+        Ok(Self { settings, s3, state, delivery, queue, clock })
+    }
+
+    /// Handles an event. `ends_at_ms`: when the invocation ends, in ms since the epoch.
+    ///
+    /// # Errors
+    /// When the event is to be delivered again. A queue's messages fail one by one, in the answer.
+    pub async fn handle(&self, payload: Value, ends_at_ms: i64) -> anyhow::Result<Value> {
+        let deadline = Deadline::of(self.clock.now_ms(), ends_at_ms);
+        match read(&payload)? {
+            Notification::Direct(notices) => self.handle_direct(notices, deadline).await,
+            Notification::Queue(messages) => Ok(self.handle_queue(messages, deadline).await),
+        }
+    }
+
+    async fn handle_direct(&self, notices: Vec<Notice>, deadline: Deadline) -> anyhow::Result<Value> {
+        let mut report = Report::default();
+        let mut failed = false;
+        for notice in notices {
+            let (object, ok) = self.handle_notice(notice, 1, deadline).await;
+            failed |= !ok;
+            report.objects.push(object);
+        }
+        if failed { Err(Failure(report).into()) } else { Ok(serde_json::to_value(report)?) }
+    }
+
+    async fn handle_queue(&self, messages: Vec<Message>, deadline: Deadline) -> Value {
+        let mut report = Report::default();
+        let mut failures = Vec::new();
+        for message in messages {
+            let mut failed = false;
+            match message.notices {
+                Ok(notices) => {
+                    for notice in notices {
+                        let (object, ok) = self.handle_notice(notice, message.receives, deadline).await;
+                        failed |= !ok;
+                        report.objects.push(object);
+                    }
+                }
+                Err(fault) => {
+                    tracing::error!(message = message.id, %fault, "a message cannot be read");
+                    failed = true;
+                }
+            }
+            if failed {
+                failures.push(json!({ "itemIdentifier": message.id }));
+            }
+        }
+        json!({ "batchItemFailures": failures, "objects": report.objects })
+    }
+
+    /// One object; false when its event is to be delivered again.
+    async fn handle_notice(&self, notice: Notice, receives: u32, deadline: Deadline) -> (FileReport, bool) {
+        let (mut report, fate) = self.ingest(&notice, receives, deadline).await;
+        let ok = match fate {
+            Fate::Done => true,
+            Fate::Fail => false,
+            Fate::Again { wait_ms, position, started_ms, stream } => {
+                let hop = Hop { count: notice.hop.as_ref().map_or(0, |hop| hop.count) + 1, started_ms, position, stream };
+                self.send_on(&mut report, &Notice { hop: Some(hop), ..notice.clone() }, wait_ms).await
+            }
+        };
+        self.tell(&report);
+        (report, ok)
+    }
+
+    /// Sends the rest of a file to ourselves; false when the event itself has to come again.
+    async fn send_on(&self, report: &mut FileReport, rest: &Notice, wait_ms: u64) -> bool {
+        let fail = |report: &mut FileReport, why: String| {
+            report.outcome = Outcome::Failed;
+            let reason = report.reason.take().unwrap_or_default();
+            report.reason = Some(format!("{reason}: {why}"));
+            false
+        };
+        if rest.hop.as_ref().is_some_and(|hop| hop.count > HOPS_MAX) {
+            return fail(report, format!("it has taken {HOPS_MAX} invocations, which is the limit"));
+        }
+        let Some(queue) = &self.queue else {
+            return fail(report, "what is settled is kept, a retry of this event goes on from there".to_owned());
+        };
+        match queue.send(rest, wait_ms).await {
+            Ok(()) => true,
+            Err(fault) => fail(report, fault.to_string()),
+        }
+    }
+
+    /// The summary line and the metrics of one object.
+    fn tell(&self, report: &FileReport) {
+        let (stats, rejected_by) = (&report.stats, json!(report.rejected_by).to_string());
+        let fields = (report.outcome, report.kind.unwrap_or("none"));
+        macro_rules! summary {
+            ($level:ident) => {
+                tracing::$level!(
+                    object = report.object,
+                    outcome = ?fields.0,
+                    kind = fields.1,
+                    rows = report.rows,
+                    acknowledged = report.acknowledged,
+                    rejected = report.rejected,
+                    rejected_by,
+                    requests = stats.requests,
+                    retries = stats.retries,
+                    throttles = stats.throttles,
+                    bytes_sent = stats.bytes,
+                    elapsed_ms = report.elapsed_ms,
+                    stream = report.stream.as_deref().unwrap_or(""),
+                    reason = report.reason.as_deref().unwrap_or(""),
+                    "ingested"
+                )
+            };
+        }
+        match report.outcome {
+            Outcome::Failed | Outcome::Stopped => summary!(error),
+            Outcome::Refused | Outcome::Replaced => summary!(warn),
+            _ => summary!(info),
+        }
+        let settled = &report.settled;
+        let values = [
+            (metrics::ROWS, json!(settled.rows)),
+            (metrics::ACKNOWLEDGED, json!(settled.acknowledged)),
+            (metrics::REJECTED, json!(settled.rejected)),
+            (metrics::BATCHES, json!(settled.batches)),
+            (metrics::BYTES, json!(stats.bytes)),
+            (metrics::RETRIES, json!(stats.retries)),
+            (metrics::THROTTLES, json!(stats.throttles)),
+            (metrics::DELIVERY_LATENCY, json!(stats.latencies_ms)),
+        ];
+        let source = self.settings.source.to_string();
+        telemetry::emit(&telemetry::record(self.clock.now_ms(), &[("Source", &source)], &values));
+    }
+}

@@ -1,0 +1,180 @@
+//! The checkpoint as it is held by a run: claimed, renewed, committed, given up.
+//!
+//! Every write is a compare-and-swap on the ETag that this owner wrote last. Whoever loses one is no owner any more and
+//! stops at once. An answer that was lost is told from a lost race by reading back: the nonce says whose write it is.
+
+use aws::bucket::{ATTEMPTS_MAX, BACKOFF_BASE_MS, Bucket, Swapped};
+use aws::clock::{jitter_ms, nonce};
+use aws::{Clock, Fault};
+use calls::call::StoredHeader;
+use calls::checkpoint::{Checkpoint, Claim, Claimant, Identity, Phase, RejectsPart, claim};
+use calls::ingestion::Commit;
+use std::time::Duration;
+
+const JSON: &str = "application/json";
+/// How often a claim that others keep snatching away is tried again.
+const CLAIMS_MAX: u32 = 4;
+
+/// Why an owner cannot go on.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum OwnerFault {
+    /// Somebody else owns the file now.
+    #[error("another invocation has taken this file over")]
+    Lost,
+    /// The state bucket does not answer as it should.
+    #[error("{0}")]
+    State(#[from] Fault),
+    /// What is in the checkpoint's place is none that we can read.
+    #[error("s3://{bucket}/{key} is no checkpoint of this version: {detail}")]
+    Unreadable { bucket: String, key: String, detail: String },
+}
+
+/// What a claim came to.
+pub(crate) enum Claimed {
+    Owner(Owner),
+    /// Somebody is at work until then (ms since the epoch).
+    Busy(i64),
+    /// There is nothing left to do.
+    Ended(Box<Checkpoint>),
+}
+
+/// The right to work on a file, until it is lost.
+pub(crate) struct Owner {
+    state: Bucket,
+    key: String,
+    stream: String,
+    etag: String,
+    checkpoint: Checkpoint,
+    lease_ms: i64,
+    clock: Clock,
+}
+
+impl Owner {
+    /// Tries to become the owner of a file.
+    pub(crate) async fn claim(
+        state: &Bucket,
+        object: &Identity,
+        lease_ms: i64,
+        clock: &Clock,
+    ) -> Result<Claimed, OwnerFault> {
+        let stream = object.stream();
+        let key = Checkpoint::key(&stream);
+        for _ in 0..CLAIMS_MAX {
+            let found = read(state, &key).await?;
+            let (etag, found) = found.map_or((None, None), |(etag, checkpoint)| (Some(etag), Some(checkpoint)));
+            let by = Claimant { nonce: nonce(), now_ms: clock.now_ms(), lease_ms };
+            let wanted = match claim(found.clone(), object, by) {
+                Claim::Begin(checkpoint) | Claim::TakeOver(checkpoint) => *checkpoint,
+                Claim::Busy(until_ms) => return Ok(Claimed::Busy(until_ms)),
+                Claim::Ended(_) => match found {
+                    Some(checkpoint) => return Ok(Claimed::Ended(Box::new(checkpoint))),
+                    None => continue,
+                },
+                Claim::Unknown(format) => return Err(unreadable(state, &key, format!("format {format}"))),
+            };
+            match swap(state, &key, etag.as_deref(), &wanted).await {
+                Ok(etag) => {
+                    let (state, clock) = (state.clone(), clock.clone());
+                    return Ok(Claimed::Owner(Self { state, key, stream, etag, checkpoint: wanted, lease_ms, clock }));
+                }
+                Err(OwnerFault::Lost) => {}
+                Err(fault) => return Err(fault),
+            }
+        }
+        // Others are quicker every time: they are at work.
+        Ok(Claimed::Busy(clock.now_ms() + lease_ms))
+    }
+
+    /// What is committed.
+    pub(crate) fn checkpoint(&self) -> &Checkpoint {
+        &self.checkpoint
+    }
+
+    /// Names the file's checkpoint, fragments and message ids.
+    pub(crate) fn stream(&self) -> &str {
+        &self.stream
+    }
+
+    /// Whether the lease is so old that it should be renewed, committing or not.
+    pub(crate) fn is_due(&self) -> bool {
+        self.clock.now_ms() > self.checkpoint.lease_until_ms - self.lease_ms * 2 / 3
+    }
+
+    /// Commits what was settled, and renews the lease. The refused rows are written first: what a checkpoint counts
+    /// is there.
+    pub(crate) async fn commit(&mut self, commit: Option<Commit>, header: Option<&StoredHeader>) -> Result<(), OwnerFault> {
+        let now_ms = self.clock.now_ms();
+        let mut next = self.checkpoint.next(nonce(), now_ms + self.lease_ms);
+        if next.header.is_none() {
+            next.header = header.cloned();
+        }
+        if let Some(commit) = commit {
+            let rejects = if commit.rejects.is_empty() { None } else { Some(self.keep_rejects(&commit).await?) };
+            next.commit(commit.to, &commit.account, rejects, now_ms);
+        }
+        self.write(next).await
+    }
+
+    async fn keep_rejects(&self, commit: &Commit) -> Result<RejectsPart, OwnerFault> {
+        let epoch = self.checkpoint.epoch;
+        let (from, to, rows) = (commit.from.byte, commit.to.byte, commit.account.rejected);
+        let part = RejectsPart { epoch, from, to, rows };
+        // One that is there already is our own: nobody else has this epoch.
+        self.state.create(&part.key(&self.stream), commit.rejects.clone().into(), "text/csv").await?;
+        Ok(part)
+    }
+
+    /// Lets go of the file, so that the next invocation need not wait for the lease to end.
+    pub(crate) async fn release(&mut self) -> Result<(), OwnerFault> {
+        self.write(self.checkpoint.next(nonce(), 0)).await
+    }
+
+    /// Writes the last state.
+    pub(crate) async fn end(&mut self, phase: Phase) -> Result<(), OwnerFault> {
+        let next = Checkpoint { phase, ..self.checkpoint.next(nonce(), 0) };
+        self.write(next).await
+    }
+
+    async fn write(&mut self, next: Checkpoint) -> Result<(), OwnerFault> {
+        self.etag = swap(&self.state, &self.key, Some(&self.etag), &next).await?;
+        self.checkpoint = next;
+        Ok(())
+    }
+}
+
+/// Puts `wanted` in the place of what has `etag`, through lost answers and conflicts; the new ETag.
+async fn swap(state: &Bucket, key: &str, etag: Option<&str>, wanted: &Checkpoint) -> Result<String, OwnerFault> {
+    let mut attempt = 1;
+    loop {
+        let unsure = match state.swap(key, etag, wanted.to_json().into(), JSON).await? {
+            Swapped::Done(etag) => return Ok(etag),
+            Swapped::Lost => None,
+            Swapped::Unsure(fault) => Some(fault),
+        };
+        let found = read(state, key).await?;
+        match (found, unsure) {
+            (Some((etag, found)), _) if found.nonce == wanted.nonce => return Ok(etag),
+            // Nothing happened yet, and somebody says it may: try again.
+            (found, Some(fault)) if found.as_ref().map(|(etag, _)| etag.as_str()) == etag => {
+                if attempt >= ATTEMPTS_MAX {
+                    return Err(OwnerFault::State(Fault { attempts: attempt, ..fault }));
+                }
+                tokio::time::sleep(Duration::from_millis(jitter_ms(BACKOFF_BASE_MS << attempt))).await;
+                attempt += 1;
+            }
+            _ => return Err(OwnerFault::Lost),
+        }
+    }
+}
+
+async fn read(state: &Bucket, key: &str) -> Result<Option<(String, Checkpoint)>, OwnerFault> {
+    let Some(object) = state.get(key).await? else { return Ok(None) };
+    match Checkpoint::from_json(&object.body) {
+        Ok(checkpoint) => Ok(Some((object.etag, checkpoint))),
+        Err(error) => Err(unreadable(state, key, error.to_string())),
+    }
+}
+
+fn unreadable(state: &Bucket, key: &str, detail: String) -> OwnerFault {
+    OwnerFault::Unreadable { bucket: state.name().to_owned(), key: key.to_owned(), detail }
+}

@@ -1,0 +1,200 @@
+//! The only concurrency there is: one `select!` between deliveries, reading and the clock.
+//!
+//! The machine in `calls` decides; this drives it. What is in memory is one range of the object, one open batch and the
+//! batches in flight, whatever the file's size.
+
+use crate::owner::{Owner, OwnerFault};
+use crate::source::{RANGE_BYTES, Source};
+use crate::staging::Staging;
+use aws::{Clock, Fault};
+use bytes::Bytes;
+use calls::batches::Batch;
+use calls::ingestion::{Guilty, Ingestion, Next, Threshold};
+use calls::refusal::FileFault;
+use delivery::{Deadline, Delivery, FileState, Stats, Undelivered};
+use futures_util::StreamExt;
+use futures_util::future::LocalBoxFuture;
+use futures_util::stream::FuturesUnordered;
+use std::collections::VecDeque;
+use std::time::Duration;
+
+/// How often what was settled is committed: a kill repeats at most so much.
+const COMMIT_EVERY_MS: i64 = 5_000;
+/// So many bytes of refused rows are not held back any longer.
+const REJECTS_HELD_BYTES_MAX: usize = 4 << 20;
+/// The next range is asked for when no more than this is left of the one before.
+const READ_AHEAD_BYTES: u64 = RANGE_BYTES / 8;
+
+/// How a run ended. Everything that was settled is committed, except after `Lost` and `State`.
+#[derive(Debug)]
+pub(crate) enum End {
+    /// Every row is settled.
+    Complete,
+    /// The file cannot be read on.
+    Fault(FileFault),
+    /// Too many rows were refused.
+    Exceeded(String),
+    /// Segment did not take the rest.
+    Undelivered(Undelivered),
+    /// What Segment took could not be kept.
+    Unkept(Fault),
+    /// The object could not be read on.
+    Unread(Fault),
+    /// Somebody else owns the file now.
+    Lost,
+    /// The state bucket does not answer as it should.
+    State(OwnerFault),
+}
+
+/// What a run needs.
+pub(crate) struct Pipeline<'a> {
+    pub(crate) machine: Ingestion,
+    pub(crate) source: Source,
+    /// Where reading goes on, and what of it is here already.
+    pub(crate) offset: u64,
+    pub(crate) chunks: VecDeque<Bytes>,
+    pub(crate) owner: &'a mut Owner,
+    pub(crate) delivery: &'a Delivery,
+    pub(crate) staging: Option<&'a Staging>,
+    pub(crate) objects: bool,
+    pub(crate) file: &'a FileState,
+    pub(crate) threshold: Threshold,
+    pub(crate) deadline: Deadline,
+    pub(crate) clock: &'a Clock,
+    pub(crate) stats: Stats,
+}
+
+/// A batch come home.
+struct Settled {
+    batch: Box<Batch>,
+    outcome: Result<Vec<Guilty>, End>,
+    stats: Stats,
+}
+
+impl<'a> Pipeline<'a> {
+    /// Runs until the file or the time ends, or something stands in the way.
+    pub(crate) async fn run(&mut self) -> End {
+        let ended = self.drive().await;
+        if matches!(ended, End::Lost | End::State(_)) {
+            return ended;
+        }
+        match self.commit().await {
+            Ok(()) => ended,
+            Err(end) => end,
+        }
+    }
+
+    async fn drive(&mut self) -> End {
+        let in_flight_max = if self.objects { 1 } else { self.delivery.settings().requests_in_flight };
+        let mut deliveries = FuturesUnordered::new();
+        let mut reading: Option<LocalBoxFuture<'a, Result<Vec<Bytes>, Fault>>> = None;
+        let mut stop: Option<End> = None;
+        let mut commit_at_ms = self.clock.now_ms() + COMMIT_EVERY_MS;
+        loop {
+            if stop.is_none() && self.clock.now_ms() >= self.deadline.drain_at_ms {
+                stop = Some(End::Undelivered(Undelivered::Deadline));
+            }
+            let mut done = false;
+            while stop.is_none() && deliveries.len() < in_flight_max {
+                match self.machine.next_batch() {
+                    Next::Batch(batch) if batch.calls.is_empty() => stop = self.settle(&batch, &[]),
+                    Next::Batch(batch) => deliveries.push(self.send(batch)),
+                    Next::Done => {
+                        done = true;
+                        break;
+                    }
+                    Next::Hungry => match self.chunks.pop_front() {
+                        Some(chunk) => self.machine.push(&chunk),
+                        None if reading.is_none() && !self.source.has(self.offset) => self.machine.finish(),
+                        None => break,
+                    },
+                }
+            }
+            if deliveries.is_empty() && (done || stop.is_some()) {
+                return stop.unwrap_or_else(|| self.machine.fault().cloned().map_or(End::Complete, End::Fault));
+            }
+            if stop.is_none() && reading.is_none() && self.source.has(self.offset) && self.held() < READ_AHEAD_BYTES {
+                reading = Some(self.read());
+            }
+            if self.clock.now_ms() >= commit_at_ms || self.machine.rejects_held_bytes() > REJECTS_HELD_BYTES_MAX {
+                if let Err(end) = self.commit().await {
+                    return end;
+                }
+                commit_at_ms = self.clock.now_ms() + COMMIT_EVERY_MS;
+            }
+            let tick = Duration::from_millis(u64::try_from(commit_at_ms - self.clock.now_ms()).unwrap_or(0));
+            tokio::select! {
+                Some(settled) = deliveries.next(), if !deliveries.is_empty() => {
+                    let Settled { batch, outcome, stats } = settled;
+                    self.stats.add(&stats);
+                    let end = match outcome {
+                        Ok(guilty) => self.settle(&batch, &guilty),
+                        Err(end) => Some(end),
+                    };
+                    stop = stop.or(end);
+                }
+                read = async { match reading.as_mut() { Some(read) => read.await, None => std::future::pending().await } } => {
+                    reading = None;
+                    match read {
+                        Ok(chunks) => {
+                            self.offset += chunks.iter().map(|chunk| chunk.len() as u64).sum::<u64>();
+                            self.chunks.extend(chunks);
+                        }
+                        Err(fault) => stop = stop.or(Some(End::Unread(fault))),
+                    }
+                }
+                () = tokio::time::sleep(tick) => {}
+            }
+        }
+    }
+
+    fn held(&self) -> u64 {
+        self.chunks.iter().map(|chunk| chunk.len() as u64).sum()
+    }
+
+    fn read(&self) -> LocalBoxFuture<'a, Result<Vec<Bytes>, Fault>> {
+        let (source, offset) = (self.source.clone(), self.offset);
+        Box::pin(async move { source.range(offset).await })
+    }
+
+    /// Delivers a batch and keeps what was acknowledged: only then are its rows settled.
+    fn send(&self, batch: Box<Batch>) -> impl Future<Output = Settled> + use<'a> {
+        let (delivery, staging, file) = (self.delivery, self.staging, self.file);
+        let (objects, deadline) = (self.objects, self.deadline);
+        async move {
+            let mut stats = Stats::default();
+            let delivered = delivery.deliver(&batch, objects, file, deadline, &mut stats).await;
+            let outcome = match delivered {
+                Err(undelivered) => Err(End::Undelivered(undelivered)),
+                Ok(delivered) => match staging.filter(|_| !delivered.staged) {
+                    None => Ok(delivered.guilty),
+                    Some(staging) => match staging.keep(&batch, &delivered.guilty, delivered.at_ms).await {
+                        Ok(()) => Ok(delivered.guilty),
+                        Err(fault) => Err(End::Unkept(fault)),
+                    },
+                },
+            };
+            Settled { batch, outcome, stats }
+        }
+    }
+
+    fn settle(&mut self, batch: &Batch, guilty: &[Guilty]) -> Option<End> {
+        self.machine.settle(batch, guilty);
+        let mut account = self.owner.checkpoint().account.clone();
+        account.add(self.machine.uncommitted());
+        let exceeded = self.threshold.exceeded(&account)?;
+        self.machine.stop();
+        Some(End::Exceeded(exceeded))
+    }
+
+    async fn commit(&mut self) -> Result<(), End> {
+        let commit = self.machine.commit();
+        if commit.is_none() && !self.owner.is_due() {
+            return Ok(());
+        }
+        self.owner.commit(commit, self.machine.header()).await.map_err(|fault| match fault {
+            OwnerFault::Lost => End::Lost,
+            fault => End::State(fault),
+        })
+    }
+}

@@ -1,0 +1,36 @@
+//! The rest of a file, sent to ourselves.
+
+use aws::fault::{Fault, Kind};
+use aws::bucket::retried;
+use calls::notification::{Notice, continuation};
+
+/// The longest delay of a message (SQS quotas: 15 minutes).
+pub(crate) const DELAY_MAX_MS: u64 = 900_000;
+
+/// The queue that feeds this function.
+#[derive(Debug, Clone)]
+pub(crate) struct Queue {
+    client: aws_sdk_sqs::Client,
+    url: String,
+}
+
+impl Queue {
+    pub(crate) fn new(client: aws_sdk_sqs::Client, url: String) -> Self {
+        Self { client, url }
+    }
+
+    /// Sends a message that asks for `notice`, to be seen after a delay.
+    pub(crate) async fn send(&self, notice: &Notice, delay_ms: u64) -> Result<(), Fault> {
+        let seconds = i32::try_from(delay_ms.min(DELAY_MAX_MS).div_ceil(1_000)).unwrap_or(0);
+        let body = continuation(notice).to_string();
+        retried(async || {
+            let sent = self.client.send_message().queue_url(&self.url).delay_seconds(seconds).message_body(&body);
+            sent.send().await.map(|_| ()).map_err(|error| {
+                let fault = Fault::of("send to", self.url.clone(), &error);
+                // SQS words a missing permission as a 400 at times.
+                if fault.code.contains("AccessDenied") { Fault { kind: Kind::Denied, ..fault } } else { fault }
+            })
+        })
+        .await
+    }
+}

@@ -1,0 +1,130 @@
+//! What is said about an event: one entry an object, for people and machines.
+
+use calls::ledger::Account;
+use delivery::Stats;
+use serde::Serialize;
+use std::collections::BTreeMap;
+
+/// How an object ended for now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// Every row is settled.
+    Finished,
+    /// Nothing was left to do: an earlier delivery of this event did it.
+    AlreadyDone,
+    /// It was given up: too many refused rows, or it cannot be read as what its name says.
+    Stopped,
+    /// Another object took its place; that one has its own event.
+    Replaced,
+    /// It is not for us: its name says no kind, or it is our own.
+    Refused,
+    /// The rest follows in another invocation.
+    Continues,
+    /// It failed; a retry goes on where this one ended.
+    Failed,
+}
+
+/// One object.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct FileReport {
+    /// `s3://bucket/key`.
+    pub object: String,
+    /// How it ended for now.
+    pub outcome: Outcome,
+    /// Why, where there is something to say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// The kind of its calls.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kind: Option<&'static str>,
+    /// The collection, for objects.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub collection: Option<String>,
+    /// Rows settled so far, by earlier runs too.
+    pub rows: u64,
+    /// Of these, acknowledged by Segment.
+    pub acknowledged: u64,
+    /// Of these, refused.
+    pub rejected: u64,
+    /// The refused rows by reason.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub rejected_by: BTreeMap<String, u64>,
+    /// The first refused rows of this run.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub first_rejected: Vec<String>,
+    /// Where the refused rows are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rejects: Option<String>,
+    /// From which line on nothing is settled, when it did not finish.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub undelivered_from_line: Option<u64>,
+    /// What its owner should know about the columns.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
+    /// Where checkpoint and ledger are: `ingest/{stream}/`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stream: Option<String>,
+    /// What this run took, in ms.
+    pub elapsed_ms: i64,
+    /// What this run sent.
+    #[serde(skip)]
+    pub stats: Stats,
+    /// What this run settled.
+    #[serde(skip)]
+    pub settled: Account,
+}
+
+impl FileReport {
+    /// An object of which nothing is known yet but how it ended.
+    pub(crate) fn new(bucket: &str, key: &str, outcome: Outcome, reason: Option<String>) -> Self {
+        Self {
+            object: format!("s3://{bucket}/{key}"),
+            outcome,
+            reason,
+            kind: None,
+            collection: None,
+            rows: 0,
+            acknowledged: 0,
+            rejected: 0,
+            rejected_by: BTreeMap::new(),
+            first_rejected: Vec::new(),
+            rejects: None,
+            undelivered_from_line: None,
+            warnings: Vec::new(),
+            stream: None,
+            elapsed_ms: 0,
+            stats: Stats::default(),
+            settled: Account::default(),
+        }
+    }
+
+    /// Takes over an account.
+    pub(crate) fn count(&mut self, account: &Account) {
+        self.rows = account.rows;
+        self.acknowledged = account.acknowledged;
+        self.rejected = account.rejected;
+        self.rejected_by = account.rejected_by.clone();
+    }
+
+    /// In a line.
+    #[must_use]
+    pub fn in_words(&self) -> String {
+        let outcome = serde_json::to_value(self.outcome).ok();
+        let outcome = outcome.as_ref().and_then(|value| value.as_str()).unwrap_or_default().replace('_', " ");
+        let counts = match self.rows {
+            0 => String::new(),
+            rows => format!(", {rows} rows: {} acknowledged, {} rejected", self.acknowledged, self.rejected),
+        };
+        let rest = self.undelivered_from_line.map(|line| format!(", not sent from line {line} on")).unwrap_or_default();
+        let reason = self.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
+        format!("{} {outcome}{counts}{rest}{reason}", self.object)
+    }
+}
+
+/// Every object of an event.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Report {
+    /// In the order of the event.
+    pub objects: Vec<FileReport>,
+}

@@ -1,0 +1,112 @@
+//! The function's settings, all from the environment.
+
+use aws::settings::{Faults, Reader};
+use calls::ingestion::Threshold;
+use calls::reading::Reading;
+use logs::received::SourceId;
+
+/// How long an owner may be silent before its file is taken over.
+const LEASE_SECONDS: u32 = 60;
+/// A shorter lease would end between two renewals.
+const LEASE_SECONDS_MIN: u32 = 5;
+
+/// Plain data, read once.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Where and how fast calls go.
+    pub delivery: delivery::Settings,
+    /// The source that the calls belong to, as the logs name it.
+    pub source: SourceId,
+    /// Our own bucket.
+    pub state_bucket: String,
+    /// Whether what was acknowledged is kept for the exporter.
+    pub keep_for_export: bool,
+    /// How CSV is read.
+    pub reading: Reading,
+    /// When a file is plainly wrong.
+    pub threshold: Threshold,
+    /// How long an owner may be silent, in ms.
+    pub lease_ms: i64,
+    /// Where the rest of a file is sent.
+    pub queue_url: Option<String>,
+}
+
+impl Settings {
+    /// Reads them through `get`.
+    ///
+    /// # Errors
+    /// Everything that is wrong with them, at once.
+    pub fn read(get: &dyn Fn(&str) -> Option<String>) -> Result<Self, Faults> {
+        let mut reader = Reader::new(get);
+        let delivery = delivery::Settings::read(&mut reader);
+        let source = source_id(&mut reader);
+        let state_bucket = reader.bucket("STATE_BUCKET", "our own bucket for checkpoints, rejects and ledgers");
+        let keep_for_export = reader.flag("KEEP_FOR_EXPORT", true);
+        let reading = Reading::parse(get, &mut reader.faults);
+        let threshold = threshold(&mut reader);
+        let lease: u32 = reader.parsed("LEASE_SECONDS", LEASE_SECONDS, "a number of seconds such as 60");
+        if lease < LEASE_SECONDS_MIN {
+            reader.fault("LEASE_SECONDS", format_args!("must be at least {LEASE_SECONDS_MIN}"));
+        }
+        let queue_url = reader.optional("QUEUE_URL");
+        let settings = Self {
+            delivery,
+            source: source.unwrap_or_else(placeholder),
+            state_bucket,
+            keep_for_export,
+            reading,
+            threshold,
+            lease_ms: i64::from(lease) * 1_000,
+            queue_url,
+        };
+        reader.finish(settings)
+    }
+}
+
+/// `SOURCE_ID`: needed even where nothing is exported, since checkpoints are filed under it.
+fn source_id(reader: &mut Reader<'_>) -> Option<SourceId> {
+    let text = reader.required("SOURCE_ID", "the id of the Segment source (Settings, API Keys), as the logs name it");
+    match text.parse() {
+        Ok(source) => Some(source),
+        Err(_) if text.is_empty() => None,
+        Err(error) => {
+            reader.fault("SOURCE_ID", format_args!("is {text:?}: {error}"));
+            None
+        }
+    }
+}
+
+/// Never used: settings with a fault are not handed out.
+fn placeholder() -> SourceId {
+    #[expect(clippy::expect_used, reason = "a constant")]
+    "unset".parse().expect("a source id")
+}
+
+fn threshold(reader: &mut Reader<'_>) -> Threshold {
+    let default = Threshold::default();
+    let rows = reader.optional("REJECT_LIMIT_ROWS").is_some();
+    let rows = rows.then(|| reader.parsed("REJECT_LIMIT_ROWS", 0, "a number of rows"));
+    let share: f64 = reader.parsed("REJECT_LIMIT_SHARE", default.share, "a number from 0 to 1");
+    if !(0.0..=1.0).contains(&share) {
+        reader.fault("REJECT_LIMIT_SHARE", format_args!("is {share}; write a number from 0 to 1"));
+    }
+    Threshold { rows, share }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn everything_that_is_wrong_is_told_at_once_by_name() {
+        let get = |name: &str| match name {
+            "STATE_BUCKET" => Some("s3://mine".to_owned()),
+            "REJECT_LIMIT_SHARE" => Some("3".to_owned()),
+            _ => None,
+        };
+        let faults = Settings::read(&get).unwrap_err().to_string();
+        for part in ["WRITE_KEY is not set", "SOURCE_ID is not set", "STATE_BUCKET is a URI", "REJECT_LIMIT_SHARE is 3"] {
+            assert!(faults.contains(part), "{part} in {faults}");
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! The object's bytes, in ranges pinned to what the first GET found.
+//!
+//! A range is read whole before any of it is used, so that slow deliveries never hold a GET that stalls, and a broken
+//! connection costs one range.
+
+use aws::bucket::{Bucket, Pin, Reading};
+use aws::fault::{Fault, Kind};
+use bytes::Bytes;
+
+/// How much of the object one GET reads: requests cost, memory too.
+pub(crate) const RANGE_BYTES: u64 = 8 << 20;
+/// How often in a row a range may break off without a byte.
+const BREAKS_MAX: u32 = 6;
+
+/// Reads an object from an offset to its end.
+#[derive(Debug, Clone)]
+pub(crate) struct Source {
+    bucket: Bucket,
+    key: String,
+    pin: Pin,
+}
+
+impl Source {
+    pub(crate) fn new(bucket: Bucket, key: &str, pin: Pin) -> Self {
+        Self { bucket, key: key.to_owned(), pin }
+    }
+
+    /// Whether there is anything at `offset`.
+    pub(crate) fn has(&self, offset: u64) -> bool {
+        offset < self.pin.bytes
+    }
+
+    /// The next range from `offset`; fewer bytes when the connection broke: the caller goes on from there.
+    pub(crate) async fn range(&self, offset: u64) -> Result<Vec<Bytes>, Fault> {
+        let mut breaks = 0;
+        loop {
+            let reading = self.bucket.read(&self.key, Some(&self.pin), offset, RANGE_BYTES).await?;
+            match collect(reading, &self.bucket, &self.key).await {
+                (chunks, _) if !chunks.is_empty() => return Ok(chunks),
+                (_, Some(fault)) if breaks < BREAKS_MAX => {
+                    tracing::debug!(%fault, "a range broke off before its first byte");
+                    breaks += 1;
+                }
+                (_, Some(fault)) => return Err(fault),
+                (_, None) => return Ok(Vec::new()),
+            }
+        }
+    }
+}
+
+/// What arrives of an answer's body.
+pub(crate) async fn collect(reading: Reading, bucket: &Bucket, key: &str) -> (Vec<Bytes>, Option<Fault>) {
+    let mut body = reading.body;
+    let mut chunks = Vec::new();
+    loop {
+        match body.next().await {
+            None => return (chunks, None),
+            Some(Ok(chunk)) => chunks.push(chunk),
+            Some(Err(error)) => {
+                let target = format!("s3://{}/{key}", bucket.name());
+                return (chunks, Some(Fault::broken("read", target, &error)));
+            }
+        }
+    }
+}
+
+/// A refusal to read, in the words that help: what S3 says is the same whether a key or a permission is missing.
+pub(crate) fn explain(fault: &Fault) -> String {
+    match fault.kind {
+        Kind::Denied => format!(
+            "{fault}: the function's role needs s3:GetObject (and s3:GetObjectVersion where the bucket keeps versions) \
+             on the object, and s3:ListBucket on the bucket so that a missing key can be told from a forbidden one"
+        ),
+        Kind::NoBucket => format!("{fault}: no such bucket"),
+        _ => fault.to_string(),
+    }
+}

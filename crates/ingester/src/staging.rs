@@ -1,0 +1,52 @@
+//! What was acknowledged, kept as fragments for the exporter.
+
+use aws::{Bucket, Fault};
+use calls::batches::Batch;
+use calls::ingestion::Guilty;
+use logs::fragment::{Encoder, FragmentName, Origin, StreamId, crc32};
+use logs::received::{SourceId, Stamp, append_own_call};
+use std::cell::RefCell;
+
+/// Keeps a batch's acknowledged calls.
+pub(crate) struct Staging {
+    state: Bucket,
+    source: SourceId,
+    stream: StreamId,
+    epoch: u32,
+    encoder: RefCell<Encoder>,
+}
+
+impl Staging {
+    pub(crate) fn new(state: Bucket, source: SourceId, stream: StreamId, epoch: u32) -> Self {
+        Self { state, source, stream, epoch, encoder: RefCell::new(Encoder::new()) }
+    }
+
+    /// Writes the fragment of a batch; nothing when none of its calls was acknowledged.
+    ///
+    /// Its name says which rows of which run it holds. That one is there already means that our own answer was lost.
+    pub(crate) async fn keep(&self, batch: &Batch, guilty: &[Guilty], received_at_ms: i64) -> Result<(), Fault> {
+        let stamp = Stamp::new(received_at_ms, &self.source);
+        let mut lines = Vec::with_capacity(batch.body.len() * 3 / 2);
+        let mut events = 0;
+        for (index, call) in batch.calls.iter().enumerate() {
+            if guilty.binary_search_by_key(&index, |guilty| guilty.call).is_err() {
+                let timestamp = call.timestamp.as_ref().map(|at| at.start - call.body.start..at.end - call.body.start);
+                append_own_call(&mut lines, batch.call(index), timestamp, &stamp);
+                events += 1;
+            }
+        }
+        if events == 0 {
+            return Ok(());
+        }
+        let fragment = self.encoder.borrow_mut().encode(&lines);
+        let name = FragmentName {
+            source: self.source.clone(),
+            day: stamp.day(),
+            origin: Origin::File { stream: self.stream, epoch: self.epoch, from: batch.from, to: batch.to },
+            events,
+            raw_bytes: lines.len() as u64,
+            crc32: crc32(&fragment),
+        };
+        self.state.create(&name.to_string(), fragment.into(), "application/gzip").await.map(|_| ())
+    }
+}
