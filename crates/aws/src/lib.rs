@@ -5,6 +5,7 @@ pub mod bucket;
 pub mod clients;
 pub mod clock;
 pub mod fault;
+pub mod roles;
 pub mod settings;
 pub mod telemetry;
 

@@ -1,0 +1,171 @@
+//! Sessions of other people's roles, assumed with an external id and kept until they near their end.
+
+use crate::bucket::retried;
+use crate::clients;
+use crate::clock::Clock;
+use crate::fault::{Fault, Kind};
+use aws_config::timeout::TimeoutConfig;
+use aws_config::{Region, SdkConfig};
+use aws_credential_types::Credentials;
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+/// How long a session is asked for. A function's own credentials are a role's already, and a chained role's session
+/// ends after an hour whatever the role allows (IAM user guide, "Role chaining").
+pub const SESSION_SECONDS: i32 = 3_600;
+/// A session is replaced when less than this is left of it: a put that has begun must end within it.
+pub const RENEW_BEFORE_MS: i64 = 5 * 60_000;
+/// Time from the first byte of a put to its answer: a log object is larger than what other requests carry.
+const PUT_TIMEOUT: Duration = Duration::from_secs(120);
+
+/// A role and how it is assumed.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Role {
+    /// Its ARN.
+    pub arn: String,
+    /// What its trust policy asks for; `None` only to show that it is asked for.
+    pub external_id: Option<String>,
+    /// The region in which its session is used.
+    pub region: String,
+}
+
+/// The sessions of this process.
+#[derive(Debug)]
+pub struct Roles {
+    config: SdkConfig,
+    session_name: String,
+    clock: Clock,
+    sessions: Mutex<HashMap<Role, Session>>,
+}
+
+#[derive(Debug, Clone)]
+struct Session {
+    client: aws_sdk_s3::Client,
+    expires_ms: i64,
+}
+
+impl Roles {
+    /// No sessions yet. `session_name` is what the role's owner reads in CloudTrail.
+    #[must_use]
+    pub fn new(config: SdkConfig, session_name: &str, clock: Clock) -> Self {
+        Self { config, session_name: fitting(session_name), clock, sessions: Mutex::default() }
+    }
+
+    /// An S3 client that acts as the role, in the role's region.
+    ///
+    /// # Errors
+    /// When the role cannot be assumed.
+    pub async fn s3(&self, role: &Role) -> Result<aws_sdk_s3::Client, Fault> {
+        let known = self.sessions.lock().unwrap_or_else(PoisonError::into_inner).get(role).cloned();
+        if let Some(session) = known.filter(|session| session.expires_ms - self.clock.now_ms() > RENEW_BEFORE_MS) {
+            return Ok(session.client);
+        }
+        let session = self.session(role).await?;
+        let client = session.client.clone();
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner).insert(role.clone(), session);
+        Ok(client)
+    }
+
+    /// Assumes the role anew, whatever is kept, and keeps nothing: for asking whether it can be assumed.
+    ///
+    /// # Errors
+    /// When it cannot.
+    pub async fn assume(&self, role: &Role) -> Result<aws_sdk_s3::Client, Fault> {
+        Ok(self.session(role).await?.client)
+    }
+
+    /// Forgets a session that was refused, so that the next use assumes the role anew.
+    pub fn forget(&self, role: &Role) {
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner).remove(role);
+    }
+
+    async fn session(&self, role: &Role) -> Result<Session, Fault> {
+        let own_region = self.config.region().map(Region::as_ref).unwrap_or_default();
+        let sts = aws_sdk_sts::config::Builder::from(&self.config)
+            .region(Region::new(sts_region(own_region, &role.region).to_owned()))
+            .build();
+        let sts = aws_sdk_sts::Client::from_conf(sts);
+        let answer = retried(async || {
+            sts.assume_role()
+                .role_arn(&role.arn)
+                .set_external_id(role.external_id.clone())
+                .role_session_name(&self.session_name)
+                .duration_seconds(SESSION_SECONDS)
+                .send()
+                .await
+                .map_err(|error| Fault::of("assume", &role.arn, &error))
+        })
+        .await?;
+        let Some(given) = answer.credentials() else {
+            return Err(Fault {
+                kind: Kind::Other,
+                operation: "assume",
+                target: role.arn.clone(),
+                detail: "the answer holds no credentials".to_owned(),
+                code: String::new(),
+                attempts: 1,
+            });
+        };
+        let credentials = Credentials::new(
+            given.access_key_id(),
+            given.secret_access_key(),
+            Some(given.session_token().to_owned()),
+            // Replaced before that by us: the SDK could only report that they have expired.
+            None,
+            "assumed role",
+        );
+        let timeouts = self.config.timeout_config().map(TimeoutConfig::to_builder).unwrap_or_default();
+        let settings = clients::s3_settings(&self.config)
+            .region(Region::new(role.region.clone()))
+            .credentials_provider(credentials)
+            .timeout_config(timeouts.read_timeout(PUT_TIMEOUT).build())
+            .build();
+        let expires_ms = given.expiration().to_millis().unwrap_or_default();
+        Ok(Session { client: aws_sdk_s3::Client::from_conf(settings), expires_ms })
+    }
+}
+
+/// Where to ask for a session: in our own region, whose STS is always on for us; a bucket in another partition has
+/// another STS altogether.
+fn sts_region<'a>(own: &'a str, role: &'a str) -> &'a str {
+    if !own.is_empty() && partition(own) == partition(role) { own } else { role }
+}
+
+fn partition(region: &str) -> &'static str {
+    if region.starts_with("cn-") {
+        "aws-cn"
+    } else if region.starts_with("us-gov-") {
+        "aws-us-gov"
+    } else {
+        "aws"
+    }
+}
+
+/// STS API reference, `RoleSessionName`: 2 to 64 letters, digits and `_ + = , . @ -`.
+fn fitting(name: &str) -> String {
+    let fits = |c: char| c.is_ascii_alphanumeric() || "_+=,.@-".contains(c);
+    let name: String = name.chars().filter(|c| fits(*c)).take(64).collect();
+    if name.len() < 2 { "segment-s3-exporter".to_owned() } else { name }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sts_is_asked_in_our_region_unless_the_bucket_is_in_another_partition() {
+        assert_eq!(sts_region("eu-west-1", "us-west-2"), "eu-west-1");
+        assert_eq!(sts_region("eu-west-1", "cn-north-1"), "cn-north-1");
+        assert_eq!(sts_region("us-gov-west-1", "us-gov-east-1"), "us-gov-west-1");
+        assert_eq!(sts_region("", "us-west-2"), "us-west-2");
+    }
+
+    #[test]
+    fn any_function_name_makes_a_session_name() {
+        assert_eq!(fitting("exporter-prod"), "exporter-prod");
+        assert_eq!(fitting("a b/c"), "abc");
+        assert_eq!(fitting(""), "segment-s3-exporter");
+        assert_eq!(fitting(&"x".repeat(100)).len(), 64);
+    }
+}
