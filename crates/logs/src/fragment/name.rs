@@ -5,65 +5,17 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::hex_id::hex_id;
 use crate::received::{Day, SourceId};
 
 /// The folder of the state bucket in which fragments wait.
 pub(crate) const FOLDER: &str = "received/";
 
-/// A file that is ingested: 128 bits of a hash over all that makes the file *this* file.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct StreamId([u8; 16]);
-
-impl StreamId {
-    /// The id with these bits.
-    pub fn new(bits: [u8; 16]) -> StreamId {
-        StreamId(bits)
-    }
-}
-
-impl fmt::Display for StreamId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&hex::encode(self.0))
-    }
-}
-
-impl fmt::Debug for StreamId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
-
-/// A text that is no stream id.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("not a stream id: 32 lowercase hexadecimal digits are expected")]
-pub struct NotAStreamId;
-
-impl FromStr for StreamId {
-    type Err = NotAStreamId;
-
-    fn from_str(text: &str) -> Result<StreamId, NotAStreamId> {
-        if text.bytes().any(|b| b.is_ascii_uppercase()) {
-            return Err(NotAStreamId);
-        }
-        let mut bits = [0; 16];
-        hex::decode_to_slice(text, &mut bits).map_err(|_| NotAStreamId)?;
-        Ok(StreamId(bits))
-    }
-}
-
-impl TryFrom<String> for StreamId {
-    type Error = NotAStreamId;
-
-    fn try_from(text: String) -> Result<StreamId, NotAStreamId> {
-        text.parse()
-    }
-}
-
-impl From<StreamId> for String {
-    fn from(id: StreamId) -> String {
-        id.to_string()
-    }
+hex_id! {
+    /// A file that is ingested: 128 bits of a hash over all that makes the file *this* file.
+    StreamId,
+    /// A text that is no stream id.
+    NotAStreamId, "not a stream id: 32 lowercase hexadecimal digits are expected"
 }
 
 /// What a receiver calls one request: letters, digits and `-`, as in a UUID.
@@ -126,7 +78,8 @@ pub enum Origin {
 ///
 /// [`Display`](fmt::Display) writes the key and [`FromStr`] reads exactly what it writes, so a
 /// listing is enough to plan from.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct FragmentName {
     /// The source that received the events.
     pub source: SourceId,
@@ -170,6 +123,20 @@ impl FromStr for FragmentName {
         let name = read(key).ok_or(NotAFragmentName)?;
         // One fragment, one key: `007` and `+7` are not what we write for 7.
         if name.to_string() == key { Ok(name) } else { Err(NotAFragmentName) }
+    }
+}
+
+impl TryFrom<String> for FragmentName {
+    type Error = NotAFragmentName;
+
+    fn try_from(key: String) -> Result<FragmentName, NotAFragmentName> {
+        key.parse()
+    }
+}
+
+impl From<FragmentName> for String {
+    fn from(name: FragmentName) -> String {
+        name.to_string()
     }
 }
 

@@ -1,0 +1,153 @@
+//! Cutting what is staged into plans.
+
+use std::collections::BTreeMap;
+
+use super::{
+    FORMAT, FRAGMENTS_MAX, Nonce, Plan, PlannedDestination, PlannedObject, RAW_BYTES_MAX, REWRITE_BELOW_BYTES, Size,
+};
+use crate::routes::{Destination, Routes};
+use crate::staging::Staged;
+
+/// How much of what waits is planned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flush {
+    /// Everything.
+    All,
+    /// Only what fills objects.
+    Full,
+}
+
+/// How large a plan may become.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Fragments.
+    pub fragments_max: usize,
+    /// Bytes of lines.
+    pub raw_bytes_max: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits { fragments_max: FRAGMENTS_MAX, raw_bytes_max: RAW_BYTES_MAX }
+    }
+}
+
+/// A plan that has no nonce yet.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Draft {
+    /// Where it goes.
+    pub destinations: Vec<PlannedDestination>,
+    /// What it holds.
+    pub fragments: Vec<Staged>,
+}
+
+impl Draft {
+    /// A plan that only deletes these fragments: their events expired.
+    pub fn expiring(fragments: Vec<Staged>) -> Draft {
+        Draft { destinations: Vec::new(), fragments }
+    }
+
+    /// Makes it a plan.
+    pub fn sign(self, nonce: Nonce, created_ms: i64, version: &str) -> Plan {
+        Plan {
+            format: FORMAT,
+            nonce,
+            revision: 0,
+            created_ms,
+            version: version.to_owned(),
+            destinations: self.destinations,
+            fragments: self.fragments,
+            quarantined: Vec::new(),
+        }
+    }
+}
+
+/// Cuts fragments into plans: each for one set of destinations, so that a destination that fails
+/// holds up nothing that does not go there.
+///
+/// The piece that is never divided between plans is a *slice*: fragments of one source and day, as
+/// many as fill the largest object that one of its destinations takes. With [`Flush::Full`] a
+/// slice that is not full is left for later. Fragments of sources that no destination takes are
+/// left out.
+pub fn cut(staged: &[Staged], routes: &Routes, flush: Flush, limits: &Limits) -> Vec<Draft> {
+    let mut staged: Vec<&Staged> = staged.iter().collect();
+    staged.sort();
+    let mut by_destinations: BTreeMap<Vec<usize>, Vec<Draft>> = BTreeMap::new();
+    for group in staged.chunk_by(|a, b| (&a.name.source, a.name.day) == (&b.name.source, b.name.day)) {
+        let Some(first) = group.first() else { continue };
+        let indexes = routes.taking(&first.name.source);
+        let takers: Vec<&Destination> = indexes.iter().filter_map(|index| routes.destinations.get(*index)).collect();
+        let Some(slice_bytes_max) = takers.iter().map(|taker| taker.batch_bytes_max).max() else { continue };
+        let mut slices = split(group, slice_bytes_max, limits.fragments_max);
+        if flush == Flush::Full && slices.last().is_some_and(|last| !is_full(last, slice_bytes_max, limits)) {
+            slices.pop();
+        }
+        let drafts = by_destinations.entry(indexes).or_default();
+        for slice in slices {
+            let fits = |draft: &Draft| {
+                let size = Size::of(draft.fragments.iter().chain(slice.iter().copied()).map(|staged| &staged.name));
+                draft.fragments.len() + slice.len() <= limits.fragments_max && size.raw_bytes <= limits.raw_bytes_max
+            };
+            if !drafts.last().is_some_and(fits) {
+                drafts.push(Draft::default());
+            }
+            if let Some(draft) = drafts.last_mut() {
+                add(draft, slice, &takers, limits.fragments_max);
+            }
+        }
+    }
+    by_destinations.into_values().flatten().collect()
+}
+
+/// Adds a slice, cut to each destination's own measure.
+fn add(draft: &mut Draft, slice: &[&Staged], takers: &[&Destination], fragments_max: usize) {
+    if draft.destinations.is_empty() {
+        draft.destinations = takers.iter().map(|taker| planned(taker)).collect();
+    }
+    for (destination, taker) in draft.destinations.iter_mut().zip(takers) {
+        let mut from = draft.fragments.len();
+        for piece in split(slice, taker.batch_bytes_max, fragments_max) {
+            let to = from + piece.len();
+            destination.objects.push(PlannedObject { from, to, rewrite: is_small(piece) });
+            from = to;
+        }
+    }
+    draft.fragments.extend(slice.iter().map(|staged| (*staged).clone()));
+}
+
+fn planned(destination: &Destination) -> PlannedDestination {
+    PlannedDestination {
+        name: destination.name.clone(),
+        bucket: destination.bucket.clone(),
+        prefix: destination.prefix.clone(),
+        abandoned: None,
+        objects: Vec::new(),
+    }
+}
+
+/// Splits into runs of at most so many bytes of lines and so many fragments; a fragment that is
+/// larger than that is a run of its own.
+fn split<'a, 'b>(staged: &'b [&'a Staged], raw_bytes_max: u64, fragments_max: usize) -> Vec<&'b [&'a Staged]> {
+    let mut runs = Vec::new();
+    let (mut from, mut raw_bytes) = (0, 0u64);
+    for (at, next) in staged.iter().enumerate() {
+        let full = at - from >= fragments_max || raw_bytes.saturating_add(next.name.raw_bytes) > raw_bytes_max;
+        if full && at > from {
+            runs.extend(staged.get(from..at));
+            (from, raw_bytes) = (at, 0);
+        }
+        raw_bytes = raw_bytes.saturating_add(next.name.raw_bytes);
+    }
+    runs.extend(staged.get(from..).filter(|rest| !rest.is_empty()));
+    runs
+}
+
+fn is_full(run: &[&Staged], raw_bytes_max: u64, limits: &Limits) -> bool {
+    let size = Size::of(run.iter().map(|staged| &staged.name));
+    size.raw_bytes >= raw_bytes_max || run.len() >= limits.fragments_max
+}
+
+fn is_small(run: &[&Staged]) -> bool {
+    let size = Size::of(run.iter().map(|staged| &staged.name));
+    size.fragments > 1 && size.raw_bytes < size.fragments * REWRITE_BELOW_BYTES
+}

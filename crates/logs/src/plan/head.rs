@@ -1,0 +1,117 @@
+//! The head: the one object that says which plans are open.
+//!
+//! It is read first and changed only by compare-and-swap on the ETag read then. Sequence number
+//! and nonce make every head unlike every other: one that lists the same plans after a full cycle
+//! has another ETag, and whoever gets no answer to a swap can read back whether it was theirs.
+
+use serde::{Deserialize, Serialize};
+
+use super::{FORMAT, Nonce, NotAPlan, Plan, Size};
+
+/// The head.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Head {
+    /// [`FORMAT`].
+    pub format: u32,
+    /// One more with every change.
+    pub sequence: u64,
+    /// The writer's, drawn for this one change.
+    pub nonce: Nonce,
+    /// The plans that are not settled yet, oldest first.
+    pub open: Vec<OpenPlan>,
+}
+
+/// A plan that is not settled yet.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OpenPlan {
+    /// The plan.
+    pub plan: Nonce,
+    /// The revision that counts.
+    pub revision: u32,
+    /// When it was made, in epoch milliseconds.
+    pub created_ms: i64,
+    /// The destinations it goes to and that are not given up.
+    pub destinations: Vec<String>,
+    /// What it holds.
+    pub size: Size,
+}
+
+impl OpenPlan {
+    fn of(plan: &Plan) -> OpenPlan {
+        let wanted = plan.destinations.iter().filter(|destination| destination.abandoned.is_none());
+        OpenPlan {
+            plan: plan.nonce,
+            revision: plan.revision,
+            created_ms: plan.created_ms,
+            destinations: wanted.map(|destination| destination.name.clone()).collect(),
+            size: plan.size(),
+        }
+    }
+
+    /// Where its document lies.
+    pub fn key(&self) -> String {
+        Plan::key_of(self.plan, self.revision)
+    }
+}
+
+impl Head {
+    /// Where the state bucket keeps it.
+    pub const KEY: &str = "exports/head.json";
+
+    /// The head before there is one: nothing is open.
+    pub fn empty() -> Head {
+        Head { format: FORMAT, sequence: 0, nonce: Nonce::new([0; 16]), open: Vec::new() }
+    }
+
+    /// Reads a head.
+    ///
+    /// # Errors
+    /// When it is none, or one of a version that this code does not know.
+    pub fn from_json(json: &[u8]) -> Result<Head, NotAPlan> {
+        let head: Head = serde_json::from_slice(json)?;
+        if head.format == FORMAT { Ok(head) } else { Err(NotAPlan::Format(head.format)) }
+    }
+
+    /// The document.
+    pub fn to_json(&self) -> Vec<u8> {
+        serde_json::to_vec(self).expect("a head has text keys only")
+    }
+
+    /// What is known of an open plan.
+    pub fn find(&self, plan: Nonce) -> Option<&OpenPlan> {
+        self.open.iter().find(|open| open.plan == plan)
+    }
+
+    /// True if `other` is this very head: the answer to a swap may be lost, but not its nonce.
+    pub fn is(&self, other: &Head) -> bool {
+        self.sequence == other.sequence && self.nonce == other.nonce
+    }
+
+    /// The next head, with one more plan.
+    pub fn opening(&self, plan: &Plan, nonce: Nonce) -> Head {
+        let mut next = self.next(nonce);
+        next.open.push(OpenPlan::of(plan));
+        next
+    }
+
+    /// The next head, with a revision of a plan; `None` if that plan is not open at the revision
+    /// before it.
+    pub fn revising(&self, plan: &Plan, nonce: Nonce) -> Option<Head> {
+        let mut next = self.next(nonce);
+        let open = next.open.iter_mut().find(|open| open.plan == plan.nonce && open.revision + 1 == plan.revision)?;
+        *open = OpenPlan::of(plan);
+        Some(next)
+    }
+
+    /// The next head, without a plan; `None` if it is not open.
+    pub fn closing(&self, plan: Nonce, nonce: Nonce) -> Option<Head> {
+        self.find(plan)?;
+        let mut next = self.next(nonce);
+        next.open.retain(|open| open.plan != plan);
+        Some(next)
+    }
+
+    fn next(&self, nonce: Nonce) -> Head {
+        Head { format: FORMAT, sequence: self.sequence + 1, nonce, open: self.open.clone() }
+    }
+}
