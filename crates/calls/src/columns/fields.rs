@@ -1,0 +1,216 @@
+//! The fields that Segment has at the top of each kind of call, and advice on names that are none.
+//!
+//! Segment docs: Spec, Common Fields; and Identify, Track, Page, Screen, Group, Alias.
+
+use crate::refusal::{FaultCode, FileFault};
+use crate::subject::Kind;
+
+use super::Heading;
+
+/// What the first part of a column's name is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Field {
+    /// A string of Segment's: an id, `event`, `name`.
+    Text,
+    /// The time of the call.
+    Timestamp,
+    /// An object of Segment's; `known` when this kind of call has it.
+    Container { known: bool },
+    /// What we or Segment write there ourselves. A column for it would give a call two `type`s, or
+    /// a `sentAt` that moves every timestamp.
+    Ours,
+    /// Nothing of Segment's.
+    Unknown,
+}
+
+/// Fields of Segment's on a call of `kind`, without containers.
+const fn texts(kind: Kind) -> &'static [&'static str] {
+    match kind {
+        Kind::Identify => &["userId", "anonymousId", "messageId"],
+        Kind::Track => &["userId", "anonymousId", "event", "messageId"],
+        Kind::Page | Kind::Screen => &["userId", "anonymousId", "name", "category", "messageId"],
+        Kind::Group => &["userId", "anonymousId", "groupId", "messageId"],
+        Kind::Alias => &["userId", "previousId", "anonymousId", "messageId"],
+        Kind::Object => &["id"],
+    }
+}
+
+const fn containers(kind: Kind) -> &'static [&'static str] {
+    match kind {
+        Kind::Identify | Kind::Group => &["traits", "context", "integrations"],
+        Kind::Track | Kind::Page | Kind::Screen => &["properties", "context", "integrations"],
+        Kind::Alias => &["context", "integrations"],
+        Kind::Object => &[],
+    }
+}
+
+/// Where a value that has no field of its own belongs.
+const fn home(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Identify | Kind::Group => "traits",
+        Kind::Track | Kind::Page | Kind::Screen => "properties",
+        Kind::Alias | Kind::Object => "context",
+    }
+}
+
+const CONTAINERS: [&str; 4] = ["traits", "properties", "context", "integrations"];
+
+/// Segment docs: Spec, Common Fields: set by the API, or by whoever sends the request.
+const OURS: [&str; 9] =
+    ["type", "sentAt", "receivedAt", "originalTimestamp", "channel", "version", "projectId", "writeKey", "_metadata"];
+
+/// What `name` is at the top of a call of `kind`.
+pub(super) fn field(kind: Kind, name: &str) -> Field {
+    if texts(kind).contains(&name) {
+        Field::Text
+    } else if name == "timestamp" {
+        Field::Timestamp
+    } else if CONTAINERS.contains(&name) {
+        Field::Container { known: containers(kind).contains(&name) }
+    } else if OURS.contains(&name) {
+        Field::Ours
+    } else {
+        Field::Unknown
+    }
+}
+
+/// Whether the last part of a name says that its values are ids or names, which stay strings when
+/// types are inferred: `productId`, `order_id`, `firstName`.
+pub(super) fn is_id_or_name(last: &str) -> bool {
+    ["id", "name"].iter().any(|word| {
+        let Some(at) = last.len().checked_sub(word.len()) else {
+            return false;
+        };
+        let Some((before, end)) = last.split_at_checked(at) else {
+            return false;
+        };
+        end.eq_ignore_ascii_case(word)
+            && (before.is_empty()
+                || before.ends_with(|c: char| !c.is_alphanumeric())
+                || end.starts_with(|c: char| c.is_ascii_uppercase()))
+    })
+}
+
+/// Refuses a header without a column for what every row must have.
+///
+/// Segment docs: Spec, Common Fields and each call's own fields.
+pub(super) fn require(kind: Kind, headings: &[Heading<'_>]) -> Result<(), FileFault> {
+    let wanted: &[&[&str]] = match kind {
+        Kind::Identify | Kind::Page | Kind::Screen => &[&["userId", "anonymousId"]],
+        Kind::Track => &[&["userId", "anonymousId"], &["event"]],
+        Kind::Group => &[&["userId", "anonymousId"], &["groupId"]],
+        Kind::Alias => &[&["userId"], &["previousId"]],
+        Kind::Object => &[&["id"]],
+    };
+    for any_of in wanted {
+        if headings.iter().any(|heading| any_of.contains(&heading.name)) {
+            continue;
+        }
+        let names: Vec<String> = any_of.iter().map(|name| format!("`{name}`")).collect();
+        let near = headings.iter().find_map(|heading| {
+            let meant = near(heading.name, any_of)?;
+            Some(format!("rename the column `{}` to `{meant}`", heading.full))
+        });
+        let advice = near.unwrap_or_else(|| "the first row must name the columns".to_owned());
+        return Err(FileFault::new(
+            FaultCode::MissingColumn,
+            format!("no column {}, which every {kind} needs; {advice}", names.join(" or ")),
+        ));
+    }
+    Ok(())
+}
+
+/// What to write instead of a name that is no field.
+pub(super) fn advice(kind: Kind, name: &str) -> String {
+    let (first, rest) = match name.split_once('.') {
+        Some((first, rest)) => (first, Some(rest)),
+        None => (name, None),
+    };
+    if CONTAINERS.contains(&first) && !containers(kind).contains(&first) {
+        // `traits.plan` on a track call, `properties.plan` on an identify call.
+        let rest = rest.unwrap_or("<name>");
+        let home = match (kind, first) {
+            (Kind::Track | Kind::Page | Kind::Screen, "traits") => "context.traits",
+            _ => home(kind),
+        };
+        return format!("write `{home}.{rest}`");
+    }
+    match rest {
+        Some(rest) => match near(first, containers(kind)) {
+            Some(container) => format!("is `{container}.{rest}` meant?"),
+            None => format!("is `{}.{name}` meant?", home(kind)),
+        },
+        None => {
+            let fields: Vec<&str> = texts(kind).iter().copied().chain(["timestamp"]).collect();
+            match near(name, &fields) {
+                Some(field) => format!("is `{field}` meant?"),
+                None => format!("to have it among the {0}, name it `{0}.{name}`", home(kind)),
+            }
+        }
+    }
+}
+
+/// The candidate that `name` is a misspelling of, if any: the same letters in another style
+/// (`user_id`, `UserId`), or few letters apart.
+fn near<'a>(name: &str, candidates: &[&'a str]) -> Option<&'a str> {
+    let plain = |text: &str| -> Vec<char> {
+        text.chars().take(64).filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
+    };
+    let name = plain(name);
+    candidates
+        .iter()
+        .map(|candidate| (edits(&name, &plain(candidate)), *candidate))
+        .filter(|(edits, candidate)| *edits <= candidate.len() / 3)
+        .min_by_key(|(edits, _)| *edits)
+        .map(|(_, candidate)| candidate)
+}
+
+/// Levenshtein distance.
+fn edits(a: &[char], b: &[char]) -> usize {
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, from) in a.iter().enumerate() {
+        let mut diagonal = i;
+        row[0] = i + 1;
+        for (j, to) in b.iter().enumerate() {
+            let substituted = diagonal + usize::from(from != to);
+            diagonal = row[j + 1];
+            row[j + 1] = substituted.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_misspelt_name_is_recognised() {
+        let known = ["userId", "anonymousId", "event", "properties", "traits"];
+        for (name, meant) in [
+            ("userid", Some("userId")),
+            ("user_id", Some("userId")),
+            ("User ID", Some("userId")),
+            ("user", Some("userId")),
+            ("anonymous_id", Some("anonymousId")),
+            ("Event", Some("event")),
+            ("property", Some("properties")),
+            ("trait", Some("traits")),
+            ("plan", None),
+            ("email", None),
+            ("", None),
+        ] {
+            assert_eq!(near(name, &known), meant, "{name}");
+        }
+    }
+
+    #[test]
+    fn ids_and_names_are_recognised_by_their_last_word() {
+        for name in ["id", "ID", "productId", "product_id", "orderID", "first_name", "firstName", "name"] {
+            assert!(is_id_or_name(name), "{name}");
+        }
+        for name in ["paid", "price", "filename", "valid", "", "d", "größe"] {
+            assert!(!is_id_or_name(name), "{name}");
+        }
+    }
+}

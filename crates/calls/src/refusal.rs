@@ -1,0 +1,181 @@
+//! What can be wrong: with one row (a [`Refusal`], which is data) and with the whole file (a
+//! [`FileFault`], which is an error).
+//!
+//! Codes are stable: they stand in rejects files, ledgers and metrics. Messages say where first,
+//! then what, then what to write instead, and never what the cell contains, because a cell's
+//! content is personal data.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+/// A place in the source: raw decompressed bytes, before any transcoding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Position {
+    /// Offset from the beginning of the decompressed source.
+    pub byte: u64,
+    /// The physical line, counted from 1; LF, CRLF and a lone CR each end one.
+    pub line: u64,
+}
+
+impl Position {
+    /// Where every file begins.
+    pub const START: Position = Position { byte: 0, line: 1 };
+}
+
+/// The stretch of the source that a record takes: `[from, to)`.
+///
+/// Spans are contiguous: `to` of a record is `from` of the next, so blank lines before a record
+/// belong to it. Hence a range of spans is a range of bytes, which is what a checkpoint commits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Span {
+    /// Where the stretch begins: the end of the record before.
+    pub from: u64,
+    /// Where the record itself begins, after any blank lines. The message id is made of it.
+    pub start: u64,
+    /// Where the stretch ends: after the record's line end.
+    pub to: u64,
+    /// The line on which the record itself begins.
+    pub line: u64,
+}
+
+macro_rules! codes {
+    ($(#[$meta:meta])* $name:ident { $($(#[$doc:meta])* $variant:ident = $text:literal,)* }) => {
+        $(#[$meta])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub enum $name { $($(#[$doc])* $variant,)* }
+
+        impl $name {
+            /// Every code.
+            pub const ALL: &'static [$name] = &[$($name::$variant,)*];
+
+            /// The stable code.
+            pub const fn as_str(self) -> &'static str {
+                match self { $($name::$variant => $text,)* }
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(self.as_str())
+            }
+        }
+    };
+}
+
+codes! {
+    /// Why a row is refused.
+    RefusalCode {
+        /// Neither `userId` nor `anonymousId` has a value (alias: no `userId`).
+        MissingUserId = "missing_user_id",
+        /// A track row without an `event`.
+        EventMissing = "event_missing",
+        /// A group row without a `groupId`.
+        MissingGroupId = "missing_group_id",
+        /// An alias row without a `previousId`.
+        MissingPreviousId = "missing_previous_id",
+        /// An object row without an `id`.
+        MissingId = "missing_id",
+        /// An object's `id` beyond what the Objects API takes.
+        IdTooLong = "id_too_long",
+        /// A `messageId` of the file's own that Segment would refuse.
+        MessageIdTooLong = "message_id_too_long",
+        /// An object row in which every property is empty.
+        ObjectEmpty = "object_empty",
+        /// The encoded call is larger than Segment takes.
+        CallTooLarge = "call_too_large",
+        /// More cells than the header has columns.
+        TooManyCells = "too_many_cells",
+        /// A quote that is still open where the file ends.
+        UnclosedQuote = "unclosed_quote",
+        /// Bytes that are not text in the file's encoding.
+        InvalidEncoding = "invalid_encoding",
+        /// A timestamp column that holds no date.
+        NotATimestamp = "not_a_timestamp",
+        /// A `:number` column that holds no number.
+        NotANumber = "not_a_number",
+        /// An `:integer` column that holds no integer.
+        NotAnInteger = "not_an_integer",
+        /// A `:boolean` column, or an integration, that is neither true nor false.
+        NotABoolean = "not_a_boolean",
+        /// A `:json` column that holds no JSON.
+        NotJson = "not_json",
+        /// A whole `properties:json`, `traits:json`, `context:json` or `integrations:json` that is
+        /// JSON, but no object.
+        NotAnObject = "not_an_object",
+    }
+}
+
+codes! {
+    /// Why a whole file is refused.
+    FaultCode {
+        /// Nothing in it, or nothing but blank lines.
+        EmptyFile = "empty_file",
+        /// Not text: an archive, a workbook, a Parquet file.
+        NotCsv = "not_csv",
+        /// A gzip or zstd stream that breaks off or does not add up.
+        CorruptCompression = "corrupt_compression",
+        /// Text in an encoding that is not read, or of which the header is not.
+        Encoding = "unreadable_encoding",
+        /// A first record beyond the limit.
+        HeaderTooLong = "header_too_long",
+        /// More columns than the limit.
+        TooManyColumns = "too_many_columns",
+        /// No column for what every row must have.
+        MissingColumn = "missing_column",
+        /// Two columns of the same name.
+        DuplicateColumn = "duplicate_column",
+        /// Two columns of which one would have to be a value and the other an object.
+        ColumnConflict = "column_conflict",
+        /// A column whose name or type cannot work.
+        BadColumn = "bad_column",
+        /// A row beyond the limit: a quote is probably never closed.
+        RowTooLong = "row_too_long",
+    }
+}
+
+/// A row that is refused, with all that its owner needs to find and mend it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// Where the row stands.
+    pub span: Span,
+    /// Why, for machines.
+    pub code: RefusalCode,
+    /// The column at fault, where there is one.
+    pub column: Option<String>,
+    /// Why, for people: ``line 4, column `timestamp`: not a date …``.
+    pub message: String,
+}
+
+/// Why a file cannot be used, or not be read further.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("{message}")]
+pub struct FileFault {
+    /// Why, for machines.
+    pub code: FaultCode,
+    /// Where, as far as that can be said.
+    pub at: Option<Position>,
+    /// Why, for people.
+    pub message: String,
+}
+
+impl FileFault {
+    pub(crate) fn new(code: FaultCode, message: impl Into<String>) -> FileFault {
+        FileFault { code, at: None, message: message.into() }
+    }
+
+    pub(crate) fn at(mut self, at: Position) -> FileFault {
+        self.at = Some(at);
+        self
+    }
+}
+
+/// Something about a column that its owner should know, said once for the file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Warning {
+    /// The column, by its name in the header.
+    pub column: String,
+    /// What to know, and what to write instead.
+    pub message: String,
+}

@@ -1,0 +1,466 @@
+//! Bytes to records and cells.
+//!
+//! RFC 4180 as the `csv` crate reads it, which is the reference that the tests hold this to:
+//!
+//! * LF, CRLF and a lone CR each end a record; blank lines are skipped;
+//! * a quote means something only as the first byte of a cell; there, delimiters and line ends are
+//!   content until the next quote, and a doubled quote is one quote;
+//! * what follows a closing quote belongs to the cell as it stands (`"a"b` is `ab`).
+//!
+//! Two things differ from the crate, and both are reported instead of guessed: a quote that is
+//! still open at the end of the file, and a record beyond [`ROW_BYTES_MAX`].
+//!
+//! Cells are not copied: a [`Cell`] is a range of the record, and only a cell with a doubled quote
+//! ever needs [`Cell::unescape`].
+
+use memchr::{memchr, memchr3};
+
+/// Longest record, without its line end. A longer one is a quote that was never closed, in nearly
+/// every case: 1 MiB is 32 times what Segment takes in one call.
+pub const ROW_BYTES_MAX: usize = 1024 * 1024;
+
+const QUOTE: u8 = b'"';
+
+/// One cell: a range of its record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Cell {
+    start: u32,
+    end: u32,
+    escaped: bool,
+}
+
+impl Cell {
+    fn new(start: usize, end: usize, escaped: bool) -> Cell {
+        // A record is at most ROW_BYTES_MAX (a header less), plus what one push holds beyond it.
+        let narrow = |offset: usize| u32::try_from(offset).unwrap_or(u32::MAX);
+        Cell { start: narrow(start), end: narrow(end), escaped }
+    }
+
+    /// The bytes between the cell's quotes, or all of them. Right as they are unless
+    /// [`Cell::is_escaped`].
+    pub(crate) fn raw<'a>(&self, record: &'a [u8]) -> &'a [u8] {
+        &record[self.start as usize..self.end as usize]
+    }
+
+    /// Whether quotes inside have to be resolved by [`Cell::unescape`].
+    pub(crate) fn is_escaped(&self) -> bool {
+        self.escaped
+    }
+
+    /// Where the cell's content begins in its record.
+    pub(crate) fn start(&self) -> usize {
+        self.start as usize
+    }
+
+    /// Where the cell's content ends in its record.
+    pub(crate) fn end(&self) -> usize {
+        self.end as usize
+    }
+
+    /// The cell's value; `scratch` holds it when it cannot be had without copying.
+    pub(crate) fn value<'a>(&self, record: &'a [u8], scratch: &'a mut Vec<u8>) -> &'a [u8] {
+        if self.escaped {
+            scratch.clear();
+            self.unescape(record, scratch);
+            scratch
+        } else {
+            self.raw(record)
+        }
+    }
+
+    /// Appends the value with its quotes resolved.
+    pub(crate) fn unescape(&self, record: &[u8], out: &mut Vec<u8>) {
+        let mut rest = self.raw(record);
+        if !self.escaped {
+            out.extend_from_slice(rest);
+            return;
+        }
+        while let Some(at) = memchr(QUOTE, rest) {
+            if rest.get(at + 1) == Some(&QUOTE) {
+                out.extend_from_slice(&rest[..=at]);
+                rest = &rest[at + 2..];
+            } else {
+                // The closing quote of `"a"b`: from here on quotes are content.
+                out.extend_from_slice(&rest[..at]);
+                rest = &rest[at + 1..];
+                break;
+            }
+        }
+        out.extend_from_slice(rest);
+    }
+}
+
+/// Finds the cells of one record and where it ends; can be stopped at any byte and go on.
+#[derive(Debug)]
+pub(crate) struct Splitter {
+    delimiter: u8,
+    state: State,
+    /// The next byte to look at.
+    at: usize,
+    /// Where the current cell's content begins.
+    start: usize,
+    escaped: bool,
+    /// Whether a quoted cell has been seen, the only place where a record can hold line ends.
+    quotes: bool,
+    cells: Vec<Cell>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// At a cell's first byte, the only place where a quote opens a quoted cell.
+    CellStart,
+    /// In a cell without quotes, or behind the closing quote of `"a"b`.
+    Bare,
+    /// Between quotes.
+    Quoted,
+    /// Behind a quote within quotes: it closes, or it is the first of two.
+    QuoteSeen,
+}
+
+impl Splitter {
+    pub(crate) fn new(delimiter: u8) -> Splitter {
+        Splitter {
+            delimiter,
+            state: State::CellStart,
+            at: 0,
+            start: 0,
+            escaped: false,
+            quotes: false,
+            cells: Vec::new(),
+        }
+    }
+
+    /// Makes ready for another record.
+    fn clear(&mut self) {
+        self.state = State::CellStart;
+        self.at = 0;
+        self.start = 0;
+        self.escaped = false;
+        self.quotes = false;
+        self.cells.clear();
+    }
+
+    /// Splits a record that is known to be whole. Returns whether a quote is left open.
+    pub(crate) fn split(&mut self, record: &[u8]) -> bool {
+        self.clear();
+        // Transcoding cannot make a line end out of anything else, so the record stays one.
+        let _ = self.scan(record);
+        self.finish(record.len())
+    }
+
+    pub(crate) fn cells(&self) -> &[Cell] {
+        &self.cells
+    }
+
+    /// Goes on in `text`, which begins where the record begins and holds at least what it held at
+    /// the last call. Returns the offset of the line end, or `None` when `text` has run out.
+    #[inline]
+    fn scan(&mut self, text: &[u8]) -> Option<usize> {
+        loop {
+            match self.state {
+                State::CellStart => match text.get(self.at) {
+                    None => return None,
+                    Some(&QUOTE) => {
+                        self.at += 1;
+                        self.start = self.at;
+                        self.quotes = true;
+                        self.state = State::Quoted;
+                    }
+                    Some(_) => self.state = State::Bare,
+                },
+                State::Bare => {
+                    let Some(found) = memchr3(self.delimiter, b'\n', b'\r', &text[self.at..]) else {
+                        self.at = text.len();
+                        return None;
+                    };
+                    let end = self.at + found;
+                    self.close(end);
+                    if text[end] != self.delimiter {
+                        return Some(end);
+                    }
+                }
+                State::Quoted => {
+                    let Some(found) = memchr(QUOTE, &text[self.at..]) else {
+                        self.at = text.len();
+                        return None;
+                    };
+                    self.at += found + 1;
+                    self.state = State::QuoteSeen;
+                }
+                State::QuoteSeen => match text.get(self.at) {
+                    None => return None,
+                    Some(&QUOTE) => {
+                        self.escaped = true;
+                        self.at += 1;
+                        self.state = State::Quoted;
+                    }
+                    Some(&byte) if byte == self.delimiter || byte == b'\n' || byte == b'\r' => {
+                        let end = self.at;
+                        self.cells.push(Cell::new(self.start, end - 1, self.escaped));
+                        self.begin(end + 1);
+                        if byte != self.delimiter {
+                            return Some(end);
+                        }
+                    }
+                    Some(_) => {
+                        self.escaped = true;
+                        self.state = State::Bare;
+                    }
+                },
+            }
+        }
+    }
+
+    /// Ends the record where the text ends. Returns whether a quote is left open.
+    fn finish(&mut self, length: usize) -> bool {
+        match self.state {
+            State::CellStart | State::Bare | State::Quoted => self.close(length),
+            State::QuoteSeen => {
+                self.cells.push(Cell::new(self.start, length - 1, self.escaped));
+            }
+        }
+        self.state == State::Quoted
+    }
+
+    fn close(&mut self, end: usize) {
+        self.cells.push(Cell::new(self.start, end, self.escaped));
+        if self.state != State::Quoted {
+            self.begin(end + 1);
+        }
+    }
+
+    fn begin(&mut self, start: usize) {
+        self.at = start;
+        self.start = start;
+        self.escaped = false;
+        self.state = State::CellStart;
+    }
+}
+
+/// Records out of text that arrives in pieces: `push`, [`Rows::advance`] until it starves, `finish`.
+#[derive(Debug)]
+pub(crate) struct Rows {
+    text: Vec<u8>,
+    /// Where the next record, or a blank line before it, begins in `text`.
+    head: usize,
+    /// Blank bytes between `head` and the record, so far.
+    blank: usize,
+    /// The lines that those blank bytes end.
+    blank_lines: u64,
+    splitter: Splitter,
+    /// Whether `splitter` holds a record of which [`Rows::head`] is still the beginning.
+    current: Option<Extent>,
+    finished: bool,
+    limit: usize,
+}
+
+/// Where the current record lies.
+#[derive(Clone, Copy, Debug)]
+struct Extent {
+    /// Without the line end.
+    length: usize,
+    /// Length of the line end: 0 at the end of the file, 2 for CRLF.
+    terminator: usize,
+    unclosed: bool,
+}
+
+/// What [`Rows::advance`] found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Advance {
+    /// A record; see [`Rows::record`].
+    Record,
+    /// More text is needed.
+    Starved,
+    /// There is no further record.
+    End,
+    /// A record beyond the limit begins here. Nothing after it can be trusted.
+    TooLong,
+}
+
+/// The record that [`Rows::advance`] found.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Record<'a> {
+    /// Its text, without the line end.
+    pub(crate) text: &'a [u8],
+    pub(crate) cells: &'a [Cell],
+    /// The blank lines before it.
+    pub(crate) blank: &'a [u8],
+    /// Everything from the first blank line to behind the line end.
+    pub(crate) whole: &'a [u8],
+    /// How many lines the blank lines are.
+    pub(crate) blank_lines: u64,
+    /// How many line ends the record holds, with the one at its end.
+    pub(crate) lines: u64,
+    /// Whether the file ends within quotes.
+    pub(crate) unclosed: bool,
+}
+
+impl Rows {
+    pub(crate) fn new(delimiter: u8) -> Rows {
+        Rows {
+            text: Vec::new(),
+            head: 0,
+            blank: 0,
+            blank_lines: 0,
+            splitter: Splitter::new(delimiter),
+            current: None,
+            finished: false,
+            limit: ROW_BYTES_MAX,
+        }
+    }
+
+    /// The text that is not yet read, and is added to by appending.
+    pub(crate) fn push(&mut self, text: &[u8]) {
+        self.inlet().extend_from_slice(text);
+    }
+
+    /// Where further text is to be appended.
+    pub(crate) fn inlet(&mut self) -> &mut Vec<u8> {
+        debug_assert!(!self.finished, "text after the end");
+        // Moving what is unread costs at most what was read since the last move.
+        if self.head > self.text.len() / 2 {
+            self.text.drain(..self.head);
+            self.head = 0;
+        }
+        &mut self.text
+    }
+
+    pub(crate) fn finish(&mut self) {
+        self.finished = true;
+    }
+
+    pub(crate) fn unread(&self) -> &[u8] {
+        &self.text[self.head..]
+    }
+
+    /// Uses another delimiter from the next record on, of which nothing has been looked at.
+    pub(crate) fn set_delimiter(&mut self, delimiter: u8) {
+        let between = self.splitter.at == 0 || self.current.is_some();
+        debug_assert!(between || self.splitter.delimiter == delimiter, "a record is being split");
+        self.splitter.delimiter = delimiter;
+    }
+
+    /// Uses another limit from the next record on.
+    pub(crate) fn set_limit(&mut self, limit: usize) {
+        self.limit = limit;
+    }
+
+    /// Finds the next record. The one before it is gone.
+    #[inline]
+    pub(crate) fn advance(&mut self) -> Advance {
+        if let Some(extent) = self.current.take() {
+            self.head += self.blank + extent.length + extent.terminator;
+            self.blank = 0;
+            self.blank_lines = 0;
+            self.splitter.clear();
+        }
+        if self.splitter.at == 0 && !self.skip_blank_lines() {
+            return if self.finished { Advance::End } else { Advance::Starved };
+        }
+        let text = &self.text[self.head + self.blank..];
+        let Some(end) = self.splitter.scan(text) else {
+            if text.len() > self.limit {
+                return Advance::TooLong;
+            }
+            if !self.finished {
+                return Advance::Starved;
+            }
+            let unclosed = self.splitter.finish(text.len());
+            return self.found(text.len(), 0, unclosed);
+        };
+        if end > self.limit {
+            return Advance::TooLong;
+        }
+        let terminator = match (text[end], text.get(end + 1)) {
+            (b'\r', Some(b'\n')) => 2,
+            // Whether this is a CRLF is in the next piece; `found` has not run, so remember.
+            (b'\r', None) if !self.finished => return self.wait_behind_cr(end),
+            _ => 1,
+        };
+        self.found(end, terminator, false)
+    }
+
+    fn found(&mut self, length: usize, terminator: usize, unclosed: bool) -> Advance {
+        self.current = Some(Extent { length, terminator, unclosed });
+        Advance::Record
+    }
+
+    /// Takes the last cell back, so that the scan finds the same CR again with what follows it.
+    fn wait_behind_cr(&mut self, end: usize) -> Advance {
+        if let Some(cell) = self.splitter.cells.pop() {
+            let quoted = cell.end() < end;
+            self.splitter.start = cell.start();
+            self.splitter.escaped = cell.is_escaped();
+            self.splitter.at = end;
+            self.splitter.state = if quoted { State::QuoteSeen } else { State::Bare };
+        }
+        Advance::Starved
+    }
+
+    /// Steps over line ends. Returns whether a record begins behind them.
+    #[inline]
+    fn skip_blank_lines(&mut self) -> bool {
+        loop {
+            let text = &self.text[self.head + self.blank..];
+            match text.first() {
+                None => return false,
+                Some(b'\n') => self.blank += 1,
+                Some(b'\r') => match text.get(1) {
+                    Some(b'\n') => self.blank += 2,
+                    None if !self.finished => return false,
+                    _ => self.blank += 1,
+                },
+                Some(_) => return true,
+            }
+            self.blank_lines += 1;
+        }
+    }
+
+    /// The record found last.
+    #[inline]
+    pub(crate) fn record(&self) -> Option<Record<'_>> {
+        let extent = self.current?;
+        let whole = self.blank + extent.length + extent.terminator;
+        let whole = &self.text[self.head..self.head + whole];
+        let text = &whole[self.blank..self.blank + extent.length];
+        let inside = if self.splitter.quotes { count_lines(text) } else { 0 };
+        Some(Record {
+            text,
+            lines: inside + u64::from(extent.terminator > 0),
+            cells: self.splitter.cells(),
+            blank: &whole[..self.blank],
+            whole,
+            blank_lines: self.blank_lines,
+            unclosed: extent.unclosed,
+        })
+    }
+
+    /// At [`Advance::End`], once: the blank lines behind the last record.
+    pub(crate) fn take_trailing(&mut self) -> (&[u8], u64) {
+        let from = self.head;
+        self.head += std::mem::take(&mut self.blank);
+        let lines = std::mem::take(&mut self.blank_lines);
+        (&self.text[from..self.head], lines)
+    }
+
+    /// How many blank lines there are before the record that has just begun.
+    pub(crate) fn blank_lines(&self) -> u64 {
+        self.blank_lines
+    }
+
+    pub(crate) fn is_finished(&self) -> bool {
+        self.finished
+    }
+}
+
+/// Counts the line ends in `text`: LF, CRLF and a lone CR each count once.
+pub(crate) fn count_lines(text: &[u8]) -> u64 {
+    let mut lines = 0;
+    let mut rest = text;
+    while let Some(at) = memchr::memchr2(b'\n', b'\r', rest) {
+        let crlf = rest[at] == b'\r' && rest.get(at + 1) == Some(&b'\n');
+        rest = &rest[at + 1 + usize::from(crlf)..];
+        lines += 1;
+    }
+    lines
+}

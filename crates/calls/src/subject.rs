@@ -1,0 +1,322 @@
+//! What a source object is about, read from its name.
+//!
+//! The walkthrough dispatches on the beginning of the key: `identify_`, `track_`, `page_`,
+//! `screen_`, `group_`, `alias_` and `object_<collection>_`. It looks at the whole key, so a folder
+//! breaks it; here the *basename* decides.
+
+use std::fmt;
+
+use thiserror::Error;
+
+/// Longest collection name that the Objects API takes.
+///
+/// Segment docs: Object API, "collection": lowercase letters and underscores, up to 100 characters.
+pub const COLLECTION_CHARS_MAX: usize = 100;
+
+/// The kind of call that every row of a file becomes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// Who a user is: `traits`.
+    Identify,
+    /// What a user did: `event` and `properties`.
+    Track,
+    /// A page seen on a website.
+    Page,
+    /// A screen seen in an app.
+    Screen,
+    /// The account a user belongs to.
+    Group,
+    /// Two ids that are one user.
+    Alias,
+    /// A row of the Objects API: an `id` and flat properties, no user.
+    Object,
+}
+
+impl Kind {
+    /// Every kind, in the order in which the walkthrough tries them.
+    pub const ALL: [Kind; 7] =
+        [Kind::Identify, Kind::Track, Kind::Page, Kind::Screen, Kind::Group, Kind::Alias, Kind::Object];
+
+    /// The call's `type`, as it stands on the wire (`object` never does: objects have no type).
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Kind::Identify => "identify",
+            Kind::Track => "track",
+            Kind::Page => "page",
+            Kind::Screen => "screen",
+            Kind::Group => "group",
+            Kind::Alias => "alias",
+            Kind::Object => "object",
+        }
+    }
+
+    /// What a file's name begins with to be of this kind.
+    pub const fn prefix(self) -> &'static str {
+        match self {
+            Kind::Identify => "identify_",
+            Kind::Track => "track_",
+            Kind::Page => "page_",
+            Kind::Screen => "screen_",
+            Kind::Group => "group_",
+            Kind::Alias => "alias_",
+            Kind::Object => "object_",
+        }
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// What a source object is about: the kind of its rows, and for objects their collection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Subject {
+    /// The kind of every row.
+    pub kind: Kind,
+    /// The Objects API collection; `Some` exactly when `kind` is [`Kind::Object`].
+    pub collection: Option<String>,
+    /// The object's basename: its key after the last `/`.
+    pub name: String,
+}
+
+/// Why a name says nothing that we can act on. The whole file is refused, before anything is sent.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum SubjectError {
+    /// None of the seven prefixes.
+    #[error(
+        "`{name}`: the name begins with none of identify_, track_, page_, screen_, group_, alias_, object_<collection>_{}",
+        near.map(|kind| format!(" (is `{}` meant? prefixes are lower case and end in `_`)", kind.prefix())).unwrap_or_default()
+    )]
+    UnknownPrefix {
+        /// The basename.
+        name: String,
+        /// The kind that the name would be of, were it written in lower case and with a `_`.
+        near: Option<Kind>,
+    },
+    /// `object_2024.csv`: nothing in the name can be a collection.
+    #[error(
+        "`{name}`: no collection in the name; write object_<collection>_….csv, list it in COLLECTIONS, or set the object's metadata segment-collection"
+    )]
+    NoCollection {
+        /// The basename.
+        name: String,
+    },
+    /// A collection that the Objects API would refuse.
+    #[error(
+        "`{name}`: the Objects API refuses the collection `{collection}`: lowercase letters a-z and `_` only, no `_` at either end, at most {COLLECTION_CHARS_MAX} characters"
+    )]
+    BadCollection {
+        /// The basename.
+        name: String,
+        /// The collection that was read.
+        collection: String,
+    },
+}
+
+impl Subject {
+    /// Reads the subject of the object stored under `key`.
+    ///
+    /// `collections` are the configured names (`COLLECTIONS`), `metadata_collection` is the object's
+    /// own `x-amz-meta-segment-collection`, which wins over everything in the name.
+    ///
+    /// | key | collection |
+    /// |---|---|
+    /// | `object_rooms_1.csv`, `object_rooms_2024_05.csv`, `object_rooms_lihue.csv`, `object_rooms.csv` | `rooms` |
+    /// | `object_room_types_2024.csv`, `object_room_types_all.csv` | `room_types` |
+    /// | `object_room_types.csv` | `room`, as the walkthrough reads it |
+    /// | `object_room_types.csv` with `COLLECTIONS=room_types,rooms` | `room_types` |
+    pub fn of(key: &str, collections: &[String], metadata_collection: Option<&str>) -> Result<Subject, SubjectError> {
+        let name = key.rsplit('/').next().unwrap_or(key).to_owned();
+        let Some(kind) = Kind::ALL.into_iter().find(|kind| name.starts_with(kind.prefix())) else {
+            let near = near_kind(&name);
+            return Err(SubjectError::UnknownPrefix { name, near });
+        };
+        if kind != Kind::Object {
+            return Ok(Subject { kind, collection: None, name });
+        }
+        let collection = match metadata_collection {
+            Some(collection) => collection.to_owned(),
+            None => collection_in(&name, collections)
+                .ok_or_else(|| SubjectError::NoCollection { name: name.clone() })?
+                .to_owned(),
+        };
+        if !is_collection(&collection) {
+            return Err(SubjectError::BadCollection { name, collection });
+        }
+        Ok(Subject { kind, collection: Some(collection), name })
+    }
+
+    /// The name for the file of refused rows: `track_1.csv` gives `track_1.rejects.csv`.
+    ///
+    /// It keeps the prefix, so the file can be dropped back as it is. Endings that say how the
+    /// source was compressed go, because rejects are plain text.
+    pub fn rejects_name(&self) -> String {
+        let stem = [".gz", ".zst"].iter().find_map(|ending| self.name.strip_suffix(ending)).unwrap_or(&self.name);
+        let stem = stem.strip_suffix(".csv").unwrap_or(stem);
+        format!("{stem}.rejects.csv")
+    }
+}
+
+/// Whether the Objects API takes `name` as a collection.
+///
+/// Segment docs: Object API, "collection … must not begin or end with an underscore".
+pub fn is_collection(name: &str) -> bool {
+    !name.is_empty()
+        && name.len() <= COLLECTION_CHARS_MAX
+        && name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_')
+        && !name.starts_with('_')
+        && !name.ends_with('_')
+}
+
+/// The collection in the name of an object file; see [`Subject::of`] for the table.
+fn collection_in<'a>(name: &'a str, configured: &'a [String]) -> Option<&'a str> {
+    let rest = name.strip_prefix(Kind::Object.prefix())?;
+    let stem = rest.split('.').next().unwrap_or(rest);
+    let longest = configured
+        .iter()
+        .filter(|collection| {
+            stem.strip_prefix(collection.as_str()).is_some_and(|after| after.is_empty() || after.starts_with('_'))
+        })
+        .max_by_key(|collection| collection.len());
+    if let Some(collection) = longest {
+        return Some(collection);
+    }
+    let words: Vec<&str> = stem.split('_').collect();
+    let lettered =
+        words.iter().take_while(|word| !word.is_empty() && word.bytes().all(|b| b.is_ascii_alphabetic())).count();
+    let taken = if lettered == words.len() && lettered > 1 { lettered - 1 } else { lettered };
+    // The words stand at the stem's beginning, each followed by one `_`.
+    let length = words[..taken].iter().map(|word| word.len() + 1).sum::<usize>();
+    stem.get(..length.checked_sub(1)?)
+}
+
+/// The kind that `name` would be of under a forgiving reading: any case, `-` or a blank for `_`.
+fn near_kind(name: &str) -> Option<Kind> {
+    let lower = name.to_ascii_lowercase();
+    Kind::ALL.into_iter().find(|kind| {
+        lower
+            .strip_prefix(kind.as_str())
+            .is_some_and(|rest| !rest.starts_with(|c: char| c.is_ascii_alphabetic() && c != 's'))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    fn of(key: &str) -> Result<Subject, SubjectError> {
+        Subject::of(key, &[], None)
+    }
+
+    #[test]
+    fn the_basename_decides_the_kind() {
+        for (key, kind) in [
+            ("identify_1.csv", Kind::Identify),
+            ("track_1.csv", Kind::Track),
+            ("2024/05/track_1.csv", Kind::Track),
+            ("track_/page_1.csv", Kind::Page),
+            ("screen_", Kind::Screen),
+            ("group_a.b.csv.gz", Kind::Group),
+            ("alias_1", Kind::Alias),
+            ("object_rooms.csv", Kind::Object),
+        ] {
+            assert_eq!(of(key).unwrap().kind, kind, "{key}");
+        }
+    }
+
+    #[test]
+    fn a_name_of_no_kind_is_refused_with_the_prefix_that_is_meant() {
+        for (key, near) in [
+            ("foo.csv", None),
+            ("Track_1.csv", Some(Kind::Track)),
+            ("track-1.csv", Some(Kind::Track)),
+            ("tracks_1.csv", Some(Kind::Track)),
+            ("pageant.csv", None),
+            ("track_/foo.csv", None),
+            ("", None),
+        ] {
+            let name = key.rsplit('/').next().unwrap().to_owned();
+            assert_eq!(of(key), Err(SubjectError::UnknownPrefix { name, near }), "{key}");
+        }
+    }
+
+    #[test]
+    fn the_collection_is_read_as_the_table_says() {
+        for (name, collection) in [
+            ("object_rooms_1.csv", "rooms"),
+            ("object_rooms_2024_05.csv", "rooms"),
+            ("object_rooms_lihue.csv", "rooms"),
+            ("object_rooms.csv", "rooms"),
+            ("object_rooms.2024_all.csv", "rooms"),
+            ("object_room_types_2024.csv", "room_types"),
+            ("object_room_types_all.csv", "room_types"),
+            ("object_room_types_1.csv", "room_types"),
+            ("object_room_types.csv", "room"),
+            ("object_rooms_", "rooms"),
+        ] {
+            let subject = of(name).unwrap();
+            assert_eq!(subject.collection.as_deref(), Some(collection), "{name}");
+        }
+    }
+
+    #[test]
+    fn the_longest_configured_collection_wins() {
+        let configured = ["room".to_owned(), "room_types".to_owned(), "rooms".to_owned()];
+        for (name, collection) in [
+            ("object_room_types.csv", "room_types"),
+            ("object_room_types_1.csv", "room_types"),
+            ("object_room_1.csv", "room"),
+            ("object_rooms.csv", "rooms"),
+            ("object_roomsize_1.csv", "roomsize"),
+        ] {
+            let subject = Subject::of(name, &configured, None).unwrap();
+            assert_eq!(subject.collection.as_deref(), Some(collection), "{name}");
+        }
+    }
+
+    #[test]
+    fn the_objects_own_metadata_overrides_the_name() {
+        let subject = Subject::of("object_2024.csv", &[], Some("room_types")).unwrap();
+        assert_eq!(subject.collection.as_deref(), Some("room_types"));
+    }
+
+    #[test]
+    fn a_collection_that_the_objects_api_refuses_is_refused_for_the_file() {
+        for (name, metadata) in [
+            ("object_Rooms_1.csv", None),
+            ("object_rooms.csv", Some("rooms2")),
+            ("object_rooms.csv", Some("_rooms")),
+            ("object_rooms.csv", Some("rooms_")),
+            ("object_rooms.csv", Some("")),
+        ] {
+            assert!(
+                matches!(Subject::of(name, &[], metadata), Err(SubjectError::BadCollection { .. })),
+                "{name} {metadata:?}"
+            );
+        }
+        let long = format!("object_{}_1.csv", "a".repeat(COLLECTION_CHARS_MAX + 1));
+        assert!(matches!(of(&long), Err(SubjectError::BadCollection { .. })));
+        for name in ["object_2024.csv", "object_.csv", "object__rooms.csv"] {
+            assert!(matches!(of(name), Err(SubjectError::NoCollection { .. })), "{name}");
+        }
+    }
+
+    #[test]
+    fn the_rejects_file_keeps_the_prefix() {
+        for (name, rejects) in [
+            ("track_1.csv", "track_1.rejects.csv"),
+            ("track_1", "track_1.rejects.csv"),
+            ("track_1.csv.gz", "track_1.rejects.csv"),
+            ("track_1.csv.zst", "track_1.rejects.csv"),
+            ("object_rooms_1.v2.csv", "object_rooms_1.v2.rejects.csv"),
+        ] {
+            let subject = of(name).unwrap();
+            assert_eq!(subject.rejects_name(), rejects);
+            let again = of(rejects).unwrap();
+            assert_eq!((again.kind, again.collection), (subject.kind, subject.collection));
+        }
+    }
+}

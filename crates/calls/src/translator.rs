@@ -1,0 +1,500 @@
+//! Bytes in, calls out: the reading side as one push/take machine.
+//!
+//! `push` a piece of the source, take with [`Translator::next`] until it is starved, `finish`. What
+//! is taken depends on the bytes alone, never on how they were cut into pieces.
+
+use std::ops::Range;
+
+use crate::call::{CALL_BYTES_MAX, Encoder, Flaw, MESSAGE_ID_CHARS_MAX, MessageIds, OBJECT_ID_CHARS_MAX, Row};
+use crate::columns::Plan;
+use crate::dialect::{Compression, Delimiter, Dialect, Encoding, StoredHeader, foreign};
+use crate::inflate::{Inflater, Pulled};
+use crate::reading::Reading;
+use crate::refusal::{FaultCode, FileFault, Position, Refusal, RefusalCode, Span, Warning};
+use crate::rows::{Advance, Cell, Rows, Splitter};
+use crate::subject::{Kind, Subject};
+use crate::text::{Transcoder, transcode};
+
+pub use crate::inflate::ZSTD_WINDOW_BYTES_MAX;
+pub use crate::rows::ROW_BYTES_MAX;
+
+/// Longest header. 10,000 columns of 25 characters.
+pub const HEADER_BYTES_MAX: usize = 256 * 1024;
+
+/// What a record came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// A call has been appended.
+    Call {
+        /// Where its record stands.
+        span: Span,
+        /// How long the call is, encoded.
+        len: usize,
+        /// Where the value of its `timestamp` stands in it, without the quotes (24 bytes).
+        timestamp: Option<Range<usize>>,
+    },
+    /// The row is refused.
+    Refused(Refusal),
+    /// More bytes are needed: push, or finish.
+    Starved,
+    /// Every record has been taken.
+    End,
+}
+
+/// Translates one file.
+#[derive(Debug)]
+pub struct Translator {
+    subject: Subject,
+    reading: Reading,
+    inflater: Inflater,
+    transcoder: Transcoder,
+    /// Decompressed bytes that are still to be passed over, after a resume.
+    skip: u64,
+    plain: Vec<u8>,
+    rows: Rows,
+    stage: Stage,
+    encoder: Encoder,
+    finishing: bool,
+    position: Position,
+    /// Set once the header is read.
+    header: Option<StoredHeader>,
+    plan: Option<Plan>,
+    decoded: Decoded,
+}
+
+#[derive(Debug)]
+enum Stage {
+    /// The header is still to come; the delimiter may be known from a setting or a `sep=` line.
+    Header {
+        delimiter: Option<Delimiter>,
+    },
+    Rows,
+    Broken(FileFault),
+}
+
+/// A record of an encoding that is transcoded record by record.
+#[derive(Debug)]
+struct Decoded {
+    text: Vec<u8>,
+    splitter: Splitter,
+}
+
+impl Translator {
+    /// Translates a file from its beginning.
+    pub fn new(subject: &Subject, reading: &Reading, ids: MessageIds) -> Translator {
+        let encoding = reading.encoding.unwrap_or(Encoding::Utf8);
+        Translator {
+            subject: subject.clone(),
+            reading: reading.clone(),
+            inflater: Inflater::default(),
+            transcoder: Transcoder::new(encoding),
+            skip: 0,
+            plain: Vec::new(),
+            rows: Rows::new(b','),
+            stage: Stage::Header { delimiter: reading.delimiter },
+            encoder: Encoder::new(subject, ids, reading.timestamp_formats.clone()),
+            finishing: false,
+            position: Position::START,
+            header: None,
+            plan: None,
+            decoded: Decoded { text: Vec::new(), splitter: Splitter::new(b',') },
+        }
+    }
+
+    /// Goes on with a file at `at`, which an earlier translator had as its [`Translator::position`]
+    /// after its [`Translator::header`] was read.
+    ///
+    /// Of a plain source, push the bytes from `at` on. Of a compressed one
+    /// ([`Dialect::compression`]), push all of it again: it is inflated and passed over up to `at`.
+    /// The rest of the calls is then the same, ids included.
+    ///
+    /// # Errors
+    ///
+    /// If the stored header does not compile, under settings that have changed since.
+    pub fn resume(
+        subject: &Subject,
+        reading: &Reading,
+        ids: MessageIds,
+        header: &StoredHeader,
+        at: Position,
+    ) -> Result<Translator, FileFault> {
+        let mut translator = Translator::new(subject, reading, ids);
+        let Dialect { compression, encoding, .. } = header.dialect;
+        translator.transcoder = Transcoder::within(encoding);
+        if compression == Compression::None {
+            translator.inflater = Inflater::plain();
+        } else {
+            translator.skip = at.byte;
+        }
+        translator.position = at;
+        translator.begin_rows(header.dialect, header.text.clone(), header.rows_from)?;
+        Ok(translator)
+    }
+
+    /// Takes the next bytes of the source.
+    pub fn push(&mut self, bytes: &[u8]) {
+        if self.passes_through() {
+            self.rows.push(bytes);
+        } else {
+            self.inflater.push(bytes);
+        }
+    }
+
+    /// Says that the source has ended.
+    pub fn finish(&mut self) {
+        self.finishing = true;
+        self.inflater.finish();
+    }
+
+    /// Appends the next call's JSON to `calls` and its record, in UTF-8 and without its line end,
+    /// to `records`. A refused row appends its record only.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be read further. Everything up to here stands; the same error comes
+    /// again on every further call.
+    #[expect(clippy::should_implement_trait, reason = "it lends its buffers, and starving is not the end")]
+    #[inline]
+    pub fn next(&mut self, calls: &mut Vec<u8>, records: &mut Vec<u8>) -> Result<Step, FileFault> {
+        loop {
+            if !matches!(self.stage, Stage::Rows) {
+                if self.read_header()? || self.feed()? {
+                    continue;
+                }
+                return Ok(Step::Starved);
+            }
+            match self.rows.advance() {
+                Advance::Record => return Ok(self.translate(calls, records)),
+                Advance::Starved => {
+                    if !self.feed()? {
+                        return Ok(Step::Starved);
+                    }
+                }
+                Advance::End => {
+                    self.pass_trailing();
+                    return Ok(Step::End);
+                }
+                Advance::TooLong => {
+                    let fault = self.row_too_long();
+                    return Err(self.broken(fault));
+                }
+            }
+        }
+    }
+
+    /// The header, once it is read. With it and a position, [`Translator::resume`] goes on.
+    pub fn header(&self) -> Option<&StoredHeader> {
+        self.header.as_ref()
+    }
+
+    /// What the header was compiled to, once it is read.
+    pub fn plan(&self) -> Option<&Plan> {
+        self.plan.as_ref()
+    }
+
+    /// Where the record taken last ends. Only here can reading be taken up again.
+    pub fn position(&self) -> Position {
+        self.position
+    }
+
+    /// What the owner of the file should know about its columns; complete once the header is read.
+    pub fn warnings(&self) -> &[Warning] {
+        self.plan.as_ref().map_or(&[], Plan::warnings)
+    }
+
+    /// How many bytes are held that have been pushed and not been taken.
+    pub fn buffered(&self) -> usize {
+        self.inflater.pending() + self.transcoder.held() + self.rows.unread().len()
+    }
+
+    /// Whether pushed bytes are text as they are.
+    fn passes_through(&self) -> bool {
+        self.inflater.compression() == Some(Compression::None)
+            && self.inflater.pending() == 0
+            && self.transcoder.passes_through()
+    }
+
+    /// Moves bytes on towards the rows. Returns whether that changed anything.
+    fn feed(&mut self) -> Result<bool, FileFault> {
+        if self.rows.is_finished() {
+            return Ok(false);
+        }
+        self.plain.clear();
+        let pulled = match self.inflater.pull(&mut self.plain) {
+            Ok(pulled) => pulled,
+            Err(fault) => {
+                let what = fault.message;
+                let line = self.position.line;
+                let fault = FileFault::new(fault.code, format!("behind line {line}: {what}"));
+                return Err(self.broken(fault.at(self.position)));
+            }
+        };
+        let ended = pulled == Pulled::End;
+        if pulled == Pulled::Starved {
+            return Ok(false);
+        }
+        let length = self.plain.len();
+        let skipped = usize::try_from(self.skip).unwrap_or(length).min(length);
+        self.skip -= skipped as u64;
+        let known = self.transcoder.encoding().is_some();
+        self.transcoder.feed(&self.plain[skipped..], ended, self.rows.inlet());
+        if !known {
+            self.position.byte += self.transcoder.bom() as u64;
+        }
+        if ended {
+            self.rows.finish();
+        }
+        Ok(true)
+    }
+
+    fn broken(&mut self, fault: FileFault) -> FileFault {
+        self.stage = Stage::Broken(fault.clone());
+        fault
+    }
+
+    /// Reads the header, if it is there. Returns whether that came a step further.
+    fn read_header(&mut self) -> Result<bool, FileFault> {
+        let set = match &self.stage {
+            Stage::Header { delimiter } => *delimiter,
+            Stage::Rows => return Ok(false),
+            Stage::Broken(fault) => return Err(fault.clone()),
+        };
+        self.header_step(set).map_err(|mut fault| {
+            fault.message = format!("line {}: {}", self.position.line, fault.message);
+            let at = self.position;
+            self.broken(fault.at(at))
+        })
+    }
+
+    fn header_step(&mut self, set: Option<Delimiter>) -> Result<bool, FileFault> {
+        let text = self.rows.unread();
+        if let Some(what) = foreign(text) {
+            return Err(FileFault::new(FaultCode::NotCsv, format!("this is no CSV, it is {what}")));
+        }
+        let too_long = text.len() > HEADER_BYTES_MAX;
+        let last = self.rows.is_finished() || too_long;
+        let Some(delimiter) = set.or_else(|| Delimiter::of_header(text, last)) else {
+            return Ok(false);
+        };
+        self.rows.set_delimiter(delimiter.byte());
+        self.rows.set_limit(HEADER_BYTES_MAX);
+        match self.rows.advance() {
+            Advance::Starved => Ok(false),
+            Advance::End => {
+                Err(FileFault::new(FaultCode::EmptyFile, "the file is empty: its first row has to name the columns"))
+            }
+            Advance::TooLong => Err(FileFault::new(
+                FaultCode::HeaderTooLong,
+                format!(
+                    "the header is longer than {HEADER_BYTES_MAX} bytes: a quote in it is never closed, or this is no CSV"
+                ),
+            )),
+            Advance::Record => self.header_record(delimiter),
+        }
+    }
+
+    fn header_record(&mut self, delimiter: Delimiter) -> Result<bool, FileFault> {
+        let encoding = self.transcoder.encoding().unwrap_or(Encoding::Utf8);
+        let Some(record) = self.rows.record() else {
+            return Ok(false);
+        };
+        let after = Position {
+            byte: self.position.byte + encoding.source_bytes(record.whole),
+            line: self.position.line + record.blank_lines + record.lines,
+        };
+        let line = self.position.line + record.blank_lines;
+        // Excel's own way to name the delimiter, on a line before the header.
+        if let [b's' | b'S', b'e' | b'E', b'p' | b'P', b'=', byte] = record.text
+            && let Some(delimiter) = Delimiter::ALL.into_iter().find(|d| d.byte() == *byte)
+        {
+            self.position = after;
+            self.stage = Stage::Header { delimiter: Some(delimiter) };
+            return Ok(true);
+        }
+        if record.unclosed {
+            return Err(FileFault::new(FaultCode::BadColumn, "a quote in the header is never closed"));
+        }
+        if memchr::memchr(0, record.text).is_some() {
+            return Err(FileFault::new(
+                FaultCode::Encoding,
+                "the header holds NUL bytes: if this is UTF-16 without a byte order mark, set CSV_ENCODING=utf-16le",
+            ));
+        }
+        let mut text = Vec::new();
+        transcode(record.text, encoding, &mut text);
+        let text = String::from_utf8(text).map_err(|_| {
+            FileFault::new(
+                FaultCode::Encoding,
+                format!("the header is not {encoding}: save the file as UTF-8, or set CSV_ENCODING (windows-1252, …)"),
+            )
+        })?;
+        if encoding.may_hide(delimiter) {
+            return Err(FileFault::new(
+                FaultCode::Encoding,
+                format!(
+                    "`{delimiter}` is part of characters in {encoding}, so cells cannot be told apart: save the file as UTF-8"
+                ),
+            ));
+        }
+        let dialect = Dialect {
+            compression: self.inflater.compression().unwrap_or(Compression::None),
+            encoding,
+            bom: self.transcoder.bom() > 0,
+            delimiter,
+        };
+        self.position.line = line;
+        self.begin_rows(dialect, text, after)?;
+        self.position = after;
+        Ok(true)
+    }
+
+    /// Compiles the header and makes ready for rows.
+    fn begin_rows(&mut self, dialect: Dialect, text: String, rows_from: Position) -> Result<(), FileFault> {
+        let mut splitter = Splitter::new(dialect.delimiter.byte());
+        splitter.split(text.as_bytes());
+        let mut scratch = Vec::new();
+        let names: Vec<String> = splitter
+            .cells()
+            .iter()
+            .map(|cell| String::from_utf8_lossy(cell.value(text.as_bytes(), &mut scratch)).into_owned())
+            .collect();
+        let plan = Plan::compile(&names, &self.subject, &self.reading)?;
+        self.rows.set_delimiter(dialect.delimiter.byte());
+        self.rows.set_limit(ROW_BYTES_MAX);
+        self.decoded.splitter = splitter;
+        self.header = Some(StoredHeader { dialect, text, rows_from, fingerprint: plan.fingerprint().to_owned() });
+        self.plan = Some(plan);
+        self.stage = Stage::Rows;
+        Ok(())
+    }
+
+    /// Translates the record that the rows stand at.
+    fn translate(&mut self, calls: &mut Vec<u8>, records: &mut Vec<u8>) -> Step {
+        let (Some(plan), Some(header), Some(record)) = (&self.plan, &self.header, self.rows.record()) else {
+            return Step::End;
+        };
+        let encoding = header.dialect.encoding;
+        let from = self.position.byte;
+        let span = Span {
+            from,
+            start: from + encoding.source_bytes(record.blank),
+            to: from + encoding.source_bytes(record.whole),
+            line: self.position.line + record.blank_lines,
+        };
+        self.position = Position { byte: span.to, line: span.line + record.lines };
+        let (text, cells) = match encoding {
+            Encoding::Utf8 | Encoding::Utf16Le | Encoding::Utf16Be => (record.text, record.cells),
+            Encoding::Legacy(_) => self.decoded.decode(record.text, encoding),
+        };
+        records.extend_from_slice(text);
+        let begin = calls.len();
+        let written = sound(text, cells, record.unclosed, plan).and_then(|()| {
+            let row = Row { text, cells, start: span.start };
+            self.encoder.append(plan, row, calls)
+        });
+        match written {
+            Ok(timestamp) => Step::Call { span, len: calls.len() - begin, timestamp },
+            Err(flaw) => Step::Refused(refusal(flaw, span, plan, encoding, record.lines)),
+        }
+    }
+
+    /// Counts the blank lines behind the last record as read.
+    fn pass_trailing(&mut self) {
+        let encoding = self.transcoder.encoding().unwrap_or(Encoding::Utf8);
+        let (text, lines) = self.rows.take_trailing();
+        self.position.byte += encoding.source_bytes(text);
+        self.position.line += lines;
+    }
+
+    fn row_too_long(&self) -> FileFault {
+        let line = self.position.line + self.rows.blank_lines();
+        FileFault::new(
+            FaultCode::RowTooLong,
+            format!(
+                "line {line}: a row begins here that is longer than {ROW_BYTES_MAX} bytes; a quote in it is probably never closed"
+            ),
+        )
+        .at(Position {
+            byte: self.position.byte,
+            line,
+        })
+    }
+}
+
+impl Decoded {
+    fn decode(&mut self, record: &[u8], encoding: Encoding) -> (&[u8], &[Cell]) {
+        self.text.clear();
+        transcode(record, encoding, &mut self.text);
+        self.splitter.split(&self.text);
+        (&self.text, self.splitter.cells())
+    }
+}
+
+/// What a record must be before its cells are looked at.
+#[inline]
+fn sound(text: &[u8], cells: &[Cell], unclosed: bool, plan: &Plan) -> Result<(), Flaw> {
+    if unclosed {
+        let last = cells.len().saturating_sub(1);
+        return Err(Flaw::new(RefusalCode::UnclosedQuote).in_column(last));
+    }
+    if let Err(error) = std::str::from_utf8(text) {
+        let at = error.valid_up_to();
+        let flaw = Flaw::new(RefusalCode::InvalidEncoding);
+        let column = cells.iter().position(|cell| at < cell.end());
+        return Err(column.map_or(flaw, |column| flaw.in_column(column)));
+    }
+    if cells.len() > plan.columns().len() {
+        return Err(Flaw::new(RefusalCode::TooManyCells).counting(cells.len()));
+    }
+    Ok(())
+}
+
+/// Says what is wrong with a row: where, what, and what to write.
+#[cold]
+fn refusal(flaw: Flaw, span: Span, plan: &Plan, encoding: Encoding, lines: u64) -> Refusal {
+    let kind = plan.kind();
+    let number = flaw.number;
+    let what = match flaw.code {
+        RefusalCode::MissingUserId if kind == Kind::Alias => "empty, and every alias needs a user id".to_owned(),
+        RefusalCode::MissingUserId => {
+            format!("empty, and every {kind} needs a `userId` or an `anonymousId`")
+        }
+        RefusalCode::EventMissing => "empty, and every track needs an event".to_owned(),
+        RefusalCode::MissingGroupId => "empty, and every group needs a group id".to_owned(),
+        RefusalCode::MissingPreviousId => "empty, and every alias needs a previous id".to_owned(),
+        RefusalCode::MissingId => "empty, and every object needs an id".to_owned(),
+        RefusalCode::IdTooLong => {
+            format!("{number} characters, an object's id has at most {OBJECT_ID_CHARS_MAX}")
+        }
+        RefusalCode::MessageIdTooLong => {
+            format!("{number} characters, a message id has at most {MESSAGE_ID_CHARS_MAX}")
+        }
+        RefusalCode::ObjectEmpty => "every property is empty".to_owned(),
+        RefusalCode::CallTooLarge => {
+            format!("the call is {number} bytes, Segment takes at most {CALL_BYTES_MAX}")
+        }
+        RefusalCode::TooManyCells => format!(
+            "{number} cells, the header has {}; a cell with a delimiter in it has to be quoted",
+            plan.columns().len()
+        ),
+        RefusalCode::UnclosedQuote => {
+            format!("a quote is opened here and never closed, so it took the rest of the file ({} lines)", lines.max(1))
+        }
+        RefusalCode::InvalidEncoding => format!("not {encoding}"),
+        RefusalCode::NotATimestamp => {
+            "not a date: write 2019-05-11T20:32:27Z, Unix time, or set TIMESTAMP_FORMATS".to_owned()
+        }
+        RefusalCode::NotANumber => "not a number: write digits with at most a `-`, a `.` and an exponent".to_owned(),
+        RefusalCode::NotAnInteger => "not an integer: write digits with at most a `-`".to_owned(),
+        RefusalCode::NotABoolean => "not a boolean: write true or false".to_owned(),
+        RefusalCode::NotJson => "not JSON".to_owned(),
+        RefusalCode::NotAnObject => "not a JSON object".to_owned(),
+    };
+    let column = flaw.column.and_then(|column| plan.columns().get(column)).map(|column| column.name.clone());
+    let line = span.line;
+    let message = match &column {
+        Some(column) => format!("line {line}, column `{column}`: {what}"),
+        None => format!("line {line}: {what}"),
+    };
+    Refusal { span, code: flaw.code, column, message }
+}
