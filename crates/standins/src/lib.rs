@@ -1,1 +1,12 @@
 #![doc = include_str!("../README.md")]
+
+pub mod clock;
+mod dice;
+pub mod faults;
+pub mod iam;
+pub mod lambda;
+pub mod s3;
+mod serve;
+mod sts;
+
+pub use clock::Clock;

@@ -1,0 +1,283 @@
+//! Who may: keys, tokens, owners, regions, policies, per request.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use http::{HeaderMap, Uri};
+use s3s::access::{S3Access, S3AccessContext};
+use s3s::auth::{S3Auth, SecretKey};
+use s3s::path::S3Path;
+use s3s::{S3Error, S3ErrorCode, S3Result, s3_error};
+
+use super::store::{BucketSettings, Store, no_such_bucket};
+use super::wire::SharedBody;
+use crate::faults::{Fault, Faults, Moment, Plan, Target};
+use crate::iam::{Directory, Identity, TokenError};
+
+/// What is learnt of a request on its way through; the wire looks at it afterwards.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Trace(Arc<Mutex<Traced>>);
+
+#[derive(Debug, Default)]
+pub(crate) struct Traced {
+    pub(crate) target: Option<Target>,
+    pub(crate) caller: Option<String>,
+    pub(crate) plan: Option<Plan>,
+    pub(crate) body: Option<SharedBody>,
+    /// The fault that ended the request before it had an effect.
+    pub(crate) ended: Option<Fault>,
+}
+
+impl Trace {
+    pub(crate) fn with<R>(&self, f: impl FnOnce(&mut Traced) -> R) -> R {
+        f(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// What a request may need to ask while it runs.
+#[derive(Clone, Debug)]
+pub(crate) struct Caller {
+    pub(crate) identity: Arc<Identity>,
+    pub(crate) context: BTreeMap<String, String>,
+}
+
+impl Caller {
+    pub(crate) fn may(&self, action: &str, resource: &str) -> bool {
+        self.identity.may(action, resource, &self.context)
+    }
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Guard {
+    pub(crate) directory: Directory,
+    pub(crate) store: Arc<Store>,
+    pub(crate) faults: Faults,
+    pub(crate) account: String,
+}
+
+#[async_trait::async_trait]
+impl S3Auth for Guard {
+    async fn get_secret_key(&self, access_key: &str) -> S3Result<SecretKey> {
+        let secret = self.directory.secret_of(access_key);
+        secret.map(SecretKey::from).ok_or_else(unknown_key)
+    }
+}
+
+#[async_trait::async_trait]
+impl S3Access for Guard {
+    async fn check(&self, cx: &mut S3AccessContext<'_>) -> S3Result<()> {
+        let operation = cx.s3_op().name().to_owned();
+        let (bucket, key) = match cx.s3_path() {
+            S3Path::Root => (String::new(), String::new()),
+            S3Path::Bucket { bucket } => (bucket.to_string(), String::new()),
+            S3Path::Object { bucket, key } => (bucket.to_string(), key.to_string()),
+        };
+        let target = Target { operation, bucket, key };
+        let trace = cx.extensions_mut().get_or_insert_default::<Trace>().clone();
+        trace.with(|traced| traced.target = Some(target.clone()));
+
+        let access_key = cx.credentials().map(|credentials| credentials.access_key.clone());
+        let access_key = access_key.ok_or_else(denied)?;
+        let token = security_token(cx.headers(), cx.uri());
+        let identity = self.directory.identify(&access_key, token.as_deref()).map_err(token_error)?;
+        trace.with(|traced| traced.caller = Some(identity.arn.clone()));
+        let caller = Caller { identity, context: context(cx.headers(), cx.uri()) };
+        self.check_bucket(&target, &caller, cx)?;
+        let versioned = query(cx.uri(), "versionId").is_some();
+        for (action, resource) in needed(&target, versioned, cx.headers()) {
+            if !caller.may(action, &resource) {
+                tracing::debug!(caller = caller.identity.arn, action, resource, "denied");
+                return Err(denied());
+            }
+        }
+        cx.extensions_mut().insert(caller);
+        self.strike(&target, &trace).await
+    }
+}
+
+impl Guard {
+    /// S3 says whether a bucket exists to everyone; then where it is, then whose.
+    fn check_bucket(&self, target: &Target, caller: &Caller, cx: &S3AccessContext<'_>) -> S3Result<()> {
+        if target.bucket.is_empty() || target.operation == "CreateBucket" {
+            return Ok(());
+        }
+        let settings = self.store.bucket_settings(&target.bucket).ok_or_else(no_such_bucket)?;
+        if let Some(region) = &settings.region
+            && region_of(cx.headers(), cx.uri()).is_some_and(|asked| asked != *region)
+        {
+            return Err(elsewhere(region));
+        }
+        if let Some(expected) = cx.headers().get("x-amz-expected-bucket-owner")
+            && expected.as_bytes() != self.owner(&settings).as_bytes()
+        {
+            return Err(denied());
+        }
+        // Another account's bucket would need a bucket policy besides, and has none here.
+        if settings.owner.is_some_and(|owner| owner != caller.identity.account) {
+            return Err(denied());
+        }
+        Ok(())
+    }
+
+    pub(crate) fn owner<'a>(&'a self, settings: &'a BucketSettings) -> &'a str {
+        settings.owner.as_deref().unwrap_or(&self.account)
+    }
+
+    /// Faults that come before any effect.
+    pub(crate) async fn strike(&self, target: &Target, trace: &Trace) -> S3Result<()> {
+        let plan = self.faults.plan(target);
+        let body = trace.with(|traced| {
+            traced.plan = Some(plan.clone());
+            traced.body.clone()
+        });
+        if let Some(body) = body.filter(|_| plan.holds_back()) {
+            body.receive().await;
+        }
+        match plan.strike(Moment::Before).await {
+            None => Ok(()),
+            Some(fault) => {
+                let error = as_error(&fault);
+                trace.with(|traced| traced.ended = Some(fault));
+                Err(error)
+            }
+        }
+    }
+}
+
+/// A fault in the words of S3. The wire drops the connection instead where that is the fault.
+pub(crate) fn as_error(fault: &Fault) -> S3Error {
+    match fault {
+        Fault::SlowDown => s3_error!(SlowDown, "Please reduce your request rate."),
+        Fault::Conflict => s3_error!(
+            ConditionalRequestConflict,
+            "The conditional request cannot succeed due to a conflicting operation against this resource."
+        ),
+        _ => s3_error!(InternalError, "We encountered an internal error. Please try again."),
+    }
+}
+
+pub(crate) fn denied() -> S3Error {
+    s3_error!(AccessDenied, "Access Denied")
+}
+
+fn unknown_key() -> S3Error {
+    s3_error!(InvalidAccessKeyId, "The AWS Access Key Id you provided does not exist in our records.")
+}
+
+pub(crate) fn token_error(error: TokenError) -> S3Error {
+    match error {
+        TokenError::UnknownKey => unknown_key(),
+        TokenError::WrongToken => s3_error!(InvalidToken, "The provided token is malformed or otherwise invalid."),
+        TokenError::Expired => s3_error!(ExpiredToken, "The provided token has expired."),
+    }
+}
+
+fn elsewhere(region: &str) -> S3Error {
+    let mut error = S3Error::with_message(
+        S3ErrorCode::PermanentRedirect,
+        "The bucket you are attempting to access must be addressed using the specified endpoint. \
+         Please send all future requests to this endpoint.",
+    );
+    let mut headers = HeaderMap::new();
+    if let Ok(value) = region.parse() {
+        headers.insert("x-amz-bucket-region", value);
+    }
+    headers.insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static("application/xml"));
+    error.set_headers(headers);
+    error
+}
+
+/// What a request needs to be allowed, by the table "Actions, resources, and condition keys for
+/// Amazon S3". Deletes of many keys and copies ask for the rest as they go.
+fn needed(target: &Target, versioned: bool, headers: &HeaderMap) -> Vec<(&'static str, String)> {
+    let bucket = format!("arn:aws:s3:::{}", target.bucket);
+    let object = format!("arn:aws:s3:::{}/{}", target.bucket, target.key);
+    let action = match target.operation.as_str() {
+        "GetObject" | "HeadObject" if versioned => "s3:GetObjectVersion",
+        "GetObject" | "HeadObject" => "s3:GetObject",
+        "DeleteObject" if versioned => "s3:DeleteObjectVersion",
+        "DeleteObject" => "s3:DeleteObject",
+        "PutObject" | "CopyObject" | "CreateMultipartUpload" if headers.contains_key("x-amz-acl") => {
+            return vec![("s3:PutObject", object.clone()), ("s3:PutObjectAcl", object)];
+        }
+        "PutObject" | "CopyObject" | "CreateMultipartUpload" | "UploadPart" | "CompleteMultipartUpload" => {
+            "s3:PutObject"
+        }
+        "AbortMultipartUpload" => "s3:AbortMultipartUpload",
+        "ListParts" => "s3:ListMultipartUploadParts",
+        "DeleteObjects" => return Vec::new(),
+        "ListBuckets" => return vec![("s3:ListAllMyBuckets", String::from("*"))],
+        other => {
+            let action = match other {
+                "ListObjects" | "ListObjectsV2" | "HeadBucket" => "s3:ListBucket",
+                "ListObjectVersions" => "s3:ListBucketVersions",
+                "ListMultipartUploads" => "s3:ListBucketMultipartUploads",
+                "CreateBucket" => "s3:CreateBucket",
+                "DeleteBucket" => "s3:DeleteBucket",
+                "GetBucketLocation" => "s3:GetBucketLocation",
+                "GetBucketVersioning" => "s3:GetBucketVersioning",
+                "PutBucketVersioning" => "s3:PutBucketVersioning",
+                // Not offered; let it be told so.
+                _ => return Vec::new(),
+            };
+            return vec![(action, bucket)];
+        }
+    };
+    vec![(action, object)]
+}
+
+/// The condition keys that requests carry, by lower-case name.
+fn context(headers: &HeaderMap, uri: &Uri) -> BTreeMap<String, String> {
+    let mut context = BTreeMap::new();
+    for (key, parameter) in [
+        ("s3:prefix", "prefix"),
+        ("s3:delimiter", "delimiter"),
+        ("s3:max-keys", "max-keys"),
+        ("s3:versionid", "versionId"),
+    ] {
+        if let Some(value) = query(uri, parameter) {
+            context.insert(key.to_owned(), value);
+        }
+    }
+    for name in [
+        "x-amz-acl",
+        "x-amz-server-side-encryption",
+        "x-amz-server-side-encryption-aws-kms-key-id",
+        "x-amz-storage-class",
+        "x-amz-copy-source",
+        "if-none-match",
+        "if-match",
+    ] {
+        if let Some(value) = headers.get(name).and_then(|value| value.to_str().ok()) {
+            context.insert(format!("s3:{name}"), value.to_owned());
+        }
+    }
+    context.insert(String::from("aws:securetransport"), String::from("false"));
+    context
+}
+
+fn security_token(headers: &HeaderMap, uri: &Uri) -> Option<String> {
+    let header = headers.get("x-amz-security-token").and_then(|value| value.to_str().ok());
+    header.map(str::to_owned).or_else(|| query(uri, "X-Amz-Security-Token"))
+}
+
+/// The region that a request is signed for.
+fn region_of(headers: &HeaderMap, uri: &Uri) -> Option<String> {
+    let header = headers.get(http::header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let scope = match header {
+        Some(header) => header.split("Credential=").nth(1)?.split(',').next()?.to_owned(),
+        None => query(uri, "X-Amz-Credential")?,
+    };
+    scope.split('/').nth(2).map(str::to_owned)
+}
+
+fn query(uri: &Uri, name: &str) -> Option<String> {
+    let pairs = uri.query()?.split('&');
+    let mut values = pairs.filter_map(|pair| {
+        let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+        (key == name).then_some(value)
+    });
+    let value = values.next()?.replace('+', " ");
+    let decoded = percent_encoding::percent_decode_str(&value);
+    decoded.decode_utf8().ok().map(|text| text.into_owned())
+}

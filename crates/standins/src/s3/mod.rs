@@ -1,0 +1,25 @@
+//! S3 (and, on the same port, [STS](crate::sts)) over memory or a folder.
+
+pub(crate) mod access;
+mod answers;
+mod body;
+mod checksums;
+mod conditions;
+mod folder;
+mod listing;
+mod multipart;
+mod notification;
+mod operations;
+mod pages;
+mod requests;
+mod server;
+mod store;
+mod wire;
+
+pub use notification::{Filter, Notifications, form_encoded, test_event};
+pub use requests::{Request, Requests};
+pub use server::{Object, Server, Setup, StoreError};
+pub use store::Versioning;
+
+/// Where everything is that does not say otherwise.
+pub const REGION: &str = "us-east-1";

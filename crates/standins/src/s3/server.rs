@@ -1,0 +1,394 @@
+//! Setting a server up, and the handle on a running one.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use s3s::service::S3ServiceBuilder;
+
+use super::access::Guard;
+use super::notification::{Filter, Notifications};
+use super::operations::Operations;
+use super::requests::Requests;
+use super::store::{Attributes, BucketSettings, Meta, NULL_VERSION, Store, Versioning};
+use super::wire::Wire;
+use crate::clock::Clock;
+use crate::faults::Faults;
+use crate::iam::{Credentials, DEFAULT_ACCOUNT, Directory, Policy, Role};
+use crate::serve::{self, Listening};
+use crate::sts::StsRoute;
+
+/// What a server is to be. [`start`](Setup::start) makes it so.
+#[derive(Debug)]
+#[must_use]
+pub struct Setup {
+    folder: Option<PathBuf>,
+    address: SocketAddr,
+    clock: Clock,
+    account: String,
+    administrator: Option<(String, String)>,
+    buckets: Vec<(String, BucketSettings)>,
+    roles: Vec<Role>,
+    faults: Faults,
+}
+
+impl Setup {
+    fn new(folder: Option<PathBuf>) -> Setup {
+        Setup {
+            folder,
+            address: serve::any_port(),
+            clock: Clock::real(),
+            account: String::from(DEFAULT_ACCOUNT),
+            administrator: None,
+            buckets: Vec::new(),
+            roles: Vec::new(),
+            faults: Faults::default(),
+        }
+    }
+
+    /// Adds a bucket.
+    pub fn with_bucket(self, name: &str) -> Setup {
+        self.bucket(name, BucketSettings::default())
+    }
+
+    /// Adds a bucket that keeps versions.
+    pub fn with_versioned_bucket(self, name: &str) -> Setup {
+        let settings = BucketSettings { versioning: Versioning::Enabled, ..BucketSettings::default() };
+        self.bucket(name, settings)
+    }
+
+    /// Adds a bucket of another account, in a region: requests signed for another region are
+    /// redirected, callers of other accounts refused.
+    pub fn with_foreign_bucket(self, name: &str, owner: &str, region: &str) -> Setup {
+        let settings = BucketSettings {
+            owner: Some(owner.to_owned()),
+            region: Some(region.to_owned()),
+            ..BucketSettings::default()
+        };
+        self.bucket(name, settings)
+    }
+
+    fn bucket(mut self, name: &str, settings: BucketSettings) -> Setup {
+        self.buckets.push((name.to_owned(), settings));
+        self
+    }
+
+    /// Adds a role for STS.
+    pub fn with_role(mut self, role: Role) -> Setup {
+        self.roles.push(role);
+        self
+    }
+
+    /// Goes by this clock: for `Last-Modified`, notifications and the end of sessions.
+    /// (Signatures are checked by the machine's time.)
+    pub fn with_clock(mut self, clock: Clock) -> Setup {
+        self.clock = clock;
+        self
+    }
+
+    /// Shares these faults with other servers.
+    pub fn with_faults(mut self, faults: Faults) -> Setup {
+        self.faults = faults;
+        self
+    }
+
+    /// The account that buckets and the administrator belong to.
+    pub fn with_account(mut self, account: &str) -> Setup {
+        self.account = account.to_owned();
+        self
+    }
+
+    /// Gives the administrator this access key in place of a random one.
+    pub fn with_credentials(mut self, access_key_id: &str, secret_access_key: &str) -> Setup {
+        self.administrator = Some((access_key_id.to_owned(), secret_access_key.to_owned()));
+        self
+    }
+
+    /// Listens here instead of at any free port of 127.0.0.1.
+    pub fn at(mut self, address: SocketAddr) -> Setup {
+        self.address = address;
+        self
+    }
+
+    /// Starts the server on the running tokio runtime.
+    pub async fn start(self) -> io::Result<Server> {
+        let store = Arc::new(match self.folder {
+            None => Store::in_memory(self.clock.clone()),
+            Some(root) => Store::in_folder(root, self.clock.clone())?,
+        });
+        for (name, mut settings) in self.buckets {
+            let before = store.bucket_settings(&name);
+            settings.created_ms = before.map_or_else(|| self.clock.now_ms(), |before| before.created_ms);
+            store.settle_bucket(&name, settings)?;
+        }
+        let directory = Directory::new(self.clock.clone());
+        for role in self.roles {
+            directory.add_role(role);
+        }
+        let arn = format!("arn:aws:iam::{}:user/administrator", self.account);
+        let everything = vec![Policy::allow_all()];
+        let credentials = match self.administrator {
+            None => directory.add_user(&arn, everything),
+            Some((access_key_id, secret_access_key)) => {
+                let key = Credentials { access_key_id, secret_access_key, session_token: None, expires_at_ms: None };
+                directory.add_user_with(&arn, everything, key)
+            }
+        };
+        let guard = Guard {
+            directory: directory.clone(),
+            store: Arc::clone(&store),
+            faults: self.faults.clone(),
+            account: self.account,
+        };
+        let mut service = S3ServiceBuilder::new(Operations { store: Arc::clone(&store) });
+        service.set_auth(guard.clone());
+        service.set_access(guard.clone());
+        service.set_route(StsRoute(guard));
+        let requests = Requests::default();
+        let wire = Wire { service: service.build(), requests: requests.clone(), clock: self.clock.clone() };
+        let listening = serve::listen(self.address, move |request| wire.clone().handle(request)).await?;
+        Ok(Server { listening, store, directory, credentials, faults: self.faults, requests, clock: self.clock })
+    }
+}
+
+/// A running S3 with its STS. Dropped, it stops; what is in a folder stays.
+#[derive(Debug)]
+pub struct Server {
+    listening: Listening,
+    store: Arc<Store>,
+    directory: Directory,
+    credentials: Credentials,
+    faults: Faults,
+    requests: Requests,
+    clock: Clock,
+}
+
+/// Something that the store refused to a story.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct StoreError(String);
+
+/// An object (or one version of it), as a story sees it.
+#[derive(Clone, Debug)]
+pub struct Object {
+    /// Key, as it is.
+    pub key: String,
+    /// ETag without quotes.
+    pub etag: String,
+    /// Size in bytes.
+    pub size: u64,
+    /// In a bucket that keeps versions.
+    pub version_id: Option<String>,
+    /// Milliseconds since 1970; the wire shows whole seconds.
+    pub modified_ms: i64,
+    /// Whether this is a delete marker.
+    pub delete_marker: bool,
+    /// `Content-Type`, as it was given.
+    pub content_type: Option<String>,
+    /// `Content-Encoding`, without `aws-chunked`.
+    pub content_encoding: Option<String>,
+    /// `x-amz-meta-*`.
+    pub metadata: BTreeMap<String, String>,
+    /// `x-amz-acl`, as it was given.
+    pub acl: Option<String>,
+    /// `x-amz-server-side-encryption`, as it was given.
+    pub server_side_encryption: Option<String>,
+    /// `x-amz-server-side-encryption-aws-kms-key-id`, as it was given.
+    pub kms_key_id: Option<String>,
+    /// Checksums that were verified, by algorithm (`CRC32`).
+    pub checksums: BTreeMap<String, String>,
+}
+
+impl Server {
+    /// A server that keeps everything in memory.
+    pub fn memory() -> Setup {
+        Setup::new(None)
+    }
+
+    /// A server that keeps objects in a folder, where ordinary keys are ordinary files. What is in
+    /// the folder already is found again.
+    pub fn folder(root: impl Into<PathBuf>) -> Setup {
+        Setup::new(Some(root.into()))
+    }
+
+    /// The endpoint, for S3 and STS alike.
+    pub fn url(&self) -> String {
+        self.listening.url()
+    }
+
+    /// The address it listens at.
+    pub fn address(&self) -> SocketAddr {
+        self.listening.address()
+    }
+
+    /// Connections accepted so far.
+    pub fn connections(&self) -> u64 {
+        self.listening.connections()
+    }
+
+    /// The administrator's access key: may do everything in this account.
+    pub fn credentials(&self) -> Credentials {
+        self.credentials.clone()
+    }
+
+    /// All that a process needs to use this server: endpoints, region, the administrator's key.
+    pub fn env(&self) -> Vec<(String, String)> {
+        self.env_as(&self.credentials)
+    }
+
+    /// As [`env`](Server::env), with another key.
+    pub fn env_as(&self, credentials: &Credentials) -> Vec<(String, String)> {
+        let mut env = vec![
+            (String::from("AWS_ENDPOINT_URL_S3"), self.url()),
+            (String::from("AWS_ENDPOINT_URL_STS"), self.url()),
+            (String::from("AWS_REGION"), String::from(super::REGION)),
+        ];
+        env.extend(credentials.env());
+        env
+    }
+
+    /// Users, roles and sessions.
+    pub fn directory(&self) -> &Directory {
+        &self.directory
+    }
+
+    /// The faults of S3 and STS.
+    pub fn faults(&self) -> &Faults {
+        &self.faults
+    }
+
+    /// What was asked of it.
+    pub fn requests(&self) -> &Requests {
+        &self.requests
+    }
+
+    /// The clock it goes by.
+    pub fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    /// Notifications of objects created in a bucket from now on, in order.
+    pub fn notifications(&self, bucket: &str, filter: Filter) -> Notifications {
+        self.store.listeners.add(bucket, filter)
+    }
+
+    /// Makes a bucket if it is not there.
+    pub fn create_bucket(&self, name: &str) -> io::Result<()> {
+        match self.store.bucket_settings(name) {
+            Some(_) => Ok(()),
+            None => self.change(name, |_| {}),
+        }
+    }
+
+    /// Removes a bucket with everything in it.
+    pub fn remove_bucket(&self, name: &str) -> Result<(), StoreError> {
+        for version in self.versions(name, "") {
+            let id = version.version_id.as_deref().unwrap_or(NULL_VERSION);
+            let deleted = self.store.delete(name, &version.key, Some(id), None);
+            deleted.map_err(refused)?;
+        }
+        self.store.delete_bucket(name).map_err(refused)
+    }
+
+    /// Turns versioning on or off.
+    pub fn set_versioning(&self, bucket: &str, versioning: Versioning) -> io::Result<()> {
+        self.change(bucket, |settings| settings.versioning = versioning)
+    }
+
+    fn change(&self, bucket: &str, change: impl FnOnce(&mut BucketSettings)) -> io::Result<()> {
+        let settings = self.store.bucket_settings(bucket);
+        let mut settings =
+            settings.unwrap_or_else(|| BucketSettings { created_ms: self.clock.now_ms(), ..BucketSettings::default() });
+        change(&mut settings);
+        self.store.settle_bucket(bucket, settings)
+    }
+
+    /// Puts an object without a request; it is notified of like any other.
+    pub fn put(&self, bucket: &str, key: &str, bytes: impl AsRef<[u8]>) -> Result<Object, StoreError> {
+        self.put_with(bucket, key, bytes, &[])
+    }
+
+    /// As [`put`](Server::put), with user metadata.
+    pub fn put_with(
+        &self,
+        bucket: &str,
+        key: &str,
+        bytes: impl AsRef<[u8]>,
+        metadata: &[(&str, &str)],
+    ) -> Result<Object, StoreError> {
+        let pairs = metadata.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        let attributes = Attributes { metadata: pairs.collect(), ..Attributes::default() };
+        let meta = self.store.seed(bucket, key, bytes.as_ref(), attributes).map_err(refused)?;
+        Ok(object(key, &meta))
+    }
+
+    /// Deletes an object without a request.
+    pub fn delete(&self, bucket: &str, key: &str) -> Result<(), StoreError> {
+        self.store.delete(bucket, key, None, None).map(|_| ()).map_err(refused)
+    }
+
+    /// The bytes of an object, if it is there.
+    pub fn bytes(&self, bucket: &str, key: &str) -> Option<Bytes> {
+        self.store.find(bucket, key, None).ok()?.body.read_all().ok()
+    }
+
+    /// An object, if it is there.
+    pub fn object(&self, bucket: &str, key: &str) -> Option<Object> {
+        let found = self.store.find(bucket, key, None).ok()?;
+        Some(object(key, &found.meta))
+    }
+
+    /// The objects whose keys begin so, in order.
+    pub fn objects(&self, bucket: &str, prefix: &str) -> Vec<Object> {
+        let state = self.store.lock();
+        let Some(held) = state.buckets.get(bucket) else { return Vec::new() };
+        let keys = held.objects.keys().filter(|key| key.starts_with(prefix));
+        keys.filter_map(|key| Some(object(key, &held.current(key)?.meta))).collect()
+    }
+
+    /// Their keys.
+    pub fn keys(&self, bucket: &str, prefix: &str) -> Vec<String> {
+        self.objects(bucket, prefix).into_iter().map(|object| object.key).collect()
+    }
+
+    /// Every version and delete marker, oldest first within a key.
+    pub fn versions(&self, bucket: &str, prefix: &str) -> Vec<Object> {
+        let state = self.store.lock();
+        let Some(held) = state.buckets.get(bucket) else { return Vec::new() };
+        let keys = held.objects.iter().filter(|(key, _)| key.starts_with(prefix));
+        keys.flat_map(|(key, versions)| versions.iter().map(|version| object(key, &version.meta))).collect()
+    }
+
+    /// Takes up files put into, changed in or removed from the folder by hand; new and changed
+    /// ones are notified of. Answers with their buckets and keys. In memory it does nothing.
+    pub fn rescan(&self) -> io::Result<Vec<(String, String)>> {
+        self.store.rescan()
+    }
+}
+
+fn refused(error: s3s::S3Error) -> StoreError {
+    let message = error.message().unwrap_or_default();
+    StoreError(format!("{}: {message}", error.code().as_str()))
+}
+
+fn object(key: &str, meta: &Meta) -> Object {
+    let attributes = meta.attributes.clone();
+    Object {
+        key: key.to_owned(),
+        etag: meta.etag.clone(),
+        size: meta.size,
+        version_id: (meta.id != NULL_VERSION).then(|| meta.id.clone()),
+        modified_ms: meta.modified_ms,
+        delete_marker: meta.delete_marker,
+        content_type: attributes.content_type,
+        content_encoding: attributes.content_encoding,
+        metadata: attributes.metadata,
+        acl: attributes.acl,
+        server_side_encryption: attributes.sse,
+        kms_key_id: attributes.kms_key_id,
+        checksums: meta.checksums.clone(),
+    }
+}
