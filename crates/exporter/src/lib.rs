@@ -1,1 +1,128 @@
 #![doc = include_str!("../README.md")]
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod body;
+mod put;
+mod report;
+mod request;
+mod settings;
+mod staged;
+mod state;
+mod tick;
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::Context;
+use aws::roles::Roles;
+use aws::settings::Faults;
+use aws::{Bucket, Clock};
+use aws_config::SdkConfig;
+use logs::plan::Nonce;
+use logs::routes::Routes;
+use serde::Serialize;
+use serde_json::Value;
+
+pub use report::{Planned, Put, Report, Waiting};
+pub use request::{Request, Unknown};
+pub use settings::{EXPIRE_DAYS, RoutesFrom, Settings};
+
+use state::State;
+use tick::Tick;
+
+/// A tick stops so long before its deadline, to have time for its report.
+pub const STOP_BEFORE_MS: i64 = 5_000;
+
+/// The time that a tick takes for itself when its deadline lies in the past, as `cargo lambda watch` has it.
+pub const DEADLINE_MS: i64 = 60_000;
+
+/// Where random nonces come from.
+pub type Nonces = Arc<dyn Fn() -> Nonce + Send + Sync>;
+
+/// The exporter.
+pub struct App {
+    settings: Settings,
+    state: State,
+    roles: Roles,
+    clock: Clock,
+    client: aws_sdk_s3::Client,
+}
+
+/// What the exporter answers.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(untagged)]
+pub enum Answer {
+    /// To a tick.
+    Report(Box<Report>),
+}
+
+impl App {
+    /// The exporter that the environment describes.
+    ///
+    /// # Errors
+    /// When the settings cannot be used; every fault is told.
+    pub async fn from_environment() -> anyhow::Result<App> {
+        let settings = Settings::parse(&aws::settings::from_environment)?;
+        let config = aws::clients::config().await;
+        let session_name = aws::settings::from_environment("AWS_LAMBDA_FUNCTION_NAME");
+        let session_name = session_name.unwrap_or_else(|| "segment-s3-exporter".to_owned());
+        let nonces = || aws::clock::nonce().parse().expect("a nonce is 32 hexadecimal digits");
+        Ok(App::new(settings, &config, &session_name, Clock::system(), Arc::new(nonces)))
+    }
+
+    /// An exporter of these parts.
+    pub fn new(settings: Settings, config: &SdkConfig, session_name: &str, clock: Clock, nonces: Nonces) -> App {
+        let client = aws::clients::s3(config);
+        let bucket = Bucket::new(client.clone(), settings.state_bucket.clone());
+        let roles = Roles::new(config.clone(), session_name, clock.clone());
+        App { settings, state: State { bucket, nonces }, roles, clock, client }
+    }
+
+    /// Does what an event asks for, and stops in time before the deadline (epoch milliseconds).
+    ///
+    /// # Errors
+    /// When the event or the settings cannot be used, or our own bucket fails; whatever was begun goes on with the next
+    /// event. A destination that fails is no error but part of the answer.
+    pub async fn handle(&self, event: Value, deadline_ms: i64) -> anyhow::Result<Answer> {
+        match Request::parse(&event)? {
+            Request::Tick { flush, time_ms } => {
+                let now_ms = self.clock.now_ms();
+                // An event from the future would make events expire before their time.
+                let now_ms = time_ms.map_or(now_ms, |time_ms| time_ms.min(now_ms));
+                let routes = self.routes().await?;
+                let report = Mutex::default();
+                let tick = Tick { app: self, routes: &routes, flush, now_ms, report: &report, plans: Mutex::default() };
+                let ended = tokio::time::timeout(self.time_left(deadline_ms), tick.run()).await;
+                drop(tick);
+                let mut report = report.into_inner().unwrap_or_else(PoisonError::into_inner);
+                match ended {
+                    Ok(result) => result.context("failed to go on with the export")?,
+                    Err(_) => report.stopped = Some("its time is over; the next one goes on".to_owned()),
+                }
+                Ok(Answer::Report(Box::new(report.finish())))
+            }
+            Request::Abandon { .. } | Request::Validate { .. } => anyhow::bail!("not yet"),
+        }
+    }
+
+    /// Today's routes.
+    async fn routes(&self) -> anyhow::Result<Routes> {
+        let (bucket, key) = match &self.settings.routes {
+            RoutesFrom::Here(routes) => return Ok(routes.clone()),
+            RoutesFrom::Object { bucket, key } => (bucket, key),
+        };
+        let at = format!("s3://{bucket}/{key}");
+        let object = Bucket::new(self.client.clone(), bucket.clone()).get(key).await;
+        let object = object.with_context(|| format!("failed to read ROUTES from {at}"))?;
+        let object = object.with_context(|| format!("ROUTES names {at}, which is not there"))?;
+        let document = std::str::from_utf8(&object.body).with_context(|| format!("{at} is not UTF-8"))?;
+        let told = |faults: Vec<String>| Faults(faults.iter().map(|fault| format!("ROUTES ({at}) {fault}")).collect());
+        Routes::parse(document).map_err(|faults| told(faults).into())
+    }
+
+    fn time_left(&self, deadline_ms: i64) -> Duration {
+        let left_ms = deadline_ms - self.clock.now_ms();
+        let left_ms = if left_ms <= 0 { DEADLINE_MS } else { left_ms };
+        Duration::from_millis(u64::try_from(left_ms - STOP_BEFORE_MS).unwrap_or(0))
+    }
+}

@@ -1,2 +1,17 @@
-//! The Lambda shell.
-fn main() {}
+//! The Lambda shell around [`exporter::App`].
+
+use exporter::App;
+use lambda_runtime::{Error, LambdaEvent, service_fn};
+use serde_json::Value;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Error> {
+    aws::telemetry::start();
+    let app = App::from_environment().await?;
+    let app = &app;
+    lambda_runtime::run(service_fn(move |event: LambdaEvent<Value>| async move {
+        let deadline_ms = i64::try_from(event.context.deadline).unwrap_or(i64::MAX);
+        app.handle(event.payload, deadline_ms).await.map_err(|error| Error::from(format!("{error:#}")))
+    }))
+    .await
+}

@@ -111,37 +111,49 @@ pub enum Damage {
     Length,
 }
 
-/// A fragment whose bytes have been checked against its name.
+/// A fragment whose bytes have been checked against its name. Nothing else enters a log object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Verified<'a> {
-    body: &'a [u8],
+pub struct Verified<B> {
+    bytes: B,
     raw_crc32: u32,
     raw_bytes: u64,
 }
 
-impl<'a> Verified<'a> {
-    /// Checks a whole fragment. Only what went through here enters a log object.
-    pub fn new(name: &FragmentName, bytes: &'a [u8]) -> Result<Verified<'a>, Damage> {
-        let truncated = Damage::Truncated(bytes.len());
-        if bytes.len() < FRAME_LEN {
+impl<B: AsRef<[u8]>> Verified<B> {
+    /// Checks a whole fragment.
+    ///
+    /// # Errors
+    /// When it is not what its name says.
+    pub fn new(name: &FragmentName, bytes: B) -> Result<Verified<B>, Damage> {
+        let whole = bytes.as_ref();
+        let truncated = Damage::Truncated(whole.len());
+        if whole.len() < FRAME_LEN {
             return Err(truncated);
         }
-        if crc32fast::hash(bytes) != name.crc32 {
+        if crc32fast::hash(whole) != name.crc32 {
             return Err(Damage::Checksum);
         }
-        let framed = bytes.strip_prefix(&HEADER).ok_or(Damage::Frame)?;
-        let (rest, length) = framed.split_last_chunk::<4>().ok_or(truncated)?;
+        let (rest, length) = whole.split_last_chunk::<4>().ok_or(truncated)?;
         let (rest, crc32) = rest.split_last_chunk::<4>().ok_or(truncated)?;
-        let body = rest.strip_suffix(&FINAL_BLOCK).ok_or(Damage::Frame)?;
+        if !rest.starts_with(&HEADER) || !rest.ends_with(&FINAL_BLOCK) {
+            return Err(Damage::Frame);
+        }
         if u64::from(u32::from_le_bytes(*length)) != name.raw_bytes & u64::from(u32::MAX) {
             return Err(Damage::Length);
         }
-        Ok(Verified { body, raw_crc32: u32::from_le_bytes(*crc32), raw_bytes: name.raw_bytes })
+        let raw_crc32 = u32::from_le_bytes(*crc32);
+        Ok(Verified { bytes, raw_crc32, raw_bytes: name.raw_bytes })
     }
 
     /// The deflate blocks, to be put between other fragments' blocks.
-    pub fn body(&self) -> &'a [u8] {
-        self.body
+    pub fn body(&self) -> &[u8] {
+        let whole = self.bytes.as_ref();
+        whole.get(HEADER.len()..whole.len() - FINAL_BLOCK.len() - TRAILER_LEN).unwrap_or_default()
+    }
+
+    /// The whole fragment.
+    pub fn bytes(&self) -> &B {
+        &self.bytes
     }
 
     /// The CRC-32 of the lines, from the fragment's own trailer.
@@ -232,7 +244,7 @@ mod tests {
         let bytes = encode(&lines);
         let name = name_of(&lines, &bytes);
         let check = |name: &FragmentName, bytes: &[u8], expected| {
-            assert_eq!(Verified::new(name, bytes), Err(expected));
+            assert_eq!(Verified::new(name, bytes).unwrap_err(), expected);
         };
         for at in 0..bytes.len() {
             let mut flipped = bytes.clone();

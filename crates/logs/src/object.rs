@@ -81,7 +81,7 @@ impl Stitcher {
     pub const HEADER: [u8; 10] = HEADER;
 
     /// Takes the next fragment; its [body](Verified::body) comes next in the object.
-    pub fn push(&mut self, fragment: &Verified<'_>) {
+    pub fn push<B: AsRef<[u8]>>(&mut self, fragment: &Verified<B>) {
         let part = crc32fast::Hasher::new_with_initial_len(fragment.raw_crc32(), fragment.raw_bytes());
         self.raw.combine(&part);
         self.raw_bytes += fragment.raw_bytes();
@@ -128,7 +128,7 @@ impl Rewriter {
     ///
     /// # Errors
     /// When it does not inflate; nothing of it was taken then.
-    pub fn push(&mut self, fragment: &Verified<'_>) -> Result<(), NotTheLines> {
+    pub fn push<B: AsRef<[u8]>>(&mut self, fragment: &Verified<B>) -> Result<(), NotTheLines> {
         let before = self.lines.len();
         let mut inflated = flate2::read::DeflateDecoder::new(fragment.body()).take(fragment.raw_bytes() + 1);
         // The body has no final block, so a reader that wants one complains after the last line.

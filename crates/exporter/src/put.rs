@@ -1,0 +1,198 @@
+//! One log object: fetched in pieces, verified, joined, put in one request.
+
+use aws::clock::jitter_ms;
+use aws::{Bucket, Fault, Kind};
+use aws_sdk_s3::Client;
+use aws_sdk_s3::primitives::ByteStream;
+use aws_sdk_s3::types::{ObjectCannedAcl, ServerSideEncryption};
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt, stream};
+use logs::fragment::Verified;
+use logs::object::{Rewriter, Stitcher};
+use logs::plan::{Plan, PlannedObject};
+use logs::routes::Destination;
+use logs::staging::Staged;
+use std::time::Duration;
+
+use crate::body::{self, Maker};
+
+/// Fragments fetched ahead of the one that is being sent. With fragments of at most half a megabyte of JSON this bounds
+/// the memory.
+pub(crate) const FETCH_AHEAD: usize = 32;
+
+/// Fetches of a fragment that comes out wrong, the first included: what travels may be damaged on the way once.
+const FETCHES_MAX: u32 = 3;
+
+/// Tries of one put, the first included.
+pub(crate) const PUTS_MAX: u32 = 4;
+
+const BACKOFF_BASE_MS: u64 = 200;
+
+/// How a put ended that did not fail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Placed {
+    /// The object was put now, with so many bytes.
+    Put(u64),
+    /// It was there already.
+    AlreadyThere,
+    /// There was nothing to put: all its fragments are quarantined.
+    Nothing,
+}
+
+/// Why an object was not put.
+#[derive(Debug)]
+pub(crate) enum Trouble {
+    /// The destination does not take it.
+    Destination(Fault),
+    /// Our own bucket does not give what it should.
+    State(Fault),
+    /// A fragment is not there.
+    Gone(usize),
+    /// A fragment is not what its name says; its bytes, to be kept.
+    Damaged(usize, String, Bytes),
+}
+
+/// What all puts of a tick have in common.
+pub(crate) struct Puts<'a> {
+    pub(crate) state: &'a Bucket,
+    pub(crate) client: Client,
+    pub(crate) destination: &'a Destination,
+    pub(crate) attempts_max: u32,
+}
+
+impl Puts<'_> {
+    /// Puts one object of a plan under `key` of `bucket`, unless it is there.
+    pub(crate) async fn put(
+        &self,
+        plan: &Plan,
+        object: &PlannedObject,
+        bucket: &str,
+        key: &str,
+    ) -> Result<Placed, Trouble> {
+        let content: Vec<(usize, &Staged)> = plan.content(object).collect();
+        if content.is_empty() {
+            return Ok(Placed::Nothing);
+        }
+        let rewritten = if object.rewrite { Some(self.rewrite(&content).await?) } else { None };
+        let bytes = rewritten.as_ref().map_or_else(|| plan.object_bytes(object), |whole| whole.len() as u64);
+        let mut attempts = 1;
+        loop {
+            let put = match &rewritten {
+                Some(whole) => self.send(bucket, key, bytes, whole.clone().into()).await,
+                None => {
+                    let (maker, body) = body::body(bytes);
+                    // Both to their ends: when the fragments are at fault, so is the put.
+                    let (made, put) = tokio::join!(self.join(&content, maker), self.send(bucket, key, bytes, body));
+                    made?;
+                    put
+                }
+            };
+            match put {
+                Ok(()) => return Ok(Placed::Put(bytes)),
+                // Nobody else derives this name: it is our own put, of another run or of a lost answer.
+                Err(fault) if fault.kind == Kind::Precondition => return Ok(Placed::AlreadyThere),
+                Err(fault) if fault.is_transient() && attempts < self.attempts_max => {
+                    tracing::debug!(%fault, attempts, "will put again");
+                    tokio::time::sleep(Duration::from_millis(jitter_ms(BACKOFF_BASE_MS << attempts))).await;
+                    attempts += 1;
+                }
+                Err(fault) => return Err(Trouble::Destination(Fault { attempts, ..fault })),
+            }
+        }
+    }
+
+    async fn send(&self, bucket: &str, key: &str, bytes: u64, body: ByteStream) -> Result<(), Fault> {
+        put_request(&self.client, self.destination, bucket, key)
+            .content_type("text/plain")
+            .content_encoding("gzip")
+            .content_length(i64::try_from(bytes).unwrap_or(i64::MAX))
+            .if_none_match("*")
+            .body(body)
+            .send()
+            .await
+            .map(|_| ())
+            .map_err(|error| Fault::of("put", format!("s3://{bucket}/{key}"), &error))
+    }
+
+    /// Sends the fragments' bodies as one gzip member, each verified before its first byte is sent.
+    async fn join(&self, content: &[(usize, &Staged)], maker: Maker) -> Result<(), Trouble> {
+        let mut stitcher = Stitcher::default();
+        let mut fetched = std::pin::pin!(self.fetched(content));
+        if maker.send(Bytes::from_static(&Stitcher::HEADER)).await.is_err() {
+            return Ok(());
+        }
+        while let Some(next) = fetched.next().await {
+            let fragment = match next {
+                Ok((_, fragment)) => fragment,
+                Err(trouble) => {
+                    maker.break_off().await;
+                    return Err(trouble);
+                }
+            };
+            stitcher.push(&fragment);
+            if maker.send(fragment.bytes().slice_ref(fragment.body())).await.is_err() {
+                return Ok(());
+            }
+        }
+        let _ = maker.send(Bytes::copy_from_slice(&stitcher.finish())).await;
+        Ok(())
+    }
+
+    /// Compresses small fragments together. The whole is kept: its length must be known before it is sent.
+    async fn rewrite(&self, content: &[(usize, &Staged)]) -> Result<Bytes, Trouble> {
+        let mut rewriter = Rewriter::default();
+        let mut fetched = std::pin::pin!(self.fetched(content));
+        while let Some(next) = fetched.next().await {
+            let (index, fragment) = next?;
+            if let Err(error) = rewriter.push(&fragment) {
+                return Err(Trouble::Damaged(index, error.to_string(), fragment.bytes().clone()));
+            }
+        }
+        Ok(rewriter.finish().into())
+    }
+
+    fn fetched(&self, content: &[(usize, &Staged)]) -> impl Stream<Item = Result<(usize, Verified<Bytes>), Trouble>> {
+        stream::iter(content)
+            .map(async |(index, staged)| Ok((*index, self.fetch(*index, staged).await?)))
+            .buffered(FETCH_AHEAD)
+    }
+
+    /// Fetches one fragment whole and checks it.
+    async fn fetch(&self, index: usize, staged: &Staged) -> Result<Verified<Bytes>, Trouble> {
+        let key = staged.name.to_string();
+        let mut fetches = 1;
+        loop {
+            let Some(object) = self.state.get(&key).await.map_err(Trouble::State)? else {
+                return Err(Trouble::Gone(index));
+            };
+            let wrong = match Verified::new(&staged.name, object.body.clone()) {
+                // The object's length was promised from the listing.
+                Ok(fragment) if object.body.len() as u64 == staged.bytes => return Ok(fragment),
+                Ok(_) => "its length is not the one that was listed".to_owned(),
+                Err(damage) => damage.to_string(),
+            };
+            if fetches == FETCHES_MAX {
+                return Err(Trouble::Damaged(index, wrong, object.body));
+            }
+            fetches += 1;
+        }
+    }
+}
+
+/// A put to a destination, with what its settings ask for.
+pub(crate) fn put_request(
+    client: &Client,
+    destination: &Destination,
+    bucket: &str,
+    key: &str,
+) -> aws_sdk_s3::operation::put_object::builders::PutObjectFluentBuilder {
+    let encrypted = destination.kms_key_arn.is_some().then_some(ServerSideEncryption::AwsKms);
+    client
+        .put_object()
+        .bucket(bucket)
+        .key(key)
+        .set_server_side_encryption(encrypted)
+        .set_ssekms_key_id(destination.kms_key_arn.clone())
+        .set_acl(destination.acl.as_deref().map(ObjectCannedAcl::from))
+        .set_expected_bucket_owner(destination.expected_bucket_owner.clone())
+}

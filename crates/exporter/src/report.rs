@@ -1,0 +1,144 @@
+//! What a tick did, in a form that a person reads.
+
+use std::collections::BTreeMap;
+
+use logs::plan::Size;
+use serde::Serialize;
+
+/// The account of one tick.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct Report {
+    /// All of it in a sentence or two.
+    pub summary: String,
+    /// What a person should look at; empty when all is well.
+    pub alarms: Vec<String>,
+    /// The plans that this tick made.
+    pub planned: Planned,
+    /// What went where, by the destination's name.
+    pub destinations: BTreeMap<String, Put>,
+    /// Plans that were settled: everything of them is where it belongs, and nothing of them waits any more.
+    pub plans_closed: u64,
+    /// Plans that are still open.
+    pub plans_open: u64,
+    /// What waits, and why.
+    pub waiting: Waiting,
+    /// Fragments that were damaged or gone, and are left out of their objects.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub quarantined: Vec<String>,
+    /// Events that were given up, since nobody could export them for too long.
+    #[serde(skip_serializing_if = "is_nothing")]
+    pub expired: Size,
+    /// Why the tick ended before its work did; the next one goes on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stopped: Option<String>,
+}
+
+/// The plans that a tick made.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Planned {
+    /// How many.
+    pub plans: u64,
+    /// What they hold.
+    #[serde(flatten)]
+    pub size: Size,
+}
+
+/// What was put to a destination.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Put {
+    /// Where to look: the objects' URIs, the first hundred.
+    pub objects: Vec<String>,
+    /// How many objects were put.
+    pub objects_put: u64,
+    /// How many were there already, put by a run that could not write that down.
+    pub objects_found: u64,
+    /// The events in all of those.
+    pub events: u64,
+    /// The compressed bytes that were put.
+    pub bytes: u64,
+    /// Why nothing more was put, if so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failed: Option<String>,
+}
+
+/// Objects named in a report at most.
+const OBJECTS_NAMED_MAX: usize = 100;
+
+/// What waits in the state bucket.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct Waiting {
+    /// Until more comes, since their objects are not full.
+    #[serde(skip_serializing_if = "is_nothing")]
+    pub not_full: Size,
+    /// Until their file's checkpoint says that they count; or they are what a killed run left, and age out.
+    #[serde(skip_serializing_if = "is_nothing")]
+    pub uncommitted: Size,
+    /// Until a destination takes their source; by the source's name.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub unrouted: BTreeMap<String, Size>,
+}
+
+fn is_nothing(size: &Size) -> bool {
+    *size == Size::default()
+}
+
+impl Report {
+    /// Something that a person should look at.
+    pub(crate) fn alarm(&mut self, words: String) {
+        tracing::error!(alarm = words);
+        if !self.alarms.contains(&words) {
+            self.alarms.push(words);
+        }
+    }
+
+    /// What is said of a destination.
+    pub(crate) fn of(&mut self, destination: &str) -> &mut Put {
+        self.destinations.entry(destination.to_owned()).or_default()
+    }
+
+    /// Ends the account with its sentence.
+    pub(crate) fn finish(mut self) -> Report {
+        let sum = |what: fn(&Put) -> u64| self.destinations.values().map(what).sum::<u64>();
+        let objects = sum(|put| put.objects_put) + sum(|put| put.objects_found);
+        let places = self.destinations.values().filter(|put| put.objects_put + put.objects_found > 0).count() as u64;
+        let done = match objects {
+            0 => "nothing was exported".to_owned(),
+            _ => format!(
+                "{} with {} in {}",
+                count(objects, "object"),
+                count(sum(|put| put.events), "event"),
+                count(places, "destination")
+            ),
+        };
+        let left = match self.plans_open {
+            0 => "no plan is open".to_owned(),
+            open => format!("{} open", count(open, "plan")),
+        };
+        let look = match self.alarms.len() as u64 {
+            0 => String::new(),
+            alarms => format!("; {} to look at", count(alarms, "alarm")),
+        };
+        self.summary = format!("{done}; {left}{look}");
+        self
+    }
+}
+
+impl Put {
+    pub(crate) fn add(&mut self, uri: String, events: u64, bytes: Option<u64>) {
+        match bytes {
+            Some(bytes) => {
+                self.objects_put += 1;
+                self.bytes += bytes;
+            }
+            None => self.objects_found += 1,
+        }
+        self.events += events;
+        if self.objects.len() < OBJECTS_NAMED_MAX {
+            self.objects.push(uri);
+        }
+    }
+}
+
+fn count(number: u64, what: &str) -> String {
+    if number == 1 { format!("1 {what}") } else { format!("{number} {what}s") }
+}

@@ -1,0 +1,153 @@
+//! The exporter's settings: plain data, read once, all faults told together.
+
+use aws::settings::{Faults, Reader};
+use logs::plan::Limits;
+use logs::routes::{Routes, Single};
+
+/// Events that nobody could export are given up after so many days, unless the settings say otherwise.
+pub const EXPIRE_DAYS: u32 = 30;
+
+/// What the exporter works from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// Our own bucket: what waits for export, and the state of the exports.
+    pub state_bucket: String,
+    /// Where events go.
+    pub routes: RoutesFrom,
+    /// Days after which events that nobody could export are given up, with an alarm. The state bucket's lifecycle rule
+    /// is the net below it and must be longer.
+    pub expire_days: u32,
+    /// How large a plan may become.
+    pub limits: Limits,
+}
+
+/// Where the routes are read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RoutesFrom {
+    /// In the settings themselves.
+    Here(Routes),
+    /// In an object, read anew at every invocation.
+    Object {
+        /// Its bucket.
+        bucket: String,
+        /// Its key.
+        key: String,
+    },
+}
+
+impl Settings {
+    /// Reads the settings through `get`.
+    ///
+    /// # Errors
+    /// Every fault, by the setting's name.
+    pub fn parse(get: &dyn Fn(&str) -> Option<String>) -> Result<Settings, Faults> {
+        let mut reader = Reader::new(get);
+        let state_bucket = reader.bucket("STATE_BUCKET", "our own bucket, in which received events wait for export");
+        let expire_days = reader.parsed("EXPIRE_DAYS", EXPIRE_DAYS, "a number of days");
+        let routes = routes(&mut reader);
+        reader.finish(Settings { state_bucket, routes, expire_days, limits: Limits::default() })
+    }
+}
+
+const SINGLE: [&str; 4] =
+    ["DESTINATION_BUCKET", "DESTINATION_REGION", "DESTINATION_ROLE_ARN", "DESTINATION_EXTERNAL_ID"];
+
+fn routes(reader: &mut Reader<'_>) -> RoutesFrom {
+    let nowhere = RoutesFrom::Here(Routes::default());
+    let Some(document) = reader.optional("ROUTES") else {
+        let [bucket, region, role_arn, external_id] =
+            SINGLE.map(|name| reader.required(name, "where the events go; ROUTES describes many destinations"));
+        // What is not set has been told once.
+        let missing = |fault: &String| {
+            SINGLE.iter().any(|name| fault.starts_with(&format!("{name} ")) && reader.optional(name).is_none())
+        };
+        return match Routes::single(&Single { bucket, region, role_arn, external_id }) {
+            Ok(routes) => RoutesFrom::Here(routes),
+            Err(faults) => {
+                let told: Vec<String> = faults.into_iter().filter(|fault| !missing(fault)).collect();
+                reader.faults.extend(told);
+                nowhere
+            }
+        };
+    };
+    for name in SINGLE {
+        if reader.optional(name).is_some() {
+            reader.fault(name, "is set beside ROUTES; write the destination into ROUTES, or unset ROUTES");
+        }
+    }
+    match object_of(&document) {
+        Some(Ok(from)) => return from,
+        Some(Err(what)) => reader.fault("ROUTES", what),
+        None => match Routes::parse(&document) {
+            Ok(routes) => return RoutesFrom::Here(routes),
+            Err(faults) => faults.iter().for_each(|fault| reader.fault("ROUTES", fault)),
+        },
+    }
+    nowhere
+}
+
+/// Reads `s3://bucket/key`; `None` if it is a document.
+fn object_of(text: &str) -> Option<Result<RoutesFrom, String>> {
+    let rest = text.strip_prefix("s3://")?;
+    Some(match rest.split_once('/') {
+        Some((bucket, key)) if !bucket.is_empty() && !key.is_empty() => {
+            Ok(RoutesFrom::Object { bucket: bucket.to_owned(), key: key.to_owned() })
+        }
+        _ => Err(format!("is {text:?}, which names no object; write s3://BUCKET/KEY")),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(set: &[(&str, &str)]) -> Result<Settings, Faults> {
+        Settings::parse(&|name| set.iter().find(|(n, _)| *n == name).map(|(_, value)| (*value).to_owned()))
+    }
+
+    const ONE: [(&str, &str); 5] = [
+        ("STATE_BUCKET", "our-state"),
+        ("DESTINATION_BUCKET", "their-logs/some/prefix/"),
+        ("DESTINATION_REGION", "eu-west-1"),
+        ("DESTINATION_ROLE_ARN", "arn:aws:iam::123456789012:role/SegmentAWSS3Role"),
+        ("DESTINATION_EXTERNAL_ID", "workspace-id"),
+    ];
+
+    #[test]
+    fn one_destination_comes_from_the_environment() {
+        let settings = parse(&ONE).unwrap();
+        let RoutesFrom::Here(routes) = settings.routes else { panic!("not an object") };
+        let destination = routes.named("default").unwrap();
+        assert_eq!((destination.bucket.as_str(), destination.prefix.as_str()), ("their-logs", "some/prefix"));
+        assert_eq!(routes.taking(&"anySource".parse().unwrap()), [0]);
+    }
+
+    #[test]
+    fn every_fault_is_told_at_once_and_once() {
+        let faults = parse(&[
+            ("STATE_BUCKET", "s3://our-state"),
+            ("DESTINATION_BUCKET", "s3://their-logs/prefix"),
+            ("DESTINATION_ROLE_ARN", "arn:aws:iam::123456789012:user/me"),
+            ("DESTINATION_EXTERNAL_ID", "x"),
+        ])
+        .unwrap_err();
+        let [state, region, bucket, role, id] = &faults.0[..] else { panic!("{faults:#?}") };
+        assert!(state.contains("STATE_BUCKET is a URI"), "{state}");
+        assert!(region.contains("DESTINATION_REGION is not set"), "{region}");
+        assert!(bucket.contains("DESTINATION_BUCKET is an s3:// URI") && bucket.ends_with(": their-logs/prefix"));
+        assert!(role.contains("is a user's ARN"), "{role}");
+        assert!(id.contains("DESTINATION_EXTERNAL_ID is no external id") && !id.contains("\"x\""), "{id}");
+    }
+
+    #[test]
+    fn routes_may_lie_in_an_object_but_not_beside_a_single_destination() {
+        let at = parse(&[("STATE_BUCKET", "our-state"), ("ROUTES", "s3://our-config/routes.toml")]).unwrap();
+        assert_eq!(at.routes, RoutesFrom::Object { bucket: "our-config".into(), key: "routes.toml".into() });
+
+        let mut both = ONE.to_vec();
+        both.push(("ROUTES", "s3://our-config"));
+        let faults = parse(&both).unwrap_err();
+        assert_eq!(faults.0.len(), 5, "{faults}");
+        assert!(faults.0.iter().any(|fault| fault.contains("ROUTES is \"s3://our-config\", which names no object")));
+    }
+}

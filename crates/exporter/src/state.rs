@@ -1,0 +1,135 @@
+//! The exporter's part of the state bucket: the head, the plans, and what is done of them.
+
+use std::collections::BTreeSet;
+
+use aws::{Bucket, Created, Fault, Kind, Swapped};
+use bytes::Bytes;
+use logs::plan::{Head, Nonce, Plan};
+
+const JSON: &str = "application/json";
+
+/// Tries of one compare-and-swap that gets no answer, the first included.
+const SWAP_ATTEMPTS_MAX: u32 = 5;
+
+/// Completion markers of one plan at most: objects times destinations, with room to spare.
+const MARKERS_MAX: usize = 100_000;
+
+/// The head as it was read, and what a swap must find unchanged.
+#[derive(Debug, Clone)]
+pub(crate) struct At {
+    pub(crate) head: Head,
+    etag: Option<String>,
+}
+
+/// The state bucket, and where nonces come from.
+#[derive(Clone)]
+pub(crate) struct State {
+    pub(crate) bucket: Bucket,
+    pub(crate) nonces: crate::Nonces,
+}
+
+impl State {
+    /// The head; the empty one before the first plan.
+    pub(crate) async fn head(&self) -> Result<At, Fault> {
+        let Some(object) = self.bucket.get(Head::KEY).await? else { return Ok(At { head: Head::empty(), etag: None }) };
+        let head = Head::from_json(&object.body).map_err(|error| self.unreadable(Head::KEY, &error))?;
+        Ok(At { head, etag: Some(object.etag) })
+    }
+
+    /// Replaces the head that was read by the next one; `None` if somebody else did so first.
+    ///
+    /// Without an answer it is read back: sequence number and nonce tell ours from every other. If another has
+    /// followed since, ours may have been there or not; the caller then begins anew from what is there now, which is
+    /// right in either case.
+    pub(crate) async fn swap(&self, at: &At, next: Head) -> Result<Option<At>, Fault> {
+        let body = Bytes::from(next.to_json());
+        let mut attempts = 1;
+        loop {
+            match self.bucket.swap(Head::KEY, at.etag.as_deref(), body.clone(), JSON).await? {
+                Swapped::Done(etag) => return Ok(Some(At { head: next, etag: Some(etag) })),
+                Swapped::Lost if attempts == 1 => return Ok(None),
+                // The try before this one may have landed after all.
+                Swapped::Lost => {
+                    let found = self.head().await?;
+                    return Ok(found.head.is(&next).then_some(found));
+                }
+                Swapped::Unsure(fault) if attempts == SWAP_ATTEMPTS_MAX => return Err(fault),
+                Swapped::Unsure(fault) => {
+                    tracing::warn!(%fault, "no answer to a change of the head; trying again");
+                    let found = self.head().await?;
+                    if found.head.is(&next) {
+                        return Ok(Some(found));
+                    }
+                    if found.etag != at.etag {
+                        return Ok(None);
+                    }
+                    attempts += 1;
+                }
+            }
+        }
+    }
+
+    /// A plan's document; `None` if it is not there.
+    pub(crate) async fn plan(&self, nonce: Nonce, revision: u32) -> Result<Option<Plan>, Fault> {
+        let key = Plan::key_of(nonce, revision);
+        let Some(object) = self.bucket.get(&key).await? else { return Ok(None) };
+        let plan = Plan::from_json(&object.body).map_err(|error| self.unreadable(&key, &error))?;
+        Ok(Some(plan))
+    }
+
+    /// Writes a plan, or a revision, that is not there yet.
+    pub(crate) async fn write(&self, plan: &Plan) -> Result<Created, Fault> {
+        self.bucket.create(&plan.key(), plan.to_json().into(), JSON).await
+    }
+
+    /// The objects of a plan that are in their destination's bucket, as (destination, object).
+    pub(crate) async fn done(&self, plan: Nonce) -> Result<BTreeSet<(usize, usize)>, Fault> {
+        let prefix = marker_prefix(plan);
+        let listed = self.bucket.list(&prefix, MARKERS_MAX).await?;
+        let read = |key: &str| {
+            let (destination, object) = key.strip_prefix(&prefix)?.split_once('/')?;
+            Some((destination.parse().ok()?, object.parse().ok()?))
+        };
+        Ok(listed.iter().filter_map(|object| read(&object.key)).collect())
+    }
+
+    /// True if an object is in its destination's bucket.
+    pub(crate) async fn is_done(&self, plan: Nonce, destination: usize, object: usize) -> Result<bool, Fault> {
+        Ok(self.bucket.get(&marker_key(plan, destination, object)).await?.is_some())
+    }
+
+    /// Writes down that it is.
+    pub(crate) async fn mark(&self, plan: Nonce, destination: usize, object: usize, key: &str) -> Result<(), Fault> {
+        self.bucket.put(&marker_key(plan, destination, object), Bytes::from(key.to_owned()), "text/plain").await
+    }
+
+    /// Removes what a plan leaves behind once it is closed. Nothing depends on it: what stays is swept up later.
+    pub(crate) async fn forget(&self, plan: &Plan) -> Result<(), Fault> {
+        let mut keys: Vec<String> =
+            self.bucket.list(&marker_prefix(plan.nonce), MARKERS_MAX).await?.into_iter().map(|o| o.key).collect();
+        keys.extend((0..=plan.revision).map(|revision| Plan::key_of(plan.nonce, revision)));
+        self.bucket.delete(&keys).await
+    }
+
+    fn unreadable(&self, key: &str, error: &logs::plan::NotAPlan) -> Fault {
+        Fault {
+            kind: Kind::Other,
+            operation: "read",
+            target: format!("s3://{}/{key}", self.bucket.name()),
+            detail: error.to_string(),
+            code: String::new(),
+            attempts: 1,
+        }
+    }
+}
+
+/// What the keys of all completion markers begin with.
+pub(crate) const MARKERS: &str = "exports/done/";
+
+fn marker_prefix(plan: Nonce) -> String {
+    format!("{MARKERS}{plan}/")
+}
+
+fn marker_key(plan: Nonce, destination: usize, object: usize) -> String {
+    format!("{MARKERS}{plan}/{destination}/{object}")
+}
