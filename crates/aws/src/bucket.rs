@@ -109,7 +109,7 @@ impl Bucket {
     /// # Errors
     /// When S3 does not give it.
     pub async fn get(&self, key: &str) -> Result<Option<Object>, Fault> {
-        let got = retried(async || {
+        let got = retried(|| async {
             let target = self.target(key);
             let answer = self
                 .client
@@ -138,7 +138,7 @@ impl Bucket {
     /// # Errors
     /// `Missing` when the key or the pinned version is gone, `Precondition` when another object took its place.
     pub async fn read(&self, key: &str, pin: Option<&Pin>, from: u64, bytes_max: u64) -> Result<Reading, Fault> {
-        retried(async || self.read_once(key, pin, from, bytes_max).await).await
+        retried(|| self.read_once(key, pin, from, bytes_max)).await
     }
 
     async fn read_once(&self, key: &str, pin: Option<&Pin>, from: u64, bytes_max: u64) -> Result<Reading, Fault> {
@@ -189,7 +189,7 @@ impl Bucket {
     /// # Errors
     /// When S3 does not take it.
     pub async fn put(&self, key: &str, body: Bytes, content_type: &str) -> Result<(), Fault> {
-        retried(async || {
+        retried(|| async {
             self.client
                 .put_object()
                 .bucket(&self.name)
@@ -209,7 +209,7 @@ impl Bucket {
     /// # Errors
     /// When S3 does not take it; that one is there already is no error.
     pub async fn create(&self, key: &str, body: Bytes, content_type: &str) -> Result<Created, Fault> {
-        let put = retried(async || {
+        let put = retried(|| async {
             self.client
                 .put_object()
                 .bucket(&self.name)
@@ -263,7 +263,7 @@ impl Bucket {
         prefix: &str,
         start_after: Option<&str>,
     ) -> Result<(Vec<Listed>, Option<String>), Fault> {
-        retried(async || {
+        retried(|| async {
             let answer = self
                 .client
                 .list_objects_v2()
@@ -312,7 +312,7 @@ impl Bucket {
     /// When S3 refuses the request, or one of the keys.
     pub async fn delete(&self, keys: &[String]) -> Result<(), Fault> {
         for page in keys.chunks(DELETE_KEYS_MAX) {
-            retried(async || self.delete_page(page).await).await?;
+            retried(|| self.delete_page(page)).await?;
         }
         Ok(())
     }
@@ -351,7 +351,7 @@ impl Bucket {
     /// # Errors
     /// When S3 does not start it.
     pub async fn upload(&self, key: &str, content_type: &str) -> Result<Upload<'_>, Fault> {
-        let id = retried(async || {
+        let id = retried(|| async {
             let answer = self
                 .client
                 .create_multipart_upload()
@@ -383,7 +383,7 @@ impl Upload<'_> {
     /// When S3 does not take it.
     pub async fn part(&mut self, body: Bytes) -> Result<(), Fault> {
         let number = i32::try_from(self.parts.len() + 1).unwrap_or(i32::MAX);
-        let etag = retried(async || {
+        let etag = retried(|| async {
             let answer = self
                 .bucket
                 .client
@@ -409,7 +409,7 @@ impl Upload<'_> {
     /// When S3 does not.
     pub async fn complete(self) -> Result<(), Fault> {
         let parts = CompletedMultipartUpload::builder().set_parts(Some(self.parts.clone())).build();
-        retried(async || {
+        retried(|| async {
             self.bucket
                 .client
                 .complete_multipart_upload()
@@ -438,7 +438,10 @@ fn total_bytes(content_range: Option<&str>, content_length: Option<i64>) -> u64 
 ///
 /// # Errors
 /// The last fault, with the number of tries.
-pub async fn retried<T>(operation: impl AsyncFn() -> Result<T, Fault>) -> Result<T, Fault> {
+pub async fn retried<T, F>(operation: impl Fn() -> F) -> Result<T, Fault>
+where
+    F: Future<Output = Result<T, Fault>>,
+{
     let mut attempts = 1;
     loop {
         match operation().await {

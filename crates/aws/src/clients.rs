@@ -1,8 +1,9 @@
 //! SDK clients from the environment, made once a process.
 
+use aws_config::BehaviorVersion;
+pub use aws_config::SdkConfig;
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
-use aws_config::{BehaviorVersion, SdkConfig};
 use std::time::Duration;
 
 /// Time to connect to an AWS endpoint.

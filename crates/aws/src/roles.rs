@@ -86,7 +86,7 @@ impl Roles {
             .region(Region::new(sts_region(own_region, &role.region).to_owned()))
             .build();
         let sts = aws_sdk_sts::Client::from_conf(sts);
-        let answer = retried(async || {
+        let answer = retried(|| async {
             sts.assume_role()
                 .role_arn(&role.arn)
                 .set_external_id(role.external_id.clone())

@@ -3,9 +3,9 @@
 //! It says who owns the file and until when, which stretches of it are settled, and what the settled rows came to.
 //! Everything that a killed run left behind outside the committed ranges is garbage by definition.
 
+use crate::dialect::StoredHeader;
 use crate::ledger::Account;
 use crate::refusal::Position;
-use crate::call::StoredHeader;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 

@@ -4,10 +4,12 @@
 //! out, and settles each with what came of it. What is settled without a gap from the beginning can be committed.
 
 use crate::batches::{Batch, Envelope, Gatherer};
-use crate::call::{Step, StoredHeader, Translator};
+use crate::columns::Column;
+use crate::dialect::StoredHeader;
 use crate::ledger::Account;
 use crate::refusal::{FileFault, Position, Warning};
-use crate::rejects;
+use crate::rejects::{Reason, Rejects};
+use crate::translator::{Step, Translator};
 use std::collections::VecDeque;
 
 /// How many refused rows are kept for the report; all of them are in the rejects file.
@@ -115,6 +117,7 @@ pub struct Ingestion {
     translator: Translator,
     gatherer: Gatherer,
     pending: VecDeque<Pending>,
+    rejects: Option<Rejects>,
     committed_to: Position,
     settled_to: Position,
     settled: Settled,
@@ -131,6 +134,7 @@ impl Ingestion {
             translator,
             gatherer: Gatherer::new(envelope, at.byte),
             pending: VecDeque::new(),
+            rejects: None,
             committed_to: at,
             settled_to: at,
             settled: Settled::default(),
@@ -159,9 +163,7 @@ impl Ingestion {
                 Ok(Step::Call { span, len, timestamp }) => {
                     self.gatherer.call(span, len, timestamp, record_at, self.translator.position())
                 }
-                Ok(Step::Refused(refusal)) => {
-                    self.gatherer.refused(refusal, record_at, self.translator.position())
-                }
+                Ok(Step::Refused(refusal)) => self.gatherer.refused(refusal, record_at, self.translator.position()),
                 Ok(Step::Starved) => return Next::Hungry,
                 Ok(Step::End) => self.end(None),
                 Err(fault) => self.end(Some(fault)),
@@ -209,6 +211,9 @@ impl Ingestion {
 
     /// What a batch came to, and its refused rows in the order of the file.
     fn account_for(&mut self, batch: &Batch, guilty: &[Guilty]) -> Settled {
+        if self.rejects.is_none() {
+            self.rejects = self.translator.header().map(Rejects::new);
+        }
         let mut settled = Settled::default();
         settled.account.rows = batch.rows();
         settled.account.batches = u64::from(!batch.calls.is_empty());
@@ -228,8 +233,9 @@ impl Ingestion {
         refused.sort_by_key(|(span, ..)| span.from);
         for (span, code, message, public_message, record) in refused {
             settled.account.reject(code);
-            if let Some(header) = self.translator.header() {
-                rejects::append(&mut settled.rejects, header, &batch.records[record], code, message, span);
+            let reason = Reason { code, message, line: span.line, byte: span.start };
+            if let Some(rejects) = &mut self.rejects {
+                rejects.append(&batch.records[record], reason, &mut settled.rejects);
             }
             if self.examples.len() < EXAMPLES_MAX {
                 self.examples.push(Example { line: span.line, code, message: public_message.to_owned() });
@@ -245,8 +251,8 @@ impl Ingestion {
         }
         let settled = std::mem::take(&mut self.settled);
         let from = std::mem::replace(&mut self.committed_to, self.settled_to);
-        let rejects = match self.translator.header() {
-            Some(header) if !settled.rejects.is_empty() => [rejects::head(header), settled.rejects].concat(),
+        let rejects = match &self.rejects {
+            Some(rejects) if !settled.rejects.is_empty() => [rejects.head(), &settled.rejects].concat(),
             _ => Vec::new(),
         };
         Some(Commit { from, to: self.settled_to, account: settled.account, rejects })
@@ -276,10 +282,12 @@ impl Ingestion {
         self.translator.header()
     }
 
-    /// The bytes to be reinflated and skipped, or the translator's own: what `push` expects first.
+    /// What the columns became: `column → path (type)`.
     #[must_use]
-    pub fn translator(&self) -> &Translator {
-        &self.translator
+    pub fn columns(&self) -> Vec<String> {
+        let columns = self.translator.plan().map_or(&[][..], |plan| plan.columns());
+        let path = |column: &Column| column.path.clone().unwrap_or_else(|| "ignored".to_owned());
+        columns.iter().map(|column| format!("{} → {} ({})", column.name, path(column), column.cell.as_str())).collect()
     }
 
     /// Why the file cannot be read on, if it cannot. What came before is handed out all the same.

@@ -1,1 +1,24 @@
 #![doc = include_str!("../README.md")]
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+pub mod batches;
+pub mod call;
+pub mod checkpoint;
+pub mod columns;
+pub mod dialect;
+mod inflate;
+pub mod ingestion;
+mod json;
+pub mod ledger;
+pub mod notification;
+pub mod pace;
+pub mod parcel;
+pub mod reading;
+pub mod refusal;
+pub mod rejects;
+mod rows;
+pub mod subject;
+mod text;
+mod timestamps;
+pub mod translator;
+pub mod verdicts;

@@ -193,9 +193,11 @@ mod tests {
     fn keys(payload: &Value) -> Vec<String> {
         match read(payload).unwrap() {
             Notification::Direct(notices) => notices.into_iter().map(|n| format!("{}/{}", n.bucket, n.key)).collect(),
-            Notification::Queue(messages) => {
-                messages.into_iter().flat_map(|m| m.notices.unwrap()).map(|n| format!("{}/{}", n.bucket, n.key)).collect()
-            }
+            Notification::Queue(messages) => messages
+                .into_iter()
+                .flat_map(|m| m.notices.unwrap())
+                .map(|n| format!("{}/{}", n.bucket, n.key))
+                .collect(),
         }
     }
 

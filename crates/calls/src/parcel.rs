@@ -33,7 +33,7 @@ impl Parcel {
     /// A parcel of so many calls.
     #[must_use]
     pub fn new(calls: usize) -> Self {
-        let todo = if calls == 0 { Vec::new() } else { vec![0..calls] };
+        let todo = std::iter::once(0..calls).filter(|all| !all.is_empty()).collect();
         Self { todo, acknowledged: 0, guilty: Vec::new(), last_words: String::new() }
     }
 

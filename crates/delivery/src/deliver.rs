@@ -22,11 +22,11 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Time in which an answer must begin, or go on.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(15);
 /// Time for a request as a whole.
-pub const REQUEST_TIMEOUT_MS: i64 = 20_000;
+const REQUEST_TIMEOUT_MS: i64 = 20_000;
 /// With less time left no request is begun.
 const REQUEST_TIME_MIN_MS: i64 = 500;
 /// A longer wait is not sat out: the invocation ends and comes back.
-pub const WAIT_IN_PLACE_MAX_MS: u64 = 30_000;
+const WAIT_IN_PLACE_MAX_MS: u64 = 30_000;
 /// A request that has failed for so long is not repeated by this invocation any more.
 const PATIENCE_MS: i64 = 60_000;
 /// As much of an answer's body is read.
@@ -229,7 +229,9 @@ impl Delivery {
                 Sent::Refused { message, too_large } => {
                     let spent = file.bisection_requests.fetch_add(1, Ordering::Relaxed);
                     let known = file.acknowledged.load(Ordering::Relaxed) > 0;
-                    if spent >= BISECTION_REQUESTS_MAX || parcel.refused(&message, too_large, known) == Refusal::WholeFile {
+                    if spent >= BISECTION_REQUESTS_MAX
+                        || parcel.refused(&message, too_large, known) == Refusal::WholeFile
+                    {
                         return Err(Undelivered::WholeFile { host: self.host(path), message });
                     }
                 }
@@ -337,7 +339,8 @@ impl Delivery {
                     // Without its body a 200 may be any 200; other statuses speak for themselves.
                     Err(error) if status == 200 => (broken(&error), false),
                     read => {
-                        let text = |name| headers.get(name).and_then(|v: &HeaderValue| v.to_str().ok()).map(str::to_owned);
+                        let text =
+                            |name| headers.get(name).and_then(|v: &HeaderValue| v.to_str().ok()).map(str::to_owned);
                         let answer = Answer::Response {
                             status,
                             retry_after: text(RETRY_AFTER),
@@ -406,7 +409,6 @@ async fn read_some(mut response: reqwest::Response) -> Result<Vec<u8>, reqwest::
     }
     Ok(body)
 }
-
 
 #[cfg(test)]
 mod tests {

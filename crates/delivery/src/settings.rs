@@ -164,7 +164,10 @@ mod tests {
     #[test]
     fn a_region_chooses_both_endpoints() {
         let eu = read(&[("WRITE_KEY", "k"), ("SEGMENT_REGION", "eu")]).unwrap();
-        assert_eq!((eu.tracking_endpoint.as_str(), eu.objects_endpoint.as_str()), (Region::Eu.tracking(), Region::Eu.objects()));
+        assert_eq!(
+            (eu.tracking_endpoint.as_str(), eu.objects_endpoint.as_str()),
+            (Region::Eu.tracking(), Region::Eu.objects())
+        );
         let us = read(&[("write_key", "k")]).unwrap();
         assert_eq!((us.tracking_endpoint.as_str(), us.events_per_second), ("https://api.segment.io", 1_000));
     }
@@ -178,13 +181,18 @@ mod tests {
         ])
         .unwrap_err();
         assert!(faults[0].contains("of region eu, but SEGMENT_REGION is us"), "{faults:?}");
-        let faults = read(&[("WRITE_KEY", "k"), ("SEGMENT_ENDPOINT", "https://events.eu1.segmentapis.com/")]).unwrap_err();
+        let faults =
+            read(&[("WRITE_KEY", "k"), ("SEGMENT_ENDPOINT", "https://events.eu1.segmentapis.com/")]).unwrap_err();
         assert!(faults[0].contains("set SEGMENT_REGION"), "{faults:?}");
     }
 
     #[test]
     fn elsewhere_there_is_no_limit_unless_one_is_set() {
-        let vars = [("WRITE_KEY", "k"), ("SEGMENT_ENDPOINT", "http://127.0.0.1:9"), ("SEGMENT_OBJECTS_ENDPOINT", "http://127.0.0.1:9")];
+        let vars = [
+            ("WRITE_KEY", "k"),
+            ("SEGMENT_ENDPOINT", "http://127.0.0.1:9"),
+            ("SEGMENT_OBJECTS_ENDPOINT", "http://127.0.0.1:9"),
+        ];
         assert_eq!(read(&vars).unwrap().events_per_second, 0);
         assert_eq!(read(&[&vars[..], &[("EVENTS_PER_SECOND", "50")]].concat()).unwrap().events_per_second, 50);
         let shared = [("WORKSPACE_EVENTS_PER_SECOND", "1000"), ("CONCURRENCY", "3")];
@@ -193,7 +201,8 @@ mod tests {
 
     #[test]
     fn faults_are_told_together_and_without_the_key() {
-        let faults = read(&[("SEGMENT_REGION", "mars"), ("REQUESTS_IN_FLIGHT", "0"), ("SEGMENT_ENDPOINT", "ftp:x")]).unwrap_err();
+        let faults = read(&[("SEGMENT_REGION", "mars"), ("REQUESTS_IN_FLIGHT", "0"), ("SEGMENT_ENDPOINT", "ftp:x")])
+            .unwrap_err();
         assert_eq!(faults.len(), 4, "{faults:?}");
         assert!(faults[0].starts_with("WRITE_KEY is not set"));
     }

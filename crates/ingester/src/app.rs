@@ -7,6 +7,7 @@ use crate::settings::Settings;
 use anyhow::Context;
 use aws::telemetry::{self, metrics};
 use aws::{Bucket, Clock};
+use aws_lambda_events::sqs::{BatchItemFailure, SqsBatchResponse};
 use calls::notification::{Hop, Message, Notice, Notification, read};
 use delivery::{Deadline, Delivery};
 use serde_json::{Value, json};
@@ -28,6 +29,15 @@ pub struct App {
 #[derive(Debug, thiserror::Error)]
 #[error("{}", words(.0))]
 pub struct Failure(pub Report);
+
+/// What SQS is told: which messages are to come again; the report is for people.
+#[derive(Debug, serde::Serialize)]
+struct QueueAnswer {
+    #[serde(flatten)]
+    failures: SqsBatchResponse,
+    #[serde(flatten)]
+    report: Report,
+}
 
 fn words(report: &Report) -> String {
     report.objects.iter().map(FileReport::in_words).collect::<Vec<_>>().join("; ")
@@ -63,7 +73,7 @@ impl App {
         let deadline = Deadline::of(self.clock.now_ms(), ends_at_ms);
         match read(&payload)? {
             Notification::Direct(notices) => self.handle_direct(notices, deadline).await,
-            Notification::Queue(messages) => Ok(self.handle_queue(messages, deadline).await),
+            Notification::Queue(messages) => Ok(serde_json::to_value(self.handle_queue(messages, deadline).await)?),
         }
     }
 
@@ -78,9 +88,9 @@ impl App {
         if failed { Err(Failure(report).into()) } else { Ok(serde_json::to_value(report)?) }
     }
 
-    async fn handle_queue(&self, messages: Vec<Message>, deadline: Deadline) -> Value {
+    async fn handle_queue(&self, messages: Vec<Message>, deadline: Deadline) -> QueueAnswer {
         let mut report = Report::default();
-        let mut failures = Vec::new();
+        let mut failures = SqsBatchResponse::default();
         for message in messages {
             let mut failed = false;
             match message.notices {
@@ -97,20 +107,24 @@ impl App {
                 }
             }
             if failed {
-                failures.push(json!({ "itemIdentifier": message.id }));
+                let mut failure = BatchItemFailure::default();
+                failure.item_identifier = message.id;
+                failures.batch_item_failures.push(failure);
             }
         }
-        json!({ "batchItemFailures": failures, "objects": report.objects })
+        QueueAnswer { failures, report }
     }
 
     /// One object; false when its event is to be delivered again.
     async fn handle_notice(&self, notice: Notice, receives: u32, deadline: Deadline) -> (FileReport, bool) {
-        let (mut report, fate) = self.ingest(&notice, receives, deadline).await;
+        // Boxed: the future of a whole file is deep and large.
+        let (mut report, fate) = Box::pin(self.ingest(&notice, receives, deadline)).await;
         let ok = match fate {
             Fate::Done => true,
             Fate::Fail => false,
             Fate::Again { wait_ms, position, started_ms, stream } => {
-                let hop = Hop { count: notice.hop.as_ref().map_or(0, |hop| hop.count) + 1, started_ms, position, stream };
+                let hop =
+                    Hop { count: notice.hop.as_ref().map_or(0, |hop| hop.count) + 1, started_ms, position, stream };
                 self.send_on(&mut report, &Notice { hop: Some(hop), ..notice.clone() }, wait_ms).await
             }
         };

@@ -10,13 +10,15 @@ use aws::bucket::{Bucket, Pin};
 use aws::fault::{Fault, Kind};
 use bytes::Bytes;
 use calls::batches::Envelope;
-use calls::call::{MessageIds, Translator};
+use calls::call::MessageIds;
 use calls::checkpoint::{Checkpoint, Identity, Phase};
+use calls::dialect::{Compression, StoredHeader};
 use calls::ingestion::Ingestion;
 use calls::ledger::Ledger;
 use calls::notification::{Notice, replay_tag};
-use calls::rejects;
+use calls::rejects::Rejects;
 use calls::subject::{Kind as CallKind, Subject};
+use calls::translator::Translator;
 use delivery::{Deadline, FileState, Stats, Undelivered};
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::AtomicU64;
@@ -62,9 +64,8 @@ impl App {
     }
 
     async fn ingest_object(&self, notice: &Notice, receives: u32, deadline: Deadline) -> Ended {
-        let refused = |reason: String| {
-            (FileReport::new(&notice.bucket, &notice.key, Outcome::Refused, Some(reason)), Fate::Done)
-        };
+        let refused =
+            |reason: String| (FileReport::new(&notice.bucket, &notice.key, Outcome::Refused, Some(reason)), Fate::Done);
         if notice.bucket == self.settings.state_bucket {
             let reason = "it is in STATE_BUCKET, which is never a source: rejects would feed on themselves";
             return refused(reason.to_owned());
@@ -98,7 +99,7 @@ impl App {
             Err(ended) => return *ended,
         };
         let report = describe(notice, &subject, owner.stream());
-        self.run_and_conclude(owner, report, &bucket, opened, &subject, deadline).await
+        Box::pin(self.run_and_conclude(owner, report, &bucket, opened, &subject, deadline)).await
     }
 
     fn identity(&self, notice: &Notice, pin: &Pin, replay: Option<String>) -> Identity {
@@ -171,7 +172,7 @@ impl App {
         let started_ms = notice.hop.as_ref().map_or(self.clock.now_ms(), |hop| hop.started_ms);
         let again = |wait_ms, position| Fate::Again { wait_ms, position, started_ms, stream: Some(stream.clone()) };
         let mut owner = match self.claim(identity).await {
-            Ok(Claimed::Owner(owner)) => owner,
+            Ok(Claimed::Owner(owner)) => *owner,
             Ok(Claimed::Ended(checkpoint)) => {
                 report.count(&checkpoint.account);
                 report.outcome = Outcome::AlreadyDone;
@@ -191,7 +192,8 @@ impl App {
         if receives > 1 && position > known && self.queue.is_some() {
             report.count(&owner.checkpoint().account);
             report.outcome = Outcome::Continues;
-            report.reason = Some("its message came again although the file made progress: a fresh one goes on".to_owned());
+            report.reason =
+                Some("its message came again although the file made progress: a fresh one goes on".to_owned());
             return Err(Box::new(match owner.release().await {
                 Ok(()) => (report, again(0, position)),
                 Err(fault) => failed(report, &fault),
@@ -215,7 +217,7 @@ impl App {
         report.count(&after.account);
         report.settled = after.account.since(&before.account);
         let progressed = after.position != before.position;
-        self.conclude(&mut owner, report, end, progressed).await
+        self.conclude(&mut owner, subject, report, end, progressed).await
     }
 
     /// Runs the pipeline from where the checkpoint stands.
@@ -229,11 +231,16 @@ impl App {
         report: &mut FileReport,
     ) -> End {
         let checkpoint = owner.checkpoint().clone();
-        let ids = MessageIds::new(format!("s3-{}", owner.stream()));
+        let ids = MessageIds::new(u128::from_str_radix(owner.stream(), 16).unwrap_or_default());
         let reading = &self.settings.reading;
+        // Until a row is committed the position is the file's beginning; rows begin behind the header.
+        let at = match &checkpoint.header {
+            Some(header) if checkpoint.position.byte < header.rows_from.byte => header.rows_from,
+            _ => checkpoint.position,
+        };
         let translator = match &checkpoint.header {
             None => Translator::new(subject, reading, ids),
-            Some(header) => match Translator::resume(subject, reading, ids, header, checkpoint.position) {
+            Some(header) => match Translator::resume(subject, reading, ids, header, at) {
                 Ok(translator) => translator,
                 Err(fault) => return End::Fault(fault),
             },
@@ -244,7 +251,8 @@ impl App {
             _ => Envelope::batch(),
         };
         // Compressed bytes can only be read from their beginning.
-        let offset = translator.reads_from();
+        let plain = |header: &StoredHeader| header.dialect.compression == Compression::None;
+        let offset = if checkpoint.header.as_ref().is_some_and(plain) { at.byte } else { 0 };
         let chunks = if offset == 0 { opened.chunks } else { Vec::new() };
         let read: u64 = chunks.iter().map(|chunk| chunk.len() as u64).sum();
         let staging = match owner.stream().parse() {
@@ -255,7 +263,7 @@ impl App {
         };
         let file = FileState { acknowledged: AtomicU64::new(checkpoint.account.acknowledged), ..FileState::default() };
         let mut pipeline = Pipeline {
-            machine: Ingestion::new(translator, envelope, checkpoint.position),
+            machine: Ingestion::new(translator, envelope, at),
             source: Source::new(bucket.clone(), &checkpoint.object.key, opened.pin),
             offset: offset + read,
             chunks: VecDeque::from(chunks),
@@ -269,19 +277,32 @@ impl App {
             clock: &self.clock,
             stats: Stats::default(),
         };
-        let end = pipeline.run().await;
+        let end = Box::pin(pipeline.run()).await;
         report.stats = pipeline.stats.clone();
         let machine = &pipeline.machine;
+        report.columns = machine.columns();
         report.warnings = machine.warnings().iter().map(|w| format!("column `{}`: {}", w.column, w.message)).collect();
-        report.first_rejected = machine.examples().iter().map(|example| {
-            let words = if example.message.is_empty() { format!("line {}", example.line) } else { example.message.clone() };
-            format!("{words} ({})", example.code)
-        }).collect();
+        report.first_rejected = machine
+            .examples()
+            .iter()
+            .map(|example| {
+                let words =
+                    if example.message.is_empty() { format!("line {}", example.line) } else { example.message.clone() };
+                format!("{words} ({})", example.code)
+            })
+            .collect();
         end
     }
 
     /// What the end of a run means for the file.
-    async fn conclude(&self, owner: &mut Owner, mut report: FileReport, end: End, progressed: bool) -> Ended {
+    async fn conclude(
+        &self,
+        owner: &mut Owner,
+        subject: &Subject,
+        mut report: FileReport,
+        end: End,
+        progressed: bool,
+    ) -> Ended {
         let (phase, reason) = match end {
             End::Complete => (Phase::Finished, None),
             End::Fault(fault) => (Phase::Stopped, Some(fault.to_string())),
@@ -292,7 +313,7 @@ impl App {
             }
             unfinished => return self.postpone(owner, report, unfinished, progressed).await,
         };
-        let rejects = match self.join_rejects(owner).await {
+        let rejects = match self.join_rejects(owner, subject).await {
             Ok(rejects) => rejects,
             Err(fault) => return self.postpone(owner, report, End::State(OwnerFault::State(fault)), progressed).await,
         };
@@ -322,7 +343,7 @@ impl App {
         ledger.reason = reason.map(str::to_owned);
         ledger.kind = report.kind.unwrap_or_default().to_owned();
         ledger.collection.clone_from(&report.collection);
-        ledger.columns = owner.checkpoint().header.as_ref().map(|header| header.columns()).unwrap_or_default();
+        ledger.columns.clone_from(&report.columns);
         ledger.rejects = rejects;
         report.undelivered_from_line = ledger.undelivered_from_line;
         let body = serde_json::to_vec_pretty(&ledger).unwrap_or_default();
@@ -341,14 +362,17 @@ impl App {
         let (reason, fate) = match end {
             End::Undelivered(undelivered) => match &undelivered {
                 // Nothing was slow but us: the next invocation would fare no better.
-                Undelivered::Deadline if !progressed && report.stats.throttles == 0 => {
-                    ("the time of one invocation is too short for one batch: raise the function's timeout".to_owned(), None)
-                }
+                Undelivered::Deadline if !progressed && report.stats.throttles == 0 => (
+                    "the time of one invocation is too short for one batch: raise the function's timeout".to_owned(),
+                    None,
+                ),
                 Undelivered::Deadline => (undelivered.to_string(), again(0)),
                 Undelivered::Unreachable { wait_ms, .. } => (undelivered.to_string(), again((*wait_ms).max(1_000))),
                 _ => (undelivered.to_string(), None),
             },
-            End::Unread(fault) | End::Unkept(fault) if fault.is_transient() => (fault.to_string(), again(STORAGE_WAIT_MS)),
+            End::Unread(fault) | End::Unkept(fault) if fault.is_transient() => {
+                (fault.to_string(), again(STORAGE_WAIT_MS))
+            }
             End::Unread(fault) => (explain(&fault), None),
             End::Unkept(fault) => (format!("{fault}: see STATE_BUCKET and the function's role"), None),
             End::Lost => (OwnerFault::Lost.to_string(), again(STORAGE_WAIT_MS)),
@@ -374,13 +398,14 @@ impl App {
     }
 
     /// Makes one rejects file of the parts that count; its key, if there is one.
-    async fn join_rejects(&self, owner: &Owner) -> Result<Option<String>, Fault> {
+    async fn join_rejects(&self, owner: &Owner, subject: &Subject) -> Result<Option<String>, Fault> {
         let checkpoint = owner.checkpoint();
         let (Some(header), false) = (&checkpoint.header, checkpoint.rejects.is_empty()) else { return Ok(None) };
         let stream = owner.stream();
-        let key = format!("rejects/{stream}/{}", rejects::file_name(&checkpoint.object.key));
-        let head = rejects::head(header);
+        let key = format!("rejects/{stream}/{}", subject.rejects_name());
+        let head = Rejects::new(header).head().to_vec();
         let mut upload = None;
+        // Each part is a CSV file of its own; the header stands once in the whole.
         let mut joined = head.clone();
         for part in &checkpoint.rejects {
             let found = self.state.get(&part.key(stream)).await?;

@@ -1,7 +1,7 @@
 //! The Lambda shell of the ingester.
 
 use ingester::App;
-use lambda_runtime::{Error, LambdaEvent, run, service_fn};
+use lambda_runtime::{Diagnostic, Error, LambdaEvent, run, service_fn};
 use serde_json::Value;
 
 #[tokio::main(flavor = "current_thread")]
@@ -10,7 +10,9 @@ async fn main() -> Result<(), Error> {
     let app = &App::from_environment().await?;
     run(service_fn(|event: LambdaEvent<Value>| async move {
         let ends_at_ms = i64::try_from(event.context.deadline).unwrap_or(0);
-        app.handle(event.payload, ends_at_ms).await
+        app.handle(event.payload, ends_at_ms)
+            .await
+            .map_err(|error| Diagnostic { error_type: "NotIngested".to_owned(), error_message: format!("{error:#}") })
     }))
     .await
 }

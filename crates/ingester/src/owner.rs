@@ -6,8 +6,8 @@
 use aws::bucket::{ATTEMPTS_MAX, BACKOFF_BASE_MS, Bucket, Swapped};
 use aws::clock::{jitter_ms, nonce};
 use aws::{Clock, Fault};
-use calls::call::StoredHeader;
 use calls::checkpoint::{Checkpoint, Claim, Claimant, Identity, Phase, RejectsPart, claim};
+use calls::dialect::StoredHeader;
 use calls::ingestion::Commit;
 use std::time::Duration;
 
@@ -31,7 +31,7 @@ pub(crate) enum OwnerFault {
 
 /// What a claim came to.
 pub(crate) enum Claimed {
-    Owner(Owner),
+    Owner(Box<Owner>),
     /// Somebody is at work until then (ms since the epoch).
     Busy(i64),
     /// There is nothing left to do.
@@ -75,7 +75,8 @@ impl Owner {
             match swap(state, &key, etag.as_deref(), &wanted).await {
                 Ok(etag) => {
                     let (state, clock) = (state.clone(), clock.clone());
-                    return Ok(Claimed::Owner(Self { state, key, stream, etag, checkpoint: wanted, lease_ms, clock }));
+                    let owner = Self { state, key, stream, etag, checkpoint: wanted, lease_ms, clock };
+                    return Ok(Claimed::Owner(Box::new(owner)));
                 }
                 Err(OwnerFault::Lost) => {}
                 Err(fault) => return Err(fault),
@@ -102,7 +103,11 @@ impl Owner {
 
     /// Commits what was settled, and renews the lease. The refused rows are written first: what a checkpoint counts
     /// is there.
-    pub(crate) async fn commit(&mut self, commit: Option<Commit>, header: Option<&StoredHeader>) -> Result<(), OwnerFault> {
+    pub(crate) async fn commit(
+        &mut self,
+        commit: Option<Commit>,
+        header: Option<&StoredHeader>,
+    ) -> Result<(), OwnerFault> {
         let now_ms = self.clock.now_ms();
         let mut next = self.checkpoint.next(nonce(), now_ms + self.lease_ms);
         if next.header.is_none() {

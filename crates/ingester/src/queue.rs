@@ -1,7 +1,7 @@
 //! The rest of a file, sent to ourselves.
 
-use aws::fault::{Fault, Kind};
 use aws::bucket::retried;
+use aws::fault::{Fault, Kind};
 use calls::notification::{Notice, continuation};
 
 /// The longest delay of a message (SQS quotas: 15 minutes).
@@ -23,7 +23,7 @@ impl Queue {
     pub(crate) async fn send(&self, notice: &Notice, delay_ms: u64) -> Result<(), Fault> {
         let seconds = i32::try_from(delay_ms.min(DELAY_MAX_MS).div_ceil(1_000)).unwrap_or(0);
         let body = continuation(notice).to_string();
-        retried(async || {
+        retried(|| async {
             let sent = self.client.send_message().queue_url(&self.url).delay_seconds(seconds).message_body(&body);
             sent.send().await.map(|_| ()).map_err(|error| {
                 let fault = Fault::of("send to", self.url.clone(), &error);

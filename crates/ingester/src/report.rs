@@ -65,6 +65,9 @@ pub struct FileReport {
     /// Where checkpoint and ledger are: `ingest/{stream}/`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stream: Option<String>,
+    /// What the columns became.
+    #[serde(skip)]
+    pub columns: Vec<String>,
     /// What this run took, in ms.
     pub elapsed_ms: i64,
     /// What this run sent.
@@ -93,6 +96,7 @@ impl FileReport {
             undelivered_from_line: None,
             warnings: Vec::new(),
             stream: None,
+            columns: Vec::new(),
             elapsed_ms: 0,
             stats: Stats::default(),
             settled: Account::default(),

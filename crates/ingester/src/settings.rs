@@ -105,7 +105,8 @@ mod tests {
             _ => None,
         };
         let faults = Settings::read(&get).unwrap_err().to_string();
-        for part in ["WRITE_KEY is not set", "SOURCE_ID is not set", "STATE_BUCKET is a URI", "REJECT_LIMIT_SHARE is 3"] {
+        for part in ["WRITE_KEY is not set", "SOURCE_ID is not set", "STATE_BUCKET is a URI", "REJECT_LIMIT_SHARE is 3"]
+        {
             assert!(faults.contains(part), "{part} in {faults}");
         }
     }

@@ -18,7 +18,7 @@ pub(crate) struct Staging {
 
 impl Staging {
     pub(crate) fn new(state: Bucket, source: SourceId, stream: StreamId, epoch: u32) -> Self {
-        Self { state, source, stream, epoch, encoder: RefCell::new(Encoder::new()) }
+        Self { state, source, stream, epoch, encoder: RefCell::new(Encoder::default()) }
     }
 
     /// Writes the fragment of a batch; nothing when none of its calls was acknowledged.

@@ -1,0 +1,59 @@
+# Two commands matter: `make demo` shows the whole system, `make test` proves it. Each installs what it needs.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+CARGO ?= cargo
+VENV := .venv
+# Crates without IO, and what must not be in their dependency trees.
+PURE := calls logs
+IMPURE := tokio|hyper|reqwest|http|axum|aws-.*|aws_.*|lambda.*|s3s|rustls|mio|socket2
+DENY_VERSION := 0.20.2
+
+.PHONY: help demo test check fmt clippy doc purity deny template fuzz clean
+
+help: ## This list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+demo: ## The whole system on this machine, told as a story; its buckets stay under demo/
+	$(CARGO) run --quiet --locked -p local --bin segment-s3 -- demo
+
+test: ## Unit and property tests, then the stories over the real binaries
+	$(CARGO) build --locked -p ingester -p exporter -p local --bins
+	$(CARGO) test --locked --workspace
+
+check: fmt clippy doc purity template deny ## Formatting, lints, docs, purity, the template, dependency policy
+
+fmt: ## Formatting
+	$(CARGO) fmt --all --check
+
+clippy: ## Lints, warnings denied
+	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+
+doc: ## Documentation of our crates, warnings denied
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps --document-private-items --quiet
+
+purity: ## The pure crates carry no runtime, no HTTP and no AWS
+	@for crate in $(PURE); do \
+	  tree=$$($(CARGO) tree --locked -p $$crate -e normal --prefix none --format '{p}' | awk '{print $$1}' | sort -u); \
+	  if bad=$$(grep -xE '$(IMPURE)' <<<"$$tree"); then echo "$$crate is not pure: $$bad" >&2; exit 1; fi; \
+	  echo "$$crate is pure"; \
+	done
+
+template: $(VENV)/template ## The template, as CloudFormation and SAM see it
+	$(VENV)/bin/cfn-lint template.yaml
+	SAM_CLI_TELEMETRY=0 AWS_DEFAULT_REGION=us-west-2 $(VENV)/bin/sam validate --lint
+
+$(VENV)/template:
+	python3 -m venv $(VENV)
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check aws-sam-cli==1.170.0 cfn-lint==1.58.0
+	touch $@
+
+deny: target/tools/bin/cargo-deny ## Licences, bans and sources of dependencies
+	target/tools/bin/cargo-deny --all-features check licenses bans sources
+
+target/tools/bin/cargo-deny:
+	$(CARGO) install --quiet --locked --root target/tools cargo-deny@$(DENY_VERSION)
+
+clean: ## Everything that was built or shown
+	rm -rf target demo $(VENV)

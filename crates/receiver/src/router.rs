@@ -1,0 +1,200 @@
+//! The paths and their answers.
+
+use crate::keys::Keys;
+use crate::recent::{Recent, Seen};
+use crate::request::{self, BODY_BYTES_MAX, Refusal};
+use aws::clock::nonce;
+use aws::{Bucket, Clock};
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::{DefaultBodyLimit, Path, State};
+use axum::http::header::{ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_ORIGIN, CONTENT_TYPE};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, options, post};
+use logs::fragment::{FragmentName, Origin, crc32, encode};
+use logs::received::{SourceId, Stamp, append_call};
+use serde_json::{Map, Value, json};
+use std::sync::Arc;
+
+/// What the API answers from.
+pub struct Receiver {
+    keys: Keys,
+    state: Option<Bucket>,
+    clock: Clock,
+    recent: Recent,
+}
+
+impl Receiver {
+    /// Takes calls for `keys`, keeping them in `state` for the exporter; without it they are only looked at.
+    #[must_use]
+    pub fn new(keys: Keys, state: Option<Bucket>, clock: Clock) -> Arc<Self> {
+        Arc::new(Self { keys, state, clock, recent: Recent::default() })
+    }
+
+    /// The last calls received.
+    #[must_use]
+    pub fn recent(&self) -> &Recent {
+        &self.recent
+    }
+
+    fn source(&self, headers: &HeaderMap, body: &Map<String, Value>) -> Result<SourceId, Refusal> {
+        let key = request::write_key(headers, body).ok_or_else(Refusal::write_key)?;
+        self.keys.source(&key).cloned().ok_or_else(Refusal::write_key)
+    }
+
+    /// Makes calls durable: only then may they be acknowledged.
+    async fn receive(&self, source: &SourceId, calls: Vec<Map<String, Value>>) -> Result<bool, Refusal> {
+        let now_ms = self.clock.now_ms();
+        let request = nonce();
+        let with_ids: Vec<_> = calls
+            .into_iter()
+            .enumerate()
+            .map(|(index, mut call)| {
+                call.entry("messageId").or_insert_with(|| Value::from(format!("api-{request}-{index}")));
+                call
+            })
+            .collect();
+        let kept = match &self.state {
+            None => false,
+            Some(state) => {
+                self.keep(state, source, &with_ids, request, now_ms).await?;
+                true
+            }
+        };
+        let source = source.to_string();
+        self.recent.note(with_ids.into_iter().map(|call| Seen { at_ms: now_ms, source: source.clone(), call }));
+        Ok(kept)
+    }
+
+    async fn keep(
+        &self,
+        state: &Bucket,
+        source: &SourceId,
+        calls: &[Map<String, Value>],
+        request: String,
+        now_ms: i64,
+    ) -> Result<(), Refusal> {
+        let stamp = Stamp::new(now_ms, source);
+        let mut lines = Vec::new();
+        for call in calls {
+            append_call(&mut lines, call.clone(), &stamp);
+        }
+        let fragment = encode(&lines);
+        let unavailable = |detail: String| {
+            tracing::error!(detail, "received calls could not be kept");
+            Refusal {
+                status: 503,
+                code: "unavailable",
+                message: "the calls could not be kept; send them again".to_owned(),
+            }
+        };
+        let request = request.parse().map_err(|_| unavailable("a nonce is no request id".to_owned()))?;
+        let name = FragmentName {
+            source: source.clone(),
+            day: stamp.day(),
+            origin: Origin::Request { id: request },
+            events: u32::try_from(calls.len()).unwrap_or(u32::MAX),
+            raw_bytes: lines.len() as u64,
+            crc32: crc32(&fragment),
+        };
+        let created = state.create(&name.to_string(), fragment.into(), "application/gzip").await;
+        created.map(|_| ()).map_err(|fault| unavailable(fault.to_string()))
+    }
+}
+
+/// The API as a router, to be served by whoever likes.
+pub fn router(receiver: Arc<Receiver>) -> Router {
+    let mut router = Router::new()
+        .route("/v1/batch", post(batch))
+        .route("/v1/b", post(batch))
+        .route("/v1/import", post(batch))
+        .route("/v1/import/", post(batch))
+        .route("/v1/set", post(set))
+        .route("/v1/projects/{key}/settings", get(settings))
+        .route("/v1/{*path}", options(preflight));
+    for (kind, short) in
+        [("identify", "i"), ("track", "t"), ("page", "p"), ("screen", "s"), ("group", "g"), ("alias", "a")]
+    {
+        let handler =
+            move |state: State<Arc<Receiver>>, headers: HeaderMap, body: Bytes| single(kind, state, headers, body);
+        router = router.route(&format!("/v1/{kind}"), post(handler)).route(&format!("/v1/{short}"), post(handler));
+    }
+    // A compressed body is never larger than what it may inflate to; one byte more makes our own answer speak.
+    router.fallback(unknown).layer(DefaultBodyLimit::max(BODY_BYTES_MAX * 2)).with_state(receiver)
+}
+
+async fn batch(State(receiver): State<Arc<Receiver>>, headers: HeaderMap, body: Bytes) -> Response {
+    answer(async {
+        let body = request::json(&headers, &body)?;
+        let source = receiver.source(&headers, &body)?;
+        receiver.receive(&source, request::batch(body)?).await
+    })
+    .await
+}
+
+async fn single(kind: &str, State(receiver): State<Arc<Receiver>>, headers: HeaderMap, body: Bytes) -> Response {
+    answer(async {
+        let body = request::json(&headers, &body)?;
+        let source = receiver.source(&headers, &body)?;
+        receiver.receive(&source, vec![request::single(kind, body)?]).await
+    })
+    .await
+}
+
+async fn set(State(receiver): State<Arc<Receiver>>, headers: HeaderMap, body: Bytes) -> Response {
+    answer(async {
+        let body = request::json(&headers, &body)?;
+        let source = receiver.source(&headers, &body)?.to_string();
+        let (collection, objects) = request::objects(body)?;
+        let at_ms = receiver.clock.now_ms();
+        receiver.recent.note(objects.into_iter().map(|mut call| {
+            call.insert("collection".to_owned(), Value::from(collection.clone()));
+            Seen { at_ms, source: source.clone(), call }
+        }));
+        Ok(false)
+    })
+    .await
+}
+
+/// What browser and mobile libraries ask for before they send.
+async fn settings(State(receiver): State<Arc<Receiver>>, Path(key): Path<String>) -> Response {
+    if receiver.keys.source(&key).is_none() {
+        let refusal = Refusal { status: 404, ..Refusal::write_key() };
+        return refuse(&refusal);
+    }
+    json_response(StatusCode::OK, &json!({ "integrations": { "Segment.io": { "apiKey": key } } }), false)
+}
+
+async fn preflight() -> Response {
+    (StatusCode::NO_CONTENT, [(ACCESS_CONTROL_ALLOW_ORIGIN, "*"), (ACCESS_CONTROL_ALLOW_HEADERS, "*, Authorization")])
+        .into_response()
+}
+
+async fn unknown() -> Response {
+    let message = "no such path; the Tracking API is at /v1/batch, /v1/track and its like";
+    refuse(&Refusal { status: 404, code: "not_found", message: message.to_owned() })
+}
+
+async fn answer(receive: impl Future<Output = Result<bool, Refusal>>) -> Response {
+    match receive.await {
+        Ok(staged) => json_response(StatusCode::OK, &json!({ "success": true }), staged),
+        Err(refusal) => refuse(&refusal),
+    }
+}
+
+fn refuse(refusal: &Refusal) -> Response {
+    let status = StatusCode::from_u16(refusal.status).unwrap_or(StatusCode::BAD_REQUEST);
+    let body = json!({ "success": false, "message": refusal.message, "code": refusal.code });
+    json_response(status, &body, false)
+}
+
+fn json_response(status: StatusCode, body: &Value, staged: bool) -> Response {
+    let mut response =
+        (status, [(CONTENT_TYPE, "application/json"), (ACCESS_CONTROL_ALLOW_ORIGIN, "*")], body.to_string())
+            .into_response();
+    if staged {
+        response.headers_mut().insert("x-segment-s3-staged", axum::http::HeaderValue::from_static("true"));
+    }
+    response
+}
