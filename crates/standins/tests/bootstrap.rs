@@ -51,8 +51,8 @@ fn say(line: &str) {
 
 fn header(head: &[String], name: &str) -> String {
     let lines = head.iter().filter_map(|line| line.split_once(": "));
-    let found = lines.filter(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value);
-    found.last().unwrap_or_default().to_owned()
+    let mut found = lines.filter(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value);
+    found.next().unwrap_or_default().to_owned()
 }
 
 fn call(method: &str, path: &str, body: &str) -> std::io::Result<(Vec<String>, String)> {

@@ -101,13 +101,14 @@ pub(crate) fn md5(bytes: &[u8]) -> [u8; 16] {
 /// The answer's fields.
 pub(crate) fn to_dto(checksums: &Checksums) -> s3s::dto::Checksum {
     let get = |algorithm: &str| checksums.get(algorithm).cloned();
-    let mut dto = s3s::dto::Checksum::default();
-    dto.checksum_crc32 = get("CRC32");
-    dto.checksum_crc32c = get("CRC32C");
-    dto.checksum_crc64nvme = get("CRC64NVME");
-    dto.checksum_sha1 = get("SHA1");
-    dto.checksum_sha256 = get("SHA256");
-    dto
+    s3s::dto::Checksum {
+        checksum_crc32: get("CRC32"),
+        checksum_crc32c: get("CRC32C"),
+        checksum_crc64nvme: get("CRC64NVME"),
+        checksum_sha1: get("SHA1"),
+        checksum_sha256: get("SHA256"),
+        ..s3s::dto::Checksum::default()
+    }
 }
 
 fn by_name(hasher: ChecksumHasher) -> Checksums {

@@ -1,4 +1,4 @@
-//! S3 (and, on the same port, [STS](crate::sts)) over memory or a folder.
+//! S3 (and, on the same port, STS) over memory or a folder.
 
 pub(crate) mod access;
 mod answers;

@@ -423,7 +423,7 @@ impl S3 for Operations {
         }
         let settings = BucketSettings { created_ms: self.store.clock.now_ms(), ..BucketSettings::default() };
         self.store.settle_bucket(&name, settings).map_err(S3Error::internal_error)?;
-        Ok(S3Response::new(CreateBucketOutput { location: Some(format!("/{name}")), ..CreateBucketOutput::default() }))
+        Ok(S3Response::new(CreateBucketOutput { location: Some(format!("/{name}")) }))
     }
 
     async fn delete_bucket(&self, request: S3Request<DeleteBucketInput>) -> S3Result<S3Response<DeleteBucketOutput>> {

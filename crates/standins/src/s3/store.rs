@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, UNIX_EPOCH};
 
 use s3s::dto::{ETag, ETagCondition, Timestamp};
 use s3s::{S3Error, S3Result, s3_error};
@@ -88,7 +88,7 @@ impl Meta {
 
 pub(crate) fn timestamp(ms: i64) -> Timestamp {
     let since = Duration::from_millis(u64::try_from(ms).unwrap_or(0));
-    SystemTime::from(UNIX_EPOCH + since).into()
+    (UNIX_EPOCH + since).into()
 }
 
 #[derive(Clone, Debug)]
@@ -276,7 +276,7 @@ impl Store {
         }
         if held.settings.versioning == Versioning::Off {
             if let Some(versions) = held.objects.remove(key) {
-                self.settle(bucket, key, &mut Vec::new(), versions)?;
+                self.settle(bucket, key, &mut [], versions)?;
             }
             return Ok(Deleted::default());
         }
@@ -342,7 +342,7 @@ impl Store {
         self.settle(bucket, key, versions, replaced)
     }
 
-    fn settle(&self, bucket: &str, key: &str, versions: &mut Vec<Version>, gone: Vec<Version>) -> S3Result<()> {
+    fn settle(&self, bucket: &str, key: &str, versions: &mut [Version], gone: Vec<Version>) -> S3Result<()> {
         match &self.folder {
             None => Ok(()),
             Some(folder) => folder.settle(bucket, key, versions, gone).map_err(S3Error::internal_error),
