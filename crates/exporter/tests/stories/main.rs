@@ -1,0 +1,5 @@
+//! Stories of the exporter: the real [`exporter::App`] and the real clients, against stand-ins.
+#![allow(clippy::unwrap_used)]
+
+mod basics;
+mod world;

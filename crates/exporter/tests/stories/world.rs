@@ -1,0 +1,197 @@
+//! A world for stories: our state bucket, customers' buckets behind roles, and what was received.
+
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use aws::Clock;
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_credential_types::Credentials;
+use aws_credential_types::provider::SharedCredentialsProvider;
+use exporter::{Answer, App, Report, RoutesFrom, Settings};
+use logs::fragment::{self, FragmentName, Origin};
+use logs::plan::{Limits, Nonce};
+use logs::received::{SourceId, Stamp, append_own_call};
+use logs::routes::Routes;
+use serde_json::{Value, json};
+use standins::iam::Role;
+use standins::s3::Server;
+
+pub(crate) const STATE: &str = "our-state";
+pub(crate) const ACCOUNT: &str = "123456789012";
+pub(crate) const CUSTOMER: &str = "210987654321";
+pub(crate) const EXTERNAL_ID: &str = "workspace-1";
+pub(crate) const SOURCE: &str = "qv5iYYMxd94DahFpRzm58y";
+
+/// 2019-05-11T20:32:27.940Z.
+pub(crate) const NOW_MS: i64 = 1_557_606_747_940;
+
+/// A deadline that no story reaches.
+pub(crate) const LATER_MS: i64 = i64::MAX / 2;
+
+/// The lines that were received for good, by source.
+pub(crate) type Lines = BTreeMap<String, Vec<String>>;
+
+pub(crate) struct World {
+    pub(crate) s3: Server,
+    pub(crate) routes: String,
+    pub(crate) received: Lines,
+    drawn: Arc<AtomicU64>,
+    pub(crate) seed: u64,
+}
+
+/// A destination's table in a `ROUTES` document.
+pub(crate) fn destination(name: &str, bucket: &str, sources: &[&str]) -> String {
+    format!(
+        "[[destination]]\nname = {name:?}\nregion = \"us-east-1\"\nbucket = {bucket:?}\n\
+         role_arn = \"{}\"\nexternal_id = {EXTERNAL_ID:?}\nsources = {sources:?}\n",
+        role_arn(bucket)
+    )
+}
+
+pub(crate) fn role_arn(bucket: &str) -> String {
+    format!("arn:aws:iam::{CUSTOMER}:role/logs-{}", bucket.split('/').next().unwrap())
+}
+
+/// The role that the documentation tells a customer to make, for `bucket` with an optional prefix.
+pub(crate) fn documented_role(place: &str) -> Role {
+    let (bucket, prefix) = place.split_once('/').unwrap_or((place, ""));
+    let folder = if prefix.is_empty() { String::new() } else { format!("{}/", prefix.trim_matches('/')) };
+    let statement = json!({
+        "Version": "2012-10-17",
+        "Statement": [{
+            "Sid": "PutObjectsInBucket", "Effect": "Allow", "Action": ["s3:PutObject"],
+            "Resource": format!("arn:aws:s3:::{bucket}/{folder}segment-logs/*"),
+        }],
+    });
+    Role::new(&role_arn(bucket)).trusting(ACCOUNT).external_id(EXTERNAL_ID).policy(&statement.to_string())
+}
+
+impl World {
+    /// Our state bucket, and these buckets of a customer's, each with its role; one destination for each takes all.
+    pub(crate) async fn with(places: &[&str]) -> World {
+        let mut setup = Server::memory().with_account(ACCOUNT).with_bucket(STATE);
+        let mut routes = String::new();
+        for (number, place) in places.iter().enumerate() {
+            let bucket = place.split('/').next().unwrap();
+            setup = setup.with_foreign_bucket(bucket, CUSTOMER, "us-east-1").with_role(documented_role(place));
+            routes.push_str(&destination(&format!("d{number}"), place, &["*"]));
+        }
+        let s3 = setup.start().await.unwrap();
+        World { s3, routes, received: Lines::new(), drawn: Arc::default(), seed: 1 }
+    }
+
+    pub(crate) fn config(&self) -> SdkConfig {
+        let keys = self.s3.credentials();
+        let keys = Credentials::new(keys.access_key_id, keys.secret_access_key, None, None, "story");
+        SdkConfig::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::new("us-east-1"))
+            .endpoint_url(self.s3.url())
+            .credentials_provider(SharedCredentialsProvider::new(keys))
+            .retry_config(aws_config::retry::RetryConfig::disabled())
+            .build()
+    }
+
+    pub(crate) fn settings(&self) -> Settings {
+        Settings {
+            state_bucket: STATE.to_owned(),
+            routes: RoutesFrom::Here(Routes::parse(&self.routes).unwrap()),
+            expire_days: 30,
+            limits: Limits::default(),
+        }
+    }
+
+    pub(crate) fn app(&self) -> App {
+        self.app_with(self.settings(), Clock::from_fn(|| NOW_MS))
+    }
+
+    pub(crate) fn app_with(&self, settings: Settings, clock: Clock) -> App {
+        let (drawn, seed) = (Arc::clone(&self.drawn), self.seed);
+        let nonces = move || {
+            let mut bits = [0; 16];
+            bits[..8].copy_from_slice(&seed.to_be_bytes());
+            bits[8..].copy_from_slice(&drawn.fetch_add(1, Ordering::SeqCst).to_be_bytes());
+            Nonce::new(bits)
+        };
+        App::new(settings, &self.config(), "exporter-under-test", clock, Arc::new(nonces))
+    }
+
+    /// Stages what a receiver acknowledged: `events` events of one request. Returns its key.
+    pub(crate) fn receive(&mut self, source: &str, request: &str, events: u32) -> String {
+        let origin = Origin::Request { id: request.parse().unwrap() };
+        let (key, lines) = self.stage(source, origin, events, NOW_MS);
+        self.received.entry(source.to_owned()).or_default().extend(lines);
+        key
+    }
+
+    /// Stages a fragment that may or may not count. Returns its key and its lines.
+    pub(crate) fn stage(&self, source: &str, origin: Origin, events: u32, at_ms: i64) -> (String, Vec<String>) {
+        let source: SourceId = source.parse().unwrap();
+        let stamp = Stamp::new(at_ms, &source);
+        let mut lines = Vec::new();
+        for number in 0..events {
+            let id = match &origin {
+                Origin::Request { id } => format!("{id}-{number}"),
+                Origin::File { stream, epoch, from, .. } => format!("{stream}-{epoch}-{from}-{number}"),
+            };
+            let call = format!(r#"{{"type":"track","messageId":"{id}","event":"e","userId":"u{number}"}}"#);
+            append_own_call(&mut lines, call.as_bytes(), None, &stamp);
+        }
+        let bytes = fragment::encode(&lines);
+        let name = FragmentName {
+            source,
+            day: stamp.day(),
+            origin,
+            events,
+            raw_bytes: lines.len() as u64,
+            crc32: fragment::crc32(&bytes),
+        };
+        self.s3.put(STATE, &name.to_string(), bytes).unwrap();
+        let lines = String::from_utf8(lines).unwrap().lines().map(str::to_owned).collect();
+        (name.to_string(), lines)
+    }
+
+    /// Every line in a bucket's log objects, by source; each object is one gzip member and nothing after it.
+    pub(crate) fn exported(&self, bucket: &str) -> Lines {
+        let mut exported = Lines::new();
+        for object in self.s3.objects(bucket, "") {
+            let source = object.key.split("segment-logs/").nth(1).unwrap().split('/').next().unwrap().to_owned();
+            let bytes = self.s3.bytes(bucket, &object.key).unwrap();
+            let mut reader = flate2::bufread::GzDecoder::new(&bytes[..]);
+            let mut text = String::new();
+            reader.read_to_string(&mut text).unwrap();
+            assert!(reader.into_inner().is_empty(), "{} has bytes after its member", object.key);
+            assert!(text.ends_with('\n'));
+            exported.entry(source).or_default().extend(text.lines().map(str::to_owned));
+        }
+        exported.values_mut().for_each(|lines| lines.sort());
+        exported
+    }
+
+    /// Asserts that a bucket holds what was received: each event once, nothing else.
+    pub(crate) fn assert_complete(&self, bucket: &str) {
+        let mut received = self.received.clone();
+        received.values_mut().for_each(|lines| lines.sort());
+        assert_eq!(self.exported(bucket), received, "seed {}", self.seed);
+    }
+
+    /// Asserts that no fragment waits, no plan is open, and nothing of a closed one is left.
+    pub(crate) fn assert_settled(&self) {
+        let left: Vec<String> = self.s3.keys(STATE, "received/");
+        assert_eq!(left, Vec::<String>::new(), "seed {}", self.seed);
+        let head: Value = serde_json::from_slice(&self.s3.bytes(STATE, "exports/head.json").unwrap()).unwrap();
+        assert_eq!(head["open"], json!([]), "seed {}", self.seed);
+    }
+}
+
+/// What a tick answered.
+pub(crate) async fn tick(app: &App) -> Report {
+    report(app.handle(json!({}), LATER_MS).await.unwrap())
+}
+
+pub(crate) fn report(answer: Answer) -> Report {
+    let Answer::Report(report) = answer;
+    *report
+}
