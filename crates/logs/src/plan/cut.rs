@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{
-    FORMAT, FRAGMENTS_MAX, Nonce, Plan, PlannedDestination, PlannedObject, RAW_BYTES_MAX, REWRITE_BELOW_BYTES, Size,
+    FORMAT, FRAGMENTS_MAX, Nonce, Plan, PlannedDestination, PlannedObject, RAW_BYTES_MAX, REWRITE_BELOW_BYTES,
 };
 use crate::routes::{Destination, Routes};
 use crate::staging::Staged;
@@ -72,7 +72,7 @@ impl Draft {
 pub fn cut(staged: &[Staged], routes: &Routes, flush: Flush, limits: &Limits) -> Vec<Draft> {
     let mut staged: Vec<&Staged> = staged.iter().collect();
     staged.sort();
-    let mut by_destinations: BTreeMap<Vec<usize>, Vec<Draft>> = BTreeMap::new();
+    let mut by_destinations: BTreeMap<Vec<usize>, Vec<Filling>> = BTreeMap::new();
     for group in staged.chunk_by(|a, b| (&a.name.source, a.name.day) == (&b.name.source, b.name.day)) {
         let Some(first) = group.first() else { continue };
         let indexes = routes.taking(&first.name.source);
@@ -84,19 +84,28 @@ pub fn cut(staged: &[Staged], routes: &Routes, flush: Flush, limits: &Limits) ->
         }
         let drafts = by_destinations.entry(indexes).or_default();
         for slice in slices {
-            let fits = |draft: &Draft| {
-                let size = Size::of(draft.fragments.iter().chain(slice.iter().copied()).map(|staged| &staged.name));
-                draft.fragments.len() + slice.len() <= limits.fragments_max && size.raw_bytes <= limits.raw_bytes_max
+            let raw_bytes = raw_bytes_of(slice);
+            let fits = |filling: &Filling| {
+                filling.draft.fragments.len() + slice.len() <= limits.fragments_max
+                    && filling.raw_bytes + raw_bytes <= limits.raw_bytes_max
             };
             if !drafts.last().is_some_and(fits) {
-                drafts.push(Draft::default());
+                drafts.push(Filling::default());
             }
-            if let Some(draft) = drafts.last_mut() {
-                add(draft, slice, &takers, limits.fragments_max);
+            if let Some(filling) = drafts.last_mut() {
+                filling.raw_bytes += raw_bytes;
+                add(&mut filling.draft, slice, &takers, limits.fragments_max);
             }
         }
     }
-    by_destinations.into_values().flatten().collect()
+    by_destinations.into_values().flatten().map(|filling| filling.draft).collect()
+}
+
+/// A draft that may take more.
+#[derive(Default)]
+struct Filling {
+    draft: Draft,
+    raw_bytes: u64,
 }
 
 /// Adds a slice, cut to each destination's own measure.
@@ -143,11 +152,13 @@ fn split<'a, 'b>(staged: &'b [&'a Staged], raw_bytes_max: u64, fragments_max: us
 }
 
 fn is_full(run: &[&Staged], raw_bytes_max: u64, limits: &Limits) -> bool {
-    let size = Size::of(run.iter().map(|staged| &staged.name));
-    size.raw_bytes >= raw_bytes_max || run.len() >= limits.fragments_max
+    raw_bytes_of(run) >= raw_bytes_max || run.len() >= limits.fragments_max
 }
 
 fn is_small(run: &[&Staged]) -> bool {
-    let size = Size::of(run.iter().map(|staged| &staged.name));
-    size.fragments > 1 && size.raw_bytes < size.fragments * REWRITE_BELOW_BYTES
+    run.len() > 1 && raw_bytes_of(run) < run.len() as u64 * REWRITE_BELOW_BYTES
+}
+
+fn raw_bytes_of(run: &[&Staged]) -> u64 {
+    run.iter().fold(0, |sum, staged| sum.saturating_add(staged.name.raw_bytes))
 }
