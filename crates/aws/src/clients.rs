@@ -1,9 +1,10 @@
 //! SDK clients from the environment, made once a process.
 
-use aws_config::BehaviorVersion;
 pub use aws_config::SdkConfig;
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
+use aws_config::{BehaviorVersion, Region};
+use aws_credential_types::Credentials;
 use std::time::Duration;
 
 /// Time to connect to an AWS endpoint.
@@ -15,9 +16,26 @@ const READ_TIMEOUT: Duration = Duration::from_secs(30);
 pub async fn config() -> SdkConfig {
     aws_config::defaults(BehaviorVersion::latest())
         .retry_config(RetryConfig::disabled())
-        .timeout_config(TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT).read_timeout(READ_TIMEOUT).build())
+        .timeout_config(timeouts())
         .load()
         .await
+}
+
+/// The same against one endpoint for everything, with a key of its own: for a machine without AWS.
+pub async fn config_at(endpoint: &str, access_key_id: &str, secret_access_key: &str) -> SdkConfig {
+    let credentials = Credentials::new(access_key_id, secret_access_key, None, None, "given");
+    aws_config::defaults(BehaviorVersion::latest())
+        .retry_config(RetryConfig::disabled())
+        .timeout_config(timeouts())
+        .region(Region::from_static("us-east-1"))
+        .endpoint_url(endpoint)
+        .credentials_provider(credentials)
+        .load()
+        .await
+}
+
+fn timeouts() -> TimeoutConfig {
+    TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT).read_timeout(READ_TIMEOUT).build()
 }
 
 /// An S3 client; in path style when an endpoint is given.

@@ -281,7 +281,7 @@ impl App {
         report.stats = pipeline.stats.clone();
         let machine = &pipeline.machine;
         report.columns = machine.columns();
-        report.warnings = machine.warnings().iter().map(|w| format!("column `{}`: {}", w.column, w.message)).collect();
+        report.warnings = machine.warnings().iter().map(|warning| warning.message.clone()).collect();
         report.first_rejected = machine
             .examples()
             .iter()

@@ -1,5 +1,8 @@
 //! The Lambda shell of the ingester.
 
+// The future of an invocation is deeper than the default lets the compiler look.
+#![recursion_limit = "256"]
+
 use ingester::App;
 use lambda_runtime::{Diagnostic, Error, LambdaEvent, run, service_fn};
 use serde_json::Value;

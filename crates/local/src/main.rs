@@ -1,2 +1,44 @@
-//! The command line.
-fn main() {}
+#![doc = include_str!("../README.md")]
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+#![expect(clippy::print_stdout, reason = "a command line speaks on standard output")]
+// The future of an invocation is deeper than the default lets the compiler look.
+#![recursion_limit = "256"]
+
+mod demo;
+mod machine;
+
+use clap::{Parser, Subcommand};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// An S3 bucket at each end of Segment, on this machine.
+#[derive(Parser)]
+#[command(name = "segment-s3", version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Tell the whole story in one run: CSV files in, Segment calls, log objects out
+    Demo {
+        /// The CSV files to drop
+        #[arg(long, default_value = "samples")]
+        samples: PathBuf,
+        /// Where the buckets are kept; emptied first
+        #[arg(long, default_value = "demo")]
+        folder: PathBuf,
+    },
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    let ended = match Arguments::parse().command {
+        Command::Demo { samples, folder } => demo::run(&samples, &folder).await,
+    };
+    ended.unwrap_or_else(|error| {
+        tracing::error!("{error:#}");
+        ExitCode::FAILURE
+    })
+}

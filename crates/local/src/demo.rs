@@ -1,0 +1,246 @@
+//! The whole story in one run, and the proof that nothing was lost on the way.
+
+use crate::machine::{CUSTOMER_BUCKET, EXTERNAL_ID, Machine, ROLE_ARN, SOURCE_BUCKET};
+use anyhow::{Context, bail};
+use serde_json::{Map, Value};
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{IsTerminal, Read};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// A line longer than this is cut; the objects have the whole.
+const LINE_CHARS_MAX: usize = 240;
+
+/// Runs the demo; success only if every row is accounted for.
+pub(crate) async fn run(samples: &Path, folder: &Path) -> anyhow::Result<ExitCode> {
+    let files = csv_files(samples)?;
+    empty(folder)?;
+    let mut machine = Machine::start(folder).await?;
+    let say = Voice::new();
+
+    say.title("segment-s3: the whole system on this machine, no AWS account");
+    println!("  S3 and STS   {}   buckets under {}/", machine.s3.url(), folder.display());
+    println!("  Segment      {}   the receiver, as the Tracking and Objects API", machine.segment_url);
+    println!("  ingester     woken by s3:ObjectCreated in {SOURCE_BUCKET}");
+    println!("  exporter     writes to {CUSTOMER_BUCKET} as {ROLE_ARN}");
+
+    say.title(&format!("1  CSV files dropped into s3://{SOURCE_BUCKET}"));
+    let objects = ingest(&mut machine, &files).await?;
+    tell_files(&objects, &say, folder);
+
+    say.title("2  What Segment received: the first call of each file");
+    let seen = machine.segment.recent().all();
+    tell_calls(&objects, &seen.iter().map(|seen| &seen.call).collect::<Vec<_>>(), &say);
+
+    say.title(&format!("3  Exported with credentials of {ROLE_ARN} (external id {EXTERNAL_ID})"));
+    let answer = machine.export().await?;
+    println!("  {}", answer["summary"].as_str().unwrap_or_default());
+    for alarm in answer["alarms"].as_array().into_iter().flatten() {
+        println!("  {}", say.bad(alarm.as_str().unwrap_or_default()));
+    }
+    let logs = read_logs(&machine).await?;
+    tell_logs(&logs, &say);
+
+    say.title("4  The account");
+    let sent = seen.iter().filter_map(|seen| id_of(&seen.call)).collect::<Vec<_>>();
+    let ok = account(&objects, &sent, &logs, &say);
+
+    say.title("Look further");
+    let at = folder.display();
+    println!("  zcat {at}/{CUSTOMER_BUCKET}/segment-logs/*/*/*.gz | head -3       the raw events, one a line");
+    println!("  cat {at}/segment-s3-state/ingest/*/ledger.json                the account of each file");
+    println!(
+        "  cat {at}/segment-s3-state/rejects/*/*.csv                     refused rows: fix them and drop them again"
+    );
+    Ok(if ok { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn csv_files(samples: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    let listed = fs::read_dir(samples).with_context(|| format!("failed to list {}", samples.display()))?;
+    let mut files: Vec<_> = listed.filter_map(|entry| Some(entry.ok()?.path())).filter(|path| path.is_file()).collect();
+    files.retain(|path| path.extension().is_some_and(|extension| extension == "csv"));
+    files.sort();
+    if files.is_empty() {
+        bail!("{} holds no CSV files", samples.display());
+    }
+    Ok(files)
+}
+
+/// Empties a folder that an earlier demo made, and no other.
+fn empty(folder: &Path) -> anyhow::Result<()> {
+    let made_by_us = folder.join(SOURCE_BUCKET);
+    let vacant = fs::read_dir(folder).map_or(true, |mut entries| entries.next().is_none());
+    if !vacant && !made_by_us.is_dir() {
+        bail!("{} holds something else than a demo; name another --folder", folder.display());
+    }
+    if made_by_us.is_dir() {
+        fs::remove_dir_all(folder).with_context(|| format!("failed to empty {}", folder.display()))?;
+    }
+    fs::create_dir_all(folder).with_context(|| format!("failed to make {}", folder.display()))
+}
+
+/// Uploads each file through the S3 protocol and lets the notification wake the ingester.
+async fn ingest(machine: &mut Machine, files: &[PathBuf]) -> anyhow::Result<Vec<Value>> {
+    let source = machine.bucket(SOURCE_BUCKET);
+    let mut objects = Vec::new();
+    for file in files {
+        let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let body = fs::read(file).with_context(|| format!("failed to read {}", file.display()))?;
+        source.put(&name, body.into(), "text/csv").await?;
+        let report = machine.ingest_next().await?;
+        objects.extend(report["objects"].as_array().cloned().unwrap_or_default());
+    }
+    Ok(objects)
+}
+
+fn name_of(object: &Value) -> &str {
+    object["object"].as_str().and_then(|uri| uri.rsplit('/').next()).unwrap_or_default()
+}
+
+fn tell_files(objects: &[Value], say: &Voice, folder: &Path) {
+    println!("  {:<28} {:<9} {:>5} {:>13} {:>9}", "file", "kind", "rows", "acknowledged", "rejected");
+    for object in objects {
+        let kind = object["kind"].as_str().unwrap_or("-");
+        let count = |name: &str| object[name].as_u64().unwrap_or(0);
+        let rejected = format!("{:>9}", count("rejected"));
+        let rejected = if count("rejected") > 0 { say.bad(&rejected) } else { rejected };
+        println!("  {:<28} {kind:<9} {:>5} {:>13} {rejected}", name_of(object), count("rows"), count("acknowledged"));
+        if let Some(collection) = object["collection"].as_str() {
+            println!("      {}", say.dim(&format!("collection {collection}")));
+        }
+        for refused in object["first_rejected"].as_array().into_iter().flatten() {
+            println!("      {}", say.dim(refused.as_str().unwrap_or_default()));
+        }
+        if let Some(rejects) = object["rejects"].as_str() {
+            let path = rejects.trim_start_matches("s3://");
+            println!("      the refused rows, to be fixed and dropped again: {}/{path}", folder.display());
+        }
+        for warning in object["warnings"].as_array().into_iter().flatten() {
+            println!("      {}", say.dim(&format!("note: {}", warning.as_str().unwrap_or_default())));
+        }
+        if object["outcome"] != "finished" {
+            println!("      {}", say.bad(object["reason"].as_str().unwrap_or("it did not finish")));
+        }
+    }
+}
+
+fn tell_calls(objects: &[Value], calls: &[&Map<String, Value>], say: &Voice) {
+    for object in objects {
+        let stream = object["stream"].as_str().unwrap_or_default();
+        let collection = object["collection"].as_str();
+        let first = calls.iter().find(|call| match collection {
+            Some(collection) => call.get("collection").and_then(Value::as_str) == Some(collection),
+            None => id_of(call).is_some_and(|id| id.contains(stream)),
+        });
+        if let Some(first) = first {
+            println!("  {}", say.dim(name_of(object)));
+            let text = serde_json::to_string(first).unwrap_or_default();
+            println!("    {text}");
+        }
+    }
+}
+
+/// A log object as its reader finds it.
+struct Log {
+    key: String,
+    bytes: usize,
+    lines: Vec<Map<String, Value>>,
+    first: String,
+}
+
+/// Reads back what was exported, through the S3 protocol.
+async fn read_logs(machine: &Machine) -> anyhow::Result<Vec<Log>> {
+    let bucket = machine.bucket(CUSTOMER_BUCKET);
+    let mut logs = Vec::new();
+    for listed in bucket.list("", usize::MAX).await? {
+        let object = bucket.get(&listed.key).await?.context("a listed object is gone")?;
+        let mut text = String::new();
+        // The single-member reader: it stops where a member ends, so a second one would be missed here too.
+        let mut gunzip = flate2::read::GzDecoder::new(object.body.as_ref());
+        gunzip.read_to_string(&mut text).with_context(|| format!("{} is no gzip file", listed.key))?;
+        let lines = text.lines().map(serde_json::from_str).collect::<Result<Vec<_>, _>>();
+        let lines = lines.with_context(|| format!("{} holds a line that is no JSON object", listed.key))?;
+        let first = text.lines().next().unwrap_or_default().to_owned();
+        logs.push(Log { key: listed.key, bytes: object.body.len(), lines, first });
+    }
+    Ok(logs)
+}
+
+fn tell_logs(logs: &[Log], say: &Voice) {
+    for log in logs {
+        println!("  s3://{CUSTOMER_BUCKET}/{}", log.key);
+        println!("    {} events, {} bytes of gzip; the first line:", log.lines.len(), log.bytes);
+        let cut: String = log.first.chars().take(LINE_CHARS_MAX).collect();
+        let more = if cut.len() < log.first.len() { "…" } else { "" };
+        println!("    {}", say.dim(&format!("{cut}{more}")));
+    }
+}
+
+fn id_of(call: &Map<String, Value>) -> Option<&str> {
+    call.get("messageId").and_then(Value::as_str)
+}
+
+/// Checks that rows, calls and log lines add up.
+fn account(objects: &[Value], sent: &[&str], logs: &[Log], say: &Voice) -> bool {
+    let sum = |name: &str, kind: Option<&str>| -> u64 {
+        let of_kind = objects.iter().filter(|object| kind.is_none_or(|kind| object["kind"] == kind));
+        of_kind.map(|object| object[name].as_u64().unwrap_or(0)).sum()
+    };
+    let (rows, acknowledged, rejected) = (sum("rows", None), sum("acknowledged", None), sum("rejected", None));
+    let calls = acknowledged - sum("acknowledged", Some("object"));
+    let mut logged: BTreeMap<&str, u64> = BTreeMap::new();
+    for id in logs.iter().flat_map(|log| &log.lines).filter_map(id_of) {
+        *logged.entry(id).or_default() += 1;
+    }
+    let lines: usize = logs.iter().map(|log| log.lines.len()).sum();
+    let each_once = sent.iter().all(|id| logged.get(id) == Some(&1)) && logged.len() == sent.len();
+    let finished = objects.iter().all(|object| object["outcome"] == "finished");
+    let checks = [
+        (finished, format!("{} files finished", objects.len())),
+        (rows == acknowledged + rejected, format!("{rows} rows = {acknowledged} acknowledged + {rejected} rejected")),
+        (
+            sent.len() as u64 == calls,
+            format!("Segment received {} calls and {} objects", sent.len(), acknowledged - calls),
+        ),
+        (
+            each_once && lines as u64 == calls,
+            format!("each of the {calls} acknowledged calls is found once in the logs ({lines} lines)"),
+        ),
+    ];
+    for (ok, what) in &checks {
+        println!("  {} {what}", if *ok { say.good("✓") } else { say.bad("✗") });
+    }
+    checks.iter().all(|(ok, _)| *ok)
+}
+
+/// Colours where somebody looks, plain text elsewhere.
+struct Voice {
+    coloured: bool,
+}
+
+impl Voice {
+    fn new() -> Self {
+        Self { coloured: std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none() }
+    }
+
+    fn paint(&self, code: &str, text: &str) -> String {
+        if self.coloured { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text.to_owned() }
+    }
+
+    fn title(&self, text: &str) {
+        println!("\n{}", self.paint("1", text));
+    }
+
+    fn dim(&self, text: &str) -> String {
+        self.paint("2", text)
+    }
+
+    fn good(&self, text: &str) -> String {
+        self.paint("32", text)
+    }
+
+    fn bad(&self, text: &str) -> String {
+        self.paint("31", text)
+    }
+}
