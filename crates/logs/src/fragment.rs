@@ -19,6 +19,11 @@ use flate2::{Compress, Compression, FlushCompress};
 pub use name::{FragmentName, NotAFragmentName, NotARequestId, NotAStreamId, Origin, RequestId, StreamId};
 
 /// How hard lines are compressed.
+///
+/// Measured by `examples/stitch.rs levels` on lines of twelve columns (zlib-rs, one core): level 1
+/// 430 MB/s and a ratio of 4.9, level 2 314 MB/s and 6.9, level 6 138 MB/s and 7.6. Against level 1
+/// a GB of lines costs 0.9 CPU seconds more, once, and 60 MB less of storage, of transfer between
+/// the functions, and of everyone's reading, for good: the exporter never compresses again.
 pub const COMPRESSION_LEVEL: u32 = 2;
 
 /// The first bytes of every fragment and of every log object: deflate, no flags, no time, no
