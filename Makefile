@@ -19,7 +19,7 @@ demo: ## The whole system on this machine, told as a story; its buckets stay und
 	$(CARGO) run --quiet --locked -p local --bin segment-s3 -- demo
 
 test: ## Unit and property tests, then the stories over the real binaries
-	$(CARGO) build --locked -p ingester -p exporter -p local --bins
+	$(CARGO) build --locked --workspace --all-targets
 	$(CARGO) test --locked --workspace
 
 check: fmt clippy doc purity template deny ## Formatting, lints, docs, purity, the template, dependency policy

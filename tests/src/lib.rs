@@ -1,1 +1,142 @@
-//! What the stories share.
+//! What the stories share: a small world of stand-ins around the real binaries.
+#![expect(clippy::unwrap_used, reason = "a story that cannot set its scene has failed")]
+
+use aws::Clock;
+use flate2::read::GzDecoder;
+use receiver::{Keys, Receiver};
+use serde_json::{Value, json};
+use standins::iam::Role;
+use standins::lambda::{Function, Lambda};
+use standins::s3::Server;
+use std::io::Read;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+
+/// Where CSV files are dropped; the files in `events/` name it.
+pub const SOURCE: &str = "segment-s3-source";
+/// Our own bucket.
+pub const STATE: &str = "segment-s3-state";
+/// The customer's bucket.
+pub const CUSTOMER: &str = "customer-logs";
+/// The source that the calls belong to.
+pub const SOURCE_ID: &str = "storySource";
+/// Never to be seen in anything that a function says.
+pub const WRITE_KEY: &str = "wk-never-to-be-seen";
+/// The customer's role.
+pub const ROLE: &str = "arn:aws:iam::111122223333:role/SegmentAWSS3Role";
+/// What the role asks for.
+pub const EXTERNAL_ID: &str = "workspace-id";
+/// The documented permission ("AWS S3 with IAM Role Support"), and nothing beside it.
+pub const ROLE_POLICY: &str = r#"{"Version":"2012-10-17","Statement":[{"Sid":"PutObjectsInBucket","Effect":"Allow",
+    "Action":["s3:PutObject","s3:PutObjectAcl"],"Resource":"arn:aws:s3:::customer-logs/segment-logs/*"}]}"#;
+
+/// S3, STS and our receiver in Segment's place.
+pub struct World {
+    /// S3 and STS.
+    pub s3: Server,
+    /// What Segment received.
+    pub segment: Arc<Receiver>,
+    /// Where Segment listens.
+    pub segment_url: String,
+}
+
+impl World {
+    /// Three buckets, a role, and a Segment that knows the write key. The source bucket keeps no versions.
+    pub async fn new() -> Self {
+        let role = Role::new(ROLE).trusting("*").external_id(EXTERNAL_ID).policy(ROLE_POLICY);
+        let setup = Server::memory().with_bucket(SOURCE).with_bucket(STATE).with_bucket(CUSTOMER).with_role(role);
+        let s3 = setup.start().await.unwrap();
+        let keys = Keys::one(WRITE_KEY, SOURCE_ID.parse().unwrap());
+        let segment = Receiver::new(keys, None, Clock::system());
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let segment_url = format!("http://{}", listener.local_addr().unwrap());
+        let app = receiver::router(Arc::clone(&segment));
+        tokio::spawn(async move { axum::serve(listener, app).await });
+        Self { s3, segment, segment_url }
+    }
+
+    /// The ingester's binary with its settings.
+    pub fn ingester(&self) -> Function {
+        Function::new("ingester", binary("ingester"))
+            .envs(self.s3.env())
+            .env("WRITE_KEY", WRITE_KEY)
+            .env("SOURCE_ID", SOURCE_ID)
+            .env("STATE_BUCKET", STATE)
+            .env("SEGMENT_ENDPOINT", &self.segment_url)
+            .env("SEGMENT_OBJECTS_ENDPOINT", &self.segment_url)
+            .timeout(Duration::from_secs(60))
+    }
+
+    /// The exporter's binary with its settings.
+    pub fn exporter(&self) -> Function {
+        Function::new("exporter", binary("exporter"))
+            .envs(self.s3.env())
+            .env("STATE_BUCKET", STATE)
+            .env("DESTINATION_BUCKET", CUSTOMER)
+            .env("DESTINATION_REGION", "us-east-1")
+            .env("DESTINATION_ROLE_ARN", ROLE)
+            .env("DESTINATION_EXTERNAL_ID", EXTERNAL_ID)
+            .timeout(Duration::from_secs(60))
+    }
+
+    /// Exports everything that waits.
+    pub async fn export(&self) -> Value {
+        let invocation = self.exporter().deploy().invoke(&event("scheduled.json")).await;
+        invocation.response().unwrap_or_else(|| panic!("{invocation:#?}")).clone()
+    }
+
+    /// The ids of the calls that Segment received, in the order of their arrival.
+    pub fn received_ids(&self) -> Vec<String> {
+        let calls = self.segment.recent().all();
+        calls.iter().filter_map(|seen| Some(seen.call.get("messageId")?.as_str()?.to_owned())).collect()
+    }
+
+    /// Every line of every log object, read as single-member gzip.
+    pub fn logged(&self) -> Vec<Value> {
+        let mut lines = Vec::new();
+        for key in self.s3.keys(CUSTOMER, "") {
+            let mut text = String::new();
+            GzDecoder::new(self.s3.bytes(CUSTOMER, &key).unwrap().as_ref()).read_to_string(&mut text).unwrap();
+            lines.extend(text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()));
+        }
+        lines
+    }
+}
+
+/// Invokes a function and expects an answer.
+pub async fn answer(function: &Lambda, payload: &Value) -> Value {
+    let invocation = function.invoke(payload).await;
+    invocation.response().unwrap_or_else(|| panic!("{invocation:#?}")).clone()
+}
+
+/// A file of `events/`.
+pub fn event(name: &str) -> Value {
+    let path = root().join("events").join(name);
+    serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap()
+}
+
+/// What S3 sends for a key, form-encoded as S3 does.
+pub fn created(key: &str) -> Value {
+    json!({"Records": [{
+        "eventSource": "aws:s3", "eventName": "ObjectCreated:Put", "eventVersion": "2.1",
+        "s3": {"bucket": {"name": SOURCE}, "object": {"key": standins::s3::form_encoded(key)}},
+    }]})
+}
+
+/// A file of `samples/`.
+pub fn sample(name: &str) -> Vec<u8> {
+    std::fs::read(root().join("samples").join(name)).unwrap()
+}
+
+/// A binary that was built before the stories began, beside the story's own.
+pub fn binary(name: &str) -> PathBuf {
+    let path = std::env::current_exe().unwrap().parent().unwrap().parent().unwrap().join(name);
+    assert!(path.exists(), "{} is not built: run `make test`", path.display());
+    path
+}
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+}

@@ -1,1 +1,5 @@
-//! The stories.
+//! Stories over the real binaries, on loopback.
+#![expect(clippy::unwrap_used, reason = "a story that cannot set its scene has failed")]
+
+mod main_line;
+mod payloads;

@@ -14,6 +14,15 @@ impl Clock {
         Self(Arc::new(|| i64::try_from(since_epoch().as_millis()).unwrap_or(i64::MAX)))
     }
 
+    /// The machine's clock, moved by `CLOCK_OFFSET_MS` where that is set: stories cross midnight so. Requests are
+    /// signed by the SDK's own clock.
+    #[must_use]
+    pub fn from_environment() -> Self {
+        let offset_ms = crate::settings::from_environment("CLOCK_OFFSET_MS").and_then(|text| text.parse().ok());
+        let (system, offset_ms) = (Self::system(), offset_ms.unwrap_or(0_i64));
+        Self::from_fn(move || system.now_ms() + offset_ms)
+    }
+
     /// A clock that asks `now_ms`.
     #[must_use]
     pub fn from_fn(now_ms: impl Fn() -> i64 + Send + Sync + 'static) -> Self {

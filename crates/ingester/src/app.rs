@@ -50,7 +50,7 @@ impl App {
     /// When the settings cannot be used.
     pub async fn from_environment() -> anyhow::Result<Self> {
         let settings = Settings::read(&aws::settings::from_environment)?;
-        Self::new(settings, &aws::clients::config().await, Clock::system())
+        Self::new(settings, &aws::clients::config().await, Clock::from_environment())
     }
 
     /// Puts the function together.

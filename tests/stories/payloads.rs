@@ -1,0 +1,128 @@
+//! Everything that can wake the functions.
+
+use serde_json::{Value, json};
+use standins::lambda::Outcome;
+use stories::{SOURCE, STATE, WRITE_KEY, World, answer, created, event, sample};
+
+#[tokio::test]
+async fn the_walkthroughs_manual_payload_works_and_its_invented_version_decides_nothing() {
+    let world = World::new().await;
+    let ingester = world.ingester().deploy();
+    world.s3.put(SOURCE, "track_1.csv", sample("track_1.csv")).unwrap();
+    let report = answer(&ingester, &event("s3_manual.json")).await;
+    assert_eq!(report["objects"][0]["acknowledged"], 4, "{report:#}");
+    // Another file in the same place, invoked with the very same payload: other ids.
+    world.s3.put(SOURCE, "track_1.csv", "userId,event\n9,e\n").unwrap();
+    let report = answer(&ingester, &event("s3_manual.json")).await;
+    assert_eq!(report["objects"][0]["acknowledged"], 1, "{report:#}");
+    let ids = world.received_ids();
+    assert_eq!(ids.len(), 5);
+    let stream = |id: &str| id.split('-').nth(1).unwrap().to_owned();
+    assert_ne!(stream(&ids[0]), stream(&ids[4]));
+}
+
+#[tokio::test]
+async fn every_record_counts_and_odd_keys_work_in_folders_too() {
+    let world = World::new().await;
+    let odd = "exports/2026 Q4/identify_Zürich+1.csv";
+    world.s3.put(SOURCE, "track_1.csv", sample("track_1.csv")).unwrap();
+    world.s3.put(SOURCE, odd, sample("identify_1.csv")).unwrap();
+    let ingester = world.ingester().deploy();
+    let report = answer(&ingester, &event("s3_two_records.json")).await;
+    assert_eq!(report["objects"][1]["object"], format!("s3://{SOURCE}/{odd}"), "{report:#}");
+    assert_eq!(report["objects"][1]["acknowledged"], 4);
+    for key in ["a b/track_%41.csv", "track_ü€😀.csv", "track_a&b=c?d#e.csv", "x//track_.csv"] {
+        world.s3.put(SOURCE, key, "userId,event\n1,e\n").unwrap();
+        let report = answer(&ingester, &created(key)).await;
+        assert_eq!(report["objects"][0]["acknowledged"], 1, "{key}: {report:#}");
+    }
+}
+
+#[tokio::test]
+async fn messages_of_a_queue_fail_one_by_one() {
+    let world = World::new().await;
+    world.s3.put(SOURCE, "track_1.csv", sample("track_1.csv")).unwrap();
+    let ingester = world.ingester().deploy();
+    let mut queue = event("sqs_s3_put.json");
+    let mut broken = queue["Records"][0].clone();
+    broken["messageId"] = json!("broken");
+    broken["body"] = json!("not json");
+    queue["Records"].as_array_mut().unwrap().push(broken);
+    let report = answer(&ingester, &queue).await;
+    assert_eq!(report["batchItemFailures"], json!([{"itemIdentifier": "broken"}]), "{report:#}");
+    assert_eq!(report["objects"][0]["acknowledged"], 4);
+}
+
+#[tokio::test]
+async fn event_bridge_and_test_events_are_understood() {
+    let world = World::new().await;
+    world.s3.put(SOURCE, "track_1.csv", sample("track_1.csv")).unwrap();
+    let ingester = world.ingester().deploy();
+    let report = answer(&ingester, &event("eventbridge_object_created.json")).await;
+    assert_eq!(report["objects"][0]["acknowledged"], 4, "{report:#}");
+    assert_eq!(answer(&ingester, &event("s3_test_event.json")).await, json!({"objects": []}));
+}
+
+#[tokio::test]
+async fn a_name_that_says_no_kind_is_refused_with_the_names_that_do() {
+    let world = World::new().await;
+    world.s3.put(SOURCE, "customers.csv", "userId\n1\n").unwrap();
+    let report = answer(&world.ingester().deploy(), &created("customers.csv")).await;
+    let reason = report["objects"][0]["reason"].as_str().unwrap();
+    assert_eq!(report["objects"][0]["outcome"], "refused");
+    for prefix in ["identify_", "track_", "page_", "screen_", "group_", "alias_", "object_<collection>_"] {
+        assert!(reason.contains(prefix), "{prefix} in {reason}");
+    }
+}
+
+#[tokio::test]
+async fn our_own_bucket_is_never_a_source() {
+    let world = World::new().await;
+    world.s3.put(STATE, "rejects/x/track_1.rejects.csv", sample("track_1.csv")).unwrap();
+    let mut payload = created("rejects/x/track_1.rejects.csv");
+    payload["Records"][0]["s3"]["bucket"]["name"] = json!(STATE);
+    let report = answer(&world.ingester().deploy(), &payload).await;
+    assert_eq!(report["objects"][0]["outcome"], "refused", "{report:#}");
+    assert!(world.received_ids().is_empty());
+}
+
+#[tokio::test]
+async fn a_file_that_is_not_there_is_said_to_be_gone_and_a_missing_bucket_fails() {
+    let world = World::new().await;
+    let ingester = world.ingester().deploy();
+    let report = answer(&ingester, &created("track_gone.csv")).await;
+    assert_eq!(report["objects"][0]["outcome"], "replaced", "{report:#}");
+    let mut payload = created("track_1.csv");
+    payload["Records"][0]["s3"]["bucket"]["name"] = json!("no-such-bucket");
+    let Outcome::Error { message, .. } = ingester.invoke(&payload).await.outcome else { panic!("an error") };
+    assert!(message.contains("no such bucket"), "{message}");
+}
+
+#[tokio::test]
+async fn all_faults_in_the_settings_are_told_at_once_by_name() {
+    let world = World::new().await;
+    let ingester = world.ingester().env("STATE_BUCKET", "s3://segment-s3-state").env("GZIP_REQUESTS", "maybe");
+    let invocation = ingester.env("SOURCE_ID", "").deploy().invoke(&event("s3_put.json")).await;
+    let said = format!("{:?} {:?}", invocation.outcome, invocation.log);
+    for part in ["STATE_BUCKET is a URI", "GZIP_REQUESTS is", "SOURCE_ID is not set"] {
+        assert!(said.contains(part), "{part} in {said}");
+    }
+    assert!(!said.contains(WRITE_KEY), "{said}");
+}
+
+#[tokio::test]
+async fn what_is_no_notification_is_refused_with_what_was_expected() {
+    let world = World::new().await;
+    let outcome = world.ingester().deploy().invoke(&json!({"hello": "world"})).await.outcome;
+    let Outcome::Error { message, .. } = outcome else { panic!("{outcome:?}") };
+    assert!(message.contains("expected `Records`"), "{message}");
+}
+
+#[tokio::test]
+async fn the_walkthroughs_own_spelling_of_the_write_key_works() {
+    let world = World::new().await;
+    world.s3.put(SOURCE, "track_1.csv", sample("track_1.csv")).unwrap();
+    let ingester = world.ingester().env("WRITE_KEY", "").env("write_key", WRITE_KEY).deploy();
+    let report: Value = answer(&ingester, &event("s3_put.json")).await;
+    assert_eq!(report["objects"][0]["acknowledged"], 4);
+}
