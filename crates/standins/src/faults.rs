@@ -393,6 +393,13 @@ impl Plan {
             .any(|(moment, fault)| *moment == Moment::Before && matches!(fault, Fault::Slow(_) | Fault::Hold(_)))
     }
 
+    /// Whether the connection is closed before the request is read whole.
+    pub(crate) fn cuts_request(&self) -> bool {
+        self.faults
+            .iter()
+            .any(|(moment, fault)| *moment == Moment::Before && matches!(fault, Fault::CutRequest | Fault::Reset))
+    }
+
     pub(crate) fn names(&self) -> Vec<&'static str> {
         self.faults.iter().map(|(_, fault)| fault.name()).collect()
     }

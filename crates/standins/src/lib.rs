@@ -6,6 +6,7 @@ pub mod faults;
 pub mod iam;
 pub mod lambda;
 pub mod s3;
+pub mod segment;
 mod serve;
 mod sts;
 

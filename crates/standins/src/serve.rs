@@ -120,7 +120,11 @@ pub(crate) fn answer(status: u16, content_type: &str, body: impl Into<Bytes>) ->
 
 /// An answer that a story made up.
 pub(crate) fn made_up(answer: &crate::faults::Answer) -> Response<Body> {
-    let mut response = self::answer(answer.status, "application/xml", answer.body.clone());
+    let content_type = match answer.body.starts_with('{') {
+        true => "application/json",
+        false => "application/xml",
+    };
+    let mut response = self::answer(answer.status, content_type, answer.body.clone());
     for (name, value) in &answer.headers {
         let name = http::HeaderName::from_bytes(name.as_bytes());
         if let (Ok(name), Ok(value)) = (name, value.parse()) {

@@ -477,7 +477,7 @@ mod tests {
                 },
             )
         };
-        assert!(matches!(ask(3_600), Ok(_)));
+        assert!(ask(3_600).is_ok());
         assert!(matches!(ask(3_601), Err(AssumeError::Invalid(message)) if message.contains("chaining")));
         assert!(matches!(ask(899), Err(AssumeError::Invalid(_))));
     }

@@ -11,4 +11,5 @@ mod folder;
 mod lambda;
 mod notifications;
 mod s3;
+mod segment;
 mod support;

@@ -1,0 +1,158 @@
+//! What arrived, and what became of it.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::api::{Call, Object};
+
+/// What Segment thinks of a request.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Verdict {
+    /// Never read whole.
+    #[default]
+    Unread,
+    /// Taken.
+    Applied,
+    /// Answered 200, and thrown away later; why.
+    Dropped(String),
+    /// Answered with an error; its message.
+    Refused(String),
+}
+
+/// What the client heard.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Answered {
+    /// Still under way.
+    #[default]
+    Nothing,
+    /// An answer with this status.
+    Status(u16),
+    /// The connection was closed, before or in the middle of the answer.
+    Cut,
+}
+
+/// One request.
+#[derive(Clone, Debug, Default)]
+pub struct Delivery {
+    /// `/v1/batch`
+    pub path: String,
+    /// `batch`
+    pub operation: String,
+    /// When its headers arrived, by the server's clock.
+    pub arrived_ms: i64,
+    /// How many requests, this one with them, were under way then.
+    pub in_flight: usize,
+    /// Size of the body as it travelled.
+    pub wire_bytes: usize,
+    /// Size of the body before compression.
+    pub json_bytes: usize,
+    /// Whether it was compressed.
+    pub gzip: bool,
+    /// The write key that was given, wherever it was given.
+    pub write_key: String,
+    /// Whether the header `Synchronous: true` was there.
+    pub synchronous: bool,
+    /// Whether the body had a `sentAt`.
+    pub sent_at: bool,
+    /// The calls in it, in order.
+    pub calls: Vec<Call>,
+    /// The objects in it, in order.
+    pub objects: Vec<Object>,
+    /// What Segment thought of it.
+    pub verdict: Verdict,
+    /// What the client heard.
+    pub answered: Answered,
+    /// The faults that struck.
+    pub faults: Vec<&'static str>,
+}
+
+impl Delivery {
+    /// Applied, and the client heard of it.
+    pub fn is_acknowledged(&self) -> bool {
+        self.verdict == Verdict::Applied && self.answered == Answered::Status(200)
+    }
+}
+
+/// All requests, in the order in which they ended. Clones share it.
+#[derive(Clone, Debug, Default)]
+pub struct Record(Arc<Mutex<Vec<Delivery>>>);
+
+impl Record {
+    /// Every request.
+    pub fn deliveries(&self) -> Vec<Delivery> {
+        self.lock().clone()
+    }
+
+    /// How many requests there were.
+    pub fn count(&self) -> usize {
+        self.lock().len()
+    }
+
+    /// The calls that Segment took, in order, as often as it took them; whether their senders
+    /// heard of it or not.
+    pub fn applied(&self) -> Vec<Call> {
+        self.calls(|delivery| delivery.verdict == Verdict::Applied)
+    }
+
+    /// The calls that Segment took and whose senders heard so.
+    pub fn acknowledged(&self) -> Vec<Call> {
+        self.calls(Delivery::is_acknowledged)
+    }
+
+    /// How often each message id was applied.
+    pub fn message_ids(&self) -> BTreeMap<String, usize> {
+        let mut counts = BTreeMap::new();
+        for delivery in self.lock().iter().filter(|delivery| delivery.verdict == Verdict::Applied) {
+            for id in delivery.calls.iter().filter_map(|call| call.message_id.clone()) {
+                *counts.entry(id).or_default() += 1;
+            }
+        }
+        counts
+    }
+
+    /// The calls that were answered 200 and thrown away, with the reason.
+    pub fn dropped(&self) -> Vec<(Call, String)> {
+        let deliveries = self.lock();
+        let calls = deliveries.iter().flat_map(|delivery| {
+            delivery.calls.iter().filter_map(|call| match &delivery.verdict {
+                Verdict::Dropped(why) => Some((call.clone(), why.clone())),
+                Verdict::Applied => call.discarded.map(|why| (call.clone(), why.to_owned())),
+                _ => None,
+            })
+        });
+        calls.collect()
+    }
+
+    /// The objects that Segment took, in order, as often as it took them.
+    pub fn objects(&self) -> Vec<Object> {
+        let deliveries = self.lock();
+        let taken = deliveries.iter().filter(|delivery| delivery.verdict == Verdict::Applied);
+        taken.flat_map(|delivery| delivery.objects.clone()).collect()
+    }
+
+    /// The most requests that were ever under way at once.
+    pub fn in_flight_max(&self) -> usize {
+        let deliveries = self.lock();
+        deliveries.iter().map(|delivery| delivery.in_flight).max().unwrap_or(0)
+    }
+
+    /// Forgets everything.
+    pub fn clear(&self) {
+        self.lock().clear();
+    }
+
+    fn calls(&self, which: impl Fn(&Delivery) -> bool) -> Vec<Call> {
+        let deliveries = self.lock();
+        let chosen = deliveries.iter().filter(|delivery| which(delivery));
+        let calls = chosen.flat_map(|delivery| delivery.calls.iter());
+        calls.filter(|call| call.discarded.is_none()).cloned().collect()
+    }
+
+    pub(crate) fn add(&self, delivery: Delivery) {
+        self.lock().push(delivery);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Delivery>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
