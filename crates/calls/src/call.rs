@@ -89,7 +89,10 @@ impl<'a> Row<'a> {
     /// Whether the column has more than blanks.
     #[inline]
     fn has(&self, column: Option<usize>) -> bool {
-        column.and_then(|column| self.cell(column)).is_some_and(|cell| !is_blank(cell.raw(self.text)))
+        column.and_then(|column| self.cell(column)).is_some_and(|cell| {
+            // Allocates only for a cell with quotes in it.
+            !is_blank(cell.value(self.text, &mut Vec::new()))
+        })
     }
 }
 

@@ -27,6 +27,8 @@ fn escape_byte(byte: u8, out: &mut Vec<u8>) {
         b'\n' => b'n',
         b'\r' => b'r',
         b'\t' => b't',
+        0x08 => b'b',
+        0x0C => b'f',
         _ => {
             const HEX: &[u8; 16] = b"0123456789abcdef";
             out.extend_from_slice(b"\\u00");

@@ -464,3 +464,166 @@ pub(crate) fn count_lines(text: &[u8]) -> u64 {
     }
     lines
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Records as owned cells, and how the text ended.
+    type Records = Vec<Vec<Vec<u8>>>;
+
+    /// Pushes `text` in pieces of the given lengths, over and over, taking what there is after each.
+    fn read(text: &[u8], delimiter: u8, pieces: &[usize]) -> (Records, Vec<u8>) {
+        let mut rows = Rows::new(delimiter);
+        let (mut records, mut whole) = (Records::new(), Vec::new());
+        let mut rest = text;
+        let mut lengths = pieces.iter().cycle();
+        loop {
+            match rows.advance() {
+                Advance::Record => {
+                    let record = rows.record().unwrap();
+                    let mut scratch = Vec::new();
+                    let cells = record.cells.iter().map(|cell| cell.value(record.text, &mut scratch).to_vec());
+                    records.push(cells.collect());
+                    whole.extend_from_slice(record.whole);
+                    assert_eq!([record.blank, record.text], [record.whole.split_at(record.blank.len()).0, record.text]);
+                    assert_eq!(record.blank_lines, count_lines(record.blank));
+                    assert_eq!(record.blank_lines + record.lines, count_lines(record.whole));
+                }
+                Advance::Starved if rest.is_empty() => rows.finish(),
+                Advance::Starved => {
+                    let length = lengths.next().map_or(1, |length| (*length).clamp(1, rest.len()));
+                    let (piece, after) = rest.split_at(length);
+                    rows.push(piece);
+                    rest = after;
+                }
+                Advance::End => {
+                    whole.extend_from_slice(rows.take_trailing().0);
+                    return (records, whole);
+                }
+                Advance::TooLong => panic!("no row is that long"),
+            }
+        }
+    }
+
+    /// What the `csv` crate reads, which is the reference.
+    fn reference(text: &[u8], delimiter: u8) -> Records {
+        csv::ReaderBuilder::new()
+            .delimiter(delimiter)
+            .has_headers(false)
+            .flexible(true)
+            .from_reader(text)
+            .into_byte_records()
+            .map(|record| record.unwrap().iter().map(<[u8]>::to_vec).collect())
+            .collect()
+    }
+
+    /// Text in which everything that means something is frequent.
+    fn hostile() -> impl Strategy<Value = Vec<u8>> {
+        let token = prop_oneof![
+            3 => Just(b"\"".to_vec()),
+            3 => Just(b",".to_vec()),
+            1 => Just(b";".to_vec()),
+            2 => Just(b"\n".to_vec()),
+            2 => Just(b"\r".to_vec()),
+            1 => Just(b"\r\n".to_vec()),
+            2 => "[a-c ]{1,3}".prop_map(String::into_bytes),
+            1 => Just("ü€😀".as_bytes().to_vec()),
+            1 => proptest::collection::vec(any::<u8>(), 1..4),
+        ];
+        proptest::collection::vec(token, 0..60).prop_map(|tokens| tokens.concat())
+    }
+
+    /// Text as a program writes it: every cell that needs it quoted, and some that do not.
+    fn written() -> impl Strategy<Value = Vec<u8>> {
+        let cell = prop_oneof!["[a-zA-Z0-9 ]{0,40}", "[\",\r\na ]{0,12}", Just("2019-05-11T20:32:27.940Z".to_owned()),];
+        let row = proptest::collection::vec(cell, 1..8);
+        (proptest::collection::vec(row, 0..12), any::<bool>()).prop_map(|(rows, crlf)| {
+            let mut writer = csv::WriterBuilder::new()
+                .flexible(true)
+                .terminator(if crlf { csv::Terminator::CRLF } else { csv::Terminator::Any(b'\n') })
+                .from_writer(Vec::new());
+            for row in rows {
+                writer.write_record(&row).unwrap();
+            }
+            writer.into_inner().unwrap()
+        })
+    }
+
+    fn pieces() -> impl Strategy<Value = Vec<usize>> {
+        prop_oneof![Just(vec![1]), Just(vec![usize::MAX]), proptest::collection::vec(1_usize..40, 1..6),]
+    }
+
+    /// The reference takes a byte order mark away; here that is not the rows' business.
+    fn has_mark(text: &[u8]) -> bool {
+        text.starts_with(b"\xEF\xBB\xBF")
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+        #[test]
+        fn any_chunking_gives_the_rows_of_the_csv_crate(
+            text in prop_oneof![hostile(), written()],
+            delimiter in prop_oneof![Just(b','), Just(b';'), Just(b'\t')],
+            pieces in pieces(),
+        ) {
+            prop_assume!(!has_mark(&text));
+            let (records, whole) = read(&text, delimiter, &pieces);
+            prop_assert_eq!(records, reference(&text, delimiter));
+            prop_assert_eq!(whole, text, "every byte belongs to one record, or stands behind the last");
+        }
+
+        #[test]
+        fn a_record_is_split_alone_as_it_is_among_others(text in hostile()) {
+            let mut rows = Rows::new(b',');
+            rows.push(&text);
+            rows.finish();
+            let mut splitter = Splitter::new(b',');
+            while rows.advance() == Advance::Record {
+                let record = rows.record().unwrap();
+                prop_assert_eq!(splitter.split(record.text), record.unclosed);
+                prop_assert_eq!(splitter.cells(), record.cells);
+            }
+        }
+    }
+
+    #[test]
+    fn a_quote_that_is_open_at_the_end_is_reported() {
+        for (text, unclosed) in [
+            ("a,\"b", true),
+            ("a,\"b\"\"", true),
+            ("\"", true),
+            ("a,\"b\"", false),
+            ("a,\"b\"c\"", false),
+            ("a,b\"", false),
+        ] {
+            let mut rows = Rows::new(b',');
+            rows.push(text.as_bytes());
+            rows.finish();
+            assert_eq!(rows.advance(), Advance::Record);
+            assert_eq!(rows.record().unwrap().unclosed, unclosed, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_row_beyond_the_limit_is_found_however_it_is_cut() {
+        for length in [ROW_BYTES_MAX, ROW_BYTES_MAX + 1] {
+            for piece in [length / 3, length, 2 * length] {
+                let text = [&vec![b'a'; length][..], b"\nb\n"].concat();
+                let mut rows = Rows::new(b',');
+                let mut found = Advance::Starved;
+                for piece in text.chunks(piece) {
+                    rows.push(piece);
+                    found = rows.advance();
+                    if found != Advance::Starved {
+                        break;
+                    }
+                }
+                let expected = if length > ROW_BYTES_MAX { Advance::TooLong } else { Advance::Record };
+                assert_eq!(found, expected, "{length} in pieces of {piece}");
+            }
+        }
+    }
+}

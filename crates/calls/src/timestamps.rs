@@ -303,3 +303,171 @@ impl Cursor<'_> {
         Some(sign * (i64::from(hours) * MS_PER_HOUR + i64::from(minutes) * MS_PER_MINUTE))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn read_with(cell: &str, formats: &[&str]) -> Option<String> {
+        let formats: Vec<String> = formats.iter().map(|format| (*format).to_owned()).collect();
+        let mut out = b"before".to_vec();
+        let is_date = append(cell.as_bytes(), &formats, &mut out);
+        let text = String::from_utf8(out).unwrap();
+        let text = text.strip_prefix("before").unwrap().to_owned();
+        assert_eq!(is_date, !text.is_empty(), "{cell}");
+        is_date.then_some(text)
+    }
+
+    #[track_caller]
+    fn check(cell: &str, expected: &str) {
+        assert_eq!(read_with(cell, &[]).as_deref(), Some(expected), "{cell}");
+    }
+
+    #[test]
+    fn iso_8601_is_read_with_and_without_a_zone() {
+        for cell in [
+            "2019-05-11T20:32:27.940Z",
+            "2019-05-11T20:32:27.940",
+            "2019-05-11 20:32:27.940",
+            "2019-05-11t20:32:27.940z",
+            "2019-05-11T20:32:27,940Z",
+            "2019-05-11T20:32:27.94Z",
+            "2019-05-11T20:32:27.940999999Z",
+            "2019-05-11 20:32:27.940 UTC",
+            "2019-05-11 20:32:27.940 +0000",
+            "2019-05-11T22:32:27.940+02:00",
+            "2019-05-11T22:32:27.940+02",
+            "2019-05-11T15:02:27.940-0530",
+            "2019-05-12T00:32:27.940+04:00",
+            "20190511T203227.940Z",
+            "  2019-05-11T20:32:27.940Z ",
+        ] {
+            check(cell, "2019-05-11T20:32:27.940Z");
+        }
+        check("2019-05-11T20:32Z", "2019-05-11T20:32:00.000Z");
+        check("2019-05-11 20:32", "2019-05-11T20:32:00.000Z");
+        check("20190511T2032", "2019-05-11T20:32:00.000Z");
+        check("2016-12-31T23:59:60Z", "2017-01-01T00:00:00.000Z");
+        check("0001-01-01T00:00:00Z", "0001-01-01T00:00:00.000Z");
+        check("9999-12-31T23:59:59.999Z", "9999-12-31T23:59:59.999Z");
+    }
+
+    #[test]
+    fn a_date_alone_is_its_midnight_in_utc() {
+        check("2019-05-11", "2019-05-11T00:00:00.000Z");
+        check("20190511", "2019-05-11T00:00:00.000Z");
+        check("2020-02-29", "2020-02-29T00:00:00.000Z");
+    }
+
+    #[test]
+    fn unix_seconds_and_milliseconds_are_told_apart_by_their_size() {
+        check("1557606747", "2019-05-11T20:32:27.000Z");
+        check("1557606747940", "2019-05-11T20:32:27.940Z");
+        check("1557606747.940", "2019-05-11T20:32:27.940Z");
+        check("1557606747.9", "2019-05-11T20:32:27.900Z");
+        check("100000000", "1973-03-03T09:46:40.000Z");
+        check("99999999999", "5138-11-16T09:46:39.000Z");
+        check("100000000000", "1973-03-03T09:46:40.000Z");
+    }
+
+    #[test]
+    fn what_is_no_date_is_not_made_one() {
+        for cell in [
+            "",
+            " ",
+            "yesterday",
+            "n/a",
+            "null",
+            "0",
+            "-1",
+            "2019",
+            "43596",
+            "99999999",
+            "15576067479400000",
+            "1557606747940000",
+            "1557606747940.5",
+            "1557606747.",
+            "2019-13-01",
+            "2019-02-29",
+            "2019-05-32",
+            "2019-00-10",
+            "2019-05-00",
+            "0000-01-01",
+            "2019-5-11",
+            "11/05/2019",
+            "05-11-2019",
+            "2019-05-11T",
+            "2019-05-11T24:00:00Z",
+            "2019-05-11T20",
+            "2019-05-11T20:60Z",
+            "2019-05-11T20:32:61Z",
+            "2019-05-11T20:32:27.Z",
+            "2019-05-11T20:32:27X",
+            "2019-05-11T20:32:27+2",
+            "2019-05-11T20:32:27+24:00",
+            "2019-05-11T20:32:27+02:60",
+            "2019-05-11 20:32 CET",
+            "2019-05-11T20:32:27ZZ",
+            "2019-05-11  20:32",
+            "20190532",
+            "18990101",
+            "2019-02-29T00:00:00.000Z",
+            "2019-05-11T25:00:00.000Z",
+            "0000-05-11T20:32:27.940Z",
+            "0001-01-01T00:00:00+01:00",
+            "9999-12-31T23:59:59-01:00",
+            "１５５７６０６７４７",
+        ] {
+            assert_eq!(read_with(cell, &[]), None, "{cell}");
+        }
+    }
+
+    #[test]
+    fn configured_formats_come_first() {
+        let formats = ["%d/%m/%Y %H:%M", "%d/%m/%Y", "%b %d, %Y"];
+        for (cell, expected) in [
+            ("11/05/2019 20:32", Some("2019-05-11T20:32:00.000Z")),
+            (" 11/05/2019 ", Some("2019-05-11T00:00:00.000Z")),
+            ("May 11, 2019", Some("2019-05-11T00:00:00.000Z")),
+            ("2019-05-11", Some("2019-05-11T00:00:00.000Z")),
+            ("31/02/2019", None),
+            ("05/31/2019", None),
+        ] {
+            assert_eq!(read_with(cell, &formats).as_deref(), expected, "{cell}");
+        }
+        let zoned = ["%d.%m.%Y %H:%M %z"];
+        assert_eq!(read_with("11.05.2019 20:32 +0200", &zoned).as_deref(), Some("2019-05-11T18:32:00.000Z"));
+        // Eight digits that ISO 8601 would read otherwise.
+        assert_eq!(read_with("20101112", &["%Y%d%m"]).as_deref(), Some("2010-12-11T00:00:00.000Z"));
+    }
+
+    proptest! {
+        #[test]
+        fn every_millisecond_reads_as_another_calendar_says(ms in -62_135_596_800_000_i64..253_402_300_800_000) {
+            let reference = format!("{:.3}", jiff::Timestamp::from_millisecond(ms).unwrap());
+            for cell in [reference.clone(), reference.replace('T', " "), reference.replace('Z', "+00:00")] {
+                prop_assert_eq!(read_with(&cell, &[]), Some(reference.clone()));
+            }
+        }
+
+        #[test]
+        fn dates_that_the_calendar_does_not_have_are_refused(year in 1_i16..9999, month in 0_i8..14, day in 0_i8..33) {
+            let exists = jiff::civil::Date::new(year, month, day).is_ok();
+            for cell in [
+                format!("{year:04}-{month:02}-{day:02}T20:32:27.940Z"),
+                format!("{year:04}-{month:02}-{day:02}"),
+            ] {
+                prop_assert_eq!(read_with(&cell, &[]).is_some(), exists, "{}", cell);
+            }
+        }
+
+        #[test]
+        fn nothing_but_a_timestamp_is_ever_written(cell in "[0-9TZ:. +-]{0,30}|\\PC{0,12}") {
+            if let Some(text) = read_with(&cell, &[]) {
+                prop_assert_eq!(text.len(), TIMESTAMP_BYTES);
+                prop_assert!(text.parse::<jiff::Timestamp>().is_ok(), "{}", text);
+            }
+        }
+    }
+}

@@ -50,6 +50,8 @@ pub struct Translator {
     transcoder: Transcoder,
     /// Decompressed bytes that are still to be passed over, after a resume.
     skip: u64,
+    /// Where the decompressed bytes end that the transcoder has had.
+    transcoded: u64,
     plain: Vec<u8>,
     rows: Rows,
     stage: Stage,
@@ -89,6 +91,7 @@ impl Translator {
             inflater: Inflater::default(),
             transcoder: Transcoder::new(encoding),
             skip: 0,
+            transcoded: 0,
             plain: Vec::new(),
             rows: Rows::new(b','),
             stage: Stage::Header { delimiter: reading.delimiter },
@@ -127,6 +130,7 @@ impl Translator {
             translator.skip = at.byte;
         }
         translator.position = at;
+        translator.transcoded = at.byte;
         translator.begin_rows(header.dialect, header.text.clone(), header.rows_from)?;
         Ok(translator)
     }
@@ -225,7 +229,7 @@ impl Translator {
             Err(fault) => {
                 let what = fault.message;
                 let line = self.position.line;
-                let fault = FileFault::new(fault.code, format!("behind line {line}: {what}"));
+                let fault = FileFault::new(fault.code, format!("from line {line} on: {what}"));
                 return Err(self.broken(fault.at(self.position)));
             }
         };
@@ -236,6 +240,7 @@ impl Translator {
         let length = self.plain.len();
         let skipped = usize::try_from(self.skip).unwrap_or(length).min(length);
         self.skip -= skipped as u64;
+        self.transcoded += (length - skipped) as u64;
         let known = self.transcoder.encoding().is_some();
         self.transcoder.feed(&self.plain[skipped..], ended, self.rows.inlet());
         if !known {
@@ -299,7 +304,7 @@ impl Translator {
             return Ok(false);
         };
         let after = Position {
-            byte: self.position.byte + encoding.source_bytes(record.whole),
+            byte: behind(self.position.byte, encoding, record.whole, self.transcoded),
             line: self.position.line + record.blank_lines + record.lines,
         };
         let line = self.position.line + record.blank_lines;
@@ -378,7 +383,7 @@ impl Translator {
         let span = Span {
             from,
             start: from + encoding.source_bytes(record.blank),
-            to: from + encoding.source_bytes(record.whole),
+            to: behind(from, encoding, record.whole, self.transcoded),
             line: self.position.line + record.blank_lines,
         };
         self.position = Position { byte: span.to, line: span.line + record.lines };
@@ -427,6 +432,17 @@ impl Decoded {
         transcode(record, encoding, &mut self.text);
         self.splitter.split(&self.text);
         (&self.text, self.splitter.cells())
+    }
+}
+
+/// Where `text` ends that begins at `from`. Half a character at the end of UTF-16 is one byte, not
+/// two, and there alone what was transcoded is all there is.
+#[inline]
+fn behind(from: u64, encoding: Encoding, text: &[u8], transcoded: u64) -> u64 {
+    let end = from + encoding.source_bytes(text);
+    match encoding {
+        Encoding::Utf16Le | Encoding::Utf16Be => end.min(transcoded),
+        Encoding::Utf8 | Encoding::Legacy(_) => end,
     }
 }
 

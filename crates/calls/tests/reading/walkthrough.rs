@@ -1,5 +1,4 @@
-//! The files of Segment's walkthrough, and what each must become.
-#![expect(clippy::unwrap_used, reason = "tests")]
+//! The files of the walkthrough, and what each must become.
 
 use calls::call::MessageIds;
 use calls::reading::Reading;

@@ -1,0 +1,85 @@
+//! What encoding costs: a file, read whole, goes through the translator in pieces of 1 MiB.
+//!
+//! ```text
+//! cargo run --profile bench -p calls --example encode -- track_1m.csv [passes]
+//! ```
+//!
+//! Prints rows, bytes in and out, and this process's CPU seconds of the fastest pass.
+#![expect(clippy::print_stdout, reason = "this is a program")]
+
+use std::error::Error;
+use std::path::Path;
+
+use calls::call::MessageIds;
+use calls::reading::Reading;
+use calls::subject::Subject;
+use calls::translator::{Step, Translator};
+
+const PIECE_BYTES: usize = 1024 * 1024;
+/// As large as a request's body.
+const BODY_BYTES: usize = 475_000;
+
+#[derive(Debug, Default)]
+struct Totals {
+    calls: u64,
+    refused: u64,
+    bytes: u64,
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let mut args = std::env::args().skip(1);
+    let path = args.next().ok_or("usage: encode FILE [PASSES]")?;
+    let passes: u32 = args.next().map_or(Ok(3), |passes| passes.parse())?;
+    let name = Path::new(&path).file_name().and_then(|name| name.to_str()).unwrap_or(&path);
+    let subject = Subject::of(name, &[], None)?;
+    let csv = std::fs::read(&path)?;
+    let mut fastest = f64::INFINITY;
+    let mut totals = Totals::default();
+    for _ in 0..passes {
+        let begin = cpu_seconds()?;
+        totals = encode(&subject, &csv)?;
+        fastest = fastest.min(cpu_seconds()? - begin);
+    }
+    let Totals { calls, refused, bytes } = totals;
+    println!("{calls} calls, {refused} refused, {} bytes in, {bytes} bytes out, {fastest:.3} CPU-s", csv.len());
+    Ok(())
+}
+
+fn encode(subject: &Subject, csv: &[u8]) -> Result<Totals, Box<dyn Error>> {
+    let reading = Reading::parse(&|name| std::env::var(name).ok(), &mut Vec::new());
+    let mut translator = Translator::new(subject, &reading, MessageIds::new(7));
+    let mut totals = Totals::default();
+    let (mut body, mut records) = (Vec::with_capacity(BODY_BYTES), Vec::with_capacity(BODY_BYTES));
+    let mut pieces = csv.chunks(PIECE_BYTES);
+    loop {
+        match translator.next(&mut body, &mut records)? {
+            Step::Call { .. } => totals.calls += 1,
+            Step::Refused(_) => totals.refused += 1,
+            Step::Starved => match pieces.next() {
+                Some(piece) => translator.push(piece),
+                None => translator.finish(),
+            },
+            Step::End => break,
+        }
+        if body.len() > BODY_BYTES - 32_000 {
+            totals.bytes += body.len() as u64;
+            body.clear();
+            records.clear();
+        }
+    }
+    totals.bytes += body.len() as u64;
+    Ok(totals)
+}
+
+/// User and system time of this process, as Linux counts it.
+fn cpu_seconds() -> Result<f64, Box<dyn Error>> {
+    /// Fixed on every Linux that Rust runs on: `sysconf(_SC_CLK_TCK)`.
+    const TICKS_PER_SECOND: f64 = 100.0;
+    let stat = std::fs::read_to_string("/proc/self/stat")?;
+    // The second field is the program's name in parentheses, which may hold blanks.
+    let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or("").split_whitespace().collect();
+    let ticks = |index: usize| -> Result<f64, Box<dyn Error>> {
+        Ok(fields.get(index).ok_or("no times in /proc/self/stat")?.parse()?)
+    };
+    Ok((ticks(11)? + ticks(12)?) / TICKS_PER_SECOND)
+}

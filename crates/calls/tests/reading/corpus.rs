@@ -1,0 +1,172 @@
+//! The corpus: `tests/corpus/<reason>/` at the top of the workspace.
+//!
+//! Each folder holds one `input`, optionally `settings` (`NAME=…` for the file's name, else
+//! `track_1.csv`, and the reading's own variables), and what must come of it: `calls.ndjson`,
+//! `rejects.csv` and a `report` of dialect, columns, warnings, refusals and fault.
+//!
+//! The expectations are data, reviewed like code. `UPDATE_CORPUS=1 cargo test -p calls corpus`
+//! writes them anew.
+
+use std::collections::HashMap;
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use calls::reading::Reading;
+
+use crate::support::{File, Outcome, Read};
+
+fn corpus() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/corpus")
+}
+
+fn cases() -> Vec<PathBuf> {
+    let mut cases: Vec<PathBuf> =
+        fs::read_dir(corpus()).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_dir()).collect();
+    cases.sort();
+    assert!(cases.len() > 50, "the corpus is not where it should be");
+    cases
+}
+
+fn file(case: &Path) -> File {
+    let settings = fs::read_to_string(case.join("settings")).unwrap_or_default();
+    let settings: HashMap<&str, &str> = settings.lines().filter_map(|line| line.split_once('=')).collect();
+    let mut faults = Vec::new();
+    let get = |name: &str| settings.get(name).map(|value| (*value).to_owned());
+    let reading = Reading::parse(&get, &mut faults);
+    assert!(faults.is_empty(), "{}: {faults:?}", case.display());
+    let name = get("NAME").unwrap_or_else(|| "track_1.csv".to_owned());
+    File { reading, ..File::new(&name, fs::read(case.join("input")).unwrap()) }
+}
+
+/// What has to be known besides the calls, for people to review.
+fn report(read: &Read) -> String {
+    let mut out = String::new();
+    if let Some(header) = &read.header {
+        let dialect = header.dialect;
+        let _ = writeln!(
+            out,
+            "{}{}, {}, compression {}, rows from byte {} on line {}",
+            dialect.encoding,
+            if dialect.bom { " with byte order mark" } else { "" },
+            match dialect.delimiter.byte() {
+                b'\t' => "tab".to_owned(),
+                byte => format!("`{}`", char::from(byte)),
+            },
+            dialect.compression,
+            header.rows_from.byte,
+            header.rows_from.line,
+        );
+        for [name, path, cell] in &read.columns {
+            let _ = writeln!(out, "column `{name}` -> {path}: {cell}");
+        }
+    }
+    for warning in &read.warnings {
+        let _ = writeln!(out, "warning: {warning}");
+    }
+    for refusal in read.refusals() {
+        let _ = writeln!(out, "refused {} at byte {}: {}", refusal.code, refusal.span.start, refusal.message);
+    }
+    if let Some(fault) = &read.fault {
+        let at = fault.at.map_or(String::new(), |at| format!(" at byte {}", at.byte));
+        let _ = writeln!(out, "fault {}{at}: {fault}", fault.code);
+    }
+    let _ = writeln!(out, "{} calls, {} refused", read.calls().len(), read.refusals().len());
+    out
+}
+
+/// The version changes with every release and says nothing here.
+fn calls(read: &Read) -> String {
+    let version = concat!(r#""version":""#, env!("CARGO_PKG_VERSION"), '"');
+    let calls: String = read.calls().iter().map(|call| format!("{call}\n")).collect();
+    calls.replace(version, r#""version":"…""#)
+}
+
+#[test]
+fn every_file_of_the_corpus_becomes_what_it_should() {
+    let update = std::env::var_os("UPDATE_CORPUS").is_some();
+    let mut wrong = Vec::new();
+    for case in cases() {
+        let read = file(&case).read(&[usize::MAX]);
+        let made = [
+            ("calls.ndjson", calls(&read).into_bytes()),
+            ("rejects.csv", read.rejects()),
+            ("report", report(&read).into_bytes()),
+        ];
+        for (name, made) in made {
+            let path = case.join(name);
+            let expected = fs::read(&path).unwrap_or_default();
+            if expected == made {
+                continue;
+            }
+            if !update {
+                let (expected, made) = (String::from_utf8_lossy(&expected), String::from_utf8_lossy(&made));
+                wrong.push(format!("{}\n  expected:\n{expected}\n  made:\n{made}", path.display()));
+            } else if made.is_empty() {
+                fs::remove_file(&path).unwrap();
+            } else {
+                fs::write(&path, made).unwrap();
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn no_cutting_into_pieces_changes_what_a_file_becomes() {
+    for case in cases() {
+        let file = file(&case);
+        let whole = file.read(&[usize::MAX]);
+        for pieces in [&[1][..], &[2, 3], &[7]] {
+            let read = file.read(pieces);
+            assert_eq!(read, whole, "{} in pieces of {pieces:?}", case.display());
+        }
+    }
+}
+
+#[test]
+fn reading_taken_up_behind_any_record_gives_the_rest() {
+    for case in cases() {
+        let file = file(&case);
+        let whole = file.read(&[usize::MAX]);
+        let Some(header) = &whole.header else { continue };
+        let starts = std::iter::once(header.rows_from).chain(whole.taken.iter().map(|taken| taken.after));
+        for (index, at) in starts.enumerate() {
+            let rest = file.resume(header, at, &[5]);
+            assert_eq!(rest.taken, whole.taken[index..], "{} from {at:?}", case.display());
+            assert_eq!(rest.fault, whole.fault, "{} from {at:?}", case.display());
+            assert_eq!(rest.header.as_ref(), Some(header), "{}", case.display());
+        }
+    }
+}
+
+#[test]
+fn refused_rows_dropped_back_unmended_are_refused_again() {
+    for case in cases() {
+        let file = file(&case);
+        let read = file.read(&[usize::MAX]);
+        if read.refusals().is_empty() {
+            continue;
+        }
+        let again = File { bytes: read.rejects(), ..file };
+        let again = again.read(&[usize::MAX]);
+        assert_eq!(again.fault, None, "{}", case.display());
+        assert_eq!(again.calls(), Vec::<&str>::new(), "{}", case.display());
+        assert_eq!(again.refusals().len(), read.refusals().len(), "{}", case.display());
+        let original = &read.columns;
+        assert_eq!(&again.columns[..original.len()], original, "{}", case.display());
+    }
+}
+
+#[test]
+fn no_message_repeats_what_a_cell_contains() {
+    for case in cases() {
+        for taken in file(&case).read(&[usize::MAX]).taken {
+            let Outcome::Refused(refusal) = taken.outcome else { continue };
+            let record = String::from_utf8_lossy(&taken.record).into_owned();
+            for word in record.split(|c: char| !c.is_alphanumeric()).filter(|word| word.starts_with("secret")) {
+                assert!(!refusal.message.contains(word), "{}: {}", case.display(), refusal.message);
+            }
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! Laws that hold for any bytes whatever.
+
+use proptest::prelude::*;
+
+use crate::support::{File, Outcome};
+
+/// Rows in which everything that means something is frequent, behind a header that works.
+fn hostile_rows() -> impl Strategy<Value = Vec<u8>> {
+    let token = prop_oneof![
+        3 => Just(b"\"".to_vec()),
+        4 => Just(b",".to_vec()),
+        3 => Just(b"\n".to_vec()),
+        1 => Just(b"\r".to_vec()),
+        1 => Just(b"\r\n".to_vec()),
+        2 => Just(b"2019-05-11T20:32:27.940Z".to_vec()),
+        2 => Just(b"14.99".to_vec()),
+        1 => Just(b"true".to_vec()),
+        1 => Just(br#"{""a"":[1,null]}"#.to_vec()),
+        2 => "[a-c ]{1,3}".prop_map(String::into_bytes),
+        1 => Just("ü€😀".as_bytes().to_vec()),
+        1 => proptest::collection::vec(any::<u8>(), 1..4),
+    ];
+    proptest::collection::vec(token, 0..80).prop_map(|tokens| tokens.concat())
+}
+
+const HEADERS: [(&str, &str); 6] = [
+    ("track_1.csv", "userId,event,timestamp,properties.price:number,properties.tags.0,properties.tags.1\n"),
+    ("identify_1.csv", "\u{feff}userId,anonymousId,traits.a:json,traits.b:boolean,traits.createdAt,context:json\n"),
+    ("page_1.csv", "userId,name,properties:json,integrations.All,messageId,_error\r\n"),
+    ("group_1.csv", "userId,groupId,traits.x[],traits.x[],traits.n:integer,\n"),
+    ("alias_1.csv", "\n\nuserId,previousId\r"),
+    ("object_rooms_1.csv", "id,name,price:number,createdAt\n"),
+];
+
+fn file() -> impl Strategy<Value = File> {
+    (0..HEADERS.len(), hostile_rows(), 0..8_u8).prop_map(|(index, rows, settings)| {
+        let (name, header) = HEADERS[index];
+        let mut file = File::new(name, [header.as_bytes(), &rows].concat());
+        file.reading.infer_types = settings & 1 != 0;
+        if settings & 2 != 0 {
+            file.reading.empty_cells = calls::reading::EmptyCells::Null;
+        }
+        if settings & 4 != 0 {
+            file.reading.encoding = calls::dialect::Encoding::named("shift_jis");
+        }
+        file
+    })
+}
+
+/// A whole file of anything, header included.
+fn anything() -> impl Strategy<Value = File> {
+    let bytes = prop_oneof![
+        proptest::collection::vec(any::<u8>(), 0..200),
+        hostile_rows(),
+        hostile_rows().prop_map(|rows| utf16(&String::from_utf8_lossy(&rows))),
+    ];
+    (0..HEADERS.len(), bytes).prop_map(|(index, bytes)| File::new(HEADERS[index].0, bytes))
+}
+
+fn utf16(text: &str) -> Vec<u8> {
+    let units = std::iter::once(0xFEFF).chain(text.encode_utf16());
+    units.flat_map(u16::to_le_bytes).collect()
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    use std::io::Write as _;
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+    #[test]
+    fn every_record_is_in_exactly_one_place(file in prop_oneof![3 => file(), 1 => anything()]) {
+        let read = file.read(&[usize::MAX]);
+        let Some(header) = &read.header else {
+            prop_assert!(read.fault.is_some());
+            prop_assert!(read.taken.is_empty());
+            return Ok(());
+        };
+        let mut at = header.rows_from;
+        for taken in &read.taken {
+            let span = taken.span;
+            prop_assert_eq!(span.from, at.byte, "spans are contiguous");
+            prop_assert!(span.from <= span.start && span.start < span.to);
+            prop_assert!(span.line >= at.line);
+            prop_assert_eq!(taken.after.byte, span.to);
+            at = taken.after;
+        }
+        prop_assert_eq!(read.calls().len() + read.refusals().len(), read.taken.len());
+        if read.fault.is_none() {
+            prop_assert_eq!(read.end.map(|end| end.byte), Some(file.bytes.len() as u64));
+        }
+    }
+
+    #[test]
+    fn every_call_is_json_that_segment_takes(file in file()) {
+        for taken in file.read(&[usize::MAX]).taken {
+            let Outcome::Call(call) = taken.outcome else { continue };
+            let value: serde_json::Value = serde_json::from_str(&call).unwrap();
+            prop_assert_eq!(&serde_json::to_string(&value).unwrap().len(), &call.len(), "compact: {}", call);
+            if file.name.starts_with("object_") {
+                prop_assert!(value["id"].is_string() && value["properties"].is_object());
+                continue;
+            }
+            prop_assert!(file.name.starts_with(value["type"].as_str().unwrap()));
+            prop_assert!(value["messageId"].as_str().unwrap().chars().count() < 100);
+            let ids = [&value["userId"], &value["anonymousId"]];
+            prop_assert!(ids.iter().any(|id| id.as_str().is_some_and(|id| !id.trim().is_empty())));
+            prop_assert!(value["context"].is_object());
+        }
+    }
+
+    #[test]
+    fn no_cutting_into_pieces_changes_anything(
+        file in prop_oneof![3 => file(), 1 => anything()],
+        pieces in proptest::collection::vec(1_usize..30, 1..6),
+    ) {
+        prop_assert_eq!(file.read(&pieces), file.read(&[usize::MAX]));
+    }
+
+    #[test]
+    fn reading_taken_up_behind_any_record_gives_exactly_the_rest(
+        file in prop_oneof![3 => file(), 1 => anything()],
+        compressed in any::<bool>(),
+        cut in any::<prop::sample::Index>(),
+        piece in 1_usize..50,
+    ) {
+        let file = if compressed { File { bytes: gzip(&file.bytes), ..file } } else { file };
+        let whole = file.read(&[usize::MAX]);
+        let Some(header) = &whole.header else { return Ok(()) };
+        let index = cut.index(whole.taken.len() + 1);
+        let at = match index.checked_sub(1) {
+            None => header.rows_from,
+            Some(before) => whole.taken[before].after,
+        };
+        // A checkpoint holds the header as JSON.
+        let stored = serde_json::from_str(&serde_json::to_string(header).unwrap()).unwrap();
+        let rest = file.resume(&stored, at, &[piece]);
+        prop_assert_eq!(&rest.taken[..], &whole.taken[index..]);
+        prop_assert_eq!(rest.fault, whole.fault);
+        prop_assert_eq!(rest.end, whole.end);
+        prop_assert_eq!(rest.header.as_ref(), Some(header));
+    }
+
+    #[test]
+    fn compression_changes_nothing_but_the_dialect(file in prop_oneof![3 => file(), 1 => anything()], piece in 1_usize..50) {
+        let whole = file.read(&[usize::MAX]);
+        let compressed = File { bytes: gzip(&file.bytes), ..file }.read(&[piece]);
+        prop_assert_eq!(compressed.taken, whole.taken);
+        prop_assert_eq!(compressed.end, whole.end);
+    }
+
+    #[test]
+    fn refused_rows_dropped_back_are_refused_again_and_no_other(file in file()) {
+        // Padding makes cells of a short row empty that were absent, which is the same when omitted.
+        let mut file = file;
+        file.reading.empty_cells = calls::reading::EmptyCells::Omit;
+        let read = file.read(&[usize::MAX]);
+        if read.refusals().is_empty() {
+            return Ok(());
+        }
+        let again = File { bytes: read.rejects(), ..file }.read(&[usize::MAX]);
+        prop_assert!(again.fault.is_none());
+        prop_assert_eq!(again.calls(), Vec::<&str>::new());
+        prop_assert_eq!(again.refusals().len(), read.refusals().len());
+    }
+}

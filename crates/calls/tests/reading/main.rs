@@ -1,0 +1,8 @@
+//! What files become: the walkthrough's own, a corpus of the ones people really have, and the laws
+//! that hold for any bytes.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+mod corpus;
+mod laws;
+mod support;
+mod walkthrough;

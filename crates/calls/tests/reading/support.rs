@@ -1,0 +1,187 @@
+//! Reading a whole file, and everything that can be asked of it.
+
+use calls::call::MessageIds;
+use calls::dialect::StoredHeader;
+use calls::reading::Reading;
+use calls::refusal::{FileFault, Position, Refusal, Span};
+use calls::rejects::{Reason, Rejects};
+use calls::subject::Subject;
+use calls::translator::{Step, Translator};
+
+/// What one record came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    Call(String),
+    Refused(Refusal),
+}
+
+/// One record of a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Taken {
+    pub(crate) span: Span,
+    /// Where reading can be taken up behind it.
+    pub(crate) after: Position,
+    pub(crate) record: Vec<u8>,
+    pub(crate) outcome: Outcome,
+}
+
+/// Everything that a file came to.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub(crate) struct Read {
+    pub(crate) header: Option<StoredHeader>,
+    pub(crate) taken: Vec<Taken>,
+    pub(crate) fault: Option<FileFault>,
+    /// Where reading ended.
+    pub(crate) end: Option<Position>,
+    pub(crate) warnings: Vec<String>,
+    /// Name, path and type of each column.
+    pub(crate) columns: Vec<[String; 3]>,
+}
+
+impl Read {
+    pub(crate) fn calls(&self) -> Vec<&str> {
+        self.taken
+            .iter()
+            .filter_map(|taken| match &taken.outcome {
+                Outcome::Call(call) => Some(call.as_str()),
+                Outcome::Refused(_) => None,
+            })
+            .collect()
+    }
+
+    pub(crate) fn refusals(&self) -> Vec<&Refusal> {
+        self.taken
+            .iter()
+            .filter_map(|taken| match &taken.outcome {
+                Outcome::Call(_) => None,
+                Outcome::Refused(refusal) => Some(refusal),
+            })
+            .collect()
+    }
+
+    /// The rejects file, or nothing when no row was refused.
+    pub(crate) fn rejects(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        let Some(header) = &self.header else {
+            return out;
+        };
+        let mut rejects = Rejects::new(header);
+        for taken in &self.taken {
+            let Outcome::Refused(refusal) = &taken.outcome else {
+                continue;
+            };
+            if out.is_empty() {
+                out.extend_from_slice(rejects.head());
+            }
+            let reason = Reason {
+                code: refusal.code.as_str(),
+                message: &refusal.message,
+                line: refusal.span.line,
+                byte: refusal.span.start,
+            };
+            rejects.append(&taken.record, reason, &mut out);
+        }
+        out
+    }
+}
+
+/// A file to be read: its name, its settings and its bytes.
+#[derive(Clone, Debug)]
+pub(crate) struct File {
+    pub(crate) name: String,
+    pub(crate) reading: Reading,
+    pub(crate) bytes: Vec<u8>,
+}
+
+impl File {
+    pub(crate) fn new(name: &str, bytes: impl Into<Vec<u8>>) -> File {
+        File { name: name.to_owned(), reading: Reading::default(), bytes: bytes.into() }
+    }
+
+    pub(crate) fn subject(&self) -> Subject {
+        Subject::of(&self.name, &self.reading.collections, None).unwrap()
+    }
+
+    /// Reads it in pieces of the given lengths, over and over.
+    pub(crate) fn read(&self, pieces: &[usize]) -> Read {
+        let ids = MessageIds::new(0);
+        drive(Translator::new(&self.subject(), &self.reading, ids), &self.bytes, pieces)
+    }
+
+    /// Reads the rest of it, from where an earlier reading was at `at`.
+    pub(crate) fn resume(&self, header: &StoredHeader, at: Position, pieces: &[usize]) -> Read {
+        let ids = MessageIds::new(0);
+        let translator = Translator::resume(&self.subject(), &self.reading, ids, header, at).unwrap();
+        let from = match header.dialect.compression {
+            calls::dialect::Compression::None => usize::try_from(at.byte).unwrap(),
+            _ => 0,
+        };
+        drive(translator, &self.bytes[from..], pieces)
+    }
+}
+
+fn drive(mut translator: Translator, bytes: &[u8], pieces: &[usize]) -> Read {
+    let mut read = Read::default();
+    let mut rest = bytes;
+    let mut lengths = pieces.iter().cycle();
+    // Neither buffer begins empty, as they do not in a batch.
+    let (mut calls, mut records) = (b"[".to_vec(), b"<".to_vec());
+    let mut finished = false;
+    loop {
+        let (call_from, record_from) = (calls.len(), records.len());
+        let step = match translator.next(&mut calls, &mut records) {
+            Ok(step) => step,
+            Err(fault) => {
+                let again = translator.next(&mut calls, &mut records);
+                assert_eq!(again, Err(fault.clone()), "the same error comes again");
+                read.fault = Some(fault);
+                break;
+            }
+        };
+        let call = String::from_utf8(calls[call_from..].to_vec()).unwrap();
+        let record = records[record_from..].to_vec();
+        let outcome = match step {
+            Step::Call { span, len, timestamp } => {
+                assert_eq!(len, call.len());
+                if let Some(at) = timestamp {
+                    assert_eq!(at.len(), 24);
+                    assert!(call[..at.start].ends_with("\"timestamp\":\""));
+                }
+                (span, Outcome::Call(call))
+            }
+            Step::Refused(refusal) => {
+                assert_eq!(call, "", "nothing stays of a refused call");
+                (refusal.span, Outcome::Refused(refusal))
+            }
+            Step::Starved if rest.is_empty() => {
+                assert!(!finished, "starved behind the end");
+                finished = true;
+                translator.finish();
+                continue;
+            }
+            Step::Starved => {
+                let length = lengths.next().map_or(1, |length| (*length).clamp(1, rest.len()));
+                let (piece, after) = rest.split_at(length);
+                translator.push(piece);
+                rest = after;
+                continue;
+            }
+            Step::End => break,
+        };
+        let (span, outcome) = outcome;
+        read.taken.push(Taken { span, after: translator.position(), record, outcome });
+    }
+    read.end = Some(translator.position());
+    read.header = translator.header().cloned();
+    read.warnings = translator.warnings().iter().map(|warning| warning.message.clone()).collect();
+    read.columns = translator.plan().map_or(Vec::new(), |plan| {
+        plan.columns()
+            .iter()
+            .map(|column| {
+                let path = column.path.clone().unwrap_or_else(|| "(not sent)".to_owned());
+                [column.name.clone(), path, column.cell.to_string()]
+            })
+            .collect()
+    });
+    read
+}
