@@ -1,5 +1,6 @@
 //! Object-created notifications, as S3 words them.
 
+use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
@@ -63,33 +64,43 @@ pub(crate) struct Listeners {
     sequence: AtomicU64,
 }
 
-#[derive(Debug)]
 struct Listener {
     bucket: String,
     filter: Filter,
-    sender: mpsc::UnboundedSender<Value>,
+    /// Answers whether anyone still listens.
+    tell: Box<dyn Fn(Value) -> bool + Send + Sync>,
+}
+
+impl fmt::Debug for Listener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Listener").field("bucket", &self.bucket).finish_non_exhaustive()
+    }
 }
 
 impl Listeners {
     pub(crate) fn add(&self, bucket: &str, filter: Filter) -> Notifications {
         let (sender, receiver) = mpsc::unbounded_channel();
-        self.lock().push(Listener { bucket: bucket.to_owned(), filter, sender });
+        self.add_function(bucket, filter, move |notification| sender.send(notification).is_ok());
         receiver
+    }
+
+    pub(crate) fn add_function(
+        &self,
+        bucket: &str,
+        filter: Filter,
+        tell: impl Fn(Value) -> bool + Send + Sync + 'static,
+    ) {
+        self.lock().push(Listener { bucket: bucket.to_owned(), filter, tell: Box::new(tell) });
     }
 
     pub(crate) fn tell(&self, created: &Created<'_>) {
         let sequence = self.sequence.fetch_add(1, Ordering::SeqCst);
-        let mut listeners = self.lock();
-        // Whoever dropped their end no longer listens.
-        listeners.retain(|listener| !listener.sender.is_closed());
-        for listener in listeners.iter() {
+        self.lock().retain(|listener| {
             let wanted = listener.bucket == created.bucket
                 && created.key.starts_with(&listener.filter.prefix)
                 && created.key.ends_with(&listener.filter.suffix);
-            if wanted {
-                let _ = listener.sender.send(record(created, sequence));
-            }
-        }
+            !wanted || (listener.tell)(record(created, sequence))
+        });
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Listener>> {

@@ -275,6 +275,15 @@ impl Server {
         self.store.listeners.add(bucket, filter)
     }
 
+    /// Calls `tell` for every object created from now on, at the very moment: when the client hears
+    /// of its put, `tell` has returned. It must not use this server.
+    pub fn on_created(&self, bucket: &str, filter: Filter, tell: impl Fn(serde_json::Value) + Send + Sync + 'static) {
+        self.store.listeners.add_function(bucket, filter, move |notification| {
+            tell(notification);
+            true
+        });
+    }
+
     /// Makes a bucket if it is not there.
     pub fn create_bucket(&self, name: &str) -> io::Result<()> {
         match self.store.bucket_settings(name) {

@@ -6,10 +6,12 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod access;
+mod event_source;
 mod faults;
 mod folder;
 mod lambda;
 mod notifications;
 mod s3;
 mod segment;
+mod sqs;
 mod support;

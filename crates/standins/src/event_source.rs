@@ -1,0 +1,275 @@
+//! An event source mapping: polls a queue and invokes a function with what it finds.
+
+use std::collections::HashSet;
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use serde_json::{Map, Value, json};
+use tokio::sync::watch;
+use tokio::task::{JoinHandle, JoinSet};
+
+use crate::clock::Clock;
+use crate::lambda::{Lambda, Outcome};
+use crate::sqs::{Message, Queues, REGION, Server, arn, md5_hex, system_attributes};
+
+/// How a queue is to be emptied. [`to`](EventSource::to) or [`to_lambda`](EventSource::to_lambda)
+/// starts it.
+#[derive(Debug)]
+#[must_use]
+pub struct EventSource {
+    queues: Queues,
+    clock: Clock,
+    queue: String,
+    batch_size: usize,
+    concurrency_max: usize,
+    report_failures: bool,
+    fast_forward: bool,
+}
+
+/// A mapping at work. Dropped, it stops; invocations under way are cut off.
+#[derive(Debug)]
+pub struct Polling {
+    task: JoinHandle<()>,
+    queues: Queues,
+    queue: String,
+    state: Arc<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    running: watch::Sender<usize>,
+    running_max: AtomicUsize,
+    invocations: AtomicUsize,
+}
+
+impl EventSource {
+    /// Empties this queue one message at a time, one invocation at once.
+    pub fn on(server: &Server, queue: &str) -> EventSource {
+        EventSource {
+            queues: server.queues().clone(),
+            clock: server.clock().clone(),
+            queue: queue.to_owned(),
+            batch_size: 1,
+            concurrency_max: 1,
+            report_failures: true,
+            fast_forward: false,
+        }
+    }
+
+    /// `BatchSize`: how many messages an event may hold.
+    pub fn batch_size(mut self, batch_size: usize) -> EventSource {
+        self.batch_size = batch_size.max(1);
+        self
+    }
+
+    /// `MaximumConcurrency`: how many invocations may run at once.
+    pub fn concurrency_max(mut self, concurrency_max: usize) -> EventSource {
+        self.concurrency_max = concurrency_max.max(1);
+        self
+    }
+
+    /// Without `ReportBatchItemFailures`: an answer ends all messages of the event.
+    pub fn ignore_failures(mut self) -> EventSource {
+        self.report_failures = false;
+        self
+    }
+
+    /// Moves the clock to the next message whenever there is nothing to do until then: an hour of
+    /// delays takes no time.
+    pub fn fast_forward(mut self) -> EventSource {
+        self.fast_forward = true;
+        self
+    }
+
+    /// Starts, with a function of the story's own. `Err` leaves the messages in the queue until
+    /// their visibility ends.
+    pub fn to<H, F>(self, function: H) -> Polling
+    where
+        H: Fn(Value) -> F + Send + Sync + 'static,
+        F: Future<Output = Result<Value, String>> + Send + 'static,
+    {
+        let state = Arc::new(State::default());
+        let (queues, queue) = (self.queues.clone(), self.queue.clone());
+        let task = tokio::spawn(self.poll(Arc::new(function), Arc::clone(&state)));
+        Polling { task, queues, queue, state }
+    }
+
+    /// Starts, with a real binary.
+    pub fn to_lambda(self, lambda: &Lambda) -> Polling {
+        let lambda = lambda.clone();
+        self.to(move |event| {
+            let lambda = lambda.clone();
+            async move {
+                match lambda.invoke(&event).await.outcome {
+                    Outcome::Response(response) => Ok(response),
+                    failed => Err(format!("{failed:?}")),
+                }
+            }
+        })
+    }
+
+    async fn poll<H, F>(self, function: Arc<H>, state: Arc<State>)
+    where
+        H: Fn(Value) -> F + Send + Sync + 'static,
+        F: Future<Output = Result<Value, String>> + Send + 'static,
+    {
+        let mut running = JoinSet::new();
+        let mut changes = self.queues.changes();
+        loop {
+            changes.borrow_and_update();
+            if running.len() < self.concurrency_max {
+                let lent = self.queues.receive(&self.queue, self.batch_size, None, &self.clock, Duration::ZERO);
+                let lent = lent.await.unwrap_or_default();
+                if !lent.is_empty() {
+                    let (queues, queue) = (self.queues.clone(), self.queue.clone());
+                    let (function, report_failures) = (Arc::clone(&function), self.report_failures);
+                    state.begins();
+                    let state = Arc::clone(&state);
+                    running.spawn(async move {
+                        let answered = function(event(&queue, &lent)).await;
+                        for message in ended(&lent, answered, report_failures) {
+                            let _ = queues.with(&queue, |queue| queue.delete(&message.receipt()));
+                        }
+                        state.ends();
+                        queues.changed();
+                    });
+                    continue;
+                }
+            }
+            let due_ms = self.queues.with(&self.queue, |queue| queue.next_due_ms()).ok().flatten();
+            if let Some(due_ms) = due_ms
+                && self.fast_forward
+                && running.is_empty()
+            {
+                // Between the look at the queue and this, time can only have gone on.
+                if due_ms > self.clock.now_ms() {
+                    self.clock.set_ms(due_ms);
+                }
+                continue;
+            }
+            let can_take = running.len() < self.concurrency_max;
+            tokio::select! {
+                _ = changes.changed() => {}
+                Some(_) = running.join_next() => {}
+                () = wait_for(&self.clock, due_ms), if can_take => {}
+            }
+        }
+    }
+}
+
+async fn wait_for(clock: &Clock, due_ms: Option<i64>) {
+    match due_ms {
+        Some(due_ms) => clock.sleep_until_ms(due_ms).await,
+        None => std::future::pending().await,
+    }
+}
+
+impl State {
+    fn begins(&self) {
+        self.invocations.fetch_add(1, Ordering::SeqCst);
+        self.running.send_modify(|running| *running += 1);
+        self.running_max.fetch_max(*self.running.borrow(), Ordering::SeqCst);
+    }
+
+    fn ends(&self) {
+        self.running.send_modify(|running| *running -= 1);
+    }
+}
+
+impl Polling {
+    /// How many invocations were begun so far.
+    pub fn invocations(&self) -> usize {
+        self.state.invocations.load(Ordering::SeqCst)
+    }
+
+    /// The most that ran at once.
+    pub fn running_max(&self) -> usize {
+        self.state.running_max.load(Ordering::SeqCst)
+    }
+
+    /// Returns when nothing runs and nothing is left in the queue, delayed messages included.
+    pub async fn drained(&self) {
+        let mut changes = self.queues.changes();
+        loop {
+            changes.borrow_and_update();
+            let empty = self.queues.with(&self.queue, |queue| queue.messages.is_empty()).unwrap_or(true);
+            if empty && *self.state.running.borrow() == 0 {
+                return;
+            }
+            let _ = changes.changed().await;
+        }
+    }
+}
+
+impl Drop for Polling {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// Lambda Developer Guide, "Using Lambda with Amazon SQS": what the function is given.
+fn event(queue: &str, messages: &[Message]) -> Value {
+    let records: Vec<Value> = messages
+        .iter()
+        .map(|message| {
+            let attributes: Map<String, Value> =
+                message.attributes.iter().map(|(name, value)| (name.clone(), attribute(value))).collect();
+            json!({
+                "messageId": message.id,
+                "receiptHandle": message.receipt(),
+                "body": message.body,
+                "attributes": system_attributes(message),
+                "messageAttributes": attributes,
+                "md5OfBody": md5_hex(message.body.as_bytes()),
+                "eventSource": "aws:sqs",
+                "eventSourceARN": arn(queue),
+                "awsRegion": REGION,
+            })
+        })
+        .collect();
+    json!({"Records": records})
+}
+
+/// The same attribute in Lambda's spelling.
+fn attribute(sent: &Value) -> Value {
+    let mut attribute = json!({
+        "stringListValues": [],
+        "binaryListValues": [],
+        "dataType": sent.get("DataType"),
+    });
+    for (theirs, ours) in [("StringValue", "stringValue"), ("BinaryValue", "binaryValue")] {
+        if let Some(value) = sent.get(theirs) {
+            attribute[ours] = value.clone();
+        }
+    }
+    attribute
+}
+
+/// The messages that are done with. A list of failures that names none of them in earnest (an
+/// empty id, an unknown one, no list at all) fails the whole event, as Lambda has it.
+fn ended(lent: &[Message], answered: Result<Value, String>, report_failures: bool) -> Vec<Message> {
+    let answer = match answered {
+        Ok(answer) => answer,
+        Err(error) => {
+            tracing::debug!(error, "the function failed; its messages come back");
+            return Vec::new();
+        }
+    };
+    let failures = answer.get("batchItemFailures").filter(|failures| !failures.is_null());
+    let Some(failures) = failures.filter(|_| report_failures) else {
+        return lent.to_vec();
+    };
+    let Some(failures) = failures.as_array() else { return Vec::new() };
+    let mut failed = HashSet::new();
+    for failure in failures {
+        let id = failure.get("itemIdentifier").and_then(Value::as_str).unwrap_or_default();
+        if !lent.iter().any(|message| message.id == id) {
+            return Vec::new();
+        }
+        failed.insert(id);
+    }
+    let done = lent.iter().filter(|message| !failed.contains(message.id.as_str()));
+    done.cloned().collect()
+}

@@ -1,0 +1,329 @@
+//! SQS: standard queues with delays, visibility, long polls and dead letters, by a clock that a
+//! story can move.
+//!
+//! Signatures are not verified here: whoever reaches the port may use the queues.
+
+mod protocol;
+mod queue;
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use http::Request;
+use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
+use serde_json::Value;
+use tokio::sync::watch;
+
+use crate::clock::Clock;
+use crate::faults::{Fault, Faults, Moment, Target};
+use crate::s3;
+use crate::serve::{self, Listening, Reply, answer, cut_short, made_up};
+
+use protocol::{Refusal, no_such_queue, refused};
+use queue::Queue;
+
+pub(crate) use protocol::{arn, md5_hex, system_attributes};
+pub use queue::{Message, QueueSettings};
+
+pub(crate) const ACCOUNT: &str = crate::iam::DEFAULT_ACCOUNT;
+pub(crate) const REGION: &str = s3::REGION;
+
+/// What a server is to be. [`start`](Setup::start) makes it so.
+#[derive(Debug)]
+#[must_use]
+pub struct Setup {
+    address: SocketAddr,
+    clock: Clock,
+    faults: Faults,
+    queues: Queues,
+}
+
+impl Setup {
+    /// Adds a queue with SQS's own defaults.
+    pub fn with_queue(self, name: &str) -> Setup {
+        self.with_queue_of(name, QueueSettings::default())
+    }
+
+    /// Adds a queue. Its dead-letter queue is to be added as well.
+    pub fn with_queue_of(self, name: &str, settings: QueueSettings) -> Setup {
+        self.queues.create(name, settings);
+        self
+    }
+
+    /// Goes by this clock for delays, visibility and retention.
+    pub fn with_clock(mut self, clock: Clock) -> Setup {
+        self.clock = clock;
+        self
+    }
+
+    /// Shares these faults with other servers.
+    pub fn with_faults(mut self, faults: Faults) -> Setup {
+        self.faults = faults;
+        self
+    }
+
+    /// Listens here instead of at any free port of 127.0.0.1.
+    pub fn at(mut self, address: SocketAddr) -> Setup {
+        self.address = address;
+        self
+    }
+
+    /// Starts the server on the running tokio runtime.
+    pub async fn start(self) -> io::Result<Server> {
+        let wire = Wire { queues: self.queues.clone(), clock: self.clock.clone(), faults: self.faults.clone() };
+        let listening = serve::listen(self.address, move |request| wire.clone().handle(request)).await?;
+        Ok(Server { listening, queues: self.queues, clock: self.clock, faults: self.faults })
+    }
+}
+
+/// A running SQS. Dropped, it stops, and its messages are gone.
+#[derive(Debug)]
+pub struct Server {
+    listening: Listening,
+    queues: Queues,
+    clock: Clock,
+    faults: Faults,
+}
+
+impl Server {
+    /// A server without queues.
+    pub fn setup() -> Setup {
+        Setup { address: serve::any_port(), clock: Clock::real(), faults: Faults::default(), queues: Queues::default() }
+    }
+
+    /// The endpoint.
+    pub fn url(&self) -> String {
+        self.listening.url()
+    }
+
+    /// What a process needs to find it.
+    pub fn env(&self) -> Vec<(String, String)> {
+        vec![(String::from("AWS_ENDPOINT_URL_SQS"), self.url())]
+    }
+
+    /// The URL of a queue, for `QUEUE_URL`.
+    pub fn queue_url(&self, name: &str) -> String {
+        protocol::queue_url(&self.url(), name)
+    }
+
+    /// The ARN of a queue.
+    pub fn queue_arn(&self, name: &str) -> String {
+        arn(name)
+    }
+
+    /// The clock it goes by.
+    pub fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    /// Its faults: rules name an action, and the queue as the bucket.
+    pub fn faults(&self) -> &Faults {
+        &self.faults
+    }
+
+    /// Sends a message without a request. A queue that is not there takes nothing.
+    pub fn send(&self, queue: &str, body: &str) {
+        let sent = self.queues.send(queue, body.to_owned(), BTreeMap::new(), None, self.clock.now_ms());
+        if sent.is_err() {
+            tracing::warn!(queue, "no such queue");
+        }
+    }
+
+    /// Everything in a queue: visible, delayed, and lent out.
+    pub fn messages(&self, queue: &str) -> Vec<Message> {
+        self.queues.with(queue, |queue| queue.messages.clone()).unwrap_or_default()
+    }
+
+    /// Moves everything from one queue to another, as a redrive of dead letters does: the messages
+    /// begin anew.
+    pub fn redrive(&self, from: &str, to: &str) {
+        let now_ms = self.clock.now_ms();
+        let moved = self.queues.with(from, |queue| std::mem::take(&mut queue.messages)).unwrap_or_default();
+        for message in moved {
+            let _ = self.queues.send(to, message.body, message.attributes, None, now_ms);
+        }
+    }
+
+    /// Sends the notifications of a bucket to a queue, as S3 does. When a client hears of its put,
+    /// the message is in the queue.
+    pub fn subscribe(&self, queue: &str, s3: &s3::Server, bucket: &str, filter: s3::Filter) {
+        let (queues, clock, queue) = (self.queues.clone(), self.clock.clone(), queue.to_owned());
+        s3.on_created(bucket, filter, move |notification| {
+            let body = notification.to_string();
+            if queues.send(&queue, body, BTreeMap::new(), None, clock.now_ms()).is_err() {
+                tracing::warn!(queue, "no such queue");
+            }
+        });
+    }
+
+    pub(crate) fn queues(&self) -> &Queues {
+        &self.queues
+    }
+}
+
+/// All queues of a server, and word of every change.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Queues(Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    queues: Mutex<BTreeMap<String, Queue>>,
+    changes: watch::Sender<u64>,
+}
+
+impl Queues {
+    pub(crate) fn create(&self, name: &str, settings: QueueSettings) {
+        self.lock().entry(name.to_owned()).or_default().settings = settings;
+    }
+
+    fn remove(&self, name: &str) -> Result<(), Refusal> {
+        self.lock().remove(name).map(|_| ()).ok_or_else(no_such_queue)
+    }
+
+    fn names(&self) -> Vec<String> {
+        self.lock().keys().cloned().collect()
+    }
+
+    pub(crate) fn with<R>(&self, name: &str, act: impl FnOnce(&mut Queue) -> R) -> Result<R, Refusal> {
+        self.lock().get_mut(name).map(act).ok_or_else(no_such_queue)
+    }
+
+    pub(crate) fn send(
+        &self,
+        name: &str,
+        body: String,
+        attributes: BTreeMap<String, Value>,
+        delay_s: Option<i64>,
+        now_ms: i64,
+    ) -> Result<Message, Refusal> {
+        let sent = self.with(name, |queue| queue.send(body, attributes, delay_s, now_ms));
+        self.changed();
+        sent
+    }
+
+    /// Lends out what is visible, waiting for it if need be, by this clock or by the machine's,
+    /// whichever is over first.
+    pub(crate) async fn receive(
+        &self,
+        name: &str,
+        count: usize,
+        visibility_s: Option<i64>,
+        clock: &Clock,
+        wait: Duration,
+    ) -> Result<Vec<Message>, Refusal> {
+        let wait_ms = i64::try_from(wait.as_millis()).unwrap_or(i64::MAX);
+        let until_ms = clock.now_ms().saturating_add(wait_ms);
+        let over = tokio::time::sleep(wait);
+        tokio::pin!(over);
+        let mut changes = self.0.changes.subscribe();
+        loop {
+            changes.borrow_and_update();
+            let lent = self.take(name, count, visibility_s, clock.now_ms())?;
+            if !lent.is_empty() || wait.is_zero() || clock.now_ms() >= until_ms {
+                return Ok(lent);
+            }
+            let due_ms = self.with(name, |queue| queue.next_due_ms())?;
+            let wake_ms = due_ms.map_or(until_ms, |due_ms| due_ms.min(until_ms));
+            tokio::select! {
+                () = &mut over => return self.take(name, count, visibility_s, clock.now_ms()),
+                () = clock.sleep_until_ms(wake_ms) => {}
+                _ = changes.changed() => {}
+            }
+        }
+    }
+
+    fn take(&self, name: &str, count: usize, visibility_s: Option<i64>, now_ms: i64) -> Result<Vec<Message>, Refusal> {
+        let mut queues = self.lock();
+        let queue = queues.get_mut(name).ok_or_else(no_such_queue)?;
+        let (lent, dead) = queue.receive(count, visibility_s, now_ms);
+        let dead_letters = queue.settings.redrive.clone();
+        if let Some((dead_letters, _)) = dead_letters.filter(|_| !dead.is_empty()) {
+            queues.entry(dead_letters).or_default().messages.extend(dead);
+            drop(queues);
+            self.changed();
+        }
+        Ok(lent)
+    }
+
+    /// Tells whoever waits that something is different.
+    pub(crate) fn changed(&self) {
+        self.0.changes.send_modify(|count| *count += 1);
+    }
+
+    pub(crate) fn changes(&self) -> watch::Receiver<u64> {
+        self.0.changes.subscribe()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Queue>> {
+        self.0.queues.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[derive(Clone)]
+struct Wire {
+    queues: Queues,
+    clock: Clock,
+    faults: Faults,
+}
+
+impl Wire {
+    async fn handle(self, request: Request<Incoming>) -> Reply {
+        let host = request.headers().get(http::header::HOST);
+        let host = host.and_then(|host| host.to_str().ok()).unwrap_or("127.0.0.1");
+        let url = format!("http://{host}");
+        let action = request.headers().get("x-amz-target");
+        let action = action.and_then(|target| target.to_str().ok()?.strip_prefix("AmazonSQS."));
+        let action = action.unwrap_or_default().to_owned();
+        let Ok(body) = request.into_body().collect().await else { return Reply::Drop };
+        let input: Value = serde_json::from_slice(&body.to_bytes()).unwrap_or_default();
+        if action == "ReceiveMessage" {
+            // A long poll ends with its client: what it would be lent is for others.
+            return self.act(&url, &action, &input).await;
+        }
+        // Everything else that was received whole has its effect, whether its client lives or not.
+        let acted = tokio::spawn(async move { self.act(&url, &action, &input).await });
+        acted.await.unwrap_or(Reply::Drop)
+    }
+
+    async fn act(&self, url: &str, action: &str, input: &Value) -> Reply {
+        let queue = protocol::queue_of(input).unwrap_or_default().to_owned();
+        let plan = self.faults.plan(&Target { operation: action.to_owned(), bucket: queue, key: String::new() });
+        if let Some(fault) = plan.strike(Moment::Before).await {
+            return failed(&fault, None);
+        }
+        let acted = protocol::act(&self.queues, &self.clock, url, action, input).await;
+        let response = match acted {
+            Ok(Value::Null) => answer(200, "application/x-amz-json-1.0", "{}"),
+            Ok(output) => answer(200, "application/x-amz-json-1.0", output.to_string()),
+            Err(refusal) => refused(&refusal),
+        };
+        match plan.strike(Moment::After).await {
+            None => Reply::Answer(response),
+            Some(fault) => failed(&fault, Some(response)),
+        }
+    }
+}
+
+fn failed(fault: &Fault, response: Option<http::Response<serve::Body>>) -> Reply {
+    let (status, code, message) = match fault {
+        Fault::Reset | Fault::CutRequest => return Reply::Drop,
+        Fault::Answer(answer) => return Reply::Answer(made_up(answer)),
+        Fault::CutAnswer(bytes) => {
+            return response
+                .map_or(Reply::Drop, |response| Reply::Answer(response.map(|body| cut_short(body, *bytes))));
+        }
+        Fault::SlowDown => {
+            (503, "ServiceUnavailable", "The request has failed due to a temporary failure of the server.")
+        }
+        _ => (
+            500,
+            "InternalFailure",
+            "The request processing has failed because of an unknown error, exception or failure.",
+        ),
+    };
+    Reply::Answer(refused(&Refusal { status, code, old_code: code, message: message.to_owned() }))
+}
