@@ -1,0 +1,272 @@
+//! A Segment that misbehaves: after each of these, what was acknowledged is exactly the rows less the guilty ones.
+
+use serde_json::{Value, json};
+use standins::faults::{Fault, Rule};
+use standins::lambda::{Invocation, Outcome};
+use standins::segment::{Server, too_many_requests, unsuccessful};
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::time::Duration;
+use stories::{SOURCE, STATE, WRITE_KEY, World, created};
+
+/// Rows fat enough that a file of them makes many batches.
+const ROWS: usize = 1_500;
+
+fn rows(count: usize) -> String {
+    let mut csv = "userId,event,properties.padding\n".to_owned();
+    for row in 0..count {
+        let _ = writeln!(csv, "user-{row},e,{}", "x".repeat(2_000));
+    }
+    csv
+}
+
+struct Scene {
+    world: World,
+    segment: Server,
+}
+
+impl Scene {
+    async fn new() -> Self {
+        let scene = Self { world: World::new().await, segment: Server::setup().start().await.unwrap() };
+        scene.world.s3.put(SOURCE, "track_fat.csv", rows(ROWS)).unwrap();
+        scene
+    }
+
+    async fn ingest(&self) -> Invocation {
+        self.ingest_with(&[]).await
+    }
+
+    async fn ingest_with(&self, settings: &[(&str, &str)]) -> Invocation {
+        let (url, settings) = (self.segment.url(), settings.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())));
+        let ingester = self.world.ingester().env("SEGMENT_ENDPOINT", &url).env("SEGMENT_OBJECTS_ENDPOINT", &url);
+        let ingester = ingester.env("RUST_LOG", "debug").envs(settings);
+        let invocation = ingester.deploy().invoke(&created("track_fat.csv")).await;
+        let said = format!("{:?} {:?}", invocation.outcome, invocation.log);
+        assert!(!said.contains(WRITE_KEY), "the write key was shown");
+        assert!(!said.contains("user-1"), "a cell was shown");
+        invocation
+    }
+
+    /// Ingests and expects every row but the guilty to be acknowledged, kept and exported, and the guilty to be in
+    /// the rejects file.
+    async fn expect_all_but(&self, guilty: &[&str]) -> Value {
+        let invocation = self.ingest().await;
+        let report = invocation.response().unwrap_or_else(|| panic!("{invocation:#?}"))["objects"][0].clone();
+        assert_eq!(report["outcome"], "finished", "{report:#}");
+        let good = ROWS - guilty.len();
+        assert_eq!((&report["rows"], &report["acknowledged"]), (&json!(ROWS), &json!(good)), "{report:#}");
+        let calls = self.segment.record().acknowledged();
+        let users: BTreeSet<_> = calls.iter().filter_map(|call| call.user_id.clone()).collect();
+        let expected = (0..ROWS).map(|row| format!("user-{row}")).filter(|user| !guilty.contains(&user.as_str()));
+        assert_eq!(users, expected.collect());
+        let ids: BTreeSet<_> = calls.iter().filter_map(|call| call.message_id.clone()).collect();
+        assert_eq!(ids.len(), good, "one id a row");
+
+        let rejects = report["rejects"].as_str().and_then(|uri| uri.strip_prefix(&format!("s3://{STATE}/")));
+        let rejects = rejects.map(|key| String::from_utf8(self.world.s3.bytes(STATE, key).unwrap().to_vec()).unwrap());
+        let lines = rejects.as_deref().unwrap_or_default().lines().skip(1);
+        let rejected: Vec<_> = lines.map(|line| line.split(',').next().unwrap().to_owned()).collect();
+        assert_eq!(rejected, guilty);
+
+        self.world.export().await;
+        let logged: Vec<_> =
+            self.world.logged().iter().map(|line| line["messageId"].as_str().unwrap().to_owned()).collect();
+        assert_eq!((logged.len(), logged.into_iter().collect::<BTreeSet<_>>()), (good, ids), "each once in the logs");
+        report
+    }
+}
+
+#[tokio::test]
+async fn a_throttling_segment_is_waited_for() {
+    let scene = Scene::new().await;
+    scene.segment.faults().add(Rule::on("batch").share(1, 0.34).before(too_many_requests(1)));
+    scene.expect_all_but(&[]).await;
+    assert!(!scene.segment.faults().strikes().is_empty(), "nothing was throttled");
+}
+
+#[tokio::test]
+async fn server_errors_at_random_lose_nothing() {
+    let scene = Scene::new().await;
+    scene.segment.faults().add(Rule::on("batch").share(11, 0.4).before(Fault::InternalError));
+    scene.expect_all_but(&[]).await;
+    assert!(!scene.segment.faults().strikes().is_empty());
+}
+
+#[tokio::test]
+async fn connections_cut_half_way_through_the_body_lose_nothing() {
+    let scene = Scene::new().await;
+    scene.segment.faults().add(Rule::on("batch").share(13, 0.4).before(Fault::CutRequest));
+    scene.expect_all_but(&[]).await;
+    assert!(!scene.segment.faults().strikes().is_empty());
+}
+
+#[tokio::test]
+async fn a_batch_whose_answer_was_lost_is_sent_again_with_the_same_ids() {
+    let scene = Scene::new().await;
+    scene.segment.faults().add(Rule::on("batch").share(17, 0.4).lose_response());
+    scene.expect_all_but(&[]).await;
+    let times = scene.segment.record().message_ids();
+    assert_eq!(times.len(), ROWS, "no row has two ids");
+    assert!(times.values().any(|times| *times > 1), "no answer was lost");
+}
+
+#[tokio::test]
+async fn answers_cut_short_lose_nothing() {
+    let scene = Scene::new().await;
+    scene.segment.faults().add(Rule::on("batch").share(19, 0.4).after(Fault::CutAnswer(5)));
+    scene.expect_all_but(&[]).await;
+    assert_eq!(scene.segment.record().message_ids().len(), ROWS);
+}
+
+#[tokio::test]
+async fn rows_that_make_segment_refuse_a_batch_are_found_and_the_rest_is_delivered() {
+    let scene = Scene::new().await;
+    for user in ["user-0", "user-700", "user-701", "user-1499"] {
+        scene.segment.refuse_user(user);
+    }
+    let report = scene.expect_all_but(&["user-0", "user-700", "user-701", "user-1499"]).await;
+    assert_eq!(report["rejected_by"], json!({"refused_by_segment": 4}));
+}
+
+#[tokio::test]
+async fn a_proxy_that_takes_only_small_bodies_gets_small_bodies() {
+    let scene = Scene::new().await;
+    scene.segment.refuse_bodies_over(100_000);
+    scene.expect_all_but(&[]).await;
+}
+
+#[tokio::test]
+async fn a_segment_that_hangs_is_asked_again() {
+    let scene = Scene::new().await;
+    scene.segment.faults().add(Rule::on("batch").times(1).before(Fault::Hang));
+    scene.expect_all_but(&[]).await;
+    assert_eq!(scene.segment.faults().strikes().len(), 1);
+}
+
+#[tokio::test]
+async fn a_200_that_says_no_success_is_none() {
+    let scene = Scene::new().await;
+    scene.segment.faults().add(Rule::on("batch").share(23, 0.4).before(unsuccessful()));
+    scene.expect_all_but(&[]).await;
+    assert!(!scene.segment.faults().strikes().is_empty());
+}
+
+#[tokio::test]
+async fn an_invalid_write_key_rejects_no_row_and_names_the_setting() {
+    let scene = Scene::new().await;
+    let invocation = scene.ingest_with(&[("WRITE_KEY", "short")]).await;
+    let Outcome::Error { message, .. } = &invocation.outcome else { panic!("{invocation:#?}") };
+    assert!(message.contains("An invalid write key was provided: see WRITE_KEY"), "{message}");
+    assert!(message.contains("not sent from line 1 on"), "{message}");
+    assert!(scene.world.s3.keys(STATE, "rejects/").is_empty());
+    let ledgers: Vec<_> =
+        scene.world.s3.keys(STATE, "ingest/").into_iter().filter(|k| k.ends_with("ledger.json")).collect();
+    assert!(ledgers.is_empty(), "a configuration error ends no file: {ledgers:?}");
+    // With the setting mended the very same event goes on.
+    scene.expect_all_but(&[]).await;
+}
+
+#[tokio::test]
+async fn a_refusal_of_everything_is_the_files_failure_and_not_a_heap_of_bad_rows() {
+    let scene = Scene::new().await;
+    let no = Fault::status(400).body(r#"{"success":false,"message":"no such thing","code":"bad_request"}"#);
+    scene.segment.faults().add(Rule::on("batch").before(no));
+    let invocation = scene.ingest().await;
+    let Outcome::Error { message, .. } = &invocation.outcome else { panic!("{invocation:#?}") };
+    assert!(message.contains("refuses this file: no such thing"), "{message}");
+    assert!(scene.world.s3.keys(STATE, "rejects/").is_empty());
+    assert!(scene.segment.record().count() < 150, "{} requests", scene.segment.record().count());
+}
+
+#[tokio::test]
+async fn statuses_that_no_retry_mends_name_the_setting() {
+    for (status, setting) in
+        [(401, "WRITE_KEY"), (403, "WRITE_KEY"), (404, "SEGMENT_ENDPOINT"), (301, "SEGMENT_ENDPOINT")]
+    {
+        let scene = Scene::new().await;
+        scene.segment.faults().add(Rule::on("batch").before(Fault::status(status)));
+        let invocation = scene.ingest().await;
+        let Outcome::Error { message, .. } = &invocation.outcome else { panic!("{invocation:#?}") };
+        assert!(message.contains(&format!("status {status}")) && message.contains(setting), "{message}");
+        assert!(scene.segment.record().count() <= 4, "asked again {} times", scene.segment.record().count());
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_be_delivered_in_time_is_undelivered_and_the_next_invocation_goes_on() {
+    let scene = Scene::new().await;
+    let url = scene.segment.url();
+    let slow = scene.world.ingester().env("SEGMENT_ENDPOINT", &url).env("EVENTS_PER_SECOND", "200");
+    let invocation = slow.timeout(Duration::from_secs(6)).deploy().invoke(&created("track_fat.csv")).await;
+    let Outcome::Error { message, .. } = &invocation.outcome else { panic!("{invocation:#?}") };
+    assert!(message.contains("the time of this invocation is used up"), "{message}");
+    let first = scene.segment.record().acknowledged().len();
+    assert!(first > 0 && first < ROWS, "{first} calls in the first invocation");
+    scene.expect_all_but(&[]).await;
+    let times = scene.segment.record().message_ids();
+    assert!(times.values().all(|times| *times == 1), "an orderly end repeats nothing");
+}
+
+#[tokio::test]
+async fn no_more_requests_are_under_way_than_allowed_and_they_share_connections() {
+    let scene = Scene::new().await;
+    scene.segment.faults().add(Rule::on("batch").before(Fault::Slow(Duration::from_millis(50))));
+    let invocation = scene.ingest_with(&[("REQUESTS_IN_FLIGHT", "3")]).await;
+    assert!(invocation.succeeded(), "{invocation:#?}");
+    assert_eq!(scene.segment.record().in_flight_max(), 3);
+    assert!(scene.segment.connections() <= 3, "{} connections", scene.segment.connections());
+}
+
+#[tokio::test]
+async fn objects_go_ten_at_a_time_one_request_after_the_other() {
+    let scene = Scene::new().await;
+    let mut csv = "id,name\n".to_owned();
+    (0..95).for_each(|row| writeln!(csv, "room-{row},Room {row}").unwrap());
+    scene.world.s3.put(SOURCE, "object_rooms.csv", csv).unwrap();
+    scene.segment.faults().add(Rule::on("set").share(29, 0.3).before(Fault::InternalError));
+    let ingester = scene.world.ingester().env("SEGMENT_OBJECTS_ENDPOINT", scene.segment.url()).deploy();
+    let report = stories::answer(&ingester, &created("object_rooms.csv")).await;
+    assert_eq!(report["objects"][0]["acknowledged"], 95, "{report:#}");
+    let deliveries = scene.segment.record().deliveries();
+    let applied: Vec<_> = deliveries.iter().filter(|delivery| delivery.is_acknowledged()).collect();
+    assert_eq!(applied.len(), 10);
+    assert!(applied.iter().all(|delivery| delivery.synchronous && delivery.objects.len() <= 10));
+    assert_eq!(scene.segment.record().in_flight_max(), 1);
+    let ids: Vec<_> = scene.segment.record().objects().into_iter().map(|object| object.id).collect();
+    assert_eq!(ids, (0..95).map(|row| format!("room-{row}")).collect::<Vec<_>>(), "in order, each once");
+    assert!(scene.world.s3.keys(STATE, "received/").is_empty(), "objects are not logged");
+}
+
+#[tokio::test]
+async fn bodies_are_compressed_unless_told_otherwise_and_stay_within_every_limit() {
+    for (setting, gzip) in [("true", true), ("false", false)] {
+        let scene = Scene::new().await;
+        assert!(scene.ingest_with(&[("GZIP_REQUESTS", setting)]).await.succeeded());
+        for delivery in scene.segment.record().deliveries() {
+            assert_eq!(delivery.gzip, gzip);
+            assert!(delivery.json_bytes <= 475_000 && delivery.calls.len() <= 2_500, "{}", delivery.json_bytes);
+            assert!(!delivery.sent_at, "sentAt would shift historical times");
+        }
+        let largest = scene.segment.record().deliveries().iter().map(|delivery| delivery.json_bytes).max();
+        assert!(largest > Some(470_000), "batches are filled: {largest:?}");
+        assert!(scene.segment.record().dropped().is_empty());
+    }
+}
+
+#[tokio::test]
+async fn a_summary_line_and_a_metrics_record_are_written_for_each_object() {
+    let scene = Scene::new().await;
+    scene.segment.faults().add(Rule::on("batch").times(1).before(too_many_requests(0)));
+    let invocation = scene.ingest().await;
+    let lines: Vec<Value> = invocation.log.iter().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let summary: Vec<_> = lines.iter().filter(|line| line["message"] == "ingested").collect();
+    assert_eq!(summary.len(), 1, "{:#?}", invocation.log);
+    assert_eq!((&summary[0]["rows"], &summary[0]["acknowledged"]), (&json!(ROWS), &json!(ROWS)));
+    let metrics: Vec<_> = lines.iter().filter(|line| line.get("_aws").is_some()).collect();
+    assert_eq!(metrics.len(), 1);
+    assert_eq!(
+        (&metrics[0]["Rows"], &metrics[0]["Throttles"], &metrics[0]["Retries"]),
+        (&json!(ROWS), &json!(1), &json!(1))
+    );
+    assert_eq!(metrics[0]["Source"], "storySource");
+}
