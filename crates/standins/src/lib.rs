@@ -1,15 +1,20 @@
 #![doc = include_str!("../README.md")]
 
 pub mod clock;
-mod dice;
-pub mod event_source;
 pub mod faults;
+
 pub mod iam;
-pub mod lambda;
 pub mod s3;
-pub mod segment;
-mod serve;
-pub mod sqs;
 mod sts;
+
+pub mod sqs;
+
+pub mod event_source;
+pub mod lambda;
+
+pub mod segment;
+
+mod dice;
+mod serve;
 
 pub use clock::Clock;

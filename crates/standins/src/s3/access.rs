@@ -192,38 +192,41 @@ fn elsewhere(region: &str) -> S3Error {
 fn needed(target: &Target, versioned: bool, headers: &HeaderMap) -> Vec<(&'static str, String)> {
     let bucket = format!("arn:aws:s3:::{}", target.bucket);
     let object = format!("arn:aws:s3:::{}/{}", target.bucket, target.key);
-    let action = match target.operation.as_str() {
-        "GetObject" | "HeadObject" if versioned => "s3:GetObjectVersion",
-        "GetObject" | "HeadObject" => "s3:GetObject",
-        "DeleteObject" if versioned => "s3:DeleteObjectVersion",
-        "DeleteObject" => "s3:DeleteObject",
+    let on_object: &[&str] = match target.operation.as_str() {
+        "GetObject" | "HeadObject" if versioned => &["s3:GetObjectVersion"],
+        "GetObject" | "HeadObject" => &["s3:GetObject"],
+        "DeleteObject" if versioned => &["s3:DeleteObjectVersion"],
+        // "You must have the s3:DeleteObject and s3:GetObject permissions", S3 User Guide.
+        "DeleteObject" if headers.contains_key("if-match") => &["s3:DeleteObject", "s3:GetObject"],
+        "DeleteObject" => &["s3:DeleteObject"],
+        "PutObject" | "CompleteMultipartUpload" if headers.contains_key("if-match") => {
+            &["s3:PutObject", "s3:GetObject"]
+        }
         "PutObject" | "CopyObject" | "CreateMultipartUpload" if headers.contains_key("x-amz-acl") => {
-            return vec![("s3:PutObject", object.clone()), ("s3:PutObjectAcl", object)];
+            &["s3:PutObject", "s3:PutObjectAcl"]
         }
         "PutObject" | "CopyObject" | "CreateMultipartUpload" | "UploadPart" | "CompleteMultipartUpload" => {
-            "s3:PutObject"
+            &["s3:PutObject"]
         }
-        "AbortMultipartUpload" => "s3:AbortMultipartUpload",
-        "ListParts" => "s3:ListMultipartUploadParts",
-        "DeleteObjects" => return Vec::new(),
-        "ListBuckets" => return vec![("s3:ListAllMyBuckets", String::from("*"))],
-        other => {
-            let action = match other {
-                "ListObjects" | "ListObjectsV2" | "HeadBucket" => "s3:ListBucket",
-                "ListObjectVersions" => "s3:ListBucketVersions",
-                "ListMultipartUploads" => "s3:ListBucketMultipartUploads",
-                "CreateBucket" => "s3:CreateBucket",
-                "DeleteBucket" => "s3:DeleteBucket",
-                "GetBucketLocation" => "s3:GetBucketLocation",
-                "GetBucketVersioning" => "s3:GetBucketVersioning",
-                "PutBucketVersioning" => "s3:PutBucketVersioning",
-                // Not offered; let it be told so.
-                _ => return Vec::new(),
-            };
-            return vec![(action, bucket)];
-        }
+        "AbortMultipartUpload" => &["s3:AbortMultipartUpload"],
+        "ListParts" => &["s3:ListMultipartUploadParts"],
+        _ => &[],
     };
-    vec![(action, object)]
+    let on_bucket = match target.operation.as_str() {
+        "ListBuckets" => return vec![("s3:ListAllMyBuckets", String::from("*"))],
+        "ListObjects" | "ListObjectsV2" | "HeadBucket" => Some("s3:ListBucket"),
+        "ListObjectVersions" => Some("s3:ListBucketVersions"),
+        "ListMultipartUploads" => Some("s3:ListBucketMultipartUploads"),
+        "CreateBucket" => Some("s3:CreateBucket"),
+        "DeleteBucket" => Some("s3:DeleteBucket"),
+        "GetBucketLocation" => Some("s3:GetBucketLocation"),
+        "GetBucketVersioning" => Some("s3:GetBucketVersioning"),
+        "PutBucketVersioning" => Some("s3:PutBucketVersioning"),
+        // `DeleteObjects`, and what is not offered and is told so.
+        _ => None,
+    };
+    let on_object = on_object.iter().map(|action| (*action, object.clone()));
+    on_object.chain(on_bucket.map(|action| (action, bucket))).collect()
 }
 
 /// The condition keys that requests carry, by lower-case name.

@@ -1,6 +1,9 @@
 //! Digests: what a client claims, what arrived, and whether they agree.
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::path::Path;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -96,6 +99,22 @@ impl Verifier {
 /// MD5 of bytes at hand.
 pub(crate) fn md5(bytes: &[u8]) -> [u8; 16] {
     Md5::checksum(bytes)
+}
+
+/// MD5 and size of a file of any size.
+pub(crate) fn md5_of_file(path: &Path) -> io::Result<([u8; 16], u64)> {
+    let mut file = File::open(path)?;
+    let (mut md5, mut size) = (Md5::new(), 0);
+    let mut chunk = vec![0; 256 * 1024];
+    loop {
+        match file.read(&mut chunk)? {
+            0 => return Ok((md5.finalize(), size)),
+            read => {
+                md5.update(&chunk[..read]);
+                size += read as u64;
+            }
+        }
+    }
 }
 
 /// The answer's fields.

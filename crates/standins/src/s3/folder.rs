@@ -280,12 +280,12 @@ fn escaped(key: &str) -> String {
 }
 
 fn adopt(path: &Path) -> io::Result<Version> {
-    let bytes = fs::read(path)?;
+    let (md5, size) = checksums::md5_of_file(path)?;
     Ok(Version {
         meta: Meta {
             id: String::from(NULL_VERSION),
-            etag: hex::encode(checksums::md5(&bytes)),
-            size: bytes.len() as u64,
+            etag: hex::encode(md5),
+            size,
             modified_ms: modified_ms(path)?,
             delete_marker: false,
             attributes: Attributes::default(),

@@ -295,6 +295,12 @@ impl S3 for Operations {
         .check(&source.meta.etag, &source.meta.modified())
         // A copy has no "not modified": every condition that fails is 412.
         .map_err(|_| s3_error!(PreconditionFailed, "At least one of the pre-conditions you specified did not hold"))?;
+        // `s3s` leaves the conditions on the copy itself in the headers.
+        let header = |name: &str| {
+            let value = request.headers.get(name)?;
+            ETagCondition::parse_http_header(value.as_bytes()).ok()
+        };
+        let condition = WriteCondition::from_headers(header("if-match"), header("if-none-match"))?;
         let attributes = answers::copy_attributes(&input, &source.meta)?;
         check_key(&caller.identity, "kms:GenerateDataKey", &attributes)?;
         let bytes = source.body.read_all().map_err(S3Error::internal_error)?;
@@ -311,7 +317,7 @@ impl S3 for Operations {
             event: "ObjectCreated:Copy",
             principal: caller.identity.user_id.clone(),
         };
-        let meta = self.store.put(&input.bucket, new, &WriteCondition::Always)?;
+        let meta = self.store.put(&input.bucket, new, &condition)?;
         let mut output = answers::copied(&meta);
         output.copy_source_version_id = source.versioned.then_some(source.meta.id);
         Ok(S3Response::new(output))

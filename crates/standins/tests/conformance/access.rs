@@ -85,6 +85,11 @@ async fn a_session_puts_under_the_allowed_prefix_and_does_nothing_else() {
     let denied = (403, "AccessDenied".to_owned());
     assert_eq!(refusal(put("other/x.gz").send().await.unwrap_err()), denied);
     assert_eq!(refusal(put("prefix/segment-logs/x").send().await.unwrap_err()), denied);
+    // To compare is to read.
+    put("segment-logs/new").if_none_match("*").send().await.unwrap();
+    let compared = put("segment-logs/new").if_match("*").send().await;
+    assert_eq!(refusal(compared.unwrap_err()), denied);
+    server.delete("logs", "segment-logs/new").unwrap();
     let state = s3.put_object().bucket("state").key("segment-logs/x").body(bytes("x"));
     assert_eq!(refusal(state.send().await.unwrap_err()), denied);
     let get = s3.get_object().bucket("logs").key("segment-logs/there");
