@@ -1,14 +1,25 @@
 #![doc = include_str!("../README.md")]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
-mod body;
-mod put;
-mod report;
-mod request;
 mod settings;
-mod staged;
+
+mod request;
+
 mod state;
+
+mod staged;
+
 mod tick;
+
+mod carry;
+
+mod put;
+
+mod body;
+
+mod revise;
+
+mod report;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -18,13 +29,14 @@ use aws::roles::Roles;
 use aws::settings::Faults;
 use aws::{Bucket, Clock};
 use aws_config::SdkConfig;
-use logs::plan::Nonce;
+use logs::plan::{Flush, Nonce};
 use logs::routes::Routes;
 use serde::Serialize;
 use serde_json::Value;
 
 pub use report::{Planned, Put, Report, Waiting};
 pub use request::{Request, Unknown};
+pub use revise::Abandoned;
 pub use settings::{EXPIRE_DAYS, RoutesFrom, Settings};
 
 use state::State;
@@ -54,6 +66,8 @@ pub struct App {
 pub enum Answer {
     /// To a tick.
     Report(Box<Report>),
+    /// To `{"abandon": {"destination": NAME}}`.
+    Abandoned(Abandoned),
 }
 
 impl App {
@@ -84,25 +98,43 @@ impl App {
     /// When the event or the settings cannot be used, or our own bucket fails; whatever was begun goes on with the next
     /// event. A destination that fails is no error but part of the answer.
     pub async fn handle(&self, event: Value, deadline_ms: i64) -> anyhow::Result<Answer> {
+        let routes = self.routes().await?;
         match Request::parse(&event)? {
             Request::Tick { flush, time_ms } => {
                 let now_ms = self.clock.now_ms();
                 // An event from the future would make events expire before their time.
                 let now_ms = time_ms.map_or(now_ms, |time_ms| time_ms.min(now_ms));
-                let routes = self.routes().await?;
-                let report = Mutex::default();
-                let tick = Tick { app: self, routes: &routes, flush, now_ms, report: &report, plans: Mutex::default() };
-                let ended = tokio::time::timeout(self.time_left(deadline_ms), tick.run()).await;
-                drop(tick);
-                let mut report = report.into_inner().unwrap_or_else(PoisonError::into_inner);
-                match ended {
-                    Ok(result) => result.context("failed to go on with the export")?,
-                    Err(_) => report.stopped = Some("its time is over; the next one goes on".to_owned()),
-                }
-                Ok(Answer::Report(Box::new(report.finish())))
+                let report = self.tick(&routes, flush, now_ms, deadline_ms).await?;
+                Ok(Answer::Report(Box::new(report)))
             }
-            Request::Abandon { .. } | Request::Validate { .. } => anyhow::bail!("not yet"),
+            Request::Abandon { destination } => self.abandon(&routes, &destination).await.map(Answer::Abandoned),
+            Request::Validate { .. } => anyhow::bail!("not yet"),
         }
+    }
+
+    async fn tick(&self, routes: &Routes, flush: Flush, now_ms: i64, deadline_ms: i64) -> anyhow::Result<Report> {
+        let report = Mutex::default();
+        let tick = Tick::new(self, routes, flush, now_ms, &report);
+        let ended = tokio::time::timeout(self.time_left(deadline_ms), tick.run()).await;
+        drop(tick);
+        let mut report = report.into_inner().unwrap_or_else(PoisonError::into_inner);
+        match ended {
+            Ok(result) => result.context("failed to go on with the export")?,
+            Err(_) => report.stopped = Some("its time is over; the next one goes on".to_owned()),
+        }
+        Ok(report.finish())
+    }
+
+    async fn abandon(&self, routes: &Routes, destination: &str) -> anyhow::Result<Abandoned> {
+        if routes.named(destination).is_some_and(|destination| destination.enabled) {
+            anyhow::bail!(
+                "destination `{destination}` is in the settings and takes events: remove or disable it first, or new \
+                 plans would follow those that are abandoned"
+            );
+        }
+        let report = Mutex::default();
+        let tick = Tick::new(self, routes, Flush::All, self.clock.now_ms(), &report);
+        tick.abandon(destination).await.context("failed to abandon the destination")
     }
 
     /// Today's routes.

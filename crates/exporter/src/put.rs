@@ -15,9 +15,10 @@ use logs::staging::Staged;
 use std::time::Duration;
 
 use crate::body::{self, Maker};
+use crate::revise::Unfit;
 
-/// Fragments fetched ahead of the one that is being sent. With fragments of at most half a megabyte of JSON this bounds
-/// the memory.
+/// Fragments fetched ahead of those that are being sent to one destination. With fragments of at most half a megabyte of
+/// JSON this bounds the memory.
 pub(crate) const FETCH_AHEAD: usize = 32;
 
 /// Fetches of a fragment that comes out wrong, the first included: what travels may be damaged on the way once.
@@ -46,10 +47,12 @@ pub(crate) enum Trouble {
     Destination(Fault),
     /// Our own bucket does not give what it should.
     State(Fault),
-    /// A fragment is not there.
-    Gone(usize),
-    /// A fragment is not what its name says; its bytes, to be kept.
-    Damaged(usize, String, Bytes),
+}
+
+/// Why an object cannot be made.
+enum Unmade {
+    State(Fault),
+    Unfit(Unfit),
 }
 
 /// What all puts of a tick have in common.
@@ -57,21 +60,37 @@ pub(crate) struct Puts<'a> {
     pub(crate) state: &'a Bucket,
     pub(crate) client: Client,
     pub(crate) destination: &'a Destination,
+    pub(crate) fetch_ahead: usize,
     pub(crate) attempts_max: u32,
 }
 
 impl Puts<'_> {
-    /// Puts one object of a plan under `key` of `bucket`, unless it is there.
+    /// Puts one object of a plan under `key` of `bucket`, unless it is there, or a fragment of it is unfit.
     pub(crate) async fn put(
         &self,
         plan: &Plan,
         object: &PlannedObject,
         bucket: &str,
         key: &str,
-    ) -> Result<Placed, Trouble> {
+    ) -> Result<Result<Placed, Unfit>, Trouble> {
+        match self.put_content(plan, object, bucket, key).await {
+            Ok(Ok(placed)) => Ok(Ok(placed)),
+            Ok(Err(fault)) => Err(Trouble::Destination(fault)),
+            Err(Unmade::State(fault)) => Err(Trouble::State(fault)),
+            Err(Unmade::Unfit(unfit)) => Ok(Err(unfit)),
+        }
+    }
+
+    async fn put_content(
+        &self,
+        plan: &Plan,
+        object: &PlannedObject,
+        bucket: &str,
+        key: &str,
+    ) -> Result<Result<Placed, Fault>, Unmade> {
         let content: Vec<(usize, &Staged)> = plan.content(object).collect();
         if content.is_empty() {
-            return Ok(Placed::Nothing);
+            return Ok(Ok(Placed::Nothing));
         }
         let rewritten = if object.rewrite { Some(self.rewrite(&content).await?) } else { None };
         let bytes = rewritten.as_ref().map_or_else(|| plan.object_bytes(object), |whole| whole.len() as u64);
@@ -88,15 +107,15 @@ impl Puts<'_> {
                 }
             };
             match put {
-                Ok(()) => return Ok(Placed::Put(bytes)),
+                Ok(()) => return Ok(Ok(Placed::Put(bytes))),
                 // Nobody else derives this name: it is our own put, of another run or of a lost answer.
-                Err(fault) if fault.kind == Kind::Precondition => return Ok(Placed::AlreadyThere),
+                Err(fault) if fault.kind == Kind::Precondition => return Ok(Ok(Placed::AlreadyThere)),
                 Err(fault) if fault.is_transient() && attempts < self.attempts_max => {
                     tracing::debug!(%fault, attempts, "will put again");
                     tokio::time::sleep(Duration::from_millis(jitter_ms(BACKOFF_BASE_MS << attempts))).await;
                     attempts += 1;
                 }
-                Err(fault) => return Err(Trouble::Destination(Fault { attempts, ..fault })),
+                Err(fault) => return Ok(Err(Fault { attempts, ..fault })),
             }
         }
     }
@@ -115,7 +134,7 @@ impl Puts<'_> {
     }
 
     /// Sends the fragments' bodies as one gzip member, each verified before its first byte is sent.
-    async fn join(&self, content: &[(usize, &Staged)], maker: Maker) -> Result<(), Trouble> {
+    async fn join(&self, content: &[(usize, &Staged)], maker: Maker) -> Result<(), Unmade> {
         let mut stitcher = Stitcher::default();
         let mut fetched = std::pin::pin!(self.fetched(content));
         if maker.send(Bytes::from_static(&Stitcher::HEADER)).await.is_err() {
@@ -124,9 +143,9 @@ impl Puts<'_> {
         while let Some(next) = fetched.next().await {
             let fragment = match next {
                 Ok((_, fragment)) => fragment,
-                Err(trouble) => {
+                Err(unmade) => {
                     maker.break_off().await;
-                    return Err(trouble);
+                    return Err(unmade);
                 }
             };
             stitcher.push(&fragment);
@@ -139,31 +158,33 @@ impl Puts<'_> {
     }
 
     /// Compresses small fragments together. The whole is kept: its length must be known before it is sent.
-    async fn rewrite(&self, content: &[(usize, &Staged)]) -> Result<Bytes, Trouble> {
+    async fn rewrite(&self, content: &[(usize, &Staged)]) -> Result<Bytes, Unmade> {
         let mut rewriter = Rewriter::default();
         let mut fetched = std::pin::pin!(self.fetched(content));
         while let Some(next) = fetched.next().await {
             let (index, fragment) = next?;
             if let Err(error) = rewriter.push(&fragment) {
-                return Err(Trouble::Damaged(index, error.to_string(), fragment.bytes().clone()));
+                let bytes = Some(fragment.bytes().clone());
+                return Err(Unmade::Unfit(Unfit { fragment: index, why: error.to_string(), bytes }));
             }
         }
         Ok(rewriter.finish().into())
     }
 
-    fn fetched(&self, content: &[(usize, &Staged)]) -> impl Stream<Item = Result<(usize, Verified<Bytes>), Trouble>> {
+    fn fetched(&self, content: &[(usize, &Staged)]) -> impl Stream<Item = Result<(usize, Verified<Bytes>), Unmade>> {
         stream::iter(content)
             .map(async |(index, staged)| Ok((*index, self.fetch(*index, staged).await?)))
-            .buffered(FETCH_AHEAD)
+            .buffered(self.fetch_ahead)
     }
 
     /// Fetches one fragment whole and checks it.
-    async fn fetch(&self, index: usize, staged: &Staged) -> Result<Verified<Bytes>, Trouble> {
+    async fn fetch(&self, index: usize, staged: &Staged) -> Result<Verified<Bytes>, Unmade> {
         let key = staged.name.to_string();
+        let unfit = |why: &str, bytes| Unmade::Unfit(Unfit { fragment: index, why: why.to_owned(), bytes });
         let mut fetches = 1;
         loop {
-            let Some(object) = self.state.get(&key).await.map_err(Trouble::State)? else {
-                return Err(Trouble::Gone(index));
+            let Some(object) = self.state.get(&key).await.map_err(Unmade::State)? else {
+                return Err(unfit("it is gone", None));
             };
             let wrong = match Verified::new(&staged.name, object.body.clone()) {
                 // The object's length was promised from the listing.
@@ -172,7 +193,7 @@ impl Puts<'_> {
                 Err(damage) => damage.to_string(),
             };
             if fetches == FETCHES_MAX {
-                return Err(Trouble::Damaged(index, wrong, object.body));
+                return Err(unfit(&wrong, Some(object.body)));
             }
             fetches += 1;
         }

@@ -28,6 +28,9 @@ pub struct Report {
     /// Events that were given up, since nobody could export them for too long.
     #[serde(skip_serializing_if = "is_nothing")]
     pub expired: Size,
+    /// Events that never counted and never will: killed runs left them.
+    #[serde(skip_serializing_if = "is_nothing")]
+    pub discarded: Size,
     /// Why the tick ended before its work did; the next one goes on.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stopped: Option<String>,
@@ -73,6 +76,9 @@ pub struct Waiting {
     /// Until their file's checkpoint says that they count; or they are what a killed run left, and age out.
     #[serde(skip_serializing_if = "is_nothing")]
     pub uncommitted: Size,
+    /// Until the next tick: one opens only so many plans.
+    #[serde(skip_serializing_if = "is_nothing")]
+    pub later: Size,
     /// Until a destination takes their source; by the source's name.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub unrouted: BTreeMap<String, Size>,

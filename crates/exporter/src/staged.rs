@@ -1,11 +1,11 @@
-//! What waits in the state bucket: listed, sorted by whether it can be planned.
+//! What waits in the state bucket: listed, sorted by whether it can be planned, cut into plans.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use aws::{Bucket, Fault};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use logs::fragment::{FragmentName, Origin, StreamId};
-use logs::plan::{Draft, Flush, Held, Limits, Size, cut};
+use logs::plan::{Draft, Flush, Held, Limits, Purpose, Size, cut};
 use logs::received::SourceId;
 use logs::routes::Routes;
 use logs::staging::{Staged, Streams};
@@ -21,7 +21,7 @@ const DAY_MS: i64 = 86_400_000;
 /// What was found, and what can be made of it.
 #[derive(Debug, Default)]
 pub(crate) struct Found {
-    /// The plans to be made.
+    /// The plans to be made: exports first, then what is given up.
     pub(crate) drafts: Vec<Draft>,
     /// Events that wait for more, since their objects are not full.
     pub(crate) not_full: Size,
@@ -29,10 +29,6 @@ pub(crate) struct Found {
     pub(crate) uncommitted: Size,
     /// Events of sources that no destination takes.
     pub(crate) unrouted: BTreeMap<SourceId, Size>,
-    /// Events that are given up: unrouted for too long.
-    pub(crate) expired: Size,
-    /// Fragments that never counted and never will.
-    pub(crate) garbage: Size,
     /// Objects among the fragments that are none.
     pub(crate) strangers: u64,
     /// Files whose account could not be read; their fragments wait.
@@ -59,52 +55,40 @@ impl Rules<'_> {
     }
 }
 
+/// Fragments that no open plan holds, by what becomes of them.
+#[derive(Default)]
+struct Listed {
+    routed: Vec<Staged>,
+    expired: Vec<Staged>,
+}
+
 /// Lists what waits and cuts it into plans.
 pub(crate) async fn find(bucket: &Bucket, rules: &Rules<'_>) -> Result<Found, Fault> {
     let mut found = Found::default();
-    let mut expired = Vec::new();
-    let candidates = candidates(bucket, rules, &mut found, &mut expired).await?;
+    let listed = list(bucket, rules, &mut found).await?;
 
     // A tick for full objects only need not ask after files that could not fill one.
-    let promising = cut(&candidates, rules.routes, rules.flush, rules.limits);
-    let streams: BTreeSet<StreamId> =
-        promising.iter().flat_map(|draft| &draft.fragments).filter_map(|staged| stream_of(&staged.name)).collect();
-    let accounts = accounts(bucket, streams, &mut found.unreadable).await?;
-    let mut counted: Vec<Staged> = Vec::new();
-    for staged in promising.into_iter().flat_map(|draft| draft.fragments) {
-        if accounts.count(&staged.name) {
-            counted.push(staged);
-        } else if rules.is_expired(&staged.name) {
-            found.garbage.add(&staged.name);
-            expired.push(staged);
-        } else {
-            found.uncommitted.add(&staged.name);
-        }
-    }
+    let promising = fragments_of(cut(&listed.routed, rules.routes, rules.flush, rules.limits));
+    let accounts = Accounts::read(bucket, promising.iter().filter_map(|staged| stream_of(&staged.name))).await?;
+    found.not_full = less(size_of(&listed.routed), size_of(&promising));
+
+    let (counted, rest): (Vec<Staged>, Vec<Staged>) =
+        promising.into_iter().partition(|staged| accounts.streams.count(&staged.name));
+    let (garbage, waiting): (Vec<Staged>, Vec<Staged>) =
+        rest.into_iter().partition(|staged| rules.is_expired(&staged.name) && accounts.are_known(&staged.name));
+    found.uncommitted = size_of(&waiting);
+
     found.drafts = cut(&counted, rules.routes, rules.flush, rules.limits);
-    let planned = found.drafts.iter().map(|draft| draft.fragments.len()).sum::<usize>();
-    let considered = Size::of(candidates.iter().map(|staged| &staged.name));
-    let gone_on = Size::of(found.drafts.iter().flat_map(|draft| &draft.fragments).map(|staged| &staged.name));
-    found.not_full = Size {
-        fragments: considered.fragments - planned as u64 - found.uncommitted.fragments - found.garbage.fragments,
-        events: considered.events - gone_on.events - found.uncommitted.events - found.garbage.events,
-        raw_bytes: considered.raw_bytes - gone_on.raw_bytes - found.uncommitted.raw_bytes - found.garbage.raw_bytes,
-    };
-    expired.truncate(rules.limits.fragments_max);
-    if !expired.is_empty() {
-        found.drafts.push(Draft::expiring(expired));
-    }
+    let planned = found.drafts.iter().flat_map(|draft| &draft.fragments).map(|staged| &staged.name);
+    found.not_full.extend(&less(size_of(&counted), Size::of(planned)));
+    found.drafts.extend(Draft::giving_up(Purpose::Expire, &listed.expired, rules.limits));
+    found.drafts.extend(Draft::giving_up(Purpose::Discard, &garbage, rules.limits));
+    found.unreadable = accounts.unreadable.into_values().collect();
     Ok(found)
 }
 
-/// The fragments that a destination takes and no open plan holds.
-async fn candidates(
-    bucket: &Bucket,
-    rules: &Rules<'_>,
-    found: &mut Found,
-    expired: &mut Vec<Staged>,
-) -> Result<Vec<Staged>, Fault> {
-    let mut candidates = Vec::new();
+async fn list(bucket: &Bucket, rules: &Rules<'_>, found: &mut Found) -> Result<Listed, Fault> {
+    let mut listed = Listed::default();
     let mut after: Option<String> = None;
     loop {
         let (page, next) = bucket.list_page(FragmentName::PREFIX, after.as_deref()).await?;
@@ -118,22 +102,56 @@ async fn candidates(
             }
             let staged = Staged { name, bytes: object.bytes };
             if !rules.routes.taking(&staged.name.source).is_empty() {
-                candidates.push(staged);
+                listed.routed.push(staged);
             } else if rules.is_expired(&staged.name) {
-                found.expired.add(&staged.name);
-                expired.push(staged);
+                listed.expired.push(staged);
             } else {
                 found.unrouted.entry(staged.name.source.clone()).or_default().add(&staged.name);
             }
         }
-        match next {
-            Some(_) if candidates.len() >= CONSIDERED_MAX => {
-                found.more = true;
-                return Ok(candidates);
-            }
-            Some(last) => after = Some(last),
-            None => return Ok(candidates),
+        found.more = next.is_some() && listed.routed.len() + listed.expired.len() >= CONSIDERED_MAX;
+        if next.is_none() || found.more {
+            return Ok(listed);
         }
+        after = next;
+    }
+}
+
+/// What the files that fragments came from have committed.
+#[derive(Default)]
+struct Accounts {
+    streams: Streams,
+    unreadable: BTreeMap<StreamId, String>,
+}
+
+impl Accounts {
+    /// Reads each file's checkpoint, or its ledger where there is no checkpoint any more.
+    ///
+    /// After the listing, so that what was committed since then is only waited for.
+    async fn read(bucket: &Bucket, streams: impl Iterator<Item = StreamId>) -> Result<Accounts, Fault> {
+        let streams: BTreeSet<StreamId> = streams.collect();
+        let read = async |stream: StreamId| {
+            for key in [Streams::checkpoint_key(stream), Streams::ledger_key(stream)] {
+                if let Some(object) = bucket.get(&key).await? {
+                    return Ok((stream, Some((key, object.body))));
+                }
+            }
+            Ok((stream, None))
+        };
+        let mut accounts = Accounts::default();
+        let mut reading = std::pin::pin!(stream::iter(streams).map(read).buffer_unordered(ACCOUNTS_AHEAD));
+        while let Some((stream, account)) = reading.try_next().await? {
+            let Some((key, body)) = account else { continue };
+            if let Err(error) = accounts.streams.add(stream, &body) {
+                accounts.unreadable.insert(stream, format!("{key}: {error}"));
+            }
+        }
+        Ok(accounts)
+    }
+
+    /// False if the file's account is there and cannot be read: then nothing of it is garbage.
+    fn are_known(&self, name: &FragmentName) -> bool {
+        stream_of(name).is_none_or(|stream| !self.unreadable.contains_key(&stream))
     }
 }
 
@@ -144,29 +162,18 @@ fn stream_of(name: &FragmentName) -> Option<StreamId> {
     }
 }
 
-/// Reads what each file has committed: in its checkpoint, or in its ledger when there is no checkpoint any more.
-///
-/// After the listing, so that a fragment written since then is only waited for.
-async fn accounts(
-    bucket: &Bucket,
-    streams: BTreeSet<StreamId>,
-    unreadable: &mut Vec<String>,
-) -> Result<Streams, Fault> {
-    let read = async |stream: StreamId| {
-        for key in [Streams::checkpoint_key(stream), Streams::ledger_key(stream)] {
-            if let Some(object) = bucket.get(&key).await? {
-                return Ok((stream, Some((key, object.body))));
-            }
-        }
-        Ok((stream, None))
-    };
-    let mut accounts = Streams::default();
-    let mut reading = std::pin::pin!(stream::iter(streams).map(read).buffer_unordered(ACCOUNTS_AHEAD));
-    while let Some((stream, account)) = reading.try_next().await? {
-        let Some((key, body)) = account else { continue };
-        if let Err(error) = accounts.add(stream, &body) {
-            unreadable.push(format!("{key}: {error}"));
-        }
+fn fragments_of(drafts: Vec<Draft>) -> Vec<Staged> {
+    drafts.into_iter().flat_map(|draft| draft.fragments).collect()
+}
+
+fn size_of(staged: &[Staged]) -> Size {
+    Size::of(staged.iter().map(|staged| &staged.name))
+}
+
+fn less(a: Size, b: Size) -> Size {
+    Size {
+        fragments: a.fragments.saturating_sub(b.fragments),
+        events: a.events.saturating_sub(b.events),
+        raw_bytes: a.raw_bytes.saturating_sub(b.raw_bytes),
     }
-    Ok(accounts)
 }

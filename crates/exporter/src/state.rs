@@ -111,6 +111,35 @@ impl State {
         self.bucket.delete(&keys).await
     }
 
+    /// Keys of plans that are not in this head: documents and markers. At most a page of each.
+    pub(crate) async fn litter(&self, head: &Head) -> Result<Vec<String>, Fault> {
+        let mut keys = Vec::new();
+        for prefix in [Plan::PREFIX, MARKERS] {
+            let (page, _) = self.bucket.list_page(prefix, None).await?;
+            let nonce = |key: &str| key.strip_prefix(prefix)?.get(..32)?.parse::<Nonce>().ok();
+            let closed = |key: &String| nonce(key).is_some_and(|plan| head.find(plan).is_none());
+            keys.extend(page.into_iter().map(|object| object.key).filter(closed));
+        }
+        Ok(keys)
+    }
+
+    /// The destinations that did not take their objects when they were last tried.
+    pub(crate) async fn failing(&self) -> Result<BTreeSet<String>, Fault> {
+        let listed = self.bucket.list(FAILING, MARKERS_MAX).await?;
+        Ok(listed.iter().filter_map(|object| Some(object.key.strip_prefix(FAILING)?.to_owned())).collect())
+    }
+
+    /// Writes down that a destination did not take its objects.
+    pub(crate) async fn mark_failing(&self, destination: &str, fault: &Fault, now_ms: i64) -> Result<(), Fault> {
+        let words = serde_json::json!({"at_ms": now_ms, "fault": fault.to_string()}).to_string();
+        self.bucket.put(&format!("{FAILING}{destination}"), words.into(), JSON).await
+    }
+
+    /// Writes down that it does again.
+    pub(crate) async fn clear_failing(&self, destination: &str) -> Result<(), Fault> {
+        self.bucket.delete(&[format!("{FAILING}{destination}")]).await
+    }
+
     fn unreadable(&self, key: &str, error: &logs::plan::NotAPlan) -> Fault {
         Fault {
             kind: Kind::Other,
@@ -123,8 +152,11 @@ impl State {
     }
 }
 
+/// What the keys of the destinations that fail begin with.
+const FAILING: &str = "exports/failing/";
+
 /// What the keys of all completion markers begin with.
-pub(crate) const MARKERS: &str = "exports/done/";
+const MARKERS: &str = "exports/done/";
 
 fn marker_prefix(plan: Nonce) -> String {
     format!("{MARKERS}{plan}/")

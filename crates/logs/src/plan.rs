@@ -56,13 +56,30 @@ pub struct Plan {
     pub created_ms: i64,
     /// The version of the software that made it; part of its objects' names.
     pub version: String,
-    /// Where the objects go. A plan without destinations only deletes: its events expired.
+    /// What becomes of the fragments.
+    pub purpose: Purpose,
+    /// Where the objects go; nowhere unless the purpose is to export.
     pub destinations: Vec<PlannedDestination>,
     /// What the objects are made of, in order.
     pub fragments: Vec<Staged>,
     /// What is left out, since it is damaged or gone.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub quarantined: Vec<Quarantined>,
+}
+
+/// What becomes of a plan's fragments.
+///
+/// Giving up is a plan like every other, so that no two exporters can export and give up one event.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Purpose {
+    /// They are put into objects, then deleted.
+    #[default]
+    Export,
+    /// Their events were received, but nobody could export them for too long: they are deleted.
+    Expire,
+    /// Their events never counted (a killed run left them) and never will: they are deleted.
+    Discard,
 }
 
 /// A destination as it was when the plan was made. Role, external id and key are not part of it:
@@ -129,6 +146,13 @@ impl Size {
         self.raw_bytes += name.raw_bytes;
     }
 
+    /// Adds what something else holds.
+    pub fn extend(&mut self, other: &Size) {
+        self.fragments += other.fragments;
+        self.events += other.events;
+        self.raw_bytes = self.raw_bytes.saturating_add(other.raw_bytes);
+    }
+
     /// The size of these.
     pub fn of<'a>(names: impl IntoIterator<Item = &'a FragmentName>) -> Size {
         names.into_iter().fold(Size::default(), |mut size, name| {
@@ -189,6 +213,9 @@ impl Plan {
     fn check(&self) -> Result<(), &'static str> {
         if self.fragments.is_empty() {
             return Err("it has no fragments");
+        }
+        if (self.purpose == Purpose::Export) == self.destinations.is_empty() {
+            return Err("its purpose and its destinations do not fit");
         }
         for destination in &self.destinations {
             let mut next = 0;

@@ -192,6 +192,8 @@ pub(crate) async fn tick(app: &App) -> Report {
 }
 
 pub(crate) fn report(answer: Answer) -> Report {
-    let Answer::Report(report) = answer;
-    *report
+    match answer {
+        Answer::Report(report) => *report,
+        other => panic!("no report: {other:?}"),
+    }
 }

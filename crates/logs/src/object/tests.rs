@@ -38,7 +38,7 @@ fn plan_of(fragments: Vec<Staged>) -> Plan {
         abandoned: None,
         objects: vec![object],
     };
-    let draft = Draft { destinations: vec![destination], fragments };
+    let draft = Draft { destinations: vec![destination], fragments, ..Draft::default() };
     draft.sign(Nonce::new([7; 16]), 1_553_116_119_647, "0.1.0")
 }
 

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::{
-    FORMAT, FRAGMENTS_MAX, Nonce, Plan, PlannedDestination, PlannedObject, RAW_BYTES_MAX, REWRITE_BELOW_BYTES,
+    FORMAT, FRAGMENTS_MAX, Nonce, Plan, PlannedDestination, PlannedObject, Purpose, RAW_BYTES_MAX, REWRITE_BELOW_BYTES,
+    Size,
 };
 use crate::routes::{Destination, Routes};
 use crate::staging::Staged;
@@ -35,6 +36,8 @@ impl Default for Limits {
 /// A plan that has no nonce yet.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Draft {
+    /// What becomes of what it holds.
+    pub purpose: Purpose,
     /// Where it goes.
     pub destinations: Vec<PlannedDestination>,
     /// What it holds.
@@ -42,9 +45,15 @@ pub struct Draft {
 }
 
 impl Draft {
-    /// A plan that only deletes these fragments: their events expired.
-    pub fn expiring(fragments: Vec<Staged>) -> Draft {
-        Draft { destinations: Vec::new(), fragments }
+    /// Plans that give these fragments up, within the limits.
+    pub fn giving_up(purpose: Purpose, fragments: &[Staged], limits: &Limits) -> Vec<Draft> {
+        let pieces = fragments.chunks(limits.fragments_max.max(1));
+        pieces.map(|piece| Draft { purpose, destinations: Vec::new(), fragments: piece.to_vec() }).collect()
+    }
+
+    /// What it holds.
+    pub fn size(&self) -> Size {
+        Size::of(self.fragments.iter().map(|staged| &staged.name))
     }
 
     /// Makes it a plan.
@@ -55,6 +64,7 @@ impl Draft {
             revision: 0,
             created_ms,
             version: version.to_owned(),
+            purpose: self.purpose,
             destinations: self.destinations,
             fragments: self.fragments,
             quarantined: Vec::new(),

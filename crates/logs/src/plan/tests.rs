@@ -44,6 +44,10 @@ fn routes(destinations: Vec<Destination>) -> Routes {
     Routes { destinations, sources: Vec::new() }
 }
 
+fn expiring(staged: Staged) -> Draft {
+    Draft::giving_up(Purpose::Expire, &[staged], &Limits::default()).remove(0)
+}
+
 fn sign(draft: Draft) -> Plan {
     draft.sign(Nonce::new([1; 16]), 0, "0.1.0")
 }
@@ -194,6 +198,8 @@ fn a_document_that_breaks_a_law_is_no_plan() {
     };
     check(|plan| plan.format = 2, "format 2");
     check(|plan| plan.fragments.clear(), "no fragments");
+    check(|plan| plan.purpose = Purpose::Discard, "purpose");
+    check(|plan| plan.destinations.clear(), "purpose");
     check(|plan| plan.destinations[0].objects.truncate(2), "each fragment once");
     check(|plan| plan.destinations[0].objects[1].from = 0, "each fragment once");
     check(|plan| plan.destinations[0].objects[2].to = 4, "each fragment once");
@@ -204,7 +210,7 @@ fn a_document_that_breaks_a_law_is_no_plan() {
 
 #[test]
 fn a_plan_holds_what_it_holds() {
-    let plan = sign(Draft::expiring(vec![staged("a", 0, 1, 10)]));
+    let plan = sign(expiring(staged("a", 0, 1, 10)));
     let mut held = Held::default();
     held.add(&plan);
     assert!(held.contains(&plan.fragments[0].name));
@@ -240,7 +246,7 @@ mod heads {
     use super::*;
 
     fn plan(number: u8) -> Plan {
-        Draft::expiring(vec![staged("a", 0, u64::from(number), 10)]).sign(Nonce::new([number; 16]), 0, "0.1.0")
+        expiring(staged("a", 0, u64::from(number), 10)).sign(Nonce::new([number; 16]), 0, "0.1.0")
     }
 
     fn nonce(number: u8) -> Nonce {

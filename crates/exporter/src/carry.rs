@@ -1,0 +1,307 @@
+//! Carrying plans out: object by object to each destination, then the fragments' end.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, PoisonError};
+
+use aws::Fault;
+use aws::roles::Role;
+use futures_util::{StreamExt, stream};
+use logs::plan::{Nonce, Plan, Purpose, Size};
+use logs::routes::Destination;
+
+use crate::put::{FETCH_AHEAD, PUTS_MAX, Placed, Puts, Trouble};
+use crate::revise::Unfit;
+use crate::state::At;
+use crate::tick::Tick;
+
+/// Destinations that are served at a time.
+const DESTINATIONS_AT_A_TIME: usize = 4;
+
+/// Objects put to one destination at a time: most are small, and waiting for answers is most of the work.
+const OBJECTS_AT_A_TIME: usize = 4;
+
+/// What S3 answers to a session that has ended before its time: the role was deleted and made anew, or a clock is wrong.
+const ENDED_SESSION: [&str; 3] = ["ExpiredToken", "InvalidAccessKeyId", "InvalidToken"];
+
+/// Which destinations of which plans have work left.
+type Pending = Mutex<BTreeMap<Nonce, BTreeSet<usize>>>;
+
+/// How the work on a plan for one destination ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Delivered {
+    /// All its objects are there.
+    Done,
+    /// Somebody else closed the plan.
+    Closed,
+}
+
+/// How the work on one object ended.
+enum Step {
+    /// It is there.
+    Done(usize, Placed),
+    /// A fragment is left out of the plan now.
+    Revised,
+    /// The plan is closed.
+    Closed,
+}
+
+/// How carefully a destination is treated.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Care {
+    Usual,
+    /// It failed before: a single put, tried once, shows whether it is well again.
+    Probe,
+}
+
+/// What is put to a destination in one go.
+#[derive(Clone, Copy)]
+struct Batch {
+    objects: usize,
+    at_a_time: usize,
+    /// Fragments fetched ahead for each object.
+    fetch_ahead: usize,
+    attempts_max: u32,
+}
+
+impl Batch {
+    fn of(left: usize, care: Care) -> Batch {
+        let (objects, attempts_max) = match care {
+            Care::Usual => (left, PUTS_MAX),
+            Care::Probe => (1, 1),
+        };
+        let at_a_time = objects.clamp(1, OBJECTS_AT_A_TIME);
+        Batch { objects, at_a_time, fetch_ahead: FETCH_AHEAD / at_a_time, attempts_max }
+    }
+}
+
+impl Tick<'_> {
+    /// Serves every destination of every open plan, healthy ones first.
+    pub(crate) async fn carry_out(&self, at: &At) -> Result<(), Fault> {
+        let mut work: BTreeMap<String, Vec<(Nonce, usize)>> = BTreeMap::new();
+        let mut pending: BTreeMap<Nonce, BTreeSet<usize>> = BTreeMap::new();
+        for open in &at.head.open {
+            let Some(plan) = self.known(open.plan) else { continue };
+            let plan = self.without_expired(plan).await?;
+            let left = pending.entry(plan.nonce).or_default();
+            for (index, planned) in plan.destinations.iter().enumerate().filter(|(_, d)| d.abandoned.is_none()) {
+                left.insert(index);
+                work.entry(planned.name.clone()).or_default().push((plan.nonce, index));
+            }
+        }
+        for plan in pending.iter().filter(|(_, left)| left.is_empty()).map(|(plan, _)| *plan).collect::<Vec<_>>() {
+            self.settle(plan).await?;
+        }
+        let failing = self.app.state.failing().await?;
+        let mut work: Vec<_> = work.into_iter().collect();
+        work.sort_by_key(|(name, _)| failing.contains(name));
+        let pending = Mutex::new(pending);
+        let serve = |(name, items): (String, Vec<(Nonce, usize)>)| {
+            let failed_before = failing.contains(&name);
+            self.serve(name, items, failed_before, &pending)
+        };
+        let mut served = std::pin::pin!(stream::iter(work).map(serve).buffer_unordered(DESTINATIONS_AT_A_TIME));
+        let mut first_fault = None;
+        while let Some(result) = served.next().await {
+            first_fault = first_fault.or(result.err());
+        }
+        first_fault.map_or(Ok(()), Err)
+    }
+
+    /// Serves one destination, the oldest plan first. What fails here delays nobody else.
+    async fn serve(
+        &self,
+        name: String,
+        items: Vec<(Nonce, usize)>,
+        failed_before: bool,
+        pending: &Pending,
+    ) -> Result<(), Fault> {
+        let plans = items.len();
+        let Some(destination) = self.routes.named(&name) else {
+            let mut report = self.report();
+            report.of(&name).failed = Some("it is no longer in the settings".to_owned());
+            report.alarm(format!(
+                "destination `{name}` is no longer in the settings: {plans} of its plans hold until it is back or \
+                 abandoned"
+            ));
+            return Ok(());
+        };
+        if !destination.enabled {
+            self.report().of(&name).failed = Some(format!("it is disabled: {plans} of its plans wait"));
+            return Ok(());
+        }
+        let mut care = if failed_before { Care::Probe } else { Care::Usual };
+        for (plan, index) in items {
+            match self.deliver(destination, plan, index, &mut care).await {
+                Ok(Delivered::Closed) => {}
+                Ok(Delivered::Done) => {
+                    let is_last = {
+                        let mut pending = pending.lock().unwrap_or_else(PoisonError::into_inner);
+                        pending.get_mut(&plan).is_some_and(|left| left.remove(&index) && left.is_empty())
+                    };
+                    if is_last {
+                        self.settle(plan).await?;
+                    }
+                }
+                Err(Trouble::Destination(fault)) => {
+                    self.app.state.mark_failing(&name, &fault, self.now_ms).await?;
+                    let mut report = self.report();
+                    report.alarm(format!("destination `{name}` does not take its objects: {fault}"));
+                    report.of(&name).failed = Some(fault.to_string());
+                    return Ok(());
+                }
+                Err(Trouble::State(fault)) => return Err(fault),
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts every object of a plan to one of its destinations.
+    async fn deliver(
+        &self,
+        destination: &Destination,
+        nonce: Nonce,
+        index: usize,
+        care: &mut Care,
+    ) -> Result<Delivered, Trouble> {
+        let state = &self.app.state;
+        let mut done = state.done(nonce).await.map_err(Trouble::State)?;
+        loop {
+            let Some(plan) = self.known(nonce) else { return Ok(Delivered::Closed) };
+            let Some(planned) = plan.destinations.get(index).filter(|d| d.abandoned.is_none()) else {
+                return Ok(Delivered::Done);
+            };
+            let left: Vec<usize> = (0..planned.objects.len()).filter(|n| !done.contains(&(index, *n))).collect();
+            if left.is_empty() {
+                return Ok(Delivered::Done);
+            }
+            let batch = Batch::of(left.len(), *care);
+            let place = |object: &usize| self.place(destination, &plan, index, *object, batch);
+            let now = left.get(..batch.objects).unwrap_or(&left);
+            let mut steps = std::pin::pin!(stream::iter(now).map(place).buffer_unordered(batch.at_a_time));
+            while let Some(step) = steps.next().await {
+                match step? {
+                    Step::Done(object, placed) => {
+                        done.insert((index, object));
+                        // Another exporter is at work on this plan: see what else it has done.
+                        if placed == Placed::AlreadyThere {
+                            done.append(&mut state.done(nonce).await.map_err(Trouble::State)?);
+                        }
+                    }
+                    Step::Revised => {}
+                    Step::Closed => return Ok(Delivered::Closed),
+                }
+            }
+            if *care == Care::Probe {
+                state.clear_failing(&destination.name).await.map_err(Trouble::State)?;
+                *care = Care::Usual;
+            }
+        }
+    }
+
+    /// Puts one object and writes down that it is there.
+    async fn place(
+        &self,
+        destination: &Destination,
+        plan: &Plan,
+        index: usize,
+        object: usize,
+        batch: Batch,
+    ) -> Result<Step, Trouble> {
+        let planned = plan.destinations.get(index).and_then(|d| Some((d, d.objects.get(object)?)));
+        let (Some((to, content)), Some(key)) = (planned, plan.object_key(index, object)) else {
+            return Ok(Step::Done(object, Placed::Nothing));
+        };
+        let role = role_of(destination);
+        let mut renewed = false;
+        let placed = loop {
+            let client = self.app.roles.s3(&role).await.map_err(Trouble::Destination)?;
+            let state = &self.app.state.bucket;
+            let puts =
+                Puts { state, client, destination, fetch_ahead: batch.fetch_ahead, attempts_max: batch.attempts_max };
+            match puts.put(plan, content, &to.bucket, &key).await {
+                Ok(Ok(placed)) => break placed,
+                Ok(Err(unfit)) => return self.without(plan, index, object, unfit).await,
+                Err(Trouble::Destination(fault)) if ENDED_SESSION.contains(&fault.code.as_str()) && !renewed => {
+                    self.app.roles.forget(&role);
+                    renewed = true;
+                }
+                Err(trouble) => return Err(trouble),
+            }
+        };
+        self.app.state.mark(plan.nonce, index, object, &key).await.map_err(Trouble::State)?;
+        self.note_placed(destination, &format!("s3://{}/{key}", to.bucket), placed, plan.object_size(content));
+        Ok(Step::Done(object, placed))
+    }
+
+    /// An object could not be made since a fragment is unfit: finds out whether that is news.
+    async fn without(&self, plan: &Plan, index: usize, object: usize, unfit: Unfit) -> Result<Step, Trouble> {
+        // The head first: a plan that was closed since takes its markers along.
+        let (at, _) = self.look().await.map_err(Trouble::State)?;
+        let Some(open) = at.head.find(plan.nonce) else { return Ok(Step::Closed) };
+        if open.revision != plan.revision {
+            return Ok(Step::Revised);
+        }
+        // Fragments go when all objects are there: another exporter may have come to that point.
+        if self.app.state.is_done(plan.nonce, index, object).await.map_err(Trouble::State)? {
+            return Ok(Step::Done(object, Placed::AlreadyThere));
+        }
+        self.quarantine(&at, plan, unfit).await.map_err(Trouble::State)?;
+        Ok(Step::Revised)
+    }
+
+    fn note_placed(&self, destination: &Destination, uri: &str, placed: Placed, size: Size) {
+        let mut report = self.report();
+        let put = report.of(&destination.name);
+        match placed {
+            Placed::Put(bytes) => put.add(uri.to_owned(), size.events, Some(bytes)),
+            Placed::AlreadyThere => put.add(uri.to_owned(), size.events, None),
+            Placed::Nothing => {}
+        }
+    }
+
+    /// Deletes what a plan held, every key confirmed, and closes it.
+    async fn settle(&self, nonce: Nonce) -> Result<(), Fault> {
+        let state = &self.app.state;
+        let Some(plan) = self.known(nonce) else { return Ok(()) };
+        let keys: Vec<String> = plan.fragments.iter().map(|staged| staged.name.to_string()).collect();
+        state.bucket.delete(&keys).await?;
+        loop {
+            let at = state.head().await?;
+            let Some(next) = at.head.closing(nonce, (state.nonces)()) else { break };
+            if state.swap(&at, next).await?.is_some() {
+                self.note_closed(&plan);
+                break;
+            }
+        }
+        if let Err(fault) = state.forget(&plan).await {
+            tracing::warn!(%fault, "what a closed plan leaves behind stays for now");
+        }
+        Ok(())
+    }
+
+    fn note_closed(&self, plan: &Plan) {
+        let mut report = self.report();
+        let size = plan.size();
+        report.plans_open = report.plans_open.saturating_sub(1);
+        match plan.purpose {
+            Purpose::Export => report.plans_closed += 1,
+            Purpose::Discard => report.discarded.extend(&size),
+            Purpose::Expire => {
+                report.expired.extend(&size);
+                report.alarm(format!(
+                    "{} events expired: no destination took them in {} days",
+                    size.events, self.app.settings.expire_days
+                ));
+            }
+        }
+    }
+}
+
+/// The role that writes to a destination.
+pub(crate) fn role_of(destination: &Destination) -> Role {
+    Role {
+        arn: destination.role_arn.clone(),
+        external_id: Some(destination.external_id.clone()),
+        region: destination.region.clone(),
+    }
+}

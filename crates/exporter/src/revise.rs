@@ -1,0 +1,141 @@
+//! Revising an open plan: leaving a fragment out, giving a destination up.
+//!
+//! A revision is a document of its own under the plan's nonce, so object names stay, and it counts
+//! from the moment when the head names it. It follows from the revision before it alone; when two
+//! exporters write the same one, the first document is the one that both go on with.
+
+use std::sync::Arc;
+
+use aws::{Created, Fault};
+use bytes::Bytes;
+use logs::plan::{Nonce, Plan, Size};
+use serde::Serialize;
+
+use crate::state::At;
+use crate::tick::Tick;
+
+const DAY_MS: i64 = 86_400_000;
+
+/// A fragment that cannot be part of an object.
+#[derive(Debug)]
+pub(crate) struct Unfit {
+    /// Its place in the plan.
+    pub(crate) fragment: usize,
+    /// What is wrong.
+    pub(crate) why: String,
+    /// What is there in its place; none if nothing is.
+    pub(crate) bytes: Option<Bytes>,
+}
+
+/// What was given up for a destination.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Abandoned {
+    /// Its name.
+    pub destination: String,
+    /// Plans in which nothing more is put there. They close with a next tick.
+    pub plans: u64,
+    /// What it never got.
+    #[serde(flatten)]
+    pub size: Size,
+}
+
+impl Tick<'_> {
+    /// Leaves a fragment out of a plan, and keeps what is there in its place for a person to look at.
+    pub(crate) async fn quarantine(&self, at: &At, plan: &Plan, unfit: Unfit) -> Result<(), Fault> {
+        let name = plan.fragments.get(unfit.fragment).map(|staged| staged.name.to_string()).unwrap_or_default();
+        if let Some(bytes) = unfit.bytes {
+            let copy = format!("exports/quarantine/{name}");
+            self.app.state.bucket.put(&copy, bytes, "application/gzip").await?;
+        }
+        let next = plan.quarantining(unfit.fragment, unfit.why);
+        if let Some(revised) = self.revise(at, next).await? {
+            let news = revised.quarantined.iter().skip(plan.quarantined.len());
+            for quarantined in news {
+                let name = plan.fragments.get(quarantined.fragment).map(|s| s.name.to_string()).unwrap_or_default();
+                let mut report = self.report();
+                report.alarm(format!("fragment {name} is quarantined: {}", quarantined.why));
+                report.quarantined.push(name);
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes a revision count: this one, or the one that another exporter wrote in its place. `None` if the head
+    /// changed; then the caller looks again.
+    async fn revise(&self, at: &At, next: Plan) -> Result<Option<Plan>, Fault> {
+        let state = &self.app.state;
+        let next = match state.write(&next).await? {
+            Created::Done(_) => next,
+            Created::AlreadyThere => match state.plan(next.nonce, next.revision).await? {
+                Some(theirs) => theirs,
+                // Its plan was closed and cleared away.
+                None => return Ok(None),
+            },
+        };
+        let Some(head) = at.head.revising(&next, (state.nonces)()) else { return Ok(None) };
+        if state.swap(at, head).await?.is_none() {
+            return Ok(None);
+        }
+        self.learn(next.clone());
+        Ok(Some(next))
+    }
+
+    /// Gives up what is planned for a destination, in every open plan.
+    pub(crate) async fn abandon(&self, destination: &str) -> Result<Abandoned, Fault> {
+        let mut abandoned = Abandoned { destination: destination.to_owned(), ..Abandoned::default() };
+        let (at, _) = self.look().await?;
+        for open in &at.head.open {
+            if let Some(size) = self.abandon_in(open.plan, destination, "abandoned as told").await? {
+                abandoned.plans += 1;
+                abandoned.size.extend(&size);
+            }
+        }
+        Ok(abandoned)
+    }
+
+    /// Gives a plan up for a destination; says what it never got, or `None` if there was nothing to give up.
+    async fn abandon_in(&self, nonce: Nonce, destination: &str, why: &str) -> Result<Option<Size>, Fault> {
+        loop {
+            let (at, _) = self.look().await?;
+            let Some(plan) = self.known(nonce).filter(|_| at.head.find(nonce).is_some()) else { return Ok(None) };
+            let Some(next) = plan.abandoning(destination, why) else { return Ok(None) };
+            let Some(revised) = self.revise(&at, next).await? else { continue };
+            // Another exporter's revision may have left out a fragment instead.
+            if revised.destinations.iter().all(|d| d.name != destination || d.abandoned.is_some()) {
+                return Ok(Some(self.missing(&revised, destination).await?));
+            }
+        }
+    }
+
+    /// What a destination never got of a plan.
+    async fn missing(&self, plan: &Plan, destination: &str) -> Result<Size, Fault> {
+        let done = self.app.state.done(plan.nonce).await?;
+        let mut size = Size::default();
+        for (index, planned) in plan.destinations.iter().enumerate().filter(|(_, d)| d.name == destination) {
+            let missing = planned.objects.iter().enumerate().filter(|(object, _)| !done.contains(&(index, *object)));
+            missing.for_each(|(_, object)| size.extend(&plan.object_size(object)));
+        }
+        Ok(size)
+    }
+
+    /// The plan, without the destinations that did not take it for so long that its events expire.
+    pub(crate) async fn without_expired(&self, plan: Arc<Plan>) -> Result<Arc<Plan>, Fault> {
+        let days = self.app.settings.expire_days;
+        let expires_ms = plan.created_ms.saturating_add(i64::from(days) * DAY_MS);
+        if expires_ms > self.now_ms {
+            return Ok(plan);
+        }
+        for planned in plan.destinations.iter().filter(|planned| planned.abandoned.is_none()) {
+            let why = format!("not taken in {days} days");
+            if let Some(size) = self.abandon_in(plan.nonce, &planned.name, &why).await? {
+                let mut report = self.report();
+                report.expired.extend(&size);
+                report.alarm(format!(
+                    "{} events expired: destination `{}` did not take them in {days} days",
+                    size.events, planned.name
+                ));
+            }
+        }
+        Ok(self.known(plan.nonce).unwrap_or(plan))
+    }
+}
