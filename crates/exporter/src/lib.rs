@@ -19,6 +19,10 @@ mod body;
 
 mod revise;
 
+mod validate;
+
+mod causes;
+
 mod report;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -34,10 +38,12 @@ use logs::routes::Routes;
 use serde::Serialize;
 use serde_json::Value;
 
+pub use causes::Cause;
 pub use report::{Planned, Put, Report, Waiting};
 pub use request::{Request, Unknown};
 pub use revise::Abandoned;
 pub use settings::{EXPIRE_DAYS, RoutesFrom, Settings};
+pub use validate::{Checked, Step, Validated};
 
 use state::State;
 use tick::Tick;
@@ -68,6 +74,8 @@ pub enum Answer {
     Report(Box<Report>),
     /// To `{"abandon": {"destination": NAME}}`.
     Abandoned(Abandoned),
+    /// To `{"validate": [NAME, …]}`.
+    Validated(Validated),
 }
 
 impl App {
@@ -98,8 +106,9 @@ impl App {
     /// When the event or the settings cannot be used, or our own bucket fails; whatever was begun goes on with the next
     /// event. A destination that fails is no error but part of the answer.
     pub async fn handle(&self, event: Value, deadline_ms: i64) -> anyhow::Result<Answer> {
+        let request = Request::parse(&event)?;
         let routes = self.routes().await?;
-        match Request::parse(&event)? {
+        match request {
             Request::Tick { flush, time_ms } => {
                 let now_ms = self.clock.now_ms();
                 // An event from the future would make events expire before their time.
@@ -108,7 +117,7 @@ impl App {
                 Ok(Answer::Report(Box::new(report)))
             }
             Request::Abandon { destination } => self.abandon(&routes, &destination).await.map(Answer::Abandoned),
-            Request::Validate { .. } => anyhow::bail!("not yet"),
+            Request::Validate { destinations } => Ok(Answer::Validated(self.validate(&routes, &destinations).await)),
         }
     }
 

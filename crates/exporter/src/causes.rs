@@ -1,0 +1,238 @@
+//! What AWS's vague answers most likely mean, the likeliest first, each with its fix.
+
+use aws::{Fault, Kind};
+use logs::routes::Destination;
+use serde::Serialize;
+
+/// A cause and what to do about it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Cause {
+    /// What is probably the matter.
+    pub cause: String,
+    /// What to do then.
+    pub fix: String,
+}
+
+fn cause(cause: impl Into<String>, fix: impl Into<String>) -> Cause {
+    Cause { cause: cause.into(), fix: fix.into() }
+}
+
+/// Why a role could not be assumed with its external id.
+pub(crate) fn of_assume(fault: &Fault, destination: &Destination) -> Vec<Cause> {
+    let role = &destination.role_arn;
+    match fault.code.as_str() {
+        "AccessDenied" => {
+            let caller = caller(&fault.detail);
+            vec![
+                cause(
+                    format!("the trust policy of {role} does not name this exporter"),
+                    format!("in its trust policy allow sts:AssumeRole to the Principal {{\"AWS\": \"{caller}\"}}"),
+                ),
+                cause(
+                    "its sts:ExternalId differs from external_id in the settings",
+                    "compare the two, letter by letter: case counts, and so does a blank at the end",
+                ),
+                cause(
+                    "there is no such role: AWS answers as if it were forbidden",
+                    format!("compare {role} with the ARN on the role's page, the account's number too"),
+                ),
+                cause(
+                    "the exporter itself may not assume it",
+                    format!("allow sts:AssumeRole on {role} in the policy of the exporter's own role"),
+                ),
+            ]
+        }
+        "RegionDisabledException" => vec![cause(
+            "STS is not active in the region that was asked",
+            "activate it: IAM, Account settings, Security Token Service",
+        )],
+        "ValidationError" => {
+            vec![cause("the role's ARN or the external id has a form that STS refuses", "see the answer's own words")]
+        }
+        "ExpiredToken" | "InvalidClientTokenId" | "UnrecognizedClientException" | "SignatureDoesNotMatch" => {
+            vec![cause("the exporter's own credentials are not valid", "see where they come from; is its clock right?")]
+        }
+        _ => otherwise(fault),
+    }
+}
+
+/// Why an object could not be put with the role's session.
+pub(crate) fn of_put(fault: &Fault, destination: &Destination) -> Vec<Cause> {
+    let Destination { bucket, region, .. } = destination;
+    match fault.code.as_str() {
+        "AccessDenied" | "AllAccessDisabled" => denied(fault, destination),
+        "NoSuchBucket" => vec![cause(
+            format!("there is no bucket {bucket}"),
+            "compare its name with the one on the bucket's page; or make it",
+        )],
+        "PermanentRedirect" | "AuthorizationHeaderMalformed" | "IllegalLocationConstraintException" => vec![cause(
+            format!("{bucket} is not in {region}"),
+            match between(&fault.detail, "expecting '", "'") {
+                Some(right) => format!("set region = \"{right}\""),
+                None => "set region to the one on the bucket's page".to_owned(),
+            },
+        )],
+        "AccessControlListNotSupported" => vec![cause(
+            format!("{bucket} has ACLs turned off (Object Ownership: Bucket owner enforced)"),
+            "remove acl: the bucket's owner owns every object anyway",
+        )],
+        code if code.starts_with("KMS.") => vec![cause(
+            "the KMS key is not there, disabled, or waits for its deletion",
+            "see the key's page; it must be in the bucket's region",
+        )],
+        _ if fault.kind == Kind::NoBucket => vec![cause(format!("there is no bucket {bucket}"), "make it")],
+        _ => otherwise(fault),
+    }
+}
+
+fn denied(fault: &Fault, destination: &Destination) -> Vec<Cause> {
+    let Destination { bucket, prefix, role_arn, .. } = destination;
+    let folder = if prefix.is_empty() { String::new() } else { format!("{prefix}/") };
+    let resource = format!("arn:aws:s3:::{bucket}/{folder}segment-logs/*");
+    let mut causes = Vec::new();
+    let key = destination.kms_key_arn.as_deref();
+    let grant = cause(
+        match key {
+            Some(key) => format!("{role_arn} may not use the key {key}"),
+            None => "the bucket encrypts with a KMS key that the role may not use".to_owned(),
+        },
+        "allow kms:GenerateDataKey and kms:Decrypt on the key, in the role's policy and in the key's own",
+    );
+    let about_kms = fault.detail.contains("kms:");
+    if about_kms {
+        causes.push(grant.clone());
+    }
+    if fault.detail.contains("explicit deny") {
+        causes.push(cause(
+            "a policy denies it explicitly: the role's, the bucket's, or the organisation's",
+            "look for \"Effect\": \"Deny\" in them; an allowing statement does not outweigh it",
+        ));
+    }
+    causes.push(match prefix.is_empty() {
+        true => cause(
+            format!("the role's policy does not allow s3:PutObject on {resource}"),
+            format!("add that statement to a policy of {role_arn}"),
+        ),
+        false => cause(
+            format!(
+                "the role's policy allows s3:PutObject on arn:aws:s3:::{bucket}/segment-logs/*, without the prefix"
+            ),
+            format!("make its Resource {resource}"),
+        ),
+    });
+    if destination.acl.is_some() {
+        causes.push(cause("acl is set, and the role may not set ACLs", "allow s3:PutObjectAcl on the same resource"));
+    }
+    if let Some(owner) = &destination.expected_bucket_owner {
+        causes.push(cause(
+            format!("{bucket} does not belong to account {owner}"),
+            "compare expected_bucket_owner with the bucket's account",
+        ));
+    }
+    if !about_kms {
+        causes.push(grant);
+    }
+    causes.push(cause(
+        "the bucket's policy denies it: by network, by encryption, by organisation",
+        format!("look for \"Effect\": \"Deny\" in the policy of {bucket}"),
+    ));
+    causes
+}
+
+fn otherwise(fault: &Fault) -> Vec<Cause> {
+    match fault.kind {
+        Kind::Transient | Kind::Conflict => {
+            vec![cause("AWS did not answer, or was too busy", "try again; then look at the network between")]
+        }
+        Kind::Denied if fault.code.is_empty() => vec![cause(
+            "the exporter has no credentials of its own",
+            "in Lambda give the function a role; elsewhere set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+        )],
+        _ => vec![cause("nothing that is known here", "see the answer's own words")],
+    }
+}
+
+/// `User: ARN is not authorized …`: the caller as AWS knows it; a session's role, since that is what a policy names.
+fn caller(detail: &str) -> String {
+    let Some(arn) = between(detail, "User: ", " is not") else { return "the exporter's role".to_owned() };
+    let session = arn.split_once(":assumed-role/").and_then(|(account, rest)| {
+        let account = account.replace(":sts:", ":iam:");
+        Some(format!("{account}:role/{}", rest.split('/').next()?))
+    });
+    session.unwrap_or_else(|| arn.to_owned())
+}
+
+fn between<'a>(text: &'a str, before: &str, after: &str) -> Option<&'a str> {
+    let (_, rest) = text.split_once(before)?;
+    Some(rest.split_once(after)?.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use logs::routes::{Routes, Single};
+
+    fn destination(change: impl FnOnce(&mut Destination)) -> Destination {
+        let single = Single {
+            bucket: "their-logs".into(),
+            region: "eu-west-1".into(),
+            role_arn: "arn:aws:iam::210987654321:role/Logs".into(),
+            external_id: "workspace-1".into(),
+        };
+        let mut destination = Routes::single(&single).unwrap().destinations.remove(0);
+        change(&mut destination);
+        destination
+    }
+
+    fn fault(kind: Kind, code: &str, detail: &str) -> Fault {
+        Fault { kind, operation: "put", target: String::new(), detail: detail.into(), code: code.into(), attempts: 1 }
+    }
+
+    #[test]
+    fn a_refused_role_names_the_caller_as_a_trust_policy_does() {
+        let words = "User: arn:aws:sts::123456789012:assumed-role/exporter-role/exporter is not authorized to perform: \
+                     sts:AssumeRole on resource: arn:aws:iam::210987654321:role/Logs";
+        let causes = of_assume(&fault(Kind::Denied, "AccessDenied", words), &destination(|_| ()));
+        assert_eq!(causes.len(), 4);
+        assert!(causes[0].fix.contains("arn:aws:iam::123456789012:role/exporter-role"), "{}", causes[0].fix);
+        assert!(causes[1].cause.contains("sts:ExternalId"));
+    }
+
+    #[test]
+    fn the_likeliest_cause_of_a_refused_put_comes_first() {
+        let check = |destination: Destination, code: &str, detail: &str, expected: &str| {
+            let causes = of_put(&fault(Kind::Denied, code, detail), &destination);
+            assert!(causes[0].cause.contains(expected), "{causes:#?}");
+        };
+        let plain = || destination(|_| ());
+        check(plain(), "AccessDenied", "Access Denied", "s3:PutObject on arn:aws:s3:::their-logs/segment-logs/*");
+        check(destination(|d| d.prefix = "a/b".into()), "AccessDenied", "Access Denied", "without the prefix");
+        check(plain(), "AccessDenied", "not authorized to perform: kms:GenerateDataKey on resource", "KMS key");
+        check(plain(), "AccessDenied", "with an explicit deny in a resource-based policy", "denies it explicitly");
+        check(plain(), "NoSuchBucket", "", "there is no bucket their-logs");
+        check(plain(), "PermanentRedirect", "", "is not in eu-west-1");
+        check(plain(), "AccessControlListNotSupported", "", "ACLs turned off");
+        check(plain(), "KMS.DisabledException", "", "KMS key is not there, disabled");
+    }
+
+    #[test]
+    fn the_right_region_is_named_when_the_answer_names_it() {
+        let words = "The authorization header is malformed; the region 'eu-west-1' is wrong; expecting 'us-west-2'";
+        let causes = of_put(&fault(Kind::Other, "AuthorizationHeaderMalformed", words), &destination(|_| ()));
+        assert_eq!(causes[0].fix, "set region = \"us-west-2\"");
+    }
+
+    #[test]
+    fn every_setting_that_can_be_refused_is_named() {
+        let all = destination(|d| {
+            d.acl = Some("bucket-owner-full-control".into());
+            d.expected_bucket_owner = Some("210987654321".into());
+            d.kms_key_arn = Some("arn:aws:kms:eu-west-1:210987654321:key/1".into());
+        });
+        let causes = of_put(&fault(Kind::Denied, "AccessDenied", "Access Denied"), &all);
+        let words: Vec<&str> = causes.iter().map(|cause| cause.cause.as_str()).collect();
+        for expected in ["PutObject", "acl is set", "210987654321", "key/1", "bucket's policy"] {
+            assert!(words.iter().any(|cause| cause.contains(expected)), "{expected} is not in {words:#?}");
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! Finding out whether destinations can be written to, and only through their external ids.
+//!
+//! Segment docs: storage/catalog/aws-s3, "Validate": the role is assumed with the external id and
+//! then without it, and an object is put. A role that can be assumed without the id is reported:
+//! whoever is trusted by it could be made to use it for somebody else.
+
+use aws::roles::Role;
+use aws::{Fault, Kind};
+use bytes::Bytes;
+use futures_util::{StreamExt, stream};
+use logs::object::dummy_key;
+use logs::routes::{Destination, Routes};
+use serde::Serialize;
+
+use crate::App;
+use crate::carry::role_of;
+use crate::causes::{self, Cause};
+use crate::put::put_request;
+
+/// Destinations asked at a time.
+const AT_A_TIME: usize = 8;
+
+const DUMMY: &[u8] = b"segment-s3 can write here. This object may be deleted.\n";
+
+/// The answer to `{"validate": [NAME, ...]}`.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Validated {
+    /// True if everything that was asked is well.
+    pub ok: bool,
+    /// All of it in a sentence.
+    pub summary: String,
+    /// Our own bucket.
+    pub state_bucket: Step,
+    /// Each destination.
+    pub destinations: Vec<Checked>,
+}
+
+/// What was found out about a destination.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Checked {
+    /// Its name.
+    pub destination: String,
+    /// True if it can be written to, and only with the external id.
+    pub ok: bool,
+    /// What was tried, in order.
+    pub steps: Vec<Step>,
+}
+
+/// One thing that was tried.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Step {
+    /// What.
+    pub tried: String,
+    /// True if it ended as it should.
+    pub ok: bool,
+    /// How it ended, in AWS's words where it failed.
+    pub result: String,
+    /// What that most likely means, the likeliest first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub likely_causes: Vec<Cause>,
+}
+
+impl Step {
+    fn well(tried: impl Into<String>, result: impl Into<String>) -> Step {
+        Step { tried: tried.into(), ok: true, result: result.into(), likely_causes: Vec::new() }
+    }
+
+    fn ill(tried: impl Into<String>, result: impl Into<String>, likely_causes: Vec<Cause>) -> Step {
+        Step { tried: tried.into(), ok: false, result: result.into(), likely_causes }
+    }
+}
+
+impl App {
+    /// Validates destinations by their names; all of them if there are no names.
+    pub(crate) async fn validate(&self, routes: &Routes, names: &[String]) -> Validated {
+        let names: Vec<String> = match names {
+            [] => routes.destinations.iter().map(|destination| destination.name.clone()).collect(),
+            names => names.to_vec(),
+        };
+        let check = |name: String| async move {
+            match routes.named(&name) {
+                Some(destination) => self.check(destination).await,
+                None => unknown(name, routes),
+            }
+        };
+        let destinations: Vec<Checked> = stream::iter(names).map(check).buffered(AT_A_TIME).collect().await;
+        let state_bucket = self.check_state().await;
+        let well = destinations.iter().filter(|checked| checked.ok).count();
+        let ok = state_bucket.ok && well == destinations.len();
+        let ours = if state_bucket.ok { "" } else { "; our own bucket is not well" };
+        let summary = format!("{well} of {} destinations can be written to, as they should{ours}", destinations.len());
+        Validated { ok, summary, state_bucket, destinations }
+    }
+
+    async fn check(&self, destination: &Destination) -> Checked {
+        let mut steps = Vec::new();
+        let with = role_of(destination);
+        let tried = format!("assume {} with the external id", with.arn);
+        let client = match self.roles.assume(&with).await {
+            Ok(client) => {
+                steps.push(Step::well(tried, "assumed"));
+                Some(client)
+            }
+            Err(fault) => {
+                let causes = causes::of_assume(&fault, destination);
+                steps.push(Step::ill(tried, fault.to_string(), causes));
+                None
+            }
+        };
+        if let Some(client) = client {
+            steps.push(self.check_without_id(&with).await);
+            steps.push(put_dummy(&client, destination).await);
+        }
+        Checked { destination: destination.name.clone(), ok: steps.iter().all(|step| step.ok), steps }
+    }
+
+    async fn check_without_id(&self, with: &Role) -> Step {
+        let tried = format!("assume {} without the external id, which must be denied", with.arn);
+        let without = Role { external_id: None, ..with.clone() };
+        match self.roles.assume(&without).await {
+            Err(fault) if fault.code == "AccessDenied" => Step::well(tried, "denied"),
+            Err(fault) => Step::ill(tried, fault.to_string(), vec![]),
+            Ok(_) => Step::ill(
+                tried,
+                "INSECURE: the role was assumed",
+                vec![Cause {
+                    cause: "the trust policy asks for no external id".to_owned(),
+                    fix: "add to its statement: \"Condition\": {\"StringEquals\": {\"sts:ExternalId\": \"…\"}}"
+                        .to_owned(),
+                }],
+            ),
+        }
+    }
+
+    /// Our own bucket: what the exporter needs of it besides deleting.
+    async fn check_state(&self) -> Step {
+        let tried = format!("read {} and list what waits in it", self.settings.state_bucket);
+        let found = async {
+            let at = self.state.head().await?;
+            self.state.bucket.list_page("received/", None).await?;
+            Ok::<_, Fault>(at.head.open.len())
+        };
+        match found.await {
+            Ok(open) => Step::well(tried, format!("{open} plans are open")),
+            Err(fault) => {
+                let fix =
+                    "allow s3:GetObject, s3:PutObject, s3:DeleteObject on it and s3:ListBucket to the exporter's role";
+                let cause = match fault.kind {
+                    Kind::NoBucket => "there is no such bucket: compare STATE_BUCKET with its page",
+                    _ => "the exporter's role may not",
+                };
+                Step::ill(tried, fault.to_string(), vec![Cause { cause: cause.to_owned(), fix: fix.to_owned() }])
+            }
+        }
+    }
+}
+
+async fn put_dummy(client: &aws_sdk_s3::Client, destination: &Destination) -> Step {
+    let key = dummy_key(&destination.prefix);
+    let at = format!("s3://{}/{key}", destination.bucket);
+    let put = aws::bucket::retried(async || {
+        put_request(client, destination, &destination.bucket, &key)
+            .content_type("text/plain")
+            .body(Bytes::from_static(DUMMY).into())
+            .send()
+            .await
+            .map(|_| ())
+            .map_err(|error| Fault::of("put", &at, &error))
+    });
+    match put.await {
+        Ok(()) => Step::well(format!("put {at}"), "put"),
+        Err(fault) => Step::ill(format!("put {at}"), fault.to_string(), causes::of_put(&fault, destination)),
+    }
+}
+
+fn unknown(name: String, routes: &Routes) -> Checked {
+    let known: Vec<&str> = routes.destinations.iter().map(|destination| destination.name.as_str()).collect();
+    let step = Step::ill("find it in the settings", format!("not there; {} are", known.join(", ")), vec![]);
+    Checked { destination: name, ok: false, steps: vec![step] }
+}
