@@ -308,3 +308,6 @@ impl Ingestion {
         &self.examples
     }
 }
+
+#[cfg(test)]
+mod tests;
