@@ -77,6 +77,11 @@ impl Fault {
         }
     }
 
+    /// [`Fault::Do`] with a plain function.
+    pub fn act(act: impl Fn(&Target) + Send + Sync + 'static) -> Fault {
+        Fault::Do(Arc::new(act))
+    }
+
     /// An answer with this status and no body.
     pub fn status(status: u16) -> Answer {
         Answer { status, headers: Vec::new(), body: String::new() }

@@ -136,10 +136,10 @@ async fn a_held_conditional_write_is_judged_when_it_is_applied() {
 async fn a_story_may_act_at_the_very_moment() {
     let seen = Arc::new(AtomicUsize::new(0));
     let counter = Arc::clone(&seen);
-    let act = Fault::Do(Arc::new(move |target| {
+    let act = Fault::act(move |target| {
         assert_eq!((target.operation.as_str(), target.key.as_str()), ("PutObject", "k"));
         counter.fetch_add(1, Ordering::SeqCst);
-    }));
+    });
     let (_server, s3) = server(Rule::on("PutObject").after(act)).await;
     s3.put_object().bucket("state").key("k").body(bytes("x")).send().await.unwrap();
     assert_eq!(seen.load(Ordering::SeqCst), 1);
