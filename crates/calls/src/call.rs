@@ -6,6 +6,7 @@
 use std::ops::Range;
 
 use crate::columns::{CellType, Piece, Plan, Slot};
+use crate::flaw::Flaw;
 use crate::json;
 use crate::reading::EmptyCells;
 use crate::refusal::RefusalCode;
@@ -42,31 +43,6 @@ impl MessageIds {
     /// The id of the row whose record begins at `start`.
     pub fn of(&self, start: u64) -> String {
         format!("{}-{start}", self.0)
-    }
-}
-
-/// What is wrong with a row, before its place is known.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Flaw {
-    pub(crate) code: RefusalCode,
-    pub(crate) column: Option<usize>,
-    /// A number that the message speaks of.
-    pub(crate) number: usize,
-}
-
-impl Flaw {
-    pub(crate) fn new(code: RefusalCode) -> Flaw {
-        Flaw { code, column: None, number: 0 }
-    }
-
-    pub(crate) fn in_column(mut self, column: usize) -> Flaw {
-        self.column = Some(column);
-        self
-    }
-
-    pub(crate) fn counting(mut self, number: usize) -> Flaw {
-        self.number = number;
-        self
     }
 }
 

@@ -312,7 +312,11 @@ impl Compiler<'_> {
                 self.place(heading, &parts, cell, empty)
             }
             (Field::Unknown, _) => {
-                self.warn_unknown(heading);
+                if whole && heading.name.contains('.') {
+                    self.warn(heading, "a part of its path is empty, so it is sent as one key");
+                } else {
+                    self.warn_unknown(heading);
+                }
                 let cell = self.cell_type(heading, &parts);
                 self.place(heading, &parts, cell, self.reading.empty_cells)
             }

@@ -85,6 +85,14 @@ impl Encoding {
         }
     }
 
+    /// How many bytes of the source a line end or any other ASCII byte was.
+    pub(crate) fn ascii_bytes(self) -> u64 {
+        match self {
+            Encoding::Utf8 | Encoding::Legacy(_) => 1,
+            Encoding::Utf16Le | Encoding::Utf16Be => 2,
+        }
+    }
+
     /// How many bytes of the source `text` was, `text` being what this encoding is searched for
     /// records in.
     pub(crate) fn source_bytes(self, text: &[u8]) -> u64 {
@@ -161,9 +169,9 @@ impl Delimiter {
         }
     }
 
-    /// The delimiter of the header that `text` begins with, blank lines before it aside: the
-    /// candidate that occurs most outside quotes. `None` when the header does not end in `text`,
-    /// and it is not the whole file (`last`) either.
+    /// The delimiter of the header that `text` begins with: the candidate that occurs most outside
+    /// quotes. `None` when the header does not end in `text`, and `last` does not say that it will
+    /// not end at all.
     ///
     /// Quotes count here as they do in a record, with each candidate taken for a delimiter, so
     /// `"a,b";c` is two columns. A header with none of them has one column, and a comma.
@@ -171,9 +179,8 @@ impl Delimiter {
         let mut counts = [0_usize; Delimiter::ALL.len()];
         let mut quoted = false;
         let mut cell_start = true;
-        let blank = text.iter().take_while(|byte| matches!(byte, b'\n' | b'\r')).count();
         let mut ended = last;
-        for &byte in &text[blank..] {
+        for &byte in text {
             if byte == b'"' && (quoted || cell_start) {
                 // A doubled quote closes and opens: the same in the end.
                 quoted = !quoted;

@@ -6,6 +6,7 @@ pub mod call;
 pub mod checkpoint;
 pub mod columns;
 pub mod dialect;
+mod flaw;
 mod inflate;
 pub mod ingestion;
 mod json;

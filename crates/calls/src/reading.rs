@@ -1,6 +1,7 @@
 //! The settings of the reading side, as plain data, parsed once.
 
 use jiff::civil;
+use serde::{Deserialize, Serialize};
 
 use crate::dialect::{Delimiter, Encoding};
 use crate::subject::{COLLECTION_CHARS_MAX, is_collection};
@@ -8,7 +9,8 @@ use crate::subject::{COLLECTION_CHARS_MAX, is_collection};
 /// What is done with an empty cell of a trait, a property or any other column that Segment takes
 /// empty. Ids, `event`, `name`, `category` and the timestamp are always omitted when empty, since
 /// Segment refuses them so.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum EmptyCells {
     /// The key is left out.
     #[default]
@@ -19,8 +21,9 @@ pub enum EmptyCells {
     Empty,
 }
 
-/// How CSV files are read.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// How CSV files are read. A checkpoint keeps it: a file is read to its end as it was begun.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Reading {
     /// `COLLECTIONS`: collections to be recognised in names of object files.
     pub collections: Vec<String>,
@@ -126,4 +129,75 @@ fn is_whole_date(format: &str) -> bool {
     jiff::fmt::strtime::format(format, &zoned)
         .and_then(|text| jiff::fmt::strtime::parse(format, text))
         .is_ok_and(|broken| broken.to_timestamp().is_ok() || broken.to_date().is_ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(settings: &[(&str, &str)]) -> (Reading, Vec<String>) {
+        let mut faults = Vec::new();
+        let get = |name: &str| {
+            let (_, value) = settings.iter().find(|(key, _)| *key == name)?;
+            Some((*value).to_owned())
+        };
+        let reading = Reading::parse(&get, &mut faults);
+        (reading, faults)
+    }
+
+    #[test]
+    fn nothing_set_is_the_default() {
+        assert_eq!(parse(&[]), (Reading::default(), Vec::new()));
+        let blank = [("COLLECTIONS", ""), ("INFER_TYPES", " "), ("CSV_ENCODING", ""), ("CSV_DELIMITER", " ")];
+        assert_eq!(parse(&blank), (Reading::default(), Vec::new()));
+    }
+
+    #[test]
+    fn everything_can_be_set() {
+        let (reading, faults) = parse(&[
+            ("COLLECTIONS", "room_types, rooms,"),
+            ("TIMESTAMP_COLUMNS", "seenAt,traits.born"),
+            ("TIMESTAMP_FORMATS", "%d/%m/%Y %H:%M; %b %d, %Y;%s"),
+            ("INFER_TYPES", "True"),
+            ("EMPTY_CELLS", "null"),
+            ("CSV_ENCODING", "latin1"),
+            ("CSV_DELIMITER", "\t"),
+        ]);
+        assert_eq!(faults, Vec::<String>::new());
+        assert_eq!(reading.collections, ["room_types", "rooms"]);
+        assert_eq!(reading.timestamp_columns, ["seenAt", "traits.born"]);
+        assert_eq!(reading.timestamp_formats, ["%d/%m/%Y %H:%M", "%b %d, %Y", "%s"]);
+        assert!(reading.infer_types);
+        assert_eq!(reading.empty_cells, EmptyCells::Null);
+        assert_eq!(reading.encoding.map(Encoding::name), Some("windows-1252"));
+        assert_eq!(reading.delimiter, Some(Delimiter::Tab));
+    }
+
+    #[test]
+    fn all_faults_are_reported_together_by_name() {
+        let (reading, faults) = parse(&[
+            ("COLLECTIONS", "rooms,Rooms2"),
+            ("TIMESTAMP_FORMATS", "%d/%m/%Y;%H:%M;%Q"),
+            ("INFER_TYPES", "maybe"),
+            ("EMPTY_CELLS", "drop"),
+            ("CSV_ENCODING", "iso-2022-jp"),
+            ("CSV_DELIMITER", ":"),
+        ]);
+        let names: Vec<&str> = faults.iter().filter_map(|fault| fault.split(':').next()).collect();
+        assert_eq!(
+            names,
+            [
+                "COLLECTIONS",
+                "TIMESTAMP_FORMATS",
+                "TIMESTAMP_FORMATS",
+                "INFER_TYPES",
+                "EMPTY_CELLS",
+                "CSV_ENCODING",
+                "CSV_DELIMITER"
+            ]
+        );
+        assert_eq!(reading.timestamp_formats, ["%d/%m/%Y"]);
+        let (_, faults) = parse(&[("CSV_ENCODING", "shift_jis"), ("CSV_DELIMITER", "pipe")]);
+        assert_eq!(faults.len(), 1, "{faults:?}");
+    }
 }

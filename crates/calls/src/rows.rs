@@ -36,15 +36,9 @@ impl Cell {
         Cell { start: narrow(start), end: narrow(end), escaped }
     }
 
-    /// The bytes between the cell's quotes, or all of them. Right as they are unless
-    /// [`Cell::is_escaped`].
+    /// The bytes between the cell's quotes, or all of them, with the quotes inside as they stand.
     pub(crate) fn raw<'a>(&self, record: &'a [u8]) -> &'a [u8] {
         &record[self.start as usize..self.end as usize]
-    }
-
-    /// Whether quotes inside have to be resolved by [`Cell::unescape`].
-    pub(crate) fn is_escaped(&self) -> bool {
-        self.escaped
     }
 
     /// Where the cell's content begins in its record.
@@ -241,17 +235,26 @@ impl Splitter {
 #[derive(Debug)]
 pub(crate) struct Rows {
     text: Vec<u8>,
-    /// Where the next record, or a blank line before it, begins in `text`.
+    /// Where the next record begins in `text`, or a blank line before it.
     head: usize,
-    /// Blank bytes between `head` and the record, so far.
-    blank: usize,
-    /// The lines that those blank bytes end.
-    blank_lines: u64,
+    /// The blank lines passed since the last record.
+    blank: Blank,
     splitter: Splitter,
-    /// Whether `splitter` holds a record of which [`Rows::head`] is still the beginning.
+    /// Where the line ends of the record that begins at `head`, once it is found.
+    line_end: Option<usize>,
+    /// The record that begins at `head`, once it is known whole.
     current: Option<Extent>,
     finished: bool,
     limit: usize,
+}
+
+/// Blank lines between two records.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Blank {
+    /// How long they are, line ends being all that is in them.
+    pub(crate) bytes: u64,
+    /// How many they are.
+    pub(crate) lines: u64,
 }
 
 /// Where the current record lies.
@@ -260,7 +263,7 @@ struct Extent {
     /// Without the line end.
     length: usize,
     /// Length of the line end: 0 at the end of the file, 2 for CRLF.
-    terminator: usize,
+    line_end: usize,
     unclosed: bool,
 }
 
@@ -283,14 +286,12 @@ pub(crate) struct Record<'a> {
     /// Its text, without the line end.
     pub(crate) text: &'a [u8],
     pub(crate) cells: &'a [Cell],
-    /// The blank lines before it.
-    pub(crate) blank: &'a [u8],
-    /// Everything from the first blank line to behind the line end.
-    pub(crate) whole: &'a [u8],
-    /// How many lines the blank lines are.
-    pub(crate) blank_lines: u64,
-    /// How many line ends the record holds, with the one at its end.
+    /// Length of its line end.
+    pub(crate) line_end: usize,
+    /// How many line ends it holds, with the one at its end.
     pub(crate) lines: u64,
+    /// The blank lines before it.
+    pub(crate) blank: Blank,
     /// Whether the file ends within quotes.
     pub(crate) unclosed: bool,
 }
@@ -300,16 +301,15 @@ impl Rows {
         Rows {
             text: Vec::new(),
             head: 0,
-            blank: 0,
-            blank_lines: 0,
+            blank: Blank::default(),
             splitter: Splitter::new(delimiter),
+            line_end: None,
             current: None,
             finished: false,
             limit: ROW_BYTES_MAX,
         }
     }
 
-    /// The text that is not yet read, and is added to by appending.
     pub(crate) fn push(&mut self, text: &[u8]) {
         self.inlet().extend_from_slice(text);
     }
@@ -329,6 +329,11 @@ impl Rows {
         self.finished = true;
     }
 
+    pub(crate) fn is_finished(&self) -> bool {
+        self.finished
+    }
+
+    /// The text from the record that begins next, or has begun.
     pub(crate) fn unread(&self) -> &[u8] {
         &self.text[self.head..]
     }
@@ -349,107 +354,79 @@ impl Rows {
     #[inline]
     pub(crate) fn advance(&mut self) -> Advance {
         if let Some(extent) = self.current.take() {
-            self.head += self.blank + extent.length + extent.terminator;
-            self.blank = 0;
-            self.blank_lines = 0;
+            self.head += extent.length + extent.line_end;
+            self.blank = Blank::default();
             self.splitter.clear();
         }
         if self.splitter.at == 0 && !self.skip_blank_lines() {
             return if self.finished { Advance::End } else { Advance::Starved };
         }
-        let text = &self.text[self.head + self.blank..];
-        let Some(end) = self.splitter.scan(text) else {
-            if text.len() > self.limit {
-                return Advance::TooLong;
-            }
-            if !self.finished {
-                return Advance::Starved;
-            }
-            let unclosed = self.splitter.finish(text.len());
-            return self.found(text.len(), 0, unclosed);
-        };
-        if end > self.limit {
+        let text = &self.text[self.head..];
+        if self.line_end.is_none() {
+            self.line_end = self.splitter.scan(text);
+        }
+        if self.line_end.unwrap_or(text.len()) > self.limit {
             return Advance::TooLong;
         }
-        let terminator = match (text[end], text.get(end + 1)) {
-            (b'\r', Some(b'\n')) => 2,
-            // Whether this is a CRLF is in the next piece; `found` has not run, so remember.
-            (b'\r', None) if !self.finished => return self.wait_behind_cr(end),
-            _ => 1,
+        let extent = match self.line_end {
+            Some(length) => match (text[length], text.get(length + 1)) {
+                (b'\r', Some(b'\n')) => Extent { length, line_end: 2, unclosed: false },
+                // The next piece says whether this is a CRLF.
+                (b'\r', None) if !self.finished => return Advance::Starved,
+                _ => Extent { length, line_end: 1, unclosed: false },
+            },
+            None if !self.finished => return Advance::Starved,
+            None => Extent { length: text.len(), line_end: 0, unclosed: self.splitter.finish(text.len()) },
         };
-        self.found(end, terminator, false)
-    }
-
-    fn found(&mut self, length: usize, terminator: usize, unclosed: bool) -> Advance {
-        self.current = Some(Extent { length, terminator, unclosed });
+        self.line_end = None;
+        self.current = Some(extent);
         Advance::Record
     }
 
-    /// Takes the last cell back, so that the scan finds the same CR again with what follows it.
-    fn wait_behind_cr(&mut self, end: usize) -> Advance {
-        if let Some(cell) = self.splitter.cells.pop() {
-            let quoted = cell.end() < end;
-            self.splitter.start = cell.start();
-            self.splitter.escaped = cell.is_escaped();
-            self.splitter.at = end;
-            self.splitter.state = if quoted { State::QuoteSeen } else { State::Bare };
-        }
-        Advance::Starved
-    }
-
     /// Steps over line ends. Returns whether a record begins behind them.
+    ///
+    /// They are gone at once: a file of nothing but line ends takes no memory.
     #[inline]
     fn skip_blank_lines(&mut self) -> bool {
         loop {
-            let text = &self.text[self.head + self.blank..];
-            match text.first() {
-                None => return false,
-                Some(b'\n') => self.blank += 1,
-                Some(b'\r') => match text.get(1) {
-                    Some(b'\n') => self.blank += 2,
-                    None if !self.finished => return false,
-                    _ => self.blank += 1,
-                },
-                Some(_) => return true,
-            }
-            self.blank_lines += 1;
+            let length = match self.text[self.head..] {
+                [] => return false,
+                [b'\n', ..] => 1,
+                [b'\r', b'\n', ..] => 2,
+                [b'\r'] if !self.finished => return false,
+                [b'\r', ..] => 1,
+                _ => return true,
+            };
+            self.head += length;
+            self.blank.bytes += length as u64;
+            self.blank.lines += 1;
         }
     }
 
     /// The record found last.
     #[inline]
     pub(crate) fn record(&self) -> Option<Record<'_>> {
-        let extent = self.current?;
-        let whole = self.blank + extent.length + extent.terminator;
-        let whole = &self.text[self.head..self.head + whole];
-        let text = &whole[self.blank..self.blank + extent.length];
+        let Extent { length, line_end, unclosed } = self.current?;
+        let text = &self.text[self.head..self.head + length];
         let inside = if self.splitter.quotes { count_lines(text) } else { 0 };
         Some(Record {
             text,
-            lines: inside + u64::from(extent.terminator > 0),
             cells: self.splitter.cells(),
-            blank: &whole[..self.blank],
-            whole,
-            blank_lines: self.blank_lines,
-            unclosed: extent.unclosed,
+            line_end,
+            lines: inside + u64::from(line_end > 0),
+            blank: self.blank,
+            unclosed,
         })
     }
 
+    /// The blank lines passed since the last record.
+    pub(crate) fn blank(&self) -> Blank {
+        self.blank
+    }
+
     /// At [`Advance::End`], once: the blank lines behind the last record.
-    pub(crate) fn take_trailing(&mut self) -> (&[u8], u64) {
-        let from = self.head;
-        self.head += std::mem::take(&mut self.blank);
-        let lines = std::mem::take(&mut self.blank_lines);
-        (&self.text[from..self.head], lines)
-    }
-
-    /// How many blank lines there are before the record that has just begun.
-    pub(crate) fn blank_lines(&self) -> u64 {
-        self.blank_lines
-    }
-
-    pub(crate) fn is_finished(&self) -> bool {
-        self.finished
+    pub(crate) fn take_blank(&mut self) -> Blank {
+        std::mem::take(&mut self.blank)
     }
 }
 
@@ -470,13 +447,13 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// Records as owned cells, and how the text ended.
+    /// Records as owned cells.
     type Records = Vec<Vec<Vec<u8>>>;
 
     /// Pushes `text` in pieces of the given lengths, over and over, taking what there is after each.
-    fn read(text: &[u8], delimiter: u8, pieces: &[usize]) -> (Records, Vec<u8>) {
+    fn read(text: &[u8], delimiter: u8, pieces: &[usize]) -> Records {
         let mut rows = Rows::new(delimiter);
-        let (mut records, mut whole) = (Records::new(), Vec::new());
+        let (mut records, mut at) = (Records::new(), 0);
         let mut rest = text;
         let mut lengths = pieces.iter().cycle();
         loop {
@@ -486,10 +463,12 @@ mod tests {
                     let mut scratch = Vec::new();
                     let cells = record.cells.iter().map(|cell| cell.value(record.text, &mut scratch).to_vec());
                     records.push(cells.collect());
-                    whole.extend_from_slice(record.whole);
-                    assert_eq!([record.blank, record.text], [record.whole.split_at(record.blank.len()).0, record.text]);
-                    assert_eq!(record.blank_lines, count_lines(record.blank));
-                    assert_eq!(record.blank_lines + record.lines, count_lines(record.whole));
+                    let blank = usize::try_from(record.blank.bytes).unwrap();
+                    let whole = &text[at..at + blank + record.text.len() + record.line_end];
+                    assert_eq!(&whole[blank..blank + record.text.len()], record.text);
+                    assert_eq!(record.blank.lines, count_lines(&whole[..blank]));
+                    assert_eq!(record.blank.lines + record.lines, count_lines(whole));
+                    at += whole.len();
                 }
                 Advance::Starved if rest.is_empty() => rows.finish(),
                 Advance::Starved => {
@@ -499,8 +478,10 @@ mod tests {
                     rest = after;
                 }
                 Advance::End => {
-                    whole.extend_from_slice(rows.take_trailing().0);
-                    return (records, whole);
+                    let blank = rows.take_blank();
+                    assert_eq!(blank.lines, count_lines(&text[at..]));
+                    assert_eq!(at + usize::try_from(blank.bytes).unwrap(), text.len(), "every byte has its place");
+                    return records;
                 }
                 Advance::TooLong => panic!("no row is that long"),
             }
@@ -570,9 +551,7 @@ mod tests {
             pieces in pieces(),
         ) {
             prop_assume!(!has_mark(&text));
-            let (records, whole) = read(&text, delimiter, &pieces);
-            prop_assert_eq!(records, reference(&text, delimiter));
-            prop_assert_eq!(whole, text, "every byte belongs to one record, or stands behind the last");
+            prop_assert_eq!(read(&text, delimiter, &pieces), reference(&text, delimiter));
         }
 
         #[test]

@@ -97,7 +97,7 @@ pub enum SubjectError {
     },
     /// `object_2024.csv`: nothing in the name can be a collection.
     #[error(
-        "`{name}`: no collection in the name; write object_<collection>_….csv, list it in COLLECTIONS, or set the object's metadata segment-collection"
+        "`{name}`: no collection in the name; write object_<collection>_1.csv, list it in COLLECTIONS, or set the object's metadata segment-collection"
     )]
     NoCollection {
         /// The basename.

@@ -5,14 +5,15 @@
 
 use std::ops::Range;
 
-use crate::call::{CALL_BYTES_MAX, Encoder, Flaw, MESSAGE_ID_CHARS_MAX, MessageIds, OBJECT_ID_CHARS_MAX, Row};
+use crate::call::{Encoder, MessageIds, Row};
 use crate::columns::Plan;
 use crate::dialect::{Compression, Delimiter, Dialect, Encoding, StoredHeader, foreign};
+use crate::flaw::Flaw;
 use crate::inflate::{Inflater, Pulled};
 use crate::reading::Reading;
 use crate::refusal::{FaultCode, FileFault, Position, Refusal, RefusalCode, Span, Warning};
-use crate::rows::{Advance, Cell, Rows, Splitter};
-use crate::subject::{Kind, Subject};
+use crate::rows::{Advance, Cell, Record, Rows, Splitter};
+use crate::subject::Subject;
 use crate::text::{Transcoder, transcode};
 
 pub use crate::inflate::ZSTD_WINDOW_BYTES_MAX;
@@ -56,7 +57,6 @@ pub struct Translator {
     rows: Rows,
     stage: Stage,
     encoder: Encoder,
-    finishing: bool,
     position: Position,
     /// Set once the header is read.
     header: Option<StoredHeader>,
@@ -96,7 +96,6 @@ impl Translator {
             rows: Rows::new(b','),
             stage: Stage::Header { delimiter: reading.delimiter },
             encoder: Encoder::new(subject, ids, reading.timestamp_formats.clone()),
-            finishing: false,
             position: Position::START,
             header: None,
             plan: None,
@@ -131,7 +130,10 @@ impl Translator {
         }
         translator.position = at;
         translator.transcoded = at.byte;
-        translator.begin_rows(header.dialect, header.text.clone(), header.rows_from)?;
+        translator.begin_rows(header.dialect, header.text.clone(), header.rows_from).map_err(|mut fault| {
+            fault.message = format!("line 1, which was read before: {}", fault.message);
+            fault
+        })?;
         Ok(translator)
     }
 
@@ -146,7 +148,6 @@ impl Translator {
 
     /// Says that the source has ended.
     pub fn finish(&mut self) {
-        self.finishing = true;
         self.inflater.finish();
     }
 
@@ -157,7 +158,6 @@ impl Translator {
     ///
     /// When the file cannot be read further. Everything up to here stands; the same error comes
     /// again on every further call.
-    #[expect(clippy::should_implement_trait, reason = "it lends its buffers, and starving is not the end")]
     #[inline]
     pub fn next(&mut self, calls: &mut Vec<u8>, records: &mut Vec<u8>) -> Result<Step, FileFault> {
         loop {
@@ -273,6 +273,8 @@ impl Translator {
 
     fn header_step(&mut self, set: Option<Delimiter>) -> Result<bool, FileFault> {
         let text = self.rows.unread();
+        let blank = text.iter().take_while(|byte| matches!(byte, b'\n' | b'\r')).count();
+        let text = &text[blank..];
         if let Some(what) = foreign(text) {
             return Err(FileFault::new(FaultCode::NotCsv, format!("this is no CSV, it is {what}")));
         }
@@ -304,10 +306,11 @@ impl Translator {
             return Ok(false);
         };
         let after = Position {
-            byte: behind(self.position.byte, encoding, record.whole, self.transcoded),
-            line: self.position.line + record.blank_lines + record.lines,
+            byte: behind(self.position.byte, encoding, &record, self.transcoded),
+            line: self.position.line + record.blank.lines + record.lines,
         };
-        let line = self.position.line + record.blank_lines;
+        // Where a fault of the header is said to be.
+        self.position.line += record.blank.lines;
         // Excel's own way to name the delimiter, on a line before the header.
         if let [b's' | b'S', b'e' | b'E', b'p' | b'P', b'=', byte] = record.text
             && let Some(delimiter) = Delimiter::ALL.into_iter().find(|d| d.byte() == *byte)
@@ -330,7 +333,7 @@ impl Translator {
         let text = String::from_utf8(text).map_err(|_| {
             FileFault::new(
                 FaultCode::Encoding,
-                format!("the header is not {encoding}: save the file as UTF-8, or set CSV_ENCODING (windows-1252, …)"),
+                format!("the header is not {encoding}: save the file as UTF-8, or set CSV_ENCODING, for instance to windows-1252"),
             )
         })?;
         if encoding.may_hide(delimiter) {
@@ -347,7 +350,6 @@ impl Translator {
             bom: self.transcoder.bom() > 0,
             delimiter,
         };
-        self.position.line = line;
         self.begin_rows(dialect, text, after)?;
         self.position = after;
         Ok(true)
@@ -382,9 +384,9 @@ impl Translator {
         let from = self.position.byte;
         let span = Span {
             from,
-            start: from + encoding.source_bytes(record.blank),
-            to: behind(from, encoding, record.whole, self.transcoded),
-            line: self.position.line + record.blank_lines,
+            start: from + record.blank.bytes * encoding.ascii_bytes(),
+            to: behind(from, encoding, &record, self.transcoded),
+            line: self.position.line + record.blank.lines,
         };
         self.position = Position { byte: span.to, line: span.line + record.lines };
         let (text, cells) = match encoding {
@@ -399,20 +401,20 @@ impl Translator {
         });
         match written {
             Ok(timestamp) => Step::Call { span, len: calls.len() - begin, timestamp },
-            Err(flaw) => Step::Refused(refusal(flaw, span, plan, encoding, record.lines)),
+            Err(flaw) => Step::Refused(flaw.at(span, plan, encoding, record.lines)),
         }
     }
 
     /// Counts the blank lines behind the last record as read.
     fn pass_trailing(&mut self) {
         let encoding = self.transcoder.encoding().unwrap_or(Encoding::Utf8);
-        let (text, lines) = self.rows.take_trailing();
-        self.position.byte += encoding.source_bytes(text);
-        self.position.line += lines;
+        let blank = self.rows.take_blank();
+        self.position.byte += blank.bytes * encoding.ascii_bytes();
+        self.position.line += blank.lines;
     }
 
     fn row_too_long(&self) -> FileFault {
-        let line = self.position.line + self.rows.blank_lines();
+        let line = self.position.line + self.rows.blank().lines;
         FileFault::new(
             FaultCode::RowTooLong,
             format!(
@@ -435,12 +437,14 @@ impl Decoded {
     }
 }
 
-/// Where `text` ends that begins at `from`. Half a character at the end of UTF-16 is one byte, not
-/// two, and there alone what was transcoded is all there is.
+/// Where a record ends, with its line end, of which the blank lines before it begin at `from`.
 #[inline]
-fn behind(from: u64, encoding: Encoding, text: &[u8], transcoded: u64) -> u64 {
-    let end = from + encoding.source_bytes(text);
+fn behind(from: u64, encoding: Encoding, record: &Record<'_>, transcoded: u64) -> u64 {
+    let ascii = record.blank.bytes + record.line_end as u64;
+    let end = from + ascii * encoding.ascii_bytes() + encoding.source_bytes(record.text);
     match encoding {
+        // Half a character at the very end is one byte, not two, and there what was transcoded is
+        // all there is.
         Encoding::Utf16Le | Encoding::Utf16Be => end.min(transcoded),
         Encoding::Utf8 | Encoding::Legacy(_) => end,
     }
@@ -463,54 +467,4 @@ fn sound(text: &[u8], cells: &[Cell], unclosed: bool, plan: &Plan) -> Result<(),
         return Err(Flaw::new(RefusalCode::TooManyCells).counting(cells.len()));
     }
     Ok(())
-}
-
-/// Says what is wrong with a row: where, what, and what to write.
-#[cold]
-fn refusal(flaw: Flaw, span: Span, plan: &Plan, encoding: Encoding, lines: u64) -> Refusal {
-    let kind = plan.kind();
-    let number = flaw.number;
-    let what = match flaw.code {
-        RefusalCode::MissingUserId if kind == Kind::Alias => "empty, and every alias needs a user id".to_owned(),
-        RefusalCode::MissingUserId => {
-            format!("empty, and every {kind} needs a `userId` or an `anonymousId`")
-        }
-        RefusalCode::EventMissing => "empty, and every track needs an event".to_owned(),
-        RefusalCode::MissingGroupId => "empty, and every group needs a group id".to_owned(),
-        RefusalCode::MissingPreviousId => "empty, and every alias needs a previous id".to_owned(),
-        RefusalCode::MissingId => "empty, and every object needs an id".to_owned(),
-        RefusalCode::IdTooLong => {
-            format!("{number} characters, an object's id has at most {OBJECT_ID_CHARS_MAX}")
-        }
-        RefusalCode::MessageIdTooLong => {
-            format!("{number} characters, a message id has at most {MESSAGE_ID_CHARS_MAX}")
-        }
-        RefusalCode::ObjectEmpty => "every property is empty".to_owned(),
-        RefusalCode::CallTooLarge => {
-            format!("the call is {number} bytes, Segment takes at most {CALL_BYTES_MAX}")
-        }
-        RefusalCode::TooManyCells => format!(
-            "{number} cells, the header has {}; a cell with a delimiter in it has to be quoted",
-            plan.columns().len()
-        ),
-        RefusalCode::UnclosedQuote => {
-            format!("a quote is opened here and never closed, so it took the rest of the file ({} lines)", lines.max(1))
-        }
-        RefusalCode::InvalidEncoding => format!("not {encoding}"),
-        RefusalCode::NotATimestamp => {
-            "not a date: write 2019-05-11T20:32:27Z, Unix time, or set TIMESTAMP_FORMATS".to_owned()
-        }
-        RefusalCode::NotANumber => "not a number: write digits with at most a `-`, a `.` and an exponent".to_owned(),
-        RefusalCode::NotAnInteger => "not an integer: write digits with at most a `-`".to_owned(),
-        RefusalCode::NotABoolean => "not a boolean: write true or false".to_owned(),
-        RefusalCode::NotJson => "not JSON".to_owned(),
-        RefusalCode::NotAnObject => "not a JSON object".to_owned(),
-    };
-    let column = flaw.column.and_then(|column| plan.columns().get(column)).map(|column| column.name.clone());
-    let line = span.line;
-    let message = match &column {
-        Some(column) => format!("line {line}, column `{column}`: {what}"),
-        None => format!("line {line}: {what}"),
-    };
-    Refusal { span, code: flaw.code, column, message }
 }

@@ -4,5 +4,6 @@
 
 mod corpus;
 mod laws;
+mod limits;
 mod support;
 mod walkthrough;

@@ -1,0 +1,120 @@
+//! Every limit, from both sides.
+
+use calls::call::CALL_BYTES_MAX;
+use calls::columns::COLUMNS_MAX;
+use calls::refusal::{FaultCode, RefusalCode};
+use calls::translator::{HEADER_BYTES_MAX, ROW_BYTES_MAX};
+
+use crate::support::{File, Outcome};
+
+fn track(rows: &str) -> File {
+    File::new("track_1.csv", format!("userId,event,properties.x\n{rows}"))
+}
+
+#[test]
+fn a_call_of_exactly_the_limit_is_sent_and_one_byte_more_is_refused() {
+    let empty = track("u,e,?\n").read(&[usize::MAX]).calls()[0].len() - 1;
+    for filler in ["a", "ü", "€", "😀"] {
+        let room = CALL_BYTES_MAX - empty;
+        let text = filler.repeat(room / filler.len());
+        let text = format!("{text}{}", "a".repeat(room - text.len()));
+        let read = track(&format!("u,e,{text}\nu,e,{text}a\n")).read(&[usize::MAX]);
+        assert_eq!(read.calls().len(), 1, "{filler}");
+        assert_eq!(read.calls()[0].len(), CALL_BYTES_MAX, "counted in bytes");
+        assert_eq!(read.refusals()[0].code, RefusalCode::CallTooLarge);
+    }
+}
+
+#[test]
+fn a_row_beyond_the_limit_ends_the_file_and_says_where_it_begins() {
+    let long = "x".repeat(ROW_BYTES_MAX);
+    for pieces in [&[usize::MAX][..], &[100_000]] {
+        let read = track(&format!("u1,e,1\n\nu2,e,\"{long}\nu3,e,1\n")).read(pieces);
+        assert_eq!(read.calls().len(), 1);
+        let fault = read.fault.unwrap();
+        assert_eq!(fault.code, FaultCode::RowTooLong);
+        assert_eq!(fault.at.map(|at| at.line), Some(4));
+        assert!(fault.message.starts_with("line 4: "), "{fault}");
+        assert!(fault.message.contains("quote"), "{fault}");
+    }
+    // One of exactly the limit is only a call that is too large.
+    let row = format!("u,e,{}", &long[4..]);
+    assert_eq!(row.len(), ROW_BYTES_MAX);
+    let read = track(&format!("{row}\nu,e,1\n")).read(&[usize::MAX]);
+    assert_eq!((read.fault.is_none(), read.refusals().len(), read.calls().len()), (true, 1, 1));
+}
+
+#[test]
+fn a_header_beyond_the_limit_is_one_fault() {
+    for (header, too_long) in [(HEADER_BYTES_MAX, false), (HEADER_BYTES_MAX + 1, true)] {
+        let name = "x".repeat(header - "userId,event,".len());
+        for pieces in [&[usize::MAX][..], &[100_000]] {
+            let read = File::new("track_1.csv", format!("\n\nuserId,event,{name}\nu,e,1\n")).read(pieces);
+            assert_eq!(read.fault.as_ref().map(|fault| fault.code), too_long.then_some(FaultCode::HeaderTooLong));
+            assert_eq!(read.taken.len(), usize::from(!too_long));
+        }
+    }
+}
+
+#[test]
+fn more_columns_than_the_limit_are_one_fault() {
+    for (columns, too_many) in [(COLUMNS_MAX, false), (COLUMNS_MAX + 1, true)] {
+        let rest: String = (2..columns).map(|n| format!(",traits.{n}")).collect();
+        let read = File::new("identify_1.csv", format!("userId,anonymousId{rest}\nu,a\n")).read(&[usize::MAX]);
+        assert_eq!(read.fault.map(|fault| fault.code), too_many.then_some(FaultCode::TooManyColumns));
+    }
+}
+
+#[test]
+fn blank_lines_take_no_memory() {
+    let subject = calls::subject::Subject::of("track_1.csv", &[], None).unwrap();
+    let ids = calls::call::MessageIds::new(0);
+    let mut translator = calls::translator::Translator::new(&subject, &Default::default(), ids);
+    let blank = vec![b'\n'; 100_000];
+    let (mut calls, mut records) = (Vec::new(), Vec::new());
+    for part in [&b"userId,event\n"[..], b"u,e\n"] {
+        translator.push(part);
+        for _ in 0..20 {
+            translator.push(&blank);
+            while translator.next(&mut calls, &mut records) != Ok(calls::translator::Step::Starved) {}
+            assert!(translator.buffered() <= blank.len(), "{}", translator.buffered());
+        }
+    }
+    assert!(calls.starts_with(b"{"));
+}
+
+#[test]
+fn a_bomb_is_inflated_no_faster_than_it_is_read() {
+    use std::io::Write as _;
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    encoder.write_all(b"userId,event\n").unwrap();
+    let rows = "u,e\n".repeat(50_000);
+    for _ in 0..20 {
+        encoder.write_all(rows.as_bytes()).unwrap();
+    }
+    let bomb = encoder.finish().unwrap();
+    let subject = calls::subject::Subject::of("track_1.csv", &[], None).unwrap();
+    let ids = calls::call::MessageIds::new(0);
+    let mut translator = calls::translator::Translator::new(&subject, &Default::default(), ids);
+    translator.push(&bomb);
+    translator.finish();
+    let mut taken = 0;
+    let (mut calls, mut records) = (Vec::new(), Vec::new());
+    while let calls::translator::Step::Call { .. } = translator.next(&mut calls, &mut records).unwrap() {
+        taken += 1;
+        (calls, records) = (Vec::new(), Vec::new());
+        assert!(translator.buffered() < bomb.len() + 1024 * 1024, "{}", translator.buffered());
+    }
+    assert_eq!(taken, 20 * 50_000);
+}
+
+#[test]
+fn a_message_never_repeats_a_cell() {
+    let secret = "secret".repeat(6_000);
+    let read = track(&format!("{secret},e,1,2\nu,e,{secret}\n,e,{secret}\n")).read(&[usize::MAX]);
+    assert_eq!(read.refusals().len(), 3);
+    for taken in &read.taken {
+        let Outcome::Refused(refusal) = &taken.outcome else { continue };
+        assert!(!refusal.message.contains("secret"), "{}", refusal.message);
+    }
+}
