@@ -1,6 +1,6 @@
 #![doc = include_str!("../README.md")]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
-#![expect(clippy::print_stdout, reason = "a command line speaks on standard output")]
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line speaks on both")]
 // The future of an invocation is deeper than the default lets the compiler look.
 #![recursion_limit = "256"]
 
@@ -38,7 +38,7 @@ async fn main() -> ExitCode {
         Command::Demo { samples, folder } => demo::run(&samples, &folder).await,
     };
     ended.unwrap_or_else(|error| {
-        tracing::error!("{error:#}");
+        eprintln!("segment-s3: {error:#}");
         ExitCode::FAILURE
     })
 }
