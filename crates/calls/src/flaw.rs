@@ -4,6 +4,7 @@ use crate::call::{CALL_BYTES_MAX, MESSAGE_ID_CHARS_MAX, OBJECT_ID_CHARS_MAX};
 use crate::columns::Plan;
 use crate::dialect::Encoding;
 use crate::refusal::{Refusal, RefusalCode, Span};
+use crate::rows::Cell;
 use crate::subject::Kind;
 
 /// What is wrong with a row, before its place is known.
@@ -32,15 +33,21 @@ impl Flaw {
 
     /// The refusal: where, what, and what to write instead. `lines` is how many the row takes.
     #[cold]
-    pub(crate) fn at(self, span: Span, plan: &Plan, encoding: Encoding, lines: u64) -> Refusal {
-        let column = self.column.and_then(|column| plan.columns().get(column)).map(|column| column.name.clone());
+    pub(crate) fn at(self, span: Span, cells: &[Cell], plan: &Plan, encoding: Encoding, lines: u64) -> Refusal {
+        let columns = plan.columns();
+        let column = self.column.and_then(|column| columns.get(column)).map(|column| column.name.clone());
+        let at_fault = match self.code {
+            RefusalCode::TooManyCells => cells.get(columns.len()).zip(cells.last()),
+            _ => self.column.and_then(|column| cells.get(column)).map(|cell| (cell, cell)),
+        };
+        let cell = at_fault.map(|(first, last)| first.start()..last.end());
         let what = self.say(plan, encoding, lines);
         let line = span.line;
         let message = match &column {
             Some(column) => format!("line {line}, column `{column}`: {what}"),
             None => format!("line {line}: {what}"),
         };
-        Refusal { span, code: self.code, column, message }
+        Refusal { span, code: self.code, column, cell, message }
     }
 
     fn say(self, plan: &Plan, encoding: Encoding, lines: u64) -> String {

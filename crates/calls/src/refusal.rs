@@ -6,6 +6,7 @@
 //! content is personal data.
 
 use std::fmt;
+use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -144,6 +145,8 @@ pub struct Refusal {
     pub code: RefusalCode,
     /// The column at fault, where there is one.
     pub column: Option<String>,
+    /// Where in its record the cell stands that is at fault, or the cells that are too many.
+    pub cell: Option<Range<usize>>,
     /// Why, for people: ``line 4, column `timestamp`: not a date …``.
     pub message: String,
 }

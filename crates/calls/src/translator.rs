@@ -401,7 +401,7 @@ impl Translator {
         });
         match written {
             Ok(timestamp) => Step::Call { span, len: calls.len() - begin, timestamp },
-            Err(flaw) => Step::Refused(flaw.at(span, plan, encoding, record.lines)),
+            Err(flaw) => Step::Refused(flaw.at(span, cells, plan, encoding, record.lines)),
         }
     }
 

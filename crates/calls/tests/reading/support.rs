@@ -151,6 +151,7 @@ fn drive(mut translator: Translator, bytes: &[u8], pieces: &[usize]) -> Read {
             }
             Step::Refused(refusal) => {
                 assert_eq!(call, "", "nothing stays of a refused call");
+                assert!(refusal.cell.as_ref().is_none_or(|cell| cell.start <= cell.end && cell.end <= record.len()));
                 (refusal.span, Outcome::Refused(refusal))
             }
             Step::Starved if rest.is_empty() => {
