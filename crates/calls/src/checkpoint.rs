@@ -5,6 +5,7 @@
 
 use crate::dialect::StoredHeader;
 use crate::ledger::Account;
+use crate::reading::Reading;
 use crate::refusal::Position;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -112,6 +113,37 @@ impl Phase {
     }
 }
 
+/// What a file is read by besides its header: the settings as they were when its first rows were settled. Whatever is
+/// set differently since then holds for other files.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Terms {
+    /// The collection of its objects, if it holds objects.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub collection: Option<String>,
+    /// How its rows are read.
+    pub reading: Reading,
+}
+
+/// What the ledger says of the end, beside the account.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ending {
+    /// Why, when it did not simply finish.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// The kind of its calls.
+    pub kind: String,
+    /// The collection, for objects.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub collection: Option<String>,
+    /// Column → JSON path and type.
+    pub columns: Vec<String>,
+    /// The key of the rejects file, if there are refused rows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rejects: Option<String>,
+    /// When it ended, in ms since the epoch.
+    pub at_ms: i64,
+}
+
 /// The document.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Checkpoint {
@@ -134,6 +166,9 @@ pub struct Checkpoint {
     /// The header, once it was read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub header: Option<StoredHeader>,
+    /// What else it is read by, kept with the header.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub terms: Option<Terms>,
     /// The settled stretches, in the order of the file, without gaps.
     pub committed: Vec<Committed>,
     /// Where the next row begins.
@@ -146,6 +181,10 @@ pub struct Checkpoint {
     pub started_ms: i64,
     /// When it last made progress, in ms since the epoch.
     pub progress_ms: i64,
+    /// How it ended, once it has: rejects file and ledger are made of this document and of nothing else, so whoever
+    /// makes them, and however often, they are the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ending: Option<Ending>,
 }
 
 /// What whoever read a checkpoint does next.
@@ -190,12 +229,14 @@ pub fn claim(found: Option<Checkpoint>, object: &Identity, by: Claimant) -> Clai
             version,
             object: object.clone(),
             header: None,
+            terms: None,
             committed: Vec::new(),
             position: Position { byte: 0, line: 1 },
             account: Account::default(),
             rejects: Vec::new(),
             started_ms: by.now_ms,
             progress_ms: by.now_ms,
+            ending: None,
         }));
     };
     if found.format != FORMAT {
@@ -228,6 +269,12 @@ impl Checkpoint {
     #[must_use]
     pub fn next(&self, nonce: String, lease_until_ms: i64) -> Self {
         Self { sequence: self.sequence + 1, nonce, lease_until_ms, ..self.clone() }
+    }
+
+    /// The last write by the same owner.
+    #[must_use]
+    pub fn end(&self, nonce: String, phase: Phase, ending: Ending) -> Self {
+        Self { phase, ending: Some(ending), ..self.next(nonce, 0) }
     }
 
     /// Counts in a settled stretch that begins where the last one ended.

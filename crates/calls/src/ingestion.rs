@@ -12,6 +12,10 @@ use crate::rejects::{Reason, Rejects};
 use crate::translator::{Step, Translator};
 use std::collections::VecDeque;
 
+/// Batches that may be handed out ahead of the first one that is not settled: what a slow answer can pile up.
+pub const BATCHES_AHEAD_MAX: usize = 256;
+/// Bytes of refused rows that are held back, at most, before no more rows are taken.
+pub const REJECTS_HELD_BYTES_MAX: usize = 4 << 20;
 /// How many refused rows are kept for the report; all of them are in the rejects file.
 pub const EXAMPLES_MAX: usize = 5;
 
@@ -117,6 +121,8 @@ pub struct Ingestion {
     translator: Translator,
     gatherer: Gatherer,
     pending: VecDeque<Pending>,
+    /// Bytes of refused rows in `pending` and `settled`.
+    rejects_held_bytes: usize,
     rejects: Option<Rejects>,
     committed_to: Position,
     settled_to: Position,
@@ -134,6 +140,7 @@ impl Ingestion {
             translator,
             gatherer: Gatherer::new(envelope, at.byte),
             pending: VecDeque::new(),
+            rejects_held_bytes: 0,
             rejects: None,
             committed_to: at,
             settled_to: at,
@@ -200,6 +207,7 @@ impl Ingestion {
     pub fn settle(&mut self, batch: &Batch, guilty: &[Guilty]) {
         let Some(at) = self.pending.iter().position(|pending| pending.number == batch.number) else { return };
         let settled = self.account_for(batch, guilty);
+        self.rejects_held_bytes += settled.rejects.len();
         self.pending[at].settled = Some(settled);
         while let Some(Pending { settled: Some(_), .. }) = self.pending.front() {
             let Some(Pending { to, settled: Some(settled), .. }) = self.pending.pop_front() else { break };
@@ -246,10 +254,11 @@ impl Ingestion {
 
     /// Takes what was settled since the last commit, if there is anything.
     pub fn commit(&mut self) -> Option<Commit> {
-        if self.settled_to == self.committed_to {
+        if !self.can_commit() {
             return None;
         }
         let settled = std::mem::take(&mut self.settled);
+        self.rejects_held_bytes -= settled.rejects.len();
         let from = std::mem::replace(&mut self.committed_to, self.settled_to);
         let rejects = match &self.rejects {
             Some(rejects) if !settled.rejects.is_empty() => [rejects.head(), &settled.rejects].concat(),
@@ -258,16 +267,28 @@ impl Ingestion {
         Some(Commit { from, to: self.settled_to, account: settled.account, rejects })
     }
 
+    /// Whether there is anything to commit.
+    #[must_use]
+    pub fn can_commit(&self) -> bool {
+        self.settled_to != self.committed_to
+    }
+
     /// Batches handed out and not settled.
     #[must_use]
     pub fn in_flight(&self) -> usize {
         self.pending.iter().filter(|pending| pending.settled.is_none()).count()
     }
 
-    /// Bytes of refused rows that wait to be committed.
+    /// Whether another batch may be asked for: not while too much waits for a slow answer, or to be committed.
     #[must_use]
-    pub fn rejects_held_bytes(&self) -> usize {
-        self.settled.rejects.len()
+    pub fn has_room(&self) -> bool {
+        self.pending.len() < BATCHES_AHEAD_MAX && self.rejects_held_bytes < REJECTS_HELD_BYTES_MAX
+    }
+
+    /// Whether refused rows should be committed now, so that there is room again.
+    #[must_use]
+    pub fn is_full_of_rejects(&self) -> bool {
+        self.rejects_held_bytes >= REJECTS_HELD_BYTES_MAX && !self.settled.rejects.is_empty()
     }
 
     /// What was settled without a gap and is not committed yet.

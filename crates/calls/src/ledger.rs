@@ -115,28 +115,29 @@ impl Ledger {
         format!("ingest/{stream}/ledger.json")
     }
 
-    /// What is to be kept of a file whose last checkpoint is `checkpoint`.
+    /// What is to be kept of a file that has ended; `None` while it has not. It follows from the checkpoint alone.
     #[must_use]
-    pub fn of(checkpoint: &Checkpoint, ended: Phase, now_ms: i64) -> Self {
-        let unfinished = ended != Phase::Finished;
-        Self {
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            ended,
-            reason: None,
+    pub fn of(checkpoint: &Checkpoint) -> Option<Self> {
+        let ending = checkpoint.ending.clone()?;
+        let unfinished = checkpoint.phase != Phase::Finished;
+        Some(Self {
+            version: checkpoint.version.clone(),
+            ended: checkpoint.phase,
+            reason: ending.reason,
             object: checkpoint.object.clone(),
             stream: checkpoint.object.stream(),
-            kind: String::new(),
-            collection: None,
-            columns: Vec::new(),
+            kind: ending.kind,
+            collection: ending.collection,
+            columns: ending.columns,
             account: checkpoint.account.clone(),
             undelivered_from_byte: unfinished.then_some(checkpoint.position.byte),
             undelivered_from_line: unfinished.then_some(checkpoint.position.line),
             committed: checkpoint.committed.clone(),
-            rejects: None,
+            rejects: ending.rejects,
             runs: checkpoint.epoch + 1,
             started: rfc3339(checkpoint.started_ms),
-            ended_at: rfc3339(now_ms),
-        }
+            ended_at: rfc3339(ending.at_ms),
+        })
     }
 }
 

@@ -40,6 +40,8 @@ const STAGED_HEADER: &str = "x-segment-s3-staged";
 /// Until when.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Deadline {
+    /// When the invocation began, in ms since the epoch.
+    pub began_at_ms: i64,
     /// From here on no batch is begun, in ms since the epoch.
     pub drain_at_ms: i64,
     /// Here requests under way are given up, so that what was done can be written down.
@@ -56,7 +58,17 @@ impl Deadline {
         let ends_at_ms = now_ms + left_ms;
         let commit_ms = (left_ms / 6).min(8_000);
         let request_ms = (left_ms / 6).min(REQUEST_TIMEOUT_MS);
-        Self { drain_at_ms: ends_at_ms - commit_ms - request_ms, cut_at_ms: ends_at_ms - commit_ms }
+        Self {
+            began_at_ms: now_ms,
+            drain_at_ms: ends_at_ms - commit_ms - request_ms,
+            cut_at_ms: ends_at_ms - commit_ms,
+        }
+    }
+
+    /// Whether most of the invocation is still to come at `now_ms`: what cannot be done from here on never can.
+    #[must_use]
+    pub fn is_fresh(&self, now_ms: i64) -> bool {
+        now_ms - self.began_at_ms <= self.drain_at_ms - now_ms
     }
 }
 
@@ -115,6 +127,12 @@ pub enum Undelivered {
     /// No time left in this invocation.
     #[error("the time of this invocation is used up")]
     Deadline,
+    /// The budget allows nothing more in this invocation: earlier calls of this process have used it up.
+    #[error("the next calls are allowed in {wait_ms} ms, later than this invocation lasts")]
+    Paced {
+        /// How long to wait before the next try.
+        wait_ms: u64,
+    },
     /// The other side is out of reach, or asks for a longer wait than an invocation should sit out.
     #[error("{host} did not take the calls: {reason} ({attempts} attempts in {elapsed_ms} ms)")]
     Unreachable {
@@ -312,7 +330,7 @@ impl Delivery {
             let wait_ms = pace.book(calls, now_ms);
             if now_ms.saturating_add_unsigned(wait_ms) + REQUEST_TIME_MIN_MS >= deadline.cut_at_ms {
                 pace.unbook(calls);
-                return Err(Undelivered::Deadline);
+                return Err(if wait_ms > 0 { Undelivered::Paced { wait_ms } } else { Undelivered::Deadline });
             }
             wait_ms
         };
@@ -420,6 +438,7 @@ mod tests {
         assert_eq!((long.drain_at_ms, long.cut_at_ms), (872_000, 892_000));
         let short = Deadline::of(0, 6_000);
         assert_eq!((short.drain_at_ms, short.cut_at_ms), (4_000, 5_000));
+        assert!(long.is_fresh(300_000) && !long.is_fresh(500_000));
         // What an emulator hands out: a moment in 1970.
         assert_eq!(Deadline::of(1_000_000_000_000, 600_000).cut_at_ms, 1_000_000_892_000);
     }

@@ -8,7 +8,7 @@ use anyhow::Context;
 use aws::telemetry::{self, metrics};
 use aws::{Bucket, Clock};
 use aws_lambda_events::sqs::{BatchItemFailure, SqsBatchResponse};
-use calls::notification::{Hop, Message, Notice, Notification, read};
+use calls::notification::{Message, Notice, Notification, read};
 use delivery::{Deadline, Delivery};
 use serde_json::{Value, json};
 
@@ -122,9 +122,7 @@ impl App {
         let ok = match fate {
             Fate::Done => true,
             Fate::Fail => false,
-            Fate::Again { wait_ms, position, started_ms, stream } => {
-                let hop =
-                    Hop { count: notice.hop.as_ref().map_or(0, |hop| hop.count) + 1, started_ms, position, stream };
+            Fate::Again { wait_ms, hop } => {
                 self.send_on(&mut report, &Notice { hop: Some(hop), ..notice.clone() }, wait_ms).await
             }
         };

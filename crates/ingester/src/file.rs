@@ -1,34 +1,32 @@
-//! One object, from the first GET to its last state.
+//! One object, from the first GET to the end of this run.
 
 use crate::app::App;
 use crate::owner::{Claimed, Owner, OwnerFault};
 use crate::pipeline::{End, Pipeline};
 use crate::report::{FileReport, Outcome};
-use crate::source::{RANGE_BYTES, Source, collect, explain};
+use crate::source::{COMPRESSED_BYTES_MAX, RANGE_BYTES, Source, collect, explain, is_compressed};
 use crate::staging::Staging;
-use aws::bucket::{Bucket, Pin};
+use aws::bucket::{Bucket, Pin, Reading as Body};
 use aws::fault::{Fault, Kind};
-use bytes::Bytes;
 use calls::batches::Envelope;
 use calls::call::MessageIds;
-use calls::checkpoint::{Checkpoint, Identity, Phase};
+use calls::checkpoint::{Checkpoint, Identity, Phase, Terms};
 use calls::dialect::{Compression, StoredHeader};
 use calls::ingestion::Ingestion;
-use calls::ledger::Ledger;
-use calls::notification::{Notice, replay_tag};
-use calls::rejects::Rejects;
+use calls::notification::{Hop, Notice, replay_tag};
+use calls::refusal::{FileFault, Position};
 use calls::subject::{Kind as CallKind, Subject};
 use calls::translator::Translator;
-use delivery::{Deadline, FileState, Stats, Undelivered};
+use delivery::{Deadline, FileState, Stats};
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::AtomicU64;
 
 /// Without progress for so long, whatever the excuse, a file fails.
-const NO_PROGRESS_MAX_MS: i64 = 12 * 60 * 60 * 1_000;
+pub(crate) const NO_PROGRESS_MAX_MS: i64 = 12 * 60 * 60 * 1_000;
 /// Wait after a fault of S3 before the next invocation.
-const STORAGE_WAIT_MS: u64 = 30_000;
-/// All but the last part of an upload must have 5 MiB (S3 user guide, "Multipart upload limits").
-const UPLOAD_PART_BYTES: usize = 8 << 20;
+pub(crate) const STORAGE_WAIT_MS: u64 = 30_000;
+/// The shortest wait for another invocation that is at work.
+const BUSY_WAIT_MIN_MS: u64 = 1_000;
 /// Object metadata that overrides the collection in the name.
 const COLLECTION_METADATA: &str = "segment-collection";
 /// Object metadata that sends a file again with new ids.
@@ -39,7 +37,7 @@ pub(crate) enum Fate {
     /// Nothing more.
     Done,
     /// It goes on in another invocation, after a wait.
-    Again { wait_ms: u64, position: u64, started_ms: i64, stream: Option<String> },
+    Again { wait_ms: u64, hop: Hop },
     /// It fails: a person has to look, and then send it again.
     Fail,
 }
@@ -51,7 +49,18 @@ pub(crate) type Ended = (FileReport, Fate);
 struct Opened {
     pin: Pin,
     metadata: HashMap<String, String>,
-    chunks: Vec<Bytes>,
+    /// Its first range, not read yet: whoever goes on in the middle has no use for it.
+    first: Body,
+}
+
+/// What a run goes by.
+pub(crate) struct Run<'a> {
+    pub(crate) notice: &'a Notice,
+    pub(crate) subject: Subject,
+    pub(crate) bucket: Bucket,
+    pub(crate) deadline: Deadline,
+    /// Whether most of the invocation is still to come.
+    pub(crate) fresh: bool,
 }
 
 impl App {
@@ -74,36 +83,52 @@ impl App {
         if let Err(fault) = Subject::of(&notice.key, &self.settings.reading.collections, Some("any")) {
             return refused(fault.to_string());
         }
+        let fresh = deadline.is_fresh(self.clock.now_ms());
         let bucket = Bucket::new(self.s3.clone(), &notice.bucket);
         let opened = match open(&bucket, &notice.key).await {
             Ok(opened) => opened,
             Err(fault) => return self.unopened(notice, &fault).await,
-        };
-        let collection = opened.metadata.get(COLLECTION_METADATA).map(String::as_str);
-        let subject = match Subject::of(&notice.key, &self.settings.reading.collections, collection) {
-            Ok(subject) => subject,
-            Err(fault) => return refused(fault.to_string()),
         };
         let replay = match opened.metadata.get(REPLAY_METADATA).map(|tag| replay_tag(tag)) {
             Some(Err(fault)) => return refused(format!("its metadata {REPLAY_METADATA}: {fault}")),
             Some(Ok(tag)) => notice.replay.clone().or(Some(tag)),
             None => notice.replay.clone(),
         };
-        let identity = self.identity(notice, &opened.pin, replay);
-        let begun = notice.hop.as_ref().and_then(|hop| hop.stream.as_deref());
-        if let Some(begun) = begun.filter(|begun| *begun != identity.stream()) {
-            return self.replaced(notice, begun).await;
-        }
+        let identity = match self.identity(notice, &opened.pin, replay).await {
+            Ok(Some(identity)) => identity,
+            Ok(None) => return self.replaced(notice).await,
+            Err(fault) => return self.in_trouble(notice, None, &fault),
+        };
+        let collection = opened.metadata.get(COLLECTION_METADATA).map(String::as_str);
+        let subject = match Subject::of(&notice.key, &self.settings.reading.collections, collection) {
+            Ok(subject) => subject,
+            // What was begun goes on as it was begun, whatever COLLECTIONS says by now.
+            Err(unnamed) => match self.begun(&identity.stream()).await {
+                Ok(begun) => match begun.and_then(|begun| subject_of(&notice.key, begun.terms.as_ref())) {
+                    Some(subject) => subject,
+                    None => return refused(unnamed.to_string()),
+                },
+                Err(fault) => return self.in_trouble(notice, None, &fault),
+            },
+        };
         let owner = match self.own(notice, receives, &subject, &identity).await {
             Ok(owner) => owner,
             Err(ended) => return *ended,
         };
-        let report = describe(notice, &subject, owner.stream());
-        Box::pin(self.run_and_conclude(owner, report, &bucket, opened, &subject, deadline)).await
+        let subject = subject_of(&notice.key, owner.checkpoint().terms.as_ref()).unwrap_or(subject);
+        let run = Run { notice, subject, bucket, deadline, fresh };
+        Box::pin(self.run_and_conclude(owner, run, opened)).await
     }
 
-    fn identity(&self, notice: &Notice, pin: &Pin, replay: Option<String>) -> Identity {
-        Identity {
+    /// Which upload this is; `None` when another one was begun. The source under which it was begun stays part of its
+    /// name, even if SOURCE_ID was changed since.
+    async fn identity(
+        &self,
+        notice: &Notice,
+        pin: &Pin,
+        replay: Option<String>,
+    ) -> Result<Option<Identity>, OwnerFault> {
+        let identity = Identity {
             source_id: self.settings.source.to_string(),
             bucket: notice.bucket.clone(),
             key: notice.key.clone(),
@@ -112,46 +137,61 @@ impl App {
             modified_ms: pin.modified_ms,
             bytes: pin.bytes,
             replay,
+        };
+        let Some(stream) = notice.hop.as_ref().and_then(|hop| hop.stream.as_deref()) else { return Ok(Some(identity)) };
+        if stream == identity.stream() {
+            return Ok(Some(identity));
         }
+        let begun = self.begun(stream).await?;
+        let identity = begun.map(|begun| Identity { source_id: begun.object.source_id, ..identity });
+        Ok(identity.filter(|identity| identity.stream() == stream))
+    }
+
+    /// The checkpoint of what was begun, if it was.
+    async fn begun(&self, stream: &str) -> Result<Option<Checkpoint>, OwnerFault> {
+        let found = self.state.get(&Checkpoint::key(stream)).await?;
+        Ok(found.and_then(|object| Checkpoint::from_json(&object.body).ok()))
     }
 
     /// The object could not be opened.
     async fn unopened(&self, notice: &Notice, fault: &Fault) -> Ended {
         let report = |outcome, reason: String| FileReport::new(&notice.bucket, &notice.key, outcome, Some(reason));
-        match (fault.kind, notice.hop.as_ref().and_then(|hop| hop.stream.as_deref())) {
-            (Kind::Missing, Some(begun)) => self.replaced(notice, begun).await,
-            (Kind::Missing, None) => (report(Outcome::Replaced, "it is not there (any more)".to_owned()), Fate::Done),
-            (Kind::Transient | Kind::Conflict, _) => {
-                let hop = notice.hop.clone();
-                let started_ms = hop.as_ref().map_or(self.clock.now_ms(), |hop| hop.started_ms);
-                let position = hop.as_ref().map_or(0, |hop| hop.position);
-                let stream = hop.and_then(|hop| hop.stream);
-                let fate = Fate::Again { wait_ms: STORAGE_WAIT_MS, position, started_ms, stream };
-                (report(Outcome::Continues, fault.to_string()), fate)
-            }
+        match fault.kind {
+            Kind::Missing if notice.hop.as_ref().is_some_and(|hop| hop.stream.is_some()) => self.replaced(notice).await,
+            Kind::Missing => (report(Outcome::Replaced, "it is not there (any more)".to_owned()), Fate::Done),
+            Kind::Transient | Kind::Conflict => self.in_trouble(notice, None, &OwnerFault::State(fault.clone())),
             _ => (report(Outcome::Failed, explain(fault)), Fate::Fail),
         }
     }
 
     /// What was begun is gone: its ledger says so, and the new object has its own event.
-    async fn replaced(&self, notice: &Notice, begun: &str) -> Ended {
+    async fn replaced(&self, notice: &Notice) -> Ended {
+        let begun = notice.hop.as_ref().and_then(|hop| hop.stream.as_deref()).unwrap_or_default();
         let reason = "it was replaced or deleted before it was finished; what came in its place has its own event";
         let mut report = FileReport::new(&notice.bucket, &notice.key, Outcome::Replaced, Some(reason.to_owned()));
         report.stream = Some(begun.to_owned());
-        match self.end_replaced(&mut report, begun, reason).await {
+        match self.end_replaced(&mut report, notice, begun, reason).await {
             Ok(()) => (report, Fate::Done),
-            Err(fault) => failed(report, &fault),
+            Err(fault) => self.in_trouble(notice, Some(report), &fault),
         }
     }
 
-    async fn end_replaced(&self, report: &mut FileReport, begun: &str, reason: &str) -> Result<(), OwnerFault> {
-        let Some(found) = self.state.get(&Checkpoint::key(begun)).await? else { return Ok(()) };
-        let Ok(checkpoint) = Checkpoint::from_json(&found.body) else { return Ok(()) };
+    async fn end_replaced(
+        &self,
+        report: &mut FileReport,
+        notice: &Notice,
+        begun: &str,
+        reason: &str,
+    ) -> Result<(), OwnerFault> {
+        let Some(checkpoint) = self.begun(begun).await? else { return Ok(()) };
         report.count(&checkpoint.account);
-        if let Claimed::Owner(mut owner) = self.claim(&checkpoint.object).await? {
-            self.end(&mut owner, report, Phase::Replaced, Some(reason), None).await?;
+        report.kind = Subject::of(&notice.key, &[], Some("any")).ok().map(|subject| subject.kind.as_str());
+        match self.claim(&checkpoint.object).await? {
+            Claimed::Owner(mut owner) => self.end(&mut owner, report, Phase::Replaced, Some(reason)).await,
+            Claimed::Ended(checkpoint) => self.settle(&checkpoint, report).await,
+            // Whoever is at work will find it gone.
+            Claimed::Busy { .. } => Ok(()),
         }
-        Ok(())
     }
 
     async fn claim(&self, identity: &Identity) -> Result<Claimed, OwnerFault> {
@@ -168,92 +208,113 @@ impl App {
     ) -> Result<Owner, Box<Ended>> {
         let stream = identity.stream();
         let mut report = describe(notice, subject, &stream);
-        let known = notice.hop.as_ref().map_or(0, |hop| hop.position);
-        let started_ms = notice.hop.as_ref().map_or(self.clock.now_ms(), |hop| hop.started_ms);
-        let again = |wait_ms, position| Fate::Again { wait_ms, position, started_ms, stream: Some(stream.clone()) };
+        let hop = self.hop(notice, Some(&stream));
         let mut owner = match self.claim(identity).await {
             Ok(Claimed::Owner(owner)) => *owner,
             Ok(Claimed::Ended(checkpoint)) => {
                 report.count(&checkpoint.account);
                 report.outcome = Outcome::AlreadyDone;
-                return Err(Box::new((report, Fate::Done)));
+                // Whoever ended it may have been cut off right after.
+                return Err(Box::new(match self.settle(&checkpoint, &mut report).await {
+                    Ok(()) => (report, Fate::Done),
+                    Err(fault) => self.in_trouble(notice, Some(report), &fault),
+                }));
             }
-            Ok(Claimed::Busy(until_ms)) => {
-                report.outcome = Outcome::Continues;
+            Ok(Claimed::Busy { until_ms, progress_ms }) => {
                 report.reason = Some("another invocation is at work on it".to_owned());
-                let wait_ms = u64::try_from(until_ms - self.clock.now_ms()).unwrap_or(0).max(1_000);
-                return Err(Box::new((report, again(wait_ms, known))));
+                if self.clock.now_ms() - progress_ms > NO_PROGRESS_MAX_MS {
+                    return Err(Box::new((report, Fate::Fail)));
+                }
+                report.outcome = Outcome::Continues;
+                let wait_ms = u64::try_from(until_ms - self.clock.now_ms()).unwrap_or(0).max(BUSY_WAIT_MIN_MS);
+                // Waiting is no work: it does not use up the file's invocations.
+                return Err(Box::new((report, Fate::Again { wait_ms, hop: Hop { count: hop.count - 1, ..hop } })));
             }
-            Err(fault) => return Err(Box::new(failed(report, &fault))),
+            Err(fault) => return Err(Box::new(self.in_trouble(notice, Some(report), &fault))),
         };
         // A message received again although its file made progress since is healthy: a fresh copy takes its place, so
         // that waiting and kills never add up to a dead letter.
         let position = owner.checkpoint().position.byte;
-        if receives > 1 && position > known && self.queue.is_some() {
+        if receives > 1 && position > hop.position && self.queue.is_some() {
             report.count(&owner.checkpoint().account);
             report.outcome = Outcome::Continues;
             report.reason =
                 Some("its message came again although the file made progress: a fresh one goes on".to_owned());
             return Err(Box::new(match owner.release().await {
-                Ok(()) => (report, again(0, position)),
-                Err(fault) => failed(report, &fault),
+                Ok(()) => (report, Fate::Again { wait_ms: 0, hop: Hop { position, ..hop } }),
+                Err(fault) => self.in_trouble(notice, Some(report), &fault),
             }));
         }
         Ok(owner)
     }
 
-    async fn run_and_conclude(
-        &self,
-        mut owner: Owner,
-        mut report: FileReport,
-        bucket: &Bucket,
-        opened: Opened,
-        subject: &Subject,
-        deadline: Deadline,
-    ) -> Ended {
+    /// What the next message for this object carries, as far as nothing is settled in this run.
+    pub(crate) fn hop(&self, notice: &Notice, stream: Option<&str>) -> Hop {
+        let before = notice.hop.as_ref();
+        Hop {
+            count: before.map_or(0, |hop| hop.count) + 1,
+            started_ms: before.map_or_else(|| self.clock.now_ms(), |hop| hop.started_ms),
+            position: before.map_or(0, |hop| hop.position),
+            stream: stream.map(str::to_owned).or_else(|| before.and_then(|hop| hop.stream.clone())),
+        }
+    }
+
+    /// A fault around the object or its checkpoint before or after the rows: an outage is waited for, anything else is
+    /// for a person.
+    pub(crate) fn in_trouble(&self, notice: &Notice, report: Option<FileReport>, fault: &OwnerFault) -> Ended {
+        let report = report.unwrap_or_else(|| FileReport::new(&notice.bucket, &notice.key, Outcome::Failed, None));
+        let mut report = FileReport { reason: Some(fault.to_string()), ..report };
+        if !fault.is_transient() {
+            report.outcome = Outcome::Failed;
+            return (report, Fate::Fail);
+        }
+        report.outcome = Outcome::Continues;
+        let hop = self.hop(notice, report.stream.as_deref());
+        (report, Fate::Again { wait_ms: STORAGE_WAIT_MS, hop })
+    }
+
+    async fn run_and_conclude(&self, mut owner: Owner, run: Run<'_>, opened: Opened) -> Ended {
+        let mut report = describe(run.notice, &run.subject, owner.stream());
         let before = owner.checkpoint().clone();
-        let end = self.run(&mut owner, bucket, opened, subject, deadline, &mut report).await;
+        let end = self.run(&mut owner, &run, opened, &mut report).await;
         let after = owner.checkpoint();
         report.count(&after.account);
         report.settled = after.account.since(&before.account);
         let progressed = after.position != before.position;
-        self.conclude(&mut owner, subject, report, end, progressed).await
+        self.conclude(&mut owner, &run, report, end, progressed).await
     }
 
     /// Runs the pipeline from where the checkpoint stands.
-    async fn run(
-        &self,
-        owner: &mut Owner,
-        bucket: &Bucket,
-        opened: Opened,
-        subject: &Subject,
-        deadline: Deadline,
-        report: &mut FileReport,
-    ) -> End {
+    async fn run(&self, owner: &mut Owner, run: &Run<'_>, opened: Opened, report: &mut FileReport) -> End {
         let checkpoint = owner.checkpoint().clone();
-        let ids = MessageIds::new(u128::from_str_radix(owner.stream(), 16).unwrap_or_default());
-        let reading = &self.settings.reading;
         // Until a row is committed the position is the file's beginning; rows begin behind the header.
         let at = match &checkpoint.header {
             Some(header) if checkpoint.position.byte < header.rows_from.byte => header.rows_from,
             _ => checkpoint.position,
         };
-        let translator = match &checkpoint.header {
-            None => Translator::new(subject, reading, ids),
-            Some(header) => match Translator::resume(subject, reading, ids, header, at) {
-                Ok(translator) => translator,
-                Err(fault) => return End::Fault(fault),
-            },
+        let (translator, terms) = match self.translator(owner, &run.subject, at) {
+            Ok(ready) => ready,
+            Err(fault) => return End::Unresumed(fault),
         };
-        let objects = subject.kind == CallKind::Object;
-        let envelope = match &subject.collection {
+        let objects = run.subject.kind == CallKind::Object;
+        let envelope = match &run.subject.collection {
             Some(collection) if objects => Envelope::objects(collection),
             _ => Envelope::batch(),
         };
         // Compressed bytes can only be read from their beginning.
         let plain = |header: &StoredHeader| header.dialect.compression == Compression::None;
         let offset = if checkpoint.header.as_ref().is_some_and(plain) { at.byte } else { 0 };
-        let chunks = if offset == 0 { opened.chunks } else { Vec::new() };
+        let Opened { pin, first, .. } = opened;
+        // What broke off is read on from where it ended.
+        let chunks = if offset == 0 { collect(first, &run.bucket, &checkpoint.object.key).await.0 } else { Vec::new() };
+        if pin.bytes > COMPRESSED_BYTES_MAX && is_compressed(&chunks) {
+            let reason = format!(
+                "it is compressed and has {} bytes: above {COMPRESSED_BYTES_MAX} it could not be taken up again after \
+                 15 minutes; cut it into several files, or upload it uncompressed",
+                pin.bytes
+            );
+            return End::Exceeded(reason);
+        }
         let read: u64 = chunks.iter().map(|chunk| chunk.len() as u64).sum();
         let staging = match owner.stream().parse() {
             Ok(stream) if self.settings.keep_for_export && !objects => {
@@ -264,7 +325,7 @@ impl App {
         let file = FileState { acknowledged: AtomicU64::new(checkpoint.account.acknowledged), ..FileState::default() };
         let mut pipeline = Pipeline {
             machine: Ingestion::new(translator, envelope, at),
-            source: Source::new(bucket.clone(), &checkpoint.object.key, opened.pin),
+            source: Source::new(run.bucket.clone(), &checkpoint.object.key, pin),
             offset: offset + read,
             chunks: VecDeque::from(chunks),
             owner,
@@ -273,164 +334,52 @@ impl App {
             objects,
             file: &file,
             threshold: self.settings.threshold,
-            deadline,
+            terms,
+            commit_every_ms: self.settings.commit_every_ms,
+            deadline: run.deadline,
             clock: &self.clock,
             stats: Stats::default(),
         };
         let end = Box::pin(pipeline.run()).await;
         report.stats = pipeline.stats.clone();
-        let machine = &pipeline.machine;
-        report.columns = machine.columns();
-        report.warnings = machine.warnings().iter().map(|warning| warning.message.clone()).collect();
-        report.first_rejected = machine
-            .examples()
-            .iter()
-            .map(|example| {
-                let words =
-                    if example.message.is_empty() { format!("line {}", example.line) } else { example.message.clone() };
-                format!("{words} ({})", example.code)
-            })
-            .collect();
+        tell_of_rows(report, &pipeline.machine);
         end
     }
 
-    /// What the end of a run means for the file.
-    async fn conclude(
-        &self,
-        owner: &mut Owner,
-        subject: &Subject,
-        mut report: FileReport,
-        end: End,
-        progressed: bool,
-    ) -> Ended {
-        let (phase, reason) = match end {
-            End::Complete => (Phase::Finished, None),
-            End::Fault(fault) => (Phase::Stopped, Some(fault.to_string())),
-            End::Exceeded(reason) => (Phase::Stopped, Some(reason)),
-            End::Unread(fault) if matches!(fault.kind, Kind::Missing | Kind::Precondition) => {
-                let reason = "it was replaced or deleted while it was read; what came in its place has its own event";
-                (Phase::Replaced, Some(reason.to_owned()))
-            }
-            unfinished => return self.postpone(owner, report, unfinished, progressed).await,
-        };
-        let rejects = match self.join_rejects(owner, subject).await {
-            Ok(rejects) => rejects,
-            Err(fault) => return self.postpone(owner, report, End::State(OwnerFault::State(fault)), progressed).await,
-        };
-        report.rejects = rejects.as_ref().map(|key| format!("s3://{}/{key}", self.state.name()));
-        report.outcome = match phase {
-            Phase::Finished => Outcome::Finished,
-            Phase::Stopped => Outcome::Stopped,
-            _ => Outcome::Replaced,
-        };
-        report.reason.clone_from(&reason);
-        match self.end(owner, &mut report, phase, reason.as_deref(), rejects).await {
-            Ok(()) => (report, Fate::Done),
-            Err(fault) => failed(report, &fault),
-        }
-    }
-
-    /// Writes the ledger, then the last checkpoint: a redelivery has nothing to do from here on.
-    async fn end(
-        &self,
-        owner: &mut Owner,
-        report: &mut FileReport,
-        phase: Phase,
-        reason: Option<&str>,
-        rejects: Option<String>,
-    ) -> Result<(), OwnerFault> {
-        let mut ledger = Ledger::of(owner.checkpoint(), phase, self.clock.now_ms());
-        ledger.reason = reason.map(str::to_owned);
-        ledger.kind = report.kind.unwrap_or_default().to_owned();
-        ledger.collection.clone_from(&report.collection);
-        ledger.columns.clone_from(&report.columns);
-        ledger.rejects = rejects;
-        report.undelivered_from_line = ledger.undelivered_from_line;
-        let body = serde_json::to_vec_pretty(&ledger).unwrap_or_default();
-        self.state.put(&Ledger::key(owner.stream()), body.into(), "application/json").await?;
-        owner.end(phase).await
-    }
-
-    /// Unfinished: what is settled is committed; the rest waits for another invocation, or for a person.
-    async fn postpone(&self, owner: &mut Owner, mut report: FileReport, end: End, progressed: bool) -> Ended {
+    /// Reads on as the file was begun, whatever was set differently since. If that cannot be (a newer version of ours
+    /// may compile a header in another way), today's settings do: each owner has an epoch of its own anyway.
+    fn translator(&self, owner: &Owner, subject: &Subject, at: Position) -> Result<(Translator, Terms), FileFault> {
+        let ids = || MessageIds::new(u128::from_str_radix(owner.stream(), 16).unwrap_or_default());
+        let today = Terms { collection: subject.collection.clone(), reading: self.settings.reading.clone() };
         let checkpoint = owner.checkpoint();
-        report.undelivered_from_line = Some(checkpoint.position.line);
-        let (position, started_ms) = (checkpoint.position.byte, checkpoint.started_ms);
-        let stalled = self.clock.now_ms() - checkpoint.progress_ms > NO_PROGRESS_MAX_MS;
-        let stream = Some(owner.stream().to_owned());
-        let again = |wait_ms| Some(Fate::Again { wait_ms, position, started_ms, stream });
-        let (reason, fate) = match end {
-            End::Undelivered(undelivered) => match &undelivered {
-                // Nothing was slow but us: the next invocation would fare no better.
-                Undelivered::Deadline if !progressed && report.stats.throttles == 0 => (
-                    "the time of one invocation is too short for one batch: raise the function's timeout".to_owned(),
-                    None,
-                ),
-                Undelivered::Deadline => (undelivered.to_string(), again(0)),
-                Undelivered::Unreachable { wait_ms, .. } => (undelivered.to_string(), again((*wait_ms).max(1_000))),
-                _ => (undelivered.to_string(), None),
-            },
-            End::Unread(fault) | End::Unkept(fault) if fault.is_transient() => {
-                (fault.to_string(), again(STORAGE_WAIT_MS))
-            }
-            End::Unread(fault) => (explain(&fault), None),
-            End::Unkept(fault) => (format!("{fault}: see STATE_BUCKET and the function's role"), None),
-            End::Lost => (OwnerFault::Lost.to_string(), again(STORAGE_WAIT_MS)),
-            End::State(OwnerFault::State(fault)) if fault.is_transient() => (fault.to_string(), again(STORAGE_WAIT_MS)),
-            End::State(fault) => (fault.to_string(), None),
-            // Concluded before it comes here.
-            End::Complete | End::Fault(_) | End::Exceeded(_) => (String::new(), None),
+        let Some(header) = &checkpoint.header else {
+            return Ok((Translator::new(subject, &today.reading, ids()), today));
         };
-        if !matches!(fate, Some(Fate::Again { .. })) || stalled {
-            report.outcome = Outcome::Failed;
-            let stalled = if stalled { " (no progress for 12 hours)" } else { "" };
-            report.reason = Some(format!("{reason}{stalled}"));
-        } else {
-            report.outcome = Outcome::Continues;
-            report.reason = Some(reason);
+        let terms = checkpoint.terms.clone().unwrap_or_else(|| today.clone());
+        let resume = |terms: &Terms| Translator::resume(subject, &terms.reading, ids(), header, at);
+        let translator = resume(&terms).or_else(|_| resume(&today))?;
+        let fingerprint = translator.header().map(|now| &now.fingerprint);
+        if fingerprint != Some(&header.fingerprint) {
+            tracing::warn!(stream = owner.stream(), "the rest of the file is read by another plan than its beginning");
         }
-        // Whoever cannot even let go leaves the lease to end by itself.
-        if let Err(fault) = owner.release().await {
-            tracing::warn!(%fault, "the lease was not released");
-        }
-        let fate = if report.outcome == Outcome::Failed { Fate::Fail } else { fate.unwrap_or(Fate::Fail) };
-        (report, fate)
+        Ok((translator, terms))
     }
+}
 
-    /// Makes one rejects file of the parts that count; its key, if there is one.
-    async fn join_rejects(&self, owner: &Owner, subject: &Subject) -> Result<Option<String>, Fault> {
-        let checkpoint = owner.checkpoint();
-        let (Some(header), false) = (&checkpoint.header, checkpoint.rejects.is_empty()) else { return Ok(None) };
-        let stream = owner.stream();
-        let key = format!("rejects/{stream}/{}", subject.rejects_name());
-        let head = Rejects::new(header).head().to_vec();
-        let mut upload = None;
-        // Each part is a CSV file of its own; the header stands once in the whole.
-        let mut joined = head.clone();
-        for part in &checkpoint.rejects {
-            let found = self.state.get(&part.key(stream)).await?;
-            let body = found.map(|object| object.body).unwrap_or_default();
-            joined.extend_from_slice(body.strip_prefix(head.as_slice()).unwrap_or(&body));
-            if joined.len() >= UPLOAD_PART_BYTES {
-                if upload.is_none() {
-                    upload = Some(self.state.upload(&key, "text/csv").await?);
-                }
-                if let Some(upload) = &mut upload {
-                    upload.part(std::mem::take(&mut joined).into()).await?;
-                }
-            }
-        }
-        match upload {
-            None => self.state.put(&key, joined.into(), "text/csv").await?,
-            Some(mut upload) => {
-                if !joined.is_empty() {
-                    upload.part(joined.into()).await?;
-                }
-                upload.complete().await?;
-            }
-        }
-        Ok(Some(key))
-    }
+/// What a file that was begun is about, as far as its name does not say it.
+fn subject_of(key: &str, terms: Option<&Terms>) -> Option<Subject> {
+    Subject::of(key, &[], terms?.collection.as_deref()).ok()
+}
+
+/// What the report says of columns and rows.
+fn tell_of_rows(report: &mut FileReport, machine: &Ingestion) {
+    report.columns = machine.columns();
+    report.warnings = machine.warnings().iter().map(|warning| warning.message.clone()).collect();
+    let example = |example: &calls::ingestion::Example| {
+        let words = if example.message.is_empty() { format!("line {}", example.line) } else { example.message.clone() };
+        format!("{words} ({})", example.code)
+    };
+    report.first_rejected = machine.examples().iter().map(example).collect();
 }
 
 /// What is known of an object before anything is done with it.
@@ -442,18 +391,8 @@ fn describe(notice: &Notice, subject: &Subject, stream: &str) -> FileReport {
     report
 }
 
-/// A fault around the checkpoint before anything else was done.
-fn failed(mut report: FileReport, fault: &OwnerFault) -> Ended {
-    report.outcome = Outcome::Failed;
-    report.reason = Some(fault.to_string());
-    (report, Fate::Fail)
-}
-
 /// The first GET: it decides which object this is.
 async fn open(bucket: &Bucket, key: &str) -> Result<Opened, Fault> {
-    let reading = bucket.read(key, None, 0, RANGE_BYTES).await?;
-    let (pin, metadata) = (reading.pin.clone(), reading.metadata.clone());
-    // What broke off is read on from where it ended.
-    let (chunks, _) = collect(reading, bucket, key).await;
-    Ok(Opened { pin, metadata, chunks })
+    let first = bucket.read(key, None, 0, RANGE_BYTES).await?;
+    Ok(Opened { pin: first.pin.clone(), metadata: first.metadata.clone(), first })
 }

@@ -2,6 +2,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod app;
+mod ending;
 mod file;
 mod owner;
 mod pipeline;

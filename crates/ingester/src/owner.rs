@@ -6,12 +6,14 @@
 use aws::bucket::{ATTEMPTS_MAX, BACKOFF_BASE_MS, Bucket, Swapped};
 use aws::clock::{jitter_ms, nonce};
 use aws::{Clock, Fault};
-use calls::checkpoint::{Checkpoint, Claim, Claimant, Identity, Phase, RejectsPart, claim};
+use calls::checkpoint::{Checkpoint, Claim, Claimant, Ending, Identity, Phase, RejectsPart, Terms, claim};
 use calls::dialect::StoredHeader;
 use calls::ingestion::Commit;
 use std::time::Duration;
 
 const JSON: &str = "application/json";
+/// A lease is renewed when so many parts of it, of three, are left.
+const RENEWED_AT_THIRDS: i64 = 2;
 /// How often a claim that others keep snatching away is tried again.
 const CLAIMS_MAX: u32 = 4;
 
@@ -29,11 +31,25 @@ pub(crate) enum OwnerFault {
     Unreadable { bucket: String, key: String, detail: String },
 }
 
+impl OwnerFault {
+    /// True when another try, by a later invocation, may help.
+    pub(crate) fn is_transient(&self) -> bool {
+        match self {
+            Self::Lost => true,
+            Self::State(fault) => fault.is_transient(),
+            Self::Unreadable { .. } => false,
+        }
+    }
+}
+
 /// What a claim came to.
 pub(crate) enum Claimed {
     Owner(Box<Owner>),
-    /// Somebody is at work until then (ms since the epoch).
-    Busy(i64),
+    /// Somebody is at work: until when at least, and when there last was progress (ms since the epoch).
+    Busy {
+        until_ms: i64,
+        progress_ms: i64,
+    },
     /// There is nothing left to do.
     Ended(Box<Checkpoint>),
 }
@@ -65,7 +81,10 @@ impl Owner {
             let by = Claimant { nonce: nonce(), now_ms: clock.now_ms(), lease_ms };
             let wanted = match claim(found.clone(), object, by) {
                 Claim::Begin(checkpoint) | Claim::TakeOver(checkpoint) => *checkpoint,
-                Claim::Busy(until_ms) => return Ok(Claimed::Busy(until_ms)),
+                Claim::Busy(until_ms) => {
+                    let progress_ms = found.map_or(until_ms, |checkpoint| checkpoint.progress_ms);
+                    return Ok(Claimed::Busy { until_ms, progress_ms });
+                }
                 Claim::Ended(_) => match found {
                     Some(checkpoint) => return Ok(Claimed::Ended(Box::new(checkpoint))),
                     None => continue,
@@ -83,7 +102,8 @@ impl Owner {
             }
         }
         // Others are quicker every time: they are at work.
-        Ok(Claimed::Busy(clock.now_ms() + lease_ms))
+        let now_ms = clock.now_ms();
+        Ok(Claimed::Busy { until_ms: now_ms + lease_ms, progress_ms: now_ms })
     }
 
     /// What is committed.
@@ -96,9 +116,9 @@ impl Owner {
         &self.stream
     }
 
-    /// Whether the lease is so old that it should be renewed, committing or not.
-    pub(crate) fn is_due(&self) -> bool {
-        self.clock.now_ms() > self.checkpoint.lease_until_ms - self.lease_ms * 2 / 3
+    /// When the lease is so old that it should be renewed, committing or not.
+    pub(crate) fn renew_at_ms(&self) -> i64 {
+        self.checkpoint.lease_until_ms - self.lease_ms * RENEWED_AT_THIRDS / 3
     }
 
     /// Commits what was settled, and renews the lease. The refused rows are written first: what a checkpoint counts
@@ -107,11 +127,13 @@ impl Owner {
         &mut self,
         commit: Option<Commit>,
         header: Option<&StoredHeader>,
+        terms: &Terms,
     ) -> Result<(), OwnerFault> {
         let now_ms = self.clock.now_ms();
         let mut next = self.checkpoint.next(nonce(), now_ms + self.lease_ms);
         if next.header.is_none() {
             next.header = header.cloned();
+            next.terms = header.map(|_| terms.clone());
         }
         if let Some(commit) = commit {
             let rejects = if commit.rejects.is_empty() { None } else { Some(self.keep_rejects(&commit).await?) };
@@ -134,10 +156,9 @@ impl Owner {
         self.write(self.checkpoint.next(nonce(), 0)).await
     }
 
-    /// Writes the last state.
-    pub(crate) async fn end(&mut self, phase: Phase) -> Result<(), OwnerFault> {
-        let next = Checkpoint { phase, ..self.checkpoint.next(nonce(), 0) };
-        self.write(next).await
+    /// Writes the last state: from here on nobody has anything to send.
+    pub(crate) async fn end(&mut self, phase: Phase, ending: Ending) -> Result<(), OwnerFault> {
+        self.write(self.checkpoint.end(nonce(), phase, ending)).await
     }
 
     async fn write(&mut self, next: Checkpoint) -> Result<(), OwnerFault> {

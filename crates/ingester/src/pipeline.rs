@@ -9,6 +9,7 @@ use crate::staging::Staging;
 use aws::{Clock, Fault};
 use bytes::Bytes;
 use calls::batches::Batch;
+use calls::checkpoint::Terms;
 use calls::ingestion::{Guilty, Ingestion, Next, Threshold};
 use calls::refusal::FileFault;
 use delivery::{Deadline, Delivery, FileState, Stats, Undelivered};
@@ -18,10 +19,6 @@ use futures_util::stream::FuturesUnordered;
 use std::collections::VecDeque;
 use std::time::Duration;
 
-/// How often what was settled is committed: a kill repeats at most so much.
-const COMMIT_EVERY_MS: i64 = 5_000;
-/// So many bytes of refused rows are not held back any longer.
-const REJECTS_HELD_BYTES_MAX: usize = 4 << 20;
 /// The next range is asked for when no more than this is left of the one before.
 const READ_AHEAD_BYTES: u64 = RANGE_BYTES / 8;
 
@@ -38,6 +35,8 @@ pub(crate) enum End {
     Undelivered(Undelivered),
     /// What Segment took could not be kept.
     Unkept(Fault),
+    /// What was begun cannot be read on under any settings that are known.
+    Unresumed(FileFault),
     /// The object could not be read on.
     Unread(Fault),
     /// Somebody else owns the file now.
@@ -59,6 +58,9 @@ pub(crate) struct Pipeline<'a> {
     pub(crate) objects: bool,
     pub(crate) file: &'a FileState,
     pub(crate) threshold: Threshold,
+    /// What the file is read by, for the checkpoint.
+    pub(crate) terms: Terms,
+    pub(crate) commit_every_ms: i64,
     pub(crate) deadline: Deadline,
     pub(crate) clock: &'a Clock,
     pub(crate) stats: Stats,
@@ -89,13 +91,18 @@ impl<'a> Pipeline<'a> {
         let mut deliveries = FuturesUnordered::new();
         let mut reading: Option<LocalBoxFuture<'a, Result<Vec<Bytes>, Fault>>> = None;
         let mut stop: Option<End> = None;
-        let mut commit_at_ms = self.clock.now_ms() + COMMIT_EVERY_MS;
+        let mut committed_at_ms = self.clock.now_ms();
         loop {
-            if stop.is_none() && self.clock.now_ms() >= self.deadline.drain_at_ms {
+            let now_ms = self.clock.now_ms();
+            if stop.is_none() && now_ms >= self.deadline.drain_at_ms {
                 stop = Some(End::Undelivered(Undelivered::Deadline));
             }
+            if now_ms >= self.deadline.cut_at_ms {
+                // Whatever is still under way is sent again: there is just the time to write down the rest.
+                return stop.unwrap_or(End::Undelivered(Undelivered::Deadline));
+            }
             let mut done = false;
-            while stop.is_none() && deliveries.len() < in_flight_max {
+            while stop.is_none() && deliveries.len() < in_flight_max && self.machine.has_room() {
                 match self.machine.next_batch() {
                     Next::Batch(batch) if batch.calls.is_empty() => stop = self.settle(&batch, &[]),
                     Next::Batch(batch) => deliveries.push(self.send(batch)),
@@ -116,13 +123,18 @@ impl<'a> Pipeline<'a> {
             if stop.is_none() && reading.is_none() && self.source.has(self.offset) && self.held() < READ_AHEAD_BYTES {
                 reading = Some(self.read());
             }
-            if self.clock.now_ms() >= commit_at_ms || self.machine.rejects_held_bytes() > REJECTS_HELD_BYTES_MAX {
+            let now_ms = self.clock.now_ms();
+            let commit_at_ms = committed_at_ms + self.commit_every_ms;
+            let due = self.machine.can_commit() && now_ms >= commit_at_ms || now_ms >= self.owner.renew_at_ms();
+            if due || self.machine.is_full_of_rejects() {
                 if let Err(end) = self.commit().await {
                     return end;
                 }
-                commit_at_ms = self.clock.now_ms() + COMMIT_EVERY_MS;
+                committed_at_ms = self.clock.now_ms();
+                continue;
             }
-            let tick = Duration::from_millis(u64::try_from(commit_at_ms - self.clock.now_ms()).unwrap_or(0));
+            let next_ms = self.next_moment_ms(now_ms, commit_at_ms);
+            let tick = Duration::from_millis(u64::try_from(next_ms - now_ms).unwrap_or(0));
             tokio::select! {
                 Some(settled) = deliveries.next(), if !deliveries.is_empty() => {
                     let Settled { batch, outcome, stats } = settled;
@@ -146,6 +158,15 @@ impl<'a> Pipeline<'a> {
                 () = tokio::time::sleep(tick) => {}
             }
         }
+    }
+
+    /// When something is to be done, whether or not anything comes.
+    fn next_moment_ms(&self, now_ms: i64, commit_at_ms: i64) -> i64 {
+        let mut moments = vec![self.owner.renew_at_ms(), self.deadline.drain_at_ms, self.deadline.cut_at_ms];
+        if self.machine.can_commit() {
+            moments.push(commit_at_ms);
+        }
+        moments.into_iter().filter(|moment| *moment > now_ms).min().unwrap_or(now_ms + 1)
     }
 
     fn held(&self) -> u64 {
@@ -189,10 +210,10 @@ impl<'a> Pipeline<'a> {
 
     async fn commit(&mut self) -> Result<(), End> {
         let commit = self.machine.commit();
-        if commit.is_none() && !self.owner.is_due() {
+        if commit.is_none() && self.clock.now_ms() < self.owner.renew_at_ms() {
             return Ok(());
         }
-        self.owner.commit(commit, self.machine.header()).await.map_err(|fault| match fault {
+        self.owner.commit(commit, self.machine.header(), &self.terms).await.map_err(|fault| match fault {
             OwnerFault::Lost => End::Lost,
             fault => End::State(fault),
         })

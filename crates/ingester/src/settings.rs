@@ -7,8 +7,12 @@ use logs::received::SourceId;
 
 /// How long an owner may be silent before its file is taken over.
 const LEASE_SECONDS: u32 = 60;
-/// A shorter lease would end between two renewals.
+/// A shorter lease would be over before a slow write is.
 const LEASE_SECONDS_MIN: u32 = 5;
+/// How often what was settled is committed: a kill repeats at most so much, and each commit is a request to S3.
+const COMMIT_SECONDS: f64 = 5.0;
+/// Less often than this, a 15-minute invocation that is killed would have little to show.
+const COMMIT_SECONDS_MAX: f64 = 60.0;
 
 /// Plain data, read once.
 #[derive(Debug, Clone)]
@@ -27,6 +31,8 @@ pub struct Settings {
     pub threshold: Threshold,
     /// How long an owner may be silent, in ms.
     pub lease_ms: i64,
+    /// How often what was settled is committed, in ms.
+    pub commit_every_ms: i64,
     /// Where the rest of a file is sent.
     pub queue_url: Option<String>,
 }
@@ -48,6 +54,7 @@ impl Settings {
         if lease < LEASE_SECONDS_MIN {
             reader.fault("LEASE_SECONDS", format_args!("must be at least {LEASE_SECONDS_MIN}"));
         }
+        let commit_every_ms = commit_every_ms(&mut reader);
         let queue_url = reader.optional("QUEUE_URL");
         let settings = Self {
             delivery,
@@ -57,6 +64,7 @@ impl Settings {
             reading,
             threshold,
             lease_ms: i64::from(lease) * 1_000,
+            commit_every_ms,
             queue_url,
         };
         reader.finish(settings)
@@ -80,6 +88,18 @@ fn source_id(reader: &mut Reader<'_>) -> Option<SourceId> {
 fn placeholder() -> SourceId {
     #[expect(clippy::expect_used, reason = "a constant")]
     "unset".parse().expect("a source id")
+}
+
+/// `COMMIT_SECONDS`: fractions are allowed, down to after every batch.
+fn commit_every_ms(reader: &mut Reader<'_>) -> i64 {
+    let seconds: f64 = reader.parsed("COMMIT_SECONDS", COMMIT_SECONDS, "a number of seconds such as 5");
+    if !(0.0..=COMMIT_SECONDS_MAX).contains(&seconds) {
+        reader.fault("COMMIT_SECONDS", format_args!("is {seconds}; write a number from 0 to {COMMIT_SECONDS_MAX}"));
+        return 0;
+    }
+    #[expect(clippy::cast_possible_truncation, reason = "at most a minute")]
+    let ms = (seconds * 1_000.0) as i64;
+    ms
 }
 
 fn threshold(reader: &mut Reader<'_>) -> Threshold {
