@@ -1,5 +1,6 @@
 //! What a failed AWS request means to its caller.
 
+use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use std::error::Error;
 
@@ -61,8 +62,9 @@ impl Fault {
         let kind = match error {
             SdkError::ServiceError(_) => kind_of(status.unwrap_or(0), &code),
             SdkError::ConstructionFailure(_) => Kind::Other,
-            // No credentials surface as a dispatch failure; repeating it only hides the cause.
-            SdkError::DispatchFailure(failure) if failure.is_other() => Kind::Denied,
+            // No credentials surface as a dispatch failure; repeating it only hides the cause. So does a connection
+            // that closed before the answer, which the SDK sorts under "other" too: that one may have landed.
+            SdkError::DispatchFailure(_) if lacks_credentials(error) => Kind::Denied,
             SdkError::DispatchFailure(failure) if failure.is_user() => Kind::Other,
             _ => Kind::Transient,
         };
@@ -94,6 +96,18 @@ impl Fault {
     pub fn is_transient(&self) -> bool {
         matches!(self.kind, Kind::Transient | Kind::Conflict)
     }
+}
+
+/// True when the request was never sent, for want of credentials.
+fn lacks_credentials(error: &(dyn Error + 'static)) -> bool {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if error.is::<CredentialsError>() {
+            return true;
+        }
+        next = error.source();
+    }
+    false
 }
 
 /// Sorts by status and code: a HEAD has no body, so its status must do.
