@@ -89,7 +89,7 @@ impl App {
         let session_name = aws::settings::from_environment("AWS_LAMBDA_FUNCTION_NAME");
         let session_name = session_name.unwrap_or_else(|| "segment-s3-exporter".to_owned());
         let nonces = || aws::clock::nonce().parse().expect("a nonce is 32 hexadecimal digits");
-        Ok(App::new(settings, &config, &session_name, Clock::system(), Arc::new(nonces)))
+        Ok(App::new(settings, &config, &session_name, Clock::from_environment(), Arc::new(nonces)))
     }
 
     /// An exporter of these parts.
