@@ -4,7 +4,7 @@
 //! out, and settles each with what came of it. What is settled without a gap from the beginning can be committed.
 
 use crate::batches::{Batch, Envelope, Gatherer};
-use crate::columns::Column;
+use crate::columns::{Column, Plan};
 use crate::dialect::StoredHeader;
 use crate::ledger::Account;
 use crate::refusal::{FileFault, Position, Warning};
@@ -301,6 +301,12 @@ impl Ingestion {
     #[must_use]
     pub fn header(&self) -> Option<&StoredHeader> {
         self.translator.header()
+    }
+
+    /// What the header was compiled to, once it was read.
+    #[must_use]
+    pub fn plan(&self) -> Option<&Plan> {
+        self.translator.plan()
     }
 
     /// What the columns became: `column → path (type)`.

@@ -1,11 +1,12 @@
 //! The whole story in one run, and the proof that nothing was lost on the way.
 
 use crate::machine::{CUSTOMER_BUCKET, EXTERNAL_ID, Machine, ROLE_ARN, SOURCE_BUCKET};
+use crate::voice::Voice;
 use anyhow::{Context, bail};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{IsTerminal, Read};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -17,23 +18,23 @@ pub(crate) async fn run(samples: &Path, folder: &Path) -> anyhow::Result<ExitCod
     let files = csv_files(samples)?;
     empty(folder)?;
     let mut machine = Machine::start(folder).await?;
-    let say = Voice::new();
+    let say = Voice::of(&std::io::stdout());
 
-    say.title("segment-s3: the whole system on this machine, no AWS account");
+    title(&say, "segment-s3: the whole system on this machine, no AWS account");
     println!("  S3 and STS   {}   buckets under {}/", machine.s3.url(), folder.display());
     println!("  Segment      {}   the receiver, as the Tracking and Objects API", machine.segment_url);
     println!("  ingester     woken by s3:ObjectCreated in {SOURCE_BUCKET}");
     println!("  exporter     writes to {CUSTOMER_BUCKET} as {ROLE_ARN}");
 
-    say.title(&format!("1  CSV files dropped into s3://{SOURCE_BUCKET}"));
+    title(&say, &format!("1  CSV files dropped into s3://{SOURCE_BUCKET}"));
     let objects = ingest(&mut machine, &files).await?;
     tell_files(&objects, &say, folder);
 
-    say.title("2  What Segment received: the first call of each file");
+    title(&say, "2  What Segment received: the first call of each file");
     let seen = machine.segment.recent().all();
     tell_calls(&objects, &seen.iter().map(|seen| &seen.call).collect::<Vec<_>>(), &say);
 
-    say.title(&format!("3  Exported with credentials of {ROLE_ARN} (external id {EXTERNAL_ID})"));
+    title(&say, &format!("3  Exported with credentials of {ROLE_ARN} (external id {EXTERNAL_ID})"));
     let answer = machine.export().await?;
     println!("  {}", answer["summary"].as_str().unwrap_or_default());
     for alarm in answer["alarms"].as_array().into_iter().flatten() {
@@ -42,11 +43,11 @@ pub(crate) async fn run(samples: &Path, folder: &Path) -> anyhow::Result<ExitCod
     let logs = read_logs(&machine).await?;
     tell_logs(&logs, &say);
 
-    say.title("4  The account");
+    title(&say, "4  The account");
     let sent = seen.iter().filter_map(|seen| id_of(&seen.call)).collect::<Vec<_>>();
     let ok = account(&objects, &sent, &logs, &say);
 
-    say.title("Look further");
+    title(&say, "Look further");
     let at = folder.display();
     println!("  zcat {at}/{CUSTOMER_BUCKET}/segment-logs/*/*/*.gz | head -3       the raw events, one a line");
     println!("  cat {at}/segment-s3-state/ingest/*/ledger.json                the account of each file");
@@ -214,33 +215,6 @@ fn account(objects: &[Value], sent: &[&str], logs: &[Log], say: &Voice) -> bool 
     checks.iter().all(|(ok, _)| *ok)
 }
 
-/// Colours where somebody looks, plain text elsewhere.
-struct Voice {
-    coloured: bool,
-}
-
-impl Voice {
-    fn new() -> Self {
-        Self { coloured: std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none() }
-    }
-
-    fn paint(&self, code: &str, text: &str) -> String {
-        if self.coloured { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text.to_owned() }
-    }
-
-    fn title(&self, text: &str) {
-        println!("\n{}", self.paint("1", text));
-    }
-
-    fn dim(&self, text: &str) -> String {
-        self.paint("2", text)
-    }
-
-    fn good(&self, text: &str) -> String {
-        self.paint("32", text)
-    }
-
-    fn bad(&self, text: &str) -> String {
-        self.paint("31", text)
-    }
+fn title(say: &Voice, text: &str) {
+    println!("\n{}", say.strong(text));
 }

@@ -4,8 +4,10 @@
 // The future of an invocation is deeper than the default lets the compiler look.
 #![recursion_limit = "256"]
 
+mod check;
 mod demo;
 mod machine;
+mod voice;
 
 use clap::{Parser, Subcommand};
 use std::path::PathBuf;
@@ -30,12 +32,18 @@ enum Command {
         #[arg(long, default_value = "demo")]
         folder: PathBuf,
     },
+    /// Read CSV files as the ingester would, send nothing, and say what would come of them
+    ///
+    /// The settings are the function's own environment variables (INFER_TYPES, TIMESTAMP_FORMATS, …). The exit status
+    /// is 1 when rows are refused, 2 when a file cannot be used.
+    Check(check::CheckArgs),
 }
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     let ended = match Arguments::parse().command {
         Command::Demo { samples, folder } => demo::run(&samples, &folder).await,
+        Command::Check(args) => check::run(&args),
     };
     ended.unwrap_or_else(|error| {
         eprintln!("segment-s3: {error:#}");

@@ -1,0 +1,261 @@
+//! `segment-s3 check`: reads CSV as the ingester would, sends nothing, and says what would come of it.
+//!
+//! What reads is the ingester's own machine ([`Ingestion`]), each batch being settled as soon as it is handed out.
+//! Memory stays flat: a chunk, a batch, and the few rows that are shown.
+
+mod expect;
+mod json;
+mod progress;
+mod tell;
+
+use crate::voice::Voice;
+use anyhow::Context;
+use calls::batches::{Batch, Envelope};
+use calls::call::MessageIds;
+use calls::columns::Column;
+use calls::dialect::StoredHeader;
+use calls::ingestion::{Ingestion, Next};
+use calls::ledger::Account;
+use calls::refusal::{Position, Refusal, Warning};
+use calls::subject::Subject;
+use calls::translator::Translator;
+use clap::Args;
+use expect::Wire;
+use ingester::Settings;
+use progress::Progress;
+use std::fs::File;
+use std::io::{BufWriter, ErrorKind, Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// Read at once.
+const CHUNK_BYTES: usize = 256 * 1024;
+
+/// What `check` is asked.
+#[derive(Args, Debug)]
+pub(crate) struct CheckArgs {
+    /// CSV files, `-` for standard input; their names say what they hold, as they do in the bucket
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// The name to read standard input under
+    #[arg(long, default_value = "track_1.csv")]
+    name: String,
+    /// The collection of an object file, as its metadata `segment-collection` would name it
+    #[arg(long)]
+    collection: Option<String>,
+    /// How many of the first calls, and of the first refused rows, are shown
+    #[arg(long, default_value_t = 2)]
+    show: usize,
+    /// One JSON document for each file, on a line of its own
+    #[arg(long, conflicts_with = "calls")]
+    json: bool,
+    /// Write every call to standard output, one a line, and the account to standard error
+    #[arg(long)]
+    calls: bool,
+}
+
+/// How a check ends, the worst last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Verdict {
+    Sound,
+    RowsRefused,
+    Unusable,
+}
+
+impl From<Verdict> for ExitCode {
+    fn from(verdict: Verdict) -> ExitCode {
+        ExitCode::from(match verdict {
+            Verdict::Sound => 0,
+            Verdict::RowsRefused => 1,
+            Verdict::Unusable => 2,
+        })
+    }
+}
+
+/// What a file came to.
+#[derive(Debug, Default)]
+struct Checked {
+    name: String,
+    subject: Option<Subject>,
+    header: Option<StoredHeader>,
+    columns: Vec<Column>,
+    warnings: Vec<Warning>,
+    account: Account,
+    /// How large the file is, as it is stored.
+    bytes: u64,
+    first_calls: Vec<String>,
+    /// The first refused rows, with their records.
+    first_refused: Vec<(Refusal, Vec<u8>)>,
+    wire: Wire,
+    /// Why the file cannot be used, or not be read to its end.
+    fault: Option<String>,
+    /// Why the ingester would stop it, though it can be read.
+    stopped: Option<String>,
+}
+
+impl Checked {
+    fn verdict(&self) -> Verdict {
+        if self.fault.is_some() {
+            Verdict::Unusable
+        } else if self.account.rejected > 0 {
+            Verdict::RowsRefused
+        } else {
+            Verdict::Sound
+        }
+    }
+}
+
+/// Checks files. The exit status says the worst: 1 when rows are refused, 2 when a file cannot be used.
+pub(crate) fn run(args: &CheckArgs) -> anyhow::Result<ExitCode> {
+    let settings = match settings() {
+        Ok(settings) => settings,
+        Err(faults) => {
+            eprintln!("segment-s3: {faults}");
+            return Ok(Verdict::Unusable.into());
+        }
+    };
+    let mut worst = Verdict::Sound;
+    for (index, path) in args.files.iter().enumerate() {
+        let checked = match check(path, args, &settings) {
+            Ok(checked) => checked,
+            // Whoever read our calls has had enough.
+            Err(error) if is_broken_pipe(&error) => return Ok(ExitCode::SUCCESS),
+            Err(error) => {
+                Checked { name: path.display().to_string(), fault: Some(format!("{error:#}")), ..Checked::default() }
+            }
+        };
+        worst = worst.max(checked.verdict());
+        if index > 0 && !args.json && !args.calls {
+            println!();
+        }
+        match say(&checked, args, &settings) {
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => break,
+            said => said.context("failed to write")?,
+        }
+    }
+    Ok(worst.into())
+}
+
+/// Says what a file came to, where nothing else is said.
+fn say(checked: &Checked, args: &CheckArgs, settings: &Settings) -> std::io::Result<()> {
+    let (mut stdout, mut stderr) = (std::io::stdout().lock(), std::io::stderr().lock());
+    if args.json {
+        writeln!(stdout, "{}", json::of(checked, settings))
+    } else if args.calls {
+        stderr.write_all(tell::account(checked, settings, Voice::of(&stderr)).as_bytes())
+    } else {
+        stdout.write_all(tell::all(checked, settings, Voice::of(&stdout)).as_bytes())
+    }
+}
+
+/// The function's own settings; those that a check does not need may be missing.
+fn settings() -> Result<Settings, aws::settings::Faults> {
+    Settings::read(&|name| {
+        aws::settings::from_environment(name).or_else(|| match name {
+            "WRITE_KEY" | "SOURCE_ID" => Some("check".to_owned()),
+            "STATE_BUCKET" => Some("segment-s3-check".to_owned()),
+            _ => None,
+        })
+    })
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == ErrorKind::BrokenPipe)
+}
+
+/// Opens a file, or standard input. Returns the name that it is read under and its size, as far as that is known.
+fn open(path: &Path, args: &CheckArgs) -> anyhow::Result<(Box<dyn Read>, String, Option<u64>)> {
+    if path == Path::new("-") {
+        return Ok((Box::new(std::io::stdin().lock()), args.name.clone(), None));
+    }
+    let file = File::open(path).context("failed to open it")?;
+    let metadata = file.metadata().context("failed to look at it")?;
+    anyhow::ensure!(!metadata.is_dir(), "it is a folder: name the files in it");
+    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    Ok((Box::new(file), name, Some(metadata.len())))
+}
+
+fn check(path: &Path, args: &CheckArgs, settings: &Settings) -> anyhow::Result<Checked> {
+    let (mut input, name, size) = open(path, args)?;
+    let mut checked = Checked { name: name.clone(), ..Checked::default() };
+    let subject = match Subject::of(&name, &settings.reading.collections, args.collection.as_deref()) {
+        Ok(subject) => subject,
+        Err(error) => return Ok(Checked { fault: Some(error.to_string()), ..checked }),
+    };
+    let envelope = match &subject.collection {
+        Some(collection) => Envelope::objects(collection),
+        None => Envelope::batch(),
+    };
+    // Ids derive from bucket, version and the like, of which there is none here.
+    let translator = Translator::new(&subject, &settings.reading, MessageIds::new(0));
+    let mut machine = Ingestion::new(translator, envelope, Position::START);
+    checked.subject = Some(subject);
+    let mut calls = args.calls.then(|| BufWriter::with_capacity(CHUNK_BYTES, std::io::stdout().lock()));
+    let mut progress = Progress::new(&name, size);
+    let mut chunk = vec![0; CHUNK_BYTES];
+    loop {
+        match machine.next_batch() {
+            Next::Batch(batch) => {
+                checked.take(&batch, args.show, settings.delivery.gzip);
+                if let Some(calls) = &mut calls {
+                    for call in 0..batch.calls.len() {
+                        calls.write_all(batch.call(call)).and_then(|()| calls.write_all(b"\n"))?;
+                    }
+                }
+                machine.settle(&batch, &[]);
+                if let Some(commit) = machine.commit() {
+                    checked.account.add(&commit.account);
+                }
+            }
+            Next::Hungry => match read(&mut input, &mut chunk).context("failed to read it")? {
+                0 => machine.finish(),
+                length => {
+                    machine.push(&chunk[..length]);
+                    checked.bytes += length as u64;
+                    progress.at(checked.bytes, checked.account.rows);
+                }
+            },
+            Next::Done => break,
+        }
+    }
+    progress.clear();
+    if let Some(mut calls) = calls {
+        calls.flush()?;
+    }
+    checked.end(&machine, settings);
+    Ok(checked)
+}
+
+/// Reads something, unless there is nothing more.
+fn read(input: &mut dyn Read, chunk: &mut [u8]) -> std::io::Result<usize> {
+    loop {
+        match input.read(chunk) {
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            read => return read,
+        }
+    }
+}
+
+impl Checked {
+    /// Looks at a batch: its size, and the first of its calls and refused rows.
+    fn take(&mut self, batch: &Batch, show: usize, gzip: bool) {
+        if !batch.calls.is_empty() {
+            self.wire.send(&batch.body, gzip);
+        }
+        for call in 0..batch.calls.len().min(show - self.first_calls.len().min(show)) {
+            self.first_calls.push(String::from_utf8_lossy(batch.call(call)).into_owned());
+        }
+        for refused in batch.refused.iter().take(show - self.first_refused.len().min(show)) {
+            let record = batch.records[refused.record.clone()].to_vec();
+            self.first_refused.push((refused.refusal.clone(), record));
+        }
+    }
+
+    fn end(&mut self, machine: &Ingestion, settings: &Settings) {
+        self.header = machine.header().cloned();
+        self.columns = machine.plan().map_or(Vec::new(), |plan| plan.columns().to_vec());
+        self.warnings = machine.warnings().to_vec();
+        self.fault = machine.fault().map(ToString::to_string);
+        self.stopped = settings.threshold.exceeded(&self.account);
+    }
+}

@@ -1,0 +1,80 @@
+//! What sending would take: requests, bytes, time and money.
+
+use super::Checked;
+use calls::subject::Kind;
+use ingester::Settings;
+use libdeflater::{CompressionLvl, Compressor};
+
+/// Compressing costs more than everything else here, so after the first batches only some are, and speak for the rest.
+const COMPRESSED_FIRST: u64 = 8;
+const COMPRESSED_THEN_EACH: u64 = 32;
+/// As the ingester compresses.
+const GZIP_LEVEL: i32 = 1;
+
+/// What the template gives the function.
+const LAMBDA_MEMORY_GB: f64 = 0.5;
+/// What an invocation does before it hands the rest to the next: Lambda's 15 minutes less the way out.
+const INVOCATION_SECONDS: f64 = 14.0 * 60.0;
+/// Lambda, x86, us-east-1, in US dollars (AWS Lambda pricing).
+const GB_SECOND_USD: f64 = 0.000_016_666_7;
+const INVOCATION_USD: f64 = 0.2 / 1_000_000.0;
+/// A request to the Objects API, of which there is one at a time so that objects keep their order.
+const OBJECTS_REQUEST_SECONDS: f64 = 0.1;
+
+/// Requests, counted as they would be sent.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Wire {
+    pub(super) requests: u64,
+    /// Bodies before compression.
+    pub(super) json_bytes: u64,
+    sampled_bytes: u64,
+    sampled_compressed_bytes: u64,
+}
+
+impl Wire {
+    pub(super) fn send(&mut self, body: &[u8], gzip: bool) {
+        self.requests += 1;
+        self.json_bytes += body.len() as u64;
+        if gzip && (self.requests <= COMPRESSED_FIRST || self.requests.is_multiple_of(COMPRESSED_THEN_EACH)) {
+            let mut compressor = Compressor::new(CompressionLvl::new(GZIP_LEVEL).unwrap_or_default());
+            let mut out = vec![0; compressor.gzip_compress_bound(body.len())];
+            self.sampled_bytes += body.len() as u64;
+            self.sampled_compressed_bytes += compressor.gzip_compress(body, &mut out).unwrap_or(body.len()) as u64;
+        }
+    }
+
+    /// Bodies as they are sent; an estimate where not every one was compressed.
+    pub(super) fn wire_bytes(&self) -> u64 {
+        if self.sampled_bytes == 0 {
+            return self.json_bytes;
+        }
+        let whole = u128::from(self.json_bytes) * u128::from(self.sampled_compressed_bytes);
+        u64::try_from(whole / u128::from(self.sampled_bytes)).unwrap_or(self.json_bytes)
+    }
+}
+
+/// How long it takes, and what Lambda costs meanwhile.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Expected {
+    pub(super) seconds: f64,
+    pub(super) invocations: u64,
+    pub(super) usd: f64,
+}
+
+/// `None` where no pace is set: the network decides then.
+#[expect(clippy::cast_precision_loss, reason = "an estimate")]
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a positive number of invocations")]
+pub(super) fn expected(checked: &Checked, settings: &Settings) -> Option<Expected> {
+    let calls = checked.account.acknowledged as f64;
+    let pace = settings.delivery.events_per_second;
+    let is_object = checked.subject.as_ref().is_some_and(|subject| subject.kind == Kind::Object);
+    let one_by_one = if is_object { checked.wire.requests as f64 * OBJECTS_REQUEST_SECONDS } else { 0.0 };
+    if pace == 0 && !is_object {
+        return None;
+    }
+    let paced = if pace == 0 { 0.0 } else { calls / f64::from(pace) };
+    let seconds = paced.max(one_by_one);
+    let invocations = (seconds / INVOCATION_SECONDS).ceil().max(1.0);
+    let usd = seconds * LAMBDA_MEMORY_GB * GB_SECOND_USD + invocations * INVOCATION_USD;
+    Some(Expected { seconds, invocations: invocations as u64, usd })
+}

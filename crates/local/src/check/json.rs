@@ -1,0 +1,57 @@
+//! What a check found, for machines.
+
+use super::Checked;
+use super::expect::expected;
+use ingester::Settings;
+use serde_json::{Value, json};
+
+pub(super) fn of(checked: &Checked, settings: &Settings) -> Value {
+    let dialect = checked.header.as_ref().map(|header| &header.dialect);
+    let columns: Vec<Value> = checked
+        .columns
+        .iter()
+        .map(|column| json!({ "name": column.name, "path": column.path, "type": column.cell.as_str() }))
+        .collect();
+    let warnings: Vec<Value> = checked
+        .warnings
+        .iter()
+        .map(|warning| json!({ "column": warning.column, "message": warning.message }))
+        .collect();
+    // Where and why, without what stands there: this may end up in a log.
+    let refused: Vec<Value> = checked
+        .first_refused
+        .iter()
+        .map(|(refusal, _)| {
+            json!({
+                "line": refusal.span.line,
+                "byte": refusal.span.start,
+                "code": refusal.code.as_str(),
+                "column": refusal.column,
+                "message": refusal.message,
+            })
+        })
+        .collect();
+    let expected = expected(checked, settings);
+    json!({
+        "file": checked.name,
+        "kind": checked.subject.as_ref().map(|subject| subject.kind.as_str()),
+        "collection": checked.subject.as_ref().and_then(|subject| subject.collection.as_deref()),
+        "bytes": checked.bytes,
+        "dialect": dialect,
+        "columns": columns,
+        "warnings": warnings,
+        "rows": checked.account.rows,
+        "calls": checked.account.acknowledged,
+        "refused": checked.account.rejected,
+        "refused_by": checked.account.rejected_by,
+        "first_refused": refused,
+        "requests": checked.wire.requests,
+        "json_bytes": checked.wire.json_bytes,
+        "wire_bytes": checked.wire.wire_bytes(),
+        "seconds": expected.map(|expected| expected.seconds),
+        "invocations": expected.map(|expected| expected.invocations),
+        "lambda_usd": expected.map(|expected| expected.usd),
+        "stopped": checked.stopped,
+        "fault": checked.fault,
+    })
+}

@@ -1,0 +1,430 @@
+//! What a check found, for people.
+
+use super::expect::expected;
+use super::{Checked, Verdict};
+use crate::voice::Voice;
+use calls::columns::Column;
+use calls::dialect::Compression;
+use calls::refusal::Refusal;
+use calls::subject::Kind;
+use ingester::Settings;
+use std::fmt::Write as _;
+
+/// Columns and warnings beyond this are counted, not shown.
+const COLUMNS_SHOWN_MAX: usize = 60;
+const WARNINGS_SHOWN_MAX: usize = 20;
+/// A name longer than this pushes its line out, instead of all lines.
+const NAME_CHARS_MAX: usize = 40;
+/// How much of a refused row is shown before the cell at fault, and in all.
+const BEFORE_CHARS: usize = 40;
+const ROW_CHARS: usize = 100;
+/// An object that is no longer stands on one line.
+const INLINE_BYTES_MAX: usize = 80;
+
+/// Everything.
+pub(super) fn all(checked: &Checked, settings: &Settings, voice: Voice) -> String {
+    let mut out = String::new();
+    title(&mut out, checked, voice);
+    columns(&mut out, checked, voice);
+    first_calls(&mut out, checked, voice);
+    refused(&mut out, checked, voice);
+    sums(&mut out, checked, settings, voice);
+    out
+}
+
+/// What is said beside the calls themselves.
+pub(super) fn account(checked: &Checked, settings: &Settings, voice: Voice) -> String {
+    let mut out = String::new();
+    title(&mut out, checked, voice);
+    refused(&mut out, checked, voice);
+    sums(&mut out, checked, settings, voice);
+    out
+}
+
+fn title(out: &mut String, checked: &Checked, voice: Voice) {
+    let verdict = match checked.verdict() {
+        Verdict::Sound => voice.good("every row can be sent"),
+        Verdict::RowsRefused => voice.careful(&format!(
+            "{} of {} rows refused",
+            grouped(checked.account.rejected),
+            grouped(checked.account.rows)
+        )),
+        Verdict::Unusable => voice.bad("cannot be used"),
+    };
+    let _ = writeln!(out, "{}  {verdict}", voice.strong(&checked.name));
+    let kind = checked.subject.as_ref().map(|subject| match &subject.collection {
+        Some(collection) => format!("objects of the collection {collection}"),
+        None => format!("{} calls", subject.kind),
+    });
+    let dialect = checked.header.as_ref().map(|header| {
+        let dialect = header.dialect;
+        let mark = if dialect.bom { " with byte order mark" } else { "" };
+        let delimiter = match dialect.delimiter.byte() {
+            b'\t' => "tab".to_owned(),
+            byte => format!("`{}`", char::from(byte)),
+        };
+        let compressed = match dialect.compression {
+            Compression::None => String::new(),
+            compression => format!(", compressed with {compression}"),
+        };
+        format!("{}{mark}, delimiter {delimiter}{compressed}", dialect.encoding)
+    });
+    let size = (checked.bytes > 0).then(|| bytes(checked.bytes));
+    let known: Vec<String> = [kind, dialect, size].into_iter().flatten().collect();
+    if !known.is_empty() {
+        let _ = writeln!(out, "  {}", known.join(", "));
+    }
+    if let Some(fault) = &checked.fault {
+        let _ = writeln!(out, "  {}", voice.bad(fault));
+    }
+    out.push('\n');
+}
+
+fn columns(out: &mut String, checked: &Checked, voice: Voice) {
+    if checked.columns.is_empty() {
+        return;
+    }
+    let path = |column: &Column| column.path.clone().unwrap_or_else(|| "(not sent)".to_owned());
+    let shown = &checked.columns[..checked.columns.len().min(COLUMNS_SHOWN_MAX)];
+    let width =
+        |texts: &mut dyn Iterator<Item = usize>| texts.map(|chars| chars.min(NAME_CHARS_MAX)).max().unwrap_or(0);
+    let names = width(&mut shown.iter().map(|column| column.name.chars().count())).max("column".len());
+    let paths = width(&mut shown.iter().map(|column| path(column).chars().count())).max("goes to".len());
+    let heading = format!("{:<names$}  {:<paths$}  as", "column", "goes to");
+    let _ = writeln!(out, "  {}", voice.dim(&heading));
+    for column in shown {
+        let cell = if column.path.is_some() { column.cell.as_str() } else { "" };
+        let line = format!("{:<names$}  {:<paths$}  {cell}", visible(&column.name), visible(&path(column)));
+        let _ = writeln!(out, "  {}", line.trim_end());
+    }
+    more(out, checked.columns.len() - shown.len(), "columns", voice);
+    out.push('\n');
+    let warnings = &checked.warnings[..checked.warnings.len().min(WARNINGS_SHOWN_MAX)];
+    for warning in warnings {
+        let _ = writeln!(out, "  {} {}", voice.careful("!"), visible(&warning.message));
+    }
+    more(out, checked.warnings.len() - warnings.len(), "such columns", voice);
+    if !warnings.is_empty() {
+        out.push('\n');
+    }
+}
+
+fn more(out: &mut String, count: usize, what: &str, voice: Voice) {
+    if count > 0 {
+        let _ = writeln!(out, "  {}", voice.dim(&format!("and {count} more {what}; --json has all")));
+    }
+}
+
+fn first_calls(out: &mut String, checked: &Checked, voice: Voice) {
+    let Some(kind) = checked.subject.as_ref().map(|subject| subject.kind) else { return };
+    if checked.first_calls.is_empty() {
+        return;
+    }
+    let noun = if kind == Kind::Object { "objects" } else { "calls" };
+    let _ = writeln!(out, "{}", voice.strong(&format!("The first {noun}")));
+    for call in &checked.first_calls {
+        for line in pretty(call).lines() {
+            let _ = writeln!(out, "  {line}");
+        }
+    }
+    out.push('\n');
+}
+
+fn refused(out: &mut String, checked: &Checked, voice: Voice) {
+    if checked.first_refused.is_empty() {
+        return;
+    }
+    let _ = writeln!(out, "{}", voice.strong("The first refused rows"));
+    for (refusal, record) in &checked.first_refused {
+        let _ = writeln!(out, "  {}", visible(&refusal.message));
+        let (row, carets) = excerpt(refusal, record);
+        let _ = writeln!(out, "    {row}");
+        if !carets.is_empty() {
+            let _ = writeln!(out, "    {}", voice.bad(&carets));
+        }
+    }
+    out.push('\n');
+}
+
+fn sums(out: &mut String, checked: &Checked, settings: &Settings, voice: Voice) {
+    let Some(subject) = &checked.subject else { return };
+    if checked.header.is_none() {
+        return;
+    }
+    let account = &checked.account;
+    let is_object = subject.kind == Kind::Object;
+    let width = grouped(account.rows).len();
+    let _ = writeln!(out, "{}", voice.strong("The account"));
+    let mut count = |name: &str, number: u64| {
+        let _ = writeln!(out, "  {name:<20} {:>width$}", grouped(number));
+    };
+    count("rows", account.rows);
+    count(if is_object { "objects" } else { "calls" }, account.acknowledged);
+    count("refused", account.rejected);
+    for (code, rows) in &account.rejected_by {
+        count(&format!("  {code}"), *rows);
+    }
+    if let Some(why) = &checked.stopped {
+        let _ = writeln!(out, "  {}", voice.bad(&format!("the ingester would stop this file: {why}")));
+    }
+    if checked.wire.requests == 0 {
+        return;
+    }
+    let _ = writeln!(out, "\n{}", voice.strong("To be expected"));
+    let path = if is_object { "/v1/set of the Objects API" } else { "/v1/batch" };
+    let requests = if checked.wire.requests == 1 { "request" } else { "requests" };
+    let _ = writeln!(out, "  {} {requests} to {path}", grouped(checked.wire.requests));
+    let json = bytes(checked.wire.json_bytes);
+    let _ = match settings.delivery.gzip {
+        true => writeln!(out, "  {json} of JSON, about {} on the wire", bytes(checked.wire.wire_bytes())),
+        false => writeln!(out, "  {json} of JSON on the wire"),
+    };
+    match expected(checked, settings) {
+        None => {
+            let _ = writeln!(out, "  as long as the network takes: no EVENTS_PER_SECOND is set");
+        }
+        Some(expected) => {
+            let pace = match settings.delivery.events_per_second {
+                0 => "one request at a time".to_owned(),
+                pace if is_object => format!("at most {} a second, one request at a time", grouped(u64::from(pace))),
+                pace => format!("{} events a second", grouped(u64::from(pace))),
+            };
+            let _ = writeln!(out, "  {} at {pace}", duration(expected.seconds));
+            let invocations = if expected.invocations == 1 { "invocation" } else { "invocations" };
+            let _ = writeln!(
+                out,
+                "  {} Lambda {invocations}, about ${} (512 MB, x86, us-east-1)",
+                grouped(expected.invocations),
+                dollars(expected.usd)
+            );
+        }
+    }
+}
+
+/// The part of a refused row that matters, and carets under the cell at fault.
+fn excerpt(refusal: &Refusal, record: &[u8]) -> (String, String) {
+    let cell = refusal.cell.clone().unwrap_or(0..0);
+    let chars = |range: &[u8]| visible(&String::from_utf8_lossy(range)).chars().collect::<Vec<char>>();
+    let before = chars(&record[..cell.start]);
+    let marked = chars(&record[cell.start..cell.end]);
+    let behind = chars(&record[cell.end..]);
+    let cut = before.len().saturating_sub(BEFORE_CHARS);
+    let mut row = String::new();
+    if cut > 0 {
+        row.push('…');
+    }
+    row.extend(&before[cut..]);
+    let indent = row.chars().count();
+    let shown = marked.len().min(ROW_CHARS - indent);
+    row.extend(&marked[..shown]);
+    let room = ROW_CHARS - indent - shown;
+    row.extend(behind.iter().take(room));
+    if shown < marked.len() || room < behind.len() {
+        row.push('…');
+    }
+    // An empty cell has its place all the same.
+    let carets = if refusal.cell.is_some() { shown.max(1) } else { 0 };
+    let line = if carets == 0 { String::new() } else { format!("{}{}", " ".repeat(indent), "^".repeat(carets)) };
+    (row, line)
+}
+
+/// Text that stays on its line and does nothing to a terminal.
+fn visible(text: &str) -> String {
+    text.replace("\r\n", "⏎")
+        .chars()
+        .map(|c| match c {
+            '\n' | '\r' => '⏎',
+            '\t' => '→',
+            c if c.is_control() => '·',
+            c => c,
+        })
+        .collect()
+}
+
+/// Compact JSON, indented, what is short on one line. Numbers and strings stay as they are, in the order that they have.
+fn pretty(json: &str) -> String {
+    let mut out = String::with_capacity(json.len() * 2);
+    let mut depth = 0;
+    let mut inline_until = 0;
+    let mut at = 0;
+    let line = |out: &mut String, depth: usize| {
+        out.push('\n');
+        out.extend(std::iter::repeat_n("  ", depth));
+    };
+    while let Some(c) = json[at..].chars().next() {
+        let inline = at < inline_until;
+        let mut end = at + c.len_utf8();
+        match c {
+            '"' => {
+                end = at + string_bytes(&json[at..]);
+                out.push_str(&json[at..end]);
+            }
+            '{' | '[' => {
+                out.push(c);
+                let bytes = container_bytes(&json[at..]);
+                if inline || bytes <= INLINE_BYTES_MAX {
+                    inline_until = inline_until.max(at + bytes);
+                } else {
+                    depth += 1;
+                    line(&mut out, depth);
+                }
+            }
+            '}' | ']' => {
+                if !inline {
+                    depth = depth.saturating_sub(1);
+                    line(&mut out, depth);
+                }
+                out.push(c);
+            }
+            ',' if inline => out.push_str(", "),
+            ',' => {
+                out.push(c);
+                line(&mut out, depth);
+            }
+            ':' => out.push_str(": "),
+            c => out.push(c),
+        }
+        at = end;
+    }
+    out
+}
+
+/// How long the string is that `json` begins with, with its quotes.
+fn string_bytes(json: &str) -> usize {
+    let mut escaped = false;
+    let end = json.bytes().skip(1).position(|byte| {
+        let closes = byte == b'"' && !escaped;
+        escaped = byte == b'\\' && !escaped;
+        closes
+    });
+    end.map_or(json.len(), |end| end + 2)
+}
+
+/// How long the object or array is that `json` begins with, with its brackets.
+fn container_bytes(json: &str) -> usize {
+    let bytes = json.as_bytes();
+    let (mut at, mut depth) = (0, 0_usize);
+    while let Some(byte) = bytes.get(at) {
+        match byte {
+            b'"' => at += string_bytes(&json[at..]) - 1,
+            b'{' | b'[' => depth += 1,
+            b'}' | b']' => depth -= 1,
+            _ => {}
+        }
+        at += 1;
+        if depth == 0 {
+            break;
+        }
+    }
+    at
+}
+
+/// `1234567` is `1,234,567`.
+pub(super) fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut out = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+/// Bytes, in the unit that reads best.
+#[expect(clippy::cast_precision_loss, reason = "one digit behind the point")]
+pub(super) fn bytes(bytes: u64) -> String {
+    const UNITS: [&str; 4] = ["kB", "MB", "GB", "TB"];
+    if bytes < 1_000 {
+        return format!("{bytes} B");
+    }
+    let mut value = bytes as f64 / 1_000.0;
+    let mut unit = UNITS[0];
+    for larger in &UNITS[1..] {
+        // What would be rounded to a thousand is one of the next.
+        if value < 999.95 {
+            break;
+        }
+        value /= 1_000.0;
+        unit = larger;
+    }
+    format!("{value:.1} {unit}")
+}
+
+/// Seconds, in words.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a positive number of seconds")]
+fn duration(seconds: f64) -> String {
+    let whole = seconds.ceil() as u64;
+    match (whole / 3_600, whole / 60 % 60, whole % 60) {
+        (0, 0, 0 | 1) => "1 s or less".to_owned(),
+        (0, 0, seconds) => format!("{seconds} s"),
+        (0, minutes, seconds) => format!("{minutes} min {seconds} s"),
+        (hours, minutes, _) => format!("{hours} h {minutes} min"),
+    }
+}
+
+/// Two digits that mean something, also of very little.
+fn dollars(usd: f64) -> String {
+    match usd {
+        usd if usd >= 0.01 => format!("{usd:.2}"),
+        usd if usd >= 0.000_1 => format!("{usd:.4}"),
+        _ => "0.0001".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use calls::refusal::{RefusalCode, Span};
+
+    #[test]
+    fn numbers_read_well() {
+        let grouped: Vec<String> = [0, 999, 1_000, 1_234_567].map(grouped).to_vec();
+        assert_eq!(grouped, ["0", "999", "1,000", "1,234,567"]);
+        let bytes: Vec<String> = [0, 999, 1_000, 157_437_840, 999_999, 2_000_000_000].map(bytes).to_vec();
+        assert_eq!(bytes, ["0 B", "999 B", "1.0 kB", "157.4 MB", "1.0 MB", "2.0 GB"]);
+        let durations: Vec<String> = [0.0, 0.2, 1.5, 1_000.0, 7_261.0].map(duration).to_vec();
+        assert_eq!(durations, ["1 s or less", "1 s or less", "2 s", "16 min 40 s", "2 h 1 min"]);
+        let dollars: Vec<String> = [0.0, 0.00834, 12.345].map(dollars).to_vec();
+        assert_eq!(dollars, ["0.0001", "0.0083", "12.35"]);
+    }
+
+    #[test]
+    fn json_is_indented_and_otherwise_as_it_was() {
+        let json = r#"{"b":{"x":14.90,"y":[]},"a":[1,"{,\"}"],"c":{}}"#;
+        assert_eq!(pretty(json), r#"{"b": {"x": 14.90, "y": []}, "a": [1, "{,\"}"], "c": {}}"#);
+        let long = "x".repeat(INLINE_BYTES_MAX);
+        let json = format!(r#"{{"a":{{"b":"{long}\\","c":1}},"d":[],"ü":[1,2]}}"#);
+        let expected = format!(
+            "{{\n  \"a\": {{\n    \"b\": \"{long}\\\\\",\n    \"c\": 1\n  }},\n  \"d\": [],\n  \"ü\": [1, 2]\n}}"
+        );
+        assert_eq!(pretty(&json), expected);
+    }
+
+    fn refusal(cell: Option<std::ops::Range<usize>>) -> Refusal {
+        Refusal {
+            span: Span { from: 0, start: 0, to: 0, line: 1 },
+            code: RefusalCode::NotATimestamp,
+            column: None,
+            cell,
+            message: String::new(),
+        }
+    }
+
+    #[test]
+    fn carets_stand_under_the_cell() {
+        let (row, carets) = excerpt(&refusal(Some(3..6)), "ü,abc,d".as_bytes());
+        assert_eq!([row.as_str(), carets.as_str()], ["ü,abc,d", "  ^^^"]);
+        let (row, carets) = excerpt(&refusal(Some(2..2)), b"a,,d");
+        assert_eq!([row.as_str(), carets.as_str()], ["a,,d", "  ^"]);
+        let (row, carets) = excerpt(&refusal(None), b"a\r\nb\tc\x1b");
+        assert_eq!([row.as_str(), carets.as_str()], ["a⏎b→c·", ""]);
+        let long = "x".repeat(1_000);
+        let record = format!("{long},bad,{long}");
+        let (row, carets) = excerpt(&refusal(Some(1_001..1_004)), record.as_bytes());
+        assert_eq!(row.chars().count(), ROW_CHARS + 1);
+        let at = carets.find('^').unwrap();
+        assert_eq!(row.chars().skip(at).take(3).collect::<String>(), "bad");
+    }
+}

@@ -1,0 +1,174 @@
+//! `segment-s3 check`, as it is called.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
+
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Folder {
+        let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
+        let _ = std::fs::remove_dir_all(&path);
+        std::fs::create_dir_all(&path).unwrap();
+        Folder(path)
+    }
+
+    fn file(&self, name: &str, text: impl AsRef<[u8]>) -> String {
+        let path = self.0.join(name);
+        std::fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    }
+}
+
+fn check(args: &[&str], settings: &[(&str, &str)], input: &[u8]) -> Output {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_segment-s3"))
+        .arg("check")
+        .args(args)
+        .env_clear()
+        .envs(settings.iter().copied())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // A check that reads no standard input may have ended already.
+    let _ = child.stdin.take().unwrap().write_all(input);
+    child.wait_with_output().unwrap()
+}
+
+fn stdout(output: &Output) -> &str {
+    std::str::from_utf8(&output.stdout).unwrap()
+}
+
+fn stderr(output: &Output) -> &str {
+    std::str::from_utf8(&output.stderr).unwrap()
+}
+
+const GOOD: &str = "userId,event\nu1,a\nu2,b\n";
+const BAD: &str = "userId,event,timestamp\nu1,a,\nu2,b,never\n,c,\n";
+
+#[test]
+fn the_exit_status_says_the_worst_of_all_files() {
+    let folder = Folder::new("status");
+    let good = folder.file("track_1.csv", GOOD);
+    let bad = folder.file("track_2.csv", BAD);
+    let unusable = folder.file("track_3.csv", "name\nx\n");
+    let misnamed = folder.file("orders.csv", GOOD);
+    let missing = folder.0.join("track_4.csv").to_str().unwrap().to_owned();
+    let here = folder.0.to_str().unwrap().to_owned();
+    for (files, status) in [
+        (vec![&good], 0),
+        (vec![&good, &bad], 1),
+        (vec![&bad, &good], 1),
+        (vec![&unusable, &good], 2),
+        (vec![&misnamed], 2),
+        (vec![&missing, &bad], 2),
+        (vec![&here], 2),
+    ] {
+        let files: Vec<&str> = files.into_iter().map(String::as_str).collect();
+        let output = check(&files, &[], b"");
+        assert_eq!(output.status.code(), Some(status), "{files:?}: {}", stdout(&output));
+    }
+}
+
+#[test]
+fn people_are_told_plan_calls_account_and_the_rows_at_fault() {
+    let folder = Folder::new("people");
+    let bad = folder.file("track_2.csv", BAD);
+    let output = check(&[&bad], &[], b"");
+    let text = stdout(&output);
+    for part in [
+        "track_2.csv  2 of 3 rows refused",
+        "track calls, UTF-8, delimiter `,`",
+        "timestamp  timestamp  timestamp",
+        "\"userId\": \"u1\"",
+        "line 3, column `timestamp`: not a date",
+        "    u2,b,never\n         ^^^^^\n",
+        "    ,c,\n    ^\n",
+        "  refused              2\n",
+        "    not_a_timestamp    1\n",
+        "1 request to /v1/batch",
+        "1,000 events a second",
+        "Lambda",
+    ] {
+        assert!(text.contains(part), "{part:?} in\n{text}");
+    }
+    assert!(!text.contains('\u{1b}'), "no colours where nobody looks");
+    assert_eq!(stderr(&output), "");
+}
+
+#[test]
+fn calls_go_to_standard_output_alone_and_the_account_to_standard_error() {
+    let folder = Folder::new("calls");
+    let bad = folder.file("track_2.csv", BAD);
+    let good = folder.file("track_1.csv", GOOD);
+    let output = check(&["--calls", &bad, &good], &[], b"");
+    let calls: Vec<serde_json::Value> =
+        stdout(&output).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let ids: Vec<&str> = calls.iter().map(|call| call["userId"].as_str().unwrap()).collect();
+    assert_eq!(ids, ["u1", "u1", "u2"]);
+    assert!(stderr(&output).contains("2 of 3 rows refused"), "{}", stderr(&output));
+    assert_eq!(output.status.code(), Some(1));
+}
+
+#[test]
+fn machines_get_one_document_a_file_without_any_cell() {
+    let folder = Folder::new("json");
+    let bad = folder.file("track_2.csv", BAD);
+    let misnamed = folder.file("orders.csv", GOOD);
+    let output = check(&["--json", &bad, &misnamed], &[], b"");
+    assert!(!stdout(&output).contains("never"));
+    let documents: Vec<serde_json::Value> =
+        stdout(&output).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let [first, second] = &documents[..] else { panic!("{documents:?}") };
+    assert_eq!([&first["rows"], &first["calls"], &first["refused"]], [3, 1, 2]);
+    assert_eq!(first["refused_by"]["not_a_timestamp"], 1);
+    assert_eq!(first["first_refused"][0]["line"], 3);
+    assert_eq!(first["dialect"]["delimiter"], "comma");
+    assert_eq!(first["columns"][2]["type"], "timestamp");
+    assert_eq!(first["requests"], 1);
+    assert_eq!(first["invocations"], 1);
+    assert!(second["fault"].as_str().unwrap().contains("orders.csv"));
+}
+
+#[test]
+fn standard_input_is_read_under_the_name_that_is_given() {
+    let output = check(&["-", "--name", "object_rooms_1.csv", "--json"], &[], b"id,name\n1,x\n");
+    let document: serde_json::Value = serde_json::from_str(stdout(&output)).unwrap();
+    assert_eq!([&document["collection"], &document["calls"]], [&serde_json::json!("rooms"), &serde_json::json!(1)]);
+    let output =
+        check(&["-", "--name", "object_rooms_1.csv", "--collection", "halls", "--json"], &[], b"id,name\n1,x\n");
+    assert!(stdout(&output).contains(r#""collection":"halls""#), "{}", stdout(&output));
+}
+
+#[test]
+fn the_settings_are_the_functions_own() {
+    let csv = b"userId;event;properties.n\nu;e;5\n";
+    let settings = [("INFER_TYPES", "true"), ("EVENTS_PER_SECOND", "1"), ("GZIP_REQUESTS", "false")];
+    let output = check(&["-", "--calls"], &settings, csv);
+    assert!(stdout(&output).contains(r#""properties":{"n":5}"#), "{}", stdout(&output));
+    assert!(stderr(&output).contains("at 1 events a second"), "{}", stderr(&output));
+    let output = check(&["-"], &[("EMPTY_CELLS", "sometimes")], csv);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("EMPTY_CELLS"), "{}", stderr(&output));
+}
+
+#[test]
+fn a_file_that_the_ingester_would_stop_is_said_to_be_one() {
+    let rows: String = (0..1_500).map(|_| ",e\n").collect();
+    let csv = format!("userId,event\n{rows}");
+    let output = check(&["-"], &[], csv.as_bytes());
+    assert!(stdout(&output).contains("the ingester would stop this file: 1500 of 1500 rows"), "{}", stdout(&output));
+}
+
+#[test]
+fn a_file_that_breaks_off_is_accounted_for_up_to_there() {
+    let csv = format!("{GOOD}u3,\"{}", "x".repeat(1_100_000));
+    let output = check(&["-"], &[], csv.as_bytes());
+    assert_eq!(output.status.code(), Some(2));
+    let text = stdout(&output);
+    assert!(text.contains("line 4: a row begins here that is longer"), "{text}");
+    assert!(text.contains("  calls                2\n"), "{text}");
+}
