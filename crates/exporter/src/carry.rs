@@ -174,6 +174,8 @@ impl Tick<'_> {
             if left.is_empty() {
                 return Ok(Delivered::Done);
             }
+            // Once for all of them, or each would ask for a session of its own.
+            self.app.roles.s3(&role_of(destination)).await.map_err(Trouble::Destination)?;
             let batch = Batch::of(left.len(), *care);
             let place = |object: &usize| self.place(destination, &plan, index, *object, batch);
             let now = left.get(..batch.objects).unwrap_or(&left);

@@ -127,7 +127,8 @@ impl Tick<'_> {
         }
         for planned in plan.destinations.iter().filter(|planned| planned.abandoned.is_none()) {
             let why = format!("not taken in {days} days");
-            if let Some(size) = self.abandon_in(plan.nonce, &planned.name, &why).await? {
+            let size = self.abandon_in(plan.nonce, &planned.name, &why).await?;
+            if let Some(size) = size.filter(|size| size.events > 0) {
                 let mut report = self.report();
                 report.expired.extend(&size);
                 report.alarm(format!(

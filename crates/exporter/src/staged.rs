@@ -6,7 +6,7 @@ use aws::{Bucket, Fault};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use logs::fragment::{FragmentName, Origin, StreamId};
 use logs::plan::{Draft, Flush, Held, Limits, Purpose, Size, cut};
-use logs::received::SourceId;
+use logs::received::{Day, SourceId};
 use logs::routes::Routes;
 use logs::staging::{Staged, Streams};
 
@@ -67,20 +67,28 @@ pub(crate) async fn find(bucket: &Bucket, rules: &Rules<'_>) -> Result<Found, Fa
     let mut found = Found::default();
     let listed = list(bucket, rules, &mut found).await?;
 
-    // A tick for full objects only need not ask after files that could not fill one.
-    let promising = fragments_of(cut(&listed.routed, rules.routes, rules.flush, rules.limits));
-    let accounts = Accounts::read(bucket, promising.iter().filter_map(|staged| stream_of(&staged.name))).await?;
-    found.not_full = less(size_of(&listed.routed), size_of(&promising));
+    // A tick for full objects need not ask after files that could not fill one, were all of them to count.
+    let promising: BTreeSet<(SourceId, Day)> = cut(&listed.routed, rules.routes, rules.flush, rules.limits)
+        .iter()
+        .flat_map(|draft| &draft.fragments)
+        .map(|staged| (staged.name.source.clone(), staged.name.day))
+        .collect();
+    let (asked, unasked): (Vec<Staged>, Vec<Staged>) = listed
+        .routed
+        .into_iter()
+        .partition(|staged| promising.contains(&(staged.name.source.clone(), staged.name.day)));
+    let accounts = Accounts::read(bucket, asked.iter().filter_map(|staged| stream_of(&staged.name))).await?;
 
     let (counted, rest): (Vec<Staged>, Vec<Staged>) =
-        promising.into_iter().partition(|staged| accounts.streams.count(&staged.name));
+        asked.into_iter().partition(|staged| accounts.streams.count(&staged.name));
     let (garbage, waiting): (Vec<Staged>, Vec<Staged>) =
         rest.into_iter().partition(|staged| rules.is_expired(&staged.name) && accounts.are_known(&staged.name));
     found.uncommitted = size_of(&waiting);
 
     found.drafts = cut(&counted, rules.routes, rules.flush, rules.limits);
     let planned = found.drafts.iter().flat_map(|draft| &draft.fragments).map(|staged| &staged.name);
-    found.not_full.extend(&less(size_of(&counted), Size::of(planned)));
+    found.not_full = less(size_of(&counted), Size::of(planned));
+    found.not_full.extend(&size_of(&unasked));
     found.drafts.extend(Draft::giving_up(Purpose::Expire, &listed.expired, rules.limits));
     found.drafts.extend(Draft::giving_up(Purpose::Discard, &garbage, rules.limits));
     found.unreadable = accounts.unreadable.into_values().collect();
@@ -160,10 +168,6 @@ fn stream_of(name: &FragmentName) -> Option<StreamId> {
         Origin::File { stream, .. } => Some(stream),
         Origin::Request { .. } => None,
     }
-}
-
-fn fragments_of(drafts: Vec<Draft>) -> Vec<Staged> {
-    drafts.into_iter().flat_map(|draft| draft.fragments).collect()
 }
 
 fn size_of(staged: &[Staged]) -> Size {

@@ -1,6 +1,16 @@
 //! What the exporter does on a good day.
 
-use crate::world::{NOW_MS, SOURCE, STATE, World, tick};
+use exporter::RoutesFrom;
+use logs::fragment::Origin;
+use logs::plan::Limits;
+use logs::routes::Routes;
+use serde_json::json;
+use standins::s3::Server;
+
+use crate::world::{
+    ACCOUNT, CUSTOMER, LATER_MS, NOW_MS, SOURCE, STATE, World, days, destination, documented_role, report, role_arn,
+    tick,
+};
 
 #[tokio::test]
 async fn what_was_received_is_exported_once_and_waits_no_more() {
@@ -19,7 +29,7 @@ async fn what_was_received_is_exported_once_and_waits_no_more() {
 
     let objects = world.s3.objects("their-logs", "");
     let object = objects.last().unwrap();
-    let day_ms = NOW_MS - NOW_MS % 86_400_000;
+    let day_ms = NOW_MS - NOW_MS % days(1);
     assert!(object.key.starts_with(&format!("segment-logs/{SOURCE}/{day_ms}/{NOW_MS}.")), "{}", object.key);
     assert_eq!(object.content_type.as_deref(), Some("text/plain"));
     assert_eq!(object.content_encoding.as_deref(), Some("gzip"));
@@ -27,4 +37,230 @@ async fn what_was_received_is_exported_once_and_waits_no_more() {
     let again = tick(&app).await;
     assert_eq!(again.summary, "nothing was exported; no plan is open");
     world.assert_complete("their-logs");
+}
+
+#[tokio::test]
+async fn large_fragments_are_joined_without_being_inflated() {
+    let mut world = World::with(&["their-logs"]).await;
+    let keys = ["r1", "r2", "r3"].map(|request| world.receive(SOURCE, request, 200));
+    let bytes = |key: &String| world.s3.bytes(STATE, key).unwrap().len();
+    let joined = 10 + keys.iter().map(|key| bytes(key) - 23).sum::<usize>() + 13;
+
+    tick(&world.app()).await;
+    world.assert_complete("their-logs");
+    let [object] = &world.s3.objects("their-logs", "")[..] else { panic!("one object") };
+    assert_eq!(object.size, joined as u64);
+}
+
+/// The role's session is all that reaches a customer's bucket, and puts are all that it asks for.
+#[tokio::test]
+async fn towards_customers_it_puts_and_does_nothing_else() {
+    let mut world = World::with(&["their-logs/some/prefix"]).await;
+    world.receive(SOURCE, "r1", 3);
+    tick(&world.app()).await;
+    world.assert_complete("their-logs");
+    let theirs: Vec<_> =
+        world.s3.requests().all().into_iter().filter(|request| request.bucket == "their-logs").collect();
+    assert_eq!(theirs.len(), 1);
+    assert_eq!(theirs[0].operation, "PutObject");
+    assert!(theirs[0].key.starts_with("some/prefix/segment-logs/"));
+    assert_eq!(theirs[0].if_none_match.as_deref(), Some("*"));
+    let caller = theirs[0].caller.clone().unwrap();
+    assert!(caller.ends_with(":assumed-role/logs-their-logs/exporter-under-test"), "{caller}");
+}
+
+#[tokio::test]
+async fn every_destination_of_a_source_gets_every_event() {
+    let mut world = World::with(&["logs-a", "logs-b", "logs-c"]).await;
+    for request in 0..20 {
+        world.receive(SOURCE, &format!("r{request}"), 40);
+    }
+    let report = tick(&world.app()).await;
+    assert_eq!(report.summary, "3 objects with 2400 events in 3 destinations; no plan is open");
+    for bucket in ["logs-a", "logs-b", "logs-c"] {
+        world.assert_complete(bucket);
+    }
+    world.assert_settled();
+}
+
+/// The walkthrough's case: two workspaces' sources, two buckets, two roles, none of which reaches the other's bucket.
+#[tokio::test]
+async fn stage_and_prod_go_to_their_own_buckets_through_their_own_roles() {
+    let document = include_str!("../../examples/routes-stage-prod.toml");
+    let routes = Routes::parse(document).unwrap();
+    let mut setup = Server::memory().with_account(ACCOUNT).with_bucket(STATE);
+    for destination in &routes.destinations {
+        let role = documented_role(&destination.bucket);
+        setup = setup.with_foreign_bucket(&destination.bucket, CUSTOMER, &destination.region).with_role(role);
+    }
+    let s3 = setup.start().await.unwrap();
+    // The example has the customer's own role names; the stand-in's roles are named after their buckets.
+    let document = routes.destinations.iter().fold(document.to_owned(), |text, destination| {
+        text.replace(&destination.role_arn, &role_arn(&destination.bucket))
+            .replace(&destination.external_id, crate::world::EXTERNAL_ID)
+    });
+    let mut world = World::on(s3, document);
+    for (number, source) in routes.sources.iter().enumerate() {
+        world.receive(source.id.as_str(), &format!("r{number}"), 3);
+    }
+    let report = tick(&world.app()).await;
+    assert_eq!(report.alarms, Vec::<String>::new());
+    world.assert_settled();
+    for destination in &routes.destinations {
+        let exported = world.exported(&destination.bucket);
+        for source in &routes.sources {
+            let id = source.id.as_str();
+            let expected = destination.sources.contain(&source.id).then(|| world.received[id].clone());
+            assert_eq!(exported.get(id).cloned(), expected, "{id} in {}", destination.bucket);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_tick_for_full_objects_leaves_what_does_not_fill_one() {
+    let mut world = World::with(&["their-logs"]).await;
+    world.routes.push_str("batch_bytes_max = 1000000\n");
+    for request in 0..12 {
+        world.receive(SOURCE, &format!("r{request}"), 700);
+    }
+    let app = world.app();
+    let full = json!({"flush": "full", "time": "2019-05-11T20:32:00Z"});
+    let report = report(app.handle(full, LATER_MS).await.unwrap());
+    assert_eq!(report.destinations["d0"].objects_put, 2);
+    assert!(report.waiting.not_full.raw_bytes < 1_000_000, "{report:?}");
+    assert!(report.waiting.not_full.fragments > 0);
+    assert!(world.s3.keys("their-logs", "")[0].contains("/1557606720000."), "named by the event's own time");
+
+    tick(&app).await;
+    world.assert_complete("their-logs");
+    world.assert_settled();
+}
+
+#[tokio::test]
+async fn a_late_event_lands_in_the_folder_of_the_day_it_was_received() {
+    let world = World::with(&["their-logs"]).await;
+    let long_ago = NOW_MS - days(9);
+    world.stage(SOURCE, Origin::Request { id: "r1".parse().unwrap() }, 1, long_ago);
+    tick(&world.app()).await;
+    let [key] = &world.s3.keys("their-logs", "")[..] else { panic!("one object") };
+    let day_ms = long_ago - long_ago % days(1);
+    assert!(key.starts_with(&format!("segment-logs/{SOURCE}/{day_ms}/{NOW_MS}.")), "{key}");
+}
+
+/// Sent and staged, killed before the checkpoint, sent and staged again by the next owner.
+#[tokio::test]
+async fn a_batch_that_was_staged_twice_is_exported_once() {
+    let mut world = World::with(&["their-logs"]).await;
+    let first = world.stage_rows(0, 0, 100);
+    world.stage_rows(0, 100, 200);
+    let again = world.stage_rows(1, 100, 200);
+    let last = world.stage_rows(1, 200, 300);
+    world.commit(&[(0, 0, 100), (1, 100, 200)]);
+    let app = world.app();
+
+    let report = tick(&app).await;
+    world.expect([first, again].concat());
+    world.assert_complete("their-logs");
+    assert_eq!(report.waiting.uncommitted.fragments, 2);
+
+    // The file ends: the checkpoint may go, the ledger stays.
+    world.s3.delete(STATE, &format!("ingest/{}/checkpoint.json", crate::world::STREAM)).unwrap();
+    world.account("ledger", &[(0, 0, 100), (1, 100, 300)]);
+    tick(&app).await;
+    world.expect(last);
+    world.assert_complete("their-logs");
+    assert_eq!(world.s3.keys(STATE, "received/").len(), 1, "what the killed run left is not exported");
+}
+
+#[tokio::test]
+async fn what_a_killed_run_left_ages_out_and_is_counted() {
+    let world = World::with(&["their-logs"]).await;
+    world.stage_rows(0, 0, 100);
+    world.commit(&[(1, 0, 100)]);
+    let report = tick(&world.app_at(NOW_MS + days(30))).await;
+    assert_eq!(report.waiting.uncommitted.fragments, 1);
+    let report = tick(&world.app_at(NOW_MS + days(31))).await;
+    assert_eq!((report.discarded.fragments, report.expired.events), (1, 0));
+    assert_eq!(report.alarms, Vec::<String>::new());
+    world.assert_settled();
+    assert_eq!(world.s3.keys("their-logs", ""), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_source_without_a_destination_waits_with_an_alarm_and_expires_with_another() {
+    let mut world = World::with(&["their-logs"]).await;
+    world.routes = destination("d0", "their-logs", &["routed"]);
+    world.receive("unrouted", "r1", 3);
+    let report = tick(&world.app()).await;
+    assert_eq!(report.waiting.unrouted["unrouted"].events, 3);
+    assert_eq!(report.alarms, ["no destination takes source `unrouted`: 3 events wait"]);
+    assert!(world.s3.bytes(STATE, "exports/head.json").is_none(), "nothing was planned");
+
+    let report = tick(&world.app_at(NOW_MS + days(31))).await;
+    assert_eq!(report.expired.events, 3);
+    assert_eq!(report.alarms, ["3 events expired: no destination took them in 30 days"]);
+    world.assert_settled();
+
+    world.receive("unrouted", "r2", 2);
+    world.received.get_mut("unrouted").unwrap().drain(..3);
+    world.routes = destination("d0", "their-logs", &["*"]);
+    tick(&world.app()).await;
+    world.assert_complete("their-logs");
+}
+
+#[tokio::test]
+async fn key_acl_and_owner_are_sent_with_every_object() {
+    let mut world = World::with(&["their-logs"]).await;
+    let key = format!("arn:aws:kms:us-east-1:{CUSTOMER}:key/1234");
+    world.routes.push_str(&format!(
+        "kms_key_arn = {key:?}\nacl = \"bucket-owner-full-control\"\nexpected_bucket_owner = \"{CUSTOMER}\"\n"
+    ));
+    let acl = json!({"Version": "2012-10-17", "Statement": [{
+        "Effect": "Allow", "Action": ["s3:PutObjectAcl", "kms:GenerateDataKey"], "Resource": "*",
+    }]});
+    world.s3.directory().add_role(documented_role("their-logs").policy(&acl.to_string()));
+    world.receive(SOURCE, "r1", 3);
+    let report = tick(&world.app()).await;
+    assert_eq!(report.alarms, Vec::<String>::new());
+    world.assert_complete("their-logs");
+    let [object] = &world.s3.objects("their-logs", "")[..] else { panic!("one object") };
+    assert_eq!(object.acl.as_deref(), Some("bucket-owner-full-control"));
+    assert_eq!(object.server_side_encryption.as_deref(), Some("aws:kms"));
+    assert_eq!(object.kms_key_id.as_deref(), Some(key.as_str()));
+}
+
+#[tokio::test]
+async fn routes_are_read_anew_from_their_object() {
+    let mut world = World::with(&["logs-a", "logs-b"]).await;
+    let mut settings = world.settings();
+    settings.routes = RoutesFrom::Object { bucket: STATE.into(), key: "routes.toml".into() };
+    let app = world.app_with(settings, aws::Clock::from_fn(|| NOW_MS));
+
+    let words = app.handle(json!({}), LATER_MS).await.unwrap_err().to_string();
+    assert_eq!(words, "ROUTES names s3://our-state/routes.toml, which is not there");
+    world.s3.put(STATE, "routes.toml", destination("a", "s3://logs-a", &["*"])).unwrap();
+    let words = app.handle(json!({}), LATER_MS).await.unwrap_err().to_string();
+    assert!(words.contains("ROUTES (s3://our-state/routes.toml) destination `a`: bucket is an s3:// URI"), "{words}");
+
+    for bucket in ["logs-a", "logs-b"] {
+        world.s3.put(STATE, "routes.toml", destination("d", bucket, &["*"])).unwrap();
+        world.received.clear();
+        world.receive(SOURCE, &format!("for-{bucket}"), 2);
+        tick(&app).await;
+        world.assert_complete(bucket);
+    }
+}
+
+#[tokio::test]
+async fn many_fragments_make_several_plans_in_one_tick() {
+    let mut world = World::with(&["their-logs"]).await;
+    for request in 0..25 {
+        world.receive(SOURCE, &format!("r{request}"), 1);
+    }
+    let mut settings = world.settings();
+    settings.limits = Limits { fragments_max: 4, raw_bytes_max: 1_000_000 };
+    let report = tick(&world.app_with(settings, aws::Clock::from_fn(|| NOW_MS))).await;
+    assert_eq!((report.planned.plans, report.plans_closed), (7, 7));
+    world.assert_complete("their-logs");
+    world.assert_settled();
 }

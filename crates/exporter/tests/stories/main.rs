@@ -2,4 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod basics;
+mod races;
+mod seeds;
+mod troubles;
 mod world;

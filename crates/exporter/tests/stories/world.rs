@@ -9,7 +9,7 @@ use aws::Clock;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
-use exporter::{Answer, App, Report, RoutesFrom, Settings};
+use exporter::{Answer, App, Nonces, Report, RoutesFrom, Settings};
 use logs::fragment::{self, FragmentName, Origin};
 use logs::plan::{Limits, Nonce};
 use logs::received::{SourceId, Stamp, append_own_call};
@@ -22,6 +22,7 @@ pub(crate) const STATE: &str = "our-state";
 pub(crate) const ACCOUNT: &str = "123456789012";
 pub(crate) const CUSTOMER: &str = "210987654321";
 pub(crate) const EXTERNAL_ID: &str = "workspace-1";
+pub(crate) const STREAM: &str = "00112233445566778899aabbccddeeff";
 pub(crate) const SOURCE: &str = "qv5iYYMxd94DahFpRzm58y";
 
 /// 2019-05-11T20:32:27.940Z.
@@ -79,12 +80,17 @@ impl World {
             routes.push_str(&destination(&format!("d{number}"), place, &["*"]));
         }
         let s3 = setup.start().await.unwrap();
+        World::on(s3, routes)
+    }
+
+    /// A world on this S3, with these routes.
+    pub(crate) fn on(s3: Server, routes: String) -> World {
         World { s3, routes, received: Lines::new(), drawn: Arc::default(), seed: 1 }
     }
 
-    pub(crate) fn config(&self) -> SdkConfig {
-        let keys = self.s3.credentials();
-        let keys = Credentials::new(keys.access_key_id, keys.secret_access_key, None, None, "story");
+    fn config_as(&self, keys: &standins::iam::Credentials) -> SdkConfig {
+        let keys = keys.clone();
+        let keys = Credentials::new(keys.access_key_id, keys.secret_access_key, keys.session_token, None, "story");
         SdkConfig::builder()
             .behavior_version(BehaviorVersion::latest())
             .region(Region::new("us-east-1"))
@@ -107,15 +113,31 @@ impl World {
         self.app_with(self.settings(), Clock::from_fn(|| NOW_MS))
     }
 
+    /// The exporter at another time.
+    pub(crate) fn app_at(&self, now_ms: i64) -> App {
+        self.app_with(self.settings(), Clock::from_fn(move || now_ms))
+    }
+
+    /// The exporter with a role's session in place of the administrator's key.
+    pub(crate) fn app_as(&self, keys: &standins::iam::Credentials) -> App {
+        let clock = Clock::from_fn(|| NOW_MS);
+        App::new(self.settings(), &self.config_as(keys), "exporter-under-test", clock, self.nonces())
+    }
+
     pub(crate) fn app_with(&self, settings: Settings, clock: Clock) -> App {
+        let config = self.config_as(&self.s3.credentials());
+        App::new(settings, &config, "exporter-under-test", clock, self.nonces())
+    }
+
+    /// Nonces that are the same in every run of a seed, and never the same twice in a run.
+    fn nonces(&self) -> Nonces {
         let (drawn, seed) = (Arc::clone(&self.drawn), self.seed);
-        let nonces = move || {
+        Arc::new(move || {
             let mut bits = [0; 16];
             bits[..8].copy_from_slice(&seed.to_be_bytes());
             bits[8..].copy_from_slice(&drawn.fetch_add(1, Ordering::SeqCst).to_be_bytes());
             Nonce::new(bits)
-        };
-        App::new(settings, &self.config(), "exporter-under-test", clock, Arc::new(nonces))
+        })
     }
 
     /// Stages what a receiver acknowledged: `events` events of one request. Returns its key.
@@ -153,6 +175,30 @@ impl World {
         (name.to_string(), lines)
     }
 
+    /// Stages rows `[from, to)` of a file, as `epoch` sent them. They count once [`commit`](World::commit) says so.
+    pub(crate) fn stage_rows(&self, epoch: u32, from: u64, to: u64) -> Vec<String> {
+        let origin = Origin::File { stream: STREAM.parse().unwrap(), epoch, from, to };
+        self.stage(SOURCE, origin, 2, NOW_MS).1
+    }
+
+    /// Writes the file's checkpoint.
+    pub(crate) fn commit(&self, committed: &[(u32, u64, u64)]) {
+        self.account("checkpoint", committed);
+    }
+
+    /// Writes the file's account under either name.
+    pub(crate) fn account(&self, name: &str, committed: &[(u32, u64, u64)]) {
+        let ranges: Vec<Value> =
+            committed.iter().map(|(epoch, from, to)| json!({"epoch": epoch, "from": from, "to": to})).collect();
+        let account = json!({"sequence": 3, "committed": ranges}).to_string();
+        self.s3.put(STATE, &format!("ingest/{STREAM}/{name}.json"), account).unwrap();
+    }
+
+    /// Counts lines as received for good.
+    pub(crate) fn expect(&mut self, lines: Vec<String>) {
+        self.received.entry(SOURCE.to_owned()).or_default().extend(lines);
+    }
+
     /// Every line in a bucket's log objects, by source; each object is one gzip member and nothing after it.
     pub(crate) fn exported(&self, bucket: &str) -> Lines {
         let mut exported = Lines::new();
@@ -172,18 +218,44 @@ impl World {
 
     /// Asserts that a bucket holds what was received: each event once, nothing else.
     pub(crate) fn assert_complete(&self, bucket: &str) {
-        let mut received = self.received.clone();
-        received.values_mut().for_each(|lines| lines.sort());
-        assert_eq!(self.exported(bucket), received, "seed {}", self.seed);
+        let sources: Vec<&str> = self.received.keys().map(String::as_str).collect();
+        self.assert_complete_of(bucket, &sources);
     }
 
-    /// Asserts that no fragment waits, no plan is open, and nothing of a closed one is left.
+    /// The same of a bucket that takes these sources.
+    pub(crate) fn assert_complete_of(&self, bucket: &str, sources: &[&str]) {
+        let mut received = self.received.clone();
+        received.retain(|source, lines| {
+            lines.sort();
+            sources.contains(&source.as_str()) && !lines.is_empty()
+        });
+        let exported = self.exported(bucket);
+        if exported != received {
+            let count = |lines: &Lines| lines.iter().map(|(s, l)| (s.clone(), l.len())).collect::<Vec<_>>();
+            let (is, should) = (count(&exported), count(&received));
+            panic!("seed {}: {bucket} has {is:?} lines and should have {should:?}, or others", self.seed);
+        }
+    }
+
+    /// Asserts that no fragment waits and no plan is open.
     pub(crate) fn assert_settled(&self) {
-        let left: Vec<String> = self.s3.keys(STATE, "received/");
-        assert_eq!(left, Vec::<String>::new(), "seed {}", self.seed);
-        let head: Value = serde_json::from_slice(&self.s3.bytes(STATE, "exports/head.json").unwrap()).unwrap();
+        self.assert_settled_but_for(&[]);
+    }
+
+    /// The same, but for fragments that never counted.
+    pub(crate) fn assert_settled_but_for(&self, garbage: &[String]) {
+        let mut garbage = garbage.to_vec();
+        garbage.sort();
+        assert_eq!(self.s3.keys(STATE, "received/"), garbage, "seed {}", self.seed);
+        let head = self.s3.bytes(STATE, "exports/head.json").unwrap_or_else(|| r#"{"open":[]}"#.into());
+        let head: Value = serde_json::from_slice(&head).unwrap();
         assert_eq!(head["open"], json!([]), "seed {}", self.seed);
     }
+}
+
+/// Milliseconds of so many days.
+pub(crate) fn days(days: i64) -> i64 {
+    days * 86_400_000
 }
 
 /// What a tick answered.

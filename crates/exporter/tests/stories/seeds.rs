@@ -1,0 +1,204 @@
+//! Many short lives: faults at every operation, kills at any request, two exporters, zombies, files whose owners die,
+//! destinations that come and go, all from one seed. At the end every event is exported once, byte for byte.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use exporter::App;
+use futures_util::{StreamExt, stream};
+use logs::fragment::Origin;
+use logs::plan::Limits;
+use serde_json::json;
+use standins::faults::{Fault, Gate, Rule};
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+
+use crate::world::{LATER_MS, NOW_MS, STATE, STREAM, World, destination, documented_role, role_arn, tick};
+
+/// Seeds that every test run plays. `SEEDS=1000..2000` plays others.
+const SEEDS: std::ops::Range<u64> = 0..320;
+
+/// Stories played at a time: they mostly wait.
+const AT_A_TIME: usize = 16;
+
+/// Goes to two buckets, one of which refuses now and then.
+const SHARED: &str = "qv5iYYMxd94DahFpRzm58y";
+
+/// Goes to one bucket, whose destination comes and goes.
+const ALONE: &str = "mctPe02Qp3";
+
+struct Dice(u64);
+
+impl Dice {
+    /// SplitMix64.
+    fn roll(&mut self, sides: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (mixed ^ (mixed >> 31)) % sides
+    }
+
+    fn one_in(&mut self, sides: u64) -> bool {
+        self.roll(sides) == 0
+    }
+}
+
+fn seeds() -> std::ops::Range<u64> {
+    let Ok(range) = std::env::var("SEEDS") else { return SEEDS };
+    let (from, to) = range.split_once("..").unwrap();
+    from.parse().unwrap()..to.parse().unwrap()
+}
+
+#[tokio::test]
+async fn whatever_happens_each_event_is_exported_once() {
+    stream::iter(seeds()).map(play).buffer_unordered(AT_A_TIME).collect::<Vec<()>>().await;
+}
+
+/// A file that one owner after the other reads, each killed at some point.
+#[derive(Default)]
+struct File {
+    epoch: u32,
+    settled: u64,
+    committed: Vec<(u32, u64, u64)>,
+    garbage: Vec<String>,
+}
+
+impl File {
+    /// The next owner's life: it stages batches, commits now and then, and is killed.
+    fn owner(&mut self, world: &mut World, dice: &mut Dice) {
+        self.epoch += 1;
+        let mut at = self.settled;
+        let mut pending = Vec::new();
+        for _ in 0..dice.roll(5) {
+            let to = at + 1 + dice.roll(100);
+            let origin = Origin::File { stream: STREAM.parse().unwrap(), epoch: self.epoch, from: at, to };
+            let events = 1 + u32::try_from(dice.roll(90)).unwrap();
+            pending.push(world.stage(SHARED, origin, events, NOW_MS));
+            at = to;
+            if dice.one_in(2) {
+                self.committed.push((self.epoch, self.settled, at));
+                self.settled = at;
+                let lines = pending.drain(..).flat_map(|(_, lines)| lines);
+                world.received.entry(SHARED.to_owned()).or_default().extend(lines);
+            }
+        }
+        self.garbage.extend(pending.into_iter().map(|(key, _)| key));
+    }
+}
+
+async fn play(seed: u64) {
+    let mut dice = Dice(seed);
+    let mut world = World::with(&["logs-a", "logs-b", "logs-c"]).await;
+    world.seed = seed + 1;
+    let shared = destination("d0", "logs-a", &[SHARED]) + &destination("d2", "logs-c", &[SHARED]);
+    let whole = destination("d1", "logs-b", &[ALONE]) + &shared;
+    let (mut file, mut zombies) = (File::default(), Vec::new());
+    for round in 0..4 + dice.roll(4) {
+        for request in 0..dice.roll(5) {
+            let events = 1 + u32::try_from(dice.roll(90)).unwrap();
+            let source = if dice.one_in(3) { ALONE } else { SHARED };
+            world.receive(source, &format!("r{round}-{request}"), events);
+        }
+        file.owner(&mut world, &mut dice);
+        // Half of the time the checkpoint comes while the exporters are at work already.
+        let late = dice.one_in(2);
+        if !late {
+            world.commit(&file.committed);
+        }
+        world.routes = if dice.one_in(5) { shared.clone() } else { whole.clone() };
+        for bucket in ["logs-b", "logs-c"] {
+            if dice.one_in(6) {
+                world.s3.directory().remove_role(&role_arn(bucket));
+                world.s3.directory().expire_sessions();
+            } else {
+                world.s3.directory().add_role(documented_role(bucket));
+            }
+        }
+        world.s3.faults().clear();
+        world.s3.faults().add(Rule::any().share(seed * 100 + round, 0.05).chaos());
+        let mut settings = world.settings();
+        let fragments_max = 2 + usize::try_from(dice.roll(6)).unwrap();
+        settings.limits = Limits { fragments_max, raw_bytes_max: 200_000 };
+        let app = || Arc::new(world.app_with(settings.clone(), aws::Clock::from_fn(|| NOW_MS)));
+        if dice.one_in(4) {
+            zombies.push(zombie(&world, &mut dice, app()).await);
+        }
+        let (one, other) = (life(&world, &mut dice, app()), life(&world, &mut dice, app()));
+        if dice.one_in(3) {
+            tokio::join!(one, other);
+        } else {
+            one.await;
+        }
+        if late {
+            world.commit(&file.committed);
+        }
+        if dice.one_in(2) {
+            wake(&mut zombies).await;
+        }
+    }
+    world.s3.faults().clear();
+    wake(&mut zombies).await;
+    world.routes = whole;
+    for bucket in ["logs-b", "logs-c"] {
+        world.s3.directory().add_role(documented_role(bucket));
+    }
+    for request in ["last", "very-last"] {
+        for source in [ALONE, SHARED] {
+            world.receive(source, request, 1);
+        }
+        let report = tick(&world.app()).await;
+        assert_eq!(report.alarms, Vec::<String>::new(), "seed {seed}");
+    }
+    for (bucket, source) in [("logs-a", SHARED), ("logs-b", ALONE), ("logs-c", SHARED)] {
+        world.assert_complete_of(bucket, &[source]);
+    }
+    world.assert_settled_but_for(&file.garbage);
+    assert_eq!(world.s3.keys(STATE, "exports/"), ["exports/head.json"], "seed {seed}");
+}
+
+/// Runs a tick that is killed at some request, or not at all.
+fn life(world: &World, dice: &mut Dice, app: Arc<App>) -> impl Future<Output = ()> + use<> {
+    let killed = Arc::new(Notify::new());
+    if !dice.one_in(3) {
+        let kill = Arc::clone(&killed);
+        let kill = Fault::Do(Arc::new(move |_| kill.notify_one()));
+        let rule = Rule::any().skip(dice.roll(80)).times(1);
+        world.s3.faults().add(if dice.one_in(2) { rule.before(kill) } else { rule.after(kill) });
+    }
+    async move {
+        tokio::select! {
+            biased;
+            () = killed.notified() => {}
+            // It may well fail: its own bucket does.
+            _ = app.handle(json!({}), LATER_MS) => {}
+            () = tokio::time::sleep(Duration::from_secs(120)) => panic!("a tick that does not end"),
+        }
+    }
+}
+
+/// Starts a tick that falls asleep at some request, if it comes so far.
+async fn zombie(world: &World, dice: &mut Dice, app: Arc<App>) -> (Gate, JoinHandle<()>) {
+    let gate = Gate::new();
+    let rule = Rule::any().skip(dice.roll(60)).times(1).before(Fault::Hold(gate.clone()));
+    world.s3.faults().add(rule);
+    let mut asleep = tokio::spawn(async move {
+        let _ = app.handle(json!({}), LATER_MS).await;
+    });
+    tokio::select! {
+        () = gate.reached(1) => (gate, asleep),
+        _ = &mut asleep => {
+            // The gate is still there, for whoever makes the next requests.
+            gate.open();
+            (gate, tokio::spawn(async {}))
+        }
+    }
+}
+
+/// Lets them go on, to their ends.
+async fn wake(zombies: &mut Vec<(Gate, JoinHandle<()>)>) {
+    for (gate, asleep) in zombies.drain(..) {
+        gate.open();
+        asleep.await.unwrap();
+    }
+}

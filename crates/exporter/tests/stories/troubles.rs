@@ -1,0 +1,546 @@
+//! What the exporter does when something is wrong, and stays wrong for a while.
+
+use std::time::Duration;
+
+use exporter::Answer;
+use serde_json::{Value, json};
+use standins::faults::{Fault, Rule};
+use standins::s3::Server;
+
+use crate::world::{
+    ACCOUNT, CUSTOMER, EXTERNAL_ID, LATER_MS, NOW_MS, SOURCE, STATE, STREAM, World, days, destination, documented_role,
+    report, role_arn, tick,
+};
+
+/// Takes a customer's role away, as a customer does by mistake.
+fn break_role(world: &World, bucket: &str) {
+    world.s3.directory().remove_role(&role_arn(bucket));
+    world.s3.directory().expire_sessions();
+}
+
+#[tokio::test]
+async fn a_destination_that_fails_delays_only_itself_and_is_probed_once_a_tick() {
+    let mut world = World::with(&["logs-a", "logs-b"]).await;
+    break_role(&world, "logs-a");
+    let app = world.app();
+    for round in 0..3 {
+        world.receive(SOURCE, &format!("r{round}"), 80);
+        world.receive("mctPe02Qp3", &format!("s{round}"), 80);
+        world.s3.requests().clear();
+        let report = tick(&app).await;
+        world.assert_complete("logs-b");
+        assert_eq!(report.plans_open, round + 1);
+        assert!(report.alarms[0].starts_with("destination `d0` does not take its objects: failed to assume"));
+        let assumed = world.s3.requests().of("AssumeRole");
+        assert_eq!(assumed.iter().filter(|request| request.key == role_arn("logs-a")).count(), 1);
+    }
+    world.s3.directory().add_role(documented_role("logs-a"));
+    let report = tick(&app).await;
+    assert_eq!(report.alarms, Vec::<String>::new());
+    world.assert_complete("logs-a");
+    world.assert_settled();
+    assert_eq!(
+        world.s3.keys(STATE, ""),
+        ["exports/head.json"],
+        "nothing is written down of a destination that is well"
+    );
+}
+
+#[tokio::test]
+async fn a_destination_that_does_not_answer_is_tried_by_one_put() {
+    let mut world = World::with(&["logs-a", "logs-b"]).await;
+    world.s3.faults().add(Rule::on("PutObject").bucket("logs-a").before(Fault::InternalError));
+    let app = world.app();
+    for request in 0..6 {
+        world.receive(&format!("source{request}"), &format!("r{request}"), 2);
+    }
+    tick(&app).await;
+    world.assert_complete("logs-b");
+    world.s3.requests().clear();
+    tick(&app).await;
+    let puts = world.s3.requests().of("PutObject").iter().filter(|request| request.bucket == "logs-a").count();
+    assert_eq!(puts, 1);
+
+    world.s3.faults().clear();
+    tick(&app).await;
+    world.assert_complete("logs-a");
+    world.assert_settled();
+}
+
+#[tokio::test]
+async fn a_destination_that_vanished_holds_its_plans_until_it_is_back() {
+    let mut world = World::with(&["logs-a", "logs-b"]).await;
+    let both = world.routes.clone();
+    break_role(&world, "logs-a");
+    world.receive(SOURCE, "r1", 3);
+    tick(&world.app()).await;
+
+    world.routes = destination("d1", "logs-b", &["*"]);
+    let report = tick(&world.app()).await;
+    assert_eq!(
+        report.alarms,
+        ["destination `d0` is no longer in the settings: 1 of its plans hold until it is back or abandoned"]
+    );
+    assert_eq!(world.s3.keys(STATE, "received/").len(), 1);
+
+    world.routes = both;
+    world.s3.directory().add_role(documented_role("logs-a"));
+    tick(&world.app()).await;
+    for bucket in ["logs-a", "logs-b"] {
+        world.assert_complete(bucket);
+    }
+    world.assert_settled();
+}
+
+#[tokio::test]
+async fn what_is_planned_for_a_vanished_destination_is_given_up_when_told() {
+    let mut world = World::with(&["logs-a", "logs-b"]).await;
+    break_role(&world, "logs-a");
+    world.receive(SOURCE, "r1", 3);
+    tick(&world.app()).await;
+    let abandon = json!({"abandon": {"destination": "d0"}});
+    let words = world.app().handle(abandon.clone(), LATER_MS).await.unwrap_err().to_string();
+    assert!(words.contains("remove or disable it first"), "{words}");
+
+    world.routes = destination("d1", "logs-b", &["*"]);
+    let Answer::Abandoned(abandoned) = world.app().handle(abandon.clone(), LATER_MS).await.unwrap() else {
+        panic!("abandoned")
+    };
+    assert_eq!((abandoned.plans, abandoned.size.events), (1, 3));
+    let Answer::Abandoned(again) = world.app().handle(abandon, LATER_MS).await.unwrap() else { panic!("abandoned") };
+    assert_eq!((again.plans, again.size.events), (0, 0));
+
+    let report = tick(&world.app()).await;
+    assert_eq!((report.plans_closed, report.alarms.len()), (1, 0));
+    world.assert_complete("logs-b");
+    world.assert_settled();
+    assert_eq!(world.s3.keys("logs-a", ""), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_disabled_destination_takes_nothing_and_loses_nothing_that_is_planned() {
+    let mut world = World::with(&["logs-a"]).await;
+    let enabled = world.routes.clone();
+    break_role(&world, "logs-a");
+    world.receive(SOURCE, "r1", 3);
+    tick(&world.app()).await;
+    world.routes.push_str("enabled = false\n");
+    world.receive(SOURCE, "r2", 3);
+    let report = tick(&world.app()).await;
+    assert_eq!(report.destinations["d0"].failed.as_deref(), Some("it is disabled: 1 of its plans wait"));
+    assert_eq!(report.waiting.unrouted[SOURCE].events, 3);
+
+    world.routes = enabled;
+    world.s3.directory().add_role(documented_role("logs-a"));
+    tick(&world.app()).await;
+    world.assert_complete("logs-a");
+    world.assert_settled();
+}
+
+#[tokio::test]
+async fn what_a_destination_does_not_take_for_a_month_expires_with_an_alarm() {
+    let mut world = World::with(&["logs-a", "logs-b"]).await;
+    break_role(&world, "logs-a");
+    world.receive(SOURCE, "r1", 3);
+    tick(&world.app()).await;
+    tick(&world.app_at(NOW_MS + days(29))).await;
+    assert_eq!(world.s3.keys(STATE, "received/").len(), 1);
+    let report = tick(&world.app_at(NOW_MS + days(30))).await;
+    assert_eq!(report.expired.events, 3);
+    assert_eq!(report.alarms, ["3 events expired: destination `d0` did not take them in 30 days"]);
+    world.assert_complete("logs-b");
+    world.assert_settled();
+}
+
+fn quarantined(world: &World) -> Vec<String> {
+    world.s3.keys(STATE, "exports/quarantine/")
+}
+
+#[tokio::test]
+async fn a_damaged_fragment_is_quarantined_and_the_rest_keeps_its_place() {
+    for events in [3, 200] {
+        let mut world = World::with(&["logs-a", "logs-b"]).await;
+        world.receive(SOURCE, "r1", events);
+        world.receive(SOURCE, "r3", events);
+        let sound = world.received.clone();
+        let key = world.receive(SOURCE, "r2", events);
+        world.received = sound;
+        let mut bytes = world.s3.bytes(STATE, &key).unwrap().to_vec();
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 0xff;
+        world.s3.put(STATE, &key, &bytes).unwrap();
+
+        let report = tick(&world.app()).await;
+        assert_eq!(report.quarantined, std::slice::from_ref(&key));
+        assert_eq!(
+            report.alarms,
+            [format!("fragment {key} is quarantined: the bytes do not have the checksum that the name carries")]
+        );
+        for bucket in ["logs-a", "logs-b"] {
+            world.assert_complete(bucket);
+            assert_eq!(world.s3.keys(bucket, "").len(), 1);
+        }
+        world.assert_settled();
+        assert_eq!(quarantined(&world), [format!("exports/quarantine/{key}")]);
+        assert_eq!(world.s3.bytes(STATE, &quarantined(&world)[0]).unwrap(), bytes);
+    }
+}
+
+/// The same world twice, once with a damaged fragment: the objects have the same names.
+#[tokio::test]
+async fn an_objects_name_does_not_change_when_a_fragment_is_quarantined() {
+    let mut names = Vec::new();
+    for damaged in [false, true] {
+        let mut world = World::with(&["their-logs"]).await;
+        world.receive(SOURCE, "r1", 200);
+        let key = world.receive(SOURCE, "r2", 200);
+        if damaged {
+            world.s3.put(STATE, &key, b"something else").unwrap();
+        }
+        tick(&world.app()).await;
+        names.push(world.s3.keys("their-logs", ""));
+    }
+    assert_eq!(names[0], names[1]);
+}
+
+#[tokio::test]
+async fn a_fragment_of_which_nothing_else_is_left_makes_no_object() {
+    let mut world = World::with(&["their-logs"]).await;
+    let key = world.receive(SOURCE, "r1", 3);
+    world.s3.put(STATE, &key, b"").unwrap();
+    let report = tick(&world.app()).await;
+    assert_eq!(report.quarantined, [key]);
+    assert_eq!(world.s3.keys("their-logs", ""), Vec::<String>::new());
+    world.assert_settled();
+}
+
+#[tokio::test]
+async fn a_fragment_that_somebody_deleted_is_missed_with_an_alarm() {
+    let mut world = World::with(&["their-logs"]).await;
+    world.receive(SOURCE, "r1", 200);
+    let sound = world.received.clone();
+    let key = world.receive(SOURCE, "r2", 200);
+    world.received = sound;
+    // It was listed and planned; then it is not there.
+    let gone = Fault::status(404).body(no_such_key(&key));
+    world.s3.faults().add(Rule::on("GetObject").key("received/*r2*").before(gone));
+    let report = tick(&world.app()).await;
+    assert_eq!(report.alarms, [format!("fragment {key} is quarantined: it is gone")]);
+    world.assert_complete("their-logs");
+    world.assert_settled();
+    assert_eq!(quarantined(&world), Vec::<String>::new());
+}
+
+fn no_such_key(key: &str) -> String {
+    format!("<Error><Code>NoSuchKey</Code><Message>The specified key does not exist.</Message><Key>{key}</Key></Error>")
+}
+
+#[tokio::test]
+async fn a_fragment_that_was_damaged_on_the_way_is_fetched_again() {
+    let mut world = World::with(&["their-logs"]).await;
+    for request in 0..5 {
+        world.receive(SOURCE, &format!("r{request}"), 200);
+    }
+    world.s3.faults().add(Rule::on("GetObject").key("received/*").times(3).after(Fault::CutAnswer(40)));
+    let report = tick(&world.app()).await;
+    assert_eq!(report.alarms, Vec::<String>::new());
+    world.assert_complete("their-logs");
+    world.assert_settled();
+}
+
+#[tokio::test]
+async fn a_put_whose_answer_was_lost_is_found_to_have_landed() {
+    let mut world = World::with(&["their-logs"]).await;
+    world.receive(SOURCE, "r1", 200);
+    world.s3.faults().add(Rule::on("PutObject").bucket("their-logs").times(1).lose_response());
+    let report = tick(&world.app()).await;
+    assert_eq!(report.alarms, Vec::<String>::new());
+    assert_eq!((report.destinations["d0"].objects_put, report.destinations["d0"].objects_found), (0, 1));
+    world.assert_complete("their-logs");
+    world.assert_settled();
+}
+
+/// S3 user guide: a 409 `ConditionalRequestConflict` may mean that nothing landed.
+#[tokio::test]
+async fn a_conflict_is_tried_again() {
+    let mut world = World::with(&["their-logs"]).await;
+    world.receive(SOURCE, "r1", 200);
+    world.s3.faults().add(Rule::on("PutObject").bucket("their-logs").times(2).before(Fault::Conflict));
+    let report = tick(&world.app()).await;
+    assert_eq!(report.alarms, Vec::<String>::new());
+    world.assert_complete("their-logs");
+    world.assert_settled();
+}
+
+#[tokio::test]
+async fn a_session_that_ended_in_the_middle_is_renewed() {
+    let mut world = World::with(&["their-logs"]).await;
+    for request in 0..9 {
+        world.receive(&format!("source{request}"), &format!("r{request}"), 2);
+    }
+    let directory = world.s3.directory().clone();
+    let expire = Fault::Do(std::sync::Arc::new(move |_| directory.expire_sessions()));
+    world.s3.faults().add(Rule::on("PutObject").bucket("their-logs").skip(3).times(1).before(expire));
+    let report = tick(&world.app()).await;
+    assert_eq!(report.alarms, Vec::<String>::new());
+    world.assert_complete("their-logs");
+    world.assert_settled();
+}
+
+#[tokio::test]
+async fn sessions_are_kept_and_replaced_before_they_end() {
+    let clock = standins::Clock::real();
+    let setup = Server::memory().with_clock(clock.clone()).with_account(ACCOUNT).with_bucket(STATE);
+    let setup = setup.with_foreign_bucket("their-logs", CUSTOMER, "us-east-1").with_role(documented_role("their-logs"));
+    let mut world = World::on(setup.start().await.unwrap(), destination("d0", "their-logs", &["*"]));
+    let time = clock.clone();
+    let app = world.app_with(world.settings(), aws::Clock::from_fn(move || time.now_ms()));
+    for (minutes, sessions) in [(0, 1), (30, 1), (54, 1), (56, 2)] {
+        clock.set_ms(standins::Clock::real().now_ms() + minutes * 60_000);
+        world.receive(SOURCE, &format!("r{minutes}"), 2);
+        tick(&app).await;
+        assert_eq!(world.s3.requests().count("AssumeRole"), sessions, "after {minutes} minutes");
+    }
+    world.assert_complete("their-logs");
+}
+
+/// The role lets a session live twelve hours; the exporter's own is a role's too, and a chained session ends after one.
+#[tokio::test]
+async fn a_session_is_asked_for_no_longer_than_a_chained_role_may_have() {
+    let mut world = World::with(&["their-logs"]).await;
+    let role = documented_role("their-logs").session_max(Duration::from_secs(12 * 3600));
+    world.s3.directory().add_role(role);
+    let exporter = standins::iam::Role::new("arn:aws:iam::123456789012:role/exporter")
+        .trusting("123456789012")
+        .policy(r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}"#);
+    world.s3.directory().add_role(exporter);
+    let session = world
+        .s3
+        .directory()
+        .session_of("arn:aws:iam::123456789012:role/exporter", "f", Duration::from_secs(3600))
+        .unwrap();
+    world.receive(SOURCE, "r1", 2);
+    let report = tick(&world.app_as(&session)).await;
+    assert_eq!(report.alarms, Vec::<String>::new());
+    world.assert_complete("their-logs");
+}
+
+#[tokio::test]
+async fn an_account_that_cannot_be_read_makes_its_file_wait() {
+    let mut world = World::with(&["their-logs"]).await;
+    let lines = world.stage_rows(0, 0, 100);
+    world.s3.put(STATE, &format!("ingest/{STREAM}/checkpoint.json"), "{").unwrap();
+    world.receive(SOURCE, "r1", 2);
+    let report = tick(&world.app_at(NOW_MS + days(40))).await;
+    assert!(report.alarms[0].starts_with(&format!("cannot read which events count: ingest/{STREAM}/checkpoint.json")));
+    assert_eq!(report.discarded.fragments, 0, "what is not known to be garbage is kept");
+    world.assert_complete("their-logs");
+
+    world.commit(&[(0, 0, 100)]);
+    tick(&world.app_at(NOW_MS + days(40))).await;
+    world.expect(lines);
+    world.assert_complete("their-logs");
+    world.assert_settled();
+}
+
+#[tokio::test]
+async fn what_is_no_fragment_is_left_alone_with_an_alarm() {
+    let world = World::with(&["their-logs"]).await;
+    world.s3.put(STATE, "received/notes.txt", "what people leave").unwrap();
+    let report = tick(&world.app()).await;
+    assert_eq!(report.alarms, ["1 objects under received/ are no fragments"]);
+    assert_eq!(world.s3.keys(STATE, "received/"), ["received/notes.txt"]);
+}
+
+#[tokio::test]
+async fn a_tick_stops_before_its_deadline_and_the_next_one_goes_on() {
+    let mut world = World::with(&["their-logs"]).await;
+    for request in 0..10 {
+        world.receive(&format!("source{request}"), &format!("r{request}"), 2);
+    }
+    world.s3.faults().add(Rule::on("PutObject").bucket("their-logs").skip(5).before(Fault::Hang));
+    let app = world.app();
+    let stopped = report(app.handle(json!({}), NOW_MS + exporter::STOP_BEFORE_MS + 1_500).await.unwrap());
+    assert_eq!(stopped.stopped.as_deref(), Some("its time is over; the next one goes on"));
+    assert_eq!(stopped.destinations["d0"].objects_put, 5);
+
+    world.s3.faults().clear();
+    let report = tick(&app).await;
+    assert_eq!(report.destinations["d0"].objects_put, 5, "what is done is not done again");
+    world.assert_complete("their-logs");
+    world.assert_settled();
+}
+
+/// `cargo lambda watch` hands out a deadline of ten minutes after 1970.
+#[tokio::test]
+async fn a_deadline_in_the_past_is_none() {
+    let mut world = World::with(&["their-logs"]).await;
+    world.receive(SOURCE, "r1", 2);
+    let report = report(world.app().handle(json!({}), 600_000).await.unwrap());
+    assert_eq!(report.stopped, None);
+    world.assert_complete("their-logs");
+}
+
+#[tokio::test]
+async fn our_own_bucket_failing_fails_the_invocation_and_the_next_one_goes_on() {
+    let mut world = World::with(&["their-logs"]).await;
+    world.receive(SOURCE, "r1", 2);
+    world.s3.faults().add(Rule::on("DeleteObjects").before(Fault::status(403)));
+    let words = format!("{:#}", world.app().handle(json!({}), LATER_MS).await.unwrap_err());
+    assert!(words.starts_with("failed to go on with the export: failed to delete s3://our-state/received/"), "{words}");
+    world.s3.faults().clear();
+    tick(&world.app()).await;
+    world.assert_complete("their-logs");
+    world.assert_settled();
+}
+
+/// The names of objects come from a nonce that is in the plan: a state bucket made anew cannot meet them.
+#[tokio::test]
+async fn a_state_bucket_made_anew_overwrites_nothing_in_the_customers_bucket() {
+    let mut world = World::with(&["their-logs"]).await;
+    world.receive(SOURCE, "r1", 3);
+    let theirs = "segment-logs/qv5iYYMxd94DahFpRzm58y/1557532800000/1557606747940.b27b420ba21e.f4c8ef3.420dbd6d-9228-474b-9e11-1744e7626cb8.gz";
+    let of_another_exporter = logs::fragment::encode(b"{\"from\":\"another exporter\"}\n");
+    world.s3.put("their-logs", theirs, &of_another_exporter).unwrap();
+    world.received.get_mut(SOURCE).unwrap().push("{\"from\":\"another exporter\"}".to_owned());
+    tick(&world.app()).await;
+    world.assert_complete("their-logs");
+
+    for key in world.s3.keys(STATE, "") {
+        world.s3.delete(STATE, &key).unwrap();
+    }
+    world.receive(SOURCE, "r2", 3);
+    let report = tick(&world.app()).await;
+    assert_eq!(report.destinations["d0"].objects_put, 1);
+    world.assert_complete("their-logs");
+    assert_eq!(world.s3.keys("their-logs", "").len(), 3);
+}
+
+#[tokio::test]
+async fn what_killed_runs_left_behind_is_swept_up() {
+    let mut world = World::with(&["their-logs"]).await;
+    let orphan = "ffffffffffffffffffffffffffffffff";
+    world.s3.put(STATE, &format!("exports/plans/{orphan}.0.json"), "{}").unwrap();
+    world.s3.put(STATE, &format!("exports/done/{orphan}/0/0"), "").unwrap();
+    tick(&world.app()).await;
+    assert_eq!(world.s3.keys(STATE, "exports/").len(), 2, "without a change of the head nothing may be swept");
+    world.receive(SOURCE, "r1", 3);
+    tick(&world.app()).await;
+    assert_eq!(world.s3.keys(STATE, "exports/"), ["exports/head.json"]);
+}
+
+/// The document of an open plan says what is exported already: without it nothing new may be planned.
+#[tokio::test]
+async fn without_an_open_plans_document_nothing_is_planned() {
+    let mut world = World::with(&["their-logs"]).await;
+    break_role(&world, "their-logs");
+    world.receive(SOURCE, "r1", 3);
+    tick(&world.app()).await;
+    let [document] = &world.s3.keys(STATE, "exports/plans/")[..] else { panic!("one plan") };
+    let plan = world.s3.bytes(STATE, document).unwrap();
+    world.s3.delete(STATE, document).unwrap();
+    world.s3.directory().add_role(documented_role("their-logs"));
+
+    let report = tick(&world.app()).await;
+    assert_eq!(report.alarms, ["nothing new is planned: the document of an open plan is missing"]);
+    assert_eq!(world.s3.keys("their-logs", ""), Vec::<String>::new());
+    world.s3.put(STATE, document, &plan).unwrap();
+    tick(&world.app()).await;
+    world.assert_complete("their-logs");
+    world.assert_settled();
+}
+
+mod validating {
+    use super::*;
+
+    async fn validated(world: &World, names: Value) -> Value {
+        serde_json::to_value(world.app().handle(json!({"validate": names}), LATER_MS).await.unwrap()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_role_as_documented_is_well() {
+        let world = World::with(&["logs-a", "logs-b"]).await;
+        let answer = validated(&world, json!([])).await;
+        assert_eq!(answer["summary"], "2 of 2 destinations can be written to, as they should");
+        assert_eq!(answer["ok"], true);
+        assert_eq!(world.s3.keys("logs-a", ""), ["segment-logs/dummy-object.txt"]);
+        let again = validated(&world, json!(["d0"])).await;
+        assert_eq!(again["ok"], true, "a dummy that is there already is no obstacle: {again:#}");
+    }
+
+    /// What is wrong, the step that shows it, and the words of its likeliest cause.
+    async fn check(breaks: impl FnOnce(&mut World), step: usize, expected: &str) {
+        let mut world = World::with(&["their-logs"]).await;
+        breaks(&mut world);
+        let answer = validated(&world, json!(["d0"])).await;
+        assert_eq!(answer["ok"], false, "{answer:#}");
+        let failed = &answer["destinations"][0]["steps"][step];
+        assert_eq!(failed["ok"], false, "{answer:#}");
+        let cause = failed["likely_causes"][0]["cause"].as_str().unwrap();
+        assert!(cause.contains(expected), "{answer:#}");
+    }
+
+    fn role(world: &World, role: standins::iam::Role) {
+        world.s3.directory().add_role(role);
+    }
+
+    #[tokio::test]
+    async fn each_mistake_is_told_by_its_likeliest_cause() {
+        let put = |resource: &str| {
+            json!({"Version": "2012-10-17", "Statement": [{
+                "Effect": "Allow", "Action": ["s3:PutObject"], "Resource": resource,
+            }]})
+            .to_string()
+        };
+        let bare = || standins::iam::Role::new(&role_arn("their-logs")).trusting("123456789012");
+        check(|w| break_role(w, "their-logs"), 0, "does not name this exporter").await;
+        check(|w| role(w, bare().external_id("another-id")), 0, "does not name this exporter").await;
+        let open = bare().policy(&put("arn:aws:s3:::their-logs/segment-logs/*"));
+        check(|w| role(w, open), 1, "asks for no external id").await;
+        check(|w| role(w, bare().external_id(EXTERNAL_ID)), 2, "does not allow s3:PutObject").await;
+        let unprefixed = bare().external_id(EXTERNAL_ID).policy(&put("arn:aws:s3:::their-logs/segment-logs/*"));
+        check(
+            |w| {
+                role(w, unprefixed);
+                w.routes = destination("d0", "their-logs/some/prefix", &["*"]);
+            },
+            2,
+            "without the prefix",
+        )
+        .await;
+        check(|w| w.routes = w.routes.replace("us-east-1", "eu-west-1"), 2, "is not in eu-west-1").await;
+        let elsewhere = bare().external_id(EXTERNAL_ID).policy(&put("*"));
+        check(
+            |w| {
+                role(w, elsewhere);
+                w.s3.remove_bucket("their-logs").unwrap();
+            },
+            2,
+            "there is no bucket their-logs",
+        )
+        .await;
+        check(
+            |w| w.routes.push_str(&format!("expected_bucket_owner = \"{}\"\n", CUSTOMER.replace('2', "3"))),
+            2,
+            "s3:PutObject",
+        )
+        .await;
+    }
+
+    #[tokio::test]
+    async fn an_unknown_name_is_told_with_those_that_are_known() {
+        let world = World::with(&["logs-a", "logs-b"]).await;
+        let answer = validated(&world, json!(["d0", "prod"])).await;
+        assert_eq!(answer["summary"], "1 of 2 destinations can be written to, as they should");
+        assert_eq!(answer["destinations"][1]["steps"][0]["result"], "not there; d0, d1 are");
+    }
+
+    #[tokio::test]
+    async fn our_own_bucket_is_looked_at_too() {
+        let world = World::with(&["their-logs"]).await;
+        world.s3.remove_bucket(STATE).unwrap();
+        let answer = validated(&world, json!([])).await;
+        assert_eq!(answer["state_bucket"]["ok"], false);
+        assert!(answer["summary"].as_str().unwrap().ends_with("; our own bucket is not well"), "{answer:#}");
+    }
+}
