@@ -1,0 +1,331 @@
+//! The compiler of headers: one column after the other into the tree, then the tree into pieces.
+
+use std::fmt;
+use std::fmt::Write as _;
+
+use sha2::{Digest, Sha256};
+
+use crate::reading::{EmptyCells, Reading};
+use crate::refusal::{FaultCode, FileFault, Warning};
+use crate::subject::Kind;
+
+use super::fields::{self, Field};
+use super::snake;
+use super::tree::{self, Conflict, Piece, Tree};
+use super::{CellType, Column, PATH_PARTS_MAX, Plan, REJECT_COLUMNS, Roles};
+
+/// A column's name, taken apart.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Heading<'a> {
+    /// The whole name, without blanks around it.
+    pub(super) full: &'a str,
+    /// The name without its type.
+    pub(super) name: &'a str,
+    named: Option<CellType>,
+}
+
+impl<'a> Heading<'a> {
+    pub(super) fn read(name: &'a str) -> Heading<'a> {
+        let full = name.trim();
+        let typed = full.rsplit_once(':').and_then(|(name, word)| {
+            let (_, cell) = CellType::NAMED.iter().find(|(named, _)| *named == word)?;
+            Some((name.trim_end(), *cell))
+        });
+        match typed {
+            Some((name, cell)) if !name.is_empty() => Heading { full, name, named: Some(cell) },
+            _ => Heading { full, name: full, named: None },
+        }
+    }
+
+    /// The last part of the path.
+    fn last(&self) -> &'a str {
+        self.name.rsplit('.').next().unwrap_or(self.name)
+    }
+
+    fn fault(&self, what: impl fmt::Display) -> FileFault {
+        FileFault::new(FaultCode::BadColumn, format!("column `{}`: {what}", self.full))
+    }
+}
+
+pub(super) struct Compiler<'a> {
+    kind: Kind,
+    reading: &'a Reading,
+    columns: Vec<Column>,
+    /// What an empty cell of each column becomes.
+    empties: Vec<EmptyCells>,
+    roles: Roles,
+    tree: Tree,
+    warnings: Vec<Warning>,
+}
+
+impl<'a> Compiler<'a> {
+    pub(super) fn new(kind: Kind, reading: &'a Reading, columns: usize) -> Compiler<'a> {
+        Compiler {
+            kind,
+            reading,
+            columns: Vec::with_capacity(columns),
+            empties: Vec::with_capacity(columns),
+            roles: Roles::default(),
+            tree: Tree::default(),
+            warnings: Vec::new(),
+        }
+    }
+
+    pub(super) fn add(&mut self, heading: &Heading<'_>) -> Result<(), FileFault> {
+        if heading.full.is_empty() {
+            let column = format!("{}", self.columns.len() + 1);
+            let message = format!("column {column} has no name: its cells are not sent");
+            self.warnings.push(Warning { column, message });
+            self.leave_out(heading);
+            Ok(())
+        } else if REJECT_COLUMNS.contains(&heading.full) {
+            self.leave_out(heading);
+            Ok(())
+        } else if self.kind == Kind::Object {
+            self.add_to_object(heading)
+        } else {
+            self.add_to_call(heading)
+        }
+    }
+
+    /// An object's column: `id`, or a flat property under a name as Segment's own library makes it.
+    fn add_to_object(&mut self, heading: &Heading<'_>) -> Result<(), FileFault> {
+        if heading.name == "id" {
+            only_text(heading)?;
+            return self.place(heading, &["id"], CellType::String, EmptyCells::Omit);
+        }
+        if heading.named == Some(CellType::Json) {
+            return Err(heading.fault("the Objects API takes no lists and no objects, so `:json` cannot be sent: write one column for each value"));
+        }
+        let mut name = snake::snake_case(heading.name);
+        if name.is_empty() {
+            return Err(heading.fault("no letter or digit in it, so no property can be named by it"));
+        }
+        if heading.name.ends_with("[]") {
+            let repeated = self.tree.repeated(&name);
+            let _ = write!(name, "_{repeated}");
+        }
+        let cell = heading.named.unwrap_or_else(|| self.default_type(heading, true));
+        self.place(heading, &["properties", &name], cell, self.reading.empty_cells)
+    }
+
+    /// A column of one of the six calls.
+    fn add_to_call(&mut self, heading: &Heading<'_>) -> Result<(), FileFault> {
+        let mut parts: Vec<&str> = heading.name.split('.').collect();
+        if parts.iter().any(|part| part.is_empty()) {
+            parts = vec![heading.name];
+        }
+        if parts.len() > PATH_PARTS_MAX {
+            return Err(
+                heading.fault(format_args!("{} parts in its path, at most {PATH_PARTS_MAX} can be read", parts.len()))
+            );
+        }
+        let whole = parts.len() == 1;
+        let field = fields::field(self.kind, parts[0]);
+        match (field, whole) {
+            (Field::Ours, _) => {
+                self.warn(heading, "not sent: Segment, or the file's name, says what stands there");
+                self.leave_out(heading);
+                Ok(())
+            }
+            (Field::Text, true) => {
+                only_text(heading)?;
+                self.place(heading, &parts, CellType::String, EmptyCells::Omit)
+            }
+            (Field::Timestamp, true) => {
+                if !matches!(heading.named, None | Some(CellType::Timestamp)) {
+                    return Err(heading.fault("always a timestamp: leave its type out"));
+                }
+                self.place(heading, &parts, CellType::Timestamp, EmptyCells::Omit)
+            }
+            (Field::Text | Field::Timestamp, false) => {
+                Err(heading.fault(format_args!("`{}` takes a value, so nothing can stand below it", parts[0])))
+            }
+            (Field::Container { known }, whole) => {
+                if !known {
+                    self.warn_unknown(heading);
+                }
+                if whole && heading.named != Some(CellType::Json) {
+                    return Err(heading.fault(format_args!(
+                        "`{0}` is an object: write one column for each of its values as `{0}.<name>`, or `{0}:json` for cells that hold whole objects",
+                        parts[0]
+                    )));
+                }
+                let cell = if whole { CellType::Object } else { self.cell_type(heading, &parts) };
+                let empty = match parts[0] {
+                    "integrations" => EmptyCells::Omit,
+                    _ if whole => EmptyCells::Omit,
+                    _ => self.reading.empty_cells,
+                };
+                self.place(heading, &parts, cell, empty)
+            }
+            (Field::Unknown, _) => {
+                if whole && heading.name.contains('.') {
+                    self.warn(heading, "a part of its path is empty, so it is sent as one key");
+                } else {
+                    self.warn_unknown(heading);
+                }
+                let cell = self.cell_type(heading, &parts);
+                self.place(heading, &parts, cell, self.reading.empty_cells)
+            }
+        }
+    }
+
+    fn cell_type(&self, heading: &Heading<'_>, parts: &[&str]) -> CellType {
+        if let Some(named) = heading.named {
+            return named;
+        }
+        if parts[0] == "integrations" && parts.len() == 2 {
+            return CellType::Switch;
+        }
+        self.default_type(heading, matches!(parts[0], "traits" | "properties"))
+    }
+
+    /// The type of a column whose name says none.
+    fn default_type(&self, heading: &Heading<'_>, inferable: bool) -> CellType {
+        let last = heading.last();
+        let configured = &self.reading.timestamp_columns;
+        if matches!(last, "timestamp" | "createdAt")
+            || configured.iter().any(|name| name == heading.name || name == last)
+        {
+            CellType::Timestamp
+        } else if inferable && self.reading.infer_types && !fields::is_id_or_name(last) {
+            CellType::Inferred
+        } else {
+            CellType::String
+        }
+    }
+
+    fn leave_out(&mut self, heading: &Heading<'_>) {
+        self.columns.push(Column {
+            name: heading.full.to_owned(),
+            path: None,
+            cell: heading.named.unwrap_or(CellType::String),
+        });
+        self.empties.push(EmptyCells::Omit);
+    }
+
+    fn place(
+        &mut self,
+        heading: &Heading<'_>,
+        parts: &[&str],
+        cell: CellType,
+        empty: EmptyCells,
+    ) -> Result<(), FileFault> {
+        let column = self.columns.len();
+        if let [part] = parts {
+            let role = match (self.kind, *part) {
+                (Kind::Object, "id") => Some(&mut self.roles.id),
+                (_, "userId") => Some(&mut self.roles.user_id),
+                (_, "anonymousId") => Some(&mut self.roles.anonymous_id),
+                (_, "event") => Some(&mut self.roles.event),
+                (_, "groupId") => Some(&mut self.roles.group_id),
+                (_, "previousId") => Some(&mut self.roles.previous_id),
+                (_, "messageId") => Some(&mut self.roles.message_id),
+                (_, "timestamp") => Some(&mut self.roles.timestamp),
+                _ => None,
+            };
+            if let Some(role) = role {
+                *role = role.or(Some(column));
+            }
+        }
+        let (path, list) = tree::list_path(parts, self.kind);
+        if path.iter().any(|part| part.contains("[]")) {
+            return Err(
+                heading.fault("`[]` can only stand at the end of a name: write `products.0.id` for arrays of objects")
+            );
+        }
+        self.columns.push(Column { name: heading.full.to_owned(), path: None, cell });
+        self.empties.push(empty);
+        self.tree.insert(&path, list, column).map_err(|conflict| self.conflict(heading, conflict))
+    }
+
+    fn conflict(&self, heading: &Heading<'_>, conflict: Conflict) -> FileFault {
+        let (here, there) = (self.columns.len(), conflict.with() + 1);
+        let other = self.columns.get(conflict.with()).map_or("", |column| column.name.as_str());
+        match conflict {
+            Conflict::Same(_) if other == heading.full => FileFault::new(
+                FaultCode::DuplicateColumn,
+                format!(
+                    "columns {there} and {here} are both named `{other}`: rename one, or write `{other}[]` twice for an array"
+                ),
+            ),
+            Conflict::Same(_) => FileFault::new(
+                FaultCode::DuplicateColumn,
+                format!(
+                    "columns {there} (`{other}`) and {here} (`{}`) are the same field: rename or remove one",
+                    heading.full
+                ),
+            ),
+            Conflict::Shape(_) => FileFault::new(
+                FaultCode::ColumnConflict,
+                format!(
+                    "columns {there} (`{other}`) and {here} (`{}`) contradict each other: the same field cannot be a value and an object or array",
+                    heading.full
+                ),
+            ),
+        }
+    }
+
+    fn warn(&mut self, heading: &Heading<'_>, what: impl fmt::Display) {
+        self.warnings
+            .push(Warning { column: heading.full.to_owned(), message: format!("column `{}`: {what}", heading.full) });
+    }
+
+    fn warn_unknown(&mut self, heading: &Heading<'_>) {
+        let advice = fields::advice(self.kind, heading.name);
+        let kind = self.kind;
+        self.warn(
+            heading,
+            format_args!("Segment has no such field on {kind} calls, it is sent as it stands; {advice}"),
+        );
+    }
+
+    pub(super) fn finish(mut self) -> Result<Plan, FileFault> {
+        if self.kind == Kind::Object && !self.tree.has("properties") {
+            return Err(FileFault::new(
+                FaultCode::MissingColumn,
+                "no column besides `id`: an object has at least one property",
+            ));
+        }
+        if self.kind != Kind::Object {
+            self.tree.add_library();
+        }
+        let emitted = self.tree.emit(&self.columns, &self.empties, &self.roles);
+        for (column, path) in emitted.paths {
+            self.columns[column].path = Some(path);
+        }
+        for column in emitted.gaps {
+            let name = self.columns[column].name.clone();
+            self.warnings.push(Warning {
+                message: format!(
+                    "column `{name}`: sent as an object with numbers for names; an array begins with `.0` and leaves no number out"
+                ),
+                column: name,
+            });
+        }
+        let fingerprint = fingerprint(self.kind, &emitted.pieces, self.reading);
+        Ok(Plan {
+            kind: self.kind,
+            columns: self.columns,
+            roles: self.roles,
+            pieces: emitted.pieces,
+            warnings: self.warnings,
+            fingerprint,
+        })
+    }
+}
+
+/// Ids and names are strings to Segment, whatever they look like.
+fn only_text(heading: &Heading<'_>) -> Result<(), FileFault> {
+    match heading.named {
+        None | Some(CellType::String) => Ok(()),
+        Some(_) => Err(heading.fault("always a string: leave its type out")),
+    }
+}
+
+/// A digest of everything that decides what a row becomes.
+fn fingerprint(kind: Kind, pieces: &[Piece], reading: &Reading) -> String {
+    let text = format!("{kind} {pieces:?} {:?}", reading.timestamp_formats);
+    hex::encode(&Sha256::digest(text.as_bytes())[..8])
+}
