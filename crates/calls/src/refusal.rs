@@ -182,3 +182,17 @@ pub struct Warning {
     /// What to know, and what to write instead.
     pub message: String,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_document_has_every_code() {
+        let document = include_str!("../README.md");
+        let codes = RefusalCode::ALL.iter().map(|code| code.as_str());
+        for code in codes.chain(FaultCode::ALL.iter().map(|code| code.as_str())) {
+            assert!(document.contains(&format!("`{code}`")), "{code}");
+        }
+    }
+}
