@@ -7,6 +7,7 @@ use encoding_rs::Encoding as Charset;
 use serde::{Deserialize, Serialize};
 
 use crate::refusal::Position;
+use crate::rows::Splitter;
 
 /// How the source is compressed. Its first bytes say it; the name is not asked, because `.gz` is
 /// missing where it should stand and stands where it should not (S3 clients inflate and keep names).
@@ -169,48 +170,30 @@ impl Delimiter {
         }
     }
 
-    /// The delimiter of the header that `text` begins with: the candidate that occurs most outside
-    /// quotes. `None` when the header does not end in `text`, and `last` does not say that it will
-    /// not end at all.
+    /// The delimiter of the header that `text` begins with: the one that makes most columns of it,
+    /// any that makes one of the `wanted` columns before all others. A header of one column has a
+    /// comma.
     ///
-    /// Quotes count here as they do in a record, with each candidate taken for a delimiter, so
-    /// `"a,b";c` is two columns. A header with none of them has one column, and a comma.
-    pub(crate) fn of_header(text: &[u8], last: bool) -> Option<Delimiter> {
-        let mut counts = [0_usize; Delimiter::ALL.len()];
-        let mut quoted = false;
-        let mut cell_start = true;
-        let mut ended = last;
-        for &byte in text {
-            if byte == b'"' && (quoted || cell_start) {
-                // A doubled quote closes and opens: the same in the end.
-                quoted = !quoted;
-                cell_start = !quoted;
-                continue;
+    /// `None` when the header does not end in `text` under every one of them, and `last` does not say
+    /// that nothing more will come.
+    pub(crate) fn of_header(text: &[u8], last: bool, wanted: &[&str]) -> Option<Delimiter> {
+        let mut best = (false, 1, Delimiter::Comma);
+        let mut scratch = Vec::new();
+        for delimiter in Delimiter::ALL {
+            let mut splitter = Splitter::new(delimiter.byte());
+            if !splitter.split_first(text) && !last {
+                return None;
             }
-            cell_start = false;
-            if quoted {
-                continue;
-            }
-            if byte == b'\n' || byte == b'\r' {
-                ended = true;
-                break;
-            }
-            let candidate = Delimiter::ALL.iter().position(|d| d.byte() == byte);
-            if let Some(count) = candidate.and_then(|index| counts.get_mut(index)) {
-                *count += 1;
-                cell_start = true;
+            let cells = splitter.cells();
+            let knows = cells.iter().any(|cell| {
+                let name = cell.value(text, &mut scratch).trim_ascii();
+                wanted.iter().any(|wanted| wanted.as_bytes() == name)
+            });
+            if (knows, cells.len()) > (best.0, best.1) {
+                best = (knows, cells.len(), delimiter);
             }
         }
-        if !ended {
-            return None;
-        }
-        let mut best = (Delimiter::Comma, 0);
-        for (delimiter, count) in Delimiter::ALL.into_iter().zip(counts) {
-            if count > best.1 {
-                best = (delimiter, count);
-            }
-        }
-        Some(best.0)
+        Some(best.2)
     }
 }
 

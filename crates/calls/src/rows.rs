@@ -142,6 +142,17 @@ impl Splitter {
         self.finish(record.len())
     }
 
+    /// Splits the first record of `text`. Returns whether it ends there; if not, what there is of it
+    /// is split.
+    pub(crate) fn split_first(&mut self, text: &[u8]) -> bool {
+        self.clear();
+        let ended = self.scan(text).is_some();
+        if !ended {
+            self.finish(text.len());
+        }
+        ended
+    }
+
     pub(crate) fn cells(&self) -> &[Cell] {
         &self.cells
     }

@@ -7,6 +7,7 @@ use crate::columns::Plan;
 use crate::dialect::{Compression, Delimiter, Dialect, Encoding, StoredHeader, foreign};
 use crate::refusal::{FaultCode, FileFault, Position};
 use crate::rows::{Advance, Splitter};
+use crate::subject::Kind;
 use crate::text::transcode;
 
 impl Translator {
@@ -33,7 +34,7 @@ impl Translator {
         }
         let too_long = text.len() > HEADER_BYTES_MAX;
         let last = self.rows.is_finished() || too_long;
-        let Some(delimiter) = set.or_else(|| Delimiter::of_header(text, last)) else {
+        let Some(delimiter) = set.or_else(|| Delimiter::of_header(text, last, ids_of(self.subject.kind))) else {
             return Ok(false);
         };
         self.rows.set_delimiter(delimiter.byte());
@@ -126,5 +127,13 @@ impl Translator {
         self.plan = Some(plan);
         self.stage = Stage::Rows;
         Ok(())
+    }
+}
+
+/// Columns that a header of this kind is recognised by.
+fn ids_of(kind: Kind) -> &'static [&'static str] {
+    match kind {
+        Kind::Object => &["id"],
+        _ => &["userId", "anonymousId"],
     }
 }

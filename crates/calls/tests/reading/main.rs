@@ -5,5 +5,6 @@
 mod corpus;
 mod laws;
 mod limits;
+mod rejects;
 mod support;
 mod walkthrough;

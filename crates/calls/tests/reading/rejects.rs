@@ -1,0 +1,63 @@
+//! A rejects file whose rows are mended gives the calls that the source would have given.
+
+use crate::support::File;
+
+/// Calls, but for the message ids: those say where a row stands, which is elsewhere now.
+fn calls(file: &File) -> Vec<String> {
+    let read = file.read(&[usize::MAX]);
+    assert_eq!(read.fault, None);
+    assert!(read.refusals().is_empty(), "{:?}", read.refusals());
+    read.calls()
+        .into_iter()
+        .map(|call| match call.split_once("\"messageId\":\"") {
+            Some((before, id)) => format!("{before}{}", id.split_once("\",").unwrap().1),
+            None => call.to_owned(),
+        })
+        .collect()
+}
+
+/// Checks a file in which `wrong` stands wherever a row is wrong, and `right` is what it should be.
+fn check(name: &str, csv: &str, wrong: &str, right: &str, encode: fn(&str) -> Vec<u8>) {
+    let source = File::new(name, encode(csv));
+    let rejects = source.read(&[usize::MAX]).rejects();
+    let rejects = String::from_utf8(rejects).expect("rejects are UTF-8");
+    let mended = File::new(name, rejects.replace(wrong, right));
+    let header = csv.lines().next().unwrap();
+    let wrong_rows = csv.lines().skip(1).filter(|line| line.contains(wrong));
+    let fixed: String = wrong_rows.map(|line| format!("{}\n", line.replace(wrong, right))).collect();
+    assert!(!fixed.is_empty());
+    let expected = calls(&File::new(name, encode(&format!("{header}\n{fixed}"))));
+    assert_eq!(calls(&mended), expected);
+    // Once more: what comes back and is refused once more can come back once more.
+    let twice = File::new(name, rejects.clone()).read(&[usize::MAX]).rejects();
+    let twice = String::from_utf8(twice).unwrap();
+    assert_eq!(twice.lines().next(), rejects.lines().next(), "the header does not grow");
+    assert_eq!(calls(&File::new(name, twice.replace(wrong, right))), expected);
+}
+
+fn utf8(text: &str) -> Vec<u8> {
+    text.as_bytes().to_vec()
+}
+
+fn utf16(text: &str) -> Vec<u8> {
+    std::iter::once(0xFEFF).chain(text.encode_utf16()).flat_map(u16::to_le_bytes).collect()
+}
+
+fn crlf_with_mark(text: &str) -> Vec<u8> {
+    format!("\u{feff}{}", text.replace('\n', "\r\n")).into_bytes()
+}
+
+#[test]
+fn mended_rejects_give_the_calls_of_the_mended_source() {
+    for encode in [utf8, utf16, crlf_with_mark] {
+        check(
+            "track_1.csv",
+            "userId,event,timestamp,properties.name\nu1,e,never,x\nu2,e,2019-05-12,y\nu3,e,never\nu4,e,never,\"a \"\"b\"\", c\"\n",
+            "never",
+            "2019-05-11",
+            encode,
+        );
+        check("identify_1.csv", "userId;\"traits.n:integer\"\nu1;1.5\nu2;\"1.5\"\n", "1.5", "15", encode);
+        check("object_rooms_1.csv", "id\tname\tprice:number\n1\tü\tcheap\n\n2\t\tcheap\n", "cheap", "14.90", encode);
+    }
+}
