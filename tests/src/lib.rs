@@ -1,6 +1,9 @@
 //! What the stories share: a small world of stand-ins around the real binaries.
 #![expect(clippy::unwrap_used, reason = "a story that cannot set its scene has failed")]
 
+pub mod dice;
+pub mod mill;
+
 use aws::Clock;
 use flate2::read::GzDecoder;
 use receiver::{Keys, Receiver};

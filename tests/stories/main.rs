@@ -4,3 +4,4 @@
 mod delivery;
 mod main_line;
 mod payloads;
+mod resume;

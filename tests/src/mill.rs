@@ -1,0 +1,200 @@
+//! A large file and what has to become of it, whatever happens in between.
+//!
+//! The file has good rows and refused ones. However often a function was killed, refused or made to wait: in the end
+//! each good row has one message id, which Segment acknowledged; each refused row stands once in the rejects file; the
+//! ledger adds up; and each acknowledged row is in the logs exactly once.
+
+use crate::{SOURCE, SOURCE_ID, STATE, WRITE_KEY, World, created};
+use serde_json::{Value, json};
+use standins::lambda::Function;
+use standins::segment;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+
+/// A file of track calls.
+#[derive(Debug, Clone)]
+pub struct Rows {
+    /// The file.
+    pub csv: String,
+    /// The users of its good rows, one each.
+    pub good: BTreeSet<String>,
+    /// Its refused rows: the record, its line and its byte.
+    pub refused: Vec<(String, usize, usize)>,
+}
+
+impl Rows {
+    /// So many rows, every so manieth of them without a user, each of about so many bytes. Some hold line breaks, and
+    /// some have blank lines before them.
+    #[must_use]
+    pub fn new(count: usize, refused_every: usize, bytes: usize) -> Self {
+        let mut rows =
+            Self { csv: "userId,event,properties.text\n".to_owned(), good: BTreeSet::new(), refused: Vec::new() };
+        let (mut line, padding) = (2, "x".repeat(bytes));
+        for row in 0..count {
+            if row % 97 == 3 {
+                rows.csv.push('\n');
+                line += 1;
+            }
+            let user = if row % refused_every == refused_every - 1 { String::new() } else { format!("user-{row}") };
+            let lines = if row % 31 == 5 { "\none \"\"more\"\" line" } else { "" };
+            let record = format!("{user},Row Seen,\"{row} {padding}{lines}\"");
+            if user.is_empty() {
+                rows.refused.push((record.clone(), line, rows.csv.len()));
+            } else {
+                rows.good.insert(user);
+            }
+            line += 1 + lines.matches('\n').count();
+            let _ = writeln!(rows.csv, "{record}");
+        }
+        rows
+    }
+}
+
+/// A world with a strict Segment and one large file.
+pub struct Mill {
+    /// S3, and the buckets.
+    pub world: World,
+    /// Segment.
+    pub segment: segment::Server,
+    /// What is in the file.
+    pub rows: Rows,
+    /// The file's key.
+    pub key: String,
+}
+
+impl Mill {
+    /// Puts the file where it is to be ingested.
+    pub async fn new(key: &str, rows: Rows) -> Self {
+        let mut world = World::new().await;
+        let segment = segment::Server::setup().with_write_key(WRITE_KEY).start().await.unwrap();
+        world.segment_url = segment.url();
+        world.s3.put(SOURCE, key, &rows.csv).unwrap();
+        Self { world, segment, rows, key: key.to_owned() }
+    }
+
+    /// The ingester with settings for this world.
+    pub fn ingester(&self) -> Function {
+        self.world.ingester()
+    }
+
+    /// The event that announces the file.
+    #[must_use]
+    pub fn event(&self) -> Value {
+        created(&self.key)
+    }
+
+    /// The ledgers of all files that have ended.
+    #[must_use]
+    pub fn ledgers(&self) -> Vec<Value> {
+        self.documents("ledger.json")
+    }
+
+    /// The checkpoints of all files.
+    #[must_use]
+    pub fn checkpoints(&self) -> Vec<Value> {
+        self.documents("checkpoint.json")
+    }
+
+    fn documents(&self, name: &str) -> Vec<Value> {
+        let keys = self.world.s3.keys(STATE, "ingest/").into_iter().filter(|key| key.ends_with(name));
+        keys.map(|key| serde_json::from_slice(&self.world.s3.bytes(STATE, &key).unwrap()).unwrap()).collect()
+    }
+
+    /// Asserts that every row ended in one place and that the ledger says so.
+    ///
+    /// # Panics
+    /// When it is not so; `told` is said then (the seed).
+    pub fn assert_ingested(&self, told: &str) {
+        let mut ids: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        for call in self.segment.record().applied() {
+            ids.entry(call.user_id.unwrap()).or_default().insert(call.message_id.unwrap());
+        }
+        assert!(self.segment.record().dropped().is_empty(), "{told}: Segment threw calls away");
+        let acknowledged = self.segment.record().acknowledged();
+        let acknowledged: BTreeSet<String> = acknowledged.into_iter().filter_map(|call| call.user_id).collect();
+        assert_eq!(acknowledged.len(), self.rows.good.len(), "{told}: acknowledged rows");
+        assert_eq!(acknowledged, self.rows.good, "{told}: the acknowledged rows are the good ones");
+        let several: Vec<_> = ids.iter().filter(|(_, ids)| ids.len() > 1).collect();
+        assert!(several.is_empty(), "{told}: rows with several ids: {several:?}");
+        let all: BTreeSet<_> = ids.values().flatten().collect();
+        assert_eq!(all.len(), self.rows.good.len(), "{told}: ids that several rows have");
+
+        let ledgers = self.ledgers();
+        let [ledger] = &ledgers[..] else { panic!("{told}: {} ledgers", ledgers.len()) };
+        let account = &ledger["account"];
+        let (good, refused) = (self.rows.good.len(), self.rows.refused.len());
+        assert_eq!(ledger["ended"], "finished", "{told}: {ledger:#}");
+        assert_eq!(account["rows"], good + refused, "{told}: {account}");
+        assert_eq!(account["acknowledged"], good, "{told}: {account}");
+        assert_eq!(account["rejected"], refused, "{told}: {account}");
+        self.assert_committed_without_gaps(ledger, told);
+        self.assert_rejects(ledger, told);
+    }
+
+    fn assert_committed_without_gaps(&self, ledger: &Value, told: &str) {
+        let (mut at, mut last_epoch) = (0, -1);
+        for range in ledger["committed"].as_array().unwrap() {
+            assert_eq!(range["from"], at, "{told}: a gap in {}", ledger["committed"]);
+            let epoch = range["epoch"].as_i64().unwrap();
+            assert!(epoch > last_epoch, "{told}: two ranges of one epoch in {}", ledger["committed"]);
+            (at, last_epoch) = (range["to"].as_u64().unwrap(), epoch);
+        }
+        assert_eq!(at, self.rows.csv.len() as u64, "{told}: the whole file is committed");
+    }
+
+    fn assert_rejects(&self, ledger: &Value, told: &str) {
+        if self.rows.refused.is_empty() {
+            assert_eq!(ledger.get("rejects"), None, "{told}");
+            return;
+        }
+        let key = ledger["rejects"].as_str().unwrap();
+        let text = String::from_utf8(self.world.s3.bytes(STATE, key).unwrap().to_vec()).unwrap();
+        let mut expected = "userId,event,properties.text,_error_code,_error,_line,_byte\n".to_owned();
+        for (record, line, byte) in &self.rows.refused {
+            let why = format!(
+                "\"line {line}, column `userId`: empty, and every track needs a `userId` or an `anonymousId`\""
+            );
+            // Quoted only where it has to be.
+            let _ = writeln!(expected, "{record},missing_user_id,{why},{line},{byte}");
+        }
+        assert!(text == expected, "{told}: the rejects file differs: {}", first_difference(&text, &expected));
+    }
+
+    /// Exports until nothing waits, and asserts that each acknowledged row is in the logs once.
+    ///
+    /// # Panics
+    /// When it is not so.
+    pub async fn assert_exported(&self, exporter: Function, told: &str) -> BTreeSet<i64> {
+        let exporter = exporter.deploy();
+        let (mut report, mut lines) = (Value::Null, Vec::new());
+        for _ in 0..10 {
+            let invocation = exporter.invoke(&crate::event("scheduled.json")).await;
+            report = invocation.response().unwrap_or_else(|| panic!("{told}: {invocation:#?}")).clone();
+            lines = self.world.logged();
+            if lines.len() >= self.rows.good.len() {
+                break;
+            }
+        }
+        let users: BTreeSet<_> = lines.iter().map(|line| line["userId"].as_str().unwrap().to_owned()).collect();
+        assert!(users == self.rows.good, "{told}: {} users are in the logs; {report:#}", users.len());
+        assert_eq!(lines.len(), users.len(), "{told}: each line once");
+        let ids = self.segment.record().message_ids();
+        let seen = |line: &Value| ids.contains_key(line["messageId"].as_str().unwrap());
+        assert!(lines.iter().all(seen), "{told}: an id that Segment never saw");
+        let day = |key: String| key.split('/').nth(2).unwrap().parse().unwrap();
+        let keys = self.world.s3.keys(crate::CUSTOMER, &format!("segment-logs/{SOURCE_ID}/"));
+        keys.into_iter().map(day).collect()
+    }
+
+    /// How often calls were sent in vain: Segment drops those again by their ids.
+    #[must_use]
+    pub fn duplicates(&self) -> usize {
+        self.segment.record().message_ids().values().map(|times| times - 1).sum()
+    }
+}
+
+fn first_difference(one: &str, other: &str) -> String {
+    let pairs = one.lines().zip(other.lines());
+    let at = pairs.enumerate().find(|(_, (one, other))| one != other);
+    json!({"lines": [one.lines().count(), other.lines().count()], "first": format!("{at:.300?}")}).to_string()
+}
