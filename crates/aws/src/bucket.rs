@@ -3,6 +3,7 @@
 use crate::clock::jitter_ms;
 use crate::fault::{Fault, Kind};
 use aws_sdk_s3::Client;
+use aws_sdk_s3::operation::get_object::builders::GetObjectFluentBuilder;
 use aws_sdk_s3::primitives::{ByteStream, SdkBody};
 use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart, Delete, ObjectIdentifier};
 use bytes::Bytes;
@@ -131,13 +132,29 @@ impl Bucket {
         }
     }
 
-    /// Starts to read `from..` of an object, up to `bytes_max` of it: whatever is there, or exactly what `pin` says.
+    /// Starts to read an object from its beginning, up to `bytes_max` of it: what it is decides all that is read later.
     ///
-    /// An empty object answers with no bytes.
+    /// `version` is a hint: if it cannot be had (invented, deleted, not ours to read), the latest is taken.
+    ///
+    /// # Errors
+    /// `Missing` when the key is not there.
+    pub async fn open(&self, key: &str, version: Option<&str>, bytes_max: u64) -> Result<Reading, Fault> {
+        if let Some(version) = version {
+            let hint = Pin { version_id: Some(version.to_owned()), ..Pin::default() };
+            match retried(|| self.read_once(key, Some(&hint), 0, bytes_max)).await {
+                Err(fault) if !fault.is_transient() => tracing::debug!(%fault, "the event's version is not to be had"),
+                read => return read,
+            }
+        }
+        retried(|| self.read_once(key, None, 0, bytes_max)).await
+    }
+
+    /// Goes on reading at `from`, up to `bytes_max`: exactly what `pin` says. An empty object answers with no bytes.
     ///
     /// # Errors
     /// `Missing` when the key or the pinned version is gone, `Precondition` when another object took its place.
-    pub async fn read(&self, key: &str, pin: Option<&Pin>, from: u64, bytes_max: u64) -> Result<Reading, Fault> {
+    pub async fn read(&self, key: &str, pin: &Pin, from: u64, bytes_max: u64) -> Result<Reading, Fault> {
+        let pin = Some(pin);
         retried(|| self.read_once(key, pin, from, bytes_max)).await
     }
 
@@ -146,7 +163,7 @@ impl Bucket {
         let target = self.target(key);
         let mut request = self.client.get_object().bucket(&self.name).key(key).range(range);
         if let Some(pin) = pin {
-            request = request.set_version_id(pin.version_id.clone()).if_match(&pin.etag);
+            request = pinned(request, pin);
         }
         let answer = match request.send().await {
             Ok(answer) => answer,
@@ -154,7 +171,7 @@ impl Bucket {
             Err(error) if from == 0 && error.raw_response().is_some_and(|raw| raw.status().as_u16() == 416) => {
                 let mut request = self.client.get_object().bucket(&self.name).key(key);
                 if let Some(pin) = pin {
-                    request = request.set_version_id(pin.version_id.clone()).if_match(&pin.etag);
+                    request = pinned(request, pin);
                 }
                 request.send().await.map_err(|error| Fault::of("get", &target, &error))?
             }
@@ -424,6 +441,12 @@ impl Upload<'_> {
         })
         .await
     }
+}
+
+/// Asks for what a pin says, as far as it says it.
+fn pinned(request: GetObjectFluentBuilder, pin: &Pin) -> GetObjectFluentBuilder {
+    let request = request.set_version_id(pin.version_id.clone());
+    if pin.etag.is_empty() { request } else { request.if_match(&pin.etag) }
 }
 
 /// `bytes 0-9/1234` says the whole size; an answer without a range has it as its length.

@@ -67,6 +67,17 @@ pub fn record(at_ms: i64, dimensions: &[(&str, &str)], values: &[(Metric, Value)
     record
 }
 
+/// Writes a summary, which is a JSON object, as a log line of its own.
+pub fn summary(level: &str, mut fields: Value) {
+    fields["level"] = json!(level);
+    if std::env::var_os("AWS_LAMBDA_FUNCTION_NAME").is_some() {
+        use std::io::Write;
+        let _ = writeln!(std::io::stdout().lock(), "{fields}");
+    } else {
+        tracing::info!(%fields, "summary");
+    }
+}
+
 /// Writes a metrics record where CloudWatch finds it: a line of its own on standard output, in Lambda only.
 pub fn emit(record: &Value) {
     if std::env::var_os("AWS_LAMBDA_FUNCTION_NAME").is_some() {

@@ -110,12 +110,6 @@ impl Batch {
         let head = &self.body[..self.calls[0].body.start];
         [head, &self.body[first.body.start..last.body.end], TAIL].concat()
     }
-
-    /// What it holds in memory.
-    #[must_use]
-    pub fn held_bytes(&self) -> usize {
-        self.body.len() + self.records.len()
-    }
 }
 
 /// Gathers rows until a limit is reached.

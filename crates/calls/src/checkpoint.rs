@@ -181,10 +181,30 @@ pub struct Checkpoint {
     pub started_ms: i64,
     /// When it last made progress, in ms since the epoch.
     pub progress_ms: i64,
+    /// Since when every run ended in an outage without progress, in ms since the epoch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trouble_since_ms: Option<i64>,
     /// How it ended, once it has: rejects file and ledger are made of this document and of nothing else, so whoever
     /// makes them, and however often, they are the same.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ending: Option<Ending>,
+}
+
+/// Read before the rest, which may look different in another layout.
+#[derive(Deserialize)]
+struct Layout {
+    format: u32,
+}
+
+/// Bytes that are no checkpoint of ours.
+#[derive(Debug, thiserror::Error)]
+pub enum NotACheckpoint {
+    /// Not JSON, or not as we write it.
+    #[error("{0}")]
+    Json(#[from] serde_json::Error),
+    /// Written by a version that we do not know.
+    #[error("it has format {0}, and this version knows {FORMAT}")]
+    Format(u32),
 }
 
 /// What whoever read a checkpoint does next.
@@ -198,8 +218,6 @@ pub enum Claim {
     Busy(i64),
     /// There is nothing left to do.
     Ended(Phase),
-    /// Written by a version that we do not know.
-    Unknown(u32),
 }
 
 /// Who asks, and when.
@@ -236,12 +254,10 @@ pub fn claim(found: Option<Checkpoint>, object: &Identity, by: Claimant) -> Clai
             rejects: Vec::new(),
             started_ms: by.now_ms,
             progress_ms: by.now_ms,
+            trouble_since_ms: None,
             ending: None,
         }));
     };
-    if found.format != FORMAT {
-        return Claim::Unknown(found.format);
-    }
     if found.phase.is_terminal() {
         return Claim::Ended(found.phase);
     }
@@ -286,6 +302,7 @@ impl Checkpoint {
                 _ => self.committed.push(Committed { epoch: self.epoch, from, to: to.byte }),
             }
             self.progress_ms = now_ms;
+            self.trouble_since_ms = None;
         }
         self.position = to;
         self.account.add(account);
@@ -298,12 +315,13 @@ impl Checkpoint {
         serde_json::to_vec_pretty(self).unwrap_or_default()
     }
 
-    /// From JSON; an unknown layout still tells its number.
+    /// From JSON.
     ///
     /// # Errors
-    /// When it is no checkpoint.
-    pub fn from_json(bytes: &[u8]) -> Result<Self, serde_json::Error> {
-        serde_json::from_slice(bytes)
+    /// When it is no checkpoint, or one of another layout.
+    pub fn from_json(bytes: &[u8]) -> Result<Self, NotACheckpoint> {
+        let Layout { format } = serde_json::from_slice(bytes)?;
+        if format == FORMAT { Ok(serde_json::from_slice(bytes)?) } else { Err(NotACheckpoint::Format(format)) }
     }
 }
 
@@ -373,7 +391,6 @@ mod tests {
             let ended = Checkpoint { phase, ..begun() };
             assert_eq!(claim(Some(ended), &object(), by(1_000)), Claim::Ended(phase));
         }
-        assert_eq!(claim(Some(Checkpoint { format: 9, ..begun() }), &object(), by(1_000)), Claim::Unknown(9));
     }
 
     #[test]
@@ -393,5 +410,7 @@ mod tests {
     fn it_reads_back_as_it_was_written() {
         let checkpoint = begun();
         assert_eq!(Checkpoint::from_json(&checkpoint.to_json()).unwrap(), checkpoint);
+        let of_tomorrow = Checkpoint::from_json(br#"{"format": 9, "all": "different"}"#).unwrap_err();
+        assert_eq!(of_tomorrow.to_string(), "it has format 9, and this version knows 1");
     }
 }

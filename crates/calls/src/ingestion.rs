@@ -13,7 +13,7 @@ use crate::translator::{Step, Translator};
 use std::collections::VecDeque;
 
 /// Batches that may be handed out ahead of the first one that is not settled: what a slow answer can pile up.
-pub const BATCHES_AHEAD_MAX: usize = 256;
+pub const BATCHES_AHEAD_MAX: usize = 32;
 /// Bytes of refused rows that are held back, at most, before no more rows are taken.
 pub const REJECTS_HELD_BYTES_MAX: usize = 4 << 20;
 /// How many refused rows are kept for the report; all of them are in the rejects file.

@@ -1,7 +1,7 @@
 //! What woke the function: which objects are to be ingested, in every shape that AWS has for saying so.
 //!
 //! Hand-written payloads count as much as S3's own (the walkthrough has one), so only what is needed is asked for:
-//! a bucket's name and a key. `eTag` and `versionId` are not even read: what the first GET returns decides.
+//! a bucket's name and a key. A `versionId` is a hint, to be tried first; what the first GET returns decides.
 
 use percent_encoding::percent_decode_str;
 use serde::{Deserialize, Serialize};
@@ -17,6 +17,9 @@ pub struct Notice {
     pub bucket: String,
     /// The key, decoded.
     pub key: String,
+    /// The version that the event speaks of, if it is one: by now there may be a later one in its place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version_id: Option<String>,
     /// Sends a file again with new message ids, when given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replay: Option<String>,
@@ -28,10 +31,8 @@ pub struct Notice {
 /// What a continuation carries from one invocation to the next.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hop {
-    /// How many invocations there were before.
+    /// How many invocations in a row made no progress.
     pub count: u32,
-    /// When the first one began, in ms since the epoch.
-    pub started_ms: i64,
     /// How far the file was settled then: a message received again after progress is healthy.
     #[serde(default)]
     pub position: u64,
@@ -148,7 +149,8 @@ fn s3_record(index: usize, record: &Value, replay: Option<&str>) -> Result<Notic
     let bucket = text(&record["s3"]["bucket"]["name"], "s3.bucket.name")?;
     let key = text(&record["s3"]["object"]["key"], "s3.object.key")?;
     let key = decode_key(&key).ok_or(NotificationFault::KeyNotText { index })?;
-    Ok(Notice { bucket, key, replay: replay.map(str::to_owned), hop: None })
+    let version_id = record["s3"]["object"]["versionId"].as_str().map(str::to_owned);
+    Ok(Notice { bucket, key, version_id, replay: replay.map(str::to_owned), hop: None })
 }
 
 /// EventBridge gives the key as it is.
@@ -159,7 +161,8 @@ fn event_bridge(payload: &Value) -> Result<Notice, NotificationFault> {
     };
     let bucket = text(&detail["bucket"]["name"], "detail.bucket.name")?;
     let key = text(&detail["object"]["key"], "detail.object.key")?;
-    Ok(Notice { bucket, key, replay: None, hop: None })
+    let version_id = detail["object"]["version-id"].as_str().map(str::to_owned);
+    Ok(Notice { bucket, key, version_id, replay: None, hop: None })
 }
 
 /// Keys in S3's notifications are form-encoded: `+` is a space, the rest percent escapes of UTF-8.
@@ -243,8 +246,14 @@ mod tests {
 
     #[test]
     fn a_continuation_reads_back_as_it_was_written() {
-        let hop = Hop { count: 2, started_ms: 5, position: 7, stream: Some("s".into()) };
-        let notice = Notice { bucket: "b".into(), key: "k +%.csv".into(), replay: Some("r1".into()), hop: Some(hop) };
+        let hop = Hop { count: 2, position: 7, stream: Some("s".into()) };
+        let notice = Notice {
+            bucket: "b".into(),
+            key: "k +%.csv".into(),
+            version_id: Some("v".into()),
+            replay: Some("r1".into()),
+            hop: Some(hop),
+        };
         assert_eq!(read(&continuation(&notice)), Ok(Notification::Direct(vec![notice])));
     }
 

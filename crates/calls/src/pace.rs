@@ -37,12 +37,6 @@ impl Pace {
             self.free_at_us -= events.saturating_mul(1_000_000) / i64::from(self.events_per_second);
         }
     }
-
-    /// The budget; 0 is no limit.
-    #[must_use]
-    pub fn events_per_second(&self) -> u32 {
-        self.events_per_second
-    }
 }
 
 #[cfg(test)]

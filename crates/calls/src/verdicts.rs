@@ -62,8 +62,10 @@ pub enum Verdict {
     },
     /// Something in the body is not acceptable: halve it until what is guilty stands alone.
     Refused {
-        /// Segment's words.
+        /// Segment's words: for the rejects file only, since they might quote a cell.
         message: String,
+        /// What may be repeated anywhere: the status, Segment's code, and its words where they are known ones.
+        public: String,
         /// The answer was 413, so that the size is what is wrong.
         too_large: bool,
     },
@@ -96,9 +98,9 @@ pub fn verdict(answer: &Answer, at: Moment) -> Verdict {
             }
         },
         400 | 413 => refused(status, body),
-        401 | 403 => Verdict::Configuration {
-            message: format!("status {status}: {}: see WRITE_KEY", said(body, "the credentials were refused")),
-        },
+        401 | 403 => {
+            Verdict::Configuration { message: format!("status {status}, the credentials were refused: see WRITE_KEY") }
+        }
         404 => Verdict::Configuration {
             message: "status 404: nothing answers at this path: see SEGMENT_ENDPOINT, SEGMENT_OBJECTS_ENDPOINT"
                 .to_owned(),
@@ -109,9 +111,7 @@ pub fn verdict(answer: &Answer, at: Moment) -> Verdict {
         300..=399 => Verdict::Configuration {
             message: format!("status {status}: the endpoint redirects, which is not followed: see SEGMENT_ENDPOINT"),
         },
-        _ => Verdict::Configuration {
-            message: format!("status {status}: {}: see SEGMENT_ENDPOINT", said(body, "not accepted")),
-        },
+        _ => Verdict::Configuration { message: format!("status {status}: see SEGMENT_ENDPOINT") },
     }
 }
 
@@ -120,12 +120,25 @@ fn refused(status: u16, body: &[u8]) -> Verdict {
     let message = said(body, if status == 413 { "payload too large" } else { "not accepted" });
     let words = message.to_ascii_lowercase();
     if status != 413 && words.contains("write key") {
-        return Verdict::Configuration { message: format!("{message}: see WRITE_KEY") };
+        return Verdict::Configuration { message: "An invalid write key was provided: see WRITE_KEY".to_owned() };
     }
     if status != 413 && words.contains("malformed json") {
-        return Verdict::OurFault { message };
+        return Verdict::OurFault { message: "malformed JSON".to_owned() };
     }
-    Verdict::Refused { message, too_large: status == 413 }
+    Verdict::Refused { public: public_words(status, body, &message), message, too_large: status == 413 }
+}
+
+/// Messages that Segment is known to answer (recorded from the Tracking API), and that quote nothing.
+const KNOWN_MESSAGES: [&str; 4] =
+    ["An invalid write key was provided", "malformed JSON", "Exceed payload limit", "payload too large"];
+
+fn public_words(status: u16, body: &[u8], message: &str) -> String {
+    let body: Option<Value> = serde_json::from_slice(body).ok();
+    let code = body.as_ref().and_then(|body| body.get("code")?.as_str()).unwrap_or_default();
+    let is_code = !code.is_empty() && code.len() <= 40 && code.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
+    let code = if is_code { format!(", code {code}") } else { String::new() };
+    let words = if KNOWN_MESSAGES.contains(&message) { format!(": {message}") } else { String::new() };
+    format!("status {status}{code}{words}")
 }
 
 fn retry(reason: String, server_wait_ms: Option<u64>, at: Moment, throttled: bool) -> Verdict {
@@ -239,10 +252,12 @@ mod tests {
         let size = r#"{"success":false,"message":"Exceed payload limit"}"#;
         assert_eq!(word(&verdict(&answer(400, key), AT)), "configuration");
         assert_eq!(word(&verdict(&answer(400, json), AT)), "our fault");
-        let expected = Verdict::Refused { message: "Exceed payload limit".to_owned(), too_large: false };
+        let public = "status 400: Exceed payload limit".to_owned();
+        let expected = Verdict::Refused { message: "Exceed payload limit".to_owned(), public, too_large: false };
         assert_eq!(verdict(&answer(400, size), AT), expected);
-        let objects = r#"{"error":{"message":"collection is bad"}}"#;
-        let expected = Verdict::Refused { message: "collection is bad".to_owned(), too_large: false };
+        let objects = r#"{"error":{"message":"Tyler is bad"},"code":"bad_request"}"#;
+        let public = "status 400, code bad_request".to_owned();
+        let expected = Verdict::Refused { message: "Tyler is bad".to_owned(), public, too_large: false };
         assert_eq!(verdict(&answer(400, objects), AT), expected);
     }
 

@@ -9,11 +9,12 @@ use bytes::Bytes;
 use calls::batches::Batch;
 use calls::ingestion::Guilty;
 use calls::pace::Pace;
-use calls::parcel::{BISECTION_REQUESTS_MAX, Parcel, Refusal};
+use calls::parcel::{BISECTION_REQUESTS_MAX, BODY_BYTES_MIN, Circumstances, HALVING_REQUESTS, Parcel, Refusal};
 use calls::verdicts::{Answer, Moment, Verdict, verdict};
 use http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
 use libdeflater::{CompressionLvl, Compressor};
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::cell::RefCell;
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -24,7 +25,7 @@ const RESPONSE_TIMEOUT: Duration = Duration::from_secs(15);
 /// Time for a request as a whole.
 const REQUEST_TIMEOUT_MS: i64 = 20_000;
 /// With less time left no request is begun.
-const REQUEST_TIME_MIN_MS: i64 = 500;
+const REQUEST_TIME_MIN_MS: i64 = 1_000;
 /// A longer wait is not sat out: the invocation ends and comes back.
 const WAIT_IN_PLACE_MAX_MS: u64 = 30_000;
 /// A request that has failed for so long is not repeated by this invocation any more.
@@ -73,40 +74,78 @@ impl Deadline {
 }
 
 /// What deliveries of one file know of each other.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct FileState {
-    /// Calls acknowledged, by earlier runs too.
-    pub acknowledged: AtomicU64,
-    /// Requests that finding guilty calls has cost.
-    pub bisection_requests: AtomicU32,
+    acknowledged: AtomicU64,
+    bisection_requests: AtomicU32,
+    body_bytes_max: AtomicUsize,
+}
+
+impl FileState {
+    /// What earlier runs leave: how many calls were acknowledged, and how many were found guilty (each cost at least
+    /// one halving).
+    #[must_use]
+    pub fn new(acknowledged: u64, guilty: u64) -> Self {
+        let spent = u32::try_from(guilty).unwrap_or(u32::MAX).saturating_mul(HALVING_REQUESTS);
+        Self {
+            acknowledged: AtomicU64::new(acknowledged),
+            bisection_requests: AtomicU32::new(spent),
+            body_bytes_max: AtomicUsize::new(usize::MAX),
+        }
+    }
+
+    /// A body of so many bytes was too large for the other side (a proxy, most likely): no next one is.
+    fn too_large(&self, bytes: usize) {
+        self.body_bytes_max.fetch_min((bytes / 2).max(BODY_BYTES_MIN), Ordering::Relaxed);
+    }
 }
 
 /// What was sent and what came of it, for the summary line and the metrics.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Stats {
-    /// Requests sent.
+    /// Requests begun.
     pub requests: u64,
+    /// Of these, answered.
+    pub answers: u64,
     /// Of these, sent again.
     pub retries: u64,
     /// Answers that told us to slow down.
     pub throttles: u64,
     /// Bytes of bodies, as sent.
     pub bytes: u64,
-    /// Milliseconds to each answer, the first hundred (what one embedded metric may hold).
+    /// Milliseconds to answers, spread evenly over the run.
     pub latencies_ms: Vec<u64>,
+    /// One answer of so many is sampled.
+    stride: u64,
 }
 
 impl Stats {
+    /// What one embedded metric may hold (CloudWatch embedded metric format: 100 values).
     const LATENCIES_MAX: usize = 100;
 
-    /// Adds another's counts.
-    pub fn add(&mut self, other: &Self) {
-        self.requests += other.requests;
-        self.retries += other.retries;
-        self.throttles += other.throttles;
-        self.bytes += other.bytes;
-        let room = Self::LATENCIES_MAX.saturating_sub(self.latencies_ms.len());
-        self.latencies_ms.extend(other.latencies_ms.iter().take(room));
+    /// Whether every request had its answer at once, and none was a refusal to hear us.
+    #[must_use]
+    pub fn is_untroubled(&self) -> bool {
+        self.retries == 0 && self.throttles == 0 && self.answers == self.requests
+    }
+
+    fn began(&mut self, attempt: u32, bytes: usize) {
+        self.requests += 1;
+        self.retries += u64::from(attempt > 1);
+        self.bytes += bytes as u64;
+    }
+
+    fn answered(&mut self, latency_ms: i64) {
+        let stride = self.stride.max(1);
+        if self.answers.is_multiple_of(stride) {
+            self.latencies_ms.push(u64::try_from(latency_ms).unwrap_or(0));
+        }
+        self.answers += 1;
+        if self.latencies_ms.len() >= Self::LATENCIES_MAX {
+            // Every other sample goes, and from now on half as many come.
+            self.latencies_ms = self.latencies_ms.iter().copied().step_by(2).collect();
+            self.stride = stride * 2;
+        }
     }
 }
 
@@ -229,28 +268,35 @@ impl Delivery {
         objects: bool,
         file: &FileState,
         deadline: Deadline,
-        stats: &mut Stats,
+        stats: &RefCell<Stats>,
     ) -> Result<Delivered, Undelivered> {
         let path = if objects { Path::Objects } else { Path::Batch };
-        let mut parcel = Parcel::new(batch.calls.len());
-        let (mut staged, mut at_ms) = (false, self.clock.now_ms());
+        let mut parcel = Parcel::new(batch, file.body_bytes_max.load(Ordering::Relaxed));
+        // One part that the other side does not keep is enough for us to keep all.
+        let (mut staged, mut at_ms) = (true, self.clock.now_ms());
         while let Some(calls) = parcel.next() {
-            let whole = calls.len() == batch.calls.len();
-            let body = if whole { self.encode(&batch.body) } else { self.encode(&batch.body_of(calls.clone())) };
-            match self.send(path, body, calls.len(), deadline, stats).await? {
+            let part = (calls.len() < batch.calls.len()).then(|| batch.body_of(calls.clone()));
+            let body = part.as_deref().unwrap_or(&batch.body);
+            match self.send(path, self.encode(body), calls.len(), deadline, stats).await? {
                 Sent::Acknowledged { staged: kept } => {
-                    staged = kept;
+                    staged &= kept;
                     at_ms = self.clock.now_ms();
                     file.acknowledged.fetch_add(calls.len() as u64, Ordering::Relaxed);
                     parcel.acknowledged();
                 }
-                Sent::Refused { message, too_large } => {
-                    let spent = file.bisection_requests.fetch_add(1, Ordering::Relaxed);
-                    let known = file.acknowledged.load(Ordering::Relaxed) > 0;
-                    if spent >= BISECTION_REQUESTS_MAX
-                        || parcel.refused(&message, too_large, known) == Refusal::WholeFile
-                    {
-                        return Err(Undelivered::WholeFile { host: self.host(path), message });
+                Sent::Refused { message, public, too_large } => {
+                    if too_large {
+                        file.too_large(body.len());
+                    }
+                    let cost = if calls.len() > 1 { HALVING_REQUESTS } else { 0 };
+                    let spent = file.bisection_requests.fetch_add(cost, Ordering::Relaxed);
+                    let at = Circumstances {
+                        too_large,
+                        file_acknowledged: file.acknowledged.load(Ordering::Relaxed) > 0,
+                        may_halve: spent < BISECTION_REQUESTS_MAX,
+                    };
+                    if parcel.refused(&message, at) == Refusal::WholeFile {
+                        return Err(Undelivered::WholeFile { host: self.host(path), message: public });
                     }
                 }
             }
@@ -265,8 +311,8 @@ impl Delivery {
         }
         let mut compressor = self.compressor.lock().unwrap_or_else(PoisonError::into_inner);
         let mut compressed = vec![0; compressor.gzip_compress_bound(body.len())];
-        // The bound is what libdeflate itself says that it needs at most.
-        let len = compressor.gzip_compress(body, &mut compressed).unwrap_or(0);
+        #[expect(clippy::expect_used, reason = "it fails only for want of room, and says itself how much it needs")]
+        let len = compressor.gzip_compress(body, &mut compressed).expect("the bound is enough");
         compressed.truncate(len);
         compressed.into()
     }
@@ -278,25 +324,24 @@ impl Delivery {
         body: Bytes,
         calls: usize,
         deadline: Deadline,
-        stats: &mut Stats,
+        stats: &RefCell<Stats>,
     ) -> Result<Sent, Undelivered> {
-        let began_ms = self.clock.now_ms();
+        // Time spent on requests and between them; waiting for the pace is nobody's failure.
+        let mut elapsed_ms = 0;
         let mut attempt = 1;
         loop {
             self.wait_for_pace(calls, deadline).await?;
             let sent_ms = self.clock.now_ms();
+            stats.borrow_mut().began(attempt, body.len());
             let (answer, staged) = self.request(path, body.clone(), attempt, deadline).await;
             let now_ms = self.clock.now_ms();
-            stats.add(&Stats {
-                requests: 1,
-                retries: u64::from(attempt > 1),
-                bytes: body.len() as u64,
-                latencies_ms: vec![u64::try_from(now_ms - sent_ms).unwrap_or(0)],
-                throttles: 0,
-            });
+            stats.borrow_mut().answered(now_ms - sent_ms);
+            elapsed_ms += now_ms - sent_ms;
             match verdict(&answer, Moment { attempt, now_ms, dice: jitter_ms(u64::MAX - 1) }) {
                 Verdict::Acknowledged => return Ok(Sent::Acknowledged { staged }),
-                Verdict::Refused { message, too_large } => return Ok(Sent::Refused { message, too_large }),
+                Verdict::Refused { message, public, too_large } => {
+                    return Ok(Sent::Refused { message, public, too_large });
+                }
                 Verdict::Configuration { message } => {
                     return Err(Undelivered::Configuration { host: self.host(path), message });
                 }
@@ -304,8 +349,7 @@ impl Delivery {
                     return Err(Undelivered::WholeFile { host: self.host(path), message });
                 }
                 Verdict::Retry { wait_ms, throttled, reason } => {
-                    stats.throttles += u64::from(throttled);
-                    let elapsed_ms = now_ms - began_ms;
+                    stats.borrow_mut().throttles += u64::from(throttled);
                     tracing::debug!(attempt, wait_ms, reason, "a request will be sent again");
                     let wakes_at_ms = now_ms.saturating_add_unsigned(wait_ms);
                     if wait_ms > WAIT_IN_PLACE_MAX_MS
@@ -316,6 +360,7 @@ impl Delivery {
                         return Err(Undelivered::Unreachable { host, reason, attempts: attempt, elapsed_ms, wait_ms });
                     }
                     tokio::time::sleep(Duration::from_millis(wait_ms)).await;
+                    elapsed_ms = elapsed_ms.saturating_add_unsigned(wait_ms);
                     attempt += 1;
                 }
             }
@@ -406,7 +451,7 @@ impl Delivery {
 /// A final answer that is about the calls.
 enum Sent {
     Acknowledged { staged: bool },
-    Refused { message: String, too_large: bool },
+    Refused { message: String, public: String, too_large: bool },
 }
 
 /// A failure in words: the URL is left out, since it would be repeated in every line.

@@ -104,11 +104,13 @@ impl Settings {
 /// `EVENTS_PER_SECOND`, or a workspace's budget shared by so many functions at once: a template cannot divide.
 fn pace(reader: &mut Reader<'_>, default: u32) -> u32 {
     const NUMBER: &str = "a whole number, 0 for no limit";
-    if reader.optional("WORKSPACE_EVENTS_PER_SECOND").is_none() {
-        return reader.parsed("EVENTS_PER_SECOND", default, NUMBER);
-    }
     if reader.optional("EVENTS_PER_SECOND").is_some() {
-        reader.fault("EVENTS_PER_SECOND", "and WORKSPACE_EVENTS_PER_SECOND are both set; keep one");
+        for other in ["WORKSPACE_EVENTS_PER_SECOND", "CONCURRENCY"] {
+            if reader.optional(other).is_some() {
+                reader.fault(other, "is set beside EVENTS_PER_SECOND, which is for one function alone; keep one");
+            }
+        }
+        return reader.parsed("EVENTS_PER_SECOND", default, NUMBER);
     }
     let budget = reader.parsed("WORKSPACE_EVENTS_PER_SECOND", default, NUMBER);
     let concurrency: u32 = reader.parsed("CONCURRENCY", 1, "how many functions run at once, such as 2");
@@ -122,10 +124,11 @@ fn pace(reader: &mut Reader<'_>, default: u32) -> u32 {
 /// Which of Segment's regions an endpoint belongs to, if it is Segment's at all.
 fn region_of(endpoint: &str) -> Option<Region> {
     let host = endpoint.split("://").nth(1)?.split(['/', ':']).next()?;
-    if !(host.ends_with("segment.io") || host.ends_with("segment.com") || host.ends_with("segmentapis.com")) {
+    let is_of = |domain: &str| host == domain || host.ends_with(&format!(".{domain}"));
+    if !["segment.io", "segment.com", "segmentapis.com"].into_iter().any(is_of) {
         return None;
     }
-    let eu = host.contains(".eu1.") || host.contains(".euw1.");
+    let eu = host.split('.').any(|part| part == "eu1" || part == "euw1");
     Some(if eu { Region::Eu } else { Region::Us })
 }
 
@@ -142,11 +145,10 @@ fn one_region(reader: &mut Reader<'_>, region: Option<Region>, tracking: &str, o
     if region.is_none()
         && let (Some(one), Some(other)) = (region_of(tracking), region_of(objects))
         && one != other
-        && reader.optional("SEGMENT_ENDPOINT").is_some()
     {
         let (one, other) = (one.name(), other.name());
-        let words = format!("is of region {one}, but SEGMENT_OBJECTS_ENDPOINT of region {other}: set SEGMENT_REGION");
-        reader.fault("SEGMENT_ENDPOINT", words);
+        let words = format!("goes to {tracking} (region {one}), but objects to {objects} (region {other})");
+        reader.fault("SEGMENT_REGION", format_args!("is not set: what is tracked {words}; set it to us or eu"));
     }
 }
 
@@ -183,7 +185,15 @@ mod tests {
         assert!(faults[0].contains("of region eu, but SEGMENT_REGION is us"), "{faults:?}");
         let faults =
             read(&[("WRITE_KEY", "k"), ("SEGMENT_ENDPOINT", "https://events.eu1.segmentapis.com/")]).unwrap_err();
-        assert!(faults[0].contains("set SEGMENT_REGION"), "{faults:?}");
+        assert!(faults[0].starts_with("SEGMENT_REGION is not set"), "{faults:?}");
+        let objects = [("WRITE_KEY", "k"), ("SEGMENT_OBJECTS_ENDPOINT", "https://objects.euw1.segment.com")];
+        assert!(read(&objects).unwrap_err()[0].starts_with("SEGMENT_REGION is not set"));
+        let elsewhere =
+            [("WRITE_KEY", "k"), ("SEGMENT_REGION", "eu"), ("SEGMENT_ENDPOINT", "https://api.notsegment.io")];
+        assert!(read(&elsewhere).is_ok(), "not Segment's");
+        let proxy =
+            [("WRITE_KEY", "k"), ("SEGMENT_REGION", "us"), ("SEGMENT_ENDPOINT", "https://eu1.x.segmentapis.com")];
+        assert!(read(&proxy).is_err());
     }
 
     #[test]
@@ -197,6 +207,10 @@ mod tests {
         assert_eq!(read(&[&vars[..], &[("EVENTS_PER_SECOND", "50")]].concat()).unwrap().events_per_second, 50);
         let shared = [("WORKSPACE_EVENTS_PER_SECOND", "1000"), ("CONCURRENCY", "3")];
         assert_eq!(read(&[&vars[..], &shared].concat()).unwrap().events_per_second, 333);
+        let segments_own = [("WRITE_KEY", "k"), ("CONCURRENCY", "4")];
+        assert_eq!(read(&segments_own).unwrap().events_per_second, 250);
+        let both = [("WRITE_KEY", "k"), ("CONCURRENCY", "4"), ("EVENTS_PER_SECOND", "9")];
+        assert!(read(&both).unwrap_err()[0].starts_with("CONCURRENCY is set beside"));
     }
 
     #[test]

@@ -12,8 +12,8 @@ use calls::notification::{Message, Notice, Notification, read};
 use delivery::{Deadline, Delivery};
 use serde_json::{Value, json};
 
-/// Invocations that one file may take; at 15 minutes each that is ten days.
-const HOPS_MAX: u32 = 1_000;
+/// Invocations in a row that may end without progress: more than 12 hours of waiting come to, so that those end first.
+const HOPS_MAX: u32 = 2_000;
 
 /// The function, ready to handle events.
 pub struct App {
@@ -139,7 +139,7 @@ impl App {
             false
         };
         if rest.hop.as_ref().is_some_and(|hop| hop.count > HOPS_MAX) {
-            return fail(report, format!("it has taken {HOPS_MAX} invocations, which is the limit"));
+            return fail(report, format!("{HOPS_MAX} invocations in a row made no progress"));
         }
         let Some(queue) = &self.queue else {
             return fail(report, "what is settled is kept, a retry of this event goes on from there".to_owned());
@@ -152,36 +152,35 @@ impl App {
 
     /// The summary line and the metrics of one object.
     fn tell(&self, report: &FileReport) {
-        let (stats, rejected_by) = (&report.stats, json!(report.rejected_by).to_string());
-        let fields = (report.outcome, report.kind.unwrap_or("none"));
-        macro_rules! summary {
-            ($level:ident) => {
-                tracing::$level!(
-                    object = report.object,
-                    outcome = ?fields.0,
-                    kind = fields.1,
-                    rows = report.rows,
-                    acknowledged = report.acknowledged,
-                    rejected = report.rejected,
-                    rejected_by,
-                    requests = stats.requests,
-                    retries = stats.retries,
-                    throttles = stats.throttles,
-                    bytes_sent = stats.bytes,
-                    elapsed_ms = report.elapsed_ms,
-                    stream = report.stream.as_deref().unwrap_or(""),
-                    reason = report.reason.as_deref().unwrap_or(""),
-                    "ingested"
-                )
-            };
+        let stats = &report.stats;
+        let mut summary = json!({
+            "message": "ingested",
+            "object": report.object,
+            "outcome": report.outcome,
+            "kind": report.kind,
+            "rows": report.rows,
+            "acknowledged": report.acknowledged,
+            "rejected": report.rejected,
+            "requests": stats.requests,
+            "retries": stats.retries,
+            "throttles": stats.throttles,
+            "bytes_sent": stats.bytes,
+            "elapsed_ms": report.elapsed_ms,
+            "stream": report.stream,
+            "reason": report.reason,
+        });
+        // One field a code, so that they can be queried; as metrics each would have its price.
+        for (code, rows) in &report.rejected_by {
+            summary[format!("rejected_{code}")] = json!(rows);
         }
-        match report.outcome {
-            Outcome::Failed | Outcome::Stopped => summary!(error),
-            Outcome::Refused | Outcome::Replaced => summary!(warn),
-            _ => summary!(info),
-        }
+        let level = match report.outcome {
+            Outcome::Failed | Outcome::Stopped => "ERROR",
+            Outcome::Refused | Outcome::Replaced => "WARN",
+            _ => "INFO",
+        };
+        telemetry::summary(level, summary);
         let settled = &report.settled;
-        let values = [
+        let mut values = vec![
             (metrics::ROWS, json!(settled.rows)),
             (metrics::ACKNOWLEDGED, json!(settled.acknowledged)),
             (metrics::REJECTED, json!(settled.rejected)),
@@ -189,8 +188,10 @@ impl App {
             (metrics::BYTES, json!(stats.bytes)),
             (metrics::RETRIES, json!(stats.retries)),
             (metrics::THROTTLES, json!(stats.throttles)),
-            (metrics::DELIVERY_LATENCY, json!(stats.latencies_ms)),
         ];
+        if !stats.latencies_ms.is_empty() {
+            values.push((metrics::DELIVERY_LATENCY, json!(stats.latencies_ms)));
+        }
         let source = self.settings.source.to_string();
         telemetry::emit(&telemetry::record(self.clock.now_ms(), &[("Source", &source)], &values));
     }

@@ -107,14 +107,13 @@ impl App {
         report.undelivered_from_line = Some(checkpoint.position.line);
         let hop = Hop {
             position: checkpoint.position.byte,
-            started_ms: checkpoint.started_ms,
+            count: if progressed { 0 } else { self.hop(run.notice, None).count },
             ..self.hop(run.notice, Some(owner.stream()))
         };
-        let stalled = self.clock.now_ms() - checkpoint.progress_ms > NO_PROGRESS_MAX_MS;
         let (reason, wait_ms) = match end {
             End::Undelivered(undelivered) => match &undelivered {
                 // Nothing was slow but us: the next invocation would fare no better.
-                Undelivered::Deadline if !progressed && run.fresh && report.stats.throttles == 0 => (
+                Undelivered::Deadline if !progressed && run.fresh && report.stats.is_untroubled() => (
                     "the time of one invocation is too short for one batch: raise the function's timeout".to_owned(),
                     None,
                 ),
@@ -142,8 +141,17 @@ impl App {
             // Concluded before it comes here.
             End::Complete | End::Fault(_) | End::Exceeded(_) => (String::new(), None),
         };
+        // Only an outage is counted: a file that waited for a person has not been waiting for Segment.
+        let now_ms = self.clock.now_ms();
+        let trouble_since_ms = match wait_ms {
+            Some(_) if !progressed => owner.checkpoint().trouble_since_ms.or(Some(now_ms)),
+            _ => None,
+        };
+        let stalled = trouble_since_ms.is_some_and(|since_ms| now_ms - since_ms > NO_PROGRESS_MAX_MS);
+        // A person is asked now; what is redriven starts afresh.
+        let trouble_since_ms = trouble_since_ms.filter(|_| !stalled);
         // Whoever cannot even let go leaves the lease to end by itself.
-        if let Err(fault) = owner.release().await {
+        if let Err(fault) = owner.release(trouble_since_ms).await {
             tracing::warn!(%fault, "the lease was not released");
         }
         match wait_ms {

@@ -1,7 +1,7 @@
 //! One object, from the first GET to the end of this run.
 
 use crate::app::App;
-use crate::owner::{Claimed, Owner, OwnerFault};
+use crate::owner::{Claimed, Owner, OwnerFault, read};
 use crate::pipeline::{End, Pipeline};
 use crate::report::{FileReport, Outcome};
 use crate::source::{COMPRESSED_BYTES_MAX, RANGE_BYTES, Source, collect, explain, is_compressed};
@@ -17,9 +17,9 @@ use calls::notification::{Hop, Notice, replay_tag};
 use calls::refusal::{FileFault, Position};
 use calls::subject::{Kind as CallKind, Subject};
 use calls::translator::Translator;
-use delivery::{Deadline, FileState, Stats};
+use delivery::{Deadline, FileState};
+use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};
-use std::sync::atomic::AtomicU64;
 
 /// Without progress for so long, whatever the excuse, a file fails.
 pub(crate) const NO_PROGRESS_MAX_MS: i64 = 12 * 60 * 60 * 1_000;
@@ -85,7 +85,11 @@ impl App {
         }
         let fresh = deadline.is_fresh(self.clock.now_ms());
         let bucket = Bucket::new(self.s3.clone(), &notice.bucket);
-        let opened = match open(&bucket, &notice.key).await {
+        let version = match self.version(notice).await {
+            Ok(version) => version,
+            Err(fault) => return self.in_trouble(notice, None, &fault),
+        };
+        let opened = match open(&bucket, &notice.key, version.as_deref()).await {
             Ok(opened) => opened,
             Err(fault) => return self.unopened(notice, &fault).await,
         };
@@ -120,6 +124,15 @@ impl App {
         Box::pin(self.run_and_conclude(owner, run, opened)).await
     }
 
+    /// Which version to ask for: the one that was begun, else the one that the event speaks of.
+    async fn version(&self, notice: &Notice) -> Result<Option<String>, OwnerFault> {
+        let begun = match notice.hop.as_ref().and_then(|hop| hop.stream.as_deref()) {
+            Some(stream) => self.begun(stream).await?,
+            None => None,
+        };
+        Ok(begun.and_then(|begun| begun.object.version_id).or_else(|| notice.version_id.clone()))
+    }
+
     /// Which upload this is; `None` when another one was begun. The source under which it was begun stays part of its
     /// name, even if SOURCE_ID was changed since.
     async fn identity(
@@ -149,8 +162,8 @@ impl App {
 
     /// The checkpoint of what was begun, if it was.
     async fn begun(&self, stream: &str) -> Result<Option<Checkpoint>, OwnerFault> {
-        let found = self.state.get(&Checkpoint::key(stream)).await?;
-        Ok(found.and_then(|object| Checkpoint::from_json(&object.body).ok()))
+        let found = read(&self.state, &Checkpoint::key(stream)).await?;
+        Ok(found.map(|(_, checkpoint)| checkpoint))
     }
 
     /// The object could not be opened.
@@ -240,7 +253,7 @@ impl App {
             report.outcome = Outcome::Continues;
             report.reason =
                 Some("its message came again although the file made progress: a fresh one goes on".to_owned());
-            return Err(Box::new(match owner.release().await {
+            return Err(Box::new(match owner.release(None).await {
                 Ok(()) => (report, Fate::Again { wait_ms: 0, hop: Hop { position, ..hop } }),
                 Err(fault) => self.in_trouble(notice, Some(report), &fault),
             }));
@@ -253,7 +266,6 @@ impl App {
         let before = notice.hop.as_ref();
         Hop {
             count: before.map_or(0, |hop| hop.count) + 1,
-            started_ms: before.map_or_else(|| self.clock.now_ms(), |hop| hop.started_ms),
             position: before.map_or(0, |hop| hop.position),
             stream: stream.map(str::to_owned).or_else(|| before.and_then(|hop| hop.stream.clone())),
         }
@@ -322,7 +334,9 @@ impl App {
             }
             _ => None,
         };
-        let file = FileState { acknowledged: AtomicU64::new(checkpoint.account.acknowledged), ..FileState::default() };
+        let guilty = checkpoint.account.rejected_by.get("refused_by_segment").copied().unwrap_or(0);
+        let file = FileState::new(checkpoint.account.acknowledged, guilty);
+        let stats = RefCell::default();
         let mut pipeline = Pipeline {
             machine: Ingestion::new(translator, envelope, at),
             source: Source::new(run.bucket.clone(), &checkpoint.object.key, pin),
@@ -338,11 +352,11 @@ impl App {
             commit_every_ms: self.settings.commit_every_ms,
             deadline: run.deadline,
             clock: &self.clock,
-            stats: Stats::default(),
+            stats: &stats,
         };
         let end = Box::pin(pipeline.run()).await;
-        report.stats = pipeline.stats.clone();
         tell_of_rows(report, &pipeline.machine);
+        report.stats = stats.take();
         end
     }
 
@@ -392,7 +406,7 @@ fn describe(notice: &Notice, subject: &Subject, stream: &str) -> FileReport {
 }
 
 /// The first GET: it decides which object this is.
-async fn open(bucket: &Bucket, key: &str) -> Result<Opened, Fault> {
-    let first = bucket.read(key, None, 0, RANGE_BYTES).await?;
+async fn open(bucket: &Bucket, key: &str, version: Option<&str>) -> Result<Opened, Fault> {
+    let first = bucket.open(key, version, RANGE_BYTES).await?;
     Ok(Opened { pin: first.pin.clone(), metadata: first.metadata.clone(), first })
 }

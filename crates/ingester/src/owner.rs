@@ -89,7 +89,6 @@ impl Owner {
                     Some(checkpoint) => return Ok(Claimed::Ended(Box::new(checkpoint))),
                     None => continue,
                 },
-                Claim::Unknown(format) => return Err(unreadable(state, &key, format!("format {format}"))),
             };
             match swap(state, &key, etag.as_deref(), &wanted).await {
                 Ok(etag) => {
@@ -152,8 +151,8 @@ impl Owner {
     }
 
     /// Lets go of the file, so that the next invocation need not wait for the lease to end.
-    pub(crate) async fn release(&mut self) -> Result<(), OwnerFault> {
-        self.write(self.checkpoint.next(nonce(), 0)).await
+    pub(crate) async fn release(&mut self, trouble_since_ms: Option<i64>) -> Result<(), OwnerFault> {
+        self.write(Checkpoint { trouble_since_ms, ..self.checkpoint.next(nonce(), 0) }).await
     }
 
     /// Writes the last state: from here on nobody has anything to send.
@@ -193,7 +192,8 @@ async fn swap(state: &Bucket, key: &str, etag: Option<&str>, wanted: &Checkpoint
     }
 }
 
-async fn read(state: &Bucket, key: &str) -> Result<Option<(String, Checkpoint)>, OwnerFault> {
+/// The checkpoint there, with its ETag.
+pub(crate) async fn read(state: &Bucket, key: &str) -> Result<Option<(String, Checkpoint)>, OwnerFault> {
     let Some(object) = state.get(key).await? else { return Ok(None) };
     match Checkpoint::from_json(&object.body) {
         Ok(checkpoint) => Ok(Some((object.etag, checkpoint))),

@@ -16,6 +16,7 @@ use delivery::{Deadline, Delivery, FileState, Stats, Undelivered};
 use futures_util::StreamExt;
 use futures_util::future::LocalBoxFuture;
 use futures_util::stream::FuturesUnordered;
+use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::time::Duration;
 
@@ -63,14 +64,25 @@ pub(crate) struct Pipeline<'a> {
     pub(crate) commit_every_ms: i64,
     pub(crate) deadline: Deadline,
     pub(crate) clock: &'a Clock,
-    pub(crate) stats: Stats,
+    /// What was sent: counted outside, since a run may end in the middle of a request.
+    pub(crate) stats: &'a RefCell<Stats>,
+}
+
+/// Of two reasons to stop the one that counts. A file ends for good only without a gap in what is settled, so whatever
+/// leaves a gap comes before `Exceeded` (the next run judges it again); and what went wrong says more than that the
+/// time was up.
+fn worse(stop: Option<End>, end: End) -> End {
+    match stop {
+        None | Some(End::Exceeded(_)) => end,
+        Some(End::Undelivered(Undelivered::Deadline)) if !matches!(end, End::Exceeded(_)) => end,
+        Some(stop) => stop,
+    }
 }
 
 /// A batch come home.
 struct Settled {
     batch: Box<Batch>,
     outcome: Result<Vec<Guilty>, End>,
-    stats: Stats,
 }
 
 impl<'a> Pipeline<'a> {
@@ -90,7 +102,7 @@ impl<'a> Pipeline<'a> {
         let in_flight_max = if self.objects { 1 } else { self.delivery.settings().requests_in_flight };
         let mut deliveries = FuturesUnordered::new();
         let mut reading: Option<LocalBoxFuture<'a, Result<Vec<Bytes>, Fault>>> = None;
-        let mut stop: Option<End> = None;
+        let mut stop = self.exceeded();
         let mut committed_at_ms = self.clock.now_ms();
         loop {
             let now_ms = self.clock.now_ms();
@@ -99,7 +111,7 @@ impl<'a> Pipeline<'a> {
             }
             if now_ms >= self.deadline.cut_at_ms {
                 // Whatever is still under way is sent again: there is just the time to write down the rest.
-                return stop.unwrap_or(End::Undelivered(Undelivered::Deadline));
+                return worse(stop, End::Undelivered(Undelivered::Deadline));
             }
             let mut done = false;
             while stop.is_none() && deliveries.len() < in_flight_max && self.machine.has_room() {
@@ -137,13 +149,12 @@ impl<'a> Pipeline<'a> {
             let tick = Duration::from_millis(u64::try_from(next_ms - now_ms).unwrap_or(0));
             tokio::select! {
                 Some(settled) = deliveries.next(), if !deliveries.is_empty() => {
-                    let Settled { batch, outcome, stats } = settled;
-                    self.stats.add(&stats);
+                    let Settled { batch, outcome } = settled;
                     let end = match outcome {
                         Ok(guilty) => self.settle(&batch, &guilty),
                         Err(end) => Some(end),
                     };
-                    stop = stop.or(end);
+                    stop = end.map(|end| worse(stop.take(), end)).or(stop);
                 }
                 read = async { match reading.as_mut() { Some(read) => read.await, None => std::future::pending().await } } => {
                     reading = None;
@@ -152,7 +163,7 @@ impl<'a> Pipeline<'a> {
                             self.offset += chunks.iter().map(|chunk| chunk.len() as u64).sum::<u64>();
                             self.chunks.extend(chunks);
                         }
-                        Err(fault) => stop = stop.or(Some(End::Unread(fault))),
+                        Err(fault) => stop = Some(worse(stop.take(), End::Unread(fault))),
                     }
                 }
                 () = tokio::time::sleep(tick) => {}
@@ -180,11 +191,10 @@ impl<'a> Pipeline<'a> {
 
     /// Delivers a batch and keeps what was acknowledged: only then are its rows settled.
     fn send(&self, batch: Box<Batch>) -> impl Future<Output = Settled> + use<'a> {
-        let (delivery, staging, file) = (self.delivery, self.staging, self.file);
+        let (delivery, staging, file, stats) = (self.delivery, self.staging, self.file, self.stats);
         let (objects, deadline) = (self.objects, self.deadline);
         async move {
-            let mut stats = Stats::default();
-            let delivered = delivery.deliver(&batch, objects, file, deadline, &mut stats).await;
+            let delivered = delivery.deliver(&batch, objects, file, deadline, stats).await;
             let outcome = match delivered {
                 Err(undelivered) => Err(End::Undelivered(undelivered)),
                 Ok(delivered) => match staging.filter(|_| !delivered.staged) {
@@ -195,12 +205,17 @@ impl<'a> Pipeline<'a> {
                     },
                 },
             };
-            Settled { batch, outcome, stats }
+            Settled { batch, outcome }
         }
     }
 
     fn settle(&mut self, batch: &Batch, guilty: &[Guilty]) -> Option<End> {
         self.machine.settle(batch, guilty);
+        self.exceeded()
+    }
+
+    /// Stops the file if too many of its rows were refused, by earlier runs too.
+    fn exceeded(&mut self) -> Option<End> {
         let mut account = self.owner.checkpoint().account.clone();
         account.add(self.machine.uncommitted());
         let exceeded = self.threshold.exceeded(&account)?;

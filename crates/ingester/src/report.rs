@@ -120,7 +120,7 @@ impl FileReport {
             0 => String::new(),
             rows => format!(", {rows} rows: {} acknowledged, {} rejected", self.acknowledged, self.rejected),
         };
-        let rest = self.undelivered_from_line.map(|line| format!(", not sent from line {line} on")).unwrap_or_default();
+        let rest = self.undelivered_from_line.map(|line| format!(", settled before line {line}")).unwrap_or_default();
         let reason = self.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
         format!("{} {outcome}{counts}{rest}{reason}", self.object)
     }

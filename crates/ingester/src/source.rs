@@ -38,7 +38,7 @@ impl Source {
     pub(crate) async fn range(&self, offset: u64) -> Result<Vec<Bytes>, Fault> {
         let mut breaks = 0;
         loop {
-            let reading = self.bucket.read(&self.key, Some(&self.pin), offset, RANGE_BYTES).await?;
+            let reading = self.bucket.read(&self.key, &self.pin, offset, RANGE_BYTES).await?;
             match collect(reading, &self.bucket, &self.key).await {
                 (chunks, _) if !chunks.is_empty() => return Ok(chunks),
                 (_, Some(fault)) if breaks < BREAKS_MAX => {
