@@ -10,7 +10,7 @@ PURE := calls logs
 IMPURE := tokio|hyper|reqwest|http|axum|aws-.*|aws_.*|lambda.*|s3s|rustls|mio|socket2
 DENY_VERSION := 0.20.2
 
-.PHONY: help demo test check fmt clippy doc purity deny template fuzz clean
+.PHONY: help demo test check fmt clippy doc purity deny template clean
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12

@@ -57,7 +57,12 @@ async fn main() {
     let per_million = cpu * 1e6 / rows.max(1) as f64;
     println!("cpu {cpu:.2} s ({per_million:.2} s per million rows), wall {:.2} s", wall.as_secs_f64());
     println!("peak memory {:.1} MB", invocation.memory_peak_bytes.unwrap_or(0) as f64 / 1e6);
-    println!("{} requests, {:.1} MB sent, {} connections", segment.record().count(), sent as f64 / 1e6, segment.connections());
+    println!(
+        "{} requests, {:.1} MB sent, {} connections",
+        segment.record().count(),
+        sent as f64 / 1e6,
+        segment.connections()
+    );
 }
 
 /// User and system time of a live process (proc(5): fields 14 and 15 of `stat`, in hundredths of a second).
