@@ -9,6 +9,7 @@ use aws::Clock;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
+use aws_sdk_s3::config::SharedHttpClient;
 use exporter::{Answer, App, Nonces, Report, RoutesFrom, Settings};
 use logs::fragment::{self, FragmentName, Origin};
 use logs::plan::{Limits, Nonce};
@@ -38,6 +39,7 @@ pub(crate) struct World {
     pub(crate) s3: Server,
     pub(crate) routes: String,
     pub(crate) received: Lines,
+    http: SharedHttpClient,
     drawn: Arc<AtomicU64>,
     pub(crate) seed: u64,
 }
@@ -85,7 +87,9 @@ impl World {
 
     /// A world on this S3, with these routes.
     pub(crate) fn on(s3: Server, routes: String) -> World {
-        World { s3, routes, received: Lines::new(), drawn: Arc::default(), seed: 1 }
+        // One for all apps, and without TLS: loading the machine's certificates takes most of a story's time.
+        let http = aws_smithy_http_client::Builder::new().build_http();
+        World { s3, routes, received: Lines::new(), http, drawn: Arc::default(), seed: 1 }
     }
 
     fn config_as(&self, keys: &standins::iam::Credentials) -> SdkConfig {
@@ -96,6 +100,7 @@ impl World {
             .region(Region::new("us-east-1"))
             .endpoint_url(self.s3.url())
             .credentials_provider(SharedCredentialsProvider::new(keys))
+            .http_client(self.http.clone())
             .retry_config(aws_config::retry::RetryConfig::disabled())
             .build()
     }
