@@ -1,7 +1,10 @@
 //! Stories over the real binaries, on loopback.
 #![expect(clippy::unwrap_used, reason = "a story that cannot set its scene has failed")]
+#![expect(clippy::print_stdout, reason = "figures for whoever runs a story by hand")]
 
 mod delivery;
 mod main_line;
+mod outage;
 mod payloads;
+mod queue;
 mod resume;
