@@ -71,15 +71,9 @@ fn encode(subject: &Subject, csv: &[u8]) -> Result<Totals, Box<dyn Error>> {
     Ok(totals)
 }
 
-/// User and system time of this process, as Linux counts it.
+/// Time on a processor of this process's one thread, user and system, as Linux counts it.
 fn cpu_seconds() -> Result<f64, Box<dyn Error>> {
-    /// Fixed on every Linux that Rust runs on: `sysconf(_SC_CLK_TCK)`.
-    const TICKS_PER_SECOND: f64 = 100.0;
-    let stat = std::fs::read_to_string("/proc/self/stat")?;
-    // The second field is the program's name in parentheses, which may hold blanks.
-    let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or("").split_whitespace().collect();
-    let ticks = |index: usize| -> Result<f64, Box<dyn Error>> {
-        Ok(fields.get(index).ok_or("no times in /proc/self/stat")?.parse()?)
-    };
-    Ok((ticks(11)? + ticks(12)?) / TICKS_PER_SECOND)
+    let schedstat = std::fs::read_to_string("/proc/self/schedstat")?;
+    let nanoseconds = schedstat.split_whitespace().next().ok_or("nothing in /proc/self/schedstat")?;
+    Ok(nanoseconds.parse::<f64>()? / 1e9)
 }

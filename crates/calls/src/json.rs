@@ -43,25 +43,35 @@ fn escape_byte(byte: u8, out: &mut Vec<u8>) {
 /// Where the first byte is that has to be escaped. Eight bytes at a time: most cells have none.
 #[inline]
 fn find_special(text: &[u8]) -> Option<usize> {
+    let (words, tail) = text.as_chunks::<8>();
+    for (index, word) in words.iter().enumerate() {
+        if let Some(at) = special_in(*word) {
+            return Some(index * 8 + at);
+        }
+    }
+    if let Some(last) = text.last_chunk::<8>() {
+        // Some of it has been seen before, and had none.
+        return special_in(*last).map(|at| text.len() - 8 + at);
+    }
+    tail.iter().position(|byte| *byte < 0x20 || *byte == b'"' || *byte == b'\\')
+}
+
+/// Where in eight bytes the first one is that has to be escaped.
+#[inline]
+fn special_in(bytes: [u8; 8]) -> Option<usize> {
     const ONES: u64 = u64::MAX / 255;
     const HIGHS: u64 = ONES << 7;
     // Sets the high bit of every byte of `word` that is zero, and possibly of bytes above one.
     const fn zeros(word: u64) -> u64 {
         word.wrapping_sub(ONES) & !word
     }
-    let (words, tail) = text.as_chunks::<8>();
-    for (index, word) in words.iter().enumerate() {
-        let word = u64::from_le_bytes(*word);
-        let control = word.wrapping_sub(ONES * 0x20) & !word;
-        let quote = zeros(word ^ (ONES * 0x22));
-        let backslash = zeros(word ^ (ONES * 0x5C));
-        let special = (control | quote | backslash) & HIGHS;
-        if special != 0 {
-            // A borrow reaches only bytes above the first hit, so the lowest one is right.
-            return Some(index * 8 + special.trailing_zeros() as usize / 8);
-        }
-    }
-    tail.iter().position(|byte| *byte < 0x20 || *byte == b'"' || *byte == b'\\').map(|at| words.len() * 8 + at)
+    let word = u64::from_le_bytes(bytes);
+    let control = word.wrapping_sub(ONES * 0x20) & !word;
+    let quote = zeros(word ^ (ONES * 0x22));
+    let backslash = zeros(word ^ (ONES * 0x5C));
+    let special = (control | quote | backslash) & HIGHS;
+    // A borrow reaches only bytes above the first hit, so the lowest one is right.
+    (special != 0).then(|| special.trailing_zeros() as usize / 8)
 }
 
 /// `"name":`

@@ -30,6 +30,7 @@ pub(crate) struct Cell {
 }
 
 impl Cell {
+    #[inline]
     fn new(start: usize, end: usize, escaped: bool) -> Cell {
         // A record is at most ROW_BYTES_MAX (a header less), plus what one push holds beyond it.
         let narrow = |offset: usize| u32::try_from(offset).unwrap_or(u32::MAX);
@@ -37,6 +38,7 @@ impl Cell {
     }
 
     /// The bytes between the cell's quotes, or all of them, with the quotes inside as they stand.
+    #[inline]
     pub(crate) fn raw<'a>(&self, record: &'a [u8]) -> &'a [u8] {
         &record[self.start as usize..self.end as usize]
     }
@@ -52,6 +54,7 @@ impl Cell {
     }
 
     /// The cell's value; `scratch` holds it when it cannot be had without copying.
+    #[inline]
     pub(crate) fn value<'a>(&self, record: &'a [u8], scratch: &'a mut Vec<u8>) -> &'a [u8] {
         if self.escaped {
             scratch.clear();
@@ -227,6 +230,7 @@ impl Splitter {
         self.state == State::Quoted
     }
 
+    #[inline]
     fn close(&mut self, end: usize) {
         self.cells.push(Cell::new(self.start, end, self.escaped));
         if self.state != State::Quoted {
@@ -234,6 +238,7 @@ impl Splitter {
         }
     }
 
+    #[inline]
     fn begin(&mut self, start: usize) {
         self.at = start;
         self.start = start;
