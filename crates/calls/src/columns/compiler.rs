@@ -37,9 +37,10 @@ impl<'a> Heading<'a> {
         }
     }
 
-    /// The last part of the path.
+    /// The last part of the path, by which a column's type goes that its name does not say.
     fn last(&self) -> &'a str {
-        self.name.rsplit('.').next().unwrap_or(self.name)
+        let last = self.name.rsplit('.').next().unwrap_or(self.name);
+        last.strip_suffix("[]").unwrap_or(last)
     }
 
     fn fault(&self, what: impl fmt::Display) -> FileFault {
