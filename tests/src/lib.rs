@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a story that cannot set its scene has failed")]
 
 pub mod dice;
+pub mod line;
 pub mod mill;
 
 use aws::Clock;

@@ -65,11 +65,22 @@ pub struct Mill {
 impl Mill {
     /// Puts the file where it is to be ingested.
     pub async fn new(key: &str, rows: Rows) -> Self {
+        let mill = Self::before_upload(key, rows).await;
+        mill.upload();
+        mill
+    }
+
+    /// The same before the file is there.
+    pub async fn before_upload(key: &str, rows: Rows) -> Self {
         let mut world = World::new().await;
         let segment = segment::Server::setup().with_write_key(WRITE_KEY).start().await.unwrap();
         world.segment_url = segment.url();
-        world.s3.put(SOURCE, key, &rows.csv).unwrap();
         Self { world, segment, rows, key: key.to_owned() }
+    }
+
+    /// Puts the file there.
+    pub fn upload(&self) {
+        self.world.s3.put(SOURCE, &self.key, &self.rows.csv).unwrap();
     }
 
     /// The ingester with settings for this world.

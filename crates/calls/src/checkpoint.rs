@@ -184,6 +184,10 @@ pub struct Checkpoint {
     /// Since when every run ended in an outage without progress, in ms since the epoch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trouble_since_ms: Option<i64>,
+    /// Whether that was too long, so that its message is on its way to the dead letters: only a new message starts
+    /// afresh, the same one coming again does not.
+    #[serde(default)]
+    pub given_up: bool,
     /// How it ended, once it has: rejects file and ledger are made of this document and of nothing else, so whoever
     /// makes them, and however often, they are the same.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -255,6 +259,7 @@ pub fn claim(found: Option<Checkpoint>, object: &Identity, by: Claimant) -> Clai
             started_ms: by.now_ms,
             progress_ms: by.now_ms,
             trouble_since_ms: None,
+            given_up: false,
             ending: None,
         }));
     };

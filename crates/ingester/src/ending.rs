@@ -148,10 +148,8 @@ impl App {
             _ => None,
         };
         let stalled = trouble_since_ms.is_some_and(|since_ms| now_ms - since_ms > NO_PROGRESS_MAX_MS);
-        // A person is asked now; what is redriven starts afresh.
-        let trouble_since_ms = trouble_since_ms.filter(|_| !stalled);
         // Whoever cannot even let go leaves the lease to end by itself.
-        if let Err(fault) = owner.release(trouble_since_ms).await {
+        if let Err(fault) = owner.release(trouble_since_ms, stalled).await {
             tracing::warn!(%fault, "the lease was not released");
         }
         match wait_ms {

@@ -245,6 +245,9 @@ impl App {
             }
             Err(fault) => return Err(Box::new(self.in_trouble(notice, Some(report), &fault))),
         };
+        if receives <= 1 {
+            owner.start_afresh();
+        }
         // A message received again although its file made progress since is healthy: a fresh copy takes its place, so
         // that waiting and kills never add up to a dead letter.
         let position = owner.checkpoint().position.byte;
@@ -253,7 +256,7 @@ impl App {
             report.outcome = Outcome::Continues;
             report.reason =
                 Some("its message came again although the file made progress: a fresh one goes on".to_owned());
-            return Err(Box::new(match owner.release(None).await {
+            return Err(Box::new(match owner.release(None, false).await {
                 Ok(()) => (report, Fate::Again { wait_ms: 0, hop: Hop { position, ..hop } }),
                 Err(fault) => self.in_trouble(notice, Some(report), &fault),
             }));

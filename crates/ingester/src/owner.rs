@@ -151,8 +151,15 @@ impl Owner {
     }
 
     /// Lets go of the file, so that the next invocation need not wait for the lease to end.
-    pub(crate) async fn release(&mut self, trouble_since_ms: Option<i64>) -> Result<(), OwnerFault> {
-        self.write(Checkpoint { trouble_since_ms, ..self.checkpoint.next(nonce(), 0) }).await
+    pub(crate) async fn release(&mut self, trouble_since_ms: Option<i64>, given_up: bool) -> Result<(), OwnerFault> {
+        self.write(Checkpoint { trouble_since_ms, given_up, ..self.checkpoint.next(nonce(), 0) }).await
+    }
+
+    /// A message that was never received before asks for a file that was given up: a person sent it.
+    pub(crate) fn start_afresh(&mut self) {
+        if std::mem::take(&mut self.checkpoint.given_up) {
+            self.checkpoint.trouble_since_ms = None;
+        }
     }
 
     /// Writes the last state: from here on nobody has anything to send.

@@ -1,0 +1,79 @@
+//! Outages: however long Segment is away, up to a limit, the file waits and then goes on.
+
+use standins::faults::{Fault, Rule, Target};
+use standins::segment::too_many_requests;
+use std::sync::Arc;
+use stories::line::{Line, QUEUE};
+use stories::mill::{Mill, Rows};
+
+const HOUR_MS: i64 = 3_600_000;
+
+async fn line() -> Line {
+    Line::new(Mill::new("track_waiting.csv", Rows::new(3_000, 50, 1_000)).await).await
+}
+
+/// From the third batch on Segment answers 429 with `Retry-After: 300`, for so many hours of the queue's time.
+fn throttled_for(line: &Line, hours: i64) {
+    let (faults, clock) = (line.mill.segment.faults().clone(), line.sqs.clock().clone());
+    let until_ms = clock.now_ms() + hours * HOUR_MS;
+    let relent = Fault::Do(Arc::new(move |_: &Target| {
+        if clock.now_ms() >= until_ms {
+            faults.clear();
+        }
+    }));
+    line.mill.segment.faults().add(Rule::on("batch").skip(2).before(relent));
+    line.mill.segment.faults().add(Rule::on("batch").skip(2).before(too_many_requests(300)));
+}
+
+#[tokio::test]
+async fn an_hour_of_429_is_waited_for_and_nothing_becomes_a_dead_letter() {
+    let line = line().await;
+    line.announce();
+    let began_ms = line.sqs.clock().now_ms();
+    throttled_for(&line, 1);
+    let invocations = line.run(&line.ingester()).await;
+    assert!(line.sqs.clock().now_ms() - began_ms >= HOUR_MS, "the outage lasted an hour");
+    // An hour of waits of five minutes: it was asked as often as it wanted to be, and the function did not sit it out.
+    assert!((12..=16).contains(&invocations), "{invocations} invocations");
+    assert_eq!(line.dead_letters(), 0);
+    line.mill.assert_ingested("outage");
+    line.mill.assert_exported(line.mill.world.exporter().env("CLOCK_OFFSET_MS", "7200000"), "outage").await;
+}
+
+#[tokio::test]
+async fn twelve_hours_without_progress_are_a_dead_letter_and_a_redrive_goes_on() {
+    let line = line().await;
+    line.announce();
+    let began_ms = line.sqs.clock().now_ms();
+    throttled_for(&line, 1_000);
+    line.run(&line.ingester()).await;
+    let waited_ms = line.sqs.clock().now_ms() - began_ms;
+    assert!(waited_ms >= 12 * HOUR_MS, "given up after {waited_ms} ms");
+    assert!(waited_ms <= 24 * HOUR_MS, "given up after {waited_ms} ms only");
+    assert_eq!(line.dead_letters(), 1);
+    assert!(line.mill.ledgers().is_empty(), "the file has not ended");
+
+    // A person redrives it too early: it waits again instead of failing at once.
+    line.mill.segment.faults().clear();
+    throttled_for(&line, 1);
+    line.redrive();
+    line.run(&line.ingester()).await;
+    assert_eq!(line.dead_letters(), 0);
+    line.mill.assert_ingested("twelve hours");
+}
+
+#[tokio::test]
+async fn a_file_that_makes_no_progress_however_often_it_is_continued_becomes_a_dead_letter() {
+    let line = line().await;
+    let notice = serde_json::json!({"continue": {
+        "bucket": stories::SOURCE, "key": line.mill.key, "hop": {"count": 2_000, "position": 0},
+    }});
+    line.mill.segment.faults().add(Rule::on("batch").before(too_many_requests(300)));
+    line.sqs.send(QUEUE, &notice.to_string());
+    line.run(&line.ingester()).await;
+    assert_eq!(line.dead_letters(), 1);
+    line.mill.segment.faults().clear();
+    line.redrive();
+    line.run(&line.ingester()).await;
+    line.mill.assert_ingested("hop cap");
+}

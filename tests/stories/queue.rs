@@ -1,0 +1,148 @@
+//! Files that outlive their invocations, with nothing but a queue to carry them on.
+
+use serde_json::json;
+use standins::event_source::EventSource;
+use standins::faults::{Fault, Rule, Target};
+use standins::lambda::Outcome;
+use standins::s3::Filter;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+use stories::line::{Line, QUEUE};
+use stories::mill::{Mill, Rows};
+use stories::{SOURCE, answer};
+
+const REFUSAL: &str = r#"{"success":false,"message":"An invalid write key was provided","code":"invalid_request"}"#;
+
+async fn line(rows: Rows) -> Line {
+    Line::new(Mill::new("track_long.csv", rows).await).await
+}
+
+/// Two minutes of an invocation stand as six seconds, six minutes of the file as eighteen: 7,200 rows at 400 a second.
+#[tokio::test]
+async fn a_file_that_takes_three_times_its_invocation_finishes_unattended() {
+    let line = Line::new(Mill::before_upload("track_long.csv", Rows::new(7_200, 50, 1_800)).await).await;
+    let function = line.ingester().env("EVENTS_PER_SECOND", "400").timeout(Duration::from_secs(6)).deploy();
+    // From the upload on nobody touches anything.
+    line.sqs.subscribe(QUEUE, &line.mill.world.s3, SOURCE, Filter::all());
+    let polling = EventSource::on(&line.sqs, QUEUE).to_lambda(&function);
+    line.mill.upload();
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    polling.drained().await;
+    assert!(polling.invocations() >= 3, "{} invocations", polling.invocations());
+    assert_eq!(line.dead_letters(), 0);
+    line.mill.assert_ingested("unattended");
+    assert_eq!(line.mill.duplicates(), 0, "nobody was killed, so nothing was sent twice");
+    line.mill.assert_exported(line.mill.world.exporter(), "unattended").await;
+}
+
+#[tokio::test]
+async fn a_message_received_again_although_its_file_made_progress_is_renewed() {
+    // Two receives are all that is allowed: only renewal keeps the file out of the dead letters.
+    let line = Line::with(Mill::new("track_long.csv", Rows::new(6_000, 50, 1_000)).await, 60, 2).await;
+    line.announce();
+    let (function, clock) = (line.ingester().env("COMMIT_SECONDS", "0"), line.sqs.clock().clone());
+    let function = function.env("REQUESTS_IN_FLIGHT", "1");
+    let faults = line.mill.world.s3.faults().clone();
+    let lives = AtomicUsize::new(0);
+    let polling = EventSource::on(&line.sqs, QUEUE).fast_forward().to(move |event| {
+        let offset_ms = clock.now_ms() - standins::Clock::real().now_ms();
+        let lambda = function.clone().env("CLOCK_OFFSET_MS", offset_ms.to_string()).deploy();
+        faults.clear();
+        if lives.fetch_add(1, Ordering::Relaxed) < 8 {
+            // The claim is the first write of the checkpoint, a commit the second.
+            let victim = lambda.clone();
+            let kill = Fault::Do(Arc::new(move |_: &Target| victim.kill()));
+            faults.add(Rule::on("PutObject").key("*checkpoint.json").skip(2).times(1).before(kill));
+        }
+        async move { stories::line::answered(lambda.invoke(&event).await.outcome) }
+    });
+    polling.drained().await;
+    assert!(polling.invocations() > 8, "{} invocations", polling.invocations());
+    assert_eq!(line.dead_letters(), 0);
+    line.mill.assert_ingested("renewed");
+}
+
+#[tokio::test]
+async fn a_file_that_is_busy_elsewhere_is_asked_for_later_and_left_alone() {
+    let line = line(Rows::new(3_000, 50, 1_000)).await;
+    let function = line.ingester().env("EVENTS_PER_SECOND", "1500").env("LEASE_SECONDS", "5");
+    line.announce();
+    line.announce();
+    let lambda = function.concurrency(2).deploy();
+    let polling = EventSource::on(&line.sqs, QUEUE).concurrency_max(2).fast_forward().to_lambda(&lambda);
+    polling.drained().await;
+    assert!(polling.invocations() >= 3, "the second message had to come again");
+    assert_eq!(line.dead_letters(), 0);
+    line.mill.assert_ingested("busy");
+    assert_eq!(line.mill.ledgers()[0]["runs"], 1, "one owner did it all");
+    assert_eq!(line.mill.duplicates(), 0);
+}
+
+#[tokio::test]
+async fn a_wrong_setting_becomes_a_dead_letter_and_a_redrive_goes_on_where_it_was() {
+    let line = line(Rows::new(3_000, 50, 1_000)).await;
+    line.announce();
+    let refused = Fault::status(401).header("Content-Type", "application/json").body(REFUSAL);
+    line.mill.segment.faults().add(Rule::on("batch").skip(3).before(refused));
+    line.run(&line.ingester().env("COMMIT_SECONDS", "0").env("REQUESTS_IN_FLIGHT", "1")).await;
+    assert_eq!(line.dead_letters(), 1);
+    assert!(line.mill.ledgers().is_empty(), "the file has not ended");
+    let checkpoints = line.mill.checkpoints();
+    assert_eq!(checkpoints[0]["phase"], "running");
+    let settled = checkpoints[0]["account"]["rows"].as_u64().unwrap();
+    assert!(settled > 0, "{:#}", checkpoints[0]);
+
+    let before = line.mill.segment.record().applied().len();
+    line.mill.segment.faults().clear();
+    line.redrive();
+    line.run(&line.ingester()).await;
+    assert_eq!(line.dead_letters(), 0);
+    line.mill.assert_ingested("redriven");
+    let after = line.mill.segment.record().applied().len();
+    assert_eq!(after, line.mill.rows.good.len(), "what was settled was not sent again ({before} calls before)");
+    line.mill.assert_exported(line.mill.world.exporter(), "redriven").await;
+}
+
+#[tokio::test]
+async fn a_file_too_slow_for_one_batch_an_invocation_says_so_and_becomes_a_dead_letter() {
+    let line = line(Rows::new(300, 50, 1_000)).await;
+    line.announce();
+    // Each batch takes longer than the invocation, and nobody asked us to wait.
+    line.mill.world.s3.faults().add(Rule::on("GetObject").bucket(SOURCE).skip(1).after(Fault::Hang));
+    line.mill.world.s3.faults().add(Rule::on("GetObject").bucket(SOURCE).after(Fault::CutAnswer(10)));
+    let function = line.ingester().timeout(Duration::from_secs(3));
+    let lambda = function.clone().deploy();
+    let Outcome::Response(report) = lambda
+        .invoke(&json!({"Records": [{
+            "eventSource": "aws:sqs", "messageId": "1", "body": line.mill.event().to_string(),
+            "attributes": {"ApproximateReceiveCount": "1"},
+        }]}))
+        .await
+        .outcome
+    else {
+        panic!("no answer")
+    };
+    assert_eq!(report["batchItemFailures"][0]["itemIdentifier"], "1", "{report:#}");
+    let reason = report["objects"][0]["reason"].as_str().unwrap();
+    assert!(reason.contains("raise the function's timeout"), "{reason}");
+}
+
+#[tokio::test]
+async fn the_later_records_of_an_event_are_not_blamed_for_the_time_of_the_first() {
+    let line = line(Rows::new(4_000, 50, 1_800)).await;
+    let mut event = line.mill.event();
+    for name in ["track_second.csv", "track_third.csv"] {
+        line.mill.world.s3.put(SOURCE, name, "userId,event\n1,e\n2,e\n").unwrap();
+        let record = stories::created(name)["Records"][0].clone();
+        event["Records"].as_array_mut().unwrap().push(record);
+    }
+    let slow = line.ingester().env("EVENTS_PER_SECOND", "500").timeout(Duration::from_secs(6));
+    let report = answer(&slow.deploy(), &event).await;
+    let outcomes: Vec<_> = report["objects"].as_array().unwrap().iter().map(|object| &object["outcome"]).collect();
+    assert_eq!(outcomes, ["continues", "continues", "continues"], "{report:#}");
+    line.run(&line.ingester()).await;
+    assert_eq!(line.dead_letters(), 0);
+    let ended = line.mill.ledgers();
+    assert!(ended.len() == 3 && ended.iter().all(|ledger| ledger["ended"] == "finished"), "{ended:#?}");
+}
