@@ -6,5 +6,7 @@ mod delivery;
 mod main_line;
 mod outage;
 mod payloads;
+mod protocol;
 mod queue;
 mod resume;
+mod semantics;
