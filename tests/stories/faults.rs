@@ -1,0 +1,79 @@
+//! Everything that can go wrong with every request, by seeded schedules: nothing is lost or doubled.
+
+use serde_json::Value;
+use standins::event_source::EventSource;
+use standins::faults::{Fault, Rule};
+use std::time::Duration;
+use stories::dice::Dice;
+use stories::event;
+use stories::line::{Line, QUEUE, answered};
+use stories::mill::{Mill, Rows};
+
+/// A share of all requests fails in every way that S3 and SQS know.
+fn unruly(line: &Line, seed: u64, share: f64) {
+    let s3 = line.mill.world.s3.faults();
+    s3.add(Rule::any().share(seed, share).chaos());
+    s3.add(Rule::on("PutObject").key("*checkpoint.json").share(seed + 1, share).before(Fault::Conflict));
+    s3.add(Rule::on("GetObject").share(seed + 2, share / 2.0).after(Fault::CutAnswer(100_000)));
+    s3.add(Rule::on("PutObject").share(seed + 3, share / 2.0).before(Fault::CutRequest));
+    line.sqs.faults().add(Rule::any().share(seed + 4, share / 2.0).chaos());
+    let segment = line.mill.segment.faults();
+    segment.add(Rule::any().share(seed + 5, share).chaos());
+}
+
+/// Tells how many faults struck.
+async fn a_file_among_faults(seed: u64) -> usize {
+    let told = format!("seed {seed}");
+    let mut dice = Dice::new(seed);
+    let share = [0.15, 0.3, 0.5][usize::try_from(dice.below(3)).unwrap()];
+    let rows = Rows::new(4_000, 41, 1_200);
+    let line = Line::with(Mill::new("track_among_faults.csv", rows).await, 60, 100).await;
+    unruly(&line, seed, share);
+    line.announce();
+    let exporter = line.mill.world.exporter().timeout(Duration::from_secs(20)).deploy();
+    let function = line.ingester().env("COMMIT_SECONDS", "0.05").env("LEASE_SECONDS", "5");
+    let clock = line.sqs.clock().clone();
+    let polling = EventSource::on(&line.sqs, QUEUE).fast_forward().to(move |event: Value| {
+        let offset_ms = clock.now_ms() - standins::Clock::real().now_ms();
+        let lambda = function.clone().env("CLOCK_OFFSET_MS", offset_ms.to_string()).deploy();
+        async move { answered(lambda.invoke(&event).await.outcome) }
+    });
+    tokio::select! {
+        () = polling.drained() => {}
+        () = async {
+            loop {
+                exporter.invoke(&event("scheduled.json")).await;
+                tokio::time::sleep(Duration::from_millis(300)).await;
+            }
+        } => {}
+    }
+    assert_eq!(line.dead_letters(), 0, "{told}");
+    let struck = line.mill.world.s3.faults().strikes().len() + line.mill.segment.faults().strikes().len();
+    line.mill.assert_ingested(&told);
+    line.mill.world.s3.faults().clear();
+    let later_ms = line.sqs.clock().now_ms() - standins::Clock::real().now_ms();
+    let exporter = line.mill.world.exporter().env("CLOCK_OFFSET_MS", later_ms.to_string());
+    line.mill.assert_exported(exporter, &told).await;
+    println!("{told}: {struck} faults, {} invocations", polling.invocations());
+    struck
+}
+
+/// `SEEDS=200` for a long night.
+fn seeds() -> u64 {
+    std::env::var("SEEDS").ok().and_then(|seeds| seeds.parse().ok()).unwrap_or(12)
+}
+
+#[tokio::test]
+async fn whatever_fails_before_or_after_it_is_carried_out_every_row_ends_in_one_place() {
+    let mut struck = 0;
+    for seed in (0..seeds()).step_by(4) {
+        let (a, b, c, d) = tokio::join!(
+            a_file_among_faults(seed * 10),
+            a_file_among_faults(seed * 10 + 10),
+            a_file_among_faults(seed * 10 + 20),
+            a_file_among_faults(seed * 10 + 30),
+        );
+        struck += a + b + c + d;
+    }
+    assert!(struck > 100, "{struck} faults are few");
+}
