@@ -11,3 +11,4 @@ mod protocol;
 mod queue;
 mod resume;
 mod semantics;
+mod states;

@@ -1,0 +1,221 @@
+//! How a file ends, and what may change while it is on its way.
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use serde_json::{Value, json};
+use standins::faults::{Fault, Gate, Rule, Target};
+use standins::iam::Policy;
+use standins::lambda::{Function, Outcome};
+use std::collections::BTreeSet;
+use std::io::Write as _;
+use std::sync::Arc;
+use stories::line::{Line, QUEUE};
+use stories::mill::{Mill, Rows};
+use stories::{SOURCE, STATE, World, answer, created};
+
+/// Invokes a function and kills it once it has committed something.
+async fn killed_after_a_commit(mill: &Mill, function: Function, event: &Value) {
+    let lambda = function.env("COMMIT_SECONDS", "0").env("REQUESTS_IN_FLIGHT", "1").deploy();
+    let victim = lambda.clone();
+    let kill = Fault::Do(Arc::new(move |_: &Target| victim.kill()));
+    let faults = mill.world.s3.faults();
+    // The claim is the first write of the checkpoint.
+    faults.add(Rule::on("PutObject").key("*checkpoint.json").skip(2).times(1).before(kill));
+    let invocation = lambda.invoke(event).await;
+    assert!(matches!(invocation.outcome, Outcome::Crashed { .. }), "{invocation:#?}");
+    faults.clear();
+    assert!(mill.checkpoints()[0]["account"]["rows"].as_u64().unwrap() > 0, "nothing was committed");
+}
+
+/// A day later every lease is over.
+fn later(function: Function) -> Function {
+    function.env("CLOCK_OFFSET_MS", "86400000")
+}
+
+fn outcome(report: &Value) -> &str {
+    report["objects"][0]["outcome"].as_str().unwrap()
+}
+
+#[tokio::test]
+async fn a_file_replaced_while_it_is_read_ends_as_replaced_and_the_new_one_has_its_own_event() {
+    // More than one range, so that there is something left to read.
+    let mill = Mill::new("track_replaced.csv", Rows::new(12_000, 50, 1_000)).await;
+    let gate = Gate::new();
+    mill.world.s3.faults().add(Rule::on("GetObject").bucket(SOURCE).skip(1).before(Fault::Hold(gate.clone())));
+    let (lambda, event) = (mill.ingester().deploy(), mill.event());
+    let (report, ()) = tokio::join!(answer(&lambda, &event), async {
+        gate.reached(1).await;
+        mill.world.s3.put(SOURCE, &mill.key, "userId,event\nnew-1,e\nnew-2,e\n").unwrap();
+        gate.open();
+    });
+    assert_eq!(outcome(&report), "replaced", "{report:#}");
+    let ledger = &mill.ledgers()[0];
+    assert_eq!(ledger["ended"], "replaced", "{ledger:#}");
+    let account = &ledger["account"];
+    assert!(account["rows"].as_u64().unwrap() > 0 && ledger["undelivered_from_line"].is_u64(), "{ledger:#}");
+
+    let report = answer(&lambda, &mill.event()).await;
+    assert_eq!((outcome(&report), &report["objects"][0]["acknowledged"]), ("finished", &json!(2)), "{report:#}");
+    let ids: BTreeSet<_> = mill.segment.record().applied().into_iter().map(|call| call.message_id.unwrap()).collect();
+    let streams: BTreeSet<_> = ids.iter().map(|id| id.split('-').nth(1).unwrap()).collect();
+    assert_eq!(streams.len(), 2, "ids of the two uploads cannot be confused");
+    assert_eq!(ids.len() as u64, account["acknowledged"].as_u64().unwrap() + 2, "each row once");
+}
+
+#[tokio::test]
+async fn a_file_replaced_between_two_invocations_ends_as_replaced() {
+    let line = Line::new(Mill::new("track_replaced.csv", Rows::new(3_000, 50, 1_000)).await).await;
+    killed_after_a_commit(&line.mill, line.ingester(), &line.mill.event()).await;
+    let stream = line.mill.checkpoints()[0]["object"].clone();
+    let rest = json!({"continue": {"bucket": SOURCE, "key": line.mill.key, "hop": {
+        "count": 1, "position": 0, "stream": stream_of(&line.mill),
+    }}});
+    line.mill.world.s3.delete(SOURCE, &line.mill.key).unwrap();
+    let report = answer(&later(line.ingester()).deploy(), &rest).await;
+    assert_eq!(outcome(&report), "replaced", "{report:#}");
+    let ledger = &line.mill.ledgers()[0];
+    assert_eq!((&ledger["ended"], &ledger["object"]), (&json!("replaced"), &stream));
+    assert_eq!(line.sqs.messages(QUEUE).len(), 0, "nothing is to follow");
+}
+
+fn stream_of(mill: &Mill) -> String {
+    let keys = mill.world.s3.keys(STATE, "ingest/");
+    keys[0].split('/').nth(1).unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn a_source_that_may_not_be_read_names_the_permissions_and_is_never_taken_for_deleted() {
+    let world = World::new().await;
+    world.s3.put(SOURCE, "track_1.csv", "userId,event\n1,e\n").unwrap();
+    let policy = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"s3:*",
+        "Resource":["arn:aws:s3:::segment-s3-state","arn:aws:s3:::segment-s3-state/*"]}]}"#;
+    let policy = Policy::parse(policy).unwrap();
+    let user = world.s3.directory().add_user("arn:aws:iam::123456789012:user/ingester", vec![policy]);
+    let function = world.ingester().envs(world.s3.env_as(&user)).deploy();
+    // The one is there, the other is not: without s3:ListBucket nobody can tell.
+    for key in ["track_1.csv", "track_gone.csv"] {
+        let Outcome::Error { message, .. } = function.invoke(&created(key)).await.outcome else { panic!("an error") };
+        for part in ["s3:GetObject", "s3:GetObjectVersion", "s3:ListBucket"] {
+            assert!(message.contains(part), "{part} in {message}");
+        }
+        assert!(!message.contains("deleted") && !message.contains("replaced"), "{message}");
+    }
+    assert!(world.s3.keys(STATE, "ingest/").is_empty(), "nothing has ended");
+}
+
+#[tokio::test]
+async fn a_redelivery_of_a_file_that_has_ended_does_nothing() {
+    let mill = Mill::new("track_half_bad.csv", Rows::new(4_000, 2, 100)).await;
+    let function = mill.ingester().env("REJECT_LIMIT_SHARE", "0.1").deploy();
+    let report = answer(&function, &mill.event()).await;
+    assert_eq!(outcome(&report), "stopped", "{report:#}");
+    let ledger = mill.ledgers()[0].clone();
+    assert_eq!(ledger["ended"], "stopped");
+    assert!(ledger["reason"].as_str().unwrap().contains("REJECT_LIMIT_SHARE=0.1"), "{ledger:#}");
+    let account = &ledger["account"];
+    let sum = account["acknowledged"].as_u64().unwrap() + account["rejected"].as_u64().unwrap();
+    assert_eq!(account["rows"], sum, "the ledger closes");
+    let (requests, before) = (mill.segment.record().count(), mill.world.s3.objects(STATE, ""));
+    let report = answer(&function, &mill.event()).await;
+    assert_eq!(outcome(&report), "already_done", "{report:#}");
+    assert_eq!(mill.segment.record().count(), requests, "nothing was sent");
+    let etags = |objects: Vec<standins::s3::Object>| objects.into_iter().map(|o| (o.key, o.etag)).collect::<Vec<_>>();
+    assert_eq!(etags(mill.world.s3.objects(STATE, "")), etags(before), "nothing was written");
+}
+
+#[tokio::test]
+async fn a_ledger_that_a_kill_prevented_is_written_by_the_redelivery() {
+    let mill = Mill::new("track_ended.csv", Rows::new(500, 7, 100)).await;
+    for key in ["rejects/*", "*ledger.json"] {
+        let lambda = later(mill.ingester()).deploy();
+        let victim = lambda.clone();
+        let kill = Fault::Do(Arc::new(move |_: &Target| victim.kill()));
+        mill.world.s3.faults().add(Rule::on("PutObject").key(key).times(1).before(kill));
+        mill.world.s3.faults().add(Rule::on("PutObject").key(key).before(Fault::Reset));
+        let invocation = lambda.invoke(&mill.event()).await;
+        assert!(matches!(invocation.outcome, Outcome::Crashed { .. }), "{key}: {invocation:#?}");
+        mill.world.s3.faults().clear();
+        assert!(mill.ledgers().is_empty());
+    }
+    let report = answer(&mill.ingester().deploy(), &mill.event()).await;
+    assert_eq!(outcome(&report), "already_done", "{report:#}");
+    mill.assert_ingested("repaired");
+    assert_eq!(mill.duplicates(), 0);
+}
+
+#[tokio::test]
+async fn a_replay_sends_a_file_again_with_new_ids() {
+    let mill = Mill::new("track_again.csv", Rows::new(50, 51, 10)).await;
+    let function = mill.ingester().deploy();
+    let mut expected = 0;
+    for replay in [Value::Null, json!("monday"), json!("monday"), json!("tuesday")] {
+        let mut event = mill.event();
+        let repeated = replay == "monday" && expected == 100;
+        event["replay"] = replay;
+        let report = answer(&function, &event).await;
+        expected += if repeated { 0 } else { 50 };
+        assert_eq!(outcome(&report), if repeated { "already_done" } else { "finished" }, "{report:#}");
+        assert_eq!(mill.segment.record().message_ids().len(), expected);
+    }
+    mill.world.s3.put_with(SOURCE, "track_tagged.csv", "userId,event\n1,e\n", &[("segment-replay", "x")]).unwrap();
+    let report = answer(&function, &created("track_tagged.csv")).await;
+    assert_eq!(outcome(&report), "finished", "{report:#}");
+}
+
+#[tokio::test]
+async fn a_file_is_read_to_its_end_as_it_was_begun_whatever_is_set_in_between() {
+    let csv = "userId,event,properties.size,properties.text\n".to_owned();
+    let body: Vec<String> = (0..3_000).map(|row| format!("user-{row},e,{row},{}\n", "x".repeat(1_000))).collect();
+    let good = (0..3_000).map(|row| format!("user-{row}")).collect();
+    let rows = Rows { csv: csv + &body.concat(), good, refused: Vec::new() };
+    let mill = Mill::new("track_settings.csv", rows).await;
+    killed_after_a_commit(&mill, mill.ingester(), &mill.event()).await;
+    let changed = later(mill.ingester()).env("INFER_TYPES", "true").env("CSV_DELIMITER", "semicolon");
+    let report = answer(&changed.deploy(), &mill.event()).await;
+    assert_eq!(outcome(&report), "finished", "{report:#}");
+    mill.assert_ingested("settings changed");
+    assert!(mill.ledgers()[0]["committed"].as_array().unwrap().len() > 1, "each owner has an epoch of its own");
+    let calls = mill.segment.record().applied();
+    assert!(calls.iter().all(|call| call.value()["properties"]["size"].is_string()), "all rows are typed alike");
+}
+
+#[tokio::test]
+async fn a_collection_stays_what_it_was_when_the_file_was_begun() {
+    let mut csv = "id,size\n".to_owned();
+    (0..40).for_each(|row| csv.push_str(&format!("r{row},{row}\n")));
+    let rows = Rows { csv, good: BTreeSet::new(), refused: Vec::new() };
+    let mill = Mill::new("object_room_types_1.csv", rows).await;
+    killed_after_a_commit(&mill, mill.ingester().env("COLLECTIONS", "room_types"), &mill.event()).await;
+    let report = answer(&later(mill.ingester()).deploy(), &mill.event()).await;
+    assert_eq!(outcome(&report), "finished", "{report:#}");
+    let objects = mill.segment.record().objects();
+    let ids: BTreeSet<_> = objects.iter().map(|object| object.id.clone()).collect();
+    assert_eq!(ids.len(), 40);
+    assert!(objects.iter().all(|object| object.collection == "room_types"), "{objects:?}");
+}
+
+#[tokio::test]
+async fn a_file_goes_on_although_the_source_id_was_changed() {
+    let line = Line::new(Mill::new("track_moved.csv", Rows::new(3_000, 50, 1_000)).await).await;
+    killed_after_a_commit(&line.mill, line.ingester(), &line.mill.event()).await;
+    let rest = json!({"continue": {"bucket": SOURCE, "key": line.mill.key, "hop": {
+        "count": 1, "position": 0, "stream": stream_of(&line.mill),
+    }}});
+    let report = answer(&later(line.ingester()).env("SOURCE_ID", "anotherSource").deploy(), &rest).await;
+    assert_eq!(outcome(&report), "finished", "{report:#}");
+    line.mill.assert_ingested("source id");
+}
+
+#[tokio::test]
+async fn a_compressed_file_is_inflated_again_up_to_where_it_goes_on() {
+    let rows = Rows::new(6_000, 50, 1_000);
+    let mill = Mill::before_upload("track_packed.csv.gz", rows).await;
+    let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
+    gzip.write_all(mill.rows.csv.as_bytes()).unwrap();
+    mill.world.s3.put(SOURCE, &mill.key, gzip.finish().unwrap()).unwrap();
+    killed_after_a_commit(&mill, mill.ingester(), &mill.event()).await;
+    let report = answer(&later(mill.ingester()).deploy(), &mill.event()).await;
+    assert_eq!(outcome(&report), "finished", "{report:#}");
+    mill.assert_ingested("compressed");
+    mill.assert_exported(later(mill.world.exporter()), "compressed").await;
+}
