@@ -105,7 +105,7 @@ async fn a_wrong_setting_becomes_a_dead_letter_and_a_redrive_goes_on_where_it_wa
 }
 
 #[tokio::test]
-async fn a_file_too_slow_for_one_batch_an_invocation_says_so_and_becomes_a_dead_letter() {
+async fn an_invocation_too_short_for_one_batch_says_so_and_its_message_comes_again() {
     let line = line(Rows::new(300, 50, 1_000)).await;
     line.announce();
     // Each batch takes longer than the invocation, and nobody asked us to wait.

@@ -4,7 +4,7 @@ use crate::app::App;
 use crate::owner::{Claimed, Owner, OwnerFault, read};
 use crate::pipeline::{End, Pipeline};
 use crate::report::{FileReport, Outcome};
-use crate::source::{COMPRESSED_BYTES_MAX, RANGE_BYTES, Source, collect, explain, is_compressed};
+use crate::source::{RANGE_BYTES, Source, collect, explain, refused_at_the_start};
 use crate::staging::Staging;
 use aws::bucket::{Bucket, Pin, Reading as Body};
 use aws::fault::{Fault, Kind};
@@ -322,12 +322,7 @@ impl App {
         let Opened { pin, first, .. } = opened;
         // What broke off is read on from where it ended.
         let chunks = if offset == 0 { collect(first, &run.bucket, &checkpoint.object.key).await.0 } else { Vec::new() };
-        if pin.bytes > COMPRESSED_BYTES_MAX && is_compressed(&chunks) {
-            let reason = format!(
-                "it is compressed and has {} bytes: above {COMPRESSED_BYTES_MAX} it could not be taken up again after \
-                 15 minutes; cut it into several files, or upload it uncompressed",
-                pin.bytes
-            );
+        if let Some(reason) = refused_at_the_start(pin.bytes, &chunks) {
             return End::Exceeded(reason);
         }
         let read: u64 = chunks.iter().map(|chunk| chunk.len() as u64).sum();

@@ -52,11 +52,18 @@ impl Source {
     }
 }
 
-/// Whether the first bytes of an object are those of gzip or zstd.
-pub(crate) fn is_compressed(chunks: &[Bytes]) -> bool {
+/// Why an object of so many bytes is refused before anything of it is sent, if it is: its first bytes are those of gzip
+/// or zstd, and it is too large to be taken up again in the middle.
+pub(crate) fn refused_at_the_start(bytes: u64, chunks: &[Bytes]) -> Option<String> {
     const MAGIC: [&[u8]; 2] = [b"\x1F\x8B", b"\x28\xB5\x2F\xFD"];
     let start: Vec<u8> = chunks.iter().flatten().take(4).copied().collect();
-    MAGIC.iter().any(|magic| start.starts_with(magic))
+    let compressed = MAGIC.iter().any(|magic| start.starts_with(magic));
+    (compressed && bytes > COMPRESSED_BYTES_MAX).then(|| {
+        format!(
+            "it is compressed and has {bytes} bytes: above {COMPRESSED_BYTES_MAX} it could not be taken up again after \
+             an invocation; cut it into several files, or upload it uncompressed"
+        )
+    })
 }
 
 /// What arrives of an answer's body.
@@ -84,5 +91,21 @@ pub(crate) fn explain(fault: &Fault) -> String {
         ),
         Kind::NoBucket => format!("{fault}: no such bucket"),
         _ => fault.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_compressed_file_too_large_to_be_resumed_is_refused_at_the_start() {
+        let chunks = |bytes: &'static [u8]| vec![Bytes::from_static(&bytes[..1]), Bytes::from_static(&bytes[1..])];
+        for compressed in [&b"\x1F\x8B\x08\x00"[..], b"\x28\xB5\x2F\xFD"] {
+            assert_eq!(refused_at_the_start(COMPRESSED_BYTES_MAX, &chunks(compressed)), None);
+            let reason = refused_at_the_start(COMPRESSED_BYTES_MAX + 1, &chunks(compressed)).unwrap();
+            assert!(reason.contains("upload it uncompressed"), "{reason}");
+        }
+        assert_eq!(refused_at_the_start(u64::MAX, &chunks(b"userId,event")), None);
     }
 }
