@@ -151,12 +151,24 @@ impl Subject {
     /// The name for the file of refused rows: `track_1.csv` gives `track_1.rejects.csv`.
     ///
     /// It keeps the prefix, so the file can be dropped back as it is. Endings that say how the
-    /// source was compressed go, because rejects are plain text.
+    /// source was compressed go, because rejects are plain text. Where the name alone would give
+    /// objects another collection than they have, a name that gives it is put before it.
     pub fn rejects_name(&self) -> String {
         let stem = [".gz", ".zst"].iter().find_map(|ending| self.name.strip_suffix(ending)).unwrap_or(&self.name);
         let stem = stem.strip_suffix(".csv").unwrap_or(stem);
-        format!("{stem}.rejects.csv")
+        let name = format!("{stem}.rejects.csv");
+        match &self.collection {
+            Some(collection) if !names(&name, collection) => {
+                format!("{}{collection}_1.{name}", Kind::Object.prefix())
+            }
+            _ => name,
+        }
     }
+}
+
+/// Whether a file of that name is about `collection`, where nothing but the name says so.
+fn names(name: &str, collection: &str) -> bool {
+    Subject::of(name, &[], None).is_ok_and(|subject| subject.collection.as_deref() == Some(collection))
 }
 
 /// Whether the Objects API takes `name` as a collection.
@@ -317,6 +329,27 @@ mod tests {
             assert_eq!(subject.rejects_name(), rejects);
             let again = of(rejects).unwrap();
             assert_eq!((again.kind, again.collection), (subject.kind, subject.collection));
+        }
+    }
+
+    #[test]
+    fn the_rejects_file_keeps_a_collection_that_its_name_does_not_say() {
+        let configured = ["room_types".to_owned()];
+        for (name, metadata, rejects) in [
+            ("object_2024.csv.gz", Some("rooms"), "object_rooms_1.object_2024.rejects.csv"),
+            ("object_rooms_1.csv", Some("room_types"), "object_room_types_1.object_rooms_1.rejects.csv"),
+            ("object_room_types.csv", None, "object_room_types_1.object_room_types.rejects.csv"),
+            ("object_room_types_1.csv", None, "object_room_types_1.rejects.csv"),
+            ("object_rooms_1.csv", Some("rooms"), "object_rooms_1.rejects.csv"),
+        ] {
+            let subject = Subject::of(name, &configured, metadata).unwrap();
+            assert_eq!(subject.rejects_name(), rejects, "{name}");
+            for configured in [&[][..], &configured] {
+                let again = Subject::of(rejects, configured, None).unwrap();
+                assert_eq!(again.collection, subject.collection, "{name}");
+                let stem = rejects.strip_suffix(".csv").unwrap();
+                assert_eq!(again.rejects_name(), format!("{stem}.rejects.csv"), "and when it comes back");
+            }
         }
     }
 }

@@ -218,7 +218,8 @@ impl App {
 /// Where the refused rows of a file go, if it has any.
 fn rejects_key(checkpoint: &Checkpoint) -> Option<String> {
     let object = &checkpoint.object;
-    let subject = Subject::of(&object.key, &[], Some("any")).ok()?;
+    let collection = checkpoint.terms.as_ref().and_then(|terms| terms.collection.as_deref());
+    let subject = Subject::of(&object.key, &[], collection).ok()?;
     let some = !checkpoint.rejects.is_empty() && checkpoint.header.is_some();
     some.then(|| format!("rejects/{}/{}", object.stream(), subject.rejects_name()))
 }
