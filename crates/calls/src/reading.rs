@@ -71,13 +71,17 @@ impl Reading {
             }
         }
         for format in &reading.timestamp_formats {
-            if !is_whole_date(format) {
+            if names_zone(format) {
+                faults.push(format!(
+                    "TIMESTAMP_FORMATS: `{format}` reads names of time zones, of which no list is at hand: write times with their offset and read it with %z, or write them in UTC"
+                ));
+            } else if !is_whole_date(format) {
                 faults.push(format!(
                     "TIMESTAMP_FORMATS: `{format}` is no strftime format of a whole date: write one such as %d/%m/%Y %H:%M, several with `;` between them"
                 ));
             }
         }
-        reading.timestamp_formats.retain(|format| is_whole_date(format));
+        reading.timestamp_formats.retain(|format| !names_zone(format) && is_whole_date(format));
         if let Some(value) = set("INFER_TYPES") {
             match value.trim().to_ascii_lowercase().as_str() {
                 "true" | "1" | "yes" | "on" => reading.infer_types = true,
@@ -120,15 +124,41 @@ impl Reading {
     }
 }
 
-/// Whether a date written in `format` can be read back from it.
+/// Whether `%Q` or one of its kin stands in `format`: an IANA name, such as `America/New_York`.
+fn names_zone(format: &str) -> bool {
+    let mut rest = format;
+    while let Some((_, behind)) = rest.split_once('%') {
+        let word = behind.trim_start_matches(|c: char| "-_^#:.".contains(c) || c.is_ascii_digit());
+        if word.starts_with('Q') {
+            return true;
+        }
+        let mut chars = word.chars();
+        let _ = chars.next();
+        rest = chars.as_str();
+    }
+    false
+}
+
+/// Whether a date written in `format` can be read back from it, and with its hour if it has one:
+/// `%I` without `%p` would make morning of every evening.
 fn is_whole_date(format: &str) -> bool {
-    let noon = civil::date(2019, 5, 11).at(20, 32, 27, 0);
-    let Ok(zoned) = noon.to_zoned(jiff::tz::TimeZone::UTC) else {
+    let evening = civil::date(2019, 5, 11).at(20, 32, 27, 0);
+    let written = |at: civil::DateTime| {
+        let zoned = at.to_zoned(jiff::tz::TimeZone::UTC).ok()?;
+        jiff::fmt::strtime::format(format, &zoned).ok()
+    };
+    let Some(text) = written(evening) else {
         return false;
     };
-    jiff::fmt::strtime::format(format, &zoned)
-        .and_then(|text| jiff::fmt::strtime::parse(format, text))
-        .is_ok_and(|broken| broken.to_timestamp().is_ok() || broken.to_date().is_ok())
+    let Ok(broken) = jiff::fmt::strtime::parse(format, &text) else {
+        return false;
+    };
+    let read = match broken.to_timestamp() {
+        Ok(timestamp) => Some(jiff::tz::Offset::UTC.to_datetime(timestamp)),
+        Err(_) => broken.to_datetime().or_else(|_| broken.to_date().map(|date| date.at(0, 0, 0, 0))).ok(),
+    };
+    let has_hour = written(civil::date(2019, 5, 11).at(21, 32, 27, 0)).as_ref() != Some(&text);
+    read.is_some_and(|read| !has_hour || read.hour() == evening.hour())
 }
 
 #[cfg(test)]
@@ -171,6 +201,24 @@ mod tests {
         assert_eq!(reading.empty_cells, EmptyCells::Null);
         assert_eq!(reading.encoding.map(Encoding::name), Some("windows-1252"));
         assert_eq!(reading.delimiter, Some(Delimiter::Tab));
+    }
+
+    #[test]
+    fn a_format_that_would_lose_the_zone_or_half_the_day_is_refused() {
+        for (format, word) in [
+            ("%Y-%m-%d %H:%M %Q", "time zones"),
+            ("%Y-%m-%d %H:%M %:Q", "time zones"),
+            ("%Y-%m-%d %I:%M", "whole date"),
+            ("%I %d/%m/%Y", "whole date"),
+        ] {
+            let (reading, faults) = parse(&[("TIMESTAMP_FORMATS", format)]);
+            assert!(reading.timestamp_formats.is_empty(), "{format}");
+            assert!(faults.len() == 1 && faults[0].contains(word), "{format}: {faults:?}");
+        }
+        for format in ["%Y-%m-%d %I:%M %p", "%Y-%m-%d %%Q", "%Y-%m-%d %H:%M %z", "%d.%m.%Y", "%s", "%F %T%.f"] {
+            let (reading, faults) = parse(&[("TIMESTAMP_FORMATS", format)]);
+            assert_eq!((reading.timestamp_formats.len(), faults), (1, Vec::new()), "{format}");
+        }
     }
 
     #[test]

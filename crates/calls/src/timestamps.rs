@@ -16,13 +16,17 @@ pub(crate) const TIMESTAMP_BYTES: usize = 24;
 /// than seconds in the early seventies.
 const UNIX_SECONDS_MIN: u64 = 100_000_000;
 
-/// Numbers from here on are milliseconds: as seconds, this is the year 5138.
-const UNIX_MILLIS_MIN: u64 = 100_000_000_000;
+/// The largest plain number that is read as seconds, 2100-01-01; what is larger is milliseconds.
+const UNIX_SECONDS_MAX: u64 = 4_102_444_800;
 
-/// Numbers from here on are neither: as milliseconds, this is the year 5138 again.
-const UNIX_MILLIS_END: u64 = 100_000_000_000_000;
+/// The largest plain number that is read as milliseconds: the same day.
+const UNIX_MILLIS_MAX: u64 = UNIX_SECONDS_MAX * 1_000;
 
-/// Years that eight digits such as `20190511` are a date in.
+/// 9999-12-31T23:59:59Z in seconds, which databases write for "for ever". As milliseconds it would
+/// be a day in 1978.
+const FOR_EVER: u64 = 253_402_300_799;
+
+/// Years that digits alone, such as `20190511` and `20190511203227`, are a date in.
 const BASIC_DATE_YEARS: std::ops::RangeInclusive<i64> = 1900..=2099;
 
 const MS_PER_SECOND: i64 = 1_000;
@@ -39,7 +43,8 @@ pub(crate) fn append(cell: &[u8], formats: &[String], out: &mut Vec<u8>) -> bool
         return true;
     }
     let cell = cell.trim_ascii();
-    let Some(ms) = configured(cell, formats).or_else(|| iso(cell)).or_else(|| number(cell)) else {
+    let Some(ms) = configured(cell, formats).or_else(|| iso(cell)).or_else(|| digits(cell)).or_else(|| number(cell))
+    else {
         return false;
     };
     write(ms, out)
@@ -119,6 +124,20 @@ fn iso(cell: &[u8]) -> Option<i64> {
     rest.is_empty().then_some(midnight + time - zone)
 }
 
+/// Reads `20190511203227` and `201905112032`, which as Unix time would be absurd: centuries ahead, or
+/// some months of 1976.
+fn digits(cell: &[u8]) -> Option<i64> {
+    if !matches!(cell.len(), 12 | 14) {
+        return None;
+    }
+    let (date, time) = cell.split_at(8);
+    // A date alone is its midnight, and is one only in the years that are meant.
+    let midnight = iso(date)?;
+    let mut rest = Cursor(time);
+    let time = rest.time(false)?;
+    rest.is_empty().then_some(midnight + time)
+}
+
 /// Reads Unix seconds, with or without a fraction, and Unix milliseconds.
 fn number(cell: &[u8]) -> Option<i64> {
     let mut rest = Cursor(cell);
@@ -136,8 +155,9 @@ fn number(cell: &[u8]) -> Option<i64> {
     }
     let has_fraction = digits < cell.len();
     match whole {
-        UNIX_SECONDS_MIN..UNIX_MILLIS_MIN => Some(i64::try_from(whole).ok()? * MS_PER_SECOND + fraction),
-        UNIX_MILLIS_MIN..UNIX_MILLIS_END if !has_fraction => i64::try_from(whole).ok(),
+        UNIX_SECONDS_MIN..=UNIX_SECONDS_MAX => Some(i64::try_from(whole).ok()? * MS_PER_SECOND + fraction),
+        FOR_EVER => None,
+        ..=UNIX_MILLIS_MAX if whole > UNIX_SECONDS_MAX && !has_fraction => i64::try_from(whole).ok(),
         _ => None,
     }
 }
@@ -150,45 +170,66 @@ fn configured(cell: &[u8], formats: &[String]) -> Option<i64> {
     }
     formats.iter().find_map(|format| {
         let broken = strtime::parse(format, cell).ok()?;
-        let timestamp = broken.to_timestamp().or_else(|_| {
-            let datetime = match broken.to_datetime() {
-                Ok(datetime) => datetime,
-                Err(_) => broken.to_date()?.at(0, 0, 0, 0),
-            };
-            jiff::tz::TimeZone::UTC.to_timestamp(datetime)
-        });
-        Some(timestamp.ok()?.as_millisecond())
+        if let Ok(timestamp) = broken.to_timestamp() {
+            return Some(timestamp.as_millisecond());
+        }
+        let at = match broken.to_datetime() {
+            Ok(at) => at,
+            Err(_) => broken.to_date().ok()?.at(0, 0, 0, 0),
+        };
+        // The last hours of 9999 are beyond that timestamp, with or without a zone.
+        let ahead = broken.offset().map_or(0, |offset| i64::from(offset.seconds())) * MS_PER_SECOND;
+        Some(civil_ms(at)? - ahead)
     })
+}
+
+/// Milliseconds since the epoch, in UTC.
+fn civil_ms(at: jiff::civil::DateTime) -> Option<i64> {
+    let day = days_since_epoch(at.year().into(), u32::try_from(at.month()).ok()?, u32::try_from(at.day()).ok()?);
+    Some(
+        day * MS_PER_DAY
+            + i64::from(at.hour()) * MS_PER_HOUR
+            + i64::from(at.minute()) * MS_PER_MINUTE
+            + i64::from(at.second()) * MS_PER_SECOND
+            + i64::from(at.millisecond()),
+    )
+}
+
+/// Year, month and day of a number of days since 1970-01-01; undoes [`days_since_epoch`].
+fn civil(days: i64) -> (i64, i64, i64) {
+    let days = days + 719_468;
+    let era = days.div_euclid(146_097);
+    let day_of_era = days.rem_euclid(146_097);
+    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month_of_year = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month_of_year + 2) / 5 + 1;
+    let month = if month_of_year < 10 { month_of_year + 3 } else { month_of_year - 9 };
+    (era * 400 + year_of_era + i64::from(month <= 2), month, day)
 }
 
 /// Writes milliseconds since the epoch, if they are in the years 1 to 9999.
 fn write(ms: i64, out: &mut Vec<u8>) -> bool {
-    let Ok(timestamp) = jiff::Timestamp::from_millisecond(ms) else {
-        return false;
-    };
-    let at = jiff::tz::Offset::UTC.to_datetime(timestamp);
-    let Ok(year) = u32::try_from(at.year()) else {
-        return false;
-    };
-    if year == 0 {
+    let (year, month, day) = civil(ms.div_euclid(MS_PER_DAY));
+    if !(1..=9999).contains(&year) {
         return false;
     }
+    let time = ms.rem_euclid(MS_PER_DAY);
     let mut text = *b"0000-00-00T00:00:00.000Z";
-    let mut put = |from: usize, digits: usize, value: u32| {
+    let mut put = |from: usize, digits: usize, value: i64| {
         let mut value = value;
         for place in text[from..from + digits].iter_mut().rev() {
             *place = b'0' + u8::try_from(value % 10).unwrap_or(0);
             value /= 10;
         }
     };
-    let narrow = |value: i8| u32::try_from(value).unwrap_or(0);
     put(0, 4, year);
-    put(5, 2, narrow(at.month()));
-    put(8, 2, narrow(at.day()));
-    put(11, 2, narrow(at.hour()));
-    put(14, 2, narrow(at.minute()));
-    put(17, 2, narrow(at.second()));
-    put(20, 3, u32::try_from(at.millisecond()).unwrap_or(0));
+    put(5, 2, month);
+    put(8, 2, day);
+    put(11, 2, time / MS_PER_HOUR);
+    put(14, 2, time / MS_PER_MINUTE % 60);
+    put(17, 2, time / MS_PER_SECOND % 60);
+    put(20, 3, time % MS_PER_SECOND);
     out.extend_from_slice(&text);
     true
 }
@@ -367,8 +408,47 @@ mod tests {
         check("1557606747.940", "2019-05-11T20:32:27.940Z");
         check("1557606747.9", "2019-05-11T20:32:27.900Z");
         check("100000000", "1973-03-03T09:46:40.000Z");
-        check("99999999999", "5138-11-16T09:46:39.000Z");
-        check("100000000000", "1973-03-03T09:46:40.000Z");
+        check("4102444800", "2100-01-01T00:00:00.000Z");
+        check("4102444801", "1970-02-17T11:34:04.801Z");
+        check("63072000000", "1972-01-01T00:00:00.000Z");
+        check("253402300798", "1978-01-11T21:31:40.798Z");
+        check("4102444800000", "2100-01-01T00:00:00.000Z");
+    }
+
+    #[test]
+    fn digits_that_spell_a_date_and_time_are_one() {
+        check("20190511203227", "2019-05-11T20:32:27.000Z");
+        check("201905112032", "2019-05-11T20:32:00.000Z");
+        check("19000101000000", "1900-01-01T00:00:00.000Z");
+        check("209912312359", "2099-12-31T23:59:00.000Z");
+        // Not a day in May, so milliseconds.
+        check("201905322032", "1976-05-25T20:48:42.032Z");
+    }
+
+    #[test]
+    fn the_years_1_and_9999_are_whole_in_every_spelling() {
+        for last in [
+            "9999-12-31T23:59:59.999Z",
+            "9999-12-31 23:59:59.999",
+            "9999-12-31T22:59:59.999-01:00",
+            "99991231T235959.999Z",
+        ] {
+            check(last, "9999-12-31T23:59:59.999Z");
+        }
+        check("9999-12-31", "9999-12-31T00:00:00.000Z");
+        check("0001-01-01", "0001-01-01T00:00:00.000Z");
+        check("0001-01-01T01:00:00+01:00", "0001-01-01T00:00:00.000Z");
+        for beyond in ["9999-12-31T23:59:60Z", "9999-12-31T23:59:59.999-00:01", "0001-01-01T00:00:00+00:01"] {
+            assert_eq!(read_with(beyond, &[]), None, "{beyond}");
+        }
+        let formats = ["%d/%m/%Y %H:%M %z", "%d/%m/%Y"];
+        for (cell, expected) in [
+            ("31/12/9999", Some("9999-12-31T00:00:00.000Z")),
+            ("31/12/9999 23:00 +0200", Some("9999-12-31T21:00:00.000Z")),
+            ("31/12/9999 23:00 -0200", None),
+        ] {
+            assert_eq!(read_with(cell, &formats).as_deref(), expected, "{cell}");
+        }
     }
 
     #[test]
@@ -388,6 +468,13 @@ mod tests {
             "1557606747940000",
             "1557606747940.5",
             "1557606747.",
+            "63072000000.5",
+            "4102444800001",
+            "253402300799",
+            "253402300799000",
+            "21000101000000",
+            "20190511203260000",
+            "20190511243227",
             "2019-13-01",
             "2019-02-29",
             "2019-05-32",
@@ -444,7 +531,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_millisecond_reads_as_another_calendar_says(ms in -62_135_596_800_000_i64..253_402_300_800_000) {
+        fn every_millisecond_reads_as_another_calendar_says(ms in -62_135_596_800_000_i64..253_402_207_200_000) {
             let reference = format!("{:.3}", jiff::Timestamp::from_millisecond(ms).unwrap());
             for cell in [reference.clone(), reference.replace('T', " "), reference.replace('Z', "+00:00")] {
                 prop_assert_eq!(read_with(&cell, &[]), Some(reference.clone()));
@@ -452,7 +539,7 @@ mod tests {
         }
 
         #[test]
-        fn dates_that_the_calendar_does_not_have_are_refused(year in 1_i16..9999, month in 0_i8..14, day in 0_i8..33) {
+        fn dates_that_the_calendar_does_not_have_are_refused(year in 1_i16..=9999, month in 0_i8..14, day in 0_i8..33) {
             let exists = jiff::civil::Date::new(year, month, day).is_ok();
             for cell in [
                 format!("{year:04}-{month:02}-{day:02}T20:32:27.940Z"),
@@ -466,7 +553,7 @@ mod tests {
         fn nothing_but_a_timestamp_is_ever_written(cell in "[0-9TZ:. +-]{0,30}|\\PC{0,12}") {
             if let Some(text) = read_with(&cell, &[]) {
                 prop_assert_eq!(text.len(), TIMESTAMP_BYTES);
-                prop_assert!(text.parse::<jiff::Timestamp>().is_ok(), "{}", text);
+                prop_assert!(text.trim_end_matches('Z').parse::<jiff::civil::DateTime>().is_ok(), "{}", text);
             }
         }
     }
