@@ -57,6 +57,8 @@ pub(super) struct Compiler<'a> {
     roles: Roles,
     tree: Tree,
     warnings: Vec<Warning>,
+    /// Whether it has been said what a dot below `integrations` means.
+    dots_warned: bool,
 }
 
 impl<'a> Compiler<'a> {
@@ -69,6 +71,7 @@ impl<'a> Compiler<'a> {
             roles: Roles::default(),
             tree: Tree::default(),
             warnings: Vec::new(),
+            dots_warned: false,
         }
     }
 
@@ -121,8 +124,29 @@ impl<'a> Compiler<'a> {
                 heading.fault(format_args!("{} parts in its path, at most {PATH_PARTS_MAX} can be read", parts.len()))
             );
         }
+        if let ["integrations", _, last] = parts[..]
+            && last.eq_ignore_ascii_case("io")
+            && let Some((_, destination)) = heading.name.split_once('.')
+        {
+            // Destinations are called so: Customer.io, Chartbeat.io.
+            parts = vec!["integrations", destination];
+        }
+        if parts[0] == "integrations" && parts.len() > 2 && heading.named.is_none() && !self.dots_warned {
+            self.dots_warned = true;
+            self.warn(
+                heading,
+                "an option below a destination, which switches nothing off; destinations with a dot in their name need `integrations:json`",
+            );
+        }
         let whole = parts.len() == 1;
-        let field = fields::field(self.kind, parts[0]);
+        // A list of one of Segment's own fields would be that field under another type, or twice.
+        let listed = parts[0].strip_suffix("[]").filter(|_| whole);
+        let field = fields::field(self.kind, listed.unwrap_or(parts[0]));
+        if let Some(stem) = listed
+            && !matches!(field, Field::Unknown | Field::Ours)
+        {
+            return Err(heading.fault(format_args!("`{stem}` is one of Segment's own fields and takes no list")));
+        }
         match (field, whole) {
             (Field::Ours, _) => {
                 self.warn(heading, "not sent: Segment, or the file's name, says what stands there");

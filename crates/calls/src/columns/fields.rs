@@ -109,7 +109,10 @@ pub(super) fn require(kind: Kind, headings: &[Heading<'_>]) -> Result<(), FileFa
         let names: Vec<String> = any_of.iter().map(|name| format!("`{name}`")).collect();
         let near = headings.iter().find_map(|heading| {
             let meant = near(heading.name, any_of)?;
-            Some(format!("rename the column `{}` to `{meant}`", heading.full))
+            let certain = plain(heading.name) == plain(meant);
+            let may_be_data = heading.full.contains(|c: char| c.is_numeric() || c == '@');
+            // Where the header is missing, `user7` is a person, and no misspelling of `userId`.
+            (certain || !may_be_data).then(|| format!("rename the column `{}` to `{meant}`", heading.full))
         });
         let advice = near.unwrap_or_else(|| "the first row must name the columns".to_owned());
         return Err(FileFault::new(
@@ -153,9 +156,6 @@ pub(super) fn advice(kind: Kind, name: &str) -> String {
 /// The candidate that `name` is a misspelling of, if any: the same letters in another style
 /// (`user_id`, `UserId`), or few letters apart.
 fn near<'a>(name: &str, candidates: &[&'a str]) -> Option<&'a str> {
-    let plain = |text: &str| -> Vec<char> {
-        text.chars().take(64).filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
-    };
     let name = plain(name);
     candidates
         .iter()
@@ -163,6 +163,11 @@ fn near<'a>(name: &str, candidates: &[&'a str]) -> Option<&'a str> {
         .filter(|(edits, candidate)| *edits <= candidate.len() / 3)
         .min_by_key(|(edits, _)| *edits)
         .map(|(_, candidate)| candidate)
+}
+
+/// The letters and digits of a name, in lower case.
+fn plain(text: &str) -> Vec<char> {
+    text.chars().take(64).filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
 }
 
 /// Levenshtein distance.

@@ -24,12 +24,14 @@ fn hostile_rows() -> impl Strategy<Value = Vec<u8>> {
     proptest::collection::vec(token, 0..80).prop_map(|tokens| tokens.concat())
 }
 
-const HEADERS: [(&str, &str); 6] = [
+const HEADERS: [(&str, &str); 8] = [
     ("track_1.csv", "userId,event,timestamp,properties.price:number,properties.tags.0,properties.tags.1\n"),
     ("identify_1.csv", "\u{feff}userId,anonymousId,traits.a:json,traits.b:boolean,traits.createdAt,context:json\n"),
     ("page_1.csv", "userId,name,properties:json,integrations.All,messageId,_error\r\n"),
     ("group_1.csv", "userId,groupId,traits.x[],traits.x[],traits.n:integer,\n"),
     ("alias_1.csv", "\n\nuserId,previousId\r"),
+    ("track_1.csv", "type[],userId,event,sentAt[],writeKey[],type[],labels[],labels[]\n"),
+    ("track_1.csv", "userId,event,messageId[],timestamp[],properties[]\n"),
     ("object_rooms_1.csv", "id,name,price:number,createdAt\n"),
 ];
 

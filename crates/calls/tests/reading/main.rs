@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod corpus;
+mod headers;
 mod laws;
 mod limits;
 mod rejects;

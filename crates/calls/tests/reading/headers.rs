@@ -1,0 +1,72 @@
+//! Headers that look as though they would work.
+
+use calls::refusal::FaultCode;
+
+use crate::support::File;
+
+#[test]
+fn a_list_is_no_way_round_the_rules_of_segments_own_fields() {
+    for column in [
+        "userId[]",
+        "anonymousId[]",
+        "event[]",
+        "messageId[]",
+        "timestamp[]",
+        "properties[]",
+        "properties[]:json",
+        "context[]",
+        "integrations[]",
+        "traits[]",
+    ] {
+        let read = File::new("track_1.csv", format!("userId,event,{column}\nu,e,x\n")).read(&[usize::MAX]);
+        assert_eq!(read.fault.map(|fault| fault.code), Some(FaultCode::BadColumn), "{column}");
+    }
+    for column in ["type[]", "sentAt[]", "receivedAt[]", "originalTimestamp[]", "writeKey[]", "_metadata[]"] {
+        let read = File::new("track_1.csv", format!("userId,event,{column}\nu,e,x\n")).read(&[usize::MAX]);
+        assert_eq!(read.warnings.len(), 1, "{column}");
+        assert_eq!(read.columns[2][1], "(not sent)", "{column}");
+        assert_eq!(read.calls().len(), 1, "{column}");
+    }
+    let read = File::new("track_1.csv", "userId,event,labels[],labels[]\nu,e,x,y\n").read(&[usize::MAX]);
+    assert!(read.calls()[0].contains(r#""labels":["x","y"]"#), "a list of nobody's field is one");
+}
+
+#[test]
+fn a_missing_header_does_not_make_a_fault_repeat_a_person() {
+    for row in [
+        "user7,Signed Up,x@example.com",
+        "userd4,Signed Up,x@example.com",
+        "user@b,Signed Up,Lihue",
+        "x@example.com,user7,Signed Up",
+        "17,event5,x@example.com",
+    ] {
+        let fault = File::new("track_1.csv", format!("{row}\n")).read(&[usize::MAX]).fault.unwrap();
+        assert_eq!(fault.code, FaultCode::MissingColumn, "{row}");
+        for cell in row.split(',') {
+            assert!(!fault.message.contains(cell), "{row}: {fault}");
+        }
+    }
+    for (header, advice) in [("user_id,event", "`user_id` to `userId`"), ("uesrId,event", "`uesrId` to `userId`")] {
+        let fault = File::new("track_1.csv", format!("{header}\nu,e\n")).read(&[usize::MAX]).fault.unwrap();
+        assert!(fault.message.contains(advice), "{fault}");
+    }
+}
+
+#[test]
+fn a_destination_with_a_dot_in_its_name_is_switched_off() {
+    for (column, key) in [
+        ("integrations.Customer.io", "Customer.io"),
+        ("integrations.Segment.IO", "Segment.IO"),
+        ("integrations.Customer.io:boolean", "Customer.io"),
+    ] {
+        let read =
+            File::new("track_1.csv", format!("userId,event,{column}\nu,e,false\nu,e,perhaps\n")).read(&[usize::MAX]);
+        assert!(read.warnings.is_empty(), "{column}: {:?}", read.warnings);
+        assert!(read.calls()[0].contains(&format!(r#""integrations":{{"{key}":false}}"#)), "{}", read.calls()[0]);
+        assert_eq!(read.refusals().len(), 1, "a switch is true or false");
+    }
+    let columns = "integrations.A.com,integrations.B.c.d,integrations.C.x:string,integrations.D.io.x";
+    let read = File::new("track_1.csv", format!("userId,event,{columns}\nu,e,1,2,3,4\n")).read(&[usize::MAX]);
+    assert_eq!(read.warnings.len(), 1, "said once: {:?}", read.warnings);
+    assert!(read.warnings[0].contains("integrations.A.com") && read.warnings[0].contains("integrations:json"));
+}
