@@ -109,10 +109,27 @@ proptest! {
     }
 
     #[test]
-    fn every_call_is_json_that_segment_takes(file in file()) {
+    fn every_call_is_json_that_segment_takes(
+        mut file in file(),
+        long in prop_oneof![4 => Just(0), 1 => 31_700_usize..32_000],
+    ) {
+        // Around the length that Segment takes.
+        file.bytes.extend_from_slice(format!("\nlong,{}\n", "x".repeat(long)).as_bytes());
         for taken in file.read(&[usize::MAX]).taken {
             let Outcome::Call(call) = taken.outcome else { continue };
+            prop_assert!(call.len() <= 32_000, "{} bytes", call.len());
             let value: serde_json::Value = serde_json::from_str(&call).unwrap();
+            let filled = |field: &str| value[field].as_str().is_some_and(|text| !text.trim().is_empty());
+            let required: &[&str] = match file.name.split('_').next() {
+                Some("track") => &["event"],
+                Some("group") => &["groupId"],
+                Some("alias") => &["userId", "previousId"],
+                Some("object") => &["id"],
+                _ => &[],
+            };
+            for field in required {
+                prop_assert!(filled(field), "{}: {}", field, call);
+            }
             prop_assert_eq!(&serde_json::to_string(&value).unwrap().len(), &call.len(), "compact: {}", call);
             if file.name.starts_with("object_") {
                 prop_assert!(value["id"].is_string() && value["properties"].is_object());
