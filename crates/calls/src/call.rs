@@ -62,12 +62,12 @@ impl<'a> Row<'a> {
         self.cells.get(column)
     }
 
-    /// Whether the column has more than blanks.
+    /// Whether the column has more than blanks and control characters.
     #[inline]
     fn has(&self, column: Option<usize>) -> bool {
         column.and_then(|column| self.cell(column)).is_some_and(|cell| {
             // Allocates only for a cell with quotes in it.
-            !is_blank(cell.value(self.text, &mut Vec::new()))
+            !is_void(cell.value(self.text, &mut Vec::new()))
         })
     }
 }
@@ -80,6 +80,17 @@ pub(crate) struct Encoder {
     ids: MessageIds,
     formats: Vec<String>,
     scratch: Vec<u8>,
+    /// The arrays by index that the writing is in.
+    arrays: Vec<Elements>,
+}
+
+/// How far an array by index is written.
+#[derive(Clone, Copy, Debug)]
+struct Elements {
+    /// Where the element begins that comes next.
+    next: usize,
+    /// Where the last one ends that is not empty.
+    filled: usize,
 }
 
 impl Encoder {
@@ -88,7 +99,7 @@ impl Encoder {
             Kind::Object => b"{".to_vec(),
             kind => format!(r#"{{"type":"{kind}","messageId":""#).into_bytes(),
         };
-        Encoder { head, ids, formats, scratch: Vec::new() }
+        Encoder { head, ids, formats, scratch: Vec::new(), arrays: Vec::new() }
     }
 
     /// Appends the row's call to `out`. Returns where its timestamp's value stands, counted from the
@@ -125,6 +136,7 @@ impl Encoder {
             self.message_id(plan, row, out)?;
             timestamp = self.timestamp(plan, row, out)?;
         }
+        self.arrays.clear();
         for piece in &plan.pieces {
             match piece {
                 Piece::Cell(slot) => self.cell(slot, row, out)?,
@@ -137,6 +149,22 @@ impl Encoder {
                     _ => out.truncate(out.len() - opened),
                 },
                 Piece::Context(slot) => self.context(slot, row, out)?,
+                Piece::Array => self.arrays.push(Elements { next: out.len(), filled: out.len() }),
+                Piece::Element => {
+                    if let Some(array) = self.arrays.last_mut() {
+                        if out.len() == array.next {
+                            out.extend_from_slice(b"null,");
+                        } else {
+                            array.filled = out.len();
+                        }
+                        array.next = out.len();
+                    }
+                }
+                Piece::ArrayEnd => {
+                    if let Some(array) = self.arrays.pop() {
+                        out.truncate(array.filled);
+                    }
+                }
             }
         }
         if plan.kind() == Kind::Object && !out.ends_with(b"},") {
@@ -159,7 +187,7 @@ impl Encoder {
                 out.extend_from_slice(itoa::Buffer::new().format(row.start).as_bytes());
             }
             Some((column, cell)) => {
-                let value = cell.value(row.text, &mut self.scratch);
+                let value = cell.value(row.text, &mut self.scratch).trim_ascii();
                 let chars = chars(value);
                 if chars > MESSAGE_ID_CHARS_MAX {
                     return Err(Flaw::new(RefusalCode::MessageIdTooLong).in_column(column).counting(chars));
@@ -200,7 +228,8 @@ impl Encoder {
         };
         let value = cell.value(row.text, &mut self.scratch);
         if slot.cell == CellType::String {
-            if value.is_empty() || (slot.blank_is_empty && is_blank(value)) {
+            let value = if slot.trim { value.trim_ascii() } else { value };
+            if value.is_empty() || (slot.blank_is_empty && is_void(value)) {
                 empty(slot, out);
             } else {
                 out.extend_from_slice(&slot.key);
@@ -360,7 +389,7 @@ fn require(plan: &Plan, row: Row<'_>) -> Result<(), Flaw> {
             return missing(RefusalCode::MissingId, roles.id);
         };
         let mut scratch = Vec::new();
-        let length = row.cell(column).map_or(0, |cell| chars(cell.value(row.text, &mut scratch)));
+        let length = row.cell(column).map_or(0, |cell| chars(cell.value(row.text, &mut scratch).trim_ascii()));
         if length > OBJECT_ID_CHARS_MAX {
             return Err(Flaw::new(RefusalCode::IdTooLong).in_column(column).counting(length));
         }
@@ -386,6 +415,19 @@ fn is_blank(value: &[u8]) -> bool {
         // Nearly every cell is decided here.
         Some(first) if first.is_ascii_graphic() => false,
         Some(_) => std::str::from_utf8(value).is_ok_and(|text| text.trim().is_empty()),
+    }
+}
+
+/// Whether there is nothing but blanks and control characters, such as the NULs and the Ctrl-Z that
+/// some programs end a file with: nothing that an id or an event could be.
+#[inline]
+fn is_void(value: &[u8]) -> bool {
+    match value.first() {
+        None => true,
+        Some(first) if first.is_ascii_graphic() => false,
+        Some(_) => {
+            std::str::from_utf8(value).is_ok_and(|text| text.chars().all(|c| c.is_whitespace() || c.is_control()))
+        }
     }
 }
 

@@ -78,6 +78,10 @@ impl Flaw {
             RefusalCode::UnclosedQuote => {
                 format!("a quote is never closed, so this row took the rest of the file ({} lines)", lines.max(1))
             }
+            RefusalCode::StrayQuote => format!(
+                "text behind a closing quote: a quote inside a quoted cell must be doubled, the row may hold several ({} lines)",
+                lines.max(1)
+            ),
             RefusalCode::InvalidEncoding if encoding == Encoding::Utf8 => {
                 "not UTF-8: save the file as UTF-8, or set CSV_ENCODING, for instance to windows-1252".to_owned()
             }

@@ -90,6 +90,8 @@ codes! {
         TooManyCells = "too_many_cells",
         /// A quote that is still open where the file ends.
         UnclosedQuote = "unclosed_quote",
+        /// Text behind a closing quote, in a row of several lines.
+        StrayQuote = "stray_quote",
         /// Bytes that are not text in the file's encoding.
         InvalidEncoding = "invalid_encoding",
         /// A timestamp column that holds no date.

@@ -99,6 +99,8 @@ pub(crate) struct Splitter {
     escaped: bool,
     /// Whether a quoted cell has been seen, the only place where a record can hold line ends.
     quotes: bool,
+    /// The first cell that has text behind its closing quote.
+    stray: Option<usize>,
     cells: Vec<Cell>,
 }
 
@@ -123,6 +125,7 @@ impl Splitter {
             start: 0,
             escaped: false,
             quotes: false,
+            stray: None,
             cells: Vec::new(),
         }
     }
@@ -134,6 +137,7 @@ impl Splitter {
         self.start = 0;
         self.escaped = false;
         self.quotes = false;
+        self.stray = None;
         self.cells.clear();
     }
 
@@ -212,6 +216,7 @@ impl Splitter {
                     }
                     Some(_) => {
                         self.escaped = true;
+                        self.stray = self.stray.or(Some(self.cells.len()));
                         self.state = State::Bare;
                     }
                 },
@@ -310,6 +315,9 @@ pub(crate) struct Record<'a> {
     pub(crate) blank: Blank,
     /// Whether the file ends within quotes.
     pub(crate) unclosed: bool,
+    /// In a record of several lines, the first cell that has text behind its closing quote: the
+    /// quote was probably meant to open a cell further on, and rows lie between.
+    pub(crate) stray: Option<usize>,
 }
 
 impl Rows {
@@ -432,6 +440,7 @@ impl Rows {
             lines: inside + u64::from(line_end > 0),
             blank: self.blank,
             unclosed,
+            stray: self.splitter.stray.filter(|_| inside > 0),
         })
     }
 

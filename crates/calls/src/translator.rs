@@ -279,7 +279,7 @@ impl Translator {
         };
         records.extend_from_slice(text);
         let begin = calls.len();
-        let written = sound(text, cells, record.unclosed, plan).and_then(|()| {
+        let written = sound(text, cells, &record, plan).and_then(|()| {
             let row = Row { text, cells, start: span.start };
             self.encoder.append(plan, row, calls)
         });
@@ -336,10 +336,13 @@ fn behind(from: u64, encoding: Encoding, record: &Record<'_>, transcoded: u64) -
 
 /// What a record must be before its cells are looked at.
 #[inline]
-fn sound(text: &[u8], cells: &[Cell], unclosed: bool, plan: &Plan) -> Result<(), Flaw> {
-    if unclosed {
+fn sound(text: &[u8], cells: &[Cell], record: &Record<'_>, plan: &Plan) -> Result<(), Flaw> {
+    if record.unclosed {
         let last = cells.len().saturating_sub(1);
         return Err(Flaw::new(RefusalCode::UnclosedQuote).in_column(last));
+    }
+    if let Some(column) = record.stray {
+        return Err(Flaw::new(RefusalCode::StrayQuote).in_column(column));
     }
     if let Err(error) = std::str::from_utf8(text) {
         let at = error.valid_up_to();

@@ -24,6 +24,12 @@ pub(crate) enum Piece {
         /// `}` or `]`.
         bracket: u8,
     },
+    /// Behind the beginning of an array by index.
+    Array,
+    /// Behind each of its elements: one that wrote nothing still has its place, if others follow.
+    Element,
+    /// Before its end.
+    ArrayEnd,
     /// A cell.
     Cell(Slot),
     /// A whole `context` in one cell, which our `library` is added to.
@@ -40,6 +46,8 @@ pub(crate) struct Slot {
     pub(crate) empty: EmptyCells,
     /// Whether blanks alone count as empty, as they do in ids.
     pub(crate) blank_is_empty: bool,
+    /// Whether blanks around the cell are no part of it, as they are none of ids.
+    pub(crate) trim: bool,
 }
 
 impl Slot {
@@ -255,9 +263,12 @@ impl Emitter<'_> {
             order.sort_by_key(|(number, _)| *number);
             if order.iter().enumerate().all(|(index, (number, _))| index == *number) {
                 let opened = self.open(at, b'[');
+                self.out.pieces.push(Piece::Array);
                 for (index, node) in order {
                     self.node(node, &at.element(index));
+                    self.out.pieces.push(Piece::Element);
                 }
+                self.out.pieces.push(Piece::ArrayEnd);
                 self.close(opened, b']');
                 return;
             }
@@ -296,20 +307,16 @@ impl Emitter<'_> {
         if matches!(cell, CellType::String | CellType::Timestamp | CellType::Inferred) {
             key.push(b'"');
         }
-        let ids = [
-            self.roles.user_id,
-            self.roles.anonymous_id,
-            self.roles.event,
-            self.roles.group_id,
-            self.roles.previous_id,
-            self.roles.id,
-        ];
+        let ids =
+            [self.roles.user_id, self.roles.anonymous_id, self.roles.group_id, self.roles.previous_id, self.roles.id];
+        let is_id = ids.contains(&Some(column));
         let slot = Slot {
             column,
             key: key.into(),
             cell,
             empty: self.empties.get(column).copied().unwrap_or_default(),
-            blank_is_empty: ids.contains(&Some(column)),
+            blank_is_empty: is_id || self.roles.event == Some(column),
+            trim: is_id,
         };
         self.out.pieces.push(if at.path == "context" { Piece::Context(slot) } else { Piece::Cell(slot) });
     }

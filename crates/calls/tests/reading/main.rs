@@ -2,6 +2,7 @@
 //! that hold for any bytes.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod cells;
 mod corpus;
 mod headers;
 mod laws;
