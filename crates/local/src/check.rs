@@ -119,7 +119,7 @@ pub(crate) fn run(args: &CheckArgs) -> anyhow::Result<ExitCode> {
         let checked = match check(path, args, &settings) {
             Ok(checked) => checked,
             // Whoever read our calls has had enough.
-            Err(error) if is_broken_pipe(&error) => return Ok(ExitCode::SUCCESS),
+            Err(error) if is_broken_pipe(&error) => return Ok(worst.into()),
             Err(error) => {
                 Checked { name: path.display().to_string(), fault: Some(format!("{error:#}")), ..Checked::default() }
             }
@@ -206,6 +206,11 @@ fn check(path: &Path, args: &CheckArgs, settings: &Settings) -> anyhow::Result<C
                 if let Some(commit) = machine.commit() {
                     checked.account.add(&commit.account);
                 }
+                // Judged where the ingester judges: a file that is bad at its beginning is stopped there, however
+                // good the rest is.
+                if checked.stopped.is_none() {
+                    checked.stopped = settings.threshold.exceeded(&checked.account);
+                }
             }
             Next::Hungry => match read(&mut input, &mut chunk).context("failed to read it")? {
                 0 => machine.finish(),
@@ -222,7 +227,7 @@ fn check(path: &Path, args: &CheckArgs, settings: &Settings) -> anyhow::Result<C
     if let Some(mut calls) = calls {
         calls.flush()?;
     }
-    checked.end(&machine, settings);
+    checked.end(&machine);
     Ok(checked)
 }
 
@@ -251,11 +256,10 @@ impl Checked {
         }
     }
 
-    fn end(&mut self, machine: &Ingestion, settings: &Settings) {
+    fn end(&mut self, machine: &Ingestion) {
         self.header = machine.header().cloned();
         self.columns = machine.plan().map_or(Vec::new(), |plan| plan.columns().to_vec());
         self.warnings = machine.warnings().to_vec();
         self.fault = machine.fault().map(ToString::to_string);
-        self.stopped = settings.threshold.exceeded(&self.account);
     }
 }

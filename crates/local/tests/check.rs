@@ -172,3 +172,51 @@ fn a_file_that_breaks_off_is_accounted_for_up_to_there() {
     assert!(text.contains("line 4: a row begins here that is longer"), "{text}");
     assert!(text.contains("  calls                2\n"), "{text}");
 }
+
+#[test]
+fn a_file_that_is_bad_at_its_beginning_is_stopped_however_good_its_end_is() {
+    let folder = Folder::new("stopped");
+    let text = format!("userId,event\n{}{}", ",e\n".repeat(5_000), "u,e\n".repeat(50_000));
+    let file = folder.file("track_1.csv", text);
+    let output = check(&[&file], &[], b"");
+    assert!(stdout(&output).contains("the ingester would stop this file"), "{}", stdout(&output));
+    assert!(stdout(&output).contains("REJECT_LIMIT_SHARE"), "{}", stdout(&output));
+}
+
+#[test]
+fn beside_the_calls_the_columns_are_warned_of() {
+    let output = check(&["--calls", "-"], &[], b"userId,event,plan\nu,e,p\n");
+    assert_eq!(stdout(&output).lines().count(), 1);
+    assert!(stderr(&output).contains("column `plan`"), "{}", stderr(&output));
+}
+
+#[test]
+fn a_reader_that_has_had_enough_does_not_hide_what_was_found() {
+    let folder = Folder::new("pipe");
+    let bad = folder.file("track_1.csv", BAD);
+    let long = folder.file("track_2.csv", format!("userId,event\n{}", "u,e\n".repeat(100_000)));
+    let mut child = Command::new(env!("CARGO_BIN_EXE_segment-s3"))
+        .args(["check", "--calls", &bad, &long])
+        .env_clear()
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    // One line of the first file, and no more: what follows does not fit into any pipe.
+    let mut lines = std::io::BufRead::lines(std::io::BufReader::new(child.stdout.take().unwrap()));
+    assert!(lines.next().unwrap().unwrap().contains("u1"));
+    drop(lines);
+    assert_eq!(child.wait().unwrap().code(), Some(1));
+}
+
+#[test]
+fn control_characters_never_reach_the_terminal() {
+    let folder = Folder::new("controls");
+    let misnamed = folder.file("a\u{1b}[31m.csv", GOOD);
+    let call = folder.file("track_1.csv", "userId,event,properties.\u{9b}x\nu,\u{7f}\u{9b}2J,y\n");
+    let output = check(&[&misnamed, &call, "/none\u{1b}[2J.csv"], &[], b"");
+    let raw = |text: &str| text.chars().any(|c| c.is_control() && c != '\n');
+    assert!(stdout(&output).contains("The first calls"));
+    assert!(!raw(stdout(&output)), "{:?}", stdout(&output));
+    assert!(!raw(stderr(&output)), "{:?}", stderr(&output));
+}

@@ -21,7 +21,7 @@ pub(super) struct Progress {
 impl Progress {
     pub(super) fn new(name: &str, size: Option<u64>) -> Self {
         let terminal = std::io::stderr().is_terminal();
-        Self { name: name.to_owned(), size, begun: Instant::now(), shown: None, terminal }
+        Self { name: super::tell::visible(name), size, begun: Instant::now(), shown: None, terminal }
     }
 
     pub(super) fn at(&mut self, bytes: u64, rows: u64) {

@@ -36,6 +36,7 @@ pub(super) fn all(checked: &Checked, settings: &Settings, voice: Voice) -> Strin
 pub(super) fn account(checked: &Checked, settings: &Settings, voice: Voice) -> String {
     let mut out = String::new();
     title(&mut out, checked, voice);
+    warnings(&mut out, checked, voice);
     refused(&mut out, checked, voice);
     sums(&mut out, checked, settings, voice);
     out
@@ -51,7 +52,7 @@ fn title(out: &mut String, checked: &Checked, voice: Voice) {
         )),
         Verdict::Unusable => voice.bad("cannot be used"),
     };
-    let _ = writeln!(out, "{}  {verdict}", voice.strong(&checked.name));
+    let _ = writeln!(out, "{}  {verdict}", voice.strong(&visible(&checked.name)));
     let kind = checked.subject.as_ref().map(|subject| match &subject.collection {
         Some(collection) => format!("objects of the collection {collection}"),
         None => format!("{} calls", subject.kind),
@@ -75,7 +76,7 @@ fn title(out: &mut String, checked: &Checked, voice: Voice) {
         let _ = writeln!(out, "  {}", known.join(", "));
     }
     if let Some(fault) = &checked.fault {
-        let _ = writeln!(out, "  {}", voice.bad(fault));
+        let _ = writeln!(out, "  {}", voice.bad(&visible(fault)));
     }
     out.push('\n');
 }
@@ -99,6 +100,10 @@ fn columns(out: &mut String, checked: &Checked, voice: Voice) {
     }
     more(out, checked.columns.len() - shown.len(), "columns", voice);
     out.push('\n');
+    warnings(out, checked, voice);
+}
+
+fn warnings(out: &mut String, checked: &Checked, voice: Voice) {
     let warnings = &checked.warnings[..checked.warnings.len().min(WARNINGS_SHOWN_MAX)];
     for warning in warnings {
         let _ = writeln!(out, "  {} {}", voice.careful("!"), visible(&warning.message));
@@ -124,7 +129,7 @@ fn first_calls(out: &mut String, checked: &Checked, voice: Voice) {
     let _ = writeln!(out, "{}", voice.strong(&format!("The first {noun}")));
     for call in &checked.first_calls {
         for line in pretty(call).lines() {
-            let _ = writeln!(out, "  {line}");
+            let _ = writeln!(out, "  {}", visible(line));
         }
     }
     out.push('\n');
@@ -229,7 +234,7 @@ fn excerpt(refusal: &Refusal, record: &[u8]) -> (String, String) {
 }
 
 /// Text that stays on its line and does nothing to a terminal.
-fn visible(text: &str) -> String {
+pub(super) fn visible(text: &str) -> String {
     text.replace("\r\n", "⏎")
         .chars()
         .map(|c| match c {
