@@ -54,6 +54,10 @@ pub const STOP_BEFORE_MS: i64 = 5_000;
 /// The time that a tick takes for itself when its deadline lies in the past, as `cargo lambda watch` has it.
 pub const DEADLINE_MS: i64 = 60_000;
 
+/// An event that says an earlier time is not believed: EventBridge retries for at most 24 hours (EventBridge user guide,
+/// "Retry policy").
+pub const EVENT_AGE_MAX_MS: i64 = 24 * 60 * 60 * 1_000;
+
 /// Where random nonces come from.
 pub type Nonces = Arc<dyn Fn() -> Nonce + Send + Sync>;
 
@@ -111,8 +115,10 @@ impl App {
         match request {
             Request::Tick { flush, time_ms } => {
                 let now_ms = self.clock.now_ms();
-                // An event from the future would make events expire before their time.
-                let now_ms = time_ms.map_or(now_ms, |time_ms| time_ms.min(now_ms));
+                // An event from the future would make events expire before their time, and so would plans that an old
+                // payload, sent by hand, has dated back.
+                let oldest_ms = now_ms - EVENT_AGE_MAX_MS;
+                let now_ms = time_ms.map_or(now_ms, |time_ms| time_ms.clamp(oldest_ms, now_ms));
                 let report = self.tick(&routes, flush, now_ms, deadline_ms).await?;
                 Ok(Answer::Report(Box::new(report)))
             }

@@ -44,6 +44,11 @@ impl Settings {
         let mut reader = Reader::new(get);
         let state_bucket = reader.bucket("STATE_BUCKET", "our own bucket, in which received events wait for export");
         let expire_days = reader.parsed("EXPIRE_DAYS", EXPIRE_DAYS, "a number of days");
+        if !(1..=EXPIRE_DAYS).contains(&expire_days) {
+            // Events may wait so long unrouted, and as long again for a destination; the bucket's lifecycle is the net
+            // below that, and has to be longer.
+            reader.fault("EXPIRE_DAYS", format_args!("is {expire_days}; write 1 to {EXPIRE_DAYS}"));
+        }
         let routes = routes(&mut reader);
         reader.finish(Settings { state_bucket, routes, expire_days, limits: Limits::default() })
     }

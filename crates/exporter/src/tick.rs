@@ -136,6 +136,7 @@ impl<'a> Tick<'a> {
     async fn open(&self, mut at: At, found: Found) -> Result<Option<At>, Fault> {
         self.note(&found);
         let mut drafts = found.drafts.into_iter();
+        let mut swapped = false;
         let litter = if drafts.len() > 0 && self.flush == Flush::All { self.litter(&at).await } else { Vec::new() };
         for draft in drafts.by_ref().take(PLANS_PER_TICK_MAX) {
             if at.head.open.len() >= OPEN_PLANS_MAX {
@@ -148,8 +149,9 @@ impl<'a> Tick<'a> {
                 tracing::debug!(plan = %plan.nonce, "the plan was written by a try whose answer was lost");
             }
             let next = at.head.opening(&plan, (self.app.state.nonces)());
-            let Some(swapped) = self.app.state.swap(&at, next).await? else { return Ok(None) };
-            at = swapped;
+            let Some(opened) = self.app.state.swap(&at, next).await? else { return Ok(None) };
+            at = opened;
+            swapped = true;
             if plan.purpose == Purpose::Export {
                 let mut report = self.report();
                 report.planned.plans += 1;
@@ -158,7 +160,9 @@ impl<'a> Tick<'a> {
             self.learn(plan);
         }
         drafts.for_each(|draft| self.report().waiting.later.extend(&draft.size()));
-        if !litter.is_empty()
+        // Without a swap of ours another exporter may still open what looks like litter here.
+        if swapped
+            && !litter.is_empty()
             && let Err(fault) = self.app.state.bucket.delete(&litter).await
         {
             tracing::warn!(%fault, "what killed runs left behind stays for now");

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod basics;
+mod model;
 mod races;
 mod seeds;
 mod troubles;
