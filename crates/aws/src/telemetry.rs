@@ -30,6 +30,25 @@ pub mod metrics {
     pub const THROTTLES: Metric = Metric("Throttles", "Count");
     /// From the start of a request to its answer.
     pub const DELIVERY_LATENCY: Metric = Metric("DeliveryLatency", "Milliseconds");
+
+    /// Events in log objects that were put.
+    pub const EXPORTED: Metric = Metric("Exported", "Count");
+    /// Log objects that were put.
+    pub const LOG_OBJECTS: Metric = Metric("LogObjects", "Count");
+    /// Their compressed bytes.
+    pub const LOG_BYTES: Metric = Metric("LogBytes", "Bytes");
+    /// 1 while a destination does not take its objects, else 0.
+    pub const FAILING: Metric = Metric("Failing", "Count");
+    /// Export plans that are not settled yet.
+    pub const OPEN_PLANS: Metric = Metric("OpenPlans", "Count");
+    /// Events that wait for a destination that takes their source.
+    pub const UNROUTED: Metric = Metric("Unrouted", "Count");
+    /// Events that were given up, since nobody could export them for too long.
+    pub const EXPIRED: Metric = Metric("Expired", "Count");
+    /// Fragments that were damaged or gone.
+    pub const QUARANTINED: Metric = Metric("Quarantined", "Count");
+    /// What a person should look at.
+    pub const ALARMS: Metric = Metric("Alarms", "Count");
 }
 
 /// Starts logging: JSON lines in Lambda, plain ones elsewhere. `RUST_LOG` narrows it; a second call does nothing.

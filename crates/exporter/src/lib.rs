@@ -133,11 +133,17 @@ impl App {
         let ended = tokio::time::timeout(self.time_left(deadline_ms), tick.run()).await;
         drop(tick);
         let mut report = report.into_inner().unwrap_or_else(PoisonError::into_inner);
-        match ended {
-            Ok(result) => result.context("failed to go on with the export")?,
-            Err(_) => report.stopped = Some("its time is over; the next one goes on".to_owned()),
+        let result = ended.unwrap_or_else(|_| {
+            report.stopped = Some("its time is over; the next one goes on".to_owned());
+            Ok(())
+        });
+        if let Err(fault) = &result {
+            report.alarm(format!("our own bucket does not do its part: {fault}"));
         }
-        Ok(report.finish())
+        let report = report.finish();
+        report.publish(now_ms);
+        result.context("failed to go on with the export")?;
+        Ok(report)
     }
 
     async fn abandon(&self, routes: &Routes, destination: &str) -> anyhow::Result<Abandoned> {

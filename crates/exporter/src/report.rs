@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use aws::telemetry::{self, metrics};
 use logs::plan::Size;
 use serde::Serialize;
+use serde_json::json;
 
 /// The account of one tick.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
@@ -100,6 +102,30 @@ impl Report {
     /// What is said of a destination.
     pub(crate) fn of(&mut self, destination: &str) -> &mut Put {
         self.destinations.entry(destination.to_owned()).or_default()
+    }
+
+    /// Writes the summary line and the metrics records.
+    pub(crate) fn publish(&self, now_ms: i64) {
+        let level = if self.alarms.is_empty() { "info" } else { "error" };
+        telemetry::summary(level, json!({"summary": self.summary, "alarms": self.alarms, "stopped": self.stopped}));
+        for (name, put) in &self.destinations {
+            let values = [
+                (metrics::EXPORTED, json!(put.events)),
+                (metrics::LOG_OBJECTS, json!(put.objects_put)),
+                (metrics::LOG_BYTES, json!(put.bytes)),
+                (metrics::FAILING, json!(u8::from(put.failed.is_some()))),
+            ];
+            telemetry::emit(&telemetry::record(now_ms, &[("Destination", name)], &values));
+        }
+        let unrouted: u64 = self.waiting.unrouted.values().map(|size| size.events).sum();
+        let values = [
+            (metrics::OPEN_PLANS, json!(self.plans_open)),
+            (metrics::UNROUTED, json!(unrouted)),
+            (metrics::EXPIRED, json!(self.expired.events)),
+            (metrics::QUARANTINED, json!(self.quarantined.len())),
+            (metrics::ALARMS, json!(self.alarms.len())),
+        ];
+        telemetry::emit(&telemetry::record(now_ms, &[("Function", "exporter")], &values));
     }
 
     /// Ends the account with its sentence.

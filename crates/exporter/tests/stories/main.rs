@@ -4,6 +4,7 @@
 mod basics;
 mod model;
 mod races;
+mod readers;
 mod seeds;
 mod troubles;
 mod world;
