@@ -7,6 +7,7 @@ use aws_sdk_s3::operation::get_object::builders::GetObjectFluentBuilder;
 use aws_sdk_s3::primitives::{ByteStream, SdkBody};
 use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart, Delete, ObjectIdentifier};
 use bytes::Bytes;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// Tries of one operation, the first included.
@@ -337,7 +338,16 @@ impl Bucket {
     async fn delete_page(&self, keys: &[String]) -> Result<(), Fault> {
         let target = self.target(keys.first().map_or("", String::as_str));
         let identifiers = keys.iter().filter_map(|key| ObjectIdentifier::builder().key(key).build().ok()).collect();
-        let Ok(delete) = Delete::builder().set_objects(Some(identifiers)).build() else { return Ok(()) };
+        let unsaid = |detail: String| Fault {
+            kind: Kind::Other,
+            operation: "delete",
+            target: target.clone(),
+            detail,
+            code: String::new(),
+            attempts: 1,
+        };
+        let delete = Delete::builder().set_objects(Some(identifiers)).build();
+        let delete = delete.map_err(|error| unsaid(error.to_string()))?;
         let answer = self
             .client
             .delete_objects()
@@ -347,7 +357,13 @@ impl Bucket {
             .await
             .map_err(|error| Fault::of("delete", &target, &error))?;
         match answer.errors().first() {
-            None => Ok(()),
+            // S3 tells every key, one way or the other: what it does not speak of may still be there.
+            None => {
+                let deleted: BTreeSet<_> = answer.deleted().iter().filter_map(|deleted| deleted.key()).collect();
+                let missed = keys.iter().find(|key| !deleted.contains(key.as_str()));
+                let transient = |fault| Fault { kind: Kind::Transient, ..fault };
+                missed.map_or(Ok(()), |key| Err(transient(unsaid(format!("{key} was not confirmed")))))
+            }
             Some(error) => {
                 let code = error.code().unwrap_or_default().to_owned();
                 let kind = if code == "AccessDenied" { Kind::Denied } else { Kind::Transient };
