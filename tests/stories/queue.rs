@@ -146,3 +146,15 @@ async fn the_later_records_of_an_event_are_not_blamed_for_the_time_of_the_first(
     let ended = line.mill.ledgers();
     assert!(ended.len() == 3 && ended.iter().all(|ledger| ledger["ended"] == "finished"), "{ended:#?}");
 }
+
+#[tokio::test]
+async fn without_a_queue_lambdas_own_retries_go_on_where_the_last_one_ended() {
+    let mill = Mill::new("track_direct.csv", Rows::new(4_500, 50, 1_800)).await;
+    let function = mill.ingester().env("EVENTS_PER_SECOND", "500").timeout(Duration::from_secs(6)).deploy();
+    let attempts = function.invoke_event(&mill.event()).await;
+    let Outcome::Error { message, .. } = &attempts[0].outcome else { panic!("{:#?}", attempts[0]) };
+    assert!(message.contains("a retry of this event goes on from there"), "{message}");
+    assert!(attempts.len() > 1 && attempts.last().unwrap().succeeded(), "{attempts:#?}");
+    mill.assert_ingested("direct");
+    assert_eq!(mill.duplicates(), 0);
+}
