@@ -10,7 +10,6 @@ use logs::plan::{Nonce, Plan, Purpose, Size};
 use logs::routes::Destination;
 
 use crate::put::{FETCH_AHEAD, PUTS_MAX, Placed, Puts, Trouble};
-use crate::revise::Unfit;
 use crate::state::At;
 use crate::tick::Tick;
 
@@ -222,7 +221,7 @@ impl Tick<'_> {
                 Puts { state, client, destination, fetch_ahead: batch.fetch_ahead, attempts_max: batch.attempts_max };
             match puts.put(plan, content, &to.bucket, &key).await {
                 Ok(Ok(placed)) => break placed,
-                Ok(Err(unfit)) => return self.without(plan, index, object, unfit).await,
+                Ok(Err(_)) => return self.without(&puts, plan, index, object).await,
                 Err(Trouble::Destination(fault)) if ENDED_SESSION.contains(&fault.code.as_str()) && !renewed => {
                     self.app.roles.forget(&role);
                     renewed = true;
@@ -235,18 +234,23 @@ impl Tick<'_> {
         Ok(Step::Done(object, placed))
     }
 
-    /// An object could not be made since a fragment is unfit: finds out whether that is news.
-    async fn without(&self, plan: &Plan, index: usize, object: usize, unfit: Unfit) -> Result<Step, Trouble> {
+    /// An object could not be made since a fragment is unfit: finds out whether that is news, and leaves out what is.
+    async fn without(&self, puts: &Puts<'_>, plan: &Plan, index: usize, object: usize) -> Result<Step, Trouble> {
         // The head first: a plan that was closed since takes its markers along.
         let (at, _) = self.look().await.map_err(Trouble::State)?;
         let Some(open) = at.head.find(plan.nonce) else { return Ok(Step::Closed) };
         if open.revision != plan.revision {
-            return Ok(Step::Revised);
+            let is_known = self.known(plan.nonce).is_some_and(|plan| plan.revision == open.revision);
+            // A revision whose document is missing is told by planning; here nothing can be done about it.
+            return Ok(if is_known { Step::Revised } else { Step::Closed });
         }
         // Fragments go when all objects are there: another exporter may have come to that point.
         if self.app.state.is_done(plan.nonce, index, object).await.map_err(Trouble::State)? {
             return Ok(Step::Done(object, Placed::AlreadyThere));
         }
+        let planned = plan.destinations.get(index).and_then(|d| d.objects.get(object));
+        let Some(planned) = planned else { return Ok(Step::Closed) };
+        let unfit = puts.unfit(plan, planned).await.map_err(Trouble::State)?;
         self.quarantine(&at, plan, unfit).await.map_err(Trouble::State)?;
         Ok(Step::Revised)
     }

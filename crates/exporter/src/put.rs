@@ -8,14 +8,13 @@ use aws_sdk_s3::types::{ObjectCannedAcl, ServerSideEncryption};
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt, stream};
 use logs::fragment::Verified;
-use logs::object::{Rewriter, Stitcher};
+use logs::object::{NotTheLines, Rewriter, Stitcher};
 use logs::plan::{Plan, PlannedObject};
 use logs::routes::Destination;
 use logs::staging::Staged;
 use std::time::Duration;
 
 use crate::body::{self, Maker};
-use crate::revise::Unfit;
 
 /// Fragments fetched ahead of those that are being sent to one destination. With fragments of at most half a megabyte of
 /// JSON this bounds the memory.
@@ -53,6 +52,17 @@ pub(crate) enum Trouble {
 enum Unmade {
     State(Fault),
     Unfit(Unfit),
+}
+
+/// A fragment that cannot be part of an object.
+#[derive(Debug)]
+pub(crate) struct Unfit {
+    /// Its place in the plan.
+    pub(crate) fragment: usize,
+    /// What is wrong.
+    pub(crate) why: String,
+    /// What is there in its place; none if nothing is.
+    pub(crate) bytes: Option<Bytes>,
 }
 
 /// What all puts of a tick have in common.
@@ -157,16 +167,32 @@ impl Puts<'_> {
         Ok(())
     }
 
+    /// All fragments of an object that are unfit: where one is, more may be, and each revision of a plan is written whole.
+    pub(crate) async fn unfit(&self, plan: &Plan, object: &PlannedObject) -> Result<Vec<Unfit>, Fault> {
+        let content: Vec<(usize, &Staged)> = plan.content(object).collect();
+        let mut rewriter = Rewriter::default();
+        let mut unfit = Vec::new();
+        let mut fetched = std::pin::pin!(self.fetched(&content));
+        while let Some(next) = fetched.next().await {
+            match next {
+                Ok((index, fragment)) if object.rewrite => {
+                    unfit.extend(rewritten(&mut rewriter, index, &fragment).err())
+                }
+                Ok(_) => {}
+                Err(Unmade::Unfit(one)) => unfit.push(one),
+                Err(Unmade::State(fault)) => return Err(fault),
+            }
+        }
+        Ok(unfit)
+    }
+
     /// Compresses small fragments together. The whole is kept: its length must be known before it is sent.
     async fn rewrite(&self, content: &[(usize, &Staged)]) -> Result<Bytes, Unmade> {
         let mut rewriter = Rewriter::default();
         let mut fetched = std::pin::pin!(self.fetched(content));
         while let Some(next) = fetched.next().await {
             let (index, fragment) = next?;
-            if let Err(error) = rewriter.push(&fragment) {
-                let bytes = Some(fragment.bytes().clone());
-                return Err(Unmade::Unfit(Unfit { fragment: index, why: error.to_string(), bytes }));
-            }
+            rewritten(&mut rewriter, index, &fragment).map_err(Unmade::Unfit)?;
         }
         Ok(rewriter.finish().into())
     }
@@ -198,6 +224,11 @@ impl Puts<'_> {
             fetches += 1;
         }
     }
+}
+
+fn rewritten(rewriter: &mut Rewriter, fragment: usize, verified: &Verified<Bytes>) -> Result<(), Unfit> {
+    let unfit = |error: NotTheLines| Unfit { fragment, why: error.to_string(), bytes: Some(verified.bytes().clone()) };
+    rewriter.push(verified).map_err(unfit)
 }
 
 /// A put to a destination, with what its settings ask for.

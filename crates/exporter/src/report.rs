@@ -69,6 +69,9 @@ pub struct Put {
 /// Objects named in a report at most.
 const OBJECTS_NAMED_MAX: usize = 100;
 
+/// Alarms in a report at most; the log has them all. A function's answer has 6 MB.
+const ALARMS_MAX: usize = 100;
+
 /// What waits in the state bucket.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Waiting {
@@ -94,7 +97,7 @@ impl Report {
     /// Something that a person should look at.
     pub(crate) fn alarm(&mut self, words: String) {
         tracing::error!(alarm = words);
-        if !self.alarms.contains(&words) {
+        if self.alarms.len() < ALARMS_MAX && !self.alarms.contains(&words) {
             self.alarms.push(words);
         }
     }

@@ -7,25 +7,14 @@
 use std::sync::Arc;
 
 use aws::{Created, Fault};
-use bytes::Bytes;
-use logs::plan::{Nonce, Plan, Size};
+use logs::plan::{Nonce, Plan, Quarantined, Size};
 use serde::Serialize;
 
+use crate::put::Unfit;
 use crate::state::At;
 use crate::tick::Tick;
 
 const DAY_MS: i64 = 86_400_000;
-
-/// A fragment that cannot be part of an object.
-#[derive(Debug)]
-pub(crate) struct Unfit {
-    /// Its place in the plan.
-    pub(crate) fragment: usize,
-    /// What is wrong.
-    pub(crate) why: String,
-    /// What is there in its place; none if nothing is.
-    pub(crate) bytes: Option<Bytes>,
-}
 
 /// What was given up for a destination.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -40,22 +29,23 @@ pub struct Abandoned {
 }
 
 impl Tick<'_> {
-    /// Leaves a fragment out of a plan, and keeps what is there in its place for a person to look at.
-    pub(crate) async fn quarantine(&self, at: &At, plan: &Plan, unfit: Unfit) -> Result<(), Fault> {
-        let name = plan.fragments.get(unfit.fragment).map(|staged| staged.name.to_string()).unwrap_or_default();
-        if let Some(bytes) = unfit.bytes {
-            let copy = format!("exports/quarantine/{name}");
-            self.app.state.bucket.put(&copy, bytes, "application/gzip").await?;
-        }
-        let next = plan.quarantining(unfit.fragment, unfit.why);
-        if let Some(revised) = self.revise(at, next).await? {
-            let news = revised.quarantined.iter().skip(plan.quarantined.len());
-            for quarantined in news {
-                let name = plan.fragments.get(quarantined.fragment).map(|s| s.name.to_string()).unwrap_or_default();
-                let mut report = self.report();
-                report.alarm(format!("fragment {name} is quarantined: {}", quarantined.why));
-                report.quarantined.push(name);
+    /// Leaves fragments out of a plan, and keeps what is there in their places for a person to look at.
+    pub(crate) async fn quarantine(&self, at: &At, plan: &Plan, unfit: Vec<Unfit>) -> Result<(), Fault> {
+        let name =
+            |fragment: usize| plan.fragments.get(fragment).map(|staged| staged.name.to_string()).unwrap_or_default();
+        let mut quarantined = Vec::new();
+        for Unfit { fragment, why, bytes } in unfit {
+            if let Some(bytes) = bytes {
+                let copy = format!("exports/quarantine/{}", name(fragment));
+                self.app.state.bucket.put(&copy, bytes, "application/gzip").await?;
             }
+            quarantined.push(Quarantined { fragment, why });
+        }
+        let Some(revised) = self.revise(at, plan.quarantining(quarantined)).await? else { return Ok(()) };
+        for Quarantined { fragment, why } in revised.quarantined.iter().skip(plan.quarantined.len()) {
+            let mut report = self.report();
+            report.alarm(format!("fragment {} is quarantined: {why}", name(*fragment)));
+            report.quarantined.push(name(*fragment));
         }
         Ok(())
     }

@@ -77,19 +77,24 @@ pub(crate) async fn find(bucket: &Bucket, rules: &Rules<'_>) -> Result<Found, Fa
         .routed
         .into_iter()
         .partition(|staged| promising.contains(&(staged.name.source.clone(), staged.name.day)));
-    let accounts = Accounts::read(bucket, asked.iter().filter_map(|staged| stream_of(&staged.name))).await?;
+    let listed_expired = listed.expired;
+    let streams = asked.iter().chain(&listed_expired).filter_map(|staged| stream_of(&staged.name));
+    let accounts = Accounts::read(bucket, streams).await?;
 
     let (counted, rest): (Vec<Staged>, Vec<Staged>) =
         asked.into_iter().partition(|staged| accounts.streams.count(&staged.name));
-    let (garbage, waiting): (Vec<Staged>, Vec<Staged>) =
+    let (mut garbage, waiting): (Vec<Staged>, Vec<Staged>) =
         rest.into_iter().partition(|staged| rules.is_expired(&staged.name) && accounts.are_known(&staged.name));
+    let (expired, never_counted): (Vec<Staged>, Vec<Staged>) =
+        listed_expired.into_iter().partition(|staged| accounts.streams.count(&staged.name));
+    garbage.extend(never_counted.into_iter().filter(|staged| accounts.are_known(&staged.name)));
     found.uncommitted = size_of(&waiting);
 
     found.drafts = cut(&counted, rules.routes, rules.flush, rules.limits);
     let planned = found.drafts.iter().flat_map(|draft| &draft.fragments).map(|staged| &staged.name);
     found.not_full = less(size_of(&counted), Size::of(planned));
     found.not_full.extend(&size_of(&unasked));
-    found.drafts.extend(Draft::giving_up(Purpose::Expire, &listed.expired, rules.limits));
+    found.drafts.extend(Draft::giving_up(Purpose::Expire, &expired, rules.limits));
     found.drafts.extend(Draft::giving_up(Purpose::Discard, &garbage, rules.limits));
     found.unreadable = accounts.unreadable.into_values().collect();
     Ok(found)

@@ -1,7 +1,9 @@
 //! The exporter's part of the state bucket: the head, the plans, and what is done of them.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
+use aws::clock::jitter_ms;
 use aws::{Bucket, Created, Fault, Kind, Swapped};
 use bytes::Bytes;
 use logs::plan::{Head, Nonce, Plan};
@@ -10,6 +12,9 @@ const JSON: &str = "application/json";
 
 /// Tries of one compare-and-swap that gets no answer, the first included.
 const SWAP_ATTEMPTS_MAX: u32 = 5;
+
+/// The first wait between two tries is at most twice this, each next one at most twice as long.
+const SWAP_BACKOFF_MS: u64 = 50;
 
 /// Completion markers of one plan at most: objects times destinations, with room to spare.
 const MARKERS_MAX: usize = 100_000;
@@ -63,6 +68,7 @@ impl State {
                     if found.etag != at.etag {
                         return Ok(None);
                     }
+                    tokio::time::sleep(Duration::from_millis(jitter_ms(SWAP_BACKOFF_MS << attempts))).await;
                     attempts += 1;
                 }
             }

@@ -276,10 +276,10 @@ impl Plan {
         Size::of(self.content(object).map(|(_, staged)| &staged.name))
     }
 
-    /// The next revision, which leaves a fragment out.
-    pub fn quarantining(&self, fragment: usize, why: String) -> Plan {
+    /// The next revision, which leaves these fragments out, each for its reason.
+    pub fn quarantining(&self, unfit: impl IntoIterator<Item = Quarantined>) -> Plan {
         let mut next = Plan { revision: self.revision + 1, ..self.clone() };
-        next.quarantined.push(Quarantined { fragment, why });
+        next.quarantined.extend(unfit);
         next
     }
 

@@ -187,6 +187,18 @@ async fn what_a_killed_run_left_ages_out_and_is_counted() {
 }
 
 #[tokio::test]
+async fn what_never_counted_is_no_loss_though_no_destination_takes_its_source() {
+    let mut world = World::with(&["their-logs"]).await;
+    world.routes = destination("d0", "their-logs", &["another"]);
+    world.stage_rows(0, 0, 100);
+    world.stage_rows(1, 0, 100);
+    world.commit(&[(1, 0, 100)]);
+    let report = tick(&world.app_at(NOW_MS + days(31))).await;
+    assert_eq!((report.discarded.events, report.expired.events), (2, 2));
+    world.assert_settled();
+}
+
+#[tokio::test]
 async fn a_source_without_a_destination_waits_with_an_alarm_and_expires_with_another() {
     let mut world = World::with(&["their-logs"]).await;
     world.routes = destination("d0", "their-logs", &["routed"]);
@@ -263,4 +275,19 @@ async fn many_fragments_make_several_plans_in_one_tick() {
     assert_eq!((report.planned.plans, report.plans_closed), (7, 7));
     world.assert_complete("their-logs");
     world.assert_settled();
+}
+
+/// Segment docs: destinations/catalog/aws-s3: neither the integrations object nor a filter has a say here.
+#[tokio::test]
+async fn every_line_goes_as_it_was_received() {
+    let mut world = World::with(&["their-logs"]).await;
+    for (request, call) in [
+        ("r1", r#"{"type":"track","messageId":"1","event":"e","integrations":{"All":false,"AWS S3":false}}"#),
+        ("r2", r#"{"type":"identify","messageId":"2","traits":{"first_time_shopper":true},"userId":"ä\u0000\"ø"}"#),
+        ("r3", r#"{"type":"page","messageId":"3","properties":{"deep":{"er":[1,2,{"x":null}]},"price":14.990}}"#),
+    ] {
+        world.receive_call(SOURCE, request, call);
+    }
+    tick(&world.app()).await;
+    world.assert_complete("their-logs");
 }

@@ -203,6 +203,30 @@ async fn an_objects_name_does_not_change_when_a_fragment_is_quarantined() {
     assert_eq!(names[0], names[1]);
 }
 
+/// Each revision is the whole plan again: hundreds of damaged fragments must not make hundreds of them.
+#[tokio::test]
+async fn all_that_is_damaged_in_an_object_is_left_out_by_one_revision() {
+    for events in [3, 200] {
+        let mut world = World::with(&["their-logs"]).await;
+        let mut keys = Vec::new();
+        for request in 0..6 {
+            let sound = world.received.clone();
+            let key = world.receive(SOURCE, &format!("r{request}"), events);
+            if request % 2 == 0 {
+                world.s3.put(STATE, &key, format!("damage {request}")).unwrap();
+                world.received = sound;
+                keys.push(key);
+            }
+        }
+        let report = tick(&world.app()).await;
+        assert_eq!(report.quarantined, keys);
+        world.assert_complete("their-logs");
+        world.assert_settled();
+        let documents = world.s3.requests().of("PutObject");
+        assert_eq!(documents.iter().filter(|request| request.key.starts_with("exports/plans/")).count(), 2);
+    }
+}
+
 #[tokio::test]
 async fn a_fragment_of_which_nothing_else_is_left_makes_no_object() {
     let mut world = World::with(&["their-logs"]).await;

@@ -153,17 +153,28 @@ impl World {
         key
     }
 
+    /// Stages one call of one request.
+    pub(crate) fn receive_call(&mut self, source: &str, request: &str, call: &str) {
+        let origin = Origin::Request { id: request.parse().unwrap() };
+        let (_, lines) = self.stage_calls(source, origin, &[call.to_owned()], NOW_MS);
+        self.received.entry(source.to_owned()).or_default().extend(lines);
+    }
+
     /// Stages a fragment that may or may not count. Returns its key and its lines.
     pub(crate) fn stage(&self, source: &str, origin: Origin, events: u32, at_ms: i64) -> (String, Vec<String>) {
+        let id = match &origin {
+            Origin::Request { id } => id.to_string(),
+            Origin::File { stream, epoch, from, .. } => format!("{stream}-{epoch}-{from}"),
+        };
+        let call = |n| format!(r#"{{"type":"track","messageId":"{id}-{n}","event":"e","userId":"u{n}"}}"#);
+        self.stage_calls(source, origin, &(0..events).map(call).collect::<Vec<_>>(), at_ms)
+    }
+
+    fn stage_calls(&self, source: &str, origin: Origin, calls: &[String], at_ms: i64) -> (String, Vec<String>) {
         let source: SourceId = source.parse().unwrap();
         let stamp = Stamp::new(at_ms, &source);
         let mut lines = Vec::new();
-        for number in 0..events {
-            let id = match &origin {
-                Origin::Request { id } => format!("{id}-{number}"),
-                Origin::File { stream, epoch, from, .. } => format!("{stream}-{epoch}-{from}-{number}"),
-            };
-            let call = format!(r#"{{"type":"track","messageId":"{id}","event":"e","userId":"u{number}"}}"#);
+        for call in calls {
             append_own_call(&mut lines, call.as_bytes(), None, &stamp);
         }
         let bytes = fragment::encode(&lines);
@@ -171,7 +182,7 @@ impl World {
             source,
             day: stamp.day(),
             origin,
-            events,
+            events: u32::try_from(calls.len()).unwrap(),
             raw_bytes: lines.len() as u64,
             crc32: fragment::crc32(&bytes),
         };

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::fragment::{self, FragmentName, Origin};
-use crate::plan::{Draft, Nonce, PlannedDestination, PlannedObject};
+use crate::plan::{Draft, Nonce, PlannedDestination, PlannedObject, Quarantined};
 use crate::staging::Staged;
 
 /// Reads one gzip member and asserts that nothing follows it.
@@ -150,7 +150,7 @@ fn a_name_follows_from_the_plan_alone() {
         plan.object_key(0, 0).unwrap(),
         "some/prefix/segment-logs/P0OJ3CTID1/0/1553116119647.cb5d2e0f1b3f.0.1.0.1b67a634-5b54-4c7c-acf2-7bfd00c1e90f.gz"
     );
-    let revised = plan.quarantining(0, "damaged".into());
+    let revised = plan.quarantining([Quarantined { fragment: 0, why: "damaged".into() }]);
     assert_eq!(revised.object_key(0, 0), plan.object_key(0, 0));
     let other = Plan { nonce: Nonce::new([8; 16]), ..plan.clone() };
     assert_ne!(other.object_key(0, 0), plan.object_key(0, 0));

@@ -48,6 +48,10 @@ fn expiring(staged: Staged) -> Draft {
     Draft::giving_up(Purpose::Expire, &[staged], &Limits::default()).remove(0)
 }
 
+fn unfit(fragment: usize) -> Quarantined {
+    Quarantined { fragment, why: "damaged".into() }
+}
+
 fn sign(draft: Draft) -> Plan {
     draft.sign(Nonce::new([1; 16]), 0, "0.1.0")
 }
@@ -204,7 +208,7 @@ fn a_document_that_breaks_a_law_is_no_plan() {
     check(|plan| plan.destinations[0].objects[1].from = 0, "each fragment once");
     check(|plan| plan.destinations[0].objects[2].to = 4, "each fragment once");
     check(|plan| plan.destinations[0].objects = vec![PlannedObject { from: 0, to: 3, rewrite: false }], "mixes");
-    check(|plan| *plan = plan.quarantining(3, String::new()), "does not have");
+    check(|plan| *plan = plan.quarantining([unfit(3)]), "does not have");
     assert!(Plan::from_json(b"{}").is_err());
 }
 
@@ -223,7 +227,7 @@ fn what_is_quarantined_is_left_out_and_the_rest_keeps_its_place() {
     let routes = routes(vec![destination("d", &["*"], 1000)]);
     let plan = sign(cut(&fragments, &routes, Flush::All, &Limits::default()).remove(0));
     let object = plan.destinations[0].objects[0];
-    let revised = plan.quarantining(1, "damaged".into());
+    let revised = plan.quarantining([unfit(1)]);
     assert_eq!(revised.revision, 1);
     assert_eq!(revised.content(&object).map(|(index, _)| index).collect::<Vec<_>>(), [0, 2]);
     assert_eq!(revised.object_bytes(&object), plan.object_bytes(&object) - (fragments[1].bytes - 23));
@@ -257,7 +261,7 @@ mod heads {
     fn a_plan_opens_is_revised_and_closes() {
         let head = Head::empty().opening(&plan(1), nonce(10)).opening(&plan(2), nonce(11));
         assert_eq!(head.open.iter().map(|open| open.plan).collect::<Vec<_>>(), [nonce(1), nonce(2)]);
-        let revised = head.revising(&plan(1).quarantining(0, "gone".into()), nonce(12)).unwrap();
+        let revised = head.revising(&plan(1).quarantining([unfit(0)]), nonce(12)).unwrap();
         assert_eq!(revised.find(nonce(1)).unwrap().revision, 1);
         let closed = revised.closing(nonce(1), nonce(13)).unwrap();
         assert_eq!(closed.find(nonce(1)), None);
@@ -269,7 +273,7 @@ mod heads {
     fn what_is_not_open_is_neither_revised_nor_closed() {
         let head = Head::empty().opening(&plan(1), nonce(10));
         assert_eq!(head.closing(nonce(2), nonce(11)), None);
-        let twice = plan(1).quarantining(0, String::new()).quarantining(0, String::new());
+        let twice = plan(1).quarantining([unfit(0)]).quarantining([]);
         assert_eq!(head.revising(&twice, nonce(11)), None, "a revision is not skipped");
         assert_eq!(head.revising(&plan(1), nonce(11)), None, "nor repeated");
     }
