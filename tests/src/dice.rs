@@ -1,5 +1,14 @@
 //! Chance that repeats: a seed gives the same throws, so that what failed can be done again.
 
+/// `SEED=…`: the one seed that is to be thrown again.
+///
+/// # Panics
+/// When it is no number.
+#[must_use]
+pub fn only_seed() -> Option<u64> {
+    std::env::var("SEED").ok().map(|seed| seed.parse().unwrap())
+}
+
 /// Splitmix64.
 #[derive(Debug, Clone)]
 pub struct Dice(u64);

@@ -5,7 +5,7 @@ use standins::faults::{Fault, Rule, Target};
 use standins::lambda::{Function, Lambda, Outcome};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
-use stories::dice::Dice;
+use stories::dice::{Dice, only_seed};
 use stories::event;
 use stories::mill::{Mill, Rows};
 
@@ -134,6 +134,10 @@ fn now_ms() -> i64 {
 /// Files one after the other until a share of the kills is spent.
 async fn files_killed_at_random(first_seed: u64) {
     let share = kills().div_ceil(STORIES);
+    if let Some(seed) = only_seed() {
+        a_file_killed_at_random(seed, share).await;
+        return;
+    }
     let (mut seed, mut kills) = (first_seed, 0);
     while kills < share {
         kills += a_file_killed_at_random(seed, share - kills).await;
