@@ -34,6 +34,9 @@ pub const RAW_BYTES_MAX: u64 = 1_000_000_000;
 
 /// Below this many raw bytes on average an object's fragments are compressed anew: apart they
 /// compress badly, since each begins with an empty window.
+///
+/// Measured by `examples/stitch.rs make` on lines of 600 bytes: fragments of 500,000 bytes have a
+/// ratio of 6.9, of 16,000 bytes 5.7, of 4,000 bytes 3.9, of a single line 1.5.
 pub const REWRITE_BELOW_BYTES: u64 = 16 * 1024;
 
 hex_id! {

@@ -5,6 +5,7 @@ use logs::fragment::Origin;
 use logs::plan::Limits;
 use logs::routes::Routes;
 use serde_json::json;
+use standins::faults::{Fault, Rule};
 use standins::s3::Server;
 
 use crate::world::{
@@ -289,5 +290,35 @@ async fn every_line_goes_as_it_was_received() {
         world.receive_call(SOURCE, request, call);
     }
     tick(&world.app()).await;
+    world.assert_complete("their-logs");
+}
+
+/// The documented way from another exporter: a test place first, then the real one, under one role.
+#[tokio::test]
+async fn moving_from_a_test_prefix_to_the_real_one_mixes_nothing() {
+    let mut world = World::with(&["their-logs"]).await;
+    let real = world.routes.clone();
+    world.routes = destination("d0", "their-logs/segment-logs/test", &["*"]);
+    world.receive(SOURCE, "r1", 3);
+    tick(&world.app()).await;
+    // One more is planned for the test place, and does not get there before the settings change.
+    world.receive(SOURCE, "r2", 3);
+    world.s3.faults().add(Rule::on("PutObject").bucket("their-logs").before(Fault::SlowDown));
+    tick(&world.app()).await;
+    world.s3.faults().clear();
+
+    world.routes = real;
+    world.receive(SOURCE, "r3", 3);
+    let report = tick(&world.app()).await;
+    assert_eq!(report.alarms, Vec::<String>::new());
+    world.assert_settled();
+    let (test, real): (Vec<String>, Vec<String>) =
+        world.s3.keys("their-logs", "").into_iter().partition(|key| key.starts_with("segment-logs/test/segment-logs/"));
+    assert_eq!((test.len(), real.len()), (2, 1));
+    assert!(real[0].starts_with(&format!("segment-logs/{SOURCE}/")));
+    for key in test {
+        world.s3.delete("their-logs", &key).unwrap();
+    }
+    world.received.get_mut(SOURCE).unwrap().drain(..6);
     world.assert_complete("their-logs");
 }
