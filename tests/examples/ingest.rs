@@ -17,7 +17,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 use stories::{SOURCE, SOURCE_ID, STATE, WRITE_KEY, created};
 
-#[tokio::main]
+#[tokio::main(flavor = "current_thread")]
 async fn main() {
     let mut arguments = std::env::args().skip(1);
     let file = PathBuf::from(arguments.next().expect("the CSV file"));
