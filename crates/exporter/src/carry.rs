@@ -216,12 +216,17 @@ impl Tick<'_> {
         let mut renewed = false;
         let placed = loop {
             let client = self.app.roles.s3(&role).await.map_err(Trouble::Destination)?;
-            let state = &self.app.state.bucket;
-            let puts =
-                Puts { state, client, destination, fetch_ahead: batch.fetch_ahead, attempts_max: batch.attempts_max };
+            let puts = Puts {
+                state: &self.app.state.bucket,
+                client,
+                destination,
+                rewrites: &self.app.rewrites,
+                fetch_ahead: batch.fetch_ahead,
+                attempts_max: batch.attempts_max,
+            };
             match puts.put(plan, content, &to.bucket, &key).await {
-                Ok(Ok(placed)) => break placed,
-                Ok(Err(_)) => return self.without(&puts, plan, index, object).await,
+                Ok(Some(placed)) => break placed,
+                Ok(None) => return self.without(&puts, plan, index, object).await,
                 Err(Trouble::Destination(fault)) if ENDED_SESSION.contains(&fault.code.as_str()) && !renewed => {
                     self.app.roles.forget(&role);
                     renewed = true;
@@ -250,8 +255,8 @@ impl Tick<'_> {
         }
         let planned = plan.destinations.get(index).and_then(|d| d.objects.get(object));
         let Some(planned) = planned else { return Ok(Step::Closed) };
-        let unfit = puts.unfit(plan, planned).await.map_err(Trouble::State)?;
-        self.quarantine(&at, plan, unfit).await.map_err(Trouble::State)?;
+        let quarantined = puts.set_aside(plan, planned).await.map_err(Trouble::State)?;
+        self.quarantine(&at, plan, quarantined).await.map_err(Trouble::State)?;
         Ok(Step::Revised)
     }
 

@@ -37,6 +37,7 @@ use logs::plan::{Flush, Nonce};
 use logs::routes::Routes;
 use serde::Serialize;
 use serde_json::Value;
+use tokio::sync::Semaphore;
 
 pub use causes::Cause;
 pub use report::{Planned, Put, Report, Waiting};
@@ -45,6 +46,7 @@ pub use revise::Abandoned;
 pub use settings::{EXPIRE_DAYS, RoutesFrom, Settings};
 pub use validate::{Checked, Step, Validated};
 
+use put::REWRITES_AT_A_TIME;
 use state::State;
 use tick::Tick;
 
@@ -68,6 +70,7 @@ pub struct App {
     roles: Roles,
     clock: Clock,
     client: aws_sdk_s3::Client,
+    rewrites: Semaphore,
 }
 
 /// What the exporter answers.
@@ -101,7 +104,8 @@ impl App {
         let client = aws::clients::s3(config);
         let bucket = Bucket::new(client.clone(), settings.state_bucket.clone());
         let roles = Roles::new(config.clone(), session_name, clock.clone());
-        App { settings, state: State { bucket, nonces }, roles, clock, client }
+        let rewrites = Semaphore::new(REWRITES_AT_A_TIME);
+        App { settings, state: State { bucket, nonces }, roles, clock, client, rewrites }
     }
 
     /// Does what an event asks for, and stops in time before the deadline (epoch milliseconds).

@@ -9,10 +9,11 @@ use bytes::Bytes;
 use futures_util::{Stream, StreamExt, stream};
 use logs::fragment::Verified;
 use logs::object::{NotTheLines, Rewriter, Stitcher};
-use logs::plan::{Plan, PlannedObject};
+use logs::plan::{Plan, PlannedObject, Quarantined};
 use logs::routes::Destination;
 use logs::staging::Staged;
 use std::time::Duration;
+use tokio::sync::Semaphore;
 
 use crate::body::{self, Maker};
 
@@ -20,13 +21,20 @@ use crate::body::{self, Maker};
 /// JSON this bounds the memory.
 pub(crate) const FETCH_AHEAD: usize = 32;
 
+/// Objects compressed anew at a time: they are in memory whole, up to a third of their JSON.
+pub(crate) const REWRITES_AT_A_TIME: usize = 2;
+
 /// Fetches of a fragment that comes out wrong, the first included: what travels may be damaged on the way once.
 const FETCHES_MAX: u32 = 3;
 
 /// Tries of one put, the first included.
 pub(crate) const PUTS_MAX: u32 = 4;
 
+/// The first wait between two tries is at most twice this, each next one at most twice as long.
 const BACKOFF_BASE_MS: u64 = 200;
+
+/// Where the bytes are kept that were not what their fragment's name says.
+const QUARANTINE: &str = "exports/quarantine/";
 
 /// How a put ended that did not fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,14 +63,13 @@ enum Unmade {
 }
 
 /// A fragment that cannot be part of an object.
-#[derive(Debug)]
-pub(crate) struct Unfit {
+struct Unfit {
     /// Its place in the plan.
-    pub(crate) fragment: usize,
+    fragment: usize,
     /// What is wrong.
-    pub(crate) why: String,
+    why: String,
     /// What is there in its place; none if nothing is.
-    pub(crate) bytes: Option<Bytes>,
+    bytes: Option<Bytes>,
 }
 
 /// What all puts of a tick have in common.
@@ -70,24 +77,25 @@ pub(crate) struct Puts<'a> {
     pub(crate) state: &'a Bucket,
     pub(crate) client: Client,
     pub(crate) destination: &'a Destination,
+    pub(crate) rewrites: &'a Semaphore,
     pub(crate) fetch_ahead: usize,
     pub(crate) attempts_max: u32,
 }
 
 impl Puts<'_> {
-    /// Puts one object of a plan under `key` of `bucket`, unless it is there, or a fragment of it is unfit.
+    /// Puts one object of a plan under `key` of `bucket`, unless it is there; `None` if a fragment of it is unfit.
     pub(crate) async fn put(
         &self,
         plan: &Plan,
         object: &PlannedObject,
         bucket: &str,
         key: &str,
-    ) -> Result<Result<Placed, Unfit>, Trouble> {
+    ) -> Result<Option<Placed>, Trouble> {
         match self.put_content(plan, object, bucket, key).await {
-            Ok(Ok(placed)) => Ok(Ok(placed)),
+            Ok(Ok(placed)) => Ok(Some(placed)),
             Ok(Err(fault)) => Err(Trouble::Destination(fault)),
             Err(Unmade::State(fault)) => Err(Trouble::State(fault)),
-            Err(Unmade::Unfit(unfit)) => Ok(Err(unfit)),
+            Err(Unmade::Unfit(_)) => Ok(None),
         }
     }
 
@@ -102,6 +110,8 @@ impl Puts<'_> {
         if content.is_empty() {
             return Ok(Ok(Placed::Nothing));
         }
+        // Held until the put has ended: what is compressed anew is in memory whole.
+        let _permit = if object.rewrite { self.rewrites.acquire().await.ok() } else { None };
         let rewritten = if object.rewrite { Some(self.rewrite(&content).await?) } else { None };
         let bytes = rewritten.as_ref().map_or_else(|| plan.object_bytes(object), |whole| whole.len() as u64);
         let mut attempts = 1;
@@ -167,23 +177,29 @@ impl Puts<'_> {
         Ok(())
     }
 
-    /// All fragments of an object that are unfit: where one is, more may be, and each revision of a plan is written whole.
-    pub(crate) async fn unfit(&self, plan: &Plan, object: &PlannedObject) -> Result<Vec<Unfit>, Fault> {
+    /// All fragments of an object that are unfit, once what is there in their places is kept for a person to look at.
+    ///
+    /// All of them, since where one is, more may be, and each revision of a plan is written whole.
+    pub(crate) async fn set_aside(&self, plan: &Plan, object: &PlannedObject) -> Result<Vec<Quarantined>, Fault> {
         let content: Vec<(usize, &Staged)> = plan.content(object).collect();
         let mut rewriter = Rewriter::default();
-        let mut unfit = Vec::new();
+        let mut quarantined = Vec::new();
         let mut fetched = std::pin::pin!(self.fetched(&content));
         while let Some(next) = fetched.next().await {
-            match next {
-                Ok((index, fragment)) if object.rewrite => {
-                    unfit.extend(rewritten(&mut rewriter, index, &fragment).err())
-                }
-                Ok(_) => {}
-                Err(Unmade::Unfit(one)) => unfit.push(one),
+            let unfit = match next {
+                Ok((index, fragment)) if object.rewrite => rewritten(&mut rewriter, index, &fragment).err(),
+                Ok(_) => None,
+                Err(Unmade::Unfit(unfit)) => Some(unfit),
                 Err(Unmade::State(fault)) => return Err(fault),
+            };
+            let Some(Unfit { fragment, why, bytes }) = unfit else { continue };
+            if let (Some(bytes), Some(staged)) = (bytes, plan.fragments.get(fragment)) {
+                let copy = format!("{QUARANTINE}{}", staged.name);
+                self.state.put(&copy, bytes, "application/gzip").await?;
             }
+            quarantined.push(Quarantined { fragment, why });
         }
-        Ok(unfit)
+        Ok(quarantined)
     }
 
     /// Compresses small fragments together. The whole is kept: its length must be known before it is sent.

@@ -10,7 +10,6 @@ use aws::{Created, Fault};
 use logs::plan::{Nonce, Plan, Quarantined, Size};
 use serde::Serialize;
 
-use crate::put::Unfit;
 use crate::state::At;
 use crate::tick::Tick;
 
@@ -29,19 +28,14 @@ pub struct Abandoned {
 }
 
 impl Tick<'_> {
-    /// Leaves fragments out of a plan, and keeps what is there in their places for a person to look at.
-    pub(crate) async fn quarantine(&self, at: &At, plan: &Plan, unfit: Vec<Unfit>) -> Result<(), Fault> {
+    /// Leaves fragments out of a plan. (None, if those that were unfit a moment ago are fit now: then nothing changes.)
+    pub(crate) async fn quarantine(&self, at: &At, plan: &Plan, unfit: Vec<Quarantined>) -> Result<(), Fault> {
+        if unfit.is_empty() {
+            return Ok(());
+        }
         let name =
             |fragment: usize| plan.fragments.get(fragment).map(|staged| staged.name.to_string()).unwrap_or_default();
-        let mut quarantined = Vec::new();
-        for Unfit { fragment, why, bytes } in unfit {
-            if let Some(bytes) = bytes {
-                let copy = format!("exports/quarantine/{}", name(fragment));
-                self.app.state.bucket.put(&copy, bytes, "application/gzip").await?;
-            }
-            quarantined.push(Quarantined { fragment, why });
-        }
-        let Some(revised) = self.revise(at, plan.quarantining(quarantined)).await? else { return Ok(()) };
+        let Some(revised) = self.revise(at, plan.quarantining(unfit)).await? else { return Ok(()) };
         for Quarantined { fragment, why } in revised.quarantined.iter().skip(plan.quarantined.len()) {
             let mut report = self.report();
             report.alarm(format!("fragment {} is quarantined: {why}", name(*fragment)));

@@ -29,10 +29,6 @@ use crate::state::At;
 /// Plans that one tick opens at most.
 const PLANS_PER_TICK_MAX: usize = 20;
 
-/// Plans that may be open at once. Each holds its fragments; beyond this many, what waits waits as fragments, and an
-/// alarm says so.
-pub(crate) const OPEN_PLANS_MAX: usize = 256;
-
 /// How often planning begins anew since another exporter was faster.
 const ROUNDS_MAX: usize = 5;
 
@@ -135,23 +131,25 @@ impl<'a> Tick<'a> {
     /// Opens plans one after the other; `None` if another exporter changed the head in between.
     async fn open(&self, mut at: At, found: Found) -> Result<Option<At>, Fault> {
         self.note(&found);
-        let mut drafts = found.drafts.into_iter();
-        let mut swapped = false;
-        let litter = if drafts.len() > 0 && self.flush == Flush::All { self.litter(&at).await } else { Vec::new() };
-        for draft in drafts.by_ref().take(PLANS_PER_TICK_MAX) {
-            if at.head.open.len() >= OPEN_PLANS_MAX {
-                let words = format!("{OPEN_PLANS_MAX} plans are open: nothing more is planned until some close");
-                self.report().alarm(words);
-                break;
-            }
+        let open_plans_max = self.app.settings.limits.open_plans_max;
+        let room = open_plans_max.saturating_sub(at.head.open.len()).min(PLANS_PER_TICK_MAX);
+        let mut drafts = found.drafts;
+        let later = drafts.split_off(room.min(drafts.len()));
+        later.iter().for_each(|draft| self.report().waiting.later.extend(&draft.size()));
+        if !later.is_empty() && room < PLANS_PER_TICK_MAX {
+            let words = format!("{open_plans_max} plans are open: nothing more is planned until some close");
+            self.report().alarm(words);
+        }
+        let sweeps = self.flush == Flush::All && !drafts.is_empty();
+        let litter = if sweeps { self.litter(&at).await } else { Vec::new() };
+        for draft in drafts {
             let plan = draft.sign((self.app.state.nonces)(), self.now_ms, VERSION);
             if self.app.state.write(&plan).await? == Created::AlreadyThere {
                 tracing::debug!(plan = %plan.nonce, "the plan was written by a try whose answer was lost");
             }
             let next = at.head.opening(&plan, (self.app.state.nonces)());
-            let Some(opened) = self.app.state.swap(&at, next).await? else { return Ok(None) };
-            at = opened;
-            swapped = true;
+            let Some(swapped) = self.app.state.swap(&at, next).await? else { return Ok(None) };
+            at = swapped;
             if plan.purpose == Purpose::Export {
                 let mut report = self.report();
                 report.planned.plans += 1;
@@ -159,12 +157,8 @@ impl<'a> Tick<'a> {
             }
             self.learn(plan);
         }
-        drafts.for_each(|draft| self.report().waiting.later.extend(&draft.size()));
-        // Without a swap of ours another exporter may still open what looks like litter here.
-        if swapped
-            && !litter.is_empty()
-            && let Err(fault) = self.app.state.bucket.delete(&litter).await
-        {
+        // At least one head was swapped in since: see `litter`.
+        if let Err(fault) = self.app.state.bucket.delete(&litter).await {
             tracing::warn!(%fault, "what killed runs left behind stays for now");
         }
         Ok(Some(at))
@@ -175,13 +169,11 @@ impl<'a> Tick<'a> {
     /// They may be deleted once a head is swapped in that follows the one read *before* this listing: then no swap
     /// that could still open one of those plans can succeed.
     async fn litter(&self, at: &At) -> Vec<String> {
-        match self.app.state.litter(&at.head).await {
-            Ok(keys) => keys,
-            Err(fault) => {
-                tracing::warn!(%fault, "cannot look for what killed runs left behind");
-                Vec::new()
-            }
-        }
+        let litter = self.app.state.litter(&at.head).await;
+        litter.unwrap_or_else(|fault| {
+            tracing::warn!(%fault, "cannot look for what killed runs left behind");
+            Vec::new()
+        })
     }
 
     fn note(&self, found: &Found) {

@@ -32,6 +32,10 @@ pub const FRAGMENTS_MAX: usize = 10_000;
 /// Raw bytes of one plan at most (one object may exceed it, alone).
 pub const RAW_BYTES_MAX: u64 = 1_000_000_000;
 
+/// Plans that are open at once at most. Each holds its fragments; beyond this many, what waits waits
+/// as fragments, and an alarm says so.
+pub const OPEN_PLANS_MAX: usize = 256;
+
 /// Below this many raw bytes on average an object's fragments are compressed anew: apart they
 /// compress badly, since each begins with an empty window.
 ///

@@ -271,7 +271,7 @@ async fn many_fragments_make_several_plans_in_one_tick() {
         world.receive(SOURCE, &format!("r{request}"), 1);
     }
     let mut settings = world.settings();
-    settings.limits = Limits { fragments_max: 4, raw_bytes_max: 1_000_000 };
+    settings.limits = Limits { fragments_max: 4, ..Limits::default() };
     let report = tick(&world.app_with(settings, aws::Clock::from_fn(|| NOW_MS))).await;
     assert_eq!((report.planned.plans, report.plans_closed), (7, 7));
     world.assert_complete("their-logs");

@@ -133,7 +133,7 @@ async fn play(seed: u64) {
         world.s3.faults().add(Rule::any().share(seed * 100 + round, 0.05).chaos());
         let mut settings = world.settings();
         let fragments_max = 2 + usize::try_from(dice.roll(6)).unwrap();
-        settings.limits = Limits { fragments_max, raw_bytes_max: 200_000 };
+        settings.limits = Limits { fragments_max, raw_bytes_max: 200_000, ..Limits::default() };
         let app = || Arc::new(world.app_with(settings.clone(), aws::Clock::from_fn(|| NOW_MS)));
         if dice.one_in(4) {
             zombies.push(zombie(&world, &mut dice, app()).await);

@@ -453,6 +453,34 @@ async fn what_killed_runs_left_behind_is_swept_up() {
     assert_eq!(world.s3.keys(STATE, "exports/"), ["exports/head.json"]);
 }
 
+#[tokio::test]
+async fn beyond_the_cap_of_open_plans_there_is_an_alarm_and_no_growth() {
+    let mut world = World::with(&["their-logs"]).await;
+    let orphan = "exports/plans/ffffffffffffffffffffffffffffffff.0.json";
+    break_role(&world, "their-logs");
+    let mut settings = world.settings();
+    settings.limits.open_plans_max = 2;
+    let app = world.app_with(settings, aws::Clock::from_fn(|| NOW_MS));
+    for round in 0..4_u64 {
+        world.receive(SOURCE, &format!("r{round}"), 3);
+        if round == 2 {
+            world.s3.put(STATE, orphan, "{}").unwrap();
+        }
+        let report = tick(&app).await;
+        let capped = report.alarms.iter().any(|alarm| alarm.starts_with("2 plans are open: nothing more is planned"));
+        assert_eq!(capped, round >= 2);
+        assert_eq!(report.waiting.later.events, 3 * round.saturating_sub(1));
+        assert_eq!(report.plans_open, 2.min(round + 1));
+    }
+    assert!(world.s3.bytes(STATE, orphan).is_some(), "without a change of the head nothing may be swept");
+    world.s3.directory().add_role(documented_role("their-logs"));
+    for _ in 0..2 {
+        tick(&app).await;
+    }
+    world.assert_complete("their-logs");
+    world.assert_settled();
+}
+
 /// The document of an open plan says what is exported already: without it nothing new may be planned.
 #[tokio::test]
 async fn without_an_open_plans_document_nothing_is_planned() {

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::{
-    FORMAT, FRAGMENTS_MAX, Nonce, Plan, PlannedDestination, PlannedObject, Purpose, RAW_BYTES_MAX, REWRITE_BELOW_BYTES,
-    Size,
+    FORMAT, FRAGMENTS_MAX, Nonce, OPEN_PLANS_MAX, Plan, PlannedDestination, PlannedObject, Purpose, RAW_BYTES_MAX,
+    REWRITE_BELOW_BYTES, Size,
 };
 use crate::routes::{Destination, Routes};
 use crate::staging::Staged;
@@ -18,18 +18,20 @@ pub enum Flush {
     Full,
 }
 
-/// How large a plan may become.
+/// How large a plan may become, and how many may be open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Fragments.
     pub fragments_max: usize,
     /// Bytes of lines.
     pub raw_bytes_max: u64,
+    /// Plans that are open at once.
+    pub open_plans_max: usize,
 }
 
 impl Default for Limits {
     fn default() -> Limits {
-        Limits { fragments_max: FRAGMENTS_MAX, raw_bytes_max: RAW_BYTES_MAX }
+        Limits { fragments_max: FRAGMENTS_MAX, raw_bytes_max: RAW_BYTES_MAX, open_plans_max: OPEN_PLANS_MAX }
     }
 }
 
