@@ -30,6 +30,8 @@ pub const SOURCE_ID: &str = "storySource";
 pub const WRITE_KEY: &str = "wk-never-to-be-seen";
 /// The customer's role.
 pub const ROLE: &str = "arn:aws:iam::111122223333:role/SegmentAWSS3Role";
+/// A day in milliseconds.
+pub const DAY_MS: i64 = 86_400_000;
 /// What the role asks for.
 pub const EXTERNAL_ID: &str = "workspace-id";
 /// The documented permission ("AWS S3 with IAM Role Support"), and nothing beside it.
@@ -98,12 +100,21 @@ impl World {
     }
 
     /// Every line of every log object, read as single-member gzip.
+    ///
+    /// # Panics
+    /// When a line is not in the folder of the day on which it was received.
     pub fn logged(&self) -> Vec<Value> {
         let mut lines = Vec::new();
         for key in self.s3.keys(CUSTOMER, "") {
             let mut text = String::new();
             GzDecoder::new(self.s3.bytes(CUSTOMER, &key).unwrap().as_ref()).read_to_string(&mut text).unwrap();
-            lines.extend(text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()));
+            let of_object: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+            let folder: i64 = key.split('/').nth(2).unwrap().parse().unwrap();
+            for line in &of_object {
+                let received: jiff::Timestamp = line["receivedAt"].as_str().unwrap().parse().unwrap();
+                assert_eq!(received.as_millisecond() / DAY_MS * DAY_MS, folder, "a line of {key}");
+            }
+            lines.extend(of_object);
         }
         lines
     }

@@ -6,14 +6,13 @@ use standins::lambda::{Function, Lambda, Outcome};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use stories::dice::{Dice, only_seed};
-use stories::event;
 use stories::mill::{Mill, Rows};
+use stories::{DAY_MS, event};
 
 /// The shortest lease that is allowed; the clock jumps over it between two lives.
 const LEASE_SECONDS: i64 = 5;
 /// Among so many the kills are shared.
 const STORIES: usize = 4;
-const DAY_MS: i64 = 86_400_000;
 
 /// Kills in all, over the stories of this file; `KILLS=2000` for a long night.
 fn kills() -> usize {
@@ -45,7 +44,7 @@ async fn a_file_killed_at_random(seed: u64, kills_max: usize) -> usize {
             offset_ms += (LEASE_SECONDS + 1) * 1_000;
         }
         if !is_tomorrow && committed_bytes(&mill) > mill.rows.csv.len() as u64 / 10 {
-            // The next life begins just before midnight.
+            // The next life begins just before a midnight that no clock here has reached yet.
             offset_ms = DAY_MS * 2 - now_ms() % DAY_MS - 150;
             is_tomorrow = true;
         }
@@ -69,7 +68,7 @@ async fn a_file_killed_at_random(seed: u64, kills_max: usize) -> usize {
     assert_eq!(report["objects"][0]["outcome"], "already_done", "{told}: {report:#}");
     mill.assert_ingested(&told);
     let days = mill.assert_exported(exporter(offset_ms + DAY_MS), &told).await;
-    assert_eq!(days.len(), if is_tomorrow { 2 } else { 1 }, "{told}: the logs have {days:?}");
+    assert!(!is_tomorrow || days.len() > 1, "{told}: the logs have {days:?}");
     println!("{told}: {kills} kills, {} calls sent again, {} days", mill.duplicates(), days.len());
     kills
 }
