@@ -3,6 +3,7 @@
 use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use std::error::Error;
+use std::time::Duration;
 
 /// What the caller does next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,6 +87,18 @@ impl Fault {
             operation,
             target: target.into(),
             detail: chain(error),
+            code: String::new(),
+            attempts: 1,
+        }
+    }
+
+    /// A request that was given up, since nothing of it was taken, or no answer came, for so long.
+    pub fn stalled(operation: &'static str, target: impl Into<String>, after: Duration) -> Self {
+        Self {
+            kind: Kind::Transient,
+            operation,
+            target: target.into(),
+            detail: format!("nothing happened for {} s", after.as_secs()),
             code: String::new(),
             attempts: 1,
         }

@@ -9,15 +9,12 @@ use aws_config::{Region, SdkConfig};
 use aws_credential_types::Credentials;
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
 
 /// How long a session is asked for. A function's own credentials are a role's already, and a chained role's session
 /// ends after an hour whatever the role allows (IAM user guide, "Role chaining").
 pub const SESSION_SECONDS: i32 = 3_600;
 /// A session is replaced when less than this is left of it: a put that has begun must end within it.
 pub const RENEW_BEFORE_MS: i64 = 5 * 60_000;
-/// Time from the first byte of a put to its answer: a log object is larger than what other requests carry.
-const PUT_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// A role and how it is assumed.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -52,7 +49,8 @@ impl Roles {
         Self { config, session_name: fitting(session_name), clock, sessions: Mutex::default() }
     }
 
-    /// An S3 client that acts as the role, in the role's region.
+    /// An S3 client that acts as the role, in the role's region. It waits for answers without end: its caller looks at
+    /// the time.
     ///
     /// # Errors
     /// When the role cannot be assumed.
@@ -115,11 +113,12 @@ impl Roles {
             None,
             "assumed role",
         );
+        // How long a put may take depends on how it is getting on, which its caller sees.
         let timeouts = self.config.timeout_config().map(TimeoutConfig::to_builder).unwrap_or_default();
         let settings = clients::s3_settings(&self.config)
             .region(Region::new(role.region.clone()))
             .credentials_provider(credentials)
-            .timeout_config(timeouts.read_timeout(PUT_TIMEOUT).build())
+            .timeout_config(timeouts.disable_read_timeout().build())
             .build();
         let expires_ms = given.expiration().to_millis().unwrap_or_default();
         Ok(Session { client: aws_sdk_s3::Client::from_conf(settings), expires_ms })

@@ -2,12 +2,15 @@
 
 use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
 
 use aws_sdk_s3::primitives::{ByteStream, SdkBody};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 /// Pieces that wait to be sent at most; the fetching ahead of them has its own bound.
 const PIECES_MAX: usize = 4;
@@ -30,15 +33,54 @@ impl Maker {
     }
 }
 
+/// How a body is getting on: it is either waited for (by the network, which is our own affair) or being taken.
+#[derive(Clone, Debug)]
+pub(crate) struct Progress(Arc<Mutex<Taken>>);
+
+#[derive(Debug)]
+struct Taken {
+    last: Instant,
+    is_waited_for: bool,
+}
+
+impl Progress {
+    fn new() -> Progress {
+        Progress(Arc::new(Mutex::new(Taken { last: Instant::now(), is_waited_for: false })))
+    }
+
+    fn note(&self, is_waited_for: bool) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Taken { last: Instant::now(), is_waited_for };
+    }
+
+    /// Returns when nothing of the body was taken for so long, although there was something to be taken; or when all
+    /// of it was, and no answer came for so long.
+    pub(crate) async fn stalled(&self, limit: Duration) {
+        loop {
+            let until = {
+                let taken = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+                let since = if taken.is_waited_for { Instant::now() } else { taken.last };
+                since + limit
+            };
+            if until <= Instant::now() {
+                return;
+            }
+            tokio::time::sleep_until(until).await;
+        }
+    }
+}
+
 struct Made {
     pieces: mpsc::Receiver<io::Result<Bytes>>,
     left: u64,
+    progress: Progress,
 }
 
-/// A body of exactly `bytes`, and the end that makes it.
-pub(crate) fn body(bytes: u64) -> (Maker, ByteStream) {
+/// A body of exactly `bytes`, the end that makes it, and how it is getting on.
+pub(crate) fn body(bytes: u64) -> (Maker, ByteStream, Progress) {
     let (sender, pieces) = mpsc::channel(PIECES_MAX);
-    (Maker(sender), ByteStream::new(SdkBody::from_body_1_x(Made { pieces, left: bytes })))
+    let progress = Progress::new();
+    let made = Made { pieces, left: bytes, progress: progress.clone() };
+    (Maker(sender), ByteStream::new(SdkBody::from_body_1_x(made)), progress)
 }
 
 impl Body for Made {
@@ -46,7 +88,10 @@ impl Body for Made {
     type Error = io::Error;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
-        let piece = match ready!(self.pieces.poll_recv(cx)) {
+        let polled = self.pieces.poll_recv(cx);
+        self.progress.note(polled.is_pending());
+        let Poll::Ready(received) = polled else { return Poll::Pending };
+        let piece = match received {
             Some(Ok(piece)) => piece,
             Some(Err(error)) => return Poll::Ready(Some(Err(error))),
             // Too short is an error of its own, or a client might send what there is and wait.

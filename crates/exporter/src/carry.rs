@@ -9,12 +9,13 @@ use futures_util::{StreamExt, stream};
 use logs::plan::{Nonce, Plan, Purpose, Size};
 use logs::routes::Destination;
 
+use crate::known::Place;
 use crate::put::{FETCH_AHEAD, PUTS_MAX, Placed, Puts, Trouble};
-use crate::state::At;
+use crate::state::{At, failing_key};
 use crate::tick::Tick;
 
-/// Destinations that are served at a time.
-const DESTINATIONS_AT_A_TIME: usize = 4;
+/// Places that are served at a time.
+const PLACES_AT_A_TIME: usize = 8;
 
 /// Objects put to one destination at a time: most are small, and waiting for answers is most of the work.
 const OBJECTS_AT_A_TIME: usize = 4;
@@ -22,7 +23,7 @@ const OBJECTS_AT_A_TIME: usize = 4;
 /// What S3 answers to a session that has ended before its time: the role was deleted and made anew, or a clock is wrong.
 const ENDED_SESSION: [&str; 3] = ["ExpiredToken", "InvalidAccessKeyId", "InvalidToken"];
 
-/// Which destinations of which plans have work left.
+/// Which destinations of which plans, by their places in the plans, have work left.
 type Pending = Mutex<BTreeMap<Nonce, BTreeSet<usize>>>;
 
 /// How the work on a plan for one destination ended.
@@ -52,6 +53,25 @@ enum Care {
     Probe,
 }
 
+/// A destination, and the place of its that is served: it may have been another when the plan was made.
+#[derive(Clone, Copy)]
+struct To<'a> {
+    destination: &'a Destination,
+    place: &'a Place,
+}
+
+impl To<'_> {
+    fn has_moved(&self) -> bool {
+        *self.place != Place::of(self.destination)
+    }
+
+    /// What the report calls it.
+    fn label(&self) -> String {
+        let Place { name, bucket } = self.place;
+        if self.has_moved() { format!("{name} (before: {bucket})") } else { name.clone() }
+    }
+}
+
 /// What is put to a destination in one go.
 #[derive(Clone, Copy)]
 struct Batch {
@@ -74,17 +94,16 @@ impl Batch {
 }
 
 impl Tick<'_> {
-    /// Serves every destination of every open plan, healthy ones first.
+    /// Serves every place of every open plan, healthy ones first.
     pub(crate) async fn carry_out(&self, at: &At) -> Result<(), Fault> {
-        let mut work: BTreeMap<String, Vec<(Nonce, usize)>> = BTreeMap::new();
+        let mut work: BTreeMap<Place, Vec<(Nonce, usize)>> = BTreeMap::new();
         let mut pending: BTreeMap<Nonce, BTreeSet<usize>> = BTreeMap::new();
         for open in &at.head.open {
-            let Some(plan) = self.known(open.plan) else { continue };
-            let plan = self.without_expired(plan).await?;
-            let left = pending.entry(plan.nonce).or_default();
-            for (index, planned) in plan.destinations.iter().enumerate().filter(|(_, d)| d.abandoned.is_none()) {
-                left.insert(index);
-                work.entry(planned.name.clone()).or_default().push((plan.nonce, index));
+            let Some(outline) = self.known.outline(open.plan) else { continue };
+            let left = pending.entry(open.plan).or_default();
+            for (index, place) in &outline.wanted {
+                left.insert(*index);
+                work.entry(place.clone()).or_default().push((open.plan, *index));
             }
         }
         for plan in pending.iter().filter(|(_, left)| left.is_empty()).map(|(plan, _)| *plan).collect::<Vec<_>>() {
@@ -92,13 +111,13 @@ impl Tick<'_> {
         }
         let failing = self.app.state.failing().await?;
         let mut work: Vec<_> = work.into_iter().collect();
-        work.sort_by_key(|(name, _)| failing.contains(name));
+        work.sort_by_key(|(place, _)| failing.contains(&failing_key(place)));
         let pending = Mutex::new(pending);
-        let serve = |(name, items): (String, Vec<(Nonce, usize)>)| {
-            let failed_before = failing.contains(&name);
-            self.serve(name, items, failed_before, &pending)
+        let serve = |(place, items): (Place, Vec<(Nonce, usize)>)| {
+            let care = if failing.contains(&failing_key(&place)) { Care::Probe } else { Care::Usual };
+            self.serve(place, items, care, &pending)
         };
-        let mut served = std::pin::pin!(stream::iter(work).map(serve).buffer_unordered(DESTINATIONS_AT_A_TIME));
+        let mut served = std::pin::pin!(stream::iter(work).map(serve).buffer_unordered(PLACES_AT_A_TIME));
         let mut first_fault = None;
         while let Some(result) = served.next().await {
             first_fault = first_fault.or(result.err());
@@ -106,46 +125,28 @@ impl Tick<'_> {
         first_fault.map_or(Ok(()), Err)
     }
 
-    /// Serves one destination, the oldest plan first. What fails here delays nobody else.
+    /// Serves one place, the oldest plan first. What fails here delays nobody else.
     async fn serve(
         &self,
-        name: String,
+        place: Place,
         items: Vec<(Nonce, usize)>,
-        failed_before: bool,
+        mut care: Care,
         pending: &Pending,
     ) -> Result<(), Fault> {
-        let plans = items.len();
-        let Some(destination) = self.routes.named(&name) else {
-            let mut report = self.report();
-            report.of(&name).failed = Some("it is no longer in the settings".to_owned());
-            report.alarm(format!(
-                "destination `{name}` is no longer in the settings: {plans} of its plans hold until it is back or \
-                 abandoned"
-            ));
-            return Ok(());
-        };
-        if !destination.enabled {
-            self.report().of(&name).failed = Some(format!("it is disabled: {plans} of its plans wait"));
-            return Ok(());
-        }
-        let mut care = if failed_before { Care::Probe } else { Care::Usual };
-        for (plan, index) in items {
-            match self.deliver(destination, plan, index, &mut care).await {
+        let Some(destination) = self.served(&place, items.len()) else { return Ok(()) };
+        let to = To { destination, place: &place };
+        for (plan, index) in &items {
+            match self.deliver(to, *plan, *index, &mut care).await {
                 Ok(Delivered::Closed) => {}
-                Ok(Delivered::Done) => {
-                    let is_last = {
-                        let mut pending = pending.lock().unwrap_or_else(PoisonError::into_inner);
-                        pending.get_mut(&plan).is_some_and(|left| left.remove(&index) && left.is_empty())
-                    };
-                    if is_last {
-                        self.settle(plan).await?;
-                    }
-                }
+                Ok(Delivered::Done) => self.note_delivered(*plan, *index, pending).await?,
                 Err(Trouble::Destination(fault)) => {
-                    self.app.state.mark_failing(&name, &fault, self.now_ms).await?;
-                    let mut report = self.report();
-                    report.alarm(format!("destination `{name}` does not take its objects: {fault}"));
-                    report.of(&name).failed = Some(fault.to_string());
+                    let failing_since_ms = self.app.state.mark_failing(&place, &fault, self.now_ms).await?;
+                    self.note_failed(to, &fault);
+                    for (plan, index) in items {
+                        if self.expire(plan, &place, failing_since_ms).await? {
+                            self.note_delivered(plan, index, pending).await?;
+                        }
+                    }
                     return Ok(());
                 }
                 Err(Trouble::State(fault)) => return Err(fault),
@@ -154,18 +155,58 @@ impl Tick<'_> {
         Ok(())
     }
 
+    /// The destination that a place belongs to today; `None`, with a word in the report, if nothing is put there now.
+    fn served(&self, place: &Place, plans: usize) -> Option<&Destination> {
+        let Place { name, .. } = place;
+        let mut report = self.report();
+        match self.routes.named(name) {
+            None => {
+                report.of(name).failed = Some("it is no longer in the settings".to_owned());
+                report.alarm(format!(
+                    "destination `{name}` is no longer in the settings: {plans} of its plans hold until it is back or \
+                     abandoned"
+                ));
+                None
+            }
+            Some(destination) if !destination.enabled => {
+                report.of(name).failed = Some(format!("it is disabled: {plans} of its plans wait"));
+                None
+            }
+            Some(destination) => Some(destination),
+        }
+    }
+
+    fn note_failed(&self, to: To<'_>, fault: &Fault) {
+        let (name, bucket) = (&to.place.name, &to.place.bucket);
+        let mut report = self.report();
+        report.alarm(if to.has_moved() {
+            format!(
+                "{bucket}, where destination `{name}` was before, does not take what was planned for it then: {fault}; \
+                 let the role put there, or give that up: \
+                 {{\"abandon\": {{\"destination\": \"{name}\", \"bucket\": \"{bucket}\"}}}}"
+            )
+        } else {
+            format!("destination `{name}` does not take its objects: {fault}")
+        });
+        report.of(&to.label()).failed = Some(fault.to_string());
+    }
+
+    /// A plan has nothing more for one of its destinations; after the last one it is settled.
+    async fn note_delivered(&self, plan: Nonce, index: usize, pending: &Pending) -> Result<(), Fault> {
+        let is_last = {
+            let mut pending = pending.lock().unwrap_or_else(PoisonError::into_inner);
+            pending.get_mut(&plan).is_some_and(|left| left.remove(&index) && left.is_empty())
+        };
+        if is_last { self.settle(plan).await } else { Ok(()) }
+    }
+
     /// Puts every object of a plan to one of its destinations.
-    async fn deliver(
-        &self,
-        destination: &Destination,
-        nonce: Nonce,
-        index: usize,
-        care: &mut Care,
-    ) -> Result<Delivered, Trouble> {
+    async fn deliver(&self, to: To<'_>, nonce: Nonce, index: usize, care: &mut Care) -> Result<Delivered, Trouble> {
         let state = &self.app.state;
         let mut done = state.done(nonce).await.map_err(Trouble::State)?;
         loop {
-            let Some(plan) = self.known(nonce) else { return Ok(Delivered::Closed) };
+            let plan = self.known.plan(state, nonce).await.map_err(Trouble::State)?;
+            let Some(plan) = plan else { return Ok(Delivered::Closed) };
             let Some(planned) = plan.destinations.get(index).filter(|d| d.abandoned.is_none()) else {
                 return Ok(Delivered::Done);
             };
@@ -174,9 +215,9 @@ impl Tick<'_> {
                 return Ok(Delivered::Done);
             }
             // Once for all of them, or each would ask for a session of its own.
-            self.app.roles.s3(&role_of(destination)).await.map_err(Trouble::Destination)?;
+            self.app.roles.s3(&role_of(to.destination)).await.map_err(Trouble::Destination)?;
             let batch = Batch::of(left.len(), *care);
-            let place = |object: &usize| self.place(destination, &plan, index, *object, batch);
+            let place = |object: &usize| self.place(to, &plan, index, *object, batch);
             let now = left.get(..batch.objects).unwrap_or(&left);
             let mut steps = std::pin::pin!(stream::iter(now).map(place).buffer_unordered(batch.at_a_time));
             while let Some(step) = steps.next().await {
@@ -193,38 +234,31 @@ impl Tick<'_> {
                 }
             }
             if *care == Care::Probe {
-                state.clear_failing(&destination.name).await.map_err(Trouble::State)?;
+                state.clear_failing(to.place).await.map_err(Trouble::State)?;
                 *care = Care::Usual;
             }
         }
     }
 
     /// Puts one object and writes down that it is there.
-    async fn place(
-        &self,
-        destination: &Destination,
-        plan: &Plan,
-        index: usize,
-        object: usize,
-        batch: Batch,
-    ) -> Result<Step, Trouble> {
+    async fn place(&self, to: To<'_>, plan: &Plan, index: usize, object: usize, batch: Batch) -> Result<Step, Trouble> {
         let planned = plan.destinations.get(index).and_then(|d| Some((d, d.objects.get(object)?)));
-        let (Some((to, content)), Some(key)) = (planned, plan.object_key(index, object)) else {
+        let (Some((planned, content)), Some(key)) = (planned, plan.object_key(index, object)) else {
             return Ok(Step::Done(object, Placed::Nothing));
         };
-        let role = role_of(destination);
+        let role = role_of(to.destination);
         let mut renewed = false;
         let placed = loop {
             let client = self.app.roles.s3(&role).await.map_err(Trouble::Destination)?;
             let puts = Puts {
                 state: &self.app.state.bucket,
                 client,
-                destination,
-                rewrites: &self.app.rewrites,
+                destination: to.destination,
+                memory: &self.app.memory,
                 fetch_ahead: batch.fetch_ahead,
                 attempts_max: batch.attempts_max,
             };
-            match puts.put(plan, content, &to.bucket, &key).await {
+            match puts.put(plan, content, &planned.bucket, &key).await {
                 Ok(Some(placed)) => break placed,
                 Ok(None) => return self.without(&puts, plan, index, object).await,
                 Err(Trouble::Destination(fault)) if ENDED_SESSION.contains(&fault.code.as_str()) && !renewed => {
@@ -235,7 +269,7 @@ impl Tick<'_> {
             }
         };
         self.app.state.mark(plan.nonce, index, object, &key).await.map_err(Trouble::State)?;
-        self.note_placed(destination, &format!("s3://{}/{key}", to.bucket), placed, plan.object_size(content));
+        self.note_placed(to, &format!("s3://{}/{key}", planned.bucket), placed, plan.object_size(content));
         Ok(Step::Done(object, placed))
     }
 
@@ -245,7 +279,7 @@ impl Tick<'_> {
         let (at, _) = self.look().await.map_err(Trouble::State)?;
         let Some(open) = at.head.find(plan.nonce) else { return Ok(Step::Closed) };
         if open.revision != plan.revision {
-            let is_known = self.known(plan.nonce).is_some_and(|plan| plan.revision == open.revision);
+            let is_known = self.known.outline(plan.nonce).is_some();
             // A revision whose document is missing is told by planning; here nothing can be done about it.
             return Ok(if is_known { Step::Revised } else { Step::Closed });
         }
@@ -260,9 +294,9 @@ impl Tick<'_> {
         Ok(Step::Revised)
     }
 
-    fn note_placed(&self, destination: &Destination, uri: &str, placed: Placed, size: Size) {
+    fn note_placed(&self, to: To<'_>, uri: &str, placed: Placed, size: Size) {
         let mut report = self.report();
-        let put = report.of(&destination.name);
+        let put = report.of(&to.label());
         match placed {
             Placed::Put(bytes) => put.add(uri.to_owned(), size.events, Some(bytes)),
             Placed::AlreadyThere => put.add(uri.to_owned(), size.events, None),
@@ -273,12 +307,12 @@ impl Tick<'_> {
     /// Deletes what a plan held, every key confirmed, and closes it.
     async fn settle(&self, nonce: Nonce) -> Result<(), Fault> {
         let state = &self.app.state;
-        let Some(plan) = self.known(nonce) else { return Ok(()) };
+        let Some(plan) = self.known.plan(state, nonce).await? else { return Ok(()) };
         let keys: Vec<String> = plan.fragments.iter().map(|staged| staged.name.to_string()).collect();
         state.bucket.delete(&keys).await?;
         loop {
             let at = state.head().await?;
-            let Some(next) = at.head.closing(nonce, (state.nonces)()) else { break };
+            let Some(next) = at.head.closing(nonce, self.app.clock.now_ms(), (state.nonces)()) else { break };
             if state.swap(&at, next).await?.is_some() {
                 self.note_closed(&plan);
                 break;

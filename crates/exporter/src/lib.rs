@@ -9,6 +9,8 @@ mod state;
 
 mod staged;
 
+mod known;
+
 mod tick;
 
 mod carry;
@@ -37,7 +39,7 @@ use logs::plan::{Flush, Nonce};
 use logs::routes::Routes;
 use serde::Serialize;
 use serde_json::Value;
-use tokio::sync::Semaphore;
+use tokio::time::Instant;
 
 pub use causes::Cause;
 pub use report::{Planned, Put, Report, Waiting};
@@ -46,7 +48,8 @@ pub use revise::Abandoned;
 pub use settings::{EXPIRE_DAYS, RoutesFrom, Settings};
 pub use validate::{Checked, Step, Validated};
 
-use put::REWRITES_AT_A_TIME;
+use known::Place;
+use put::Memory;
 use state::State;
 use tick::Tick;
 
@@ -55,6 +58,9 @@ pub const STOP_BEFORE_MS: i64 = 5_000;
 
 /// The time that a tick takes for itself when its deadline lies in the past, as `cargo lambda watch` has it.
 pub const DEADLINE_MS: i64 = 60_000;
+
+/// Of the time of a tick, so manieth a part at most is spent on listing what is staged.
+const LISTING_SHARE: u32 = 3;
 
 /// An event that says an earlier time is not believed: EventBridge retries for at most 24 hours (EventBridge user guide,
 /// "Retry policy").
@@ -70,7 +76,7 @@ pub struct App {
     roles: Roles,
     clock: Clock,
     client: aws_sdk_s3::Client,
-    rewrites: Semaphore,
+    memory: Memory,
 }
 
 /// What the exporter answers.
@@ -104,8 +110,7 @@ impl App {
         let client = aws::clients::s3(config);
         let bucket = Bucket::new(client.clone(), settings.state_bucket.clone());
         let roles = Roles::new(config.clone(), session_name, clock.clone());
-        let rewrites = Semaphore::new(REWRITES_AT_A_TIME);
-        App { settings, state: State { bucket, nonces }, roles, clock, client, rewrites }
+        App { settings, state: State { bucket, nonces }, roles, clock, client, memory: Memory::default() }
     }
 
     /// Does what an event asks for, and stops in time before the deadline (epoch milliseconds).
@@ -126,7 +131,9 @@ impl App {
                 let report = self.tick(&routes, flush, now_ms, deadline_ms).await?;
                 Ok(Answer::Report(Box::new(report)))
             }
-            Request::Abandon { destination } => self.abandon(&routes, &destination).await.map(Answer::Abandoned),
+            Request::Abandon { destination, bucket } => {
+                self.abandon(&routes, &destination, bucket.as_deref()).await.map(Answer::Abandoned)
+            }
             Request::Validate { destinations } => Ok(Answer::Validated(self.validate(&routes, &destinations).await)),
         }
     }
@@ -134,11 +141,15 @@ impl App {
     async fn tick(&self, routes: &Routes, flush: Flush, now_ms: i64, deadline_ms: i64) -> anyhow::Result<Report> {
         let report = Mutex::default();
         let tick = Tick::new(self, routes, flush, now_ms, &report);
-        let ended = tokio::time::timeout(self.time_left(deadline_ms), tick.run()).await;
+        let time_left = self.time_left(deadline_ms);
+        let ended = tokio::time::timeout(time_left, tick.run(Instant::now() + time_left / LISTING_SHARE)).await;
         drop(tick);
         let mut report = report.into_inner().unwrap_or_else(PoisonError::into_inner);
         let result = ended.unwrap_or_else(|_| {
             report.stopped = Some("its time is over; the next one goes on".to_owned());
+            if !report.is_planned {
+                report.alarm("its time was over before anything was put: give the function more of it".to_owned());
+            }
             Ok(())
         });
         if let Err(fault) = &result {
@@ -150,16 +161,18 @@ impl App {
         Ok(report)
     }
 
-    async fn abandon(&self, routes: &Routes, destination: &str) -> anyhow::Result<Abandoned> {
-        if routes.named(destination).is_some_and(|destination| destination.enabled) {
+    /// Gives up what is planned for a destination, or for one of its places.
+    async fn abandon(&self, routes: &Routes, destination: &str, bucket: Option<&str>) -> anyhow::Result<Abandoned> {
+        let is_named = |place: &Place| bucket.is_none_or(|bucket| place.bucket == bucket);
+        if routes.named(destination).is_some_and(|today| today.enabled && is_named(&Place::of(today))) {
             anyhow::bail!(
                 "destination `{destination}` is in the settings and takes events: remove or disable it first, or new \
-                 plans would follow those that are abandoned"
+                 plans would follow those that are abandoned; or name with \"bucket\" the place that it had before"
             );
         }
         let report = Mutex::default();
         let tick = Tick::new(self, routes, Flush::All, self.clock.now_ms(), &report);
-        tick.abandon(destination).await.context("failed to abandon the destination")
+        tick.abandon(destination, bucket).await.context("failed to abandon the destination")
     }
 
     /// Today's routes.

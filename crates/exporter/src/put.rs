@@ -13,16 +13,22 @@ use logs::plan::{Plan, PlannedObject, Quarantined};
 use logs::routes::Destination;
 use logs::staging::Staged;
 use std::time::Duration;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
-use crate::body::{self, Maker};
+use crate::body::{self, Maker, Progress};
 
-/// Fragments fetched ahead of those that are being sent to one destination. With fragments of at most half a megabyte of
-/// JSON this bounds the memory.
+/// Fragments fetched ahead of those that are being sent to one place.
 pub(crate) const FETCH_AHEAD: usize = 32;
 
-/// Objects compressed anew at a time: they are in memory whole, up to a third of their JSON.
-pub(crate) const REWRITES_AT_A_TIME: usize = 2;
+/// Bytes of fragments that are fetched and not yet sent, of all objects together. One place has some 16 MB at most, at
+/// half a megabyte a fragment, so that one that is slow leaves enough to the others.
+const FETCHED_BYTES_MAX: u64 = 64 << 20;
+
+/// Bytes of objects that are compressed anew, all together: they are in memory whole. One that alone has more is alone.
+const REWRITTEN_BYTES_MAX: u64 = 64 << 20;
+
+/// A put of which nothing was taken for so long, or that has no answer for so long, is given up and tried again.
+const STALLED_AFTER: Duration = Duration::from_secs(60);
 
 /// Fetches of a fragment that comes out wrong, the first included: what travels may be damaged on the way once.
 const FETCHES_MAX: u32 = 3;
@@ -35,6 +41,32 @@ const BACKOFF_BASE_MS: u64 = 200;
 
 /// Where the bytes are kept that were not what their fragment's name says.
 const QUARANTINE: &str = "exports/quarantine/";
+
+/// The memory that all puts of this process share. Permits are given in the order in which they were asked for, so the
+/// fragment that an object needs next is never behind those that it needs later.
+pub(crate) struct Memory {
+    fetched: Semaphore,
+    rewritten: Semaphore,
+}
+
+impl Default for Memory {
+    fn default() -> Memory {
+        let semaphore = |bytes_max: u64| Semaphore::new(kib(bytes_max, bytes_max) as usize);
+        Memory { fetched: semaphore(FETCHED_BYTES_MAX), rewritten: semaphore(REWRITTEN_BYTES_MAX) }
+    }
+}
+
+impl Memory {
+    async fn of(semaphore: &Semaphore, bytes: u64, bytes_max: u64) -> Option<SemaphorePermit<'_>> {
+        // They are never closed.
+        semaphore.acquire_many(kib(bytes, bytes_max)).await.ok()
+    }
+}
+
+/// At least one, and no more than there are.
+fn kib(bytes: u64, bytes_max: u64) -> u32 {
+    u32::try_from(bytes.clamp(1, bytes_max).div_ceil(1024)).unwrap_or(u32::MAX)
+}
 
 /// How a put ended that did not fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,7 +109,7 @@ pub(crate) struct Puts<'a> {
     pub(crate) state: &'a Bucket,
     pub(crate) client: Client,
     pub(crate) destination: &'a Destination,
-    pub(crate) rewrites: &'a Semaphore,
+    pub(crate) memory: &'a Memory,
     pub(crate) fetch_ahead: usize,
     pub(crate) attempts_max: u32,
 }
@@ -110,22 +142,28 @@ impl Puts<'_> {
         if content.is_empty() {
             return Ok(Ok(Placed::Nothing));
         }
-        // Held until the put has ended: what is compressed anew is in memory whole.
-        let _permit = if object.rewrite { self.rewrites.acquire().await.ok() } else { None };
-        let rewritten = if object.rewrite { Some(self.rewrite(&content).await?) } else { None };
-        let bytes = rewritten.as_ref().map_or_else(|| plan.object_bytes(object), |whole| whole.len() as u64);
+        // Held until the put has ended. Compressed together, lines are shorter than each for itself.
+        let apart = content.iter().map(|(_, staged)| staged.bytes).sum();
+        let (_permit, rewritten) = if object.rewrite {
+            let permit = Memory::of(&self.memory.rewritten, apart, REWRITTEN_BYTES_MAX).await;
+            (permit, Some(self.rewrite(&content).await?))
+        } else {
+            (None, None)
+        };
+        let length = |pieces: &Vec<Bytes>| pieces.iter().map(|piece| piece.len() as u64).sum();
+        let bytes = rewritten.as_ref().map_or_else(|| plan.object_bytes(object), length);
         let mut attempts = 1;
         loop {
-            let put = match &rewritten {
-                Some(whole) => self.send(bucket, key, bytes, whole.clone().into()).await,
-                None => {
-                    let (maker, body) = body::body(bytes);
-                    // Both to their ends: when the fragments are at fault, so is the put.
-                    let (made, put) = tokio::join!(self.join(&content, maker), self.send(bucket, key, bytes, body));
-                    made?;
-                    put
+            let (maker, body, progress) = body::body(bytes);
+            let make = async {
+                match &rewritten {
+                    Some(pieces) => hand_over(pieces, maker).await,
+                    None => self.join(&content, maker).await,
                 }
             };
+            // Both to their ends: when the fragments are at fault, so is the put.
+            let (made, put) = tokio::join!(make, self.send(bucket, key, bytes, body, progress));
+            made?;
             match put {
                 Ok(()) => return Ok(Ok(Placed::Put(bytes))),
                 // Nobody else derives this name: it is our own put, of another run or of a lost answer.
@@ -140,17 +178,26 @@ impl Puts<'_> {
         }
     }
 
-    async fn send(&self, bucket: &str, key: &str, bytes: u64, body: ByteStream) -> Result<(), Fault> {
-        put_request(&self.client, self.destination, bucket, key)
+    async fn send(
+        &self,
+        bucket: &str,
+        key: &str,
+        bytes: u64,
+        body: ByteStream,
+        progress: Progress,
+    ) -> Result<(), Fault> {
+        let at = format!("s3://{bucket}/{key}");
+        let put = put_request(&self.client, self.destination, bucket, key)
             .content_type("text/plain")
             .content_encoding("gzip")
             .content_length(i64::try_from(bytes).unwrap_or(i64::MAX))
             .if_none_match("*")
             .body(body)
-            .send()
-            .await
-            .map(|_| ())
-            .map_err(|error| Fault::of("put", format!("s3://{bucket}/{key}"), &error))
+            .send();
+        tokio::select! {
+            put = put => put.map(|_| ()).map_err(|error| Fault::of("put", at, &error)),
+            () = progress.stalled(STALLED_AFTER) => Err(Fault::stalled("put", at, STALLED_AFTER)),
+        }
     }
 
     /// Sends the fragments' bodies as one gzip member, each verified before its first byte is sent.
@@ -161,8 +208,8 @@ impl Puts<'_> {
             return Ok(());
         }
         while let Some(next) = fetched.next().await {
-            let fragment = match next {
-                Ok((_, fragment)) => fragment,
+            let Fetched { fragment, permit, .. } = match next {
+                Ok(fetched) => fetched,
                 Err(unmade) => {
                     maker.break_off().await;
                     return Err(unmade);
@@ -172,6 +219,7 @@ impl Puts<'_> {
             if maker.send(fragment.bytes().slice_ref(fragment.body())).await.is_err() {
                 return Ok(());
             }
+            drop(permit);
         }
         let _ = maker.send(Bytes::copy_from_slice(&stitcher.finish())).await;
         Ok(())
@@ -187,7 +235,7 @@ impl Puts<'_> {
         let mut fetched = std::pin::pin!(self.fetched(&content));
         while let Some(next) = fetched.next().await {
             let unfit = match next {
-                Ok((index, fragment)) if object.rewrite => rewritten(&mut rewriter, index, &fragment).err(),
+                Ok(fetched) if object.rewrite => fetched.rewritten(&mut rewriter).err(),
                 Ok(_) => None,
                 Err(Unmade::Unfit(unfit)) => Some(unfit),
                 Err(Unmade::State(fault)) => return Err(fault),
@@ -202,21 +250,23 @@ impl Puts<'_> {
         Ok(quarantined)
     }
 
-    /// Compresses small fragments together. The whole is kept: its length must be known before it is sent.
-    async fn rewrite(&self, content: &[(usize, &Staged)]) -> Result<Bytes, Unmade> {
+    /// Compresses small fragments together, into the pieces of an object.
+    async fn rewrite(&self, content: &[(usize, &Staged)]) -> Result<Vec<Bytes>, Unmade> {
         let mut rewriter = Rewriter::default();
         let mut fetched = std::pin::pin!(self.fetched(content));
         while let Some(next) = fetched.next().await {
-            let (index, fragment) = next?;
-            rewritten(&mut rewriter, index, &fragment).map_err(Unmade::Unfit)?;
+            next?.rewritten(&mut rewriter).map_err(Unmade::Unfit)?;
         }
-        Ok(rewriter.finish().into())
+        Ok(rewriter.finish().into_iter().map(Bytes::from).collect())
     }
 
-    fn fetched(&self, content: &[(usize, &Staged)]) -> impl Stream<Item = Result<(usize, Verified<Bytes>), Unmade>> {
-        stream::iter(content)
-            .map(async |(index, staged)| Ok((*index, self.fetch(*index, staged).await?)))
-            .buffered(self.fetch_ahead)
+    /// The fragments in their order, some of them fetched ahead.
+    fn fetched(&self, content: &[(usize, &Staged)]) -> impl Stream<Item = Result<Fetched<'_>, Unmade>> {
+        let fetch = async |(index, staged): &(usize, &Staged)| {
+            let permit = Memory::of(&self.memory.fetched, staged.bytes, FETCHED_BYTES_MAX).await;
+            Ok(Fetched { index: *index, fragment: self.fetch(*index, staged).await?, permit })
+        };
+        stream::iter(content).map(fetch).buffered(self.fetch_ahead)
     }
 
     /// Fetches one fragment whole and checks it.
@@ -242,9 +292,30 @@ impl Puts<'_> {
     }
 }
 
-fn rewritten(rewriter: &mut Rewriter, fragment: usize, verified: &Verified<Bytes>) -> Result<(), Unfit> {
-    let unfit = |error: NotTheLines| Unfit { fragment, why: error.to_string(), bytes: Some(verified.bytes().clone()) };
-    rewriter.push(verified).map_err(unfit)
+/// A fragment that was fetched, and its share of the memory.
+struct Fetched<'a> {
+    index: usize,
+    fragment: Verified<Bytes>,
+    permit: Option<SemaphorePermit<'a>>,
+}
+
+impl Fetched<'_> {
+    fn rewritten(&self, rewriter: &mut Rewriter) -> Result<(), Unfit> {
+        let Fetched { index, fragment, .. } = self;
+        let bytes = || Some(fragment.bytes().clone());
+        let unfit = |error: NotTheLines| Unfit { fragment: *index, why: error.to_string(), bytes: bytes() };
+        rewriter.push(fragment).map_err(unfit)
+    }
+}
+
+/// Sends pieces that are there already.
+async fn hand_over(pieces: &[Bytes], maker: Maker) -> Result<(), Unmade> {
+    for piece in pieces {
+        if maker.send(piece.clone()).await.is_err() {
+            break;
+        }
+    }
+    Ok(())
 }
 
 /// A put to a destination, with what its settings ask for.

@@ -33,6 +33,9 @@ pub struct Report {
     /// Events that never counted and never will: killed runs left them.
     #[serde(skip_serializing_if = "is_nothing")]
     pub discarded: Size,
+    /// True once planning has come to its end.
+    #[serde(skip)]
+    pub(crate) is_planned: bool,
     /// Why the tick ended before its work did; the next one goes on.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stopped: Option<String>,
@@ -84,6 +87,9 @@ pub struct Waiting {
     /// Until the next tick: one opens only so many plans.
     #[serde(skip_serializing_if = "is_nothing")]
     pub later: Size,
+    /// Until plans of a destination close, for which as much is planned as may be; by the destination's name.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub capped: BTreeMap<String, Size>,
     /// Until a destination takes their source; by the source's name.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub unrouted: BTreeMap<String, Size>,

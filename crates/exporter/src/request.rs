@@ -17,6 +17,8 @@ pub enum Request {
     Abandon {
         /// Its name.
         destination: String,
+        /// Only what goes to this bucket (with its prefix, as the settings wrote it), where it went before.
+        bucket: Option<String>,
     },
     /// Find out whether destinations can be written to, and only through their external ids.
     Validate {
@@ -43,7 +45,12 @@ impl Request {
         if let Some(abandon) = fields.get("abandon") {
             let name = abandon.get("destination").and_then(Value::as_str);
             let name = name.ok_or_else(|| Unknown("abandon names no destination".to_owned()))?;
-            return Ok(Request::Abandon { destination: name.to_owned() });
+            let bucket = match abandon.get("bucket") {
+                None => None,
+                Some(Value::String(bucket)) => Some(bucket.trim_end_matches('/').to_owned()),
+                Some(_) => return Err(Unknown("abandon's bucket is no text".to_owned())),
+            };
+            return Ok(Request::Abandon { destination: name.to_owned(), bucket });
         }
         if let Some(validate) = fields.get("validate") {
             return names(validate).map(|destinations| Request::Validate { destinations });
@@ -92,7 +99,10 @@ mod tests {
             json!({"flush": "full", "time": "2019-05-11T20:40:00Z"}),
             Request::Tick { flush: Flush::Full, time_ms: Some(1_557_607_200_000) },
         );
-        check(json!({"abandon": {"destination": "old"}}), Request::Abandon { destination: "old".into() });
+        let abandon =
+            |bucket: Option<&str>| Request::Abandon { destination: "old".into(), bucket: bucket.map(Into::into) };
+        check(json!({"abandon": {"destination": "old"}}), abandon(None));
+        check(json!({"abandon": {"destination": "old", "bucket": "b/p/"}}), abandon(Some("b/p")));
         check(json!({"validate": ["a", "b"]}), Request::Validate { destinations: vec!["a".into(), "b".into()] });
         check(json!({"validate": []}), Request::Validate { destinations: vec![] });
     }
@@ -104,6 +114,7 @@ mod tests {
             json!({"Records": []}),
             json!({"flush": "some"}),
             json!({"abandon": "old"}),
+            json!({"abandon": {"destination": "old", "bucket": 1}}),
             json!({"validate": "a"}),
             json!({"flush": "all", "time": "noon"}),
         ] {

@@ -4,12 +4,11 @@
 //! from the moment when the head names it. It follows from the revision before it alone; when two
 //! exporters write the same one, the first document is the one that both go on with.
 
-use std::sync::Arc;
-
 use aws::{Created, Fault};
 use logs::plan::{Nonce, Plan, Quarantined, Size};
 use serde::Serialize;
 
+use crate::known::Place;
 use crate::state::At;
 use crate::tick::Tick;
 
@@ -60,16 +59,17 @@ impl Tick<'_> {
         if state.swap(at, head).await?.is_none() {
             return Ok(None);
         }
-        self.learn(next.clone());
+        self.known.learn(next.clone());
         Ok(Some(next))
     }
 
-    /// Gives up what is planned for a destination, in every open plan.
-    pub(crate) async fn abandon(&self, destination: &str) -> Result<Abandoned, Fault> {
+    /// Gives up what is planned for a destination, or for one of its places, in every open plan.
+    pub(crate) async fn abandon(&self, destination: &str, bucket: Option<&str>) -> Result<Abandoned, Fault> {
         let mut abandoned = Abandoned { destination: destination.to_owned(), ..Abandoned::default() };
         let (at, _) = self.look().await?;
         for open in &at.head.open {
-            if let Some(size) = self.abandon_in(open.plan, destination, "abandoned as told").await? {
+            let is_named = |place: &Place| place.name == destination && bucket.is_none_or(|it| place.bucket == it);
+            if let Some(size) = self.abandon_in(open.plan, is_named, "abandoned as told").await? {
                 abandoned.plans += 1;
                 abandoned.size.extend(&size);
             }
@@ -77,50 +77,55 @@ impl Tick<'_> {
         Ok(abandoned)
     }
 
-    /// Gives a plan up for a destination; says what it never got, or `None` if there was nothing to give up.
-    async fn abandon_in(&self, nonce: Nonce, destination: &str, why: &str) -> Result<Option<Size>, Fault> {
+    /// Gives a plan up for the places of its that are named; says what they never got, or `None` if there was nothing
+    /// to give up.
+    async fn abandon_in(
+        &self,
+        nonce: Nonce,
+        is_named: impl Fn(&Place) -> bool,
+        why: &str,
+    ) -> Result<Option<Size>, Fault> {
         loop {
             let (at, _) = self.look().await?;
-            let Some(plan) = self.known(nonce).filter(|_| at.head.find(nonce).is_some()) else { return Ok(None) };
-            let Some(next) = plan.abandoning(destination, why) else { return Ok(None) };
+            let Some(outline) = self.known.outline(nonce) else { return Ok(None) };
+            let named: Vec<usize> =
+                outline.wanted.iter().filter(|(_, place)| is_named(place)).map(|(index, _)| *index).collect();
+            let Some(plan) = self.known.plan(&self.app.state, nonce).await? else { return Ok(None) };
+            let Some(next) = plan.abandoning(&named, why) else { return Ok(None) };
             let Some(revised) = self.revise(&at, next).await? else { continue };
             // Another exporter's revision may have left out a fragment instead.
-            if revised.destinations.iter().all(|d| d.name != destination || d.abandoned.is_some()) {
-                return Ok(Some(self.missing(&revised, destination).await?));
+            let is_given_up = |index: &usize| revised.destinations.get(*index).is_none_or(|d| d.abandoned.is_some());
+            if named.iter().all(is_given_up) {
+                return Ok(Some(self.missing(&revised, &named).await?));
             }
         }
     }
 
-    /// What a destination never got of a plan.
-    async fn missing(&self, plan: &Plan, destination: &str) -> Result<Size, Fault> {
+    /// What these destinations never got of a plan.
+    async fn missing(&self, plan: &Plan, destinations: &[usize]) -> Result<Size, Fault> {
         let done = self.app.state.done(plan.nonce).await?;
         let mut size = Size::default();
-        for (index, planned) in plan.destinations.iter().enumerate().filter(|(_, d)| d.name == destination) {
-            let missing = planned.objects.iter().enumerate().filter(|(object, _)| !done.contains(&(index, *object)));
+        for index in destinations {
+            let Some(planned) = plan.destinations.get(*index) else { continue };
+            let missing = planned.objects.iter().enumerate().filter(|(object, _)| !done.contains(&(*index, *object)));
             missing.for_each(|(_, object)| size.extend(&plan.object_size(object)));
         }
         Ok(size)
     }
 
-    /// The plan, without the destinations that did not take it for so long that its events expire.
-    pub(crate) async fn without_expired(&self, plan: Arc<Plan>) -> Result<Arc<Plan>, Fault> {
+    /// Gives a plan up for a place that has failed for too long, and has failed again just now, if the plan has waited
+    /// for as long; true if so.
+    pub(crate) async fn expire(&self, nonce: Nonce, place: &Place, failing_since_ms: i64) -> Result<bool, Fault> {
+        let Some(outline) = self.known.outline(nonce) else { return Ok(false) };
         let days = self.app.settings.expire_days;
-        let expires_ms = plan.created_ms.saturating_add(i64::from(days) * DAY_MS);
-        if expires_ms > self.now_ms {
-            return Ok(plan);
+        let since_ms = outline.created_ms.max(failing_since_ms);
+        if since_ms.saturating_add(i64::from(days) * DAY_MS) > self.now_ms {
+            return Ok(false);
         }
-        for planned in plan.destinations.iter().filter(|planned| planned.abandoned.is_none()) {
-            let why = format!("not taken in {days} days");
-            let size = self.abandon_in(plan.nonce, &planned.name, &why).await?;
-            if let Some(size) = size.filter(|size| size.events > 0) {
-                let mut report = self.report();
-                report.expired.extend(&size);
-                report.alarm(format!(
-                    "{} events expired: destination `{}` did not take them in {days} days",
-                    size.events, planned.name
-                ));
-            }
+        let size = self.abandon_in(nonce, |other| other == place, &format!("not taken in {days} days")).await?;
+        if let Some(size) = size.filter(|size| size.events > 0) {
+            self.note_expired(&place.name, &size);
         }
-        Ok(self.known(plan.nonce).unwrap_or(plan))
+        Ok(true)
     }
 }

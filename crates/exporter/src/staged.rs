@@ -2,13 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use aws::{Bucket, Fault};
+use aws::{Bucket, Fault, Listed as Object};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use logs::fragment::{FragmentName, Origin, StreamId};
 use logs::plan::{Draft, Flush, Held, Limits, Purpose, Size, cut};
 use logs::received::{Day, SourceId};
 use logs::routes::Routes;
 use logs::staging::{Staged, Streams};
+use tokio::time::Instant;
+
+use crate::state::State;
 
 /// Fragments that one tick considers at most; more wait for the next.
 pub(crate) const CONSIDERED_MAX: usize = 200_000;
@@ -29,22 +32,33 @@ pub(crate) struct Found {
     pub(crate) uncommitted: Size,
     /// Events of sources that no destination takes.
     pub(crate) unrouted: BTreeMap<SourceId, Size>,
+    /// Events that wait until a plan closes, by the destination for which no more may be planned.
+    pub(crate) capped: BTreeMap<usize, Size>,
+    /// Fragments that seem to have been exported and deleted already.
+    pub(crate) risen: BTreeSet<FragmentName>,
     /// Objects among the fragments that are none.
     pub(crate) strangers: u64,
     /// Files whose account could not be read; their fragments wait.
     pub(crate) unreadable: Vec<String>,
-    /// True if there is more than was considered.
+    /// True if there is more than was considered. The next tick begins there.
     pub(crate) more: bool,
 }
 
 /// What decides.
 pub(crate) struct Rules<'a> {
     pub(crate) routes: &'a Routes,
+    /// What open plans hold.
     pub(crate) held: &'a Held,
+    /// What plans held that were closed a short while ago.
+    pub(crate) settled: &'a Held,
+    /// The destinations, by their place in the routes, for which no more may be planned.
+    pub(crate) full: &'a BTreeSet<usize>,
     pub(crate) flush: Flush,
     pub(crate) limits: &'a Limits,
     pub(crate) now_ms: i64,
     pub(crate) expire_days: u32,
+    /// When listing has to come to its end.
+    pub(crate) until: Instant,
 }
 
 impl Rules<'_> {
@@ -59,13 +73,49 @@ impl Rules<'_> {
 #[derive(Default)]
 struct Listed {
     routed: Vec<Staged>,
+    /// Too old to wait any longer for a destination for which no more may be planned.
+    overdue: Vec<Staged>,
+    /// Nobody takes them, and they are too old to wait any longer.
     expired: Vec<Staged>,
 }
 
+impl Listed {
+    fn len(&self) -> usize {
+        self.routed.len() + self.overdue.len() + self.expired.len()
+    }
+
+    fn add(&mut self, object: Object, rules: &Rules<'_>, found: &mut Found) {
+        let Ok(name) = object.key.parse::<FragmentName>() else {
+            found.strangers += 1;
+            return;
+        };
+        if rules.held.contains(&name) {
+            return;
+        }
+        if rules.settled.contains(&name) {
+            found.risen.insert(name);
+            return;
+        }
+        let takers = rules.routes.taking(&name.source);
+        let full: Vec<usize> = takers.iter().copied().filter(|taker| rules.full.contains(taker)).collect();
+        let is_expired = rules.is_expired(&name);
+        let staged = Staged { name, bytes: object.bytes };
+        match (takers.is_empty(), full.is_empty(), is_expired) {
+            (false, true, _) => self.routed.push(staged),
+            (false, false, true) => self.overdue.push(staged),
+            (false, false, false) => {
+                full.iter().for_each(|taker| found.capped.entry(*taker).or_default().add(&staged.name))
+            }
+            (true, _, true) => self.expired.push(staged),
+            (true, _, false) => found.unrouted.entry(staged.name.source.clone()).or_default().add(&staged.name),
+        }
+    }
+}
+
 /// Lists what waits and cuts it into plans.
-pub(crate) async fn find(bucket: &Bucket, rules: &Rules<'_>) -> Result<Found, Fault> {
+pub(crate) async fn find(state: &State, rules: &Rules<'_>) -> Result<Found, Fault> {
     let mut found = Found::default();
-    let listed = list(bucket, rules, &mut found).await?;
+    let listed = list(state, rules, &mut found).await?;
 
     // A tick for full objects need not ask after files that could not fill one, were all of them to count.
     let promising: BTreeSet<(SourceId, Day)> = cut(&listed.routed, rules.routes, rules.flush, rules.limits)
@@ -77,57 +127,73 @@ pub(crate) async fn find(bucket: &Bucket, rules: &Rules<'_>) -> Result<Found, Fa
         .routed
         .into_iter()
         .partition(|staged| promising.contains(&(staged.name.source.clone(), staged.name.day)));
-    let listed_expired = listed.expired;
-    let streams = asked.iter().chain(&listed_expired).filter_map(|staged| stream_of(&staged.name));
-    let accounts = Accounts::read(bucket, streams).await?;
+    let all = asked.iter().chain(&listed.overdue).chain(&listed.expired);
+    let accounts = Accounts::read(&state.bucket, all.filter_map(|staged| stream_of(&staged.name))).await?;
 
-    let (counted, rest): (Vec<Staged>, Vec<Staged>) =
-        asked.into_iter().partition(|staged| accounts.streams.count(&staged.name));
-    let (mut garbage, waiting): (Vec<Staged>, Vec<Staged>) =
-        rest.into_iter().partition(|staged| rules.is_expired(&staged.name) && accounts.are_known(&staged.name));
-    let (expired, never_counted): (Vec<Staged>, Vec<Staged>) =
-        listed_expired.into_iter().partition(|staged| accounts.streams.count(&staged.name));
-    garbage.extend(never_counted.into_iter().filter(|staged| accounts.are_known(&staged.name)));
+    let (counted, rest) = accounts.part(asked);
+    let (overdue, overdue_rest) = accounts.part(listed.overdue);
+    let (expired, expired_rest) = accounts.part(listed.expired);
+    let (garbage, waiting): (Vec<Staged>, Vec<Staged>) = [rest, overdue_rest, expired_rest]
+        .concat()
+        .into_iter()
+        .partition(|staged| rules.is_expired(&staged.name) && accounts.are_known(&staged.name));
     found.uncommitted = size_of(&waiting);
 
     found.drafts = cut(&counted, rules.routes, rules.flush, rules.limits);
     let planned = found.drafts.iter().flat_map(|draft| &draft.fragments).map(|staged| &staged.name);
     found.not_full = less(size_of(&counted), Size::of(planned));
     found.not_full.extend(&size_of(&unasked));
+    found.drafts.extend(without_full(cut(&overdue, rules.routes, Flush::All, rules.limits), rules));
     found.drafts.extend(Draft::giving_up(Purpose::Expire, &expired, rules.limits));
     found.drafts.extend(Draft::giving_up(Purpose::Discard, &garbage, rules.limits));
     found.unreadable = accounts.unreadable.into_values().collect();
     Ok(found)
 }
 
-async fn list(bucket: &Bucket, rules: &Rules<'_>, found: &mut Found) -> Result<Listed, Fault> {
+/// Gives drafts up for the destinations for which no more may be planned, so that the others get them.
+fn without_full(mut drafts: Vec<Draft>, rules: &Rules<'_>) -> Vec<Draft> {
+    let why = format!("not taken in {} days", rules.expire_days);
+    let full = rules.full.iter().filter_map(|index| rules.routes.destinations.get(*index));
+    for destination in full {
+        drafts.iter_mut().for_each(|draft| draft.abandon(&destination.name, &why));
+    }
+    drafts
+}
+
+/// Lists once round what is staged, from where the last tick had to stop.
+async fn list(state: &State, rules: &Rules<'_>, found: &mut Found) -> Result<Listed, Fault> {
     let mut listed = Listed::default();
-    let mut after: Option<String> = None;
+    let begin = state.cursor().await?;
+    let mut after = begin.clone();
+    let mut is_second_half = begin.is_none();
     loop {
-        let (page, next) = bucket.list_page(FragmentName::PREFIX, after.as_deref()).await?;
+        let (page, next) = state.bucket.list_page(FragmentName::PREFIX, after.as_deref()).await?;
         for object in page {
-            let Ok(name) = object.key.parse::<FragmentName>() else {
-                found.strangers += 1;
-                continue;
-            };
-            if rules.held.contains(&name) {
-                continue;
-            }
-            let staged = Staged { name, bytes: object.bytes };
-            if !rules.routes.taking(&staged.name.source).is_empty() {
-                listed.routed.push(staged);
-            } else if rules.is_expired(&staged.name) {
-                listed.expired.push(staged);
-            } else {
-                found.unrouted.entry(staged.name.source.clone()).or_default().add(&staged.name);
+            let is_seen = is_second_half && begin.as_ref().is_some_and(|begin| object.key > *begin);
+            if !is_seen {
+                listed.add(object, rules, found);
             }
         }
-        found.more = next.is_some() && listed.routed.len() + listed.expired.len() >= CONSIDERED_MAX;
-        if next.is_none() || found.more {
+        let is_round = match (&begin, &next) {
+            (_, None) => true,
+            (Some(begin), Some(next)) => next >= begin,
+            (None, Some(_)) => false,
+        };
+        if is_second_half && is_round {
+            break;
+        }
+        found.more = listed.len() >= CONSIDERED_MAX || Instant::now() >= rules.until;
+        if found.more {
+            state.set_cursor(next.as_deref()).await?;
             return Ok(listed);
         }
+        is_second_half |= next.is_none();
         after = next;
     }
+    if begin.is_some() {
+        state.set_cursor(None).await?;
+    }
+    Ok(listed)
 }
 
 /// What the files that fragments came from have committed.
@@ -160,6 +226,11 @@ impl Accounts {
             }
         }
         Ok(accounts)
+    }
+
+    /// Those that count, and the rest.
+    fn part(&self, staged: Vec<Staged>) -> (Vec<Staged>, Vec<Staged>) {
+        staged.into_iter().partition(|staged| self.streams.count(&staged.name))
     }
 
     /// False if the file's account is there and cannot be read: then nothing of it is garbage.

@@ -7,6 +7,9 @@ use aws::clock::jitter_ms;
 use aws::{Bucket, Created, Fault, Kind, Swapped};
 use bytes::Bytes;
 use logs::plan::{Head, Nonce, Plan};
+use serde::{Deserialize, Serialize};
+
+use crate::known::Place;
 
 const JSON: &str = "application/json";
 
@@ -109,41 +112,62 @@ impl State {
         self.bucket.put(&marker_key(plan, destination, object), Bytes::from(key.to_owned()), "text/plain").await
     }
 
-    /// Removes what a plan leaves behind once it is closed. Nothing depends on it: what stays is swept up later.
+    /// Removes what a closed plan leaves behind, but for the document by which it is remembered. Nothing depends on it:
+    /// what stays is swept up later.
     pub(crate) async fn forget(&self, plan: &Plan) -> Result<(), Fault> {
         let mut keys: Vec<String> =
             self.bucket.list(&marker_prefix(plan.nonce), MARKERS_MAX).await?.into_iter().map(|o| o.key).collect();
-        keys.extend((0..=plan.revision).map(|revision| Plan::key_of(plan.nonce, revision)));
+        keys.extend((0..plan.revision).map(|revision| Plan::key_of(plan.nonce, revision)));
         self.bucket.delete(&keys).await
     }
 
-    /// Keys of plans that are not in this head: documents and markers. At most a page of each.
+    /// Keys of plans that this head does not know: documents and markers. At most a page of each.
     pub(crate) async fn litter(&self, head: &Head) -> Result<Vec<String>, Fault> {
         let mut keys = Vec::new();
         for prefix in [Plan::PREFIX, MARKERS] {
             let (page, _) = self.bucket.list_page(prefix, None).await?;
             let nonce = |key: &str| key.strip_prefix(prefix)?.get(..32)?.parse::<Nonce>().ok();
-            let closed = |key: &String| nonce(key).is_some_and(|plan| head.find(plan).is_none());
-            keys.extend(page.into_iter().map(|object| object.key).filter(closed));
+            let unknown = |key: &String| nonce(key).is_some_and(|plan| !head.knows(plan));
+            keys.extend(page.into_iter().map(|object| object.key).filter(unknown));
         }
         Ok(keys)
     }
 
-    /// The destinations that did not take their objects when they were last tried.
+    /// The places that did not take their objects when they were last tried, as [`failing_key`] names them.
     pub(crate) async fn failing(&self) -> Result<BTreeSet<String>, Fault> {
         let listed = self.bucket.list(FAILING, MARKERS_MAX).await?;
-        Ok(listed.iter().filter_map(|object| Some(object.key.strip_prefix(FAILING)?.to_owned())).collect())
+        Ok(listed.into_iter().map(|object| object.key).collect())
     }
 
-    /// Writes down that a destination did not take its objects.
-    pub(crate) async fn mark_failing(&self, destination: &str, fault: &Fault, now_ms: i64) -> Result<(), Fault> {
-        let words = serde_json::json!({"at_ms": now_ms, "fault": fault.to_string()}).to_string();
-        self.bucket.put(&format!("{FAILING}{destination}"), words.into(), JSON).await
+    /// Writes down that a place did not take its objects; says since when that is so.
+    pub(crate) async fn mark_failing(&self, place: &Place, fault: &Fault, now_ms: i64) -> Result<i64, Fault> {
+        let key = failing_key(place);
+        let before = self.bucket.get(&key).await?;
+        let before = before.and_then(|object| serde_json::from_slice::<Failing>(&object.body).ok());
+        let since_ms = before.map_or(now_ms, |failing| failing.since_ms.min(now_ms));
+        let failing = Failing { since_ms, at_ms: now_ms, fault: fault.to_string() };
+        let body = serde_json::to_vec(&failing).expect("texts and numbers are JSON");
+        self.bucket.put(&key, body.into(), JSON).await?;
+        Ok(since_ms)
     }
 
     /// Writes down that it does again.
-    pub(crate) async fn clear_failing(&self, destination: &str) -> Result<(), Fault> {
-        self.bucket.delete(&[format!("{FAILING}{destination}")]).await
+    pub(crate) async fn clear_failing(&self, place: &Place) -> Result<(), Fault> {
+        self.bucket.delete(&[failing_key(place)]).await
+    }
+
+    /// The key behind which listing goes on, where the last tick could not list all that is staged.
+    pub(crate) async fn cursor(&self) -> Result<Option<String>, Fault> {
+        let object = self.bucket.get(CURSOR).await?;
+        Ok(object.and_then(|object| String::from_utf8(object.body.into()).ok()))
+    }
+
+    /// Changes it. It is a hint: when two exporters write it, either is as good.
+    pub(crate) async fn set_cursor(&self, cursor: Option<&str>) -> Result<(), Fault> {
+        match cursor {
+            Some(key) => self.bucket.put(CURSOR, Bytes::from(key.to_owned()), "text/plain").await,
+            None => self.bucket.delete(&[CURSOR.to_owned()]).await,
+        }
     }
 
     fn unreadable(&self, key: &str, error: &logs::plan::NotAPlan) -> Fault {
@@ -158,8 +182,27 @@ impl State {
     }
 }
 
-/// What the keys of the destinations that fail begin with.
+/// What is written down of a place that fails.
+#[derive(Serialize, Deserialize)]
+struct Failing {
+    /// When it failed for the first time since it was last well.
+    since_ms: i64,
+    /// When it failed for the last time.
+    at_ms: i64,
+    /// How.
+    fault: String,
+}
+
+/// What the keys of the places that fail begin with.
 const FAILING: &str = "exports/failing/";
+
+/// Where listing goes on.
+const CURSOR: &str = "exports/cursor";
+
+/// Where it is written down that a place fails.
+pub(crate) fn failing_key(place: &Place) -> String {
+    format!("{FAILING}{}/{}", place.name, place.bucket)
+}
 
 /// What the keys of all completion markers begin with.
 const MARKERS: &str = "exports/done/";

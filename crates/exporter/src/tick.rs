@@ -14,14 +14,15 @@
 //! Steps 1 to 4 are here, 5 to 7 in [`carry`](crate::carry), and what changes a plan that is open in
 //! [`revise`](crate::revise).
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use aws::{Created, Fault};
-use logs::plan::{Flush, Held, Nonce, Plan, Purpose};
+use logs::plan::{Draft, Flush, Purpose, Size};
 use logs::routes::Routes;
+use tokio::time::Instant;
 
 use crate::App;
+use crate::known::{self, Known};
 use crate::report::Report;
 use crate::staged::{self, Found};
 use crate::state::At;
@@ -42,8 +43,7 @@ pub(crate) struct Tick<'a> {
     pub(crate) flush: Flush,
     pub(crate) now_ms: i64,
     pub(crate) report: &'a Mutex<Report>,
-    /// Open plans as they are known here, in their latest revision.
-    plans: Mutex<BTreeMap<Nonce, Arc<Plan>>>,
+    pub(crate) known: Known,
 }
 
 impl<'a> Tick<'a> {
@@ -54,12 +54,17 @@ impl<'a> Tick<'a> {
         now_ms: i64,
         report: &'a Mutex<Report>,
     ) -> Tick<'a> {
-        Tick { app, routes, flush, now_ms, report, plans: Mutex::default() }
+        Tick { app, routes, flush, now_ms, report, known: Known::default() }
     }
 
-    pub(crate) async fn run(&self) -> Result<(), Fault> {
-        let at = self.plan().await?;
-        self.report().plans_open = at.head.open.len() as u64;
+    /// Runs it. What is staged is listed until `list_until` at most, so that there is time left to carry plans out.
+    pub(crate) async fn run(&self, list_until: Instant) -> Result<(), Fault> {
+        let at = self.plan(list_until).await?;
+        {
+            let mut report = self.report();
+            report.plans_open = at.head.open.len() as u64;
+            report.is_planned = true;
+        }
         self.carry_out(&at).await
     }
 
@@ -67,60 +72,38 @@ impl<'a> Tick<'a> {
         self.report.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// An open plan, as far as it is known.
-    pub(crate) fn known(&self, plan: Nonce) -> Option<Arc<Plan>> {
-        self.plans().get(&plan).cloned()
-    }
-
-    pub(crate) fn learn(&self, plan: Plan) {
-        self.plans().insert(plan.nonce, Arc::new(plan));
-    }
-
-    fn plans(&self) -> MutexGuard<'_, BTreeMap<Nonce, Arc<Plan>>> {
-        self.plans.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The head, with every open plan known. False if one could not be found, which is no news while others close plans.
     pub(crate) async fn look(&self) -> Result<(At, bool), Fault> {
-        let at = self.app.state.head().await?;
-        let open: BTreeSet<Nonce> = at.head.open.iter().map(|open| open.plan).collect();
-        self.plans().retain(|nonce, _| open.contains(nonce));
-        let mut all = true;
-        for open in &at.head.open {
-            if self.known(open.plan).is_some_and(|plan| plan.revision == open.revision) {
-                continue;
-            }
-            match self.app.state.plan(open.plan, open.revision).await? {
-                Some(plan) => self.learn(plan),
-                None => all = false,
-            }
-        }
-        Ok((at, all))
+        self.known.look(&self.app.state).await
     }
 
     /// Opens plans for what waits, and says what is open then.
-    async fn plan(&self) -> Result<At, Fault> {
+    async fn plan(&self, list_until: Instant) -> Result<At, Fault> {
+        let state = &self.app.state;
         for _ in 0..ROUNDS_MAX {
             let (at, all) = self.look().await?;
             if !all {
-                if self.app.state.head().await?.head.is(&at.head) {
+                if state.head().await?.head.is(&at.head) {
                     self.report().alarm("nothing new is planned: the document of an open plan is missing".to_owned());
                     return Ok(at);
                 }
                 continue;
             }
-            let mut held = Held::default();
-            self.plans().values().for_each(|plan| held.add(plan));
+            let limits = &self.app.settings.limits;
             let rules = staged::Rules {
                 routes: self.routes,
-                held: &held,
+                held: &self.known.held(),
+                settled: &known::settled(state, &at.head, self.app.clock.now_ms()).await?,
+                full: &self.known.full(self.routes, limits.open_plans_max, limits.held_fragments_max),
                 flush: self.flush,
-                limits: &self.app.settings.limits,
+                limits,
                 now_ms: self.now_ms,
                 expire_days: self.app.settings.expire_days,
+                until: list_until,
             };
-            let found = staged::find(&self.app.state.bucket, &rules).await?;
-            if let Some(at) = self.open(at, found).await? {
+            let found = staged::find(state, &rules).await?;
+            self.bury(&at, &found).await?;
+            self.note(&found);
+            if let Some(at) = self.open(at, found.drafts).await? {
                 return Ok(at);
             }
         }
@@ -128,18 +111,22 @@ impl<'a> Tick<'a> {
         Ok(self.look().await?.0)
     }
 
-    /// Opens plans one after the other; `None` if another exporter changed the head in between.
-    async fn open(&self, mut at: At, found: Found) -> Result<Option<At>, Fault> {
-        self.note(&found);
-        let open_plans_max = self.app.settings.limits.open_plans_max;
-        let room = open_plans_max.saturating_sub(at.head.open.len()).min(PLANS_PER_TICK_MAX);
-        let mut drafts = found.drafts;
-        let later = drafts.split_off(room.min(drafts.len()));
-        later.iter().for_each(|draft| self.report().waiting.later.extend(&draft.size()));
-        if !later.is_empty() && room < PLANS_PER_TICK_MAX {
-            let words = format!("{open_plans_max} plans are open: nothing more is planned until some close");
-            self.report().alarm(words);
+    /// Deletes what was exported and deleted already, and has landed once more: a first try that was slower than the
+    /// second.
+    async fn bury(&self, at: &At, found: &Found) -> Result<(), Fault> {
+        if found.risen.is_empty() {
+            return Ok(());
         }
+        let state = &self.app.state;
+        let keys = known::exported(state, &at.head, self.app.clock.now_ms(), &found.risen).await?;
+        tracing::warn!(fragments = keys.len(), "fragments that are exported landed once more; they are deleted again");
+        state.bucket.delete(&keys).await
+    }
+
+    /// Opens plans one after the other; `None` if another exporter changed the head in between.
+    async fn open(&self, mut at: At, mut drafts: Vec<Draft>) -> Result<Option<At>, Fault> {
+        let later = drafts.split_off(PLANS_PER_TICK_MAX.min(drafts.len()));
+        later.iter().for_each(|draft| self.report().waiting.later.extend(&draft.size()));
         let sweeps = self.flush == Flush::All && !drafts.is_empty();
         let litter = if sweeps { self.litter(&at).await } else { Vec::new() };
         for draft in drafts {
@@ -155,7 +142,10 @@ impl<'a> Tick<'a> {
                 report.planned.plans += 1;
                 report.planned.size.extend(&plan.size());
             }
-            self.learn(plan);
+            for missed in plan.destinations.iter().filter(|destination| destination.abandoned.is_some()) {
+                self.note_expired(&missed.name, &plan.size());
+            }
+            self.known.learn(plan);
         }
         // At least one head was swapped in since: see `litter`.
         if let Err(fault) = self.app.state.bucket.delete(&litter).await {
@@ -164,7 +154,7 @@ impl<'a> Tick<'a> {
         Ok(Some(at))
     }
 
-    /// Keys that belong to plans that are not open: never opened, or closed and not cleared away.
+    /// Keys that belong to plans that the head does not know: never opened, or closed long ago and not cleared away.
     ///
     /// They may be deleted once a head is swapped in that follows the one read *before* this listing: then no swap
     /// that could still open one of those plans can succeed.
@@ -185,6 +175,14 @@ impl<'a> Tick<'a> {
         for (source, size) in &found.unrouted {
             report.alarm(format!("no destination takes source `{}`: {} events wait", named(source), size.events));
         }
+        for (index, size) in &found.capped {
+            let Some(destination) = self.routes.destinations.get(*index) else { continue };
+            report.waiting.capped.insert(destination.name.clone(), *size);
+            report.alarm(format!(
+                "as much is planned for destination `{}` as may be: {} more events wait until plans of it close",
+                destination.name, size.events
+            ));
+        }
         for account in &found.unreadable {
             report.alarm(format!("cannot read which events count: {account}"));
         }
@@ -194,5 +192,15 @@ impl<'a> Tick<'a> {
         if found.more {
             report.alarm("more waits than one tick considers; the next ones go on".to_owned());
         }
+    }
+
+    /// Events were given up for a destination, since it did not take them for too long.
+    pub(crate) fn note_expired(&self, destination: &str, size: &Size) {
+        let mut report = self.report();
+        report.expired.extend(size);
+        report.alarm(format!(
+            "{} events expired: destination `{destination}` did not take them in {} days",
+            size.events, self.app.settings.expire_days
+        ));
     }
 }

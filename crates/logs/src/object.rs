@@ -99,14 +99,14 @@ impl Stitcher {
 
 /// Compresses fragments' lines anew, for fragments so small that each alone compresses badly.
 ///
-/// It holds the object whole: its length must be known before the first byte is sent, and only
-/// inflating tells.
+/// It holds the object whole, in pieces: its length must be known before the first byte is sent, and
+/// only inflating tells.
 #[derive(Debug)]
 pub struct Rewriter {
     encoder: Encoder,
     stitcher: Stitcher,
     lines: Vec<u8>,
-    out: Vec<u8>,
+    pieces: Vec<Vec<u8>>,
 }
 
 /// Lines are gathered up to this length before they are compressed together.
@@ -114,7 +114,8 @@ const REWRITE_WINDOW: usize = 1 << 20;
 
 impl Default for Rewriter {
     fn default() -> Rewriter {
-        Rewriter { encoder: Encoder::default(), stitcher: Stitcher::default(), lines: Vec::new(), out: HEADER.to_vec() }
+        let pieces = vec![HEADER.to_vec()];
+        Rewriter { encoder: Encoder::default(), stitcher: Stitcher::default(), lines: Vec::new(), pieces }
     }
 }
 
@@ -146,15 +147,18 @@ impl Rewriter {
         Ok(())
     }
 
-    /// The object.
-    pub fn finish(mut self) -> Vec<u8> {
+    /// The object's pieces, in order.
+    pub fn finish(mut self) -> Vec<Vec<u8>> {
         self.compress();
-        self.out.extend_from_slice(&self.stitcher.finish());
-        self.out
+        self.pieces.push(self.stitcher.finish().to_vec());
+        self.pieces
     }
 
     fn compress(&mut self) {
-        self.encoder.append_body(&mut self.out, &self.lines);
+        let mut piece = Vec::with_capacity(self.lines.len() / 5 + 1024);
+        self.encoder.append_body(&mut piece, &self.lines);
+        piece.shrink_to_fit();
+        self.pieces.push(piece);
         self.lines.clear();
     }
 }

@@ -21,7 +21,7 @@ use crate::object;
 use crate::staging::Staged;
 
 pub use cut::{Draft, Flush, Limits, cut};
-pub use head::{Head, OpenPlan};
+pub use head::{ClosedPlan, Head, OpenPlan, REMEMBERED_MAX, REMEMBERED_MS};
 
 /// The version of the documents that this code writes and the only one that it reads.
 pub const FORMAT: u32 = 1;
@@ -32,9 +32,13 @@ pub const FRAGMENTS_MAX: usize = 10_000;
 /// Raw bytes of one plan at most (one object may exceed it, alone).
 pub const RAW_BYTES_MAX: u64 = 1_000_000_000;
 
-/// Plans that are open at once at most. Each holds its fragments; beyond this many, what waits waits
-/// as fragments, and an alarm says so.
-pub const OPEN_PLANS_MAX: usize = 256;
+/// Plans that may be open for one destination: those of a destination that takes nothing for a month, at
+/// one an hour, and some. Beyond, what waits for it waits as fragments, and an alarm says so.
+pub const OPEN_PLANS_MAX: usize = 1_000;
+
+/// Fragments that the open plans of one destination may hold; likewise. A tick has a hash of each in
+/// memory.
+pub const HELD_FRAGMENTS_MAX: u64 = 500_000;
 
 /// Below this many raw bytes on average an object's fragments are compressed anew: apart they
 /// compress badly, since each begins with an empty window.
@@ -278,6 +282,11 @@ impl Plan {
         Size::of(self.fragments.iter().map(|staged| &staged.name))
     }
 
+    /// A hash of each fragment's key, for [`Held`].
+    pub fn hashes(&self) -> Vec<u64> {
+        self.fragments.iter().map(|staged| hash(&staged.name)).collect()
+    }
+
     /// What an object holds.
     pub fn object_size(&self, object: &PlannedObject) -> Size {
         Size::of(self.content(object).map(|(_, staged)| &staged.name))
@@ -290,12 +299,15 @@ impl Plan {
         next
     }
 
-    /// The next revision, in which nothing more is put to the destinations of a name; `None` if
-    /// there is none that is not given up already.
-    pub fn abandoning(&self, name: &str, why: &str) -> Option<Plan> {
+    /// The next revision, in which nothing more is put to these destinations; `None` if there is none
+    /// among them that is not given up already.
+    pub fn abandoning(&self, destinations: &[usize], why: &str) -> Option<Plan> {
         let mut next = Plan { revision: self.revision + 1, ..self.clone() };
         let mut found = false;
-        for destination in next.destinations.iter_mut().filter(|d| d.name == name && d.abandoned.is_none()) {
+        for index in destinations {
+            let Some(destination) = next.destinations.get_mut(*index).filter(|d| d.abandoned.is_none()) else {
+                continue;
+            };
             destination.abandoned = Some(why.to_owned());
             found = true;
         }
@@ -303,7 +315,7 @@ impl Plan {
     }
 }
 
-/// What open plans hold, so that it is planned only once.
+/// What plans hold, so that it is planned only once.
 ///
 /// Only a hash of each key is kept: many plans may be open for long, and a collision does no more
 /// than let a fragment wait until a plan closes.
@@ -311,12 +323,12 @@ impl Plan {
 pub struct Held(HashSet<u64>);
 
 impl Held {
-    /// Adds what a plan holds.
-    pub fn add(&mut self, plan: &Plan) {
-        self.0.extend(plan.fragments.iter().map(|staged| hash(&staged.name)));
+    /// Adds what a plan holds, by its [hashes](Plan::hashes).
+    pub fn add(&mut self, hashes: &[u64]) {
+        self.0.extend(hashes);
     }
 
-    /// True if an open plan holds it.
+    /// True if one of the plans holds it.
     pub fn contains(&self, name: &FragmentName) -> bool {
         self.0.contains(&hash(name))
     }

@@ -39,11 +39,8 @@ async fn a_destination_that_fails_delays_only_itself_and_is_probed_once_a_tick()
     assert_eq!(report.alarms, Vec::<String>::new());
     world.assert_complete("logs-a");
     world.assert_settled();
-    assert_eq!(
-        world.s3.keys(STATE, ""),
-        ["exports/head.json"],
-        "nothing is written down of a destination that is well"
-    );
+    // Nothing is written down of a destination that is well.
+    world.assert_tidy();
 }
 
 #[tokio::test]
@@ -450,35 +447,137 @@ async fn what_killed_runs_left_behind_is_swept_up() {
     assert_eq!(world.s3.keys(STATE, "exports/").len(), 2, "without a change of the head nothing may be swept");
     world.receive(SOURCE, "r1", 3);
     tick(&world.app()).await;
-    assert_eq!(world.s3.keys(STATE, "exports/"), ["exports/head.json"]);
+    world.assert_tidy();
+}
+
+/// A day on which a destination has one plan, and may have no more.
+async fn a_destination_for_which_no_more_may_be_planned() -> (World, exporter::Settings) {
+    let mut world = World::with(&["logs-a", "logs-b"]).await;
+    world.routes =
+        destination("d0", "logs-a", &["ours", "shared"]) + &destination("d1", "logs-b", &["theirs", "shared"]);
+    break_role(&world, "logs-a");
+    let mut settings = world.settings();
+    settings.limits.open_plans_max = 1;
+    world.receive("ours", "r0", 3);
+    tick(&world.app_with(settings.clone(), aws::Clock::from_fn(|| NOW_MS))).await;
+    (world, settings)
 }
 
 #[tokio::test]
-async fn beyond_the_cap_of_open_plans_there_is_an_alarm_and_no_growth() {
-    let mut world = World::with(&["their-logs"]).await;
+async fn beyond_the_cap_of_open_plans_there_is_an_alarm_and_no_growth_and_others_go_on() {
+    let (mut world, settings) = a_destination_for_which_no_more_may_be_planned().await;
     let orphan = "exports/plans/ffffffffffffffffffffffffffffffff.0.json";
-    break_role(&world, "their-logs");
-    let mut settings = world.settings();
-    settings.limits.open_plans_max = 2;
+    world.s3.put(STATE, orphan, "{}").unwrap();
     let app = world.app_with(settings, aws::Clock::from_fn(|| NOW_MS));
-    for round in 0..4_u64 {
-        world.receive(SOURCE, &format!("r{round}"), 3);
-        if round == 2 {
-            world.s3.put(STATE, orphan, "{}").unwrap();
-        }
-        let report = tick(&app).await;
-        let capped = report.alarms.iter().any(|alarm| alarm.starts_with("2 plans are open: nothing more is planned"));
-        assert_eq!(capped, round >= 2);
-        assert_eq!(report.waiting.later.events, 3 * round.saturating_sub(1));
-        assert_eq!(report.plans_open, 2.min(round + 1));
-    }
+    world.receive("ours", "r1", 2);
+    let report = tick(&app).await;
+    let capped = "as much is planned for destination `d0` as may be: 2 more events wait until plans of it close";
+    assert_eq!(report.alarms[0], capped);
+    assert_eq!((report.waiting.capped["d0"].events, report.plans_open), (2, 1));
     assert!(world.s3.bytes(STATE, orphan).is_some(), "without a change of the head nothing may be swept");
-    world.s3.directory().add_role(documented_role("their-logs"));
+
+    world.receive("theirs", "r2", 3);
+    let report = tick(&app).await;
+    assert_eq!((report.destinations["d1"].objects_put, report.plans_open), (1, 1));
+    assert!(world.s3.bytes(STATE, orphan).is_none());
+
+    world.s3.directory().add_role(documented_role("logs-a"));
     for _ in 0..2 {
         tick(&app).await;
     }
+    world.assert_complete_of("logs-a", &["ours"]);
+    world.assert_complete_of("logs-b", &["theirs"]);
+    world.assert_settled();
+}
+
+/// What waits beyond the cap may not wait until the bucket's lifecycle rule deletes it in silence.
+#[tokio::test]
+async fn what_waits_too_long_beyond_the_cap_is_given_up_for_that_destination_alone() {
+    let (mut world, settings) = a_destination_for_which_no_more_may_be_planned().await;
+    world.receive("shared", "r1", 2);
+    let at = |days_later| world.app_with(settings.clone(), aws::Clock::from_fn(move || NOW_MS + days(days_later)));
+    let report = tick(&at(29)).await;
+    assert_eq!((report.waiting.capped["d0"].events, report.expired.events), (2, 0));
+    let report = tick(&at(31)).await;
+    assert_eq!(
+        report.alarms.iter().filter(|alarm| alarm.contains("expired: destination `d0` did not take them")).count(),
+        2,
+        "{:?}",
+        report.alarms
+    );
+    assert_eq!(report.expired.events, 2 + 3);
+    world.assert_complete_of("logs-b", &["shared"]);
+    world.assert_settled();
+}
+
+#[tokio::test]
+async fn a_plan_for_a_place_that_is_closed_does_not_hold_up_where_the_destination_has_moved() {
+    let mut world = World::with(&["logs-a", "logs-b"]).await;
+    world.routes = destination("d0", "logs-a", &["*"]);
+    break_role(&world, "logs-a");
+    world.receive(SOURCE, "r1", 3);
+    tick(&world.app()).await;
+
+    world.routes = destination("d0", "logs-b", &["*"]);
+    world.receive(SOURCE, "r2", 2);
+    let report = tick(&world.app()).await;
+    assert_eq!(report.destinations["d0"].events, 2);
+    assert!(report.destinations["d0 (before: logs-a)"].failed.as_ref().unwrap().contains("AccessDenied"));
+    let told = r#"{"abandon": {"destination": "d0", "bucket": "logs-a"}}"#;
+    assert!(report.alarms[0].ends_with(told), "{:?}", report.alarms);
+
+    let now = json!({"abandon": {"destination": "d0", "bucket": "logs-b"}});
+    let words = world.app().handle(now, LATER_MS).await.unwrap_err().to_string();
+    assert!(words.contains("remove or disable it first"), "{words}");
+    let abandon = serde_json::from_str(told).unwrap();
+    let Answer::Abandoned(abandoned) = world.app().handle(abandon, LATER_MS).await.unwrap() else {
+        panic!("abandoned")
+    };
+    assert_eq!((abandoned.plans, abandoned.size.events), (1, 3));
+    assert_eq!(tick(&world.app()).await.alarms, Vec::<String>::new());
+    world.assert_settled();
+}
+
+/// The exporter was off for longer than anything may wait: what it finds is exported, not given up.
+#[tokio::test]
+async fn after_a_month_of_being_off_what_is_planned_is_exported_and_not_given_up() {
+    let mut world = World::with(&["logs-a", "logs-b"]).await;
+    world.receive(SOURCE, "r1", 3);
+    world.s3.faults().add(Rule::on("PutObject").bucket("logs-*").times(8).before(Fault::InternalError));
+    let report = tick(&world.app()).await;
+    assert_eq!((report.plans_open, report.destinations["d0"].events), (1, 0));
+    world.s3.faults().clear();
+    let report = tick(&world.app_at(NOW_MS + days(60))).await;
+    assert_eq!((report.alarms, report.expired.events), (Vec::new(), 0));
+    for bucket in ["logs-a", "logs-b"] {
+        world.assert_complete(bucket);
+    }
+    world.assert_settled();
+}
+
+/// The ingester's first try to put a fragment was slower than its second, and slower than the exporter.
+#[tokio::test]
+async fn a_fragment_that_lands_once_more_after_its_export_is_not_exported_again() {
+    let mut world = World::with(&["their-logs"]).await;
+    let key = world.receive(SOURCE, "r1", 3);
+    let bytes = world.s3.bytes(STATE, &key).unwrap();
+    tick(&world.app()).await;
+    world.s3.put(STATE, &key, &bytes).unwrap();
+    world.receive(SOURCE, "r2", 3);
+    let report = tick(&world.app_at(NOW_MS + 50 * 60_000)).await;
+    assert_eq!((report.alarms, report.planned.size.events), (Vec::new(), 3));
     world.assert_complete("their-logs");
     world.assert_settled();
+    world.assert_tidy();
+    assert_eq!(world.head()["closed"].as_array().unwrap().len(), 2);
+
+    // An hour later it is forgotten, documents and all.
+    world.receive(SOURCE, "r3", 3);
+    tick(&world.app_at(NOW_MS + 120 * 60_000)).await;
+    world.receive(SOURCE, "r4", 3);
+    tick(&world.app_at(NOW_MS + 121 * 60_000)).await;
+    assert_eq!(world.head()["closed"].as_array().unwrap().len(), 2);
+    world.assert_tidy();
 }
 
 /// The document of an open plan says what is exported already: without it nothing new may be planned.

@@ -263,9 +263,24 @@ impl World {
         let mut garbage = garbage.to_vec();
         garbage.sort();
         assert_eq!(self.s3.keys(STATE, "received/"), garbage, "seed {}", self.seed);
+        assert_eq!(self.head()["open"], json!([]), "seed {}", self.seed);
+    }
+
+    /// Asserts that of the exports nothing is left but the head and the plans that it remembers.
+    pub(crate) fn assert_tidy(&self) {
+        let remembered = self.head()["closed"].as_array().cloned().unwrap_or_default();
+        let document =
+            |closed: &Value| format!("exports/plans/{}.{}.json", closed["plan"].as_str().unwrap(), closed["revision"]);
+        let mut keys: Vec<String> = remembered.iter().map(document).collect();
+        keys.push("exports/head.json".to_owned());
+        keys.sort();
+        assert_eq!(self.s3.keys(STATE, "exports/"), keys, "seed {}", self.seed);
+    }
+
+    /// The head, as it lies there.
+    pub(crate) fn head(&self) -> Value {
         let head = self.s3.bytes(STATE, "exports/head.json").unwrap_or_else(|| r#"{"open":[]}"#.into());
-        let head: Value = serde_json::from_slice(&head).unwrap();
-        assert_eq!(head["open"], json!([]), "seed {}", self.seed);
+        serde_json::from_slice(&head).unwrap()
     }
 }
 

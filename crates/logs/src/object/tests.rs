@@ -59,7 +59,7 @@ fn rewrite(fragments: &[(Staged, Vec<u8>)]) -> Vec<u8> {
     for (staged, bytes) in fragments {
         rewriter.push(&Verified::new(&staged.name, bytes).unwrap()).unwrap();
     }
-    rewriter.finish()
+    rewriter.finish().concat()
 }
 
 proptest! {
@@ -123,7 +123,7 @@ fn what_does_not_inflate_to_its_lines_is_not_compressed_anew() {
     let fragment = Verified::new(&staged.name, &bytes).unwrap();
     let mut rewriter = Rewriter::default();
     assert_eq!(rewriter.push(&fragment), Err(NotTheLines));
-    assert_eq!(inflate(&rewriter.finish()), b"");
+    assert_eq!(inflate(&rewriter.finish().concat()), b"");
 }
 
 #[test]

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::{
-    FORMAT, FRAGMENTS_MAX, Nonce, OPEN_PLANS_MAX, Plan, PlannedDestination, PlannedObject, Purpose, RAW_BYTES_MAX,
-    REWRITE_BELOW_BYTES, Size,
+    FORMAT, FRAGMENTS_MAX, HELD_FRAGMENTS_MAX, Nonce, OPEN_PLANS_MAX, Plan, PlannedDestination, PlannedObject, Purpose,
+    RAW_BYTES_MAX, REWRITE_BELOW_BYTES, Size,
 };
 use crate::routes::{Destination, Routes};
 use crate::staging::Staged;
@@ -25,13 +25,20 @@ pub struct Limits {
     pub fragments_max: usize,
     /// Bytes of lines.
     pub raw_bytes_max: u64,
-    /// Plans that are open at once.
+    /// Plans that are open for one destination.
     pub open_plans_max: usize,
+    /// Fragments in the plans that are open for one destination.
+    pub held_fragments_max: u64,
 }
 
 impl Default for Limits {
     fn default() -> Limits {
-        Limits { fragments_max: FRAGMENTS_MAX, raw_bytes_max: RAW_BYTES_MAX, open_plans_max: OPEN_PLANS_MAX }
+        Limits {
+            fragments_max: FRAGMENTS_MAX,
+            raw_bytes_max: RAW_BYTES_MAX,
+            open_plans_max: OPEN_PLANS_MAX,
+            held_fragments_max: HELD_FRAGMENTS_MAX,
+        }
     }
 }
 
@@ -51,6 +58,13 @@ impl Draft {
     pub fn giving_up(purpose: Purpose, fragments: &[Staged], limits: &Limits) -> Vec<Draft> {
         let pieces = fragments.chunks(limits.fragments_max.max(1));
         pieces.map(|piece| Draft { purpose, destinations: Vec::new(), fragments: piece.to_vec() }).collect()
+    }
+
+    /// Gives it up for the destinations of a name before anything is put there.
+    pub fn abandon(&mut self, name: &str, why: &str) {
+        for destination in self.destinations.iter_mut().filter(|destination| destination.name == name) {
+            destination.abandoned = Some(why.to_owned());
+        }
     }
 
     /// What it holds.
@@ -80,7 +94,8 @@ impl Draft {
 /// The piece that is never divided between plans is a *slice*: fragments of one source and day, as
 /// many as fill the largest object that one of its destinations takes. With [`Flush::Full`] a
 /// slice that is not full is left for later. Fragments of sources that no destination takes are
-/// left out.
+/// left out. The sets of destinations take turns, so that the first plans are not all for one of
+/// them.
 pub fn cut(staged: &[Staged], routes: &Routes, flush: Flush, limits: &Limits) -> Vec<Draft> {
     let mut staged: Vec<&Staged> = staged.iter().collect();
     staged.sort();
@@ -110,7 +125,11 @@ pub fn cut(staged: &[Staged], routes: &Routes, flush: Flush, limits: &Limits) ->
             }
         }
     }
-    by_destinations.into_values().flatten().map(|filling| filling.draft).collect()
+    let drafts = |fillings: Vec<Filling>| fillings.into_iter().map(|filling| filling.draft);
+    let mut turns: Vec<(usize, Draft)> =
+        by_destinations.into_values().flat_map(|fillings| drafts(fillings).enumerate()).collect();
+    turns.sort_by_key(|(turn, _)| *turn);
+    turns.into_iter().map(|(_, draft)| draft).collect()
 }
 
 /// A draft that may take more.

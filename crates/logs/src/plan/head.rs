@@ -8,6 +8,17 @@ use serde::{Deserialize, Serialize};
 
 use super::{FORMAT, Nonce, NotAPlan, Plan, Size};
 
+/// How long a closed plan is remembered: until no request of anybody's can still be on its way.
+///
+/// What was staged may land once more after it was exported and deleted, when the ingester's first
+/// try was slow and its second was quicker. S3 closes a connection that is silent for a minute, and
+/// takes no request that was signed more than 15 minutes ago (S3 user guide, "Authenticating
+/// requests", `RequestTimeTooSkewed`).
+pub const REMEMBERED_MS: i64 = 60 * 60 * 1_000;
+
+/// Closed plans that are remembered at most, the last ones: each is read at every tick.
+pub const REMEMBERED_MAX: usize = 100;
+
 /// The head.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Head {
@@ -19,6 +30,20 @@ pub struct Head {
     pub nonce: Nonce,
     /// The plans that are not settled yet, oldest first.
     pub open: Vec<OpenPlan>,
+    /// The plans that were settled a short while ago, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub closed: Vec<ClosedPlan>,
+}
+
+/// A plan that was settled a short while ago: what it held is exported, should it turn up again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClosedPlan {
+    /// The plan.
+    pub plan: Nonce,
+    /// Its last revision.
+    pub revision: u32,
+    /// When it was closed, in epoch milliseconds.
+    pub closed_ms: i64,
 }
 
 /// A plan that is not settled yet.
@@ -60,7 +85,7 @@ impl Head {
 
     /// The head before there is one: nothing is open.
     pub fn empty() -> Head {
-        Head { format: FORMAT, sequence: 0, nonce: Nonce::new([0; 16]), open: Vec::new() }
+        Head { format: FORMAT, sequence: 0, nonce: Nonce::new([0; 16]), open: Vec::new(), closed: Vec::new() }
     }
 
     /// Reads a head.
@@ -80,6 +105,16 @@ impl Head {
     /// What is known of an open plan.
     pub fn find(&self, plan: Nonce) -> Option<&OpenPlan> {
         self.open.iter().find(|open| open.plan == plan)
+    }
+
+    /// True if a plan is open, or remembered.
+    pub fn knows(&self, plan: Nonce) -> bool {
+        self.find(plan).is_some() || self.closed.iter().any(|closed| closed.plan == plan)
+    }
+
+    /// The closed plans that still have to be remembered.
+    pub fn remembered(&self, now_ms: i64) -> impl Iterator<Item = &ClosedPlan> {
+        self.closed.iter().filter(move |closed| now_ms.saturating_sub(closed.closed_ms) < REMEMBERED_MS)
     }
 
     /// True if `other` is this very head: the answer to a swap may be lost, but not its nonce.
@@ -103,15 +138,21 @@ impl Head {
         Some(next)
     }
 
-    /// The next head, without a plan; `None` if it is not open.
-    pub fn closing(&self, plan: Nonce, nonce: Nonce) -> Option<Head> {
-        self.find(plan)?;
+    /// The next head, in which a plan is closed and remembered, and those are forgotten that were
+    /// remembered for long enough; `None` if it is not open.
+    pub fn closing(&self, plan: Nonce, now_ms: i64, nonce: Nonce) -> Option<Head> {
+        let revision = self.find(plan)?.revision;
         let mut next = self.next(nonce);
         next.open.retain(|open| open.plan != plan);
+        next.closed.push(ClosedPlan { plan, revision, closed_ms: now_ms });
+        next.closed.retain(|closed| now_ms.saturating_sub(closed.closed_ms) < REMEMBERED_MS);
+        let too_many = next.closed.len().saturating_sub(REMEMBERED_MAX);
+        next.closed.drain(..too_many);
         Some(next)
     }
 
     fn next(&self, nonce: Nonce) -> Head {
-        Head { format: FORMAT, sequence: self.sequence + 1, nonce, open: self.open.clone() }
+        let (open, closed) = (self.open.clone(), self.closed.clone());
+        Head { format: FORMAT, sequence: self.sequence + 1, nonce, open, closed }
     }
 }

@@ -56,7 +56,7 @@ fn sign(draft: Draft) -> Plan {
     draft.sign(Nonce::new([1; 16]), 0, "0.1.0")
 }
 
-const SMALL: Limits = Limits { fragments_max: 5, raw_bytes_max: 300, open_plans_max: 1 };
+const SMALL: Limits = Limits { fragments_max: 5, raw_bytes_max: 300, open_plans_max: 1, held_fragments_max: 1 };
 
 proptest! {
     /// Planning loses nothing and doubles nothing: every fragment whose source somebody takes is
@@ -121,7 +121,7 @@ proptest! {
     ) {
         let staged: Vec<Staged> = raws.iter().enumerate().map(|(n, raw)| staged("a", 0, n as u64, *raw)).collect();
         let routes = routes(vec![destination("d", &["*"], max)]);
-        let limits = Limits { fragments_max: 1000, raw_bytes_max: 10_000, open_plans_max: 1 };
+        let limits = Limits { fragments_max: 1000, raw_bytes_max: 10_000, ..SMALL };
         let drafts = cut(&staged, &routes, Flush::Full, &limits);
         let planned: Vec<&Staged> = drafts.iter().flat_map(|draft| &draft.fragments).collect();
         let left: Vec<&Staged> = staged.iter().filter(|staged| !planned.contains(staged)).collect();
@@ -155,6 +155,15 @@ fn a_destination_that_fails_holds_up_nothing_that_does_not_go_there() {
         .map(|draft| (draft.destinations.iter().map(|d| d.name.as_str()).collect(), draft.fragments.len()))
         .collect();
     assert_eq!(shape, [(vec!["x"], 1), (vec!["x", "y"], 1), (vec!["y"], 1)]);
+}
+
+#[test]
+fn sets_of_destinations_take_turns() {
+    let staged: Vec<Staged> = (0..30).map(|n| staged(["a", "b"][usize::from(n >= 20)], 0, n, 100)).collect();
+    let routes = routes(vec![destination("x", &["a"], 100), destination("y", &["b"], 100)]);
+    let drafts = cut(&staged, &routes, Flush::All, &SMALL);
+    let order: Vec<&str> = drafts.iter().map(|draft| draft.destinations[0].name.as_str()).collect();
+    assert_eq!(order, ["x", "y", "x", "y", "x", "y", "x", "y", "x", "x", "x"]);
 }
 
 #[test]
@@ -216,7 +225,7 @@ fn a_document_that_breaks_a_law_is_no_plan() {
 fn a_plan_holds_what_it_holds() {
     let plan = sign(expiring(staged("a", 0, 1, 10)));
     let mut held = Held::default();
-    held.add(&plan);
+    held.add(&plan.hashes());
     assert!(held.contains(&plan.fragments[0].name));
     assert!(!held.contains(&staged("a", 0, 2, 10).name));
 }
@@ -239,11 +248,11 @@ fn what_is_quarantined_is_left_out_and_the_rest_keeps_its_place() {
 fn a_destination_is_given_up_once() {
     let routes = routes(vec![destination("x", &["*"], 100), destination("y", &["*"], 100)]);
     let plan = sign(cut(&[staged("a", 0, 1, 10)], &routes, Flush::All, &Limits::default()).remove(0));
-    let revised = plan.abandoning("x", "told to").unwrap();
+    let revised = plan.abandoning(&[0], "told to").unwrap();
     assert_eq!((revised.revision, revised.destinations[0].abandoned.as_deref()), (1, Some("told to")));
     assert_eq!(revised.destinations[1].abandoned, None);
-    assert_eq!(revised.abandoning("x", "again"), None);
-    assert_eq!(plan.abandoning("z", "unknown"), None);
+    assert_eq!(revised.abandoning(&[0], "again"), None);
+    assert_eq!(plan.abandoning(&[2], "unknown"), None);
 }
 
 mod heads {
@@ -263,26 +272,42 @@ mod heads {
         assert_eq!(head.open.iter().map(|open| open.plan).collect::<Vec<_>>(), [nonce(1), nonce(2)]);
         let revised = head.revising(&plan(1).quarantining([unfit(0)]), nonce(12)).unwrap();
         assert_eq!(revised.find(nonce(1)).unwrap().revision, 1);
-        let closed = revised.closing(nonce(1), nonce(13)).unwrap();
+        let closed = revised.closing(nonce(1), 7, nonce(13)).unwrap();
         assert_eq!(closed.find(nonce(1)), None);
         assert_eq!(closed.sequence, 4);
+        assert_eq!(closed.closed, [ClosedPlan { plan: nonce(1), revision: 1, closed_ms: 7 }]);
+        assert!(closed.knows(nonce(1)) && closed.knows(nonce(2)) && !closed.knows(nonce(3)));
         assert_eq!(Head::from_json(&closed.to_json()).unwrap(), closed);
     }
 
     #[test]
     fn what_is_not_open_is_neither_revised_nor_closed() {
         let head = Head::empty().opening(&plan(1), nonce(10));
-        assert_eq!(head.closing(nonce(2), nonce(11)), None);
+        assert_eq!(head.closing(nonce(2), 7, nonce(11)), None);
         let twice = plan(1).quarantining([unfit(0)]).quarantining([]);
         assert_eq!(head.revising(&twice, nonce(11)), None, "a revision is not skipped");
         assert_eq!(head.revising(&plan(1), nonce(11)), None, "nor repeated");
+    }
+
+    #[test]
+    fn a_closed_plan_is_remembered_for_an_hour_and_no_more_than_so_many() {
+        let close = |head: Head, number: u8, now_ms| {
+            head.opening(&plan(number), nonce(99)).closing(nonce(number), now_ms, nonce(99)).unwrap()
+        };
+        let head = close(close(Head::empty(), 1, 0), 2, REMEMBERED_MS - 1);
+        assert!(head.knows(nonce(1)));
+        assert!(!close(head, 3, REMEMBERED_MS).knows(nonce(1)));
+        let many =
+            (0..=u8::try_from(REMEMBERED_MAX).unwrap()).fold(Head::empty(), |head, number| close(head, number, 0));
+        assert_eq!(many.closed.len(), REMEMBERED_MAX);
+        assert!(!many.knows(nonce(0)) && many.knows(nonce(1)));
     }
 
     /// After a plan was opened and closed the same plans are open, and yet it is another head.
     #[test]
     fn a_head_never_comes_back() {
         let before = Head::empty().opening(&plan(1), nonce(10));
-        let after = before.opening(&plan(2), nonce(11)).closing(nonce(2), nonce(12)).unwrap();
+        let after = before.opening(&plan(2), nonce(11)).closing(nonce(2), 7, nonce(12)).unwrap();
         assert_eq!(before.open, after.open);
         assert_ne!(before.to_json(), after.to_json());
         assert!(!before.is(&after));

@@ -1,0 +1,201 @@
+//! What a tick knows of the plans that are open.
+//!
+//! Many may be open for long, and a plan names thousands of fragments: of each only an outline stays in memory, and a
+//! few are kept whole. The others are read again when their turn comes.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use aws::Fault;
+use futures_util::{Stream, StreamExt, TryStreamExt, stream};
+use logs::fragment::FragmentName;
+use logs::plan::{ClosedPlan, Head, Held, Nonce, OpenPlan, Plan, PlannedDestination};
+use logs::routes::{Destination, Routes};
+
+use crate::state::{At, State};
+
+/// Fragments of the plans that are kept whole; each takes some 300 bytes.
+const SHELVED_FRAGMENTS_MAX: usize = 20_000;
+
+/// Plans that are read at a time.
+const PLANS_AHEAD: usize = 4;
+
+/// Where a plan's objects go. A destination may move while plans for its old place are open: the two are well, or fail,
+/// each for itself.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Place {
+    /// The destination's name.
+    pub(crate) name: String,
+    /// `bucket` or `bucket/path/prefix`, as the settings write it.
+    pub(crate) bucket: String,
+}
+
+impl Place {
+    fn new(name: &str, bucket: &str, prefix: &str) -> Place {
+        let separator = if prefix.is_empty() { "" } else { "/" };
+        Place { name: name.to_owned(), bucket: format!("{bucket}{separator}{prefix}") }
+    }
+
+    /// Where the settings send events today.
+    pub(crate) fn of(destination: &Destination) -> Place {
+        Place::new(&destination.name, &destination.bucket, &destination.prefix)
+    }
+
+    /// Where a plan sends them.
+    pub(crate) fn planned(destination: &PlannedDestination) -> Place {
+        Place::new(&destination.name, &destination.bucket, &destination.prefix)
+    }
+}
+
+/// What stays in memory of an open plan.
+#[derive(Debug)]
+pub(crate) struct Outline {
+    pub(crate) revision: u32,
+    pub(crate) created_ms: i64,
+    /// The destinations that are not given up, by their place in the plan.
+    pub(crate) wanted: Vec<(usize, Place)>,
+    hashes: Vec<u64>,
+}
+
+impl Outline {
+    fn of(plan: &Plan) -> Outline {
+        let wanted = plan.destinations.iter().enumerate().filter(|(_, d)| d.abandoned.is_none());
+        Outline {
+            revision: plan.revision,
+            created_ms: plan.created_ms,
+            wanted: wanted.map(|(index, destination)| (index, Place::planned(destination))).collect(),
+            hashes: plan.hashes(),
+        }
+    }
+}
+
+/// The open plans, as one run knows them.
+#[derive(Debug, Default)]
+pub(crate) struct Known(Mutex<Plans>);
+
+#[derive(Debug, Default)]
+struct Plans {
+    outlines: BTreeMap<Nonce, Arc<Outline>>,
+    shelf: BTreeMap<Nonce, Arc<Plan>>,
+}
+
+impl Plans {
+    fn shelve(&mut self, plan: Arc<Plan>) {
+        self.shelf.remove(&plan.nonce);
+        let shelved =
+            |shelf: &BTreeMap<Nonce, Arc<Plan>>| shelf.values().map(|plan| plan.fragments.len()).sum::<usize>();
+        while shelved(&self.shelf) + plan.fragments.len() > SHELVED_FRAGMENTS_MAX && self.shelf.pop_first().is_some() {}
+        self.shelf.insert(plan.nonce, plan);
+    }
+}
+
+impl Known {
+    fn plans(&self) -> MutexGuard<'_, Plans> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes note of a plan that is open now, or of its latest revision.
+    pub(crate) fn learn(&self, plan: Plan) -> Arc<Plan> {
+        let plan = Arc::new(plan);
+        let mut plans = self.plans();
+        plans.outlines.insert(plan.nonce, Arc::new(Outline::of(&plan)));
+        plans.shelve(Arc::clone(&plan));
+        plan
+    }
+
+    /// The head, with every open plan known. False if one could not be found, which is no news while others close plans.
+    pub(crate) async fn look(&self, state: &State) -> Result<(At, bool), Fault> {
+        let at = state.head().await?;
+        let is_latest = |nonce: &Nonce, revision| at.head.find(*nonce).is_some_and(|open| open.revision == revision);
+        let unknown: Vec<OpenPlan> = {
+            let mut plans = self.plans();
+            plans.outlines.retain(|nonce, outline| is_latest(nonce, outline.revision));
+            plans.shelf.retain(|nonce, plan| is_latest(nonce, plan.revision));
+            at.head.open.iter().filter(|open| !plans.outlines.contains_key(&open.plan)).cloned().collect()
+        };
+        let read = async |open: OpenPlan| state.plan(open.plan, open.revision).await;
+        let mut reading = std::pin::pin!(stream::iter(unknown).map(read).buffer_unordered(PLANS_AHEAD));
+        let mut all = true;
+        while let Some(plan) = reading.try_next().await? {
+            all &= plan.map(|plan| self.learn(plan)).is_some();
+        }
+        Ok((at, all))
+    }
+
+    /// What is known of an open plan without reading it.
+    pub(crate) fn outline(&self, plan: Nonce) -> Option<Arc<Outline>> {
+        self.plans().outlines.get(&plan).cloned()
+    }
+
+    /// An open plan, whole; `None` if it is not known to be open.
+    pub(crate) async fn plan(&self, state: &State, nonce: Nonce) -> Result<Option<Arc<Plan>>, Fault> {
+        let revision = {
+            let plans = self.plans();
+            let Some(outline) = plans.outlines.get(&nonce) else { return Ok(None) };
+            if let Some(plan) = plans.shelf.get(&nonce).filter(|plan| plan.revision == outline.revision) {
+                return Ok(Some(Arc::clone(plan)));
+            }
+            outline.revision
+        };
+        let Some(plan) = state.plan(nonce, revision).await? else { return Ok(None) };
+        let plan = Arc::new(plan);
+        self.plans().shelve(Arc::clone(&plan));
+        Ok(Some(plan))
+    }
+
+    /// What all open plans hold.
+    pub(crate) fn held(&self) -> Held {
+        let mut held = Held::default();
+        self.plans().outlines.values().for_each(|outline| held.add(&outline.hashes));
+        held
+    }
+
+    /// The destinations, by their place in the settings, for which as much is planned as may be.
+    pub(crate) fn full(&self, routes: &Routes, plans_max: usize, fragments_max: u64) -> BTreeSet<usize> {
+        let plans = self.plans();
+        let is_full = |destination: &Destination| {
+            let waits =
+                |outline: &&Arc<Outline>| outline.wanted.iter().any(|(_, place)| place.name == destination.name);
+            let (mut count, mut fragments) = (0, 0);
+            for outline in plans.outlines.values().filter(waits) {
+                count += 1;
+                fragments += outline.hashes.len() as u64;
+            }
+            count >= plans_max || fragments >= fragments_max
+        };
+        routes.destinations.iter().enumerate().filter(|(_, d)| is_full(d)).map(|(index, _)| index).collect()
+    }
+}
+
+/// What the plans held that were closed a short while ago.
+pub(crate) async fn settled(state: &State, head: &Head, now_ms: i64) -> Result<Held, Fault> {
+    let mut held = Held::default();
+    let mut reading = std::pin::pin!(closed(state, head, now_ms));
+    while let Some(plan) = reading.try_next().await? {
+        held.add(&plan.hashes());
+    }
+    Ok(held)
+}
+
+/// Which of these fragments are exported for sure: a plan held them that was closed a short while ago.
+pub(crate) async fn exported(
+    state: &State,
+    head: &Head,
+    now_ms: i64,
+    fragments: &BTreeSet<FragmentName>,
+) -> Result<Vec<String>, Fault> {
+    let mut keys = Vec::new();
+    let mut reading = std::pin::pin!(closed(state, head, now_ms));
+    while let Some(plan) = reading.try_next().await? {
+        let names = plan.fragments.iter().map(|staged| &staged.name).filter(|name| fragments.contains(name));
+        keys.extend(names.map(FragmentName::to_string));
+    }
+    Ok(keys)
+}
+
+/// The plans that were closed a short while ago, as far as their documents are there.
+fn closed(state: &State, head: &Head, now_ms: i64) -> impl Stream<Item = Result<Plan, Fault>> {
+    let remembered: Vec<ClosedPlan> = head.remembered(now_ms).copied().collect();
+    let read = async |closed: ClosedPlan| state.plan(closed.plan, closed.revision).await.transpose();
+    stream::iter(remembered).map(read).buffer_unordered(PLANS_AHEAD).filter_map(std::future::ready)
+}
