@@ -121,16 +121,18 @@ impl State {
         self.bucket.delete(&keys).await
     }
 
-    /// Keys of plans that this head does not know: documents and markers. At most a page of each.
+    /// Documents of plans that this head does not know, and markers of those that are not open. At most a page of each.
     pub(crate) async fn litter(&self, head: &Head) -> Result<Vec<String>, Fault> {
-        let mut keys = Vec::new();
-        for prefix in [Plan::PREFIX, MARKERS] {
-            let (page, _) = self.bucket.list_page(prefix, None).await?;
-            let nonce = |key: &str| key.strip_prefix(prefix)?.get(..32)?.parse::<Nonce>().ok();
-            let unknown = |key: &String| nonce(key).is_some_and(|plan| !head.knows(plan));
-            keys.extend(page.into_iter().map(|object| object.key).filter(unknown));
-        }
+        let mut keys = self.unneeded(Plan::PREFIX, |plan| head.knows(plan)).await?;
+        keys.extend(self.unneeded(MARKERS, |plan| head.find(plan).is_some()).await?);
         Ok(keys)
+    }
+
+    async fn unneeded(&self, prefix: &str, is_needed: impl Fn(Nonce) -> bool) -> Result<Vec<String>, Fault> {
+        let (page, _) = self.bucket.list_page(prefix, None).await?;
+        let plan_of = |key: &str| key.strip_prefix(prefix)?.get(..32)?.parse::<Nonce>().ok();
+        let is_litter = |key: &String| plan_of(key).is_some_and(|plan| !is_needed(plan));
+        Ok(page.into_iter().map(|object| object.key).filter(is_litter).collect())
     }
 
     /// The places that did not take their objects when they were last tried, as [`failing_key`] names them.

@@ -13,7 +13,7 @@ use standins::faults::{Fault, Gate, Rule};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
-use crate::world::{LATER_MS, NOW_MS, STATE, STREAM, World, destination, documented_role, role_arn, tick};
+use crate::world::{LATER_MS, NOW_MS, STREAM, World, destination, documented_role, role_arn, tick};
 
 /// Seeds that every test run plays. `SEEDS=1000..2000` plays others.
 const SEEDS: std::ops::Range<u64> = 0..320;
