@@ -56,6 +56,16 @@ pub(crate) fn of_assume(fault: &Fault, destination: &Destination) -> Vec<Cause> 
     }
 }
 
+/// Why asking for a role without its external id ended in neither way that says something.
+pub(crate) fn of_assume_without(fault: &Fault) -> Vec<Cause> {
+    let mut causes = otherwise(fault);
+    causes.push(cause(
+        "whether the role can be assumed without the external id is not known",
+        "look at its trust policy: it must have the condition sts:ExternalId",
+    ));
+    causes
+}
+
 /// Why an object could not be put with the role's session.
 pub(crate) fn of_put(fault: &Fault, destination: &Destination) -> Vec<Cause> {
     let Destination { bucket, region, .. } = destination;

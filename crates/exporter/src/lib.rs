@@ -134,7 +134,10 @@ impl App {
             Request::Abandon { destination, bucket } => {
                 self.abandon(&routes, &destination, bucket.as_deref()).await.map(Answer::Abandoned)
             }
-            Request::Validate { destinations } => Ok(Answer::Validated(self.validate(&routes, &destinations).await)),
+            Request::Validate { destinations } => {
+                let until = Instant::now() + self.time_left(deadline_ms);
+                Ok(Answer::Validated(self.validate(&routes, &destinations, until).await))
+            }
         }
     }
 

@@ -8,9 +8,12 @@ use aws::roles::Role;
 use aws::{Fault, Kind};
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
+use logs::fragment::FragmentName;
 use logs::object::dummy_key;
 use logs::routes::{Destination, Routes};
 use serde::Serialize;
+use std::time::Duration;
+use tokio::time::Instant;
 
 use crate::App;
 use crate::carry::role_of;
@@ -19,6 +22,12 @@ use crate::put::put_request;
 
 /// Destinations asked at a time.
 const AT_A_TIME: usize = 8;
+
+/// What was tried and has not ended by then is told so, and the next is tried.
+const STEP_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// What is tried of one destination at most: two roles, two puts.
+const STEPS: u32 = 4;
 
 const DUMMY: &[u8] = b"segment-s3 can write here. This object may be deleted.\n";
 
@@ -72,19 +81,20 @@ impl Step {
 
 impl App {
     /// Validates destinations by their names; all of them if there are no names.
-    pub(crate) async fn validate(&self, routes: &Routes, names: &[String]) -> Validated {
+    pub(crate) async fn validate(&self, routes: &Routes, names: &[String], until: Instant) -> Validated {
         let names: Vec<String> = match names {
             [] => routes.destinations.iter().map(|destination| destination.name.clone()).collect(),
             names => names.to_vec(),
         };
         let check = |name: String| async move {
             match routes.named(&name) {
-                Some(destination) => self.check(destination).await,
+                Some(destination) if Instant::now() + STEPS * STEP_TIMEOUT < until => self.check(destination).await,
+                Some(_) => untried(name),
                 None => unknown(name, routes),
             }
         };
-        let destinations: Vec<Checked> = stream::iter(names).map(check).buffered(AT_A_TIME).collect().await;
         let state_bucket = self.check_state().await;
+        let destinations: Vec<Checked> = stream::iter(names).map(check).buffered(AT_A_TIME).collect().await;
         let well = destinations.iter().filter(|checked| checked.ok).count();
         let ok = state_bucket.ok && well == destinations.len();
         let ours = if state_bucket.ok { "" } else { "; our own bucket is not well" };
@@ -96,7 +106,8 @@ impl App {
         let mut steps = Vec::new();
         let with = role_of(destination);
         let tried = format!("assume {} with the external id", with.arn);
-        let client = match self.roles.assume(&with).await {
+        let assumed = in_time("assume", &with.arn, self.roles.assume(&with)).await;
+        let client = match assumed {
             Ok(client) => {
                 steps.push(Step::well(tried, "assumed"));
                 Some(client)
@@ -117,9 +128,9 @@ impl App {
     async fn check_without_id(&self, with: &Role) -> Step {
         let tried = format!("assume {} without the external id, which must be denied", with.arn);
         let without = Role { external_id: None, ..with.clone() };
-        match self.roles.assume(&without).await {
+        match in_time("assume", &without.arn, self.roles.assume(&without)).await {
             Err(fault) if fault.code == "AccessDenied" => Step::well(tried, "denied"),
-            Err(fault) => Step::ill(tried, fault.to_string(), vec![]),
+            Err(fault) => Step::ill(tried, fault.to_string(), causes::of_assume_without(&fault)),
             Ok(_) => Step::ill(
                 tried,
                 "INSECURE: the role was assumed",
@@ -135,11 +146,11 @@ impl App {
     /// Our own bucket: what the exporter needs of it besides deleting.
     async fn check_state(&self) -> Step {
         let tried = format!("read {} and list what waits in it", self.settings.state_bucket);
-        let found = async {
+        let found = in_time("read", &self.settings.state_bucket, async {
             let at = self.state.head().await?;
-            self.state.bucket.list_page("received/", None).await?;
-            Ok::<_, Fault>(at.head.open.len())
-        };
+            self.state.bucket.list_page(FragmentName::PREFIX, None).await?;
+            Ok(at.head.open.len())
+        });
         match found.await {
             Ok(open) => Step::well(tried, format!("{open} plans are open")),
             Err(fault) => {
@@ -155,22 +166,51 @@ impl App {
     }
 }
 
+/// Puts as log objects are put, where none is; and where one is already, anew, so that permissions and keys are tried
+/// whole each time. A bucket's policy may allow the former only, which is enough.
 async fn put_dummy(client: &aws_sdk_s3::Client, destination: &Destination) -> Step {
     let key = dummy_key(&destination.prefix);
     let at = format!("s3://{}/{key}", destination.bucket);
-    let put = aws::bucket::retried(async || {
-        put_request(client, destination, &destination.bucket, &key)
-            .content_type("text/plain")
-            .body(Bytes::from_static(DUMMY).into())
-            .send()
-            .await
-            .map(|_| ())
-            .map_err(|error| Fault::of("put", &at, &error))
-    });
-    match put.await {
-        Ok(()) => Step::well(format!("put {at}"), "put"),
-        Err(fault) => Step::ill(format!("put {at}"), fault.to_string(), causes::of_put(&fault, destination)),
+    let put = async |only_where_none_is: bool| {
+        let put = aws::bucket::retried(async || {
+            put_request(client, destination, &destination.bucket, &key)
+                .content_type("text/plain")
+                .set_if_none_match(only_where_none_is.then(|| "*".to_owned()))
+                .body(Bytes::from_static(DUMMY).into())
+                .send()
+                .await
+                .map(|_| ())
+                .map_err(|error| Fault::of("put", &at, &error))
+        });
+        in_time("put", &at, put).await
+    };
+    let tried = format!("put {at}");
+    let told = |fault: Fault| Step::ill(&tried, fault.to_string(), causes::of_put(&fault, destination));
+    match put(true).await {
+        Ok(()) => Step::well(&tried, "put"),
+        Err(fault) if fault.kind == Kind::Precondition => match put(false).await {
+            Ok(()) => Step::well(&tried, "put again"),
+            Err(fault) if fault.kind == Kind::Denied && !fault.detail.contains("kms:") => {
+                Step::well(&tried, "it is there already, and may not be replaced")
+            }
+            Err(fault) => told(fault),
+        },
+        Err(fault) => told(fault),
     }
+}
+
+async fn in_time<T>(
+    operation: &'static str,
+    target: &str,
+    step: impl Future<Output = Result<T, Fault>>,
+) -> Result<T, Fault> {
+    let ended = tokio::time::timeout(STEP_TIMEOUT, step).await;
+    ended.unwrap_or_else(|_| Err(Fault::stalled(operation, target, STEP_TIMEOUT)))
+}
+
+fn untried(name: String) -> Checked {
+    let step = Step::ill("find the time", "there was too little of it left: name fewer destinations at once", vec![]);
+    Checked { destination: name, ok: false, steps: vec![step] }
 }
 
 fn unknown(name: String, routes: &Routes) -> Checked {

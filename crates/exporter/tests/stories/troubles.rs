@@ -619,6 +619,24 @@ mod validating {
         assert_eq!(world.s3.keys("logs-a", ""), ["segment-logs/dummy-object.txt"]);
         let again = validated(&world, json!(["d0"])).await;
         assert_eq!(again["ok"], true, "a dummy that is there already is no obstacle: {again:#}");
+        assert_eq!(again["destinations"][0]["steps"][2]["result"], "put again");
+        // A bucket whose policy allows puts only where nothing is.
+        let denied =
+            Fault::status(403).body("<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>");
+        world.s3.faults().add(Rule::on("PutObject").bucket("logs-a").skip(1).before(denied));
+        let again = validated(&world, json!(["d0"])).await;
+        assert_eq!(again["destinations"][0]["steps"][2]["result"], "it is there already, and may not be replaced");
+    }
+
+    #[tokio::test]
+    async fn without_time_nothing_is_tried_and_that_is_said() {
+        let world = World::with(&["logs-a"]).await;
+        let deadline_ms = NOW_MS + exporter::STOP_BEFORE_MS + 2_000;
+        let answer = world.app().handle(json!({"validate": []}), deadline_ms).await.unwrap();
+        let answer = serde_json::to_value(answer).unwrap();
+        assert_eq!(answer["ok"], false);
+        assert!(answer["destinations"][0]["steps"][0]["result"].as_str().unwrap().contains("name fewer destinations"));
+        assert_eq!(world.s3.requests().count("AssumeRole"), 0);
     }
 
     /// What is wrong, the step that shows it, and the words of its likeliest cause.
