@@ -3,7 +3,8 @@
 //! Two exporters, two destinations, two events at the start and one that arrives at any time. Every request is one
 //! step; between any two steps the other exporter may do all its work (so each is a zombie at every point), or this one
 //! may crash. A swap of the head may land or not, with or without its answer arriving, and may land after its sender has
-//! given up. The enumerator visits every state that can be reached and checks in each that no event lies twice at a
+//! given up. An event that was exported and deleted may land in the state bucket once more, since its first put was
+//! slower than its second, until an hour is over; from then on nobody remembers closed plans. The enumerator visits every state that can be reached and checks in each that no event lies twice at a
 //! destination, none is lost, and none is taken for damaged; and from every state at rest that one undisturbed run
 //! exports what is left.
 //!
@@ -34,6 +35,10 @@ enum Fence {
     DeleteBeforeClose,
     /// A lost answer is resolved by reading back; not by taking it for a success.
     ReadBack,
+    /// What a closed plan held is not planned again, should it turn up once more.
+    ClosedRemembered,
+    /// Plans that nobody opened are swept up after a swap that followed the head which did not know them.
+    SweepAfterSwap,
 }
 
 /// How large a history may become.
@@ -64,6 +69,7 @@ struct Head {
     /// What the writer did: unlike for two plans. Two that close the same plan put the same head there.
     nonce: u8,
     open: Vec<u8>,
+    closed: Vec<u8>,
 }
 
 /// A swap: what it expects, what it puts there.
@@ -79,6 +85,10 @@ struct Swap {
 struct World {
     arrived: Events,
     staged: Events,
+    /// The one that landed once more.
+    risen: Events,
+    /// From then on nothing lands late, and closed plans are forgotten.
+    is_hour_over: bool,
     head: Head,
     /// What each plan holds; none where the document is gone.
     plans: Vec<Option<Events>>,
@@ -114,6 +124,12 @@ enum Run {
         head: Head,
         known: Known,
     },
+    Bury {
+        head: Head,
+        known: Known,
+        listed: Events,
+        risen: Events,
+    },
     WritePlan {
         head: Head,
         known: Known,
@@ -122,10 +138,16 @@ enum Run {
     Swap {
         swap: Swap,
         known: Known,
+        litter: Vec<u8>,
     },
     Unsure {
         swap: Swap,
         known: Known,
+        litter: Vec<u8>,
+    },
+    Sweep {
+        todo: Known,
+        litter: Vec<u8>,
     },
     ReadMarker {
         todo: Known,
@@ -193,6 +215,22 @@ impl Model {
             arrived.world.staged |= LATER;
             next.push(arrived);
         }
+        let gone = state.world.arrived & !state.world.staged;
+        if gone != 0 && state.world.risen == 0 && !state.world.is_hour_over {
+            let mut landed = state.clone();
+            landed.world.risen = gone & gone.wrapping_neg();
+            landed.world.staged |= landed.world.risen;
+            next.push(landed);
+        }
+        // An exporter runs many times an hour: it has seen by then what landed once more.
+        if !state.world.head.closed.is_empty()
+            && !state.world.is_hour_over
+            && state.world.staged & state.world.risen == 0
+        {
+            let mut later = state.clone();
+            later.world.is_hour_over = true;
+            next.push(later);
+        }
         for index in 0..state.world.in_flight.len() {
             let mut landed = state.clone();
             let swap = landed.world.in_flight.remove(index);
@@ -238,55 +276,73 @@ impl Model {
                     // A plan was closed meanwhile: look again.
                     (None, _) => one(after, Run::Idle),
                     (Some(known), None) => one(after, Run::List { head, known }),
-                    (Some(known), Some(listed)) => one(after, self.choose(head, known, listed)),
+                    (Some(known), Some(listed)) => {
+                        let run = self.sort(world, head, known, listed);
+                        one(after, run)
+                    }
                 }
             }
             Run::List { head, known } => {
-                let listed = after.staged;
-                one(after, self.choose(head, known, listed))
+                let run = self.sort(world, head, known, world.staged);
+                one(after, run)
+            }
+            Run::Bury { head, known, listed, risen } => {
+                after.staged &= !risen;
+                one(after, self.choose(head, known, listed & !risen))
             }
             Run::WritePlan { mut head, mut known, events } => {
                 if after.plans.len() == self.scope.plans_max {
                     return Vec::new();
                 }
                 let plan = u8::try_from(after.plans.len()).unwrap();
+                let is_unknown = |plan: &u8| !head.open.contains(plan) && !head.closed.contains(plan);
+                let is_there = |plan: &u8| world.plans[usize::from(*plan)].is_some();
+                let mut litter: Vec<u8> = (0..plan).filter(is_there).filter(is_unknown).collect();
+                if !self.has(Fence::SweepAfterSwap) {
+                    litter.drain(..).for_each(|plan| after.plans[usize::from(plan)] = None);
+                }
                 after.plans.push(Some(events));
                 known.push((plan, events));
                 if !self.has(Fence::SwapOnFirstRead) {
                     head = after.head.clone();
                 }
-                let mut open = head.open.clone();
+                let (mut open, closed) = (head.open.clone(), head.closed.clone());
                 open.push(plan);
-                let new = self.head_after(&head, plan, open);
-                one(after, Run::Swap { swap: Swap { expected: head, new, closes: None }, known })
+                let new = self.head_after(&head, plan, open, closed);
+                one(after, Run::Swap { swap: Swap { expected: head, new, closes: None }, known, litter })
             }
-            Run::Swap { swap, known } => {
+            Run::Swap { swap, known, litter } => {
                 let mut ends = Vec::new();
+                let unsure = || Run::Unsure { swap: swap.clone(), known: known.clone(), litter: litter.clone() };
                 if after.head == swap.expected {
                     after.head = swap.new.clone();
-                    ends.push((after.clone(), Self::swapped(&swap, known.clone())));
-                    ends.push((after, Run::Unsure { swap: swap.clone(), known: known.clone() }));
+                    ends.push((after.clone(), Self::swapped(&swap, known.clone(), litter.clone())));
+                    ends.push((after, unsure()));
                     if world.in_flight.is_empty() {
                         let mut late = world.clone();
                         late.in_flight.push(swap.clone());
-                        ends.push((late, Run::Unsure { swap: swap.clone(), known: known.clone() }));
+                        ends.push((late, unsure()));
                     }
                 } else {
                     ends.push((after, Self::lost(&swap, known.clone())));
                 }
-                ends.push((world.clone(), Run::Unsure { swap, known }));
+                ends.push((world.clone(), unsure()));
                 ends
             }
-            Run::Unsure { swap, known } => {
+            Run::Unsure { swap, known, litter } => {
                 let is_ours = (after.head.sequence, after.head.nonce) == (swap.new.sequence, swap.new.nonce);
                 let next = if !self.has(Fence::ReadBack) || is_ours {
-                    Self::swapped(&swap, known)
+                    Self::swapped(&swap, known, litter)
                 } else if after.head == swap.expected {
-                    Run::Swap { swap, known }
+                    Run::Swap { swap, known, litter }
                 } else {
                     Self::lost(&swap, known)
                 };
                 one(after, next)
+            }
+            Run::Sweep { todo, litter } => {
+                litter.iter().for_each(|plan| after.plans[usize::from(*plan)] = None);
+                one(after, Run::ReadMarker { todo, destination: 0 })
             }
             Run::ReadMarker { todo, destination } => {
                 let Some((plan, events)) = todo.first().copied() else { return one(after, Run::Idle) };
@@ -374,15 +430,29 @@ impl Model {
                     return one(after, Run::Forget { todo });
                 }
                 let open = expected.open.iter().copied().filter(|open| *open != plan).collect();
-                let new = self.head_after(&expected, 100 + plan, open);
-                one(after, Run::Swap { swap: Swap { expected, new, closes: Some(plan) }, known: todo })
+                let mut closed = expected.closed.clone();
+                closed.push(plan);
+                let new = self.head_after(&expected, 100 + plan, open, closed);
+                let swap = Swap { expected, new, closes: Some(plan) };
+                one(after, Run::Swap { swap, known: todo, litter: Vec::new() })
             }
             Run::Forget { todo } => {
                 let plan = todo[0].0;
+                // Its document stays: by it the plan is remembered.
                 after.done.retain(|(of, _)| *of != plan);
-                after.plans[usize::from(plan)] = None;
                 one(after, Run::ReadMarker { todo: todo[1..].to_vec(), destination: 0 })
             }
+        }
+    }
+
+    /// Looks whether something turned up again that a closed plan held.
+    fn sort(&self, world: &World, head: Head, known: Known, listed: Events) -> Run {
+        let remembers = self.has(Fence::ClosedRemembered) && !world.is_hour_over;
+        let closed = head.closed.iter().filter(|_| remembers);
+        let settled = closed.filter_map(|plan| world.plans[usize::from(*plan)]).fold(0, |all, events| all | events);
+        match listed & settled {
+            0 => self.choose(head, known, listed),
+            risen => Run::Bury { head, known, listed, risen },
         }
     }
 
@@ -396,18 +466,20 @@ impl Model {
         }
     }
 
-    fn head_after(&self, head: &Head, action: u8, open: Vec<u8>) -> Head {
+    fn head_after(&self, head: &Head, action: u8, open: Vec<u8>, closed: Vec<u8>) -> Head {
         if self.has(Fence::EveryHeadUnique) {
-            Head { sequence: head.sequence + 1, nonce: action, open }
+            Head { sequence: head.sequence + 1, nonce: action, open, closed }
         } else {
-            Head { sequence: 0, nonce: 0, open }
+            // Without what makes them unlike, heads do not say either what was closed.
+            Head { open, ..Head::default() }
         }
     }
 
-    fn swapped(swap: &Swap, known: Known) -> Run {
+    fn swapped(swap: &Swap, known: Known, litter: Vec<u8>) -> Run {
         match swap.closes {
             Some(_) => Run::Forget { todo: known },
-            None => Run::ReadMarker { todo: known, destination: 0 },
+            None if litter.is_empty() => Run::ReadMarker { todo: known, destination: 0 },
+            None => Run::Sweep { todo: known, litter },
         }
     }
 
@@ -512,6 +584,8 @@ fn every_fence_is_needed() {
         (Fence::MarkerBeforeQuarantine, "quarantined"),
         (Fence::DeleteBeforeClose, "twice"),
         (Fence::ReadBack, "twice"),
+        (Fence::ClosedRemembered, "twice"),
+        (Fence::SweepAfterSwap, "left over"),
     ] {
         let Err(broken) = (Model { scope: SMALL, without: Some(fence) }).explore() else {
             panic!("{fence:?} is not needed")
