@@ -115,3 +115,46 @@ impl Body for Made {
         SizeHint::with_exact(self.left)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures_util::FutureExt;
+
+    const LIMIT: Duration = Duration::from_secs(60);
+
+    async fn polled(body: &mut Made) -> bool {
+        std::future::poll_fn(|cx| Poll::Ready(Pin::new(&mut *body).poll_frame(cx).is_ready())).await
+    }
+
+    fn made(bytes: u64) -> (Maker, Made) {
+        let (sender, pieces) = mpsc::channel(PIECES_MAX);
+        (Maker(sender), Made { pieces, left: bytes, progress: Progress::new() })
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_nobody_takes_stalls_and_what_is_taken_does_not() {
+        let (maker, mut body) = made(4);
+        for piece in [&b"ab"[..], b"cd"] {
+            maker.send(Bytes::from_static(piece)).await.unwrap();
+            tokio::time::advance(LIMIT - Duration::from_secs(1)).await;
+            assert!(body.progress.stalled(LIMIT).now_or_never().is_none());
+            assert!(polled(&mut body).await);
+        }
+        // All is taken, and no answer comes.
+        tokio::time::advance(LIMIT).await;
+        assert!(body.progress.stalled(LIMIT).now_or_never().is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn waiting_for_ourselves_is_no_fault_of_the_network() {
+        let (maker, mut body) = made(2);
+        assert!(!polled(&mut body).await);
+        tokio::time::advance(LIMIT * 5).await;
+        assert!(body.progress.stalled(LIMIT).now_or_never().is_none());
+        maker.send(Bytes::from_static(b"ab")).await.unwrap();
+        assert!(polled(&mut body).await);
+        tokio::time::advance(LIMIT).await;
+        assert!(body.progress.stalled(LIMIT).now_or_never().is_some());
+    }
+}

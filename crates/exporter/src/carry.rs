@@ -254,7 +254,8 @@ impl Tick<'_> {
                 state: &self.app.state.bucket,
                 client,
                 destination: to.destination,
-                memory: &self.app.memory,
+                fetched: &self.app.fetched,
+                rewritten: &self.app.rewritten,
                 fetch_ahead: batch.fetch_ahead,
                 attempts_max: batch.attempts_max,
             };

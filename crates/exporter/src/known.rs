@@ -12,6 +12,7 @@ use logs::fragment::FragmentName;
 use logs::plan::{ClosedPlan, Head, Held, Nonce, OpenPlan, Plan, PlannedDestination};
 use logs::routes::{Destination, Routes};
 
+use crate::settings::Caps;
 use crate::state::{At, State};
 
 /// Fragments of the plans that are kept whole; each takes some 300 bytes.
@@ -151,7 +152,7 @@ impl Known {
     }
 
     /// The destinations, by their place in the settings, for which as much is planned as may be.
-    pub(crate) fn full(&self, routes: &Routes, plans_max: usize, fragments_max: u64) -> BTreeSet<usize> {
+    pub(crate) fn full(&self, routes: &Routes, caps: &Caps) -> BTreeSet<usize> {
         let plans = self.plans();
         let is_full = |destination: &Destination| {
             let waits =
@@ -161,7 +162,7 @@ impl Known {
                 count += 1;
                 fragments += outline.hashes.len() as u64;
             }
-            count >= plans_max || fragments >= fragments_max
+            count >= caps.open_plans_max || fragments >= caps.held_fragments_max
         };
         routes.destinations.iter().enumerate().filter(|(_, d)| is_full(d)).map(|(index, _)| index).collect()
     }

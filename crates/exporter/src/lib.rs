@@ -45,7 +45,7 @@ pub use causes::Cause;
 pub use report::{Planned, Put, Report, Waiting};
 pub use request::{Request, Unknown};
 pub use revise::Abandoned;
-pub use settings::{EXPIRE_DAYS, RoutesFrom, Settings};
+pub use settings::{Caps, EXPIRE_DAYS, RoutesFrom, Settings};
 pub use validate::{Checked, Step, Validated};
 
 use known::Place;
@@ -76,7 +76,8 @@ pub struct App {
     roles: Roles,
     clock: Clock,
     client: aws_sdk_s3::Client,
-    memory: Memory,
+    fetched: Memory,
+    rewritten: Memory,
 }
 
 /// What the exporter answers.
@@ -110,7 +111,9 @@ impl App {
         let client = aws::clients::s3(config);
         let bucket = Bucket::new(client.clone(), settings.state_bucket.clone());
         let roles = Roles::new(config.clone(), session_name, clock.clone());
-        App { settings, state: State { bucket, nonces }, roles, clock, client, memory: Memory::default() }
+        let Caps { fetched_bytes_max, rewritten_bytes_max, .. } = settings.caps;
+        let (fetched, rewritten) = (Memory::of(fetched_bytes_max), Memory::of(rewritten_bytes_max));
+        App { settings, state: State { bucket, nonces }, roles, clock, client, fetched, rewritten }
     }
 
     /// Does what an event asks for, and stops in time before the deadline (epoch milliseconds).

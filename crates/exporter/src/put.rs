@@ -20,13 +20,6 @@ use crate::body::{self, Maker, Progress};
 /// Fragments fetched ahead of those that are being sent to one place.
 pub(crate) const FETCH_AHEAD: usize = 32;
 
-/// Bytes of fragments that are fetched and not yet sent, of all objects together. One place has some 16 MB at most, at
-/// half a megabyte a fragment, so that one that is slow leaves enough to the others.
-const FETCHED_BYTES_MAX: u64 = 64 << 20;
-
-/// Bytes of objects that are compressed anew, all together: they are in memory whole. One that alone has more is alone.
-const REWRITTEN_BYTES_MAX: u64 = 64 << 20;
-
 /// A put of which nothing was taken for so long, or that has no answer for so long, is given up and tried again.
 const STALLED_AFTER: Duration = Duration::from_secs(60);
 
@@ -42,30 +35,25 @@ const BACKOFF_BASE_MS: u64 = 200;
 /// Where the bytes are kept that were not what their fragment's name says.
 const QUARANTINE: &str = "exports/quarantine/";
 
-/// The memory that all puts of this process share. Permits are given in the order in which they were asked for, so the
+/// Memory that all puts of this process share. Permits are given in the order in which they were asked for, so the
 /// fragment that an object needs next is never behind those that it needs later.
 pub(crate) struct Memory {
-    fetched: Semaphore,
-    rewritten: Semaphore,
-}
-
-impl Default for Memory {
-    fn default() -> Memory {
-        let semaphore = |bytes_max: u64| Semaphore::new(kib(bytes_max, bytes_max) as usize);
-        Memory { fetched: semaphore(FETCHED_BYTES_MAX), rewritten: semaphore(REWRITTEN_BYTES_MAX) }
-    }
+    kib: Semaphore,
+    kib_max: u32,
 }
 
 impl Memory {
-    async fn of(semaphore: &Semaphore, bytes: u64, bytes_max: u64) -> Option<SemaphorePermit<'_>> {
-        // They are never closed.
-        semaphore.acquire_many(kib(bytes, bytes_max)).await.ok()
+    pub(crate) fn of(bytes_max: u64) -> Memory {
+        let kib_max = u32::try_from(bytes_max.div_ceil(1024)).unwrap_or(u32::MAX);
+        Memory { kib: Semaphore::new(kib_max as usize), kib_max }
     }
-}
 
-/// At least one, and no more than there are.
-fn kib(bytes: u64, bytes_max: u64) -> u32 {
-    u32::try_from(bytes.clamp(1, bytes_max).div_ceil(1024)).unwrap_or(u32::MAX)
+    /// A share for so many bytes; what is larger than all of it gets all of it.
+    async fn share(&self, bytes: u64) -> Option<SemaphorePermit<'_>> {
+        let kib = u32::try_from(bytes.div_ceil(1024)).unwrap_or(u32::MAX);
+        // It is never closed.
+        self.kib.acquire_many(kib.clamp(1, self.kib_max)).await.ok()
+    }
 }
 
 /// How a put ended that did not fail.
@@ -109,7 +97,10 @@ pub(crate) struct Puts<'a> {
     pub(crate) state: &'a Bucket,
     pub(crate) client: Client,
     pub(crate) destination: &'a Destination,
-    pub(crate) memory: &'a Memory,
+    /// For fragments that are fetched and not yet sent.
+    pub(crate) fetched: &'a Memory,
+    /// For objects that are compressed anew.
+    pub(crate) rewritten: &'a Memory,
     pub(crate) fetch_ahead: usize,
     pub(crate) attempts_max: u32,
 }
@@ -145,7 +136,7 @@ impl Puts<'_> {
         // Held until the put has ended. Compressed together, lines are shorter than each for itself.
         let apart = content.iter().map(|(_, staged)| staged.bytes).sum();
         let (_permit, rewritten) = if object.rewrite {
-            let permit = Memory::of(&self.memory.rewritten, apart, REWRITTEN_BYTES_MAX).await;
+            let permit = self.rewritten.share(apart).await;
             (permit, Some(self.rewrite(&content).await?))
         } else {
             (None, None)
@@ -263,7 +254,7 @@ impl Puts<'_> {
     /// The fragments in their order, some of them fetched ahead.
     fn fetched(&self, content: &[(usize, &Staged)]) -> impl Stream<Item = Result<Fetched<'_>, Unmade>> {
         let fetch = async |(index, staged): &(usize, &Staged)| {
-            let permit = Memory::of(&self.memory.fetched, staged.bytes, FETCHED_BYTES_MAX).await;
+            let permit = self.fetched.share(staged.bytes).await;
             Ok(Fetched { index: *index, fragment: self.fetch(*index, staged).await?, permit })
         };
         stream::iter(content).map(fetch).buffered(self.fetch_ahead)

@@ -19,6 +19,38 @@ pub struct Settings {
     pub expire_days: u32,
     /// How large a plan may become.
     pub limits: Limits,
+    /// How much there may be of everything else.
+    pub caps: Caps,
+}
+
+/// What bounds a tick, whatever waits and whoever fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Caps {
+    /// Plans that may be open for one destination. Beyond, what waits for it waits as fragments, and an alarm says so.
+    pub open_plans_max: usize,
+    /// Fragments that they may hold; likewise. A tick has a hash of each in memory.
+    pub held_fragments_max: u64,
+    /// Fragments that one tick considers; more wait for the next, which begins there.
+    pub considered_max: usize,
+    /// Bytes of fragments that are fetched and not yet sent, of all objects together.
+    pub fetched_bytes_max: u64,
+    /// Bytes of objects that are compressed anew, of all together: they are in memory whole. One that alone has more is
+    /// alone.
+    pub rewritten_bytes_max: u64,
+}
+
+impl Default for Caps {
+    fn default() -> Caps {
+        Caps {
+            // Those of a destination that takes nothing for a month, at one an hour, and some.
+            open_plans_max: 1_000,
+            held_fragments_max: 500_000,
+            considered_max: 200_000,
+            // One place has some 16 MB at most, at half a megabyte a fragment: one that is slow leaves enough to others.
+            fetched_bytes_max: 64 << 20,
+            rewritten_bytes_max: 64 << 20,
+        }
+    }
 }
 
 /// Where the routes are read.
@@ -50,7 +82,7 @@ impl Settings {
             reader.fault("EXPIRE_DAYS", format_args!("is {expire_days}; write 1 to {EXPIRE_DAYS}"));
         }
         let routes = routes(&mut reader);
-        reader.finish(Settings { state_bucket, routes, expire_days, limits: Limits::default() })
+        reader.finish(Settings { state_bucket, routes, expire_days, limits: Limits::default(), caps: Caps::default() })
     }
 }
 

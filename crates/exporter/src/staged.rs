@@ -13,9 +13,6 @@ use tokio::time::Instant;
 
 use crate::state::State;
 
-/// Fragments that one tick considers at most; more wait for the next.
-pub(crate) const CONSIDERED_MAX: usize = 200_000;
-
 /// Accounts read at a time.
 const ACCOUNTS_AHEAD: usize = 32;
 
@@ -55,6 +52,7 @@ pub(crate) struct Rules<'a> {
     pub(crate) full: &'a BTreeSet<usize>,
     pub(crate) flush: Flush,
     pub(crate) limits: &'a Limits,
+    pub(crate) considered_max: usize,
     pub(crate) now_ms: i64,
     pub(crate) expire_days: u32,
     /// When listing has to come to its end.
@@ -182,7 +180,7 @@ async fn list(state: &State, rules: &Rules<'_>, found: &mut Found) -> Result<Lis
         if is_second_half && is_round {
             break;
         }
-        found.more = listed.len() >= CONSIDERED_MAX || Instant::now() >= rules.until;
+        found.more = listed.len() >= rules.considered_max || Instant::now() >= rules.until;
         if found.more {
             state.set_cursor(next.as_deref()).await?;
             return Ok(listed);

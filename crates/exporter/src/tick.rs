@@ -88,16 +88,17 @@ impl<'a> Tick<'a> {
                 }
                 continue;
             }
-            let limits = &self.app.settings.limits;
+            let settings = &self.app.settings;
             let rules = staged::Rules {
                 routes: self.routes,
                 held: &self.known.held(),
                 settled: &known::settled(state, &at.head, self.app.clock.now_ms()).await?,
-                full: &self.known.full(self.routes, limits.open_plans_max, limits.held_fragments_max),
+                full: &self.known.full(self.routes, &settings.caps),
                 flush: self.flush,
-                limits,
+                limits: &settings.limits,
+                considered_max: settings.caps.considered_max,
                 now_ms: self.now_ms,
-                expire_days: self.app.settings.expire_days,
+                expire_days: settings.expire_days,
                 until: list_until,
             };
             let found = staged::find(state, &rules).await?;

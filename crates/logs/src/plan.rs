@@ -32,14 +32,6 @@ pub const FRAGMENTS_MAX: usize = 10_000;
 /// Raw bytes of one plan at most (one object may exceed it, alone).
 pub const RAW_BYTES_MAX: u64 = 1_000_000_000;
 
-/// Plans that may be open for one destination: those of a destination that takes nothing for a month, at
-/// one an hour, and some. Beyond, what waits for it waits as fragments, and an alarm says so.
-pub const OPEN_PLANS_MAX: usize = 1_000;
-
-/// Fragments that the open plans of one destination may hold; likewise. A tick has a hash of each in
-/// memory.
-pub const HELD_FRAGMENTS_MAX: u64 = 500_000;
-
 /// Below this many raw bytes on average an object's fragments are compressed anew: apart they
 /// compress badly, since each begins with an empty window.
 ///

@@ -240,6 +240,13 @@ async fn key_acl_and_owner_are_sent_with_every_object() {
     assert_eq!(object.acl.as_deref(), Some("bucket-owner-full-control"));
     assert_eq!(object.server_side_encryption.as_deref(), Some("aws:kms"));
     assert_eq!(object.kms_key_id.as_deref(), Some(key.as_str()));
+
+    // The bucket now belongs to somebody else, as far as the settings know.
+    world.routes = world.routes.replace(&format!("owner = \"{CUSTOMER}\""), "owner = \"999999999999\"");
+    world.receive(SOURCE, "r2", 3);
+    let report = tick(&world.app()).await;
+    assert!(report.alarms[0].contains("AccessDenied"), "{:?}", report.alarms);
+    assert_eq!(world.s3.keys("their-logs", "").len(), 1);
 }
 
 #[tokio::test]
@@ -279,6 +286,56 @@ async fn many_fragments_make_several_plans_in_one_tick() {
 }
 
 /// Segment docs: destinations/catalog/aws-s3: neither the integrations object nor a filter has a say here.
+/// Of the first source there never is enough for an object: it must not hide the second one for ever.
+#[tokio::test]
+async fn a_tick_that_cannot_consider_everything_begins_where_the_last_one_stopped() {
+    let mut world = World::with(&["their-logs"]).await;
+    world.routes.push_str("batch_bytes_max = 1000000\n");
+    for request in 0..1_100 {
+        world.receive("aFewNow", &format!("r{request}"), 1);
+    }
+    for request in 0..8 {
+        world.receive("zMany", &format!("r{request}"), 700);
+    }
+    let mut settings = world.settings();
+    settings.caps.considered_max = 1_000;
+    let app = world.app_with(settings, aws::Clock::from_fn(|| NOW_MS));
+    let full = async || report(app.handle(json!({"flush": "full"}), LATER_MS).await.unwrap());
+    let first = full().await;
+    assert_eq!(first.destinations.len(), 0);
+    assert_eq!(first.alarms, ["more waits than one tick considers; the next ones go on"]);
+    assert!(world.s3.bytes(STATE, "exports/cursor").is_some());
+    let second = full().await;
+    assert_eq!(second.destinations["d0"].objects_put, 1);
+
+    // All in all nothing is left out, and the cursor goes when it is not needed any more.
+    for _ in 0..4 {
+        tick(&app).await;
+    }
+    world.assert_complete("their-logs");
+    world.assert_settled();
+    world.assert_tidy();
+}
+
+/// So little memory that one fragment takes all of it: then they come one after the other, and nothing stands still.
+#[tokio::test]
+async fn fragments_wait_for_memory_and_never_for_each_other() {
+    let mut world = World::with(&["logs-a", "logs-b"]).await;
+    for request in 0..40 {
+        world.receive(&format!("joined{}", request % 4), &format!("r{request}"), 200);
+        world.receive(&format!("rewritten{}", request % 4), &format!("r{request}"), 2);
+    }
+    let mut settings = world.settings();
+    settings.caps.fetched_bytes_max = 1_024;
+    settings.caps.rewritten_bytes_max = 1_024;
+    let report = tick(&world.app_with(settings, aws::Clock::from_fn(|| NOW_MS))).await;
+    assert_eq!(report.alarms, Vec::<String>::new());
+    for bucket in ["logs-a", "logs-b"] {
+        world.assert_complete(bucket);
+    }
+    world.assert_settled();
+}
+
 #[tokio::test]
 async fn every_line_goes_as_it_was_received() {
     let mut world = World::with(&["their-logs"]).await;

@@ -1,19 +1,21 @@
 //! Many short lives: faults at every operation, kills at any request, two exporters, zombies, files whose owners die,
-//! destinations that come and go, all from one seed. At the end every event is exported once, byte for byte.
+//! fragments that land once more, destinations that come and go, hours that pass, all from one seed. At the end every event is exported once, byte for byte.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
+use bytes::Bytes;
 use exporter::App;
 use futures_util::{StreamExt, stream};
 use logs::fragment::Origin;
-use logs::plan::Limits;
+use logs::plan::{Limits, REMEMBERED_MS};
 use serde_json::json;
 use standins::faults::{Fault, Gate, Rule};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
-use crate::world::{LATER_MS, NOW_MS, STREAM, World, destination, documented_role, role_arn, tick};
+use crate::world::{LATER_MS, NOW_MS, STATE, STREAM, World, destination, documented_role, role_arn, tick};
 
 /// Seeds that every test run plays. `SEEDS=1000..2000` plays others.
 const SEEDS: std::ops::Range<u64> = 0..320;
@@ -109,10 +111,21 @@ async fn play(seed: u64) {
     let whole = destination("d1", "logs-b", &[ALONE]) + &shared;
     let (mut file, mut zombies) = (File::default(), Vec::new());
     let joined = dice.one_in(2);
+    let clock = Arc::new(AtomicI64::new(NOW_MS));
+    let mut first_tries: Vec<(String, Bytes)> = Vec::new();
     for round in 0..3 + dice.roll(3) {
         for request in 0..dice.roll(5) {
             let source = if dice.one_in(3) { ALONE } else { SHARED };
-            world.receive(source, &format!("r{round}-{request}"), events(&mut dice, joined));
+            let key = world.receive(source, &format!("r{round}-{request}"), events(&mut dice, joined));
+            if dice.one_in(3) {
+                first_tries.push((key.clone(), world.s3.bytes(STATE, &key).unwrap()));
+            }
+        }
+        // A put that was slower than its second try lands after all, whatever became of the fragment meanwhile.
+        if dice.one_in(2)
+            && let Some((key, bytes)) = first_tries.pop()
+        {
+            world.s3.put(STATE, &key, bytes).unwrap();
         }
         file.owner(&mut world, &mut dice, joined);
         // Half of the time the checkpoint comes while the exporters are at work already.
@@ -131,10 +144,17 @@ async fn play(seed: u64) {
         }
         world.s3.faults().clear();
         world.s3.faults().add(Rule::any().share(seed * 100 + round, 0.05).chaos());
+        let puts = Rule::on("PutObject").share(seed * 100 + round, 0.02);
+        world.s3.faults().add(puts.before(Fault::Conflict).before(Fault::CutRequest));
         let mut settings = world.settings();
         let fragments_max = 2 + usize::try_from(dice.roll(6)).unwrap();
-        settings.limits = Limits { fragments_max, raw_bytes_max: 200_000, ..Limits::default() };
-        let app = || Arc::new(world.app_with(settings.clone(), aws::Clock::from_fn(|| NOW_MS)));
+        settings.limits = Limits { fragments_max, raw_bytes_max: 200_000 };
+        let app = || {
+            let clock = Arc::clone(&clock);
+            Arc::new(world.app_with(settings.clone(), aws::Clock::from_fn(move || clock.load(Ordering::SeqCst))))
+        };
+        // All rounds together are shorter than closed plans are remembered, as a late put is.
+        clock.fetch_add(i64::try_from(dice.roll(9 * 60_000)).unwrap(), Ordering::SeqCst);
         if dice.one_in(4) {
             zombies.push(zombie(&world, &mut dice, app()).await);
         }
@@ -151,6 +171,7 @@ async fn play(seed: u64) {
             wake(&mut zombies).await;
         }
     }
+    assert!(!world.s3.faults().strikes().is_empty(), "seed {seed}: nothing went wrong");
     world.s3.faults().clear();
     wake(&mut zombies).await;
     world.routes = whole;
@@ -161,9 +182,15 @@ async fn play(seed: u64) {
         for source in [ALONE, SHARED] {
             world.receive(source, request, 1);
         }
-        let report = tick(&world.app()).await;
+        let report = tick(&world.app_at(clock.load(Ordering::SeqCst))).await;
         assert_eq!(report.alarms, Vec::<String>::new(), "seed {seed}");
     }
+    // Hours later nothing is remembered any more but the last plan.
+    world.receive(SHARED, "hours-later", 1);
+    tick(&world.app_at(NOW_MS + 4 * REMEMBERED_MS)).await;
+    world.receive(SHARED, "after-that", 1);
+    tick(&world.app_at(NOW_MS + 4 * REMEMBERED_MS)).await;
+    assert_eq!(world.head()["closed"].as_array().unwrap().len(), 2, "seed {seed}");
     for (bucket, source) in [("logs-a", SHARED), ("logs-b", ALONE), ("logs-c", SHARED)] {
         world.assert_complete_of(bucket, &[source]);
     }

@@ -459,7 +459,7 @@ async fn a_destination_for_which_no_more_may_be_planned() -> (World, exporter::S
         destination("d0", "logs-a", &["ours", "shared"]) + &destination("d1", "logs-b", &["theirs", "shared"]);
     break_role(&world, "logs-a");
     let mut settings = world.settings();
-    settings.limits.open_plans_max = 1;
+    settings.caps.open_plans_max = 1;
     world.receive("ours", "r0", 3);
     tick(&world.app_with(settings.clone(), aws::Clock::from_fn(|| NOW_MS))).await;
     (world, settings)

@@ -10,7 +10,7 @@ use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_sdk_s3::config::SharedHttpClient;
-use exporter::{Answer, App, Nonces, Report, RoutesFrom, Settings};
+use exporter::{Answer, App, Caps, Nonces, Report, RoutesFrom, Settings};
 use logs::fragment::{self, FragmentName, Origin};
 use logs::plan::{Limits, Nonce};
 use logs::received::{SourceId, Stamp, append_own_call};
@@ -111,6 +111,7 @@ impl World {
             routes: RoutesFrom::Here(Routes::parse(&self.routes).unwrap()),
             expire_days: 30,
             limits: Limits::default(),
+            caps: Caps::default(),
         }
     }
 

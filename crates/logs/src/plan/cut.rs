@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::{
-    FORMAT, FRAGMENTS_MAX, HELD_FRAGMENTS_MAX, Nonce, OPEN_PLANS_MAX, Plan, PlannedDestination, PlannedObject, Purpose,
-    RAW_BYTES_MAX, REWRITE_BELOW_BYTES, Size,
+    FORMAT, FRAGMENTS_MAX, Nonce, Plan, PlannedDestination, PlannedObject, Purpose, RAW_BYTES_MAX, REWRITE_BELOW_BYTES,
+    Size,
 };
 use crate::routes::{Destination, Routes};
 use crate::staging::Staged;
@@ -18,27 +18,18 @@ pub enum Flush {
     Full,
 }
 
-/// How large a plan may become, and how many may be open.
+/// How large a plan may become.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Fragments.
     pub fragments_max: usize,
     /// Bytes of lines.
     pub raw_bytes_max: u64,
-    /// Plans that are open for one destination.
-    pub open_plans_max: usize,
-    /// Fragments in the plans that are open for one destination.
-    pub held_fragments_max: u64,
 }
 
 impl Default for Limits {
     fn default() -> Limits {
-        Limits {
-            fragments_max: FRAGMENTS_MAX,
-            raw_bytes_max: RAW_BYTES_MAX,
-            open_plans_max: OPEN_PLANS_MAX,
-            held_fragments_max: HELD_FRAGMENTS_MAX,
-        }
+        Limits { fragments_max: FRAGMENTS_MAX, raw_bytes_max: RAW_BYTES_MAX }
     }
 }
 

@@ -1,0 +1,45 @@
+//! The exporter's own binary, killed for good (SIGKILL) at any request: the next invocation goes on.
+
+use std::time::Duration;
+
+use serde_json::json;
+use standins::faults::{Fault, Rule};
+use standins::lambda::{Function, Outcome};
+
+use crate::world::{STATE, World, destination};
+
+/// Where in a story the lives end: after so many requests, each half of them before and after it is carried out.
+const LIVES: u64 = 24;
+
+#[tokio::test]
+async fn the_binary_killed_at_any_request_goes_on_with_the_next_invocation() {
+    let mut world = World::with(&["logs-a", "logs-b"]).await;
+    let exporter = Function::new("exporter", env!("CARGO_BIN_EXE_exporter"))
+        .envs(world.s3.env())
+        .env("STATE_BUCKET", STATE)
+        .env("ROUTES", destination("d0", "logs-a", &["*"]) + &destination("d1", "logs-b", &["*"]))
+        .timeout(Duration::from_secs(60))
+        .deploy();
+    let mut kills = 0;
+    for life in 0..LIVES {
+        for request in 0..4 {
+            let events = if request % 2 == 0 { 100 } else { 2 };
+            world.receive(&format!("source{request}"), &format!("r{life}-{request}"), events);
+        }
+        let victim = exporter.clone();
+        let kill = Fault::act(move |_| victim.kill());
+        let rule = Rule::any().skip(2 * life).times(1);
+        world.s3.faults().add(if life % 2 == 0 { rule.before(kill) } else { rule.after(kill) });
+        let invocation = exporter.invoke(&json!({})).await;
+        kills += usize::from(matches!(invocation.outcome, Outcome::Crashed { signal: Some(9), .. }));
+        world.s3.faults().clear();
+    }
+    assert!(kills > 15, "only {kills} of {LIVES} lives were cut short");
+    let invocation = exporter.invoke(&json!({})).await;
+    let report = invocation.response().unwrap_or_else(|| panic!("{invocation:#?}"));
+    assert_eq!(report["alarms"], json!([]), "{report:#}");
+    for bucket in ["logs-a", "logs-b"] {
+        world.assert_complete(bucket);
+    }
+    world.assert_settled();
+}
