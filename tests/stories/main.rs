@@ -12,3 +12,4 @@ mod queue;
 mod resume;
 mod semantics;
 mod states;
+mod write_key;

@@ -25,6 +25,8 @@ pub struct Settings {
     pub state_bucket: String,
     /// Whether what was acknowledged is kept for the exporter.
     pub keep_for_export: bool,
+    /// Whether the lines that are kept have the write key, as Segment's own logs do.
+    pub include_write_key: bool,
     /// How CSV is read.
     pub reading: Reading,
     /// When a file is plainly wrong.
@@ -48,6 +50,7 @@ impl Settings {
         let source = source_id(&mut reader);
         let state_bucket = reader.bucket("STATE_BUCKET", "our own bucket for checkpoints, rejects and ledgers");
         let keep_for_export = reader.flag("KEEP_FOR_EXPORT", true);
+        let include_write_key = reader.flag("INCLUDE_WRITE_KEY", false);
         let reading = Reading::parse(get, &mut reader.faults);
         let threshold = threshold(&mut reader);
         let lease: u32 = reader.parsed("LEASE_SECONDS", LEASE_SECONDS, "a number of seconds such as 60");
@@ -61,6 +64,7 @@ impl Settings {
             source: source.unwrap_or_else(placeholder),
             state_bucket,
             keep_for_export,
+            include_write_key,
             reading,
             threshold,
             lease_ms: i64::from(lease) * 1_000,
