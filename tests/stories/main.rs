@@ -12,3 +12,5 @@ mod queue;
 mod resume;
 mod semantics;
 mod states;
+mod validate;
+mod write_key;

@@ -64,6 +64,15 @@ async fn event_bridge_and_test_events_are_understood() {
 }
 
 #[tokio::test]
+async fn what_the_rule_for_full_objects_sends_is_understood() {
+    let world = World::new().await;
+    world.s3.put(SOURCE, "track_1.csv", sample("track_1.csv")).unwrap();
+    answer(&world.ingester().deploy(), &event("s3_put.json")).await;
+    let report = answer(&world.exporter().deploy(), &event("flush_full.json")).await;
+    assert_eq!(report["waiting"]["not_full"]["events"], 4, "{report:#}");
+}
+
+#[tokio::test]
 async fn a_name_that_says_no_kind_is_refused_with_the_names_that_do() {
     let world = World::new().await;
     world.s3.put(SOURCE, "customers.csv", "userId\n1\n").unwrap();

@@ -306,6 +306,19 @@ impl Bucket {
         .await
     }
 
+    /// The first object of all, in the order of the keys.
+    ///
+    /// # Errors
+    /// When S3 does not list.
+    pub async fn first_key(&self) -> Result<Option<String>, Fault> {
+        retried(|| async {
+            let list = self.client.list_objects_v2().bucket(&self.name).max_keys(1);
+            let answer = list.send().await.map_err(|error| Fault::of("list", self.target(""), &error))?;
+            Ok(answer.contents().first().and_then(|object| object.key().map(str::to_owned)))
+        })
+        .await
+    }
+
     /// All that starts with `prefix`, up to `objects_max`, in the order of the keys.
     ///
     /// # Errors

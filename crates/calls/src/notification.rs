@@ -1,4 +1,5 @@
-//! What woke the function: which objects are to be ingested, in every shape that AWS has for saying so.
+//! What woke the function: which objects are to be ingested, in every shape that AWS has for saying so, or which buckets
+//! are to be looked at.
 //!
 //! Hand-written payloads count as much as S3's own (the walkthrough has one), so only what is needed is asked for:
 //! a bucket's name and a key. A `versionId` is a hint, to be tried first; what the first GET returns decides.
@@ -59,6 +60,9 @@ pub enum Notification {
     Direct(Vec<Notice>),
     /// SQS messages, each failing on its own.
     Queue(Vec<Message>),
+    /// A person, who wants to know whether these source buckets, and all else, are set up right; none means those that
+    /// the settings name.
+    Validate(Vec<String>),
 }
 
 /// A payload that names no object.
@@ -67,7 +71,7 @@ pub enum NotificationFault {
     /// Not one of the known shapes.
     #[error(
         "the payload is no S3 notification: expected `Records` with `s3.bucket.name` and `s3.object.key`, \
-         SQS messages holding such, or EventBridge's `Object Created`"
+         SQS messages holding such, EventBridge's `Object Created`, or {{\"validate\": [BUCKET, …]}}"
     )]
     UnknownShape,
     /// A record without its essentials.
@@ -90,6 +94,9 @@ pub enum NotificationFault {
     /// A replay tag that cannot be one.
     #[error("`replay` must be 1 to {REPLAY_TAG_BYTES_MAX} letters, digits, `-`, `_` or `.`")]
     ReplayTag,
+    /// A list of buckets that is none.
+    #[error("`validate` must be a list of buckets' names; an empty one means those that the settings name")]
+    NotBuckets,
 }
 
 /// Reads any of the shapes.
@@ -97,6 +104,9 @@ pub enum NotificationFault {
 /// # Errors
 /// When the payload as a whole is none of them. A queue's message fails alone.
 pub fn read(payload: &Value) -> Result<Notification, NotificationFault> {
+    if let Some(validate) = payload.get("validate") {
+        return buckets(validate).map(Notification::Validate);
+    }
     let records = payload.get("Records").and_then(Value::as_array);
     let from_queue =
         |records: &&Vec<Value>| records.first().and_then(|first| first["eventSource"].as_str()) == Some("aws:sqs");
@@ -104,6 +114,11 @@ pub fn read(payload: &Value) -> Result<Notification, NotificationFault> {
         Some(records) => Ok(Notification::Queue(records.iter().map(message).collect())),
         None => notices(payload).map(Notification::Direct),
     }
+}
+
+fn buckets(validate: &Value) -> Result<Vec<String>, NotificationFault> {
+    let list = validate.as_array().ok_or(NotificationFault::NotBuckets)?;
+    list.iter().map(|name| name.as_str().map(str::to_owned).ok_or(NotificationFault::NotBuckets)).collect()
 }
 
 fn message(record: &Value) -> Message {
@@ -201,6 +216,7 @@ mod tests {
                 .flat_map(|m| m.notices.unwrap())
                 .map(|n| format!("{}/{}", n.bucket, n.key))
                 .collect(),
+            Notification::Validate(buckets) => panic!("validate {buckets:?}"),
         }
     }
 
@@ -255,6 +271,18 @@ mod tests {
             hop: Some(hop),
         };
         assert_eq!(read(&continuation(&notice)), Ok(Notification::Direct(vec![notice])));
+    }
+
+    #[test]
+    fn a_person_may_ask_whether_all_is_well_and_a_queue_may_not() {
+        assert_eq!(read(&json!({"validate": []})), Ok(Notification::Validate(vec![])));
+        assert_eq!(read(&json!({"validate": ["a", "b"]})), Ok(Notification::Validate(vec!["a".into(), "b".into()])));
+        for validate in [json!("a"), json!({}), json!([1]), json!(null)] {
+            assert_eq!(read(&json!({ "validate": validate })), Err(NotificationFault::NotBuckets));
+        }
+        let record = json!({"messageId": "1", "eventSource": "aws:sqs", "body": r#"{"validate": []}"#});
+        let Ok(Notification::Queue(messages)) = read(&json!({"Records": [record]})) else { panic!("a queue") };
+        assert_eq!(messages[0].notices, Err(NotificationFault::UnknownShape));
     }
 
     #[test]

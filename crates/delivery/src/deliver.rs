@@ -206,7 +206,7 @@ pub enum Undelivered {
 
 /// The way to Segment: one pool of connections and one pace for the whole process.
 pub struct Delivery {
-    http: reqwest::Client,
+    pub(crate) http: reqwest::Client,
     settings: Settings,
     authorization: HeaderValue,
     pace: Mutex<Pace>,
@@ -398,7 +398,7 @@ impl Delivery {
             Ok(response) => {
                 let headers = response.headers().clone();
                 let status = response.status().as_u16();
-                match read_some(response).await {
+                match read_some(response, ANSWER_BYTES_MAX).await {
                     // Without its body a 200 may be any 200; other statuses speak for themselves.
                     Err(error) if status == 200 => (broken(&error), false),
                     read => {
@@ -443,9 +443,13 @@ impl Delivery {
     }
 
     fn host(&self, path: Path) -> String {
-        let url = self.url(path);
-        url.split("://").nth(1).and_then(|rest| rest.split('/').next()).unwrap_or_default().to_owned()
+        host_of(&self.url(path)).to_owned()
     }
+}
+
+/// The host, and the port if one is named, of a URL.
+pub(crate) fn host_of(url: &str) -> &str {
+    url.split("://").nth(1).and_then(|rest| rest.split('/').next()).unwrap_or_default()
 }
 
 /// A final answer that is about the calls.
@@ -464,10 +468,11 @@ fn broken(error: &reqwest::Error) -> Answer {
     Answer::Broken { reason }
 }
 
-async fn read_some(mut response: reqwest::Response) -> Result<Vec<u8>, reqwest::Error> {
+/// What arrives of an answer's body, up to so much of it.
+pub(crate) async fn read_some(mut response: reqwest::Response, bytes_max: usize) -> Result<Vec<u8>, reqwest::Error> {
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await? {
-        let room = ANSWER_BYTES_MAX.saturating_sub(body.len());
+        let room = bytes_max.saturating_sub(body.len());
         body.extend_from_slice(&chunk[..chunk.len().min(room)]);
     }
     Ok(body)

@@ -2,9 +2,11 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod deliver;
+mod lookup;
 mod settings;
 mod write_key;
 
 pub use deliver::{Deadline, Delivered, Delivery, FileState, Stats, Undelivered};
+pub use lookup::Looked;
 pub use settings::{Region, Settings};
 pub use write_key::WriteKey;

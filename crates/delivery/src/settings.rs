@@ -31,7 +31,18 @@ impl Region {
         }
     }
 
-    fn name(self) -> &'static str {
+    /// Where a source's settings are. Segment's own code has one host for both regions (action-destinations,
+    /// `segment/properties.ts`); this is the one of its libraries (analytics-kotlin, analytics-swift).
+    #[must_use]
+    pub fn settings(self) -> &'static str {
+        match self {
+            Self::Us | Self::Eu => "https://cdn-settings.segment.com",
+        }
+    }
+
+    /// As `SEGMENT_REGION` has it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
         match self {
             Self::Us => "us",
             Self::Eu => "eu",
@@ -55,6 +66,8 @@ pub struct Settings {
     pub tracking_endpoint: String,
     /// The Objects API, without a trailing slash.
     pub objects_endpoint: String,
+    /// Where a source's settings are, without a trailing slash.
+    pub settings_endpoint: String,
     /// Whether bodies are compressed: egress is what costs.
     pub gzip: bool,
     /// Requests under way at once.
@@ -85,11 +98,18 @@ impl Settings {
         let tracking_endpoint = reader.endpoint("SEGMENT_ENDPOINT", defaults.tracking());
         let objects_endpoint = reader.endpoint("SEGMENT_OBJECTS_ENDPOINT", defaults.objects());
         one_region(reader, region, &tracking_endpoint, &objects_endpoint);
+        // Whoever stands in Segment's place knows its own write keys, and Segment is not to be shown them.
+        let segments_own = region_of(&tracking_endpoint).is_some();
+        let settings_endpoint = match reader.optional("SEGMENT_SETTINGS_ENDPOINT") {
+            Some(_) => reader.endpoint("SEGMENT_SETTINGS_ENDPOINT", defaults.settings()),
+            None if segments_own => defaults.settings().to_owned(),
+            None => tracking_endpoint.clone(),
+        };
         let requests_in_flight = reader.parsed("REQUESTS_IN_FLIGHT", REQUESTS_IN_FLIGHT, "a number such as 4");
         if !(1..=REQUESTS_IN_FLIGHT_MAX).contains(&requests_in_flight) {
             reader.fault("REQUESTS_IN_FLIGHT", format_args!("must be 1 to {REQUESTS_IN_FLIGHT_MAX}"));
         }
-        let default_pace = if region_of(&tracking_endpoint).is_some() { SEGMENT_EVENTS_PER_SECOND } else { 0 };
+        let default_pace = if segments_own { SEGMENT_EVENTS_PER_SECOND } else { 0 };
         Self {
             write_key: WriteKey::new(write_key),
             gzip: reader.flag("GZIP_REQUESTS", true),
@@ -97,7 +117,16 @@ impl Settings {
             events_per_second: pace(reader, default_pace),
             tracking_endpoint,
             objects_endpoint,
+            settings_endpoint,
         }
+    }
+
+    /// The region that a source's calls belong to, if it is another than the one that they are sent to. `host` is what
+    /// Segment says of the source: `events.eu1.segmentapis.com/v1`.
+    #[must_use]
+    pub fn other_region(&self, host: &str) -> Option<Region> {
+        let ours = region_of(&self.tracking_endpoint)?;
+        region_of(&format!("https://{host}")).filter(|region| *region != ours)
     }
 }
 
@@ -172,6 +201,27 @@ mod tests {
         );
         let us = read(&[("write_key", "k")]).unwrap();
         assert_eq!((us.tracking_endpoint.as_str(), us.events_per_second), ("https://api.segment.io", 1_000));
+        assert_eq!(
+            (us.settings_endpoint.as_str(), eu.settings_endpoint.as_str()),
+            (Region::Us.settings(), Region::Eu.settings())
+        );
+        assert_eq!(us.other_region("events.eu1.segmentapis.com/v1"), Some(Region::Eu));
+        assert_eq!(eu.other_region("api.segment.io/v1"), Some(Region::Us));
+        for (settings, host) in
+            [(&us, "api.segment.io/v1"), (&eu, "events.eu1.segmentapis.com"), (&us, "cdp.example.com")]
+        {
+            assert_eq!(settings.other_region(host), None, "{host}");
+        }
+    }
+
+    #[test]
+    fn whoever_stands_in_segments_place_knows_its_own_write_keys() {
+        let vars = [("WRITE_KEY", "k"), ("SEGMENT_ENDPOINT", "http://127.0.0.1:9/"), ("SEGMENT_REGION", "eu")];
+        let settings = read(&vars).unwrap();
+        assert_eq!(settings.settings_endpoint, "http://127.0.0.1:9");
+        assert_eq!(settings.other_region("api.segment.io/v1"), None);
+        let set = read(&[&vars[..], &[("SEGMENT_SETTINGS_ENDPOINT", "http://127.0.0.1:8")]].concat()).unwrap();
+        assert_eq!(set.settings_endpoint, "http://127.0.0.1:8");
     }
 
     #[test]

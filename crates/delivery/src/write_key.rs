@@ -13,9 +13,10 @@ impl WriteKey {
         Self(key.into())
     }
 
-    /// The key itself: only for the header that carries it.
+    /// The key itself: only for what has to carry it, which is a request to Segment and, where its owner asks for that,
+    /// a line of the logs.
     #[must_use]
-    pub(crate) fn reveal(&self) -> &str {
+    pub fn reveal(&self) -> &str {
         &self.0
     }
 }

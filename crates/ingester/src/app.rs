@@ -74,6 +74,7 @@ impl App {
         match read(&payload)? {
             Notification::Direct(notices) => self.handle_direct(notices, deadline).await,
             Notification::Queue(messages) => Ok(serde_json::to_value(self.handle_queue(messages, deadline).await)?),
+            Notification::Validate(buckets) => Ok(serde_json::to_value(self.validate(buckets, deadline).await)?),
         }
     }
 

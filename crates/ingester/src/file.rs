@@ -328,7 +328,7 @@ impl App {
         let read: u64 = chunks.iter().map(|chunk| chunk.len() as u64).sum();
         let staging = match owner.stream().parse() {
             Ok(stream) if self.settings.keep_for_export && !objects => {
-                Some(Staging::new(self.state.clone(), self.settings.source.clone(), stream, checkpoint.epoch))
+                Some(Staging::new(self.state.clone(), &self.settings, stream, checkpoint.epoch))
             }
             _ => None,
         };

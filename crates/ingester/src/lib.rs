@@ -2,6 +2,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod app;
+mod causes;
 mod ending;
 mod file;
 mod owner;
@@ -11,7 +12,10 @@ mod report;
 mod settings;
 mod source;
 mod staging;
+mod validate;
 
 pub use app::{App, Failure};
+pub use causes::Cause;
 pub use report::{FileReport, Outcome, Report};
 pub use settings::Settings;
+pub use validate::{Checked, Step, Validated};

@@ -1,6 +1,6 @@
 //! The function's settings, all from the environment.
 
-use aws::settings::{Faults, Reader};
+use aws::settings::{Faults, Reader, bucket_fault};
 use calls::ingestion::Threshold;
 use calls::reading::Reading;
 use logs::received::SourceId;
@@ -23,8 +23,13 @@ pub struct Settings {
     pub source: SourceId,
     /// Our own bucket.
     pub state_bucket: String,
+    /// The bucket that files are dropped into. Events name theirs: this one is only looked at when a person asks
+    /// whether all is well.
+    pub source_bucket: Option<String>,
     /// Whether what was acknowledged is kept for the exporter.
     pub keep_for_export: bool,
+    /// Whether the lines that are kept have the write key, as Segment's own logs do.
+    pub include_write_key: bool,
     /// How CSV is read.
     pub reading: Reading,
     /// When a file is plainly wrong.
@@ -47,7 +52,9 @@ impl Settings {
         let delivery = delivery::Settings::read(&mut reader);
         let source = source_id(&mut reader);
         let state_bucket = reader.bucket("STATE_BUCKET", "our own bucket for checkpoints, rejects and ledgers");
+        let source_bucket = source_bucket(&mut reader);
         let keep_for_export = reader.flag("KEEP_FOR_EXPORT", true);
+        let include_write_key = reader.flag("INCLUDE_WRITE_KEY", false);
         let reading = Reading::parse(get, &mut reader.faults);
         let threshold = threshold(&mut reader);
         let lease: u32 = reader.parsed("LEASE_SECONDS", LEASE_SECONDS, "a number of seconds such as 60");
@@ -60,7 +67,9 @@ impl Settings {
             delivery,
             source: source.unwrap_or_else(placeholder),
             state_bucket,
+            source_bucket,
             keep_for_export,
+            include_write_key,
             reading,
             threshold,
             lease_ms: i64::from(lease) * 1_000,
@@ -69,6 +78,14 @@ impl Settings {
         };
         reader.finish(settings)
     }
+}
+
+fn source_bucket(reader: &mut Reader<'_>) -> Option<String> {
+    let bucket = reader.optional("SOURCE_BUCKET")?;
+    if let Some(fault) = bucket_fault(&bucket) {
+        reader.fault("SOURCE_BUCKET", fault);
+    }
+    Some(bucket)
 }
 
 /// `SOURCE_ID`: needed even where nothing is exported, since checkpoints are filed under it.
@@ -121,12 +138,18 @@ mod tests {
     fn everything_that_is_wrong_is_told_at_once_by_name() {
         let get = |name: &str| match name {
             "STATE_BUCKET" => Some("s3://mine".to_owned()),
+            "SOURCE_BUCKET" => Some("theirs/folder".to_owned()),
             "REJECT_LIMIT_SHARE" => Some("3".to_owned()),
             _ => None,
         };
         let faults = Settings::read(&get).unwrap_err().to_string();
-        for part in ["WRITE_KEY is not set", "SOURCE_ID is not set", "STATE_BUCKET is a URI", "REJECT_LIMIT_SHARE is 3"]
-        {
+        for part in [
+            "WRITE_KEY is not set",
+            "SOURCE_ID is not set",
+            "STATE_BUCKET is a URI",
+            "SOURCE_BUCKET has a path",
+            "REJECT_LIMIT_SHARE is 3",
+        ] {
             assert!(faults.contains(part), "{part} in {faults}");
         }
     }

@@ -1,8 +1,10 @@
 //! What was acknowledged, kept as fragments for the exporter.
 
+use crate::settings::Settings;
 use aws::{Bucket, Fault};
 use calls::batches::Batch;
 use calls::ingestion::Guilty;
+use delivery::WriteKey;
 use logs::fragment::{Encoder, FragmentName, Origin, StreamId, crc32};
 use logs::received::{SourceId, Stamp, append_own_call};
 use std::cell::RefCell;
@@ -11,14 +13,18 @@ use std::cell::RefCell;
 pub(crate) struct Staging {
     state: Bucket,
     source: SourceId,
+    /// Set when the lines are to have it.
+    write_key: Option<WriteKey>,
     stream: StreamId,
     epoch: u32,
     encoder: RefCell<Encoder>,
 }
 
 impl Staging {
-    pub(crate) fn new(state: Bucket, source: SourceId, stream: StreamId, epoch: u32) -> Self {
-        Self { state, source, stream, epoch, encoder: RefCell::new(Encoder::default()) }
+    pub(crate) fn new(state: Bucket, settings: &Settings, stream: StreamId, epoch: u32) -> Self {
+        let write_key = settings.include_write_key.then(|| settings.delivery.write_key.clone());
+        let source = settings.source.clone();
+        Self { state, source, write_key, stream, epoch, encoder: RefCell::new(Encoder::default()) }
     }
 
     /// Writes the fragment of a batch; nothing when none of its calls was acknowledged.
@@ -26,6 +32,10 @@ impl Staging {
     /// Its name says which rows of which run it holds. That one is there already means that our own answer was lost.
     pub(crate) async fn keep(&self, batch: &Batch, guilty: &[Guilty], received_at_ms: i64) -> Result<(), Fault> {
         let stamp = Stamp::new(received_at_ms, &self.source);
+        let stamp = match &self.write_key {
+            Some(write_key) => stamp.with_write_key(write_key.reveal()),
+            None => stamp,
+        };
         let mut lines = Vec::with_capacity(batch.body.len() * 3 / 2);
         let mut events = 0;
         for (index, call) in batch.calls.iter().enumerate() {

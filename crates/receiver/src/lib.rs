@@ -8,4 +8,4 @@ mod router;
 
 pub use keys::{Keys, KeysFault};
 pub use recent::{Recent, Seen};
-pub use router::{Receiver, router};
+pub use router::{Keeping, Receiver, router};

@@ -17,19 +17,34 @@ use logs::received::{SourceId, Stamp, append_call};
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
 
+/// Where received calls are kept for the exporter, and how.
+#[derive(Debug, Clone)]
+pub struct Keeping {
+    /// Our own bucket.
+    pub state: Bucket,
+    /// Whether the lines have the write key, as Segment's own logs do: `INCLUDE_WRITE_KEY` of the ingester.
+    pub include_write_key: bool,
+}
+
 /// What the API answers from.
 pub struct Receiver {
     keys: Keys,
-    state: Option<Bucket>,
+    keeping: Option<Keeping>,
     clock: Clock,
     recent: Recent,
 }
 
+/// Who sent a request.
+struct Sender {
+    write_key: String,
+    source: SourceId,
+}
+
 impl Receiver {
-    /// Takes calls for `keys`, keeping them in `state` for the exporter; without it they are only looked at.
+    /// Takes calls for `keys`, keeping them for the exporter; without `keeping` they are only looked at.
     #[must_use]
-    pub fn new(keys: Keys, state: Option<Bucket>, clock: Clock) -> Arc<Self> {
-        Arc::new(Self { keys, state, clock, recent: Recent::default() })
+    pub fn new(keys: Keys, keeping: Option<Keeping>, clock: Clock) -> Arc<Self> {
+        Arc::new(Self { keys, keeping, clock, recent: Recent::default() })
     }
 
     /// The last calls received.
@@ -38,13 +53,14 @@ impl Receiver {
         &self.recent
     }
 
-    fn source(&self, headers: &HeaderMap, body: &Map<String, Value>) -> Result<SourceId, Refusal> {
-        let key = request::write_key(headers, body).ok_or_else(Refusal::write_key)?;
-        self.keys.source(&key).cloned().ok_or_else(Refusal::write_key)
+    fn sender(&self, headers: &HeaderMap, body: &Map<String, Value>) -> Result<Sender, Refusal> {
+        let write_key = request::write_key(headers, body).ok_or_else(Refusal::write_key)?;
+        let source = self.keys.source(&write_key).cloned().ok_or_else(Refusal::write_key)?;
+        Ok(Sender { write_key, source })
     }
 
     /// Makes calls durable: only then may they be acknowledged.
-    async fn receive(&self, source: &SourceId, calls: Vec<Map<String, Value>>) -> Result<bool, Refusal> {
+    async fn receive(&self, sender: &Sender, calls: Vec<Map<String, Value>>) -> Result<bool, Refusal> {
         let now_ms = self.clock.now_ms();
         let request = nonce();
         let with_ids: Vec<_> = calls
@@ -55,52 +71,49 @@ impl Receiver {
                 call
             })
             .collect();
-        let kept = match &self.state {
+        let kept = match &self.keeping {
             None => false,
-            Some(state) => {
-                self.keep(state, source, &with_ids, request, now_ms).await?;
+            Some(keeping) => {
+                keep(keeping, sender, &with_ids, request, now_ms).await?;
                 true
             }
         };
-        let source = source.to_string();
+        let source = sender.source.to_string();
         self.recent.note(with_ids.into_iter().map(|call| Seen { at_ms: now_ms, source: source.clone(), call }));
         Ok(kept)
     }
+}
 
-    async fn keep(
-        &self,
-        state: &Bucket,
-        source: &SourceId,
-        calls: &[Map<String, Value>],
-        request: String,
-        now_ms: i64,
-    ) -> Result<(), Refusal> {
-        let stamp = Stamp::new(now_ms, source);
-        let mut lines = Vec::new();
-        for call in calls {
-            append_call(&mut lines, call.clone(), &stamp);
-        }
-        let fragment = encode(&lines);
-        let unavailable = |detail: String| {
-            tracing::error!(detail, "received calls could not be kept");
-            Refusal {
-                status: 503,
-                code: "unavailable",
-                message: "the calls could not be kept; send them again".to_owned(),
-            }
-        };
-        let request = request.parse().map_err(|_| unavailable("a nonce is no request id".to_owned()))?;
-        let name = FragmentName {
-            source: source.clone(),
-            day: stamp.day(),
-            origin: Origin::Request { id: request },
-            events: u32::try_from(calls.len()).unwrap_or(u32::MAX),
-            raw_bytes: lines.len() as u64,
-            crc32: crc32(&fragment),
-        };
-        let created = state.create(&name.to_string(), fragment.into(), "application/gzip").await;
-        created.map(|_| ()).map_err(|fault| unavailable(fault.to_string()))
+/// Writes a request's calls where the exporter finds them.
+async fn keep(
+    keeping: &Keeping,
+    sender: &Sender,
+    calls: &[Map<String, Value>],
+    request: String,
+    now_ms: i64,
+) -> Result<(), Refusal> {
+    let stamp = Stamp::new(now_ms, &sender.source);
+    let stamp = if keeping.include_write_key { stamp.with_write_key(&sender.write_key) } else { stamp };
+    let mut lines = Vec::new();
+    for call in calls {
+        append_call(&mut lines, call.clone(), &stamp);
     }
+    let fragment = encode(&lines);
+    let unavailable = |detail: String| {
+        tracing::error!(detail, "received calls could not be kept");
+        Refusal { status: 503, code: "unavailable", message: "the calls could not be kept; send them again".to_owned() }
+    };
+    let request = request.parse().map_err(|_| unavailable("a nonce is no request id".to_owned()))?;
+    let name = FragmentName {
+        source: sender.source.clone(),
+        day: stamp.day(),
+        origin: Origin::Request { id: request },
+        events: u32::try_from(calls.len()).unwrap_or(u32::MAX),
+        raw_bytes: lines.len() as u64,
+        crc32: crc32(&fragment),
+    };
+    let created = keeping.state.create(&name.to_string(), fragment.into(), "application/gzip").await;
+    created.map(|_| ()).map_err(|fault| unavailable(fault.to_string()))
 }
 
 /// The API as a router, to be served by whoever likes.
@@ -127,8 +140,8 @@ pub fn router(receiver: Arc<Receiver>) -> Router {
 async fn batch(State(receiver): State<Arc<Receiver>>, headers: HeaderMap, body: Bytes) -> Response {
     answer(async {
         let body = request::json(&headers, &body)?;
-        let source = receiver.source(&headers, &body)?;
-        receiver.receive(&source, request::batch(body)?).await
+        let sender = receiver.sender(&headers, &body)?;
+        receiver.receive(&sender, request::batch(body)?).await
     })
     .await
 }
@@ -136,8 +149,8 @@ async fn batch(State(receiver): State<Arc<Receiver>>, headers: HeaderMap, body: 
 async fn single(kind: &str, State(receiver): State<Arc<Receiver>>, headers: HeaderMap, body: Bytes) -> Response {
     answer(async {
         let body = request::json(&headers, &body)?;
-        let source = receiver.source(&headers, &body)?;
-        receiver.receive(&source, vec![request::single(kind, body)?]).await
+        let sender = receiver.sender(&headers, &body)?;
+        receiver.receive(&sender, vec![request::single(kind, body)?]).await
     })
     .await
 }
@@ -145,7 +158,7 @@ async fn single(kind: &str, State(receiver): State<Arc<Receiver>>, headers: Head
 async fn set(State(receiver): State<Arc<Receiver>>, headers: HeaderMap, body: Bytes) -> Response {
     answer(async {
         let body = request::json(&headers, &body)?;
-        let source = receiver.source(&headers, &body)?.to_string();
+        let source = receiver.sender(&headers, &body)?.source.to_string();
         let (collection, objects) = request::objects(body)?;
         let at_ms = receiver.clock.now_ms();
         receiver.recent.note(objects.into_iter().map(|mut call| {

@@ -46,6 +46,7 @@ pub struct Setup {
     address: SocketAddr,
     limits: Limits,
     write_keys: Option<BTreeSet<String>>,
+    api_host: String,
     sink: bool,
     clock: Clock,
     faults: Faults,
@@ -53,7 +54,7 @@ pub struct Setup {
 
 impl Setup {
     /// Knows this write key. As soon as one is known, calls with any other well-formed key are
-    /// answered 200 and dropped, as Segment does.
+    /// answered 200 and dropped, as Segment does; only its settings are not to be had.
     pub fn with_write_key(mut self, write_key: &str) -> Setup {
         self.write_keys.get_or_insert_default().insert(write_key.to_owned());
         self
@@ -62,6 +63,12 @@ impl Setup {
     /// Holds callers to other limits.
     pub fn with_limits(mut self, limits: Limits) -> Setup {
         self.limits = limits;
+        self
+    }
+
+    /// Names another API in the settings of its sources: `events.eu1.segmentapis.com/v1`.
+    pub fn with_api_host(mut self, api_host: &str) -> Setup {
+        api_host.clone_into(&mut self.api_host);
         self
     }
 
@@ -94,6 +101,7 @@ impl Setup {
         let shared = Arc::new(Shared {
             limits: self.limits,
             write_keys: self.write_keys,
+            api_host: self.api_host,
             sink: self.sink,
             clock: self.clock,
             faults: self.faults,
@@ -118,6 +126,7 @@ pub struct Server {
 struct Shared {
     limits: Limits,
     write_keys: Option<BTreeSet<String>>,
+    api_host: String,
     sink: bool,
     clock: Clock,
     faults: Faults,
@@ -140,13 +149,14 @@ impl Server {
             address: serve::any_port(),
             limits: Limits::default(),
             write_keys: None,
+            api_host: String::from("api.segment.io/v1"),
             sink: false,
             clock: Clock::real(),
             faults: Faults::default(),
         }
     }
 
-    /// The endpoint, for `SEGMENT_ENDPOINT` and `SEGMENT_OBJECTS_ENDPOINT` alike.
+    /// The endpoint, for `SEGMENT_ENDPOINT`, `SEGMENT_OBJECTS_ENDPOINT` and `SEGMENT_SETTINGS_ENDPOINT` alike.
     pub fn url(&self) -> String {
         self.listening.url()
     }
@@ -268,6 +278,7 @@ impl Shared {
             write_keys: self.write_keys.as_ref(),
             refused_users: &grudges.users,
             body_bytes_max: grudges.body_bytes_max,
+            api_host: &self.api_host,
         };
         let (status, answer) = judge.judge(method, headers, body, delivery);
         json(status, &answer)

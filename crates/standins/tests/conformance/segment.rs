@@ -107,8 +107,6 @@ async fn single_calls_by_long_and_short_paths() {
     }
     let kinds: Vec<_> = server.record().applied().into_iter().map(|call| call.kind).collect();
     assert_eq!(&kinds[..4], ["identify", "identify", "track", "track"]);
-    let (status, ..) = send(&server, "GET", &format!("/v1/projects/{WRITE_KEY}/settings"), &[], b"").await.unwrap();
-    assert_eq!(status, 200);
     assert_eq!(post(&server, "/v1/nothing", b"{}").await.unwrap().0, 404);
 }
 
@@ -146,6 +144,23 @@ async fn an_unknown_write_key_is_answered_200_and_dropped() {
     assert_eq!((status, answer), (200, json!({"success": true})));
     assert_eq!(server.record().applied(), []);
     assert_eq!(server.record().dropped()[0].1, "unknown_source");
+}
+
+#[tokio::test]
+async fn the_settings_of_a_source_are_there_for_a_key_that_is_known_and_for_no_other() {
+    let settings = async |server: &Server, key: &str| {
+        send(server, "GET", &format!("/v1/projects/{key}/settings"), &[], b"").await.unwrap()
+    };
+    let setup = Server::setup().with_write_key(WRITE_KEY).with_api_host("events.eu1.segmentapis.com/v1");
+    let server = setup.start().await.unwrap();
+    let (status, _, answer) = settings(&server, WRITE_KEY).await;
+    assert_eq!((status, &answer["integrations"]["Segment.io"]["apiKey"]), (200, &json!(WRITE_KEY)));
+    assert_eq!(answer["integrations"]["Segment.io"]["apiHost"], "events.eu1.segmentapis.com/v1");
+    for key in ["another-write-key", "", "a/b"] {
+        assert_eq!(settings(&server, key).await.0, 404, "{key:?}");
+    }
+    let knows_all = Server::setup().start().await.unwrap();
+    assert_eq!((settings(&knows_all, WRITE_KEY).await.0, settings(&knows_all, "abc123").await.0), (200, 404));
 }
 
 #[tokio::test]

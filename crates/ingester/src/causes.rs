@@ -1,0 +1,203 @@
+//! What vague answers of AWS and of Segment most likely mean, the likeliest first, each with its fix.
+
+use aws::{Fault, Kind};
+use delivery::Region;
+use serde::Serialize;
+
+/// A cause and what to do about it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Cause {
+    /// What is probably the matter.
+    pub cause: String,
+    /// What to do then.
+    pub fix: String,
+}
+
+pub(crate) fn cause(cause: impl Into<String>, fix: impl Into<String>) -> Cause {
+    Cause { cause: cause.into(), fix: fix.into() }
+}
+
+/// Why there are no settings for the write key at `host`.
+pub(crate) fn of_unknown_key(host: &str) -> Vec<Cause> {
+    let mut causes = vec![
+        cause(
+            "WRITE_KEY is no source's: calls with it would be answered 200, and dropped silently",
+            "copy the write key anew from the source's page (Settings, API Keys): it is neither the source's id nor a \
+             token of the Public API",
+        ),
+        cause(
+            "the source was deleted, or belongs to a workspace in the other region",
+            "see whether it is still there; if so, set SEGMENT_REGION to its workspace's region",
+        ),
+    ];
+    let segments_own = Region::Us.settings();
+    if !segments_own.ends_with(host) {
+        causes.push(cause(
+            format!("{host} passes calls on to Segment, and knows no settings"),
+            format!("set SEGMENT_SETTINGS_ENDPOINT={segments_own}"),
+        ));
+    }
+    causes
+}
+
+/// What it means that Segment's libraries are told to send this source's calls to another region.
+pub(crate) fn of_region(right: Region) -> Vec<Cause> {
+    vec![cause(
+        "SEGMENT_REGION is not the region of this source: what is sent to another may be dropped silently",
+        format!("set SEGMENT_REGION={}, and unset SEGMENT_ENDPOINT and SEGMENT_OBJECTS_ENDPOINT", right.name()),
+    )]
+}
+
+/// Why it could not be found out whether the write key is known.
+pub(crate) fn of_unclear_key(host: &str) -> Vec<Cause> {
+    vec![
+        cause(
+            format!("{host} is out of reach from here, or too busy"),
+            "try again; in a VPC the function needs a NAT gateway to reach Segment at all",
+        ),
+        cause(
+            format!("{host} is not where Segment has a source's settings"),
+            "compare SEGMENT_SETTINGS_ENDPOINT, if it is set; calls may get through all the same",
+        ),
+    ]
+}
+
+/// Why our own bucket could not be used.
+pub(crate) fn of_state(fault: &Fault, bucket: &str) -> Vec<Cause> {
+    let may_not = cause(
+        format!("the function's role may not {} there", fault.operation),
+        format!(
+            "allow it s3:GetObject and s3:PutObject on arn:aws:s3:::{bucket}/*, and s3:ListBucket on \
+             arn:aws:s3:::{bucket}"
+        ),
+    );
+    match fault.kind {
+        Kind::NoBucket => vec![cause(
+            format!("there is no bucket {bucket}"),
+            "compare STATE_BUCKET with the name on the bucket's page; or make it",
+        )],
+        Kind::Denied if !fault.code.is_empty() => denied(fault, bucket, may_not, "kms:GenerateDataKey and kms:Decrypt"),
+        _ => otherwise(fault, bucket),
+    }
+}
+
+/// Why a source bucket could not be listed, or its first object not be read.
+pub(crate) fn of_source(fault: &Fault, bucket: &str) -> Vec<Cause> {
+    let may_not = cause(
+        format!("the function's role may not {} there", fault.operation),
+        format!(
+            "allow it s3:GetObject and s3:GetObjectVersion on arn:aws:s3:::{bucket}/*, and s3:ListBucket on \
+             arn:aws:s3:::{bucket}: without that one a missing key looks like a forbidden one"
+        ),
+    );
+    match fault.kind {
+        Kind::NoBucket => {
+            vec![cause(format!("there is no bucket {bucket}"), "compare its name with the one on the bucket's page")]
+        }
+        Kind::Denied if fault.code == "InvalidObjectState" => vec![cause(
+            "this object is archived (S3 Glacier): it is no sign of how others can be read",
+            "drop a file and ask again",
+        )],
+        Kind::Denied if !fault.code.is_empty() => denied(fault, bucket, may_not, "kms:Decrypt"),
+        _ => otherwise(fault, bucket),
+    }
+}
+
+fn denied(fault: &Fault, bucket: &str, may_not: Cause, of_key: &str) -> Vec<Cause> {
+    let key = cause(
+        format!("{bucket} encrypts with a KMS key that the function's role may not use"),
+        format!("allow {of_key} on the key, in the role's policy and in the key's own"),
+    );
+    let about_key = fault.detail.contains("kms:");
+    let mut causes = Vec::new();
+    if about_key {
+        causes.push(key.clone());
+    }
+    if fault.detail.contains("explicit deny") {
+        causes.push(cause(
+            "a policy denies it explicitly: the role's, the bucket's, or the organisation's",
+            "look for \"Effect\": \"Deny\" in them; an allowing statement does not outweigh it",
+        ));
+    }
+    causes.push(may_not);
+    causes.push(cause(
+        format!("{bucket} belongs to another account, and its policy does not let the function's role in"),
+        format!("allow the role the same in the policy of {bucket}, or compare the name: it may be somebody else's"),
+    ));
+    if !about_key && fault.operation != "list" {
+        causes.push(key);
+    }
+    causes
+}
+
+fn otherwise(fault: &Fault, bucket: &str) -> Vec<Cause> {
+    match (fault.kind, fault.code.as_str()) {
+        (_, "PermanentRedirect" | "AuthorizationHeaderMalformed" | "IllegalLocationConstraintException") => {
+            vec![cause(
+                format!("{bucket} is in another region than the function"),
+                "have both in one: S3 notifies queues and functions of its own region only",
+            )]
+        }
+        (Kind::Transient | Kind::Conflict, _) => late(),
+        (Kind::Denied, _) => vec![cause(
+            "the function has no credentials",
+            "in Lambda give it a role; elsewhere set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+        )],
+        _ => vec![cause("nothing that is known here", "see the answer's own words")],
+    }
+}
+
+/// Why no answer of S3 came in time.
+pub(crate) fn late() -> Vec<Cause> {
+    vec![cause(
+        "S3 is out of reach from here, or was too busy",
+        "try again; in a VPC the function needs a gateway endpoint for S3, or a NAT gateway",
+    )]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fault(kind: Kind, code: &str, detail: &str, operation: &'static str) -> Fault {
+        Fault { kind, operation, target: String::new(), detail: detail.into(), code: code.into(), attempts: 1 }
+    }
+
+    #[test]
+    fn a_proxy_is_suspected_only_where_there_is_one() {
+        assert_eq!(of_unknown_key("cdn-settings.segment.com").len(), 2);
+        assert!(of_unknown_key("collect.example.com")[2].fix.contains("=https://cdn-settings.segment.com"));
+    }
+
+    #[test]
+    fn a_refusal_names_every_permission_that_is_needed() {
+        for operation in ["list", "get"] {
+            let causes = of_source(&fault(Kind::Denied, "AccessDenied", "Access Denied", operation), "theirs");
+            for part in ["s3:GetObject ", "s3:GetObjectVersion", "s3:ListBucket on arn:aws:s3:::theirs:"] {
+                assert!(causes[0].fix.contains(part), "{part} in {causes:#?}");
+            }
+        }
+        let causes = of_state(&fault(Kind::Denied, "AccessDenied", "Access Denied", "put"), "ours");
+        assert!(causes[0].fix.contains("s3:PutObject on arn:aws:s3:::ours/*"), "{causes:#?}");
+    }
+
+    #[test]
+    fn the_likeliest_cause_comes_first() {
+        let check = |kind: Kind, code: &str, detail: &str, expected: &str| {
+            for causes in [
+                of_source(&fault(kind, code, detail, "get"), "theirs"),
+                of_state(&fault(kind, code, detail, "get"), "theirs"),
+            ] {
+                assert!(causes[0].cause.contains(expected), "{causes:#?}");
+            }
+        };
+        check(Kind::Denied, "AccessDenied", "not authorized to perform: kms:Decrypt on resource", "KMS key");
+        check(Kind::Denied, "AccessDenied", "with an explicit deny in a resource-based policy", "denies it explicitly");
+        check(Kind::Denied, "", "no credentials", "no credentials");
+        check(Kind::NoBucket, "NoSuchBucket", "", "there is no bucket theirs");
+        check(Kind::Other, "PermanentRedirect", "", "another region");
+        check(Kind::Transient, "SlowDown", "", "too busy");
+        let archived = of_source(&fault(Kind::Denied, "InvalidObjectState", "", "get"), "theirs");
+        assert!(archived[0].cause.contains("archived"), "{archived:#?}");
+    }
+}

@@ -1,0 +1,223 @@
+//! Finding out whether the function is set up right: the write key, our own bucket, the buckets that files come from.
+//!
+//! The queue is left out: the function may send to it and nothing else, and a message sent to try that would be one.
+
+use crate::App;
+use crate::causes::{self, Cause};
+use aws::settings::bucket_fault;
+use aws::{Bucket, Fault, telemetry};
+use bytes::Bytes;
+use delivery::{Deadline, Looked};
+use futures_util::{StreamExt, stream};
+use serde::Serialize;
+use serde_json::json;
+use std::time::Duration;
+
+/// Time for one step; none takes longer while all is well.
+const STEP_MS_MAX: i64 = 10_000;
+/// Buckets looked at at a time.
+const AT_A_TIME: usize = 8;
+/// What is put into our own bucket, where its lifecycle rule for checkpoints ages it out: we may not delete.
+const TRIAL_KEY: &str = "ingest/validate.txt";
+const TRIAL: &[u8] = b"segment-s3 can write here. This object may be deleted.\n";
+
+/// The answer to `{"validate": [BUCKET, …]}`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Validated {
+    /// True if everything that was asked is well.
+    pub ok: bool,
+    /// All of it in a sentence.
+    pub summary: String,
+    /// Whether Segment knows the write key.
+    pub write_key: Step,
+    /// Our own bucket.
+    pub state_bucket: Step,
+    /// Each source bucket.
+    pub sources: Vec<Checked>,
+}
+
+/// What was found out about a source bucket.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Checked {
+    /// Its name.
+    pub bucket: String,
+    /// True if files that are dropped into it can be read.
+    pub ok: bool,
+    /// What was tried, in order.
+    pub steps: Vec<Step>,
+}
+
+/// One thing that was tried.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Step {
+    /// What.
+    pub tried: String,
+    /// True if it ended as it should.
+    pub ok: bool,
+    /// How it ended, in AWS's words where it failed.
+    pub result: String,
+    /// What that most likely means, the likeliest first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub likely_causes: Vec<Cause>,
+}
+
+impl Step {
+    fn well(tried: impl Into<String>, result: impl Into<String>) -> Self {
+        Self { tried: tried.into(), ok: true, result: result.into(), likely_causes: Vec::new() }
+    }
+
+    fn ill(tried: impl Into<String>, result: impl Into<String>, likely_causes: Vec<Cause>) -> Self {
+        Self { tried: tried.into(), ok: false, result: result.into(), likely_causes }
+    }
+}
+
+impl App {
+    /// Looks at everything at once; each step has its own limit of time, and all end before the deadline.
+    pub(crate) async fn validate(&self, buckets: Vec<String>, deadline: Deadline) -> Validated {
+        let buckets = if buckets.is_empty() { self.settings.source_bucket.iter().cloned().collect() } else { buckets };
+        let checking = stream::iter(buckets).map(|bucket| self.check_source(bucket, deadline)).buffered(AT_A_TIME);
+        let (write_key, state_bucket, sources) =
+            tokio::join!(self.check_key(deadline), self.check_state(deadline), checking.collect::<Vec<_>>());
+        let validated = Validated::new(write_key, state_bucket, sources);
+        let level = if validated.ok { "INFO" } else { "ERROR" };
+        telemetry::summary(level, json!({"message": "validated", "ok": validated.ok, "summary": validated.summary}));
+        validated
+    }
+
+    /// What is left for a step.
+    fn patience(&self, deadline: Deadline) -> Duration {
+        let left_ms = (deadline.cut_at_ms - self.clock.now_ms()).clamp(0, STEP_MS_MAX);
+        Duration::from_millis(left_ms.unsigned_abs())
+    }
+
+    /// A step that asks S3: `result` says how it ended well.
+    async fn step<T>(
+        &self,
+        tried: String,
+        deadline: Deadline,
+        asking: impl Future<Output = Result<T, Fault>>,
+        result: impl FnOnce(&T) -> String,
+        causes: impl FnOnce(&Fault) -> Vec<Cause>,
+    ) -> (Step, Option<T>) {
+        let patience = self.patience(deadline);
+        match tokio::time::timeout(patience, asking).await {
+            Ok(Ok(found)) => (Step::well(tried, result(&found)), Some(found)),
+            Ok(Err(fault)) => (Step::ill(tried, fault.to_string(), causes(&fault)), None),
+            Err(_) => {
+                let result = format!("no answer in {:.1} s", patience.as_secs_f64());
+                (Step::ill(tried, result, causes::late()), None)
+            }
+        }
+    }
+
+    /// Segment answers 200 to calls with a key that is nobody's, and drops them: only the settings tell.
+    async fn check_key(&self, deadline: Deadline) -> Step {
+        let host = self.delivery.settings_host();
+        let tried = format!("ask {host} for the settings of the source with this write key");
+        match self.delivery.look_up_key(self.patience(deadline)).await {
+            Looked::Known { sends_to: None } => Step::well(tried, "the write key is known"),
+            Looked::Known { sends_to: Some(api) } => match self.delivery.settings().other_region(&api) {
+                None => Step::well(tried, "the write key is known"),
+                Some(right) => {
+                    let ours = &self.delivery.settings().tracking_endpoint;
+                    let result = format!("the write key is known, but its calls belong to {api}, not to {ours}");
+                    Step::ill(tried, result, causes::of_region(right))
+                }
+            },
+            Looked::Unknown { status } => {
+                let result = format!("the write key is unknown (status {status})");
+                Step::ill(tried, result, causes::of_unknown_key(host))
+            }
+            Looked::Unclear { reason } => {
+                let result = format!("it could not be found out whether the write key is known: {reason}");
+                Step::ill(tried, result, causes::of_unclear_key(host))
+            }
+        }
+    }
+
+    /// Our own bucket: all that a run does with it.
+    async fn check_state(&self, deadline: Deadline) -> Step {
+        let name = self.state.name();
+        let tried = format!("put s3://{name}/{TRIAL_KEY}, read it back, and list it");
+        let asking = async {
+            self.state.put(TRIAL_KEY, Bytes::from_static(TRIAL), "text/plain").await?;
+            let found = self.state.get(TRIAL_KEY).await?;
+            self.state.list_page(TRIAL_KEY, None).await?;
+            Ok(found.is_some_and(|object| object.body == TRIAL))
+        };
+        let result = |_: &bool| "it can be written, read and listed".to_owned();
+        let (step, found) = self.step(tried.clone(), deadline, asking, result, |f| causes::of_state(f, name)).await;
+        if found == Some(false) {
+            let cause = causes::cause("somebody else writes to this bucket, or deletes from it", "let nobody");
+            return Step::ill(tried, "what was put is not what is there", vec![cause]);
+        }
+        step
+    }
+
+    /// A source bucket: listed, and its first object read as a file is, first by its key and then by its version.
+    async fn check_source(&self, bucket: String, deadline: Deadline) -> Checked {
+        let mut steps = vec![self.check_name(&bucket)];
+        if steps[0].ok {
+            let (step, first) = self.list_source(&bucket, deadline).await;
+            steps.push(step);
+            if let Some(Some(key)) = first {
+                steps.push(self.read_source(&bucket, &key, deadline).await);
+            }
+        }
+        Checked { ok: steps.iter().all(|step| step.ok), bucket, steps }
+    }
+
+    fn check_name(&self, bucket: &str) -> Step {
+        let tried = "see whether it can be a source";
+        if bucket == self.settings.state_bucket {
+            let cause = causes::cause(
+                "it is STATE_BUCKET, which is never a source: rejects would feed on themselves",
+                "drop files into another bucket",
+            );
+            return Step::ill(tried, "it cannot", vec![cause]);
+        }
+        match bucket_fault(bucket) {
+            Some(fault) => Step::ill(tried, format!("the name {fault}"), Vec::new()),
+            None => Step::well(tried, "it can"),
+        }
+    }
+
+    async fn list_source(&self, bucket: &str, deadline: Deadline) -> (Step, Option<Option<String>>) {
+        let source = Bucket::new(self.s3.clone(), bucket);
+        let result = |first: &Option<String>| match first {
+            Some(_) => "listed".to_owned(),
+            None => "listed; it is empty, so whether objects can be read is not known yet".to_owned(),
+        };
+        let tried = format!("list s3://{bucket}/");
+        self.step(tried, deadline, source.first_key(), result, |fault| causes::of_source(fault, bucket)).await
+    }
+
+    async fn read_source(&self, bucket: &str, key: &str, deadline: Deadline) -> Step {
+        let source = Bucket::new(self.s3.clone(), bucket);
+        let asking = async {
+            let pin = source.open(key, None, 1).await?.pin;
+            source.read(key, &pin, 0, 1).await?;
+            Ok(pin.version_id.is_some())
+        };
+        let result = |versions: &bool| match versions {
+            true => "read, by its version too".to_owned(),
+            false => "read; the bucket keeps no versions".to_owned(),
+        };
+        let tried = format!("read the first byte of s3://{bucket}/{key}");
+        self.step(tried, deadline, asking, result, |fault| causes::of_source(fault, bucket)).await.0
+    }
+}
+
+impl Validated {
+    fn new(write_key: Step, state_bucket: Step, sources: Vec<Checked>) -> Self {
+        let well = sources.iter().filter(|checked| checked.ok).count();
+        let ok = write_key.ok && state_bucket.ok && well == sources.len();
+        let mut words = vec![match sources.len() {
+            0 => "no source bucket was named, here or by SOURCE_BUCKET".to_owned(),
+            all => format!("{well} of {all} source buckets can be read"),
+        }];
+        words.push(write_key.result.clone());
+        words.push(if state_bucket.ok { "our own bucket is well" } else { "our own bucket is not well" }.to_owned());
+        Self { ok, summary: words.join("; "), write_key, state_bucket, sources }
+    }
+}

@@ -1,0 +1,190 @@
+//! Is it set up right? The ingester finds out, and says what to mend.
+
+use serde_json::{Value, json};
+use standins::faults::{Fault, Rule};
+use standins::iam::Policy;
+use standins::lambda::{Function, Outcome};
+use standins::{s3, segment};
+use std::time::{Duration, Instant};
+use stories::{SOURCE, STATE, WRITE_KEY, World, answer, event};
+
+const UNKNOWN_KEY: &str = "another-key-never-to-be-seen";
+
+/// A world whose Segment knows one write key.
+struct Scene {
+    world: World,
+    segment: segment::Server,
+}
+
+impl Scene {
+    async fn new() -> Self {
+        let segment = segment::Server::setup().with_write_key(WRITE_KEY).start().await.unwrap();
+        let world = World { segment_url: segment.url(), ..World::new().await };
+        Self { world, segment }
+    }
+
+    fn ingester(&self) -> Function {
+        self.world.ingester().env("SOURCE_BUCKET", SOURCE).env("RUST_LOG", "debug")
+    }
+}
+
+/// The answer; neither it nor the log has a write key.
+async fn validate(ingester: Function, buckets: &[&str]) -> Value {
+    let invocation = ingester.deploy().invoke(&json!({ "validate": buckets })).await;
+    let said = format!("{invocation:?}");
+    for key in [WRITE_KEY, UNKNOWN_KEY, "/v1/projects/"] {
+        assert!(!said.contains(key), "{key} in {invocation:#?}");
+    }
+    let Outcome::Response(answer) = invocation.outcome else { panic!("{invocation:#?}") };
+    answer
+}
+
+/// Which of the three are well.
+fn well(answer: &Value) -> (bool, bool, Vec<bool>) {
+    let sources = answer["sources"].as_array().unwrap();
+    let ok = |value: &Value| value["ok"].as_bool().unwrap();
+    assert_eq!(ok(answer), ok(&answer["write_key"]) && ok(&answer["state_bucket"]) && sources.iter().all(ok));
+    (ok(&answer["write_key"]), ok(&answer["state_bucket"]), sources.iter().map(ok).collect())
+}
+
+#[tokio::test]
+async fn when_all_is_well_it_says_so_and_nothing_was_sent() {
+    let scene = Scene::new().await;
+    scene.world.s3.put(SOURCE, "track_1.csv", "userId,event\n1,e\n").unwrap();
+    let answer = validate(scene.ingester(), &[]).await;
+    assert_eq!(well(&answer), (true, true, vec![true]), "{answer:#}");
+    assert_eq!(answer["summary"], "1 of 1 source buckets can be read; the write key is known; our own bucket is well");
+    assert_eq!(answer["sources"][0]["bucket"], SOURCE);
+    let tried: Vec<_> = answer["sources"][0]["steps"].as_array().unwrap().iter().map(|step| &step["tried"]).collect();
+    assert_eq!(tried.len(), 3, "{answer:#}");
+    assert_eq!(tried[2], &json!(format!("read the first byte of s3://{SOURCE}/track_1.csv")));
+    assert!(scene.segment.record().applied().is_empty(), "no call was made");
+    assert_eq!(scene.world.s3.keys(STATE, ""), ["ingest/validate.txt"], "under a prefix that ages out");
+}
+
+#[tokio::test]
+async fn a_write_key_that_segment_does_not_know_is_found_although_its_calls_are_answered_200() {
+    let scene = Scene::new().await;
+    let answer = validate(scene.ingester().env("WRITE_KEY", UNKNOWN_KEY), &[]).await;
+    assert_eq!(well(&answer), (false, true, vec![true]), "{answer:#}");
+    let step = &answer["write_key"];
+    assert_eq!(step["result"], "the write key is unknown (status 404)");
+    let causes = step["likely_causes"].to_string();
+    assert!(causes.contains("dropped silently") && causes.contains("SEGMENT_REGION"), "{causes}");
+}
+
+#[tokio::test]
+async fn a_source_of_another_region_is_found_by_what_its_settings_say() {
+    let scene = Scene::new().await;
+    let setup = segment::Server::setup().with_write_key(WRITE_KEY).with_api_host("events.eu1.segmentapis.com/v1");
+    let europe = setup.start().await.unwrap();
+    let ingester = scene.ingester().env("SEGMENT_ENDPOINT", "").env("SEGMENT_OBJECTS_ENDPOINT", "");
+    let ingester = ingester.env("SEGMENT_SETTINGS_ENDPOINT", europe.url());
+    let answer = validate(ingester.clone().env("SEGMENT_REGION", "us"), &[]).await;
+    assert_eq!(well(&answer), (false, true, vec![true]), "{answer:#}");
+    assert!(
+        answer["write_key"]["likely_causes"][0]["fix"].as_str().unwrap().contains("SEGMENT_REGION=eu"),
+        "{answer:#}"
+    );
+    let answer = validate(ingester.env("SEGMENT_REGION", "eu"), &[]).await;
+    assert_eq!(well(&answer), (true, true, vec![true]), "{answer:#}");
+}
+
+#[tokio::test]
+async fn a_segment_that_does_not_answer_is_not_taken_for_one_that_does_not_know_the_key() {
+    let scene = Scene::new().await;
+    scene.segment.faults().add(Rule::on("settings").times(1).before(Fault::status(503)));
+    let away = scene.ingester().env("SEGMENT_SETTINGS_ENDPOINT", "http://127.0.0.1:9");
+    for ingester in [scene.ingester(), away] {
+        let answer = validate(ingester, &[]).await;
+        assert_eq!(well(&answer), (false, true, vec![true]), "{answer:#}");
+        let result = answer["write_key"]["result"].as_str().unwrap();
+        assert!(result.starts_with("it could not be found out"), "{result}");
+    }
+}
+
+#[tokio::test]
+async fn a_state_bucket_that_is_missing_is_told_by_its_setting() {
+    let scene = Scene::new().await;
+    let answer = validate(scene.ingester().env("STATE_BUCKET", "no-such-bucket"), &[]).await;
+    assert_eq!(well(&answer), (true, false, vec![true]), "{answer:#}");
+    let cause = &answer["state_bucket"]["likely_causes"][0];
+    assert_eq!(cause["cause"], "there is no bucket no-such-bucket");
+    assert!(cause["fix"].as_str().unwrap().contains("STATE_BUCKET"), "{answer:#}");
+}
+
+#[tokio::test]
+async fn a_source_bucket_that_is_forbidden_names_the_permissions() {
+    let scene = Scene::new().await;
+    scene.world.s3.put(SOURCE, "track_1.csv", "userId,event\n1,e\n").unwrap();
+    let allowed = |more: &str| {
+        let state = format!(
+            r#"{{"Effect":"Allow","Action":["s3:GetObject","s3:PutObject"],"Resource":"arn:aws:s3:::{STATE}/*"}}"#
+        );
+        let list =
+            format!(r#"{{"Effect":"Allow","Action":"s3:ListBucket","Resource":["arn:aws:s3:::{STATE}"{more}]}}"#);
+        let policy = Policy::parse(&format!(r#"{{"Version":"2012-10-17","Statement":[{state},{list}]}}"#)).unwrap();
+        let user = scene.world.s3.directory().add_user("arn:aws:iam::123456789012:user/ingester", vec![policy]);
+        scene.ingester().envs(scene.world.s3.env_as(&user))
+    };
+    let may_list = format!(r#","arn:aws:s3:::{SOURCE}""#);
+    for (more, verb, steps) in [("", "list", 2), (may_list.as_str(), "get", 3)] {
+        let answer = validate(allowed(more), &[]).await;
+        assert_eq!(well(&answer), (true, true, vec![false]), "{answer:#}");
+        let tried = answer["sources"][0]["steps"].as_array().unwrap();
+        assert_eq!(tried.len(), steps, "{answer:#}");
+        let step = tried.last().unwrap();
+        assert!(step["result"].as_str().unwrap().starts_with(&format!("failed to {verb}")), "{step:#}");
+        let causes = step["likely_causes"].to_string();
+        for part in ["s3:GetObject ", "s3:GetObjectVersion", "s3:ListBucket"] {
+            assert!(causes.contains(part), "{part} in {causes}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_version_that_may_not_be_read_is_found_before_a_long_file_is() {
+    let scene = Scene::new().await;
+    let aws = s3::Server::memory().with_versioned_bucket(SOURCE).with_bucket(STATE).start().await.unwrap();
+    aws.put(SOURCE, "track_1.csv", "userId,event\n1,e\n").unwrap();
+    for (action, expected) in [("s3:GetObject", false), ("s3:GetObject*", true)] {
+        let policy = format!(
+            r#"{{"Statement":[{{"Effect":"Allow","Action":"s3:*","Resource":["arn:aws:s3:::{STATE}","arn:aws:s3:::{STATE}/*"]}},
+            {{"Effect":"Allow","Action":["{action}","s3:ListBucket"],"Resource":["arn:aws:s3:::{SOURCE}","arn:aws:s3:::{SOURCE}/*"]}}]}}"#
+        );
+        let policy = Policy::parse(&policy).unwrap();
+        let user = aws.directory().add_user("arn:aws:iam::123456789012:user/ingester", vec![policy]);
+        let answer = validate(scene.ingester().envs(aws.env_as(&user)), &[]).await;
+        assert_eq!(well(&answer), (true, true, vec![expected]), "{action}: {answer:#}");
+    }
+}
+
+#[tokio::test]
+async fn buckets_may_be_named_and_each_is_judged_alone() {
+    let scene = Scene::new().await;
+    let found = validate(scene.ingester(), &[SOURCE, STATE, "no-such-bucket", "s3://a-bucket/folder"]).await;
+    assert_eq!(well(&found), (true, true, vec![true, false, false, false]), "{found:#}");
+    let words: Vec<_> = found["sources"].as_array().unwrap().iter().map(Value::to_string).collect();
+    assert!(words[0].contains("it is empty"), "{}", words[0]);
+    assert!(words[1].contains("never a source"), "{}", words[1]);
+    assert!(words[2].contains("there is no bucket"), "{}", words[2]);
+    assert!(words[3].contains("write the bucket's name alone: a-bucket"), "{}", words[3]);
+
+    let unnamed = answer(&scene.ingester().env("SOURCE_BUCKET", "").deploy(), &event("validate.json")).await;
+    assert!(unnamed["summary"].as_str().unwrap().contains("no source bucket was named"), "{unnamed:#}");
+    let outcome = scene.ingester().deploy().invoke(&json!({"validate": "all"})).await.outcome;
+    let Outcome::Error { message, .. } = outcome else { panic!("{outcome:?}") };
+    assert!(message.contains("must be a list of buckets' names"), "{message}");
+}
+
+#[tokio::test]
+async fn whoever_does_not_answer_is_given_up_before_the_invocation_ends() {
+    let scene = Scene::new().await;
+    scene.world.s3.faults().add(Rule::any().bucket(SOURCE).before(Fault::Hang));
+    scene.segment.faults().add(Rule::on("settings").before(Fault::Hang));
+    let began = Instant::now();
+    let answer = validate(scene.ingester().timeout(Duration::from_secs(6)), &[]).await;
+    assert!(began.elapsed() < Duration::from_secs(6), "{:?}", began.elapsed());
+    assert_eq!(well(&answer), (false, true, vec![false]), "{answer:#}");
+    assert!(answer["sources"][0]["steps"][1]["result"].as_str().unwrap().starts_with("no answer in "), "{answer:#}");
+}
