@@ -8,6 +8,7 @@ pub mod fault;
 pub mod roles;
 pub mod settings;
 pub mod telemetry;
+pub mod validation;
 
 pub use bucket::{Bucket, Created, Listed, Swapped};
 pub use clock::Clock;

@@ -1,21 +1,8 @@
 //! What AWS's vague answers most likely mean, the likeliest first, each with its fix.
 
+use aws::validation::{Cause, cause};
 use aws::{Fault, Kind};
 use logs::routes::Destination;
-use serde::Serialize;
-
-/// A cause and what to do about it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Cause {
-    /// What is probably the matter.
-    pub cause: String,
-    /// What to do then.
-    pub fix: String,
-}
-
-fn cause(cause: impl Into<String>, fix: impl Into<String>) -> Cause {
-    Cause { cause: cause.into(), fix: fix.into() }
-}
 
 /// Why a role could not be assumed with its external id.
 pub(crate) fn of_assume(fault: &Fault, destination: &Destination) -> Vec<Cause> {

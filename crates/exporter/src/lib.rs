@@ -41,12 +41,11 @@ use serde::Serialize;
 use serde_json::Value;
 use tokio::time::Instant;
 
-pub use causes::Cause;
 pub use report::{Planned, Put, Report, Waiting};
 pub use request::{Request, Unknown};
 pub use revise::Abandoned;
 pub use settings::{Caps, EXPIRE_DAYS, RoutesFrom, Settings};
-pub use validate::{Checked, Step, Validated};
+pub use validate::{Checked, Validated};
 
 use known::Place;
 use put::Memory;

@@ -5,6 +5,7 @@
 //! whoever is trusted by it could be made to use it for somebody else.
 
 use aws::roles::Role;
+use aws::validation::{Step, cause};
 use aws::{Fault, Kind};
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
@@ -17,7 +18,7 @@ use tokio::time::Instant;
 
 use crate::App;
 use crate::carry::role_of;
-use crate::causes::{self, Cause};
+use crate::causes;
 use crate::put::put_request;
 
 /// Destinations asked at a time.
@@ -53,30 +54,6 @@ pub struct Checked {
     pub ok: bool,
     /// What was tried, in order.
     pub steps: Vec<Step>,
-}
-
-/// One thing that was tried.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Step {
-    /// What.
-    pub tried: String,
-    /// True if it ended as it should.
-    pub ok: bool,
-    /// How it ended, in AWS's words where it failed.
-    pub result: String,
-    /// What that most likely means, the likeliest first.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub likely_causes: Vec<Cause>,
-}
-
-impl Step {
-    fn well(tried: impl Into<String>, result: impl Into<String>) -> Step {
-        Step { tried: tried.into(), ok: true, result: result.into(), likely_causes: Vec::new() }
-    }
-
-    fn ill(tried: impl Into<String>, result: impl Into<String>, likely_causes: Vec<Cause>) -> Step {
-        Step { tried: tried.into(), ok: false, result: result.into(), likely_causes }
-    }
 }
 
 impl App {
@@ -134,11 +111,10 @@ impl App {
             Ok(_) => Step::ill(
                 tried,
                 "INSECURE: the role was assumed",
-                vec![Cause {
-                    cause: "the trust policy asks for no external id".to_owned(),
-                    fix: "add to its statement: \"Condition\": {\"StringEquals\": {\"sts:ExternalId\": \"…\"}}"
-                        .to_owned(),
-                }],
+                vec![cause(
+                    "the trust policy asks for no external id",
+                    "add to its statement: \"Condition\": {\"StringEquals\": {\"sts:ExternalId\": \"…\"}}",
+                )],
             ),
         }
     }
@@ -156,11 +132,11 @@ impl App {
             Err(fault) => {
                 let fix =
                     "allow s3:GetObject, s3:PutObject, s3:DeleteObject on it and s3:ListBucket to the exporter's role";
-                let cause = match fault.kind {
+                let why = match fault.kind {
                     Kind::NoBucket => "there is no such bucket: compare STATE_BUCKET with its page",
                     _ => "the exporter's role may not",
                 };
-                Step::ill(tried, fault.to_string(), vec![Cause { cause: cause.to_owned(), fix: fix.to_owned() }])
+                Step::ill(tried, fault.to_string(), vec![cause(why, fix)])
             }
         }
     }

@@ -1,21 +1,8 @@
 //! What vague answers of AWS and of Segment most likely mean, the likeliest first, each with its fix.
 
+use aws::validation::{Cause, cause};
 use aws::{Fault, Kind};
 use delivery::Region;
-use serde::Serialize;
-
-/// A cause and what to do about it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Cause {
-    /// What is probably the matter.
-    pub cause: String,
-    /// What to do then.
-    pub fix: String,
-}
-
-pub(crate) fn cause(cause: impl Into<String>, fix: impl Into<String>) -> Cause {
-    Cause { cause: cause.into(), fix: fix.into() }
-}
 
 /// Why there are no settings for the write key at `host`.
 pub(crate) fn of_unknown_key(host: &str) -> Vec<Cause> {

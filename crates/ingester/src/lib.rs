@@ -15,7 +15,6 @@ mod staging;
 mod validate;
 
 pub use app::{App, Failure};
-pub use causes::Cause;
 pub use report::{FileReport, Outcome, Report};
 pub use settings::Settings;
-pub use validate::{Checked, Step, Validated};
+pub use validate::{Checked, Validated};

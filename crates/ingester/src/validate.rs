@@ -3,8 +3,9 @@
 //! The queue is left out: the function may send to it and nothing else, and a message sent to try that would be one.
 
 use crate::App;
-use crate::causes::{self, Cause};
+use crate::causes;
 use aws::settings::bucket_fault;
+use aws::validation::{Cause, Step, cause};
 use aws::{Bucket, Fault, telemetry};
 use bytes::Bytes;
 use delivery::{Deadline, Looked};
@@ -45,30 +46,6 @@ pub struct Checked {
     pub ok: bool,
     /// What was tried, in order.
     pub steps: Vec<Step>,
-}
-
-/// One thing that was tried.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Step {
-    /// What.
-    pub tried: String,
-    /// True if it ended as it should.
-    pub ok: bool,
-    /// How it ended, in AWS's words where it failed.
-    pub result: String,
-    /// What that most likely means, the likeliest first.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub likely_causes: Vec<Cause>,
-}
-
-impl Step {
-    fn well(tried: impl Into<String>, result: impl Into<String>) -> Self {
-        Self { tried: tried.into(), ok: true, result: result.into(), likely_causes: Vec::new() }
-    }
-
-    fn ill(tried: impl Into<String>, result: impl Into<String>, likely_causes: Vec<Cause>) -> Self {
-        Self { tried: tried.into(), ok: false, result: result.into(), likely_causes }
-    }
 }
 
 impl App {
@@ -148,7 +125,7 @@ impl App {
         let result = |_: &bool| "it can be written, read and listed".to_owned();
         let (step, found) = self.step(tried.clone(), deadline, asking, result, |f| causes::of_state(f, name)).await;
         if found == Some(false) {
-            let cause = causes::cause("somebody else writes to this bucket, or deletes from it", "let nobody");
+            let cause = cause("somebody else writes to this bucket, or deletes from it", "let nobody");
             return Step::ill(tried, "what was put is not what is there", vec![cause]);
         }
         step
@@ -170,7 +147,7 @@ impl App {
     fn check_name(&self, bucket: &str) -> Step {
         let tried = "see whether it can be a source";
         if bucket == self.settings.state_bucket {
-            let cause = causes::cause(
+            let cause = cause(
                 "it is STATE_BUCKET, which is never a source: rejects would feed on themselves",
                 "drop files into another bucket",
             );
