@@ -7,6 +7,7 @@ use crate::fault::{Fault, Kind};
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{Region, SdkConfig};
 use aws_credential_types::Credentials;
+use aws_sdk_s3::config::StalledStreamProtectionConfig;
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
@@ -113,12 +114,14 @@ impl Roles {
             None,
             "assumed role",
         );
-        // How long a put may take depends on how it is getting on, which its caller sees.
+        // How long a put may take depends on how it is getting on, which its caller sees. The SDK's own protection
+        // against stalled uploads takes a body that is not there yet for a network that does not take it.
         let timeouts = self.config.timeout_config().map(TimeoutConfig::to_builder).unwrap_or_default();
         let settings = clients::s3_settings(&self.config)
             .region(Region::new(role.region.clone()))
             .credentials_provider(credentials)
             .timeout_config(timeouts.disable_read_timeout().build())
+            .stalled_stream_protection(StalledStreamProtectionConfig::enabled().upload_enabled(false).build())
             .build();
         let expires_ms = given.expiration().to_millis().unwrap_or_default();
         Ok(Session { client: aws_sdk_s3::Client::from_conf(settings), expires_ms })

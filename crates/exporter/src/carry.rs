@@ -20,6 +20,8 @@ const PLACES_AT_A_TIME: usize = 8;
 /// Objects put to one destination at a time: most are small, and waiting for answers is most of the work.
 const OBJECTS_AT_A_TIME: usize = 4;
 
+const DAY_MS: i64 = 86_400_000;
+
 /// What S3 answers to a session that has ended before its time: the role was deleted and made anew, or a clock is wrong.
 const ENDED_SESSION: [&str; 3] = ["ExpiredToken", "InvalidAccessKeyId", "InvalidToken"];
 
@@ -133,7 +135,7 @@ impl Tick<'_> {
         mut care: Care,
         pending: &Pending,
     ) -> Result<(), Fault> {
-        let Some(destination) = self.served(&place, items.len()) else { return Ok(()) };
+        let Some(destination) = self.served(&place, &items) else { return Ok(()) };
         let to = To { destination, place: &place };
         for (plan, index) in &items {
             match self.deliver(to, *plan, *index, &mut care).await {
@@ -156,8 +158,8 @@ impl Tick<'_> {
     }
 
     /// The destination that a place belongs to today; `None`, with a word in the report, if nothing is put there now.
-    fn served(&self, place: &Place, plans: usize) -> Option<&Destination> {
-        let Place { name, .. } = place;
+    fn served(&self, place: &Place, items: &[(Nonce, usize)]) -> Option<&Destination> {
+        let (Place { name, .. }, plans) = (place, items.len());
         let mut report = self.report();
         match self.routes.named(name) {
             None => {
@@ -170,6 +172,15 @@ impl Tick<'_> {
             }
             Some(destination) if !destination.enabled => {
                 report.of(name).failed = Some(format!("it is disabled: {plans} of its plans wait"));
+                let days = self.app.settings.expire_days;
+                let outlines = items.iter().filter_map(|(plan, _)| self.known.outline(*plan));
+                let oldest_ms = outlines.map(|outline| outline.created_ms).min().unwrap_or(self.now_ms);
+                if self.now_ms.saturating_sub(oldest_ms) >= i64::from(days) * DAY_MS {
+                    report.alarm(format!(
+                        "destination `{name}` is disabled, and what is planned for it waits for {days} days: the state \
+                         bucket's lifecycle rule will delete it; enable or abandon it"
+                    ));
+                }
                 None
             }
             Some(destination) => Some(destination),
@@ -220,12 +231,14 @@ impl Tick<'_> {
             let place = |object: &usize| self.place(to, &plan, index, *object, batch);
             let now = left.get(..batch.objects).unwrap_or(&left);
             let mut steps = std::pin::pin!(stream::iter(now).map(place).buffer_unordered(batch.at_a_time));
+            let mut is_well = false;
             while let Some(step) = steps.next().await {
                 match step? {
                     Step::Done(object, placed) => {
                         done.insert((index, object));
+                        is_well |= matches!(placed, Placed::Put(_) | Placed::AlreadyThere);
                         // Another exporter is at work on this plan: see what else it has done.
-                        if placed == Placed::AlreadyThere {
+                        if matches!(placed, Placed::AlreadyThere | Placed::ByAnother) {
                             done.append(&mut state.done(nonce).await.map_err(Trouble::State)?);
                         }
                     }
@@ -233,7 +246,7 @@ impl Tick<'_> {
                     Step::Closed => return Ok(Delivered::Closed),
                 }
             }
-            if *care == Care::Probe {
+            if *care == Care::Probe && is_well {
                 state.clear_failing(to.place).await.map_err(Trouble::State)?;
                 *care = Care::Usual;
             }
@@ -286,7 +299,7 @@ impl Tick<'_> {
         }
         // Fragments go when all objects are there: another exporter may have come to that point.
         if self.app.state.is_done(plan.nonce, index, object).await.map_err(Trouble::State)? {
-            return Ok(Step::Done(object, Placed::AlreadyThere));
+            return Ok(Step::Done(object, Placed::ByAnother));
         }
         let planned = plan.destinations.get(index).and_then(|d| d.objects.get(object));
         let Some(planned) = planned else { return Ok(Step::Closed) };
@@ -301,7 +314,7 @@ impl Tick<'_> {
         match placed {
             Placed::Put(bytes) => put.add(uri.to_owned(), size.events, Some(bytes)),
             Placed::AlreadyThere => put.add(uri.to_owned(), size.events, None),
-            Placed::Nothing => {}
+            Placed::ByAnother | Placed::Nothing => {}
         }
     }
 

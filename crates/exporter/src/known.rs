@@ -18,8 +18,8 @@ use crate::state::{At, State};
 /// Fragments of the plans that are kept whole; each takes some 300 bytes.
 const SHELVED_FRAGMENTS_MAX: usize = 20_000;
 
-/// Plans that are read at a time.
-const PLANS_AHEAD: usize = 4;
+/// Plans that are read at a time; the largest have some two megabytes.
+const PLANS_AHEAD: usize = 8;
 
 /// Where a plan's objects go. A destination may move while plans for its old place are open: the two are well, or fail,
 /// each for itself.
@@ -155,8 +155,8 @@ impl Known {
     pub(crate) fn full(&self, routes: &Routes, caps: &Caps) -> BTreeSet<usize> {
         let plans = self.plans();
         let is_full = |destination: &Destination| {
-            let waits =
-                |outline: &&Arc<Outline>| outline.wanted.iter().any(|(_, place)| place.name == destination.name);
+            let to = Place::of(destination);
+            let waits = |outline: &&Arc<Outline>| outline.wanted.iter().any(|(_, place)| *place == to);
             let (mut count, mut fragments) = (0, 0);
             for outline in plans.outlines.values().filter(waits) {
                 count += 1;
@@ -169,9 +169,9 @@ impl Known {
 }
 
 /// What the plans held that were closed a short while ago.
-pub(crate) async fn settled(state: &State, head: &Head, now_ms: i64) -> Result<Held, Fault> {
+pub(crate) async fn settled(state: &State, head: &Head) -> Result<Held, Fault> {
     let mut held = Held::default();
-    let mut reading = std::pin::pin!(closed(state, head, now_ms));
+    let mut reading = std::pin::pin!(closed(state, head));
     while let Some(plan) = reading.try_next().await? {
         held.add(&plan.hashes());
     }
@@ -182,11 +182,10 @@ pub(crate) async fn settled(state: &State, head: &Head, now_ms: i64) -> Result<H
 pub(crate) async fn exported(
     state: &State,
     head: &Head,
-    now_ms: i64,
     fragments: &BTreeSet<FragmentName>,
 ) -> Result<Vec<String>, Fault> {
     let mut keys = Vec::new();
-    let mut reading = std::pin::pin!(closed(state, head, now_ms));
+    let mut reading = std::pin::pin!(closed(state, head));
     while let Some(plan) = reading.try_next().await? {
         let names = plan.fragments.iter().map(|staged| &staged.name).filter(|name| fragments.contains(name));
         keys.extend(names.map(FragmentName::to_string));
@@ -195,8 +194,7 @@ pub(crate) async fn exported(
 }
 
 /// The plans that were closed a short while ago, as far as their documents are there.
-fn closed(state: &State, head: &Head, now_ms: i64) -> impl Stream<Item = Result<Plan, Fault>> {
-    let remembered: Vec<ClosedPlan> = head.remembered(now_ms).copied().collect();
+fn closed(state: &State, head: &Head) -> impl Stream<Item = Result<Plan, Fault>> {
     let read = async |closed: ClosedPlan| state.plan(closed.plan, closed.revision).await.transpose();
-    stream::iter(remembered).map(read).buffer_unordered(PLANS_AHEAD).filter_map(std::future::ready)
+    stream::iter(head.closed.clone()).map(read).buffer_unordered(PLANS_AHEAD).filter_map(std::future::ready)
 }

@@ -56,7 +56,7 @@ use tick::Tick;
 pub const STOP_BEFORE_MS: i64 = 5_000;
 
 /// The time that a tick takes for itself when its deadline lies in the past, as `cargo lambda watch` has it.
-pub const DEADLINE_MS: i64 = 60_000;
+pub const DEADLINE_MS: i64 = 300_000;
 
 /// Of the time of a tick, so manieth a part at most is spent on listing what is staged.
 const LISTING_SHARE: u32 = 3;
@@ -70,6 +70,7 @@ pub type Nonces = Arc<dyn Fn() -> Nonce + Send + Sync>;
 
 /// The exporter.
 pub struct App {
+    name: String,
     settings: Settings,
     state: State,
     roles: Roles,
@@ -87,6 +88,11 @@ pub enum Answer {
     Report(Box<Report>),
     /// To `{"abandon": {"destination": NAME}}`.
     Abandoned(Abandoned),
+    /// To `{"abandon": {"plan": NONCE}}`.
+    Forgotten {
+        /// The plan that is no longer open.
+        plan: Nonce,
+    },
     /// To `{"validate": [NAME, …]}`.
     Validated(Validated),
 }
@@ -99,20 +105,29 @@ impl App {
     pub async fn from_environment() -> anyhow::Result<App> {
         let settings = Settings::parse(&aws::settings::from_environment)?;
         let config = aws::clients::config().await;
-        let session_name = aws::settings::from_environment("AWS_LAMBDA_FUNCTION_NAME");
-        let session_name = session_name.unwrap_or_else(|| "segment-s3-exporter".to_owned());
+        let name = aws::settings::from_environment("AWS_LAMBDA_FUNCTION_NAME");
+        let name = name.unwrap_or_else(|| "segment-s3-exporter".to_owned());
         let nonces = || aws::clock::nonce().parse().expect("a nonce is 32 hexadecimal digits");
-        Ok(App::new(settings, &config, &session_name, Clock::from_environment(), Arc::new(nonces)))
+        Ok(App::new(settings, &config, &name, Clock::from_environment(), Arc::new(nonces)))
     }
 
-    /// An exporter of these parts.
-    pub fn new(settings: Settings, config: &SdkConfig, session_name: &str, clock: Clock, nonces: Nonces) -> App {
+    /// An exporter of these parts. `name` is what metrics, and the sessions of roles, are called by.
+    pub fn new(settings: Settings, config: &SdkConfig, name: &str, clock: Clock, nonces: Nonces) -> App {
         let client = aws::clients::s3(config);
         let bucket = Bucket::new(client.clone(), settings.state_bucket.clone());
-        let roles = Roles::new(config.clone(), session_name, clock.clone());
+        let roles = Roles::new(config.clone(), name, clock.clone());
         let Caps { fetched_bytes_max, rewritten_bytes_max, .. } = settings.caps;
         let (fetched, rewritten) = (Memory::of(fetched_bytes_max), Memory::of(rewritten_bytes_max));
-        App { settings, state: State { bucket, nonces }, roles, clock, client, fetched, rewritten }
+        App {
+            name: name.to_owned(),
+            settings,
+            state: State { bucket, nonces },
+            roles,
+            clock,
+            client,
+            fetched,
+            rewritten,
+        }
     }
 
     /// Does what an event asks for, and stops in time before the deadline (epoch milliseconds).
@@ -135,6 +150,12 @@ impl App {
             }
             Request::Abandon { destination, bucket } => {
                 self.abandon(&routes, &destination, bucket.as_deref()).await.map(Answer::Abandoned)
+            }
+            Request::Forget { plan } => {
+                let report = Mutex::default();
+                let tick = Tick::new(self, &routes, Flush::All, self.clock.now_ms(), &report);
+                tick.abandon_plan(plan).await?;
+                Ok(Answer::Forgotten { plan })
             }
             Request::Validate { destinations } => {
                 let until = Instant::now() + self.time_left(deadline_ms);
@@ -161,7 +182,7 @@ impl App {
             report.alarm(format!("our own bucket does not do its part: {fault}"));
         }
         let report = report.finish();
-        report.publish(now_ms);
+        report.publish(&self.name, now_ms);
         result.context("failed to go on with the export")?;
         Ok(report)
     }

@@ -61,8 +61,10 @@ impl Memory {
 pub(crate) enum Placed {
     /// The object was put now, with so many bytes.
     Put(u64),
-    /// It was there already.
+    /// It was there already, as the destination said.
     AlreadyThere,
+    /// Another exporter wrote down that it is there.
+    ByAnother,
     /// There was nothing to put: all its fragments are quarantined.
     Nothing,
 }

@@ -24,9 +24,12 @@ pub struct Report {
     pub plans_open: u64,
     /// What waits, and why.
     pub waiting: Waiting,
-    /// Fragments that were damaged or gone, and are left out of their objects.
+    /// Fragments that were damaged or gone, and are left out of their objects: the first hundred.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub quarantined: Vec<String>,
+    /// How many they are.
+    #[serde(skip)]
+    pub(crate) quarantined_count: u64,
     /// Events that were given up, since nobody could export them for too long.
     #[serde(skip_serializing_if = "is_nothing")]
     pub expired: Size,
@@ -69,10 +72,11 @@ pub struct Put {
     pub failed: Option<String>,
 }
 
-/// Objects named in a report at most.
-const OBJECTS_NAMED_MAX: usize = 100;
+/// Objects of a destination, or fragments, named in a report at most. A function's answer has 6 MB (Lambda developer
+/// guide, "Lambda quotas").
+const NAMED_MAX: usize = 100;
 
-/// Alarms in a report at most; the log has them all. A function's answer has 6 MB.
+/// Alarms in a report at most; the log has them all.
 const ALARMS_MAX: usize = 100;
 
 /// What waits in the state bucket.
@@ -84,7 +88,7 @@ pub struct Waiting {
     /// Until their file's checkpoint says that they count; or they are what a killed run left, and age out.
     #[serde(skip_serializing_if = "is_nothing")]
     pub uncommitted: Size,
-    /// Until the next tick: one opens only so many plans.
+    /// Until a next tick: one opens only so many plans.
     #[serde(skip_serializing_if = "is_nothing")]
     pub later: Size,
     /// Until plans of a destination close, for which as much is planned as may be; by the destination's name.
@@ -108,13 +112,20 @@ impl Report {
         }
     }
 
+    pub(crate) fn quarantine(&mut self, fragment: String) {
+        self.quarantined_count += 1;
+        if self.quarantined.len() < NAMED_MAX {
+            self.quarantined.push(fragment);
+        }
+    }
+
     /// What is said of a destination.
     pub(crate) fn of(&mut self, destination: &str) -> &mut Put {
         self.destinations.entry(destination.to_owned()).or_default()
     }
 
     /// Writes the summary line and the metrics records.
-    pub(crate) fn publish(&self, now_ms: i64) {
+    pub(crate) fn publish(&self, function: &str, now_ms: i64) {
         let level = if self.alarms.is_empty() { "info" } else { "error" };
         telemetry::summary(level, json!({"summary": self.summary, "alarms": self.alarms, "stopped": self.stopped}));
         for (name, put) in &self.destinations {
@@ -124,17 +135,17 @@ impl Report {
                 (metrics::LOG_BYTES, json!(put.bytes)),
                 (metrics::FAILING, json!(u8::from(put.failed.is_some()))),
             ];
-            telemetry::emit(&telemetry::record(now_ms, &[("Destination", name)], &values));
+            telemetry::emit(&telemetry::record(now_ms, &[("Function", function), ("Destination", name)], &values));
         }
         let unrouted: u64 = self.waiting.unrouted.values().map(|size| size.events).sum();
         let values = [
             (metrics::OPEN_PLANS, json!(self.plans_open)),
             (metrics::UNROUTED, json!(unrouted)),
             (metrics::EXPIRED, json!(self.expired.events)),
-            (metrics::QUARANTINED, json!(self.quarantined.len())),
+            (metrics::QUARANTINED, json!(self.quarantined_count)),
             (metrics::ALARMS, json!(self.alarms.len())),
         ];
-        telemetry::emit(&telemetry::record(now_ms, &[("Function", "exporter")], &values));
+        telemetry::emit(&telemetry::record(now_ms, &[("Function", function)], &values));
     }
 
     /// Ends the account with its sentence.
@@ -174,7 +185,7 @@ impl Put {
             None => self.objects_found += 1,
         }
         self.events += events;
-        if self.objects.len() < OBJECTS_NAMED_MAX {
+        if self.objects.len() < NAMED_MAX {
             self.objects.push(uri);
         }
     }

@@ -1,6 +1,6 @@
 //! What the exporter is asked for: the events that invoke it.
 
-use logs::plan::Flush;
+use logs::plan::{Flush, Nonce};
 use serde_json::Value;
 
 /// What is asked.
@@ -19,6 +19,11 @@ pub enum Request {
         destination: String,
         /// Only what goes to this bucket (with its prefix, as the settings wrote it), where it went before.
         bucket: Option<String>,
+    },
+    /// Close a plan whose document is missing.
+    Forget {
+        /// The plan.
+        plan: Nonce,
     },
     /// Find out whether destinations can be written to, and only through their external ids.
     Validate {
@@ -42,6 +47,12 @@ impl Request {
     /// When it asks for nothing that is known.
     pub fn parse(event: &Value) -> Result<Request, Unknown> {
         let Some(fields) = event.as_object() else { return Err(Unknown("not an object".to_owned())) };
+        if let Some(plan) = fields.get("abandon").and_then(|abandon| abandon.get("plan")) {
+            let plan = plan.as_str().and_then(|plan| plan.parse().ok());
+            return plan
+                .map(|plan| Request::Forget { plan })
+                .ok_or_else(|| Unknown("abandon names no plan".to_owned()));
+        }
         if let Some(abandon) = fields.get("abandon") {
             let name = abandon.get("destination").and_then(Value::as_str);
             let name = name.ok_or_else(|| Unknown("abandon names no destination".to_owned()))?;
@@ -115,6 +126,7 @@ mod tests {
             json!({"flush": "some"}),
             json!({"abandon": "old"}),
             json!({"abandon": {"destination": "old", "bucket": 1}}),
+            json!({"abandon": {"plan": "all"}}),
             json!({"validate": "a"}),
             json!({"flush": "all", "time": "noon"}),
         ] {

@@ -35,10 +35,16 @@ impl Tick<'_> {
         let name =
             |fragment: usize| plan.fragments.get(fragment).map(|staged| staged.name.to_string()).unwrap_or_default();
         let Some(revised) = self.revise(at, plan.quarantining(unfit)).await? else { return Ok(()) };
+        // It may be another's revision, whose writer was killed before it counted.
+        for (now, before) in revised.destinations.iter().zip(&plan.destinations) {
+            if let (Some(why), None) = (&now.abandoned, &before.abandoned) {
+                self.report().alarm(format!("plan {} is given up for destination `{}`: {why}", plan.nonce, now.name));
+            }
+        }
         for Quarantined { fragment, why } in revised.quarantined.iter().skip(plan.quarantined.len()) {
             let mut report = self.report();
             report.alarm(format!("fragment {} is quarantined: {why}", name(*fragment)));
-            report.quarantined.push(name(*fragment));
+            report.quarantine(name(*fragment));
         }
         Ok(())
     }
@@ -75,6 +81,26 @@ impl Tick<'_> {
             }
         }
         Ok(abandoned)
+    }
+
+    /// Closes a plan whose document is missing. Nobody knows what it held: that is planned anew.
+    ///
+    /// # Errors
+    /// When it is there, or our own bucket fails.
+    pub(crate) async fn abandon_plan(&self, nonce: Nonce) -> anyhow::Result<()> {
+        let state = &self.app.state;
+        loop {
+            let at = state.head().await?;
+            let Some(open) = at.head.find(nonce) else { anyhow::bail!("plan {nonce} is not open") };
+            if state.plan(nonce, open.revision).await?.is_some() {
+                anyhow::bail!("the document of plan {nonce} is there: abandon a destination, not the plan");
+            }
+            let next = at.head.closing(nonce, self.app.clock.now_ms(), (state.nonces)());
+            let Some(next) = next else { anyhow::bail!("plan {nonce} is not open") };
+            if state.swap(&at, next).await?.is_some() {
+                return Ok(());
+            }
+        }
     }
 
     /// Gives a plan up for the places of its that are named; says what they never got, or `None` if there was nothing

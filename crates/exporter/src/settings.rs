@@ -42,9 +42,10 @@ pub struct Caps {
 impl Default for Caps {
     fn default() -> Caps {
         Caps {
-            // Those of a destination that takes nothing for a month, at one an hour, and some.
-            open_plans_max: 1_000,
-            held_fragments_max: 500_000,
+            // Those of a destination that takes nothing for a month: one an hour for each set of destinations that it
+            // belongs to, and one for each object that fills up in between.
+            open_plans_max: 10_000,
+            held_fragments_max: 1_000_000,
             considered_max: 200_000,
             // One place has some 16 MB at most, at half a megabyte a fragment: one that is slow leaves enough to others.
             fetched_bytes_max: 64 << 20,

@@ -146,7 +146,9 @@ impl State {
         let key = failing_key(place);
         let before = self.bucket.get(&key).await?;
         let before = before.and_then(|object| serde_json::from_slice::<Failing>(&object.body).ok());
-        let since_ms = before.map_or(now_ms, |failing| failing.since_ms.min(now_ms));
+        // What was not tried for long did not fail for as long: it was held, or the exporter was off.
+        let goes_on = |failing: &Failing| now_ms.saturating_sub(failing.at_ms) <= FAILING_GAP_MS;
+        let since_ms = before.filter(goes_on).map_or(now_ms, |failing| failing.since_ms.min(now_ms));
         let failing = Failing { since_ms, at_ms: now_ms, fault: fault.to_string() };
         let body = serde_json::to_vec(&failing).expect("texts and numbers are JSON");
         self.bucket.put(&key, body.into(), JSON).await?;
@@ -194,6 +196,9 @@ struct Failing {
     /// How.
     fault: String,
 }
+
+/// Between two failures of one that goes on there is no more time than this; there is a try every few minutes.
+const FAILING_GAP_MS: i64 = 6 * 60 * 60 * 1_000;
 
 /// What the keys of the places that fail begin with.
 const FAILING: &str = "exports/failing/";

@@ -27,8 +27,11 @@ use crate::report::Report;
 use crate::staged::{self, Found};
 use crate::state::At;
 
-/// Plans that one tick opens at most.
-const PLANS_PER_TICK_MAX: usize = 20;
+/// Plans that one tick opens at most: each is two requests, one after the other.
+const PLANS_PER_TICK_MAX: usize = 250;
+
+/// Time between two ticks.
+const TICK_MS: i64 = 5 * 60_000;
 
 /// How often planning begins anew since another exporter was faster.
 const ROUNDS_MAX: usize = 5;
@@ -83,7 +86,7 @@ impl<'a> Tick<'a> {
             let (at, all) = self.look().await?;
             if !all {
                 if state.head().await?.head.is(&at.head) {
-                    self.report().alarm("nothing new is planned: the document of an open plan is missing".to_owned());
+                    self.note_missing(&at);
                     return Ok(at);
                 }
                 continue;
@@ -92,7 +95,7 @@ impl<'a> Tick<'a> {
             let rules = staged::Rules {
                 routes: self.routes,
                 held: &self.known.held(),
-                settled: &known::settled(state, &at.head, self.app.clock.now_ms()).await?,
+                settled: &known::settled(state, &at.head).await?,
                 full: &self.known.full(self.routes, &settings.caps),
                 flush: self.flush,
                 limits: &settings.limits,
@@ -119,15 +122,19 @@ impl<'a> Tick<'a> {
             return Ok(());
         }
         let state = &self.app.state;
-        let keys = known::exported(state, &at.head, self.app.clock.now_ms(), &found.risen).await?;
+        let keys = known::exported(state, &at.head, &found.risen).await?;
         tracing::warn!(fragments = keys.len(), "fragments that are exported landed once more; they are deleted again");
         state.bucket.delete(&keys).await
     }
 
     /// Opens plans one after the other; `None` if another exporter changed the head in between.
     async fn open(&self, mut at: At, mut drafts: Vec<Draft>) -> Result<Option<At>, Fault> {
-        let later = drafts.split_off(PLANS_PER_TICK_MAX.min(drafts.len()));
-        later.iter().for_each(|draft| self.report().waiting.later.extend(&draft.size()));
+        let later = self.later(&mut drafts);
+        if later.fragments > 0 && self.flush == Flush::All {
+            let words = format!("{} events wait for a next tick: one opens {PLANS_PER_TICK_MAX} plans", later.events);
+            self.report().alarm(words);
+        }
+        self.report().waiting.later = later;
         let sweeps = self.flush == Flush::All && !drafts.is_empty();
         let litter = if sweeps { self.litter(&at).await } else { Vec::new() };
         for draft in drafts {
@@ -155,6 +162,18 @@ impl<'a> Tick<'a> {
         Ok(Some(at))
     }
 
+    /// Leaves as many drafts as one tick may open, others in each tick; says what is left out.
+    fn later(&self, drafts: &mut Vec<Draft>) -> Size {
+        let mut later = Size::default();
+        if drafts.len() > PLANS_PER_TICK_MAX {
+            let ticks = usize::try_from(self.now_ms / TICK_MS).unwrap_or(0);
+            let first = ticks.wrapping_mul(PLANS_PER_TICK_MAX) % drafts.len();
+            drafts.rotate_left(first);
+            drafts.drain(PLANS_PER_TICK_MAX..).for_each(|draft| later.extend(&draft.size()));
+        }
+        later
+    }
+
     /// Keys that belong to plans that the head does not know: never opened, or closed long ago and not cleared away.
     ///
     /// They may be deleted once a head is swapped in that follows the one read *before* this listing: then no swap
@@ -165,6 +184,17 @@ impl<'a> Tick<'a> {
             tracing::warn!(%fault, "cannot look for what killed runs left behind");
             Vec::new()
         })
+    }
+
+    fn note_missing(&self, at: &At) {
+        for open in at.head.open.iter().filter(|open| self.known.outline(open.plan).is_none()) {
+            self.report().alarm(format!(
+                "nothing new is planned: the document {} of an open plan is missing. Put it back, or give the plan up; \
+                 then its events are planned anew, and some may be exported twice: {{\"abandon\": {{\"plan\": \"{}\"}}}}",
+                open.key(),
+                open.plan
+            ));
+        }
     }
 
     fn note(&self, found: &Found) {

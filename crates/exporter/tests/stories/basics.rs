@@ -317,6 +317,25 @@ async fn a_tick_that_cannot_consider_everything_begins_where_the_last_one_stoppe
     world.assert_tidy();
 }
 
+#[tokio::test]
+async fn many_destinations_have_theirs_in_one_tick() {
+    let buckets: Vec<String> = (0..30).map(|number| format!("logs-{number:02}")).collect();
+    let buckets: Vec<&str> = buckets.iter().map(String::as_str).collect();
+    let mut world = World::with(&buckets).await;
+    world.routes = String::new();
+    for bucket in &buckets {
+        let source = bucket.replace('-', "");
+        world.routes.push_str(&destination(bucket, bucket, &[&source]));
+        world.receive(&source, "r1", 2);
+    }
+    let report = tick(&world.app()).await;
+    assert_eq!((report.alarms, report.destinations.len()), (Vec::new(), 30));
+    for bucket in buckets {
+        world.assert_complete_of(bucket, &[&bucket.replace('-', "")]);
+    }
+    world.assert_settled();
+}
+
 /// So little memory that one fragment takes all of it: then they come one after the other, and nothing stands still.
 #[tokio::test]
 async fn fragments_wait_for_memory_and_never_for_each_other() {

@@ -17,7 +17,7 @@ use super::{FORMAT, Nonce, NotAPlan, Plan, Size};
 pub const REMEMBERED_MS: i64 = 60 * 60 * 1_000;
 
 /// Closed plans that are remembered at most, the last ones: each is read at every tick.
-pub const REMEMBERED_MAX: usize = 100;
+pub const REMEMBERED_MAX: usize = 1_000;
 
 /// The head.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,7 +30,8 @@ pub struct Head {
     pub nonce: Nonce,
     /// The plans that are not settled yet, oldest first.
     pub open: Vec<OpenPlan>,
-    /// The plans that were settled a short while ago, oldest first.
+    /// The plans that were settled a short while ago, oldest first. Only closing another forgets one, so that a pause
+    /// of the exporter's does not.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub closed: Vec<ClosedPlan>,
 }
@@ -110,11 +111,6 @@ impl Head {
     /// True if a plan is open, or remembered.
     pub fn knows(&self, plan: Nonce) -> bool {
         self.find(plan).is_some() || self.closed.iter().any(|closed| closed.plan == plan)
-    }
-
-    /// The closed plans that still have to be remembered.
-    pub fn remembered(&self, now_ms: i64) -> impl Iterator<Item = &ClosedPlan> {
-        self.closed.iter().filter(move |closed| now_ms.saturating_sub(closed.closed_ms) < REMEMBERED_MS)
     }
 
     /// True if `other` is this very head: the answer to a swap may be lost, but not its nonce.

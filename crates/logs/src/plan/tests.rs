@@ -297,10 +297,13 @@ mod heads {
         let head = close(close(Head::empty(), 1, 0), 2, REMEMBERED_MS - 1);
         assert!(head.knows(nonce(1)));
         assert!(!close(head, 3, REMEMBERED_MS).knows(nonce(1)));
-        let many =
-            (0..=u8::try_from(REMEMBERED_MAX).unwrap()).fold(Head::empty(), |head, number| close(head, number, 0));
+        let mut many = close(Head::empty(), 1, 0);
+        let closed = many.closed[0];
+        many.closed = vec![closed; REMEMBERED_MAX];
+        many.closed[0].plan = nonce(7);
+        let many = close(many, 2, 0);
         assert_eq!(many.closed.len(), REMEMBERED_MAX);
-        assert!(!many.knows(nonce(0)) && many.knows(nonce(1)));
+        assert!(!many.knows(nonce(7)) && many.knows(nonce(1)) && many.knows(nonce(2)));
     }
 
     /// After a plan was opened and closed the same plans are open, and yet it is another head.

@@ -42,7 +42,8 @@ pub(super) fn read(document: &str) -> (Routes, Vec<String>) {
             _ => faults.push(format!("`{name}` is not known; [[destination]] and [[source]] are")),
         }
     }
-    if !table.contains_key("destination") {
+    let has_none = |value: &Value| value.as_array().is_some_and(Vec::is_empty);
+    if table.get("destination").is_none_or(has_none) {
         faults.push("no [[destination]]: nothing would be exported".to_owned());
     }
     faults.extend(names_for_ids(&routes));
