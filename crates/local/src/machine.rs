@@ -59,7 +59,7 @@ impl Machine {
             .with_context(|| format!("failed to keep buckets under {}", folder.display()))?;
         let created = s3.notifications(SOURCE_BUCKET, Filter::all());
         let key = s3.credentials();
-        let config = config_at(&s3.url(), &key.access_key_id, &key.secret_access_key).await;
+        let config = config_at(&s3.url(), &key.access_key_id, &key.secret_access_key);
 
         let source = SOURCE_ID.parse().context("failed to name the source")?;
         // As Segment itself it keeps nothing for us: what was acknowledged the ingester keeps.

@@ -8,7 +8,7 @@ use standins::iam::{Credentials, Role};
 use standins::s3::{Server, Setup};
 use standins::{Clock, iam};
 
-use crate::support::{bytes, client, client_in, provider, refusal};
+use crate::support::{bytes, client, client_in, direct, provider, refusal};
 
 const CUSTOMER: &str = "210987654321";
 const ROLE: &str = "arn:aws:iam::210987654321:role/SegmentAWSS3Role";
@@ -34,6 +34,7 @@ fn sts(url: &str, credentials: &Credentials) -> aws_sdk_sts::Client {
         .region(Region::new("us-west-2"))
         .credentials_provider(provider(credentials))
         .retry_config(aws_sdk_sts::config::retry::RetryConfig::disabled())
+        .http_client(direct())
         .build();
     aws_sdk_sts::Client::from_conf(config)
 }

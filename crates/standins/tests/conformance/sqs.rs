@@ -13,7 +13,7 @@ use standins::faults::{Fault, Rule};
 use standins::sqs::{QueueSettings, Server};
 use standins::{Clock, iam};
 
-use crate::support::{provider, refusal};
+use crate::support::{direct, provider, refusal};
 
 fn client(server: &Server) -> Client {
     let anyone = iam::Credentials {
@@ -28,6 +28,7 @@ fn client(server: &Server) -> Client {
         .region(Region::new("us-east-1"))
         .credentials_provider(provider(&anyone))
         .retry_config(RetryConfig::disabled())
+        .http_client(direct())
         .build();
     Client::from_conf(config)
 }

@@ -6,7 +6,7 @@ use aws_credential_types::Credentials;
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::http::HttpResponse;
 use aws_sdk_s3::config::retry::RetryConfig;
-use aws_sdk_s3::config::{BehaviorVersion, Region, StalledStreamProtectionConfig};
+use aws_sdk_s3::config::{BehaviorVersion, Region, SharedHttpClient, StalledStreamProtectionConfig};
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::primitives::ByteStream;
 use standins::iam;
@@ -81,16 +81,23 @@ pub(crate) fn client(url: &str, credentials: &iam::Credentials) -> Client {
 }
 
 pub(crate) fn client_in(url: &str, credentials: &iam::Credentials, region: &str) -> Client {
-    let config = aws_sdk_s3::Config::builder()
+    let mut config = aws_sdk_s3::Config::builder()
         .behavior_version(BehaviorVersion::latest())
         .endpoint_url(url)
         .region(Region::new(region.to_owned()))
         .credentials_provider(provider(credentials))
         .retry_config(RetryConfig::disabled())
         .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
-        .force_path_style(true)
-        .build();
-    Client::from_conf(config)
+        .force_path_style(true);
+    if url.starts_with("http:") {
+        config = config.http_client(direct());
+    }
+    Client::from_conf(config.build())
+}
+
+/// Without TLS, and without the proxies of the environment: the SDK's own client obeys them, on loopback too.
+pub(crate) fn direct() -> SharedHttpClient {
+    aws_smithy_http_client::Builder::new().build_http()
 }
 
 pub(crate) fn provider(credentials: &iam::Credentials) -> Credentials {
