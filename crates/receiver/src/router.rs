@@ -32,6 +32,12 @@ impl Receiver {
         Arc::new(Self { keys, state, clock, recent: Recent::default() })
     }
 
+    /// The same, where everything received is to be accounted for: [`Receiver::recent`] forgets nothing, and grows.
+    #[must_use]
+    pub fn remembering(keys: Keys, state: Option<Bucket>, clock: Clock) -> Arc<Self> {
+        Arc::new(Self { keys, state, clock, recent: Recent::everything() })
+    }
+
     /// The last calls received.
     #[must_use]
     pub fn recent(&self) -> &Recent {
