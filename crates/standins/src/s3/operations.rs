@@ -52,6 +52,11 @@ impl Operations {
                 }
             }
         }
+        // `Content-Length` counts the chunks' own bytes too; what they hold is declared beside it.
+        let declared = headers.get("x-amz-decoded-content-length").and_then(|value| value.to_str().ok());
+        if declared.is_some_and(|declared| declared.parse() != Ok(draft.size())) {
+            return Err(incomplete_body());
+        }
         let digest = verifier.finish()?;
         Ok(Received { draft, digest })
     }
@@ -90,6 +95,10 @@ fn broken_body(error: &str) -> S3Error {
             "The request signature we calculated does not match the signature you provided."
         );
     }
+    incomplete_body()
+}
+
+fn incomplete_body() -> S3Error {
     s3_error!(IncompleteBody, "You did not provide the number of bytes specified by the Content-Length HTTP header")
 }
 

@@ -12,11 +12,15 @@ use aws_sdk_s3::primitives::ByteStream;
 use standins::iam;
 use standins::s3::{Server, Setup};
 
+use crate::signed;
+
 /// An S3 to hold to the promises, with an empty bucket.
 pub(crate) struct Target {
     pub(crate) name: &'static str,
     pub(crate) client: Client,
     pub(crate) bucket: String,
+    url: String,
+    credentials: iam::Credentials,
     _server: Option<Server>,
     _folder: Option<tempfile::TempDir>,
 }
@@ -41,6 +45,8 @@ impl Target {
             name,
             client: client(&server.url(), &server.credentials()),
             bucket,
+            url: server.url(),
+            credentials: server.credentials(),
             _server: Some(server),
             _folder: None,
         }
@@ -59,7 +65,13 @@ impl Target {
         let number = BUCKETS.fetch_add(1, Ordering::SeqCst);
         let bucket = format!("conformance-{}-{number}", std::process::id());
         client.create_bucket().bucket(&bucket).send().await.unwrap();
-        Target { name: "elsewhere", client, bucket, _server: None, _folder: None }
+        let url = endpoint.to_owned();
+        Target { name: "elsewhere", client, bucket, url, credentials, _server: None, _folder: None }
+    }
+
+    /// Sends a request signed by hand.
+    pub(crate) async fn send(&self, request: signed::Request) -> signed::Answer {
+        request.send(&self.url, &self.credentials).await
     }
 
     pub(crate) async fn put(&self, key: &str, body: &str) -> String {
