@@ -73,6 +73,11 @@ impl Verifier {
         Ok(Verifier { md5: Md5::new(), hasher, claimed_md5, claimed, announced: to_come, trailers })
     }
 
+    /// Whether there is anything to compare with.
+    pub(crate) fn claims(&self) -> bool {
+        self.claimed_md5.is_some() || !self.claimed.is_empty()
+    }
+
     pub(crate) fn update(&mut self, bytes: &[u8]) {
         self.md5.update(bytes);
         self.hasher.update(bytes);

@@ -13,6 +13,7 @@ use super::checksums::{self, Digest, Verifier};
 use super::conditions::{ReadConditions, WriteCondition};
 use super::multipart::{PART_NUMBER_MAX, Part};
 use super::store::{Attributes, BucketSettings, Found, NewObject, Store, Versioning, no_such_bucket, timestamp};
+use super::wire::DeletesBody;
 use super::{answers, pages};
 use crate::iam::Identity;
 
@@ -100,6 +101,24 @@ fn broken_body(error: &str) -> S3Error {
 
 fn incomplete_body() -> S3Error {
     s3_error!(IncompleteBody, "You did not provide the number of bytes specified by the Content-Length HTTP header")
+}
+
+/// A list of keys to delete is acted upon only if it is what was sent, and said to be: "The Content-MD5 header is
+/// required for all Multi-Object Delete requests", or one of `x-amz-checksum-*` in its place (S3 API Reference).
+fn check_deletes(headers: &HeaderMap, body: Option<&DeletesBody>) -> S3Result<()> {
+    let payload = headers.get("x-amz-content-sha256").map(http::HeaderValue::as_bytes).unwrap_or_default();
+    let Some(DeletesBody(body)) = body.filter(|_| !payload.starts_with(b"STREAMING-")) else {
+        return Err(s3_error!(NotImplemented, "the keys to delete are taken in one piece, not in chunks"));
+    };
+    let mut verifier = Verifier::new(headers, None)?;
+    if !verifier.claims() {
+        return Err(s3_error!(
+            InvalidRequest,
+            "Missing required header for this request: Content-MD5 OR x-amz-checksum-*"
+        ));
+    }
+    verifier.update(body);
+    verifier.finish().map(drop)
 }
 
 /// A code that `s3s` does not know.
@@ -225,6 +244,7 @@ impl S3 for Operations {
         request: S3Request<DeleteObjectsInput>,
     ) -> S3Result<S3Response<DeleteObjectsOutput>> {
         let caller = caller(&request)?;
+        check_deletes(&request.headers, request.extensions.get::<DeletesBody>())?;
         let input = request.input;
         if input.delete.objects.is_empty() || input.delete.objects.len() > DELETES_MAX {
             return Err(s3_error!(

@@ -10,6 +10,7 @@ on_every_s3!(
     a_streamed_body_without_the_checksum_it_announced_leaves_no_object,
     a_streamed_body_shorter_than_it_says_leaves_no_object,
     two_checksums_at_once_are_refused,
+    keys_to_delete_come_with_a_digest_that_is_theirs,
     a_put_that_breaks_off_leaves_no_object,
     a_wrong_checksum_leaves_the_object_that_was_there,
 );
@@ -142,6 +143,22 @@ mod checks {
         assert_eq!(answer, (400, "InvalidRequest".to_owned()), "{}", s3.name);
         assert_eq!(s3.get("k").await.unwrap_err().0, 404, "{}", s3.name);
         assert_eq!(s3.send(put).await, (200, String::new()), "{}", s3.name);
+    }
+
+    pub(super) async fn keys_to_delete_come_with_a_digest_that_is_theirs(s3: &Target) {
+        s3.put("k", "body").await;
+        let keys = "<Delete><Object><Key>k</Key></Object></Delete>";
+        let delete = || Request::new("POST", &format!("/{}", s3.bucket), keys).query("delete=");
+        let bad_digest = (400, "BadDigest".to_owned());
+        let answer = s3.send(delete().header("content-md5", "1B2M2Y8AsgTpgAmY7PhCfg==")).await;
+        assert_eq!(answer, bad_digest, "{}", s3.name);
+        let answer = s3.send(delete().header("x-amz-checksum-crc32", "AAAAAA==")).await;
+        assert_eq!(answer, bad_digest, "{}", s3.name);
+        assert_eq!(s3.send(delete()).await, (400, "InvalidRequest".to_owned()), "{}", s3.name);
+        assert_eq!(s3.get("k").await.unwrap(), "body", "{}", s3.name);
+        let answer = s3.send(delete().header("content-md5", "5DKh5iefM5MSKvRILIuFwQ==")).await;
+        assert_eq!(answer, (200, String::new()), "{}", s3.name);
+        assert_eq!(s3.get("k").await.unwrap_err().0, 404, "{}", s3.name);
     }
 
     pub(super) async fn a_put_that_breaks_off_leaves_no_object(s3: &Target) {
