@@ -184,6 +184,11 @@ impl S3 for Operations {
         Ok(S3Response::new(answers::put(&meta)))
     }
 
+    /// `s3s` would make a put of it, which no policy is asked about.
+    async fn post_object(&self, _: S3Request<PostObjectInput>) -> S3Result<S3Response<PostObjectOutput>> {
+        Err(s3_error!(NotImplemented, "forms of browsers are not taken"))
+    }
+
     async fn get_object(&self, request: S3Request<GetObjectInput>) -> S3Result<S3Response<GetObjectOutput>> {
         let caller = caller(&request)?;
         let input = request.input;

@@ -8,6 +8,7 @@ use standins::iam::{Credentials, Role};
 use standins::s3::{Server, Setup};
 use standins::{Clock, iam};
 
+use crate::signed::{Request, signed_policy};
 use crate::support::{bytes, client, client_in, direct, provider, refusal};
 
 const CUSTOMER: &str = "210987654321";
@@ -240,6 +241,67 @@ async fn what_sts_finds_malformed_is_said_so() {
     }
     let narrowed = ask().policy("{").send().await.unwrap_err();
     assert_eq!(refusal(narrowed), (400, "MalformedPolicyDocument".to_owned()));
+}
+
+#[tokio::test]
+async fn a_signature_of_another_version_or_service_is_refused() {
+    let server = setup().start().await.unwrap();
+    let (url, key) = (server.url(), server.credentials());
+    let put = || Request::new("PUT", "/state/k", "x");
+    assert_eq!(put().send_v2(&url, &key).await, (400, "InvalidRequest".to_owned()));
+    let malformed = (400, "AuthorizationHeaderMalformed".to_owned());
+    assert_eq!(put().for_service("sts").send(&url, &key).await, malformed);
+    assert_eq!(server.keys("state", ""), [""; 0]);
+    assert_eq!(put().send(&url, &key).await, (200, String::new()));
+}
+
+#[tokio::test]
+async fn a_header_that_was_added_after_signing_is_refused() {
+    let server = setup().start().await.unwrap();
+    let (url, key) = (server.url(), server.credentials());
+    let put = || Request::new("PUT", "/state/k", "x");
+    let denied = (403, "AccessDenied".to_owned());
+    for (name, value) in [("x-amz-acl", "public-read"), ("x-amz-meta-a", "1"), ("x-amz-storage-class", "GLACIER")] {
+        assert_eq!(put().unsigned_header(name, value).send(&url, &key).await, denied, "{name}");
+    }
+    assert_eq!(server.keys("state", ""), [""; 0]);
+    assert_eq!(put().header("x-amz-meta-a", "1").send(&url, &key).await, (200, String::new()));
+    assert_eq!(server.object("state", "k").unwrap().metadata["a"], "1");
+}
+
+#[tokio::test]
+async fn an_old_signature_or_another_body_is_refused() {
+    let server = setup().start().await.unwrap();
+    let (url, key) = (server.url(), server.credentials());
+    let put = || Request::new("PUT", "/state/k", "x");
+    let minutes = |minutes: u64| Duration::from_secs(minutes * 60);
+    let skewed = (403, "RequestTimeTooSkewed".to_owned());
+    assert_eq!(put().aged(minutes(16)).send(&url, &key).await, skewed);
+    let mismatch = (400, "XAmzContentSHA256Mismatch".to_owned());
+    assert_eq!(put().with_body("y").send(&url, &key).await, mismatch);
+    assert_eq!(server.keys("state", ""), [""; 0]);
+    assert_eq!(put().aged(minutes(14)).send(&url, &key).await, (200, String::new()));
+}
+
+#[tokio::test]
+async fn a_form_is_no_door_around_the_policies() {
+    let server = setup().start().await.unwrap();
+    let user = server.directory().add_user("arn:aws:iam::123456789012:user/nobody", Vec::new());
+    let policy = r#"{"expiration":"2099-01-01T00:00:00.000Z","conditions":[{"bucket":"state"},{"key":"k"}]}"#;
+    let (policy, signature) = signed_policy(policy, &user);
+    let fields = [
+        ("AWSAccessKeyId", user.access_key_id.as_str()),
+        ("policy", policy.as_str()),
+        ("signature", signature.as_str()),
+        ("key", "k"),
+        ("file\"; filename=\"f", "x"),
+    ];
+    let part = |(name, text)| format!("--b\r\ncontent-disposition: form-data; name=\"{name}\"\r\n\r\n{text}\r\n");
+    let body: String = fields.into_iter().map(part).collect();
+    let post = Request::new("POST", "/state", format!("{body}--b--\r\n"));
+    let answer = post.header("content-type", "multipart/form-data; boundary=b").send(&server.url(), &user).await;
+    assert_eq!(answer, (501, "NotImplemented".to_owned()));
+    assert_eq!(server.keys("state", ""), [""; 0]);
 }
 
 #[tokio::test]

@@ -97,9 +97,7 @@ impl Request {
         let date = jiff::Timestamp::now().strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
         let amz: String = self.headers.iter().map(|(name, value)| format!("{name}:{value}\n")).collect();
         let text = format!("{}\n\n\n{date}\n{amz}{}", self.method, self.path);
-        let mut mac = Hmac::<Sha1>::new_from_slice(key.secret_access_key.as_bytes()).unwrap();
-        mac.update(text.as_bytes());
-        let signature = BASE64_STANDARD.encode(mac.finalize().into_bytes());
+        let signature = sign_v2(&text, key);
         let authorization = format!("AWS {}:{signature}", key.access_key_id);
         let request = self.header("host", authority(url)).unsigned_header("date", &date);
         request.unsigned_header("authorization", &authorization).transmit(url).await
@@ -128,6 +126,19 @@ pub(crate) fn chunked(data: &str, ends: bool, trailers: &str) -> String {
     let last = if ends { "0\r\n" } else { "" };
     let end = if ends { "\r\n" } else { "" };
     format!("{:x}\r\n{data}\r\n{last}{trailers}{end}", data.len())
+}
+
+/// The policy of a browser's form, and its signature of version 2.
+pub(crate) fn signed_policy(policy: &str, key: &Credentials) -> (String, String) {
+    let policy = BASE64_STANDARD.encode(policy);
+    let signature = sign_v2(&policy, key);
+    (policy, signature)
+}
+
+fn sign_v2(text: &str, key: &Credentials) -> String {
+    let mut mac = Hmac::<Sha1>::new_from_slice(key.secret_access_key.as_bytes()).unwrap();
+    mac.update(text.as_bytes());
+    BASE64_STANDARD.encode(mac.finalize().into_bytes())
 }
 
 fn authority(url: &str) -> &str {
