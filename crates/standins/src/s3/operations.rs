@@ -23,6 +23,10 @@ const DELETES_MAX: usize = 1_000;
 /// "A single PUT operation can upload up to 5 GB", S3 User Guide.
 const PUT_BYTES_MAX: u64 = 5 * 1024 * 1024 * 1024;
 
+/// "The user-defined metadata is limited to 2 KB in size … the sum of the number of bytes in the UTF-8 encoding of each
+/// key and value", S3 User Guide.
+const METADATA_BYTES_MAX: usize = 2 * 1024;
+
 #[derive(Clone, Debug)]
 pub(crate) struct Operations {
     pub(crate) store: Arc<Store>,
@@ -103,6 +107,14 @@ fn incomplete_body() -> S3Error {
     s3_error!(IncompleteBody, "You did not provide the number of bytes specified by the Content-Length HTTP header")
 }
 
+fn check_metadata(attributes: &Attributes) -> S3Result<()> {
+    let bytes: usize = attributes.metadata.iter().map(|(name, value)| name.len() + value.len()).sum();
+    if bytes > METADATA_BYTES_MAX {
+        return Err(s3_error!(MetadataTooLarge, "Your metadata headers exceed the maximum allowed metadata size"));
+    }
+    Ok(())
+}
+
 /// A list of keys to delete is acted upon only if it is what was sent, and said to be: "The Content-MD5 header is
 /// required for all Multi-Object Delete requests", or one of `x-amz-checksum-*` in its place (S3 API Reference).
 fn check_deletes(headers: &HeaderMap, body: Option<&DeletesBody>) -> S3Result<()> {
@@ -165,6 +177,7 @@ impl S3 for Operations {
         let caller = caller(&request)?;
         let body = request.input.body.take();
         let attributes = answers::put_attributes(&request.input);
+        check_metadata(&attributes)?;
         check_key(&caller.identity, "kms:GenerateDataKey", &attributes)?;
         let received = self.receive(body, &request.headers, request.trailing_headers).await?;
         let input = request.input;
@@ -293,7 +306,7 @@ impl S3 for Operations {
         let input = request.input;
         let state = self.store.lock();
         let bucket = state.buckets.get(&input.bucket).ok_or_else(no_such_bucket)?;
-        Ok(S3Response::new(pages::objects_v1(bucket, input)))
+        Ok(S3Response::new(pages::objects_v1(bucket, input)?))
     }
 
     async fn list_object_versions(
@@ -303,7 +316,7 @@ impl S3 for Operations {
         let input = request.input;
         let state = self.store.lock();
         let bucket = state.buckets.get(&input.bucket).ok_or_else(no_such_bucket)?;
-        Ok(S3Response::new(pages::versions(bucket, input)))
+        Ok(S3Response::new(pages::versions(bucket, input)?))
     }
 
     async fn copy_object(&self, request: S3Request<CopyObjectInput>) -> S3Result<S3Response<CopyObjectOutput>> {
@@ -336,6 +349,7 @@ impl S3 for Operations {
         };
         let condition = WriteCondition::from_headers(header("if-match"), header("if-none-match"))?;
         let attributes = answers::copy_attributes(&input, &source.meta)?;
+        check_metadata(&attributes)?;
         check_key(&caller.identity, "kms:GenerateDataKey", &attributes)?;
         let bytes = source.body.read_all().map_err(S3Error::internal_error)?;
         let mut draft = self.store.draft()?;
@@ -363,6 +377,7 @@ impl S3 for Operations {
     ) -> S3Result<S3Response<CreateMultipartUploadOutput>> {
         let caller = caller(&request)?;
         let attributes = answers::upload_attributes(&request.input);
+        check_metadata(&attributes)?;
         check_key(&caller.identity, "kms:GenerateDataKey", &attributes)?;
         let input = request.input;
         let id = self.store.begin_upload(&input.bucket, &input.key, attributes);

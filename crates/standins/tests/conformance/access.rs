@@ -106,6 +106,30 @@ async fn a_session_puts_under_the_allowed_prefix_and_does_nothing_else() {
 }
 
 #[tokio::test]
+async fn a_session_policy_narrows_a_session_down_and_widens_nothing() {
+    let server = setup().start().await.unwrap();
+    let narrow =
+        r#"{"Statement":{"Effect":"Allow","Action":"s3:*","Resource":"arn:aws:s3:::logs/segment-logs/one/*"}}"#;
+    let wide = r#"{"Statement":{"Effect":"Allow","Action":"s3:*","Resource":"*"}}"#;
+    for (policy, allowed) in [(narrow, [true, false, false]), (wide, [true, true, false])] {
+        let sts = sts(&server.url(), &server.credentials());
+        let ask = sts.assume_role().role_arn(ROLE).role_session_name("exporter").external_id("workspace");
+        let key = ask.policy(policy).send().await.unwrap().credentials.unwrap();
+        let session = Credentials {
+            access_key_id: key.access_key_id,
+            secret_access_key: key.secret_access_key,
+            session_token: Some(key.session_token),
+            expires_at_ms: None,
+        };
+        let s3 = client(&server.url(), &session);
+        for (key, allowed) in ["segment-logs/one/x", "segment-logs/two/x", "other/x"].into_iter().zip(allowed) {
+            let put = s3.put_object().bucket("logs").key(key).body(bytes("x")).send().await;
+            assert_eq!(put.is_ok(), allowed, "{key} by {policy}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn an_acl_needs_its_own_permission_and_is_recorded() {
     let put_object = PUT_ONLY.replace(r#","s3:PutObjectAcl""#, "");
     let role = |policy: &str| Role::new(ROLE).trust_policy(TRUST).policy(policy);

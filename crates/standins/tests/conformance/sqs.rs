@@ -192,6 +192,16 @@ async fn queues_are_made_asked_about_and_purged() {
 }
 
 #[tokio::test]
+async fn entries_of_one_id_are_refused_together() {
+    let queue = queue(QueueSettings::default()).await;
+    let entry = |body: &str| SendMessageBatchRequestEntry::builder().id("same").message_body(body).build().unwrap();
+    let send = queue.sqs.send_message_batch().queue_url(&queue.url).entries(entry("a")).entries(entry("b"));
+    let refused = refusal(send.send().await.unwrap_err());
+    assert_eq!(refused, (400, "AWS.SimpleQueueService.BatchEntryIdsNotDistinct".to_owned()));
+    assert_eq!(queue.bodies().await, [""; 0]);
+}
+
+#[tokio::test]
 async fn what_sqs_refuses_is_refused() {
     let queue = queue(QueueSettings::default()).await;
     let send = |url: &str, body: &str, delay| {
