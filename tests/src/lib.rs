@@ -5,9 +5,9 @@ pub mod dice;
 pub mod line;
 pub mod mill;
 
-use aws::Clock;
+use aws::{Bucket, Clock};
 use flate2::read::GzDecoder;
-use receiver::{Keys, Receiver};
+use receiver::{Keeping, Keys, Receiver};
 use serde_json::{Value, json};
 use standins::iam::Role;
 use standins::lambda::{Function, Lambda};
@@ -54,13 +54,18 @@ impl World {
         let role = Role::new(ROLE).trusting("*").external_id(EXTERNAL_ID).policy(ROLE_POLICY);
         let setup = Server::memory().with_bucket(SOURCE).with_bucket(STATE).with_bucket(CUSTOMER).with_role(role);
         let s3 = setup.start().await.unwrap();
-        let keys = Keys::one(WRITE_KEY, SOURCE_ID.parse().unwrap());
-        let segment = Receiver::new(keys, None, Clock::system());
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let segment_url = format!("http://{}", listener.local_addr().unwrap());
-        let app = receiver::router(Arc::clone(&segment));
-        tokio::spawn(async move { axum::serve(listener, app).await });
+        let (segment, segment_url) = receive(None).await;
         Self { s3, segment, segment_url }
+    }
+
+    /// The same, but the receiver keeps what it takes for the exporter, as it does where it stands in Segment's place.
+    pub async fn with_receiver_that_keeps() -> Self {
+        let mut world = Self::new().await;
+        let key = world.s3.credentials();
+        let config = aws::clients::config_at(&world.s3.url(), &key.access_key_id, &key.secret_access_key);
+        let state = Bucket::new(aws::clients::s3(&config), STATE);
+        (world.segment, world.segment_url) = receive(Some(state)).await;
+        world
     }
 
     /// The ingester's binary with its settings.
@@ -118,6 +123,16 @@ impl World {
         }
         lines
     }
+}
+
+async fn receive(state: Option<Bucket>) -> (Arc<Receiver>, String) {
+    let keeping = state.map(|state| Keeping { state, include_write_key: false });
+    let segment = Receiver::new(Keys::one(WRITE_KEY, SOURCE_ID.parse().unwrap()), keeping, Clock::system());
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let app = receiver::router(Arc::clone(&segment));
+    tokio::spawn(async move { axum::serve(listener, app).await });
+    (segment, url)
 }
 
 /// Invokes a function and expects an answer.

@@ -1,5 +1,6 @@
 //! A CSV becomes calls, and what was received comes out as logs.
 
+use logs::fragment::{FragmentName, Origin};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::io::Write;
@@ -84,6 +85,25 @@ async fn every_kind_has_its_file_and_each_call_is_found_once_in_the_logs() {
         );
         assert_eq!(line.get("writeKey"), None);
     }
+    assert!(world.s3.keys(STATE, "received/").is_empty(), "what was exported waits no more");
+}
+
+#[tokio::test]
+async fn what_our_own_receiver_keeps_is_kept_once_and_exported_once() {
+    let world = World::with_receiver_that_keeps().await;
+    world.s3.put(SOURCE, "track_1.csv", sample("track_1.csv")).unwrap();
+    let ingester = world.ingester().env("KEEP_FOR_EXPORT", "true").deploy();
+    let report = answer(&ingester, &event("s3_put.json")).await;
+    assert_eq!(report["objects"][0]["acknowledged"], 4, "{report:#}");
+    let waiting = world.s3.keys(STATE, "received/");
+    let names: Vec<FragmentName> = waiting.iter().map(|key| key.parse().unwrap()).collect();
+    let of_receiver = names.iter().all(|name| matches!(name.origin, Origin::Request { .. }));
+    assert!(of_receiver && names.iter().map(|name| name.events).sum::<u32>() == 4, "{waiting:?}");
+
+    world.export().await;
+    let logged = world.logged();
+    let ids: BTreeSet<_> = logged.iter().map(|line| line["messageId"].as_str().unwrap().to_owned()).collect();
+    assert_eq!((logged.len(), ids), (4, world.received_ids().into_iter().collect()), "each once");
     assert!(world.s3.keys(STATE, "received/").is_empty(), "what was exported waits no more");
 }
 

@@ -5,6 +5,7 @@ use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region};
 use aws_credential_types::Credentials;
+use aws_credential_types::provider::SharedCredentialsProvider;
 use std::time::Duration;
 
 /// Time to connect to an AWS endpoint.
@@ -21,17 +22,23 @@ pub async fn config() -> SdkConfig {
         .await
 }
 
-/// The same against one endpoint for everything, with a key of its own: for a machine without AWS.
-pub async fn config_at(endpoint: &str, access_key_id: &str, secret_access_key: &str) -> SdkConfig {
+/// The same against one `http` endpoint for everything, with a key of its own: for a machine without AWS.
+///
+/// Nothing is taken from the environment. What is set there is meant for the way to AWS: a proxy does not lead to
+/// loopback, and FIPS and dual-stack endpoints go with no endpoint that is given.
+#[must_use]
+pub fn config_at(endpoint: &str, access_key_id: &str, secret_access_key: &str) -> SdkConfig {
     let credentials = Credentials::new(access_key_id, secret_access_key, None, None, "given");
-    aws_config::defaults(BehaviorVersion::latest())
+    SdkConfig::builder()
+        .behavior_version(BehaviorVersion::latest())
         .retry_config(RetryConfig::disabled())
         .timeout_config(timeouts())
         .region(Region::from_static("us-east-1"))
         .endpoint_url(endpoint)
-        .credentials_provider(credentials)
-        .load()
-        .await
+        .credentials_provider(SharedCredentialsProvider::new(credentials))
+        // The SDK's own client obeys `HTTP_PROXY` and its like, on loopback too.
+        .http_client(aws_smithy_http_client::Builder::new().build_http())
+        .build()
 }
 
 fn timeouts() -> TimeoutConfig {

@@ -1,12 +1,15 @@
 //! The whole story in one run, and the proof that nothing was lost on the way.
 
+mod account;
+mod records;
+
 use crate::machine::{CUSTOMER_BUCKET, EXTERNAL_ID, Machine, ROLE_ARN, SOURCE_BUCKET};
-use crate::voice::Voice;
+use crate::voice::{Patient, Voice};
+use account::Books;
 use anyhow::{Context, bail};
 use serde_json::{Map, Value};
-use std::collections::BTreeMap;
 use std::fs;
-use std::io::Read;
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -18,42 +21,50 @@ pub(crate) async fn run(samples: &Path, folder: &Path) -> anyhow::Result<ExitCod
     let files = csv_files(samples)?;
     empty(folder)?;
     let mut machine = Machine::start(folder).await?;
-    let say = Voice::of(&std::io::stdout());
+    let say = Voice::of(&io::stdout());
+    // Whoever reads only the beginning (`| head`) does not end the story, and its end is in the exit status.
+    let out = &mut Patient::new(io::stdout());
 
-    title(&say, "segment-s3: the whole system on this machine, no AWS account");
-    println!("  S3 and STS   {}   buckets under {}/", machine.s3.url(), folder.display());
-    println!("  Segment      {}   the receiver, as the Tracking and Objects API", machine.segment_url);
-    println!("  ingester     woken by s3:ObjectCreated in {SOURCE_BUCKET}");
-    println!("  exporter     writes to {CUSTOMER_BUCKET} as {ROLE_ARN}");
+    title(out, &say, "segment-s3: the whole system on this machine, no AWS account")?;
+    writeln!(out, "  S3 and STS   {}   buckets under {}/", machine.s3.url(), folder.display())?;
+    writeln!(out, "  Segment      {}   the receiver, as the Tracking and Objects API", machine.segment_url)?;
+    writeln!(out, "  ingester     woken by s3:ObjectCreated in {SOURCE_BUCKET}")?;
+    writeln!(out, "  exporter     writes to {CUSTOMER_BUCKET} as {ROLE_ARN}")?;
 
-    title(&say, &format!("1  CSV files dropped into s3://{SOURCE_BUCKET}"));
-    let objects = ingest(&mut machine, &files).await?;
-    tell_files(&objects, &say, folder);
+    title(out, &say, &format!("1  CSV files dropped into s3://{SOURCE_BUCKET}"))?;
+    let (dropped, objects) = ingest(&mut machine, &files).await?;
+    tell_files(out, &objects, &say, folder)?;
 
-    title(&say, "2  What Segment received: the first call of each file");
+    title(out, &say, "2  What Segment received: the first call of each file")?;
     let seen = machine.segment.recent().all();
-    tell_calls(&objects, &seen.iter().map(|seen| &seen.call).collect::<Vec<_>>(), &say);
+    let received = seen.iter().map(|seen| &seen.call).collect::<Vec<_>>();
+    tell_calls(out, &objects, &received, &say)?;
 
-    title(&say, &format!("3  Exported with credentials of {ROLE_ARN} (external id {EXTERNAL_ID})"));
+    title(out, &say, &format!("3  Exported with credentials of {ROLE_ARN} (external id {EXTERNAL_ID})"))?;
     let answer = machine.export().await?;
-    println!("  {}", answer["summary"].as_str().unwrap_or_default());
+    writeln!(out, "  {}", answer["summary"].as_str().unwrap_or_default())?;
     for alarm in answer["alarms"].as_array().into_iter().flatten() {
-        println!("  {}", say.bad(alarm.as_str().unwrap_or_default()));
+        writeln!(out, "  {}", say.bad(alarm.as_str().unwrap_or_default()))?;
     }
     let logs = read_logs(&machine).await?;
-    tell_logs(&logs, &say);
+    tell_logs(out, &logs, &say)?;
 
-    title(&say, "4  The account");
-    let sent = seen.iter().filter_map(|seen| id_of(&seen.call)).collect::<Vec<_>>();
-    let ok = account(&objects, &sent, &logs, &say);
+    title(out, &say, "4  The account")?;
+    let logged = logs.iter().flat_map(|log| &log.lines).collect();
+    let checks = Books { dropped, objects: &objects, received, logged }.checks();
+    for check in &checks {
+        writeln!(out, "  {} {}", if check.holds { say.good("✓") } else { say.bad("✗") }, check.text)?;
+    }
 
-    title(&say, "Look further");
+    title(out, &say, "Look further")?;
     let at = folder.display();
-    println!("  zcat {at}/{CUSTOMER_BUCKET}/segment-logs/*/*/*.gz | head -3       the raw events, one a line");
-    println!("  cat {at}/segment-s3-state/ingest/*/ledger.json                the account of each file");
-    println!(
+    writeln!(out, "  zcat {at}/{CUSTOMER_BUCKET}/segment-logs/*/*/*.gz | head -3       the raw events, one a line")?;
+    writeln!(out, "  cat {at}/segment-s3-state/ingest/*/ledger.json                the account of each file")?;
+    writeln!(
+        out,
         "  cat {at}/segment-s3-state/rejects/*/*.csv                     refused rows: fix them and drop them again"
-    );
+    )?;
+    let ok = checks.iter().all(|check| check.holds);
     Ok(if ok { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
@@ -81,65 +92,69 @@ fn empty(folder: &Path) -> anyhow::Result<()> {
     fs::create_dir_all(folder).with_context(|| format!("failed to make {}", folder.display()))
 }
 
-/// Uploads each file through the S3 protocol and lets the notification wake the ingester.
-async fn ingest(machine: &mut Machine, files: &[PathBuf]) -> anyhow::Result<Vec<Value>> {
+/// Uploads each file through the S3 protocol and lets the notification wake the ingester. Tells each file's name and
+/// how many records it holds, and what the ingester says of it.
+async fn ingest(machine: &mut Machine, files: &[PathBuf]) -> anyhow::Result<(Vec<(String, Option<u64>)>, Vec<Value>)> {
     let source = machine.bucket(SOURCE_BUCKET);
-    let mut objects = Vec::new();
+    let (mut dropped, mut objects) = (Vec::new(), Vec::new());
     for file in files {
         let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let body = fs::read(file).with_context(|| format!("failed to read {}", file.display()))?;
+        dropped.push((name.clone(), records::count(&body)));
         source.put(&name, body.into(), "text/csv").await?;
         let report = machine.ingest_next().await?;
         objects.extend(report["objects"].as_array().cloned().unwrap_or_default());
     }
-    Ok(objects)
+    Ok((dropped, objects))
 }
 
 fn name_of(object: &Value) -> &str {
     object["object"].as_str().and_then(|uri| uri.rsplit('/').next()).unwrap_or_default()
 }
 
-fn tell_files(objects: &[Value], say: &Voice, folder: &Path) {
-    println!("  {:<28} {:<9} {:>5} {:>13} {:>9}", "file", "kind", "rows", "acknowledged", "rejected");
+fn tell_files(out: &mut impl Write, objects: &[Value], say: &Voice, folder: &Path) -> io::Result<()> {
+    writeln!(out, "  {:<28} {:<9} {:>5} {:>13} {:>9}", "file", "kind", "rows", "acknowledged", "rejected")?;
     for object in objects {
-        let kind = object["kind"].as_str().unwrap_or("-");
+        let (name, kind) = (name_of(object), object["kind"].as_str().unwrap_or("-"));
         let count = |name: &str| object[name].as_u64().unwrap_or(0);
         let rejected = format!("{:>9}", count("rejected"));
         let rejected = if count("rejected") > 0 { say.bad(&rejected) } else { rejected };
-        println!("  {:<28} {kind:<9} {:>5} {:>13} {rejected}", name_of(object), count("rows"), count("acknowledged"));
+        writeln!(out, "  {name:<28} {kind:<9} {:>5} {:>13} {rejected}", count("rows"), count("acknowledged"))?;
         if let Some(collection) = object["collection"].as_str() {
-            println!("      {}", say.dim(&format!("collection {collection}")));
+            writeln!(out, "      {}", say.dim(&format!("collection {collection}")))?;
         }
         for refused in object["first_rejected"].as_array().into_iter().flatten() {
-            println!("      {}", say.dim(refused.as_str().unwrap_or_default()));
+            writeln!(out, "      {}", say.dim(refused.as_str().unwrap_or_default()))?;
         }
         if let Some(rejects) = object["rejects"].as_str() {
             let path = rejects.trim_start_matches("s3://");
-            println!("      the refused rows, to be fixed and dropped again: {}/{path}", folder.display());
+            writeln!(out, "      the refused rows, to be fixed and dropped again: {}/{path}", folder.display())?;
         }
         for warning in object["warnings"].as_array().into_iter().flatten() {
-            println!("      {}", say.dim(&format!("note: {}", warning.as_str().unwrap_or_default())));
+            writeln!(out, "      {}", say.dim(&format!("note: {}", warning.as_str().unwrap_or_default())))?;
         }
         if object["outcome"] != "finished" {
-            println!("      {}", say.bad(object["reason"].as_str().unwrap_or("it did not finish")));
+            writeln!(out, "      {}", say.bad(object["reason"].as_str().unwrap_or("it did not finish")))?;
         }
     }
+    Ok(())
 }
 
-fn tell_calls(objects: &[Value], calls: &[&Map<String, Value>], say: &Voice) {
+fn tell_calls(out: &mut impl Write, objects: &[Value], calls: &[&Map<String, Value>], say: &Voice) -> io::Result<()> {
     for object in objects {
-        let stream = object["stream"].as_str().unwrap_or_default();
+        // A file that was refused before it was opened has none, and no calls.
+        let Some(stream) = object["stream"].as_str().filter(|stream| !stream.is_empty()) else { continue };
         let collection = object["collection"].as_str();
         let first = calls.iter().find(|call| match collection {
             Some(collection) => call.get("collection").and_then(Value::as_str) == Some(collection),
-            None => id_of(call).is_some_and(|id| id.contains(stream)),
+            None => account::id_of(call).is_some_and(|id| id.contains(stream)),
         });
         if let Some(first) = first {
-            println!("  {}", say.dim(name_of(object)));
-            let text = serde_json::to_string(first).unwrap_or_default();
-            println!("    {text}");
+            writeln!(out, "  {}", say.dim(name_of(object)))?;
+            writeln!(out, "    {}", serde_json::to_string(first).unwrap_or_default())?;
         }
     }
+    Ok(())
 }
 
 /// A log object as its reader finds it.
@@ -168,53 +183,17 @@ async fn read_logs(machine: &Machine) -> anyhow::Result<Vec<Log>> {
     Ok(logs)
 }
 
-fn tell_logs(logs: &[Log], say: &Voice) {
+fn tell_logs(out: &mut impl Write, logs: &[Log], say: &Voice) -> io::Result<()> {
     for log in logs {
-        println!("  s3://{CUSTOMER_BUCKET}/{}", log.key);
-        println!("    {} events, {} bytes of gzip; the first line:", log.lines.len(), log.bytes);
+        writeln!(out, "  s3://{CUSTOMER_BUCKET}/{}", log.key)?;
+        writeln!(out, "    {} events, {} bytes of gzip; the first line:", log.lines.len(), log.bytes)?;
         let cut: String = log.first.chars().take(LINE_CHARS_MAX).collect();
         let more = if cut.len() < log.first.len() { "…" } else { "" };
-        println!("    {}", say.dim(&format!("{cut}{more}")));
+        writeln!(out, "    {}", say.dim(&format!("{cut}{more}")))?;
     }
+    Ok(())
 }
 
-fn id_of(call: &Map<String, Value>) -> Option<&str> {
-    call.get("messageId").and_then(Value::as_str)
-}
-
-/// Checks that rows, calls and log lines add up.
-fn account(objects: &[Value], sent: &[&str], logs: &[Log], say: &Voice) -> bool {
-    let sum = |name: &str, kind: Option<&str>| -> u64 {
-        let of_kind = objects.iter().filter(|object| kind.is_none_or(|kind| object["kind"] == kind));
-        of_kind.map(|object| object[name].as_u64().unwrap_or(0)).sum()
-    };
-    let (rows, acknowledged, rejected) = (sum("rows", None), sum("acknowledged", None), sum("rejected", None));
-    let calls = acknowledged - sum("acknowledged", Some("object"));
-    let mut logged: BTreeMap<&str, u64> = BTreeMap::new();
-    for id in logs.iter().flat_map(|log| &log.lines).filter_map(id_of) {
-        *logged.entry(id).or_default() += 1;
-    }
-    let lines: usize = logs.iter().map(|log| log.lines.len()).sum();
-    let each_once = sent.iter().all(|id| logged.get(id) == Some(&1)) && logged.len() == sent.len();
-    let finished = objects.iter().all(|object| object["outcome"] == "finished");
-    let checks = [
-        (finished, format!("{} files finished", objects.len())),
-        (rows == acknowledged + rejected, format!("{rows} rows = {acknowledged} acknowledged + {rejected} rejected")),
-        (
-            sent.len() as u64 == calls,
-            format!("Segment received {} calls and {} objects", sent.len(), acknowledged - calls),
-        ),
-        (
-            each_once && lines as u64 == calls,
-            format!("each of the {calls} acknowledged calls is found once in the logs ({lines} lines)"),
-        ),
-    ];
-    for (ok, what) in &checks {
-        println!("  {} {what}", if *ok { say.good("✓") } else { say.bad("✗") });
-    }
-    checks.iter().all(|(ok, _)| *ok)
-}
-
-fn title(say: &Voice, text: &str) {
-    println!("\n{}", say.strong(text));
+fn title(out: &mut impl Write, say: &Voice, text: &str) -> io::Result<()> {
+    writeln!(out, "\n{}", say.strong(text))
 }

@@ -59,11 +59,12 @@ impl Machine {
             .with_context(|| format!("failed to keep buckets under {}", folder.display()))?;
         let created = s3.notifications(SOURCE_BUCKET, Filter::all());
         let key = s3.credentials();
-        let config = config_at(&s3.url(), &key.access_key_id, &key.secret_access_key).await;
+        let config = config_at(&s3.url(), &key.access_key_id, &key.secret_access_key);
 
         let source = SOURCE_ID.parse().context("failed to name the source")?;
-        // As Segment itself it keeps nothing for us: what was acknowledged the ingester keeps.
-        let segment = Receiver::new(Keys::one(WRITE_KEY, source), None, clock.clone());
+        // As Segment itself it keeps nothing for us: what was acknowledged the ingester keeps. All of it is compared
+        // with the logs afterwards.
+        let segment = Receiver::remembering(Keys::one(WRITE_KEY, source), None, clock.clone());
         let listener = TcpListener::bind("127.0.0.1:0").await.context("failed to listen on 127.0.0.1")?;
         let segment_url = format!("http://{}", listener.local_addr()?);
         let app = receiver::router(Arc::clone(&segment));

@@ -1,6 +1,6 @@
-//! Colours where somebody looks, plain text elsewhere.
+//! Colours where somebody looks, plain text elsewhere; and going on when nobody does.
 
-use std::io::IsTerminal;
+use std::io::{self, ErrorKind, IsTerminal, Write};
 
 /// How words are painted on one stream.
 #[derive(Clone, Copy, Debug)]
@@ -36,5 +36,40 @@ impl Voice {
 
     pub(crate) fn bad(self, text: &str) -> String {
         self.paint("31", text)
+    }
+}
+
+/// Writes as long as there is a reader, and goes on without one.
+#[derive(Debug)]
+pub(crate) struct Patient<W> {
+    to: W,
+    read: bool,
+}
+
+impl<W: Write> Patient<W> {
+    pub(crate) fn new(to: W) -> Self {
+        Self { to, read: true }
+    }
+
+    fn unless_gone<T>(&mut self, done: io::Result<T>, instead: T) -> io::Result<T> {
+        match done {
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => {
+                self.read = false;
+                Ok(instead)
+            }
+            done => done,
+        }
+    }
+}
+
+impl<W: Write> Write for Patient<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let done = if self.read { self.to.write(bytes) } else { Ok(bytes.len()) };
+        self.unless_gone(done, bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        let done = if self.read { self.to.flush() } else { Ok(()) };
+        self.unless_gone(done, ())
     }
 }

@@ -1,4 +1,4 @@
-//! The last calls received, to be looked at; not a record.
+//! The last calls received, to be looked at; a record only where all are kept.
 
 use serde_json::{Map, Value};
 use std::collections::VecDeque;
@@ -19,16 +19,28 @@ pub struct Seen {
 }
 
 /// The last calls.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Recent {
     seen: Mutex<VecDeque<Seen>>,
+    seen_max: usize,
+}
+
+impl Default for Recent {
+    fn default() -> Self {
+        Self { seen: Mutex::default(), seen_max: SEEN_MAX }
+    }
 }
 
 impl Recent {
+    /// All calls, for as long as the process lives.
+    pub(crate) fn everything() -> Self {
+        Self { seen_max: usize::MAX, ..Self::default() }
+    }
+
     pub(crate) fn note(&self, seen: impl IntoIterator<Item = Seen>) {
         let mut all = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         all.extend(seen);
-        let surplus = all.len().saturating_sub(SEEN_MAX);
+        let surplus = all.len().saturating_sub(self.seen_max);
         all.drain(..surplus);
     }
 
@@ -36,5 +48,20 @@ impl Recent {
     #[must_use]
     pub fn all(&self) -> Vec<Seen> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_calls_are_kept_or_everything() {
+        let calls = |count: i64| (0..count).map(|at_ms| Seen { at_ms, source: "s".to_owned(), call: Map::new() });
+        for (recent, kept) in [(Recent::default(), 500), (Recent::everything(), 1_200)] {
+            recent.note(calls(700));
+            recent.note(calls(500));
+            assert_eq!((recent.all().len(), recent.all().last().map(|seen| seen.at_ms)), (kept, Some(499)));
+        }
     }
 }

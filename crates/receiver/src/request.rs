@@ -14,6 +14,8 @@ pub(crate) const BODY_BYTES_MAX: usize = 512_000;
 pub(crate) const CALL_BYTES_MAX: usize = 32_768;
 /// Calls in a batch (HTTP Tracking API documentation); Segment answers 200 to more, and drops them.
 pub(crate) const BATCH_CALLS_MAX: usize = 2_500;
+/// The value of an object's property (Objects API documentation: less than 32 KB).
+const OBJECT_VALUE_BYTES_MAX: usize = 32_767;
 /// Objects in a request (Objects API documentation).
 pub(crate) const OBJECTS_MAX: usize = 10;
 /// A message id (HTTP Tracking API documentation: less than 100 characters).
@@ -32,6 +34,14 @@ impl Refusal {
         Self { status: 400, code, message: message.into() }
     }
 
+    pub(crate) fn too_large() -> Self {
+        Self::bad("invalid_request", "Exceed payload limit")
+    }
+
+    pub(crate) fn malformed() -> Self {
+        Self::bad("invalid_request", "malformed JSON")
+    }
+
     pub(crate) fn write_key() -> Self {
         Self::bad("invalid_request", "An invalid write key was provided")
     }
@@ -39,8 +49,12 @@ impl Refusal {
 
 /// The body as JSON, whatever its content type says: analytics.js and analytics-kotlin send `text/plain`.
 pub(crate) fn json(headers: &HeaderMap, body: &[u8]) -> Result<Map<String, Value>, Refusal> {
-    let too_large = || Refusal::bad("invalid_request", "Exceed payload limit");
-    let gzip = headers.get(CONTENT_ENCODING).is_some_and(|encoding| encoding.as_bytes().eq_ignore_ascii_case(b"gzip"));
+    let encoding = headers.get(CONTENT_ENCODING).map(|encoding| encoding.as_bytes().to_ascii_lowercase());
+    let gzip = match encoding.as_deref() {
+        None | Some(b"" | b"identity") => false,
+        Some(b"gzip") => true,
+        Some(_) => return Err(Refusal::bad("invalid_request", "the content encoding must be gzip or none")),
+    };
     let mut inflated = Vec::new();
     let body = if gzip {
         // One byte more than is taken tells a body that is too large from one that just fits.
@@ -51,11 +65,11 @@ pub(crate) fn json(headers: &HeaderMap, body: &[u8]) -> Result<Map<String, Value
         body
     };
     if body.len() > BODY_BYTES_MAX {
-        return Err(too_large());
+        return Err(Refusal::too_large());
     }
     match serde_json::from_slice(body) {
         Ok(Value::Object(fields)) => Ok(fields),
-        _ => Err(Refusal::bad("invalid_request", "malformed JSON")),
+        _ => Err(Refusal::malformed()),
     }
 }
 
@@ -68,7 +82,8 @@ pub(crate) fn write_key(headers: &HeaderMap, body: &Map<String, Value>) -> Optio
         Some(text.split(':').next().unwrap_or_default().to_owned())
     });
     let in_body = || ["writeKey", "write_key"].iter().find_map(|name| body.get(*name)?.as_str().map(str::to_owned));
-    basic.or_else(in_body).filter(|key| !key.is_empty())
+    // Libraries that put the key into the body may send Basic with nobody's name.
+    basic.filter(|key| !key.is_empty()).or_else(in_body).filter(|key| !key.is_empty())
 }
 
 /// The calls of a batch, with what the batch carries merged into each.
@@ -139,9 +154,11 @@ fn check(call: Map<String, Value>) -> Result<Map<String, Value>, Refusal> {
             return Err(Refusal::bad(code, format!("`{name}` must be an object")));
         }
     }
-    let id = call.get("messageId").and_then(Value::as_str).unwrap_or_default();
-    if id.chars().count() > MESSAGE_ID_CHARS_MAX {
-        return Err(Refusal::bad("bad_request", "`messageId` has 100 characters or more"));
+    match call.get("messageId") {
+        None | Some(Value::Null) => {}
+        Some(Value::String(id)) if id.chars().count() <= MESSAGE_ID_CHARS_MAX => {}
+        Some(Value::String(_)) => return Err(Refusal::bad("bad_request", "`messageId` has 100 characters or more")),
+        Some(_) => return Err(Refusal::bad("bad_request", "`messageId` must be a text")),
     }
     if serde_json::to_vec(&call).is_ok_and(|bytes| bytes.len() > CALL_BYTES_MAX) {
         return Err(Refusal::bad("invalid_request", "Exceed payload limit"));
@@ -178,6 +195,9 @@ pub(crate) fn objects(mut body: Map<String, Value>) -> Result<(String, Vec<Map<S
         };
         if properties.values().any(|value| value.is_array() || value.is_object()) {
             return Err(bad("`properties` must be flat"));
+        }
+        if properties.values().any(|value| value.as_str().is_some_and(|text| text.len() > OBJECT_VALUE_BYTES_MAX)) {
+            return Err(bad("a value of `properties` has 32 KB or more"));
         }
         Ok(object)
     });
@@ -222,6 +242,7 @@ mod tests {
         );
         assert_eq!(code(one(json!({"type": "wave", "userId": "u"}))), "bad_request");
         assert_eq!(code(one(json!({"type": "identify", "userId": "u", "messageId": "m".repeat(100)}))), "bad_request");
+        assert_eq!(code(one(json!({"type": "identify", "userId": "u", "messageId": 7}))), "bad_request");
         assert_eq!(code(one(json!({"type": "identify", "userId": "u".repeat(33_000)}))), "invalid_request");
         assert_eq!(code(batch(fields(json!({"batch": []})))), "empty_batch");
         let many = vec![json!({"type": "identify", "userId": "u"}); BATCH_CALLS_MAX + 1];
@@ -242,8 +263,20 @@ mod tests {
             body("rooms_1", 1, json!({})),
             body("_rooms", 1, json!({})),
             body("rooms", 1, json!({"a": []})),
+            body("rooms", 1, json!({"a": "v".repeat(32_768)})),
         ] {
             assert!(objects(bad).is_err());
+        }
+    }
+
+    #[test]
+    fn a_body_is_gzip_or_plain_and_nothing_else() {
+        let header = |value: &str| HeaderMap::from_iter([(CONTENT_ENCODING, value.parse().unwrap())]);
+        for taken in ["identity", ""] {
+            assert!(json(&header(taken), b"{}").is_ok(), "{taken}");
+        }
+        for refused in ["zstd", "br", "gzip, gzip"] {
+            assert_eq!(json(&header(refused), b"{}").unwrap_err().code, "invalid_request", "{refused}");
         }
     }
 
@@ -255,6 +288,9 @@ mod tests {
         assert_eq!(write_key(&header(&basic), &body).as_deref(), Some("in-header"));
         let bare = format!("basic {}", STANDARD.encode("in-header"));
         assert_eq!(write_key(&header(&bare), &body).as_deref(), Some("in-header"));
+        let nobody = format!("Basic {}", STANDARD.encode(":"));
+        assert_eq!(write_key(&header(&nobody), &body).as_deref(), Some("in-body"));
+        assert_eq!(write_key(&header(&nobody), &Map::new()), None);
         assert_eq!(write_key(&header("Bearer token"), &body).as_deref(), Some("in-body"));
         assert_eq!(write_key(&HeaderMap::new(), &Map::new()), None);
     }

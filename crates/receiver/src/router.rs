@@ -7,11 +7,13 @@ use aws::clock::nonce;
 use aws::{Bucket, Clock};
 use axum::Router;
 use axum::body::Bytes;
-use axum::extract::{DefaultBodyLimit, Path, State};
+use axum::extract::rejection::BytesRejection;
+use axum::extract::{DefaultBodyLimit, Path, Request, State};
 use axum::http::header::{ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_ORIGIN, CONTENT_TYPE};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, Method, StatusCode};
+use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, options, post};
+use axum::routing::{get, post};
 use logs::fragment::{FragmentName, Origin, crc32, encode};
 use logs::received::{SourceId, Stamp, append_call};
 use serde_json::{Map, Value, json};
@@ -47,6 +49,12 @@ impl Receiver {
         Arc::new(Self { keys, keeping, clock, recent: Recent::default() })
     }
 
+    /// The same, where everything received is to be accounted for: [`Receiver::recent`] forgets nothing, and grows.
+    #[must_use]
+    pub fn remembering(keys: Keys, keeping: Option<Keeping>, clock: Clock) -> Arc<Self> {
+        Arc::new(Self { keys, keeping, clock, recent: Recent::everything() })
+    }
+
     /// The last calls received.
     #[must_use]
     pub fn recent(&self) -> &Recent {
@@ -67,7 +75,10 @@ impl Receiver {
             .into_iter()
             .enumerate()
             .map(|(index, mut call)| {
-                call.entry("messageId").or_insert_with(|| Value::from(format!("api-{request}-{index}")));
+                // As Segment does; an empty id is none.
+                if call.get("messageId").and_then(Value::as_str).is_none_or(str::is_empty) {
+                    call.insert("messageId".to_owned(), Value::from(format!("api-{request}-{index}")));
+                }
                 call
             })
             .collect();
@@ -124,40 +135,54 @@ pub fn router(receiver: Arc<Receiver>) -> Router {
         .route("/v1/import", post(batch))
         .route("/v1/import/", post(batch))
         .route("/v1/set", post(set))
-        .route("/v1/projects/{key}/settings", get(settings))
-        .route("/v1/{*path}", options(preflight));
+        .route("/v1/projects/{key}/settings", get(settings));
     for (kind, short) in
         [("identify", "i"), ("track", "t"), ("page", "p"), ("screen", "s"), ("group", "g"), ("alias", "a")]
     {
         let handler =
-            move |state: State<Arc<Receiver>>, headers: HeaderMap, body: Bytes| single(kind, state, headers, body);
+            move |state: State<Arc<Receiver>>, headers: HeaderMap, body: Body| single(kind, state, headers, body);
         router = router.route(&format!("/v1/{kind}"), post(handler)).route(&format!("/v1/{short}"), post(handler));
     }
     // A compressed body is never larger than what it may inflate to; one byte more makes our own answer speak.
-    router.fallback(unknown).layer(DefaultBodyLimit::max(BODY_BYTES_MAX * 2)).with_state(receiver)
+    router
+        .fallback(unknown)
+        .method_not_allowed_fallback(other_method)
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX * 2))
+        .layer(middleware::from_fn(preflight))
+        .with_state(receiver)
 }
 
-async fn batch(State(receiver): State<Arc<Receiver>>, headers: HeaderMap, body: Bytes) -> Response {
+/// A body, or why there is none.
+type Body = Result<Bytes, BytesRejection>;
+
+fn whole(body: Body) -> Result<Bytes, Refusal> {
+    body.map_err(|rejection| match rejection.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => Refusal::too_large(),
+        _ => Refusal::malformed(),
+    })
+}
+
+async fn batch(State(receiver): State<Arc<Receiver>>, headers: HeaderMap, body: Body) -> Response {
     answer(async {
-        let body = request::json(&headers, &body)?;
+        let body = request::json(&headers, &whole(body)?)?;
         let sender = receiver.sender(&headers, &body)?;
         receiver.receive(&sender, request::batch(body)?).await
     })
     .await
 }
 
-async fn single(kind: &str, State(receiver): State<Arc<Receiver>>, headers: HeaderMap, body: Bytes) -> Response {
+async fn single(kind: &str, State(receiver): State<Arc<Receiver>>, headers: HeaderMap, body: Body) -> Response {
     answer(async {
-        let body = request::json(&headers, &body)?;
+        let body = request::json(&headers, &whole(body)?)?;
         let sender = receiver.sender(&headers, &body)?;
         receiver.receive(&sender, vec![request::single(kind, body)?]).await
     })
     .await
 }
 
-async fn set(State(receiver): State<Arc<Receiver>>, headers: HeaderMap, body: Bytes) -> Response {
+async fn set(State(receiver): State<Arc<Receiver>>, headers: HeaderMap, body: Body) -> Response {
     answer(async {
-        let body = request::json(&headers, &body)?;
+        let body = request::json(&headers, &whole(body)?)?;
         let source = receiver.sender(&headers, &body)?.source.to_string();
         let (collection, objects) = request::objects(body)?;
         let at_ms = receiver.clock.now_ms();
@@ -179,9 +204,18 @@ async fn settings(State(receiver): State<Arc<Receiver>>, Path(key): Path<String>
     json_response(StatusCode::OK, &json!({ "integrations": { "Segment.io": { "apiKey": key } } }), false)
 }
 
-async fn preflight() -> Response {
+/// Browsers ask before they send with an `Authorization` of their own, at whatever path.
+async fn preflight(request: Request, next: Next) -> Response {
+    if request.method() != Method::OPTIONS {
+        return next.run(request).await;
+    }
     (StatusCode::NO_CONTENT, [(ACCESS_CONTROL_ALLOW_ORIGIN, "*"), (ACCESS_CONTROL_ALLOW_HEADERS, "*, Authorization")])
         .into_response()
+}
+
+/// Segment answers a GET as it answers a POST without a body.
+async fn other_method() -> Response {
+    refuse(&Refusal::malformed())
 }
 
 async fn unknown() -> Response {

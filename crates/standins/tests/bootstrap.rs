@@ -30,6 +30,16 @@ fn main() {
             exit(3);
         } else if asked("hang") {
             std::thread::sleep(Duration::from_secs(60));
+        } else if asked("large") {
+            // A JSON text of so many bytes, two of which are its quotes.
+            let size: usize = payload.chars().filter(char::is_ascii_digit).collect::<String>().parse().unwrap_or(0);
+            let _ = call("POST", &format!("/invocation/{id}/response"), &format!("\"{}\"", "x".repeat(size - 2)));
+        } else if asked("stranger") {
+            let refused = call("POST", "/invocation/somebody-elses/response", "{}");
+            let (head, body) = refused.unwrap_or_default();
+            let status = head.first().cloned().unwrap_or_default();
+            let body = format!(r#"{{"status":"{status}","body":{body}}}"#);
+            let _ = call("POST", &format!("/invocation/{id}/response"), &body);
         } else if asked("error") {
             let body = r#"{"errorType":"Told","errorMessage":"told to fail"}"#;
             let _ = call("POST", &format!("/invocation/{id}/error"), body);

@@ -4,8 +4,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
-use http::{Method, Request, Response};
-use http_body_util::BodyExt as _;
+use http::{Method, Request, Response, StatusCode};
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use serde_json::Value;
 use tokio::sync::{Notify, watch};
@@ -14,6 +14,9 @@ use super::Outcome;
 use crate::serve::{Body, Reply, answer};
 
 const PREFIX: &str = "/2018-06-01/runtime/";
+
+/// "6 MB each for request and response", Lambda quotas; in the words of the refusal, so many bytes.
+const ANSWER_BYTES_MAX: usize = 6_291_556;
 
 /// What one execution environment is asked and answers.
 #[derive(Debug)]
@@ -111,7 +114,7 @@ impl Desk {
         let response = match (request.method(), segments.as_slice()) {
             (&Method::GET, ["invocation", "next"]) => self.next().await,
             (&Method::POST, ["init", "error"]) => {
-                let body = body(request).await;
+                let body = body(request).await.unwrap_or_default();
                 self.change(|state| {
                     state.waiting = None;
                     state.done = Some(reported(&body));
@@ -120,11 +123,15 @@ impl Desk {
             }
             (&Method::POST, ["invocation", id, end @ ("response" | "error")]) => {
                 let body = body(request).await;
-                let outcome = match *end {
-                    "response" => Outcome::Response(lenient_json(&body)),
-                    _ => reported(&body),
+                let outcome = match (*end, &body) {
+                    (_, None) => too_large(),
+                    ("response", Some(body)) => Outcome::Response(lenient_json(body)),
+                    (_, Some(body)) => reported(body),
                 };
-                self.end(id, outcome)
+                match (self.end(id, outcome), body) {
+                    (answer, None) if answer.status() == StatusCode::ACCEPTED => answer_too_large(),
+                    (answer, _) => answer,
+                }
             }
             _ => answer(404, "application/json", "{\"errorType\":\"NotFound\"}"),
         };
@@ -188,9 +195,26 @@ fn accepted() -> Response<Body> {
     answer(202, "application/json", "{\"status\":\"OK\"}")
 }
 
-async fn body(request: Request<Incoming>) -> Bytes {
-    let collected = request.into_body().collect().await;
-    collected.map(|collected| collected.to_bytes()).unwrap_or_default()
+/// None if there is more than an answer may hold. What breaks off counts as nothing.
+async fn body(request: Request<Incoming>) -> Option<Bytes> {
+    match Limited::new(request.into_body(), ANSWER_BYTES_MAX).collect().await {
+        Ok(collected) => Some(collected.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => None,
+        Err(_) => Some(Bytes::new()),
+    }
+}
+
+/// What the invoker hears of it.
+fn too_large() -> Outcome {
+    let message = format!("Response payload size exceeded maximum allowed payload size ({ANSWER_BYTES_MAX} bytes).");
+    Outcome::Error { kind: String::from("Function.ResponseSizeTooLarge"), message }
+}
+
+/// What the function hears.
+fn answer_too_large() -> Response<Body> {
+    let message = format!("Exceeded maximum allowed payload size ({ANSWER_BYTES_MAX} bytes).");
+    let body = serde_json::json!({"errorMessage": message, "errorType": "RequestEntityTooLarge"});
+    answer(413, "application/json", body.to_string())
 }
 
 fn reported(body: &[u8]) -> Outcome {

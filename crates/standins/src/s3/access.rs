@@ -9,6 +9,7 @@ use s3s::auth::{S3Auth, SecretKey};
 use s3s::path::S3Path;
 use s3s::{S3Error, S3ErrorCode, S3Result, s3_error};
 
+use super::signature::{self, Scope};
 use super::store::{BucketSettings, Store, no_such_bucket};
 use super::wire::SharedBody;
 use crate::faults::{Fault, Faults, Moment, Plan, Target};
@@ -78,11 +79,12 @@ impl S3Access for Guard {
 
         let access_key = cx.credentials().map(|credentials| credentials.access_key.clone());
         let access_key = access_key.ok_or_else(denied)?;
+        let scope = signature::check(cx.headers(), cx.uri())?;
         let token = security_token(cx.headers(), cx.uri());
         let identity = self.directory.identify(&access_key, token.as_deref()).map_err(token_error)?;
         trace.with(|traced| traced.caller = Some(identity.arn.clone()));
         let caller = Caller { identity, context: context(cx.headers(), cx.uri()) };
-        self.check_bucket(&target, &caller, cx)?;
+        self.check_bucket(&target, &caller, &scope, cx)?;
         let versioned = query(cx.uri(), "versionId").is_some();
         for (action, resource) in needed(&target, versioned, cx.headers()) {
             if !caller.may(action, &resource) {
@@ -97,13 +99,13 @@ impl S3Access for Guard {
 
 impl Guard {
     /// S3 says whether a bucket exists to everyone; then where it is, then whose.
-    fn check_bucket(&self, target: &Target, caller: &Caller, cx: &S3AccessContext<'_>) -> S3Result<()> {
+    fn check_bucket(&self, target: &Target, caller: &Caller, scope: &Scope, cx: &S3AccessContext<'_>) -> S3Result<()> {
         if target.bucket.is_empty() || target.operation == "CreateBucket" {
             return Ok(());
         }
         let settings = self.store.bucket_settings(&target.bucket).ok_or_else(no_such_bucket)?;
         if let Some(region) = &settings.region
-            && region_of(cx.headers(), cx.uri()).is_some_and(|asked| asked != *region)
+            && scope.region != *region
         {
             return Err(elsewhere(region));
         }
@@ -264,17 +266,7 @@ fn security_token(headers: &HeaderMap, uri: &Uri) -> Option<String> {
     header.map(str::to_owned).or_else(|| query(uri, "X-Amz-Security-Token"))
 }
 
-/// The region that a request is signed for.
-fn region_of(headers: &HeaderMap, uri: &Uri) -> Option<String> {
-    let header = headers.get(http::header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let scope = match header {
-        Some(header) => header.split("Credential=").nth(1)?.split(',').next()?.to_owned(),
-        None => query(uri, "X-Amz-Credential")?,
-    };
-    scope.split('/').nth(2).map(str::to_owned)
-}
-
-fn query(uri: &Uri, name: &str) -> Option<String> {
+pub(super) fn query(uri: &Uri, name: &str) -> Option<String> {
     let pairs = uri.query()?.split('&');
     let mut values = pairs.filter_map(|pair| {
         let (key, value) = pair.split_once('=').unwrap_or((pair, ""));

@@ -10,7 +10,7 @@ use base64::prelude::BASE64_STANDARD;
 use http::HeaderMap;
 use s3s::checksum::ChecksumHasher;
 use s3s::crypto::{Checksum as _, Md5};
-use s3s::{S3Result, TrailingHeaders, s3_error};
+use s3s::{S3Error, S3ErrorCode, S3Result, TrailingHeaders, s3_error};
 
 /// The algorithms of `x-amz-checksum-*`, as S3 writes them in messages.
 const ALGORITHMS: [&str; 5] = ["CRC32", "CRC32C", "CRC64NVME", "SHA1", "SHA256"];
@@ -24,6 +24,8 @@ pub(crate) struct Verifier {
     hasher: ChecksumHasher,
     claimed_md5: Option<[u8; 16]>,
     claimed: Checksums,
+    /// Those that are to come in the trailer.
+    announced: Vec<&'static str>,
     trailers: Option<TrailingHeaders>,
 }
 
@@ -46,7 +48,7 @@ impl Verifier {
             .unwrap_or_default()
             .to_uppercase();
         let mut hasher = ChecksumHasher::default();
-        let mut claimed = Checksums::new();
+        let (mut claimed, mut to_come) = (Checksums::new(), Vec::new());
         for algorithm in ALGORITHMS {
             let name = format!("x-amz-checksum-{}", algorithm.to_lowercase());
             let value = header(&name);
@@ -55,11 +57,25 @@ impl Verifier {
                 claimed.insert(algorithm.to_owned(), value.to_owned());
             }
             let in_trailer = announced.split(',').any(|one| one.trim() == name);
+            if in_trailer {
+                to_come.push(algorithm);
+            }
             if value.is_some() || in_trailer || wanted == algorithm {
                 enable(&mut hasher, algorithm);
             }
         }
-        Ok(Verifier { md5: Md5::new(), hasher, claimed_md5, claimed, trailers })
+        if claimed.len() + to_come.len() > 1 {
+            return Err(s3_error!(
+                InvalidRequest,
+                "Expecting a single x-amz-checksum- header. Multiple checksum Types are not allowed."
+            ));
+        }
+        Ok(Verifier { md5: Md5::new(), hasher, claimed_md5, claimed, announced: to_come, trailers })
+    }
+
+    /// Whether there is anything to compare with.
+    pub(crate) fn claims(&self) -> bool {
+        self.claimed_md5.is_some() || !self.claimed.is_empty()
     }
 
     pub(crate) fn update(&mut self, bytes: &[u8]) {
@@ -73,14 +89,16 @@ impl Verifier {
         if self.claimed_md5.is_some_and(|claimed| claimed != md5) {
             return Err(s3_error!(BadDigest, "The Content-MD5 you specified did not match what we received."));
         }
-        if let Some(trailers) = self.trailers.as_ref().and_then(TrailingHeaders::take) {
-            for algorithm in ALGORITHMS {
-                let name = format!("x-amz-checksum-{}", algorithm.to_lowercase());
-                let value = trailers.get(name).and_then(|value| value.to_str().ok());
-                if let Some(value) = value {
-                    check_shape(algorithm, value)?;
-                    self.claimed.insert(algorithm.to_owned(), value.to_owned());
-                }
+        let trailers = self.trailers.as_ref().and_then(TrailingHeaders::take).unwrap_or_default();
+        for algorithm in ALGORITHMS {
+            let name = format!("x-amz-checksum-{}", algorithm.to_lowercase());
+            let value = trailers.get(name).and_then(|value| value.to_str().ok());
+            if value.is_some() != self.announced.contains(&algorithm) {
+                return Err(malformed_trailer());
+            }
+            if let Some(value) = value {
+                check_shape(algorithm, value)?;
+                self.claimed.insert(algorithm.to_owned(), value.to_owned());
             }
         }
         let computed = by_name(self.hasher);
@@ -152,6 +170,16 @@ fn enable(hasher: &mut ChecksumHasher, algorithm: &str) {
         "SHA1" => hasher.sha1 = Some(s3s::crypto::Sha1::new()),
         _ => hasher.sha256 = Some(s3s::crypto::Sha256::new()),
     }
+}
+
+/// A code of S3's list of errors that `s3s` does not know.
+fn malformed_trailer() -> S3Error {
+    let mut error = S3Error::with_message(
+        S3ErrorCode::Custom("MalformedTrailerError".into()),
+        "The request contained trailing data that was not well-formed or did not conform to our published schema.",
+    );
+    error.set_status_code(http::StatusCode::BAD_REQUEST);
+    error
 }
 
 fn parse_md5(value: &str) -> S3Result<[u8; 16]> {

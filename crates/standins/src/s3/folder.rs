@@ -6,10 +6,10 @@
 //! root/.s3/bucket/meta/….json       per key: its versions, and where their bytes are
 //! root/.s3/bucket/odd/…             bytes of keys that cannot be file names
 //! root/.s3/bucket/versions/…        bytes of older versions
-//! root/.s3/drafts/…                 uploads under way
+//! root/.s3/.drafts/…                uploads under way
 //! ```
 //!
-//! No bucket's name begins with a dot, so `.s3` is nobody's bucket.
+//! No bucket's name begins with a dot, so neither `.s3` nor `.drafts` is anybody's bucket.
 
 use std::collections::{BTreeMap, HashSet};
 use std::fs;
@@ -31,6 +31,9 @@ const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'
 /// Linux: 255 bytes a name. Escaped names leave room for an ending.
 const NAME_BYTES_MAX: usize = 255;
 const ESCAPED_BYTES_MAX: usize = 180;
+
+/// Below the root.
+const DRAFTS: &str = ".s3/.drafts";
 
 #[derive(Debug)]
 pub(crate) struct Folder {
@@ -56,7 +59,7 @@ struct RecordedVersion {
 
 impl Folder {
     pub(crate) fn open(root: PathBuf) -> io::Result<Folder> {
-        let drafts = root.join(".s3/drafts");
+        let drafts = root.join(DRAFTS);
         // What a killed server left half way.
         if drafts.exists() {
             fs::remove_dir_all(&drafts)?;
@@ -66,7 +69,7 @@ impl Folder {
     }
 
     pub(crate) fn draft(&self) -> io::Result<Draft> {
-        Draft::in_folder(&self.root.join(".s3/drafts"))
+        Draft::in_folder(&self.root.join(DRAFTS))
     }
 
     /// A new name among the older versions of a bucket.
@@ -255,7 +258,7 @@ impl Folder {
         if let Some(parent) = path.parent() {
             fs::create_dir_all(parent)?;
         }
-        let draft = self.root.join(".s3/drafts").join(dice::token(16));
+        let draft = self.root.join(DRAFTS).join(dice::token(16));
         fs::write(&draft, bytes)?;
         fs::rename(draft, path)
     }

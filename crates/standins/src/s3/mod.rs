@@ -13,6 +13,7 @@ mod operations;
 mod pages;
 mod requests;
 mod server;
+mod signature;
 mod store;
 mod wire;
 

@@ -13,6 +13,7 @@ use super::checksums::{self, Digest, Verifier};
 use super::conditions::{ReadConditions, WriteCondition};
 use super::multipart::{PART_NUMBER_MAX, Part};
 use super::store::{Attributes, BucketSettings, Found, NewObject, Store, Versioning, no_such_bucket, timestamp};
+use super::wire::DeletesBody;
 use super::{answers, pages};
 use crate::iam::Identity;
 
@@ -21,6 +22,10 @@ const DELETES_MAX: usize = 1_000;
 
 /// "A single PUT operation can upload up to 5 GB", S3 User Guide.
 const PUT_BYTES_MAX: u64 = 5 * 1024 * 1024 * 1024;
+
+/// "The user-defined metadata is limited to 2 KB in size … the sum of the number of bytes in the UTF-8 encoding of each
+/// key and value", S3 User Guide.
+const METADATA_BYTES_MAX: usize = 2 * 1024;
 
 #[derive(Clone, Debug)]
 pub(crate) struct Operations {
@@ -51,6 +56,11 @@ impl Operations {
                     return Err(s3_error!(EntityTooLarge, "Your proposed upload exceeds the maximum allowed size"));
                 }
             }
+        }
+        // `Content-Length` counts the chunks' own bytes too; what they hold is declared beside it.
+        let declared = headers.get("x-amz-decoded-content-length").and_then(|value| value.to_str().ok());
+        if declared.is_some_and(|declared| declared.parse() != Ok(draft.size())) {
+            return Err(incomplete_body());
         }
         let digest = verifier.finish()?;
         Ok(Received { draft, digest })
@@ -90,7 +100,37 @@ fn broken_body(error: &str) -> S3Error {
             "The request signature we calculated does not match the signature you provided."
         );
     }
+    incomplete_body()
+}
+
+fn incomplete_body() -> S3Error {
     s3_error!(IncompleteBody, "You did not provide the number of bytes specified by the Content-Length HTTP header")
+}
+
+fn check_metadata(attributes: &Attributes) -> S3Result<()> {
+    let bytes: usize = attributes.metadata.iter().map(|(name, value)| name.len() + value.len()).sum();
+    if bytes > METADATA_BYTES_MAX {
+        return Err(s3_error!(MetadataTooLarge, "Your metadata headers exceed the maximum allowed metadata size"));
+    }
+    Ok(())
+}
+
+/// A list of keys to delete is acted upon only if it is what was sent, and said to be: "The Content-MD5 header is
+/// required for all Multi-Object Delete requests", or one of `x-amz-checksum-*` in its place (S3 API Reference).
+fn check_deletes(headers: &HeaderMap, body: Option<&DeletesBody>) -> S3Result<()> {
+    let payload = headers.get("x-amz-content-sha256").map(http::HeaderValue::as_bytes).unwrap_or_default();
+    let Some(DeletesBody(body)) = body.filter(|_| !payload.starts_with(b"STREAMING-")) else {
+        return Err(s3_error!(NotImplemented, "the keys to delete are taken in one piece, not in chunks"));
+    };
+    let mut verifier = Verifier::new(headers, None)?;
+    if !verifier.claims() {
+        return Err(s3_error!(
+            InvalidRequest,
+            "Missing required header for this request: Content-MD5 OR x-amz-checksum-*"
+        ));
+    }
+    verifier.update(body);
+    verifier.finish().map(drop)
 }
 
 /// A code that `s3s` does not know.
@@ -137,6 +177,7 @@ impl S3 for Operations {
         let caller = caller(&request)?;
         let body = request.input.body.take();
         let attributes = answers::put_attributes(&request.input);
+        check_metadata(&attributes)?;
         check_key(&caller.identity, "kms:GenerateDataKey", &attributes)?;
         let received = self.receive(body, &request.headers, request.trailing_headers).await?;
         let input = request.input;
@@ -154,6 +195,11 @@ impl S3 for Operations {
         };
         let meta = self.store.put(&input.bucket, new, &condition)?;
         Ok(S3Response::new(answers::put(&meta)))
+    }
+
+    /// `s3s` would make a put of it, which no policy is asked about.
+    async fn post_object(&self, _: S3Request<PostObjectInput>) -> S3Result<S3Response<PostObjectOutput>> {
+        Err(s3_error!(NotImplemented, "forms of browsers are not taken"))
     }
 
     async fn get_object(&self, request: S3Request<GetObjectInput>) -> S3Result<S3Response<GetObjectOutput>> {
@@ -216,6 +262,7 @@ impl S3 for Operations {
         request: S3Request<DeleteObjectsInput>,
     ) -> S3Result<S3Response<DeleteObjectsOutput>> {
         let caller = caller(&request)?;
+        check_deletes(&request.headers, request.extensions.get::<DeletesBody>())?;
         let input = request.input;
         if input.delete.objects.is_empty() || input.delete.objects.len() > DELETES_MAX {
             return Err(s3_error!(
@@ -259,7 +306,7 @@ impl S3 for Operations {
         let input = request.input;
         let state = self.store.lock();
         let bucket = state.buckets.get(&input.bucket).ok_or_else(no_such_bucket)?;
-        Ok(S3Response::new(pages::objects_v1(bucket, input)))
+        Ok(S3Response::new(pages::objects_v1(bucket, input)?))
     }
 
     async fn list_object_versions(
@@ -269,7 +316,7 @@ impl S3 for Operations {
         let input = request.input;
         let state = self.store.lock();
         let bucket = state.buckets.get(&input.bucket).ok_or_else(no_such_bucket)?;
-        Ok(S3Response::new(pages::versions(bucket, input)))
+        Ok(S3Response::new(pages::versions(bucket, input)?))
     }
 
     async fn copy_object(&self, request: S3Request<CopyObjectInput>) -> S3Result<S3Response<CopyObjectOutput>> {
@@ -302,6 +349,7 @@ impl S3 for Operations {
         };
         let condition = WriteCondition::from_headers(header("if-match"), header("if-none-match"))?;
         let attributes = answers::copy_attributes(&input, &source.meta)?;
+        check_metadata(&attributes)?;
         check_key(&caller.identity, "kms:GenerateDataKey", &attributes)?;
         let bytes = source.body.read_all().map_err(S3Error::internal_error)?;
         let mut draft = self.store.draft()?;
@@ -329,6 +377,7 @@ impl S3 for Operations {
     ) -> S3Result<S3Response<CreateMultipartUploadOutput>> {
         let caller = caller(&request)?;
         let attributes = answers::upload_attributes(&request.input);
+        check_metadata(&attributes)?;
         check_key(&caller.identity, "kms:GenerateDataKey", &attributes)?;
         let input = request.input;
         let id = self.store.begin_upload(&input.bucket, &input.key, attributes);

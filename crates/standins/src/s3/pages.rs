@@ -26,7 +26,15 @@ impl Encoder {
     }
 }
 
+fn check_keys_max(keys_max: Option<i32>) -> S3Result<()> {
+    if keys_max.is_some_and(i32::is_negative) {
+        return Err(s3_error!(InvalidArgument, "Argument maxKeys must be an integer between 0 and 2147483647"));
+    }
+    Ok(())
+}
+
 pub(crate) fn objects_v2(bucket: &Bucket, input: ListObjectsV2Input) -> S3Result<ListObjectsV2Output> {
+    check_keys_max(input.max_keys)?;
     let encoder = Encoder::new(input.encoding_type.as_ref());
     let token = input.continuation_token.as_deref();
     let after = match (token, &input.start_after) {
@@ -64,7 +72,8 @@ pub(crate) fn objects_v2(bucket: &Bucket, input: ListObjectsV2Input) -> S3Result
     })
 }
 
-pub(crate) fn objects_v1(bucket: &Bucket, input: ListObjectsInput) -> ListObjectsOutput {
+pub(crate) fn objects_v1(bucket: &Bucket, input: ListObjectsInput) -> S3Result<ListObjectsOutput> {
+    check_keys_max(input.max_keys)?;
     let encoder = Encoder::new(input.encoding_type.as_ref());
     let delimiter = input.delimiter.as_deref();
     let page = listing::objects(
@@ -80,7 +89,7 @@ pub(crate) fn objects_v1(bucket: &Bucket, input: ListObjectsInput) -> ListObject
     let next = page.next.map(|marker| match marker {
         Marker::Key(text) | Marker::Version(text, _) | Marker::Prefix(text) => encoder.encode(text),
     });
-    ListObjectsOutput {
+    Ok(ListObjectsOutput {
         name: Some(input.bucket),
         max_keys: i32::try_from(page.keys_max).ok(),
         is_truncated: Some(next.is_some()),
@@ -93,10 +102,11 @@ pub(crate) fn objects_v1(bucket: &Bucket, input: ListObjectsInput) -> ListObject
         delimiter: input.delimiter.map(|text| encoder.encode(text)),
         encoding_type: input.encoding_type,
         ..ListObjectsOutput::default()
-    }
+    })
 }
 
-pub(crate) fn versions(bucket: &Bucket, input: ListObjectVersionsInput) -> ListObjectVersionsOutput {
+pub(crate) fn versions(bucket: &Bucket, input: ListObjectVersionsInput) -> S3Result<ListObjectVersionsOutput> {
+    check_keys_max(input.max_keys)?;
     let encoder = Encoder::new(input.encoding_type.as_ref());
     let delimiter = input.delimiter.as_deref();
     let after = input.key_marker.clone().map(|key| match input.version_id_marker.clone() {
@@ -133,7 +143,7 @@ pub(crate) fn versions(bucket: &Bucket, input: ListObjectVersionsInput) -> ListO
         Some(Marker::Key(text) | Marker::Prefix(text)) => (Some(encoder.encode(text)), None),
         None => (None, None),
     };
-    ListObjectVersionsOutput {
+    Ok(ListObjectVersionsOutput {
         name: Some(input.bucket),
         max_keys: i32::try_from(page.keys_max).ok(),
         is_truncated: Some(page.next.is_some()),
@@ -148,7 +158,7 @@ pub(crate) fn versions(bucket: &Bucket, input: ListObjectVersionsInput) -> ListO
         delimiter: input.delimiter.map(|text| encoder.encode(text)),
         encoding_type: input.encoding_type,
         ..ListObjectVersionsOutput::default()
-    }
+    })
 }
 
 pub(crate) fn parts(input: ListPartsInput, parts: Vec<(i32, ETag, u64, i64)>) -> ListPartsOutput {

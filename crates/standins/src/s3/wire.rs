@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, Request, Response};
 use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Frame, Incoming, SizeHint};
@@ -47,6 +47,10 @@ impl Wire {
         let trace = Trace::default();
         trace.with(|traced| traced.body = Some(body.clone()));
         parts.extensions.insert(trace.clone());
+        if deletes_many(&parts) {
+            body.receive().await;
+            parts.extensions.insert(DeletesBody(body.received()));
+        }
         let request = Request::from_parts(parts, s3s::Body::http_body(body.clone()));
         let answered = self.service.call(request).await;
         let traced = trace.with(std::mem::take);
@@ -88,6 +92,15 @@ impl Wire {
         self.requests.add(log);
         reply
     }
+}
+
+/// The body of a `DeleteObjects`, as it was sent. `s3s` makes keys of it and forgets it, and there are digests to compare.
+#[derive(Clone, Debug)]
+pub(crate) struct DeletesBody(pub(crate) Bytes);
+
+fn deletes_many(request: &http::request::Parts) -> bool {
+    let query = request.uri.query().unwrap_or_default();
+    request.method == http::Method::POST && query.split('&').any(|pair| pair.split('=').next() == Some("delete"))
 }
 
 /// Clients send `gzip` and `aws-chunked` as two headers, which `s3s` refuses. Joined as signatures
@@ -160,6 +173,18 @@ impl SharedBody {
                 return;
             }
         }
+    }
+
+    /// What was read ahead.
+    fn received(&self) -> Bytes {
+        let shared = self.lock();
+        let chunks = shared.buffered.iter().flatten();
+        chunks
+            .fold(BytesMut::new(), |mut all, chunk| {
+                all.extend_from_slice(chunk);
+                all
+            })
+            .freeze()
     }
 
     /// Reads and forgets up to about so many bytes.

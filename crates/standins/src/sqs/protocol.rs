@@ -1,6 +1,6 @@
 //! SQS's actions over AWS JSON 1.0.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
@@ -300,6 +300,14 @@ fn batch(input: &Value, act: impl Fn(&Value) -> Answer) -> Answer {
             "TooManyEntriesInBatchRequest",
             "AWS.SimpleQueueService.TooManyEntriesInBatchRequest",
             "Maximum number of entries per request are 10.",
+        ));
+    }
+    let ids: BTreeSet<_> = entries.iter().map(|entry| entry.get("Id").and_then(Value::as_str)).collect();
+    if ids.len() < entries.len() {
+        return Err(refuse(
+            "BatchEntryIdsNotDistinct",
+            "AWS.SimpleQueueService.BatchEntryIdsNotDistinct",
+            "Two or more batch entries in the request have the same Id.",
         ));
     }
     let (mut successful, mut failed) = (Vec::new(), Vec::new());

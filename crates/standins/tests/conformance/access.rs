@@ -8,7 +8,8 @@ use standins::iam::{Credentials, Role};
 use standins::s3::{Server, Setup};
 use standins::{Clock, iam};
 
-use crate::support::{bytes, client, client_in, provider, refusal};
+use crate::signed::{Request, signed_policy};
+use crate::support::{bytes, client, client_in, direct, provider, refusal};
 
 const CUSTOMER: &str = "210987654321";
 const ROLE: &str = "arn:aws:iam::210987654321:role/SegmentAWSS3Role";
@@ -34,6 +35,7 @@ fn sts(url: &str, credentials: &Credentials) -> aws_sdk_sts::Client {
         .region(Region::new("us-west-2"))
         .credentials_provider(provider(credentials))
         .retry_config(aws_sdk_sts::config::retry::RetryConfig::disabled())
+        .http_client(direct())
         .build();
     aws_sdk_sts::Client::from_conf(config)
 }
@@ -101,6 +103,30 @@ async fn a_session_puts_under_the_allowed_prefix_and_does_nothing_else() {
     let copy = s3.copy_object().bucket("logs").key("segment-logs/y").copy_source("logs/segment-logs/there");
     assert_eq!(refusal(copy.send().await.unwrap_err()), denied);
     assert_eq!(server.keys("logs", ""), ["segment-logs/source/1/x.gz", "segment-logs/there"]);
+}
+
+#[tokio::test]
+async fn a_session_policy_narrows_a_session_down_and_widens_nothing() {
+    let server = setup().start().await.unwrap();
+    let narrow =
+        r#"{"Statement":{"Effect":"Allow","Action":"s3:*","Resource":"arn:aws:s3:::logs/segment-logs/one/*"}}"#;
+    let wide = r#"{"Statement":{"Effect":"Allow","Action":"s3:*","Resource":"*"}}"#;
+    for (policy, allowed) in [(narrow, [true, false, false]), (wide, [true, true, false])] {
+        let sts = sts(&server.url(), &server.credentials());
+        let ask = sts.assume_role().role_arn(ROLE).role_session_name("exporter").external_id("workspace");
+        let key = ask.policy(policy).send().await.unwrap().credentials.unwrap();
+        let session = Credentials {
+            access_key_id: key.access_key_id,
+            secret_access_key: key.secret_access_key,
+            session_token: Some(key.session_token),
+            expires_at_ms: None,
+        };
+        let s3 = client(&server.url(), &session);
+        for (key, allowed) in ["segment-logs/one/x", "segment-logs/two/x", "other/x"].into_iter().zip(allowed) {
+            let put = s3.put_object().bucket("logs").key(key).body(bytes("x")).send().await;
+            assert_eq!(put.is_ok(), allowed, "{key} by {policy}");
+        }
+    }
 }
 
 #[tokio::test]
@@ -239,6 +265,67 @@ async fn what_sts_finds_malformed_is_said_so() {
     }
     let narrowed = ask().policy("{").send().await.unwrap_err();
     assert_eq!(refusal(narrowed), (400, "MalformedPolicyDocument".to_owned()));
+}
+
+#[tokio::test]
+async fn a_signature_of_another_version_or_service_is_refused() {
+    let server = setup().start().await.unwrap();
+    let (url, key) = (server.url(), server.credentials());
+    let put = || Request::new("PUT", "/state/k", "x");
+    assert_eq!(put().send_v2(&url, &key).await, (400, "InvalidRequest".to_owned()));
+    let malformed = (400, "AuthorizationHeaderMalformed".to_owned());
+    assert_eq!(put().for_service("sts").send(&url, &key).await, malformed);
+    assert_eq!(server.keys("state", ""), [""; 0]);
+    assert_eq!(put().send(&url, &key).await, (200, String::new()));
+}
+
+#[tokio::test]
+async fn a_header_that_was_added_after_signing_is_refused() {
+    let server = setup().start().await.unwrap();
+    let (url, key) = (server.url(), server.credentials());
+    let put = || Request::new("PUT", "/state/k", "x");
+    let denied = (403, "AccessDenied".to_owned());
+    for (name, value) in [("x-amz-acl", "public-read"), ("x-amz-meta-a", "1"), ("x-amz-storage-class", "GLACIER")] {
+        assert_eq!(put().unsigned_header(name, value).send(&url, &key).await, denied, "{name}");
+    }
+    assert_eq!(server.keys("state", ""), [""; 0]);
+    assert_eq!(put().header("x-amz-meta-a", "1").send(&url, &key).await, (200, String::new()));
+    assert_eq!(server.object("state", "k").unwrap().metadata["a"], "1");
+}
+
+#[tokio::test]
+async fn an_old_signature_or_another_body_is_refused() {
+    let server = setup().start().await.unwrap();
+    let (url, key) = (server.url(), server.credentials());
+    let put = || Request::new("PUT", "/state/k", "x");
+    let minutes = |minutes: u64| Duration::from_secs(minutes * 60);
+    let skewed = (403, "RequestTimeTooSkewed".to_owned());
+    assert_eq!(put().aged(minutes(16)).send(&url, &key).await, skewed);
+    let mismatch = (400, "XAmzContentSHA256Mismatch".to_owned());
+    assert_eq!(put().with_body("y").send(&url, &key).await, mismatch);
+    assert_eq!(server.keys("state", ""), [""; 0]);
+    assert_eq!(put().aged(minutes(14)).send(&url, &key).await, (200, String::new()));
+}
+
+#[tokio::test]
+async fn a_form_is_no_door_around_the_policies() {
+    let server = setup().start().await.unwrap();
+    let user = server.directory().add_user("arn:aws:iam::123456789012:user/nobody", Vec::new());
+    let policy = r#"{"expiration":"2099-01-01T00:00:00.000Z","conditions":[{"bucket":"state"},{"key":"k"}]}"#;
+    let (policy, signature) = signed_policy(policy, &user);
+    let fields = [
+        ("AWSAccessKeyId", user.access_key_id.as_str()),
+        ("policy", policy.as_str()),
+        ("signature", signature.as_str()),
+        ("key", "k"),
+        ("file\"; filename=\"f", "x"),
+    ];
+    let part = |(name, text)| format!("--b\r\ncontent-disposition: form-data; name=\"{name}\"\r\n\r\n{text}\r\n");
+    let body: String = fields.into_iter().map(part).collect();
+    let post = Request::new("POST", "/state", format!("{body}--b--\r\n"));
+    let answer = post.header("content-type", "multipart/form-data; boundary=b").send(&server.url(), &user).await;
+    assert_eq!(answer, (501, "NotImplemented".to_owned()));
+    assert_eq!(server.keys("state", ""), [""; 0]);
 }
 
 #[tokio::test]

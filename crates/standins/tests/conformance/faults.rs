@@ -7,7 +7,7 @@ use std::time::Duration;
 use standins::faults::{Fault, Gate, Rule};
 use standins::s3::Server;
 
-use crate::support::{bytes, client, refusal, text};
+use crate::support::{bytes, client, direct, refusal, text};
 
 async fn server(rule: Rule) -> (Server, aws_sdk_s3::Client) {
     let server = Server::memory().with_bucket("state").start().await.unwrap();
@@ -159,6 +159,7 @@ async fn sts_fails_in_its_own_words() {
             .region(aws_sdk_sts::config::Region::new("us-east-1"))
             .credentials_provider(crate::support::provider(&server.credentials()))
             .retry_config(aws_sdk_sts::config::retry::RetryConfig::disabled())
+            .http_client(direct())
             .build();
         let sts = aws_sdk_sts::Client::from_conf(config);
         let (status, code) = refusal(sts.get_caller_identity().send().await.unwrap_err());

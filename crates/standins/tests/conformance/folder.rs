@@ -58,6 +58,29 @@ async fn a_restarted_server_finds_everything_again() {
 }
 
 #[tokio::test]
+async fn a_bucket_may_be_called_what_it_likes() {
+    let folder = tempfile::tempdir().unwrap();
+    let names = ["drafts", "bucket.json", "meta", "versions", "odd"];
+    {
+        let mut setup = Server::folder(folder.path());
+        for name in names {
+            setup = setup.with_versioned_bucket(name);
+        }
+        let server = setup.start().await.unwrap();
+        for name in names {
+            server.put_with(name, "k", "old", &[("name", name)]).unwrap();
+            server.put_with(name, "k", "new", &[("name", name)]).unwrap();
+        }
+    }
+    let server = Server::folder(folder.path()).start().await.unwrap();
+    for name in names {
+        assert_eq!(server.bytes(name, "k").unwrap(), "new", "{name}");
+        assert_eq!(server.object(name, "k").unwrap().metadata["name"], name);
+        assert_eq!(server.versions(name, "k").len(), 2, "{name}");
+    }
+}
+
+#[tokio::test]
 async fn files_put_there_by_hand_are_objects() {
     let folder = tempfile::tempdir().unwrap();
     fs::create_dir_all(folder.path().join("source/in")).unwrap();

@@ -40,6 +40,27 @@ async fn an_error_is_an_outcome_and_the_process_lives_on() {
 }
 
 #[tokio::test]
+async fn an_answer_of_more_than_six_megabytes_is_an_error() {
+    let lambda = function().deploy();
+    let most = lambda.invoke(&json!("large 6291556")).await;
+    assert_eq!(most.response().and_then(|text| text.as_str()).map(str::len), Some(6_291_554));
+    let more = lambda.invoke(&json!("large 6291557")).await;
+    let Outcome::Error { kind, message } = &more.outcome else { panic!("{:?}", more.log) };
+    assert_eq!(kind, "Function.ResponseSizeTooLarge");
+    assert!(message.contains("6291556 bytes"), "{message}");
+    assert!(lambda.invoke(&json!("fine")).await.succeeded());
+}
+
+#[tokio::test]
+async fn an_answer_to_what_was_not_asked_is_refused() {
+    let lambda = function().deploy();
+    let done = lambda.invoke(&json!("stranger")).await;
+    let answer = done.response().unwrap_or_else(|| panic!("{done:?}"));
+    assert!(answer["status"].as_str().unwrap().starts_with("HTTP/1.1 400"), "{answer}");
+    assert_eq!(answer["body"]["errorType"], "InvalidRequestID");
+}
+
+#[tokio::test]
 async fn a_crash_is_an_outcome_and_the_next_invocation_starts_anew() {
     let lambda = function().deploy();
     let crashed = lambda.invoke(&json!("crash")).await;

@@ -13,5 +13,6 @@ mod lambda;
 mod notifications;
 mod s3;
 mod segment;
+mod signed;
 mod sqs;
 mod support;

@@ -13,7 +13,7 @@ use standins::faults::{Fault, Rule};
 use standins::sqs::{QueueSettings, Server};
 use standins::{Clock, iam};
 
-use crate::support::{provider, refusal};
+use crate::support::{direct, provider, refusal};
 
 fn client(server: &Server) -> Client {
     let anyone = iam::Credentials {
@@ -28,6 +28,7 @@ fn client(server: &Server) -> Client {
         .region(Region::new("us-east-1"))
         .credentials_provider(provider(&anyone))
         .retry_config(RetryConfig::disabled())
+        .http_client(direct())
         .build();
     Client::from_conf(config)
 }
@@ -188,6 +189,16 @@ async fn queues_are_made_asked_about_and_purged() {
     assert!(attributes[&QueueAttributeName::RedrivePolicy].contains("\"maxReceiveCount\":5"));
     queue.sqs.purge_queue().queue_url(url).send().await.unwrap();
     assert_eq!(queue.server.messages("made"), []);
+}
+
+#[tokio::test]
+async fn entries_of_one_id_are_refused_together() {
+    let queue = queue(QueueSettings::default()).await;
+    let entry = |body: &str| SendMessageBatchRequestEntry::builder().id("same").message_body(body).build().unwrap();
+    let send = queue.sqs.send_message_batch().queue_url(&queue.url).entries(entry("a")).entries(entry("b"));
+    let refused = refusal(send.send().await.unwrap_err());
+    assert_eq!(refused, (400, "AWS.SimpleQueueService.BatchEntryIdsNotDistinct".to_owned()));
+    assert_eq!(queue.bodies().await, [""; 0]);
 }
 
 #[tokio::test]

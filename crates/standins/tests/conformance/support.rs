@@ -6,17 +6,21 @@ use aws_credential_types::Credentials;
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::http::HttpResponse;
 use aws_sdk_s3::config::retry::RetryConfig;
-use aws_sdk_s3::config::{BehaviorVersion, Region, StalledStreamProtectionConfig};
+use aws_sdk_s3::config::{BehaviorVersion, Region, SharedHttpClient, StalledStreamProtectionConfig};
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::primitives::ByteStream;
 use standins::iam;
 use standins::s3::{Server, Setup};
+
+use crate::signed;
 
 /// An S3 to hold to the promises, with an empty bucket.
 pub(crate) struct Target {
     pub(crate) name: &'static str,
     pub(crate) client: Client,
     pub(crate) bucket: String,
+    url: String,
+    credentials: iam::Credentials,
     _server: Option<Server>,
     _folder: Option<tempfile::TempDir>,
 }
@@ -41,6 +45,8 @@ impl Target {
             name,
             client: client(&server.url(), &server.credentials()),
             bucket,
+            url: server.url(),
+            credentials: server.credentials(),
             _server: Some(server),
             _folder: None,
         }
@@ -59,7 +65,13 @@ impl Target {
         let number = BUCKETS.fetch_add(1, Ordering::SeqCst);
         let bucket = format!("conformance-{}-{number}", std::process::id());
         client.create_bucket().bucket(&bucket).send().await.unwrap();
-        Target { name: "elsewhere", client, bucket, _server: None, _folder: None }
+        let url = endpoint.to_owned();
+        Target { name: "elsewhere", client, bucket, url, credentials, _server: None, _folder: None }
+    }
+
+    /// Sends a request signed by hand.
+    pub(crate) async fn send(&self, request: signed::Request) -> signed::Answer {
+        request.send(&self.url, &self.credentials).await
     }
 
     pub(crate) async fn put(&self, key: &str, body: &str) -> String {
@@ -81,16 +93,23 @@ pub(crate) fn client(url: &str, credentials: &iam::Credentials) -> Client {
 }
 
 pub(crate) fn client_in(url: &str, credentials: &iam::Credentials, region: &str) -> Client {
-    let config = aws_sdk_s3::Config::builder()
+    let mut config = aws_sdk_s3::Config::builder()
         .behavior_version(BehaviorVersion::latest())
         .endpoint_url(url)
         .region(Region::new(region.to_owned()))
         .credentials_provider(provider(credentials))
         .retry_config(RetryConfig::disabled())
         .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
-        .force_path_style(true)
-        .build();
-    Client::from_conf(config)
+        .force_path_style(true);
+    if url.starts_with("http:") {
+        config = config.http_client(direct());
+    }
+    Client::from_conf(config.build())
+}
+
+/// Without TLS, and without the proxies of the environment: the SDK's own client obeys them, on loopback too.
+pub(crate) fn direct() -> SharedHttpClient {
+    aws_smithy_http_client::Builder::new().build_http()
 }
 
 pub(crate) fn provider(credentials: &iam::Credentials) -> Credentials {

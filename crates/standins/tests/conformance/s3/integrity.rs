@@ -6,6 +6,11 @@ on_every_s3!(
     a_checksum_that_is_none_is_refused,
     a_right_checksum_is_answered,
     a_streamed_body_has_its_checksum_verified,
+    a_streamed_body_with_a_wrong_checksum_leaves_no_object,
+    a_streamed_body_without_the_checksum_it_announced_leaves_no_object,
+    a_streamed_body_shorter_than_it_says_leaves_no_object,
+    two_checksums_at_once_are_refused,
+    keys_to_delete_come_with_a_digest_that_is_theirs,
     a_put_that_breaks_off_leaves_no_object,
     a_wrong_checksum_leaves_the_object_that_was_there,
 );
@@ -15,7 +20,20 @@ mod checks {
     use aws_sdk_s3::primitives::{ByteStream, SdkBody};
     use aws_sdk_s3::types::{ChecksumAlgorithm, ChecksumMode};
 
+    use crate::signed::{Request, chunked};
     use crate::support::{Target, bytes, refusal};
+
+    /// CRC32 of "hello".
+    const HELLO: &str = "x-amz-checksum-crc32:NhCmhg==\r\n";
+
+    /// A body as it travels, of so many bytes as it says itself, with a CRC32 announced for its end.
+    fn streamed(s3: &Target, size: usize, body: String) -> Request {
+        Request::new("PUT", &format!("/{}/k", s3.bucket), body)
+            .header("x-amz-content-sha256", "STREAMING-UNSIGNED-PAYLOAD-TRAILER")
+            .header("x-amz-decoded-content-length", &size.to_string())
+            .header("x-amz-trailer", "x-amz-checksum-crc32")
+            .header("content-encoding", "aws-chunked")
+    }
 
     pub(super) async fn a_wrong_md5_leaves_no_object(s3: &Target) {
         let put = s3.client.put_object().bucket(&s3.bucket).key("k").content_md5("1B2M2Y8AsgTpgAmY7PhCfg==");
@@ -89,6 +107,58 @@ mod checks {
         assert_eq!(s3.get("k").await.unwrap(), body, "{}", s3.name);
         let head = s3.client.head_object().bucket(&s3.bucket).key("k").send().await.unwrap();
         assert_eq!(head.content_encoding.as_deref(), Some("gzip"), "{}", s3.name);
+    }
+
+    pub(super) async fn a_streamed_body_with_a_wrong_checksum_leaves_no_object(s3: &Target) {
+        let wrong = "x-amz-checksum-crc32:AAAAAA==\r\n";
+        let answer = s3.send(streamed(s3, 5, chunked("hello", true, wrong))).await;
+        assert_eq!(answer, (400, "BadDigest".to_owned()), "{}", s3.name);
+        assert_eq!(s3.get("k").await.unwrap_err().0, 404, "{}", s3.name);
+        let answer = s3.send(streamed(s3, 5, chunked("hello", true, HELLO))).await;
+        assert_eq!(answer, (200, String::new()), "{}", s3.name);
+        assert_eq!(s3.get("k").await.unwrap(), "hello", "{}", s3.name);
+    }
+
+    pub(super) async fn a_streamed_body_without_the_checksum_it_announced_leaves_no_object(s3: &Target) {
+        let other = "x-amz-checksum-sha256:LPJNul+wow4m6DsqxbninhsWHlwfp0JecwQzYpOLmCQ=\r\n";
+        for trailers in ["", other] {
+            let answer = s3.send(streamed(s3, 5, chunked("hello", true, trailers))).await;
+            assert_eq!(answer, (400, "MalformedTrailerError".to_owned()), "{trailers:?} on {}", s3.name);
+            assert_eq!(s3.get("k").await.unwrap_err().0, 404, "{}", s3.name);
+        }
+    }
+
+    pub(super) async fn a_streamed_body_shorter_than_it_says_leaves_no_object(s3: &Target) {
+        for (ends, trailers) in [(false, ""), (true, ""), (true, HELLO)] {
+            let answer = s3.send(streamed(s3, 9, chunked("hello", ends, trailers))).await;
+            assert_eq!(answer, (400, "IncompleteBody".to_owned()), "{ends} {trailers:?} on {}", s3.name);
+            assert_eq!(s3.get("k").await.unwrap_err().0, 404, "{}", s3.name);
+        }
+    }
+
+    pub(super) async fn two_checksums_at_once_are_refused(s3: &Target) {
+        let put = Request::new("PUT", &format!("/{}/k", s3.bucket), "hello");
+        let put = put.header("x-amz-checksum-crc32", "NhCmhg==");
+        let answer = s3.send(put.clone().header("x-amz-checksum-crc32c", "mnG7TA==")).await;
+        assert_eq!(answer, (400, "InvalidRequest".to_owned()), "{}", s3.name);
+        assert_eq!(s3.get("k").await.unwrap_err().0, 404, "{}", s3.name);
+        assert_eq!(s3.send(put).await, (200, String::new()), "{}", s3.name);
+    }
+
+    pub(super) async fn keys_to_delete_come_with_a_digest_that_is_theirs(s3: &Target) {
+        s3.put("k", "body").await;
+        let keys = "<Delete><Object><Key>k</Key></Object></Delete>";
+        let delete = || Request::new("POST", &format!("/{}", s3.bucket), keys).query("delete=");
+        let bad_digest = (400, "BadDigest".to_owned());
+        let answer = s3.send(delete().header("content-md5", "1B2M2Y8AsgTpgAmY7PhCfg==")).await;
+        assert_eq!(answer, bad_digest, "{}", s3.name);
+        let answer = s3.send(delete().header("x-amz-checksum-crc32", "AAAAAA==")).await;
+        assert_eq!(answer, bad_digest, "{}", s3.name);
+        assert_eq!(s3.send(delete()).await, (400, "InvalidRequest".to_owned()), "{}", s3.name);
+        assert_eq!(s3.get("k").await.unwrap(), "body", "{}", s3.name);
+        let answer = s3.send(delete().header("content-md5", "5DKh5iefM5MSKvRILIuFwQ==")).await;
+        assert_eq!(answer, (200, String::new()), "{}", s3.name);
+        assert_eq!(s3.get("k").await.unwrap_err().0, 404, "{}", s3.name);
     }
 
     pub(super) async fn a_put_that_breaks_off_leaves_no_object(s3: &Target) {

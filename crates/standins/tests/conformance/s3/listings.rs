@@ -7,6 +7,7 @@ on_every_s3!(
     pages_of_rolled_up_prefixes_join,
     start_after,
     a_token_that_is_none_is_refused,
+    a_negative_number_of_keys_is_refused,
     buckets,
 );
 
@@ -90,6 +91,17 @@ mod checks {
             let listed = list(after).await.unwrap().contents().len();
             assert_eq!(listed, expected, "after {after:?} on {}", s3.name);
         }
+    }
+
+    pub(super) async fn a_negative_number_of_keys_is_refused(s3: &Target) {
+        let expected = (400, "InvalidArgument".to_owned());
+        let list = s3.client.list_objects_v2().bucket(&s3.bucket).max_keys(-1);
+        assert_eq!(refusal(list.send().await.unwrap_err()), expected, "{}", s3.name);
+        let list = s3.client.list_objects().bucket(&s3.bucket).max_keys(-1);
+        assert_eq!(refusal(list.send().await.unwrap_err()), expected, "{}", s3.name);
+        let list = s3.client.list_object_versions().bucket(&s3.bucket).max_keys(-1);
+        assert_eq!(refusal(list.send().await.unwrap_err()), expected, "{}", s3.name);
+        s3.client.list_objects_v2().bucket(&s3.bucket).max_keys(0).send().await.unwrap();
     }
 
     pub(super) async fn a_token_that_is_none_is_refused(s3: &Target) {

@@ -9,6 +9,7 @@ on_every_s3!(
     a_copy_keeps_or_replaces_metadata,
     a_replaced_object_is_read_to_its_end,
     an_empty_object,
+    metadata_is_two_kilobytes_at_most,
 );
 
 mod checks {
@@ -122,6 +123,20 @@ mod checks {
         s3.put("k", "second").await;
         s3.client.delete_object().bucket(&s3.bucket).key("k").send().await.unwrap();
         assert_eq!(text(got.body).await.len(), body.len(), "{}", s3.name);
+    }
+
+    pub(super) async fn metadata_is_two_kilobytes_at_most(s3: &Target) {
+        // The name counts too.
+        for (size, taken) in [(2_047, true), (2_048, false)] {
+            let put = s3.client.put_object().bucket(&s3.bucket).key(size.to_string()).body(bytes("x"));
+            match put.metadata("a", "v".repeat(size)).send().await.map_err(refusal) {
+                Ok(_) => assert!(taken, "{size} on {}", s3.name),
+                Err(refused) => {
+                    assert!(!taken, "{size} on {}", s3.name);
+                    assert_eq!(refused, (400, "MetadataTooLarge".to_owned()), "{}", s3.name);
+                }
+            }
+        }
     }
 
     pub(super) async fn an_empty_object(s3: &Target) {

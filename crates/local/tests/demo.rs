@@ -1,0 +1,86 @@
+//! `segment-s3 demo`, as it is called.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+fn folder(name: &str) -> PathBuf {
+    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
+    let _ = std::fs::remove_dir_all(&path);
+    std::fs::create_dir_all(&path).unwrap();
+    path
+}
+
+fn samples() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../samples")
+}
+
+fn demo(samples: &Path, folder: &Path, environment: &[(&str, &str)]) -> Output {
+    command(samples, folder).envs(environment.iter().copied()).output().unwrap()
+}
+
+fn command(samples: &Path, folder: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_segment-s3"));
+    command.arg("demo").arg("--samples").arg(samples).arg("--folder").arg(folder).env_clear();
+    command
+}
+
+fn told(output: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+#[test]
+fn every_row_of_a_file_larger_than_segments_debugger_is_accounted_for() {
+    let folder = folder("demo-large");
+    let samples = folder.join("samples");
+    std::fs::create_dir(&samples).unwrap();
+    let rows: String = (0..600).map(|row| format!("user-{row},Row Seen\n")).collect();
+    std::fs::write(samples.join("track_1.csv"), format!("userId,event\n{rows}")).unwrap();
+    let output = demo(&samples, &folder.join("demo"), &[]);
+    let told = told(&output);
+    assert!(output.status.success(), "{told}");
+    assert!(told.contains("✓ Segment received 600 calls and 0 objects"), "{told}");
+    assert!(told.contains("✓ each of the 600 acknowledged calls is found once in the logs (600 lines)"), "{told}");
+}
+
+#[test]
+fn a_refused_file_shows_no_call_and_fails_the_account() {
+    let folder = folder("demo-refused");
+    let samples = folder.join("samples");
+    std::fs::create_dir(&samples).unwrap();
+    std::fs::write(samples.join("orders.csv"), "userId,event\nu1,a\n").unwrap();
+    std::fs::write(samples.join("track_1.csv"), "userId,event\nu2,b\n").unwrap();
+    let output = demo(&samples, &folder.join("demo"), &[]);
+    let told = told(&output);
+    assert_eq!(output.status.code(), Some(1), "{told}");
+    let shown = told.split("\n2  ").nth(1).unwrap().split("\n3  ").next().unwrap();
+    assert!(shown.contains("track_1.csv") && !shown.contains("orders.csv"), "{shown}");
+    assert!(told.contains("✗ 1 of 2 files finished"), "{told}");
+    assert!(told.contains("✗ 1 rows = 1 acknowledged + 0 rejected; orders.csv holds 1, and 0 were read"), "{told}");
+}
+
+#[test]
+fn a_reader_that_leaves_does_not_end_the_story() {
+    let mut command = command(&samples(), &folder("demo-pipe").join("demo"));
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!((output.status.code(), told(&output).as_str()), (Some(0), ""));
+}
+
+#[test]
+fn what_the_environment_says_of_the_way_to_aws_does_not_matter_on_loopback() {
+    let dead = "http://127.0.0.1:9";
+    let environment = [
+        ("HTTP_PROXY", dead),
+        ("http_proxy", dead),
+        ("ALL_PROXY", dead),
+        ("AWS_ENDPOINT_URL", dead),
+        ("AWS_ENDPOINT_URL_S3", dead),
+        ("AWS_USE_FIPS_ENDPOINT", "true"),
+        ("AWS_USE_DUALSTACK_ENDPOINT", "true"),
+        ("AWS_PROFILE", "nobody"),
+    ];
+    let output = demo(&samples(), &folder("demo-environment").join("demo"), &environment);
+    assert!(output.status.success(), "{}", told(&output));
+}
