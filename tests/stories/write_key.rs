@@ -44,7 +44,7 @@ async fn our_own_receiver_puts_it_into_what_it_keeps_on_the_same_terms() {
     for (include_write_key, expected) in [(false, None), (true, Some(WRITE_KEY.to_owned()))] {
         let mut world = World::new().await;
         let key = world.s3.credentials();
-        let config = config_at(&world.s3.url(), &key.access_key_id, &key.secret_access_key).await;
+        let config = config_at(&world.s3.url(), &key.access_key_id, &key.secret_access_key);
         let keeping = Keeping { state: Bucket::new(s3(&config), STATE), include_write_key };
         let keys = Keys::one(WRITE_KEY, SOURCE_ID.parse().unwrap());
         let app = receiver::router(Receiver::new(keys, Some(keeping), aws::Clock::system()));
