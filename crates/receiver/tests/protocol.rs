@@ -3,7 +3,7 @@
 
 use aws::{Bucket, Clock};
 use flate2::read::GzDecoder;
-use receiver::{Keys, Receiver, router};
+use receiver::{Keeping, Keys, Receiver, router};
 use serde_json::{Value, json};
 use standins::faults::{Fault, Rule};
 use standins::s3::Server;
@@ -43,7 +43,8 @@ impl Answer {
 
 impl Api {
     async fn new(state: Option<Bucket>) -> Api {
-        let receiver = Receiver::new(Keys::one(KEY, "source1".parse().unwrap()), state, Clock::system());
+        let keeping = state.map(|state| Keeping { state, include_write_key: false });
+        let receiver = Receiver::new(Keys::one(KEY, "source1".parse().unwrap()), keeping, Clock::system());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let app = router(Arc::clone(&receiver));
