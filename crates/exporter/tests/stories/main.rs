@@ -8,4 +8,6 @@ mod races;
 mod readers;
 mod seeds;
 mod troubles;
+mod validating;
+mod waiting;
 mod world;

@@ -1,0 +1,239 @@
+//! Destinations that do not take what is planned for them: what waits, for how long, and what becomes of it then.
+
+use exporter::Answer;
+use serde_json::json;
+use standins::faults::{Fault, Rule};
+
+use crate::troubles::break_role;
+use crate::world::{LATER_MS, NOW_MS, SOURCE, STATE, World, days, destination, documented_role, tick};
+
+#[tokio::test]
+async fn a_destination_that_vanished_holds_its_plans_until_it_is_back() {
+    let mut world = World::with(&["logs-a", "logs-b"]).await;
+    let both = world.routes.clone();
+    break_role(&world, "logs-a");
+    world.receive(SOURCE, "r1", 3);
+    tick(&world.app()).await;
+
+    world.routes = destination("d1", "logs-b", &["*"]);
+    let report = tick(&world.app()).await;
+    assert_eq!(
+        report.alarms,
+        ["destination `d0` is no longer in the settings: 1 of its plans hold until it is back or abandoned"]
+    );
+    assert_eq!(world.s3.keys(STATE, "received/").len(), 1);
+
+    world.routes = both;
+    world.s3.directory().add_role(documented_role("logs-a"));
+    tick(&world.app()).await;
+    for bucket in ["logs-a", "logs-b"] {
+        world.assert_complete(bucket);
+    }
+    world.assert_settled();
+}
+
+#[tokio::test]
+async fn what_is_planned_for_a_vanished_destination_is_given_up_when_told() {
+    let mut world = World::with(&["logs-a", "logs-b"]).await;
+    break_role(&world, "logs-a");
+    world.receive(SOURCE, "r1", 3);
+    tick(&world.app()).await;
+    let abandon = json!({"abandon": {"destination": "d0"}});
+    let words = world.app().handle(abandon.clone(), LATER_MS).await.unwrap_err().to_string();
+    assert!(words.contains("remove or disable it first"), "{words}");
+
+    world.routes = destination("d1", "logs-b", &["*"]);
+    let Answer::Abandoned(abandoned) = world.app().handle(abandon.clone(), LATER_MS).await.unwrap() else {
+        panic!("abandoned")
+    };
+    assert_eq!((abandoned.plans, abandoned.size.events), (1, 3));
+    let Answer::Abandoned(again) = world.app().handle(abandon, LATER_MS).await.unwrap() else { panic!("abandoned") };
+    assert_eq!((again.plans, again.size.events), (0, 0));
+
+    let report = tick(&world.app()).await;
+    assert_eq!((report.plans_closed, report.alarms.len()), (1, 0));
+    world.assert_complete("logs-b");
+    world.assert_settled();
+    assert_eq!(world.s3.keys("logs-a", ""), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_disabled_destination_takes_nothing_and_loses_nothing_that_is_planned() {
+    let mut world = World::with(&["logs-a"]).await;
+    let enabled = world.routes.clone();
+    break_role(&world, "logs-a");
+    world.receive(SOURCE, "r1", 3);
+    tick(&world.app()).await;
+    world.routes.push_str("enabled = false\n");
+    world.receive(SOURCE, "r2", 3);
+    let report = tick(&world.app()).await;
+    assert_eq!(report.destinations["d0"].failed.as_deref(), Some("it is disabled: 1 of its plans wait"));
+    assert_eq!(report.waiting.unrouted[SOURCE].events, 3);
+
+    world.routes = enabled;
+    world.s3.directory().add_role(documented_role("logs-a"));
+    tick(&world.app()).await;
+    world.assert_complete("logs-a");
+    world.assert_settled();
+}
+
+/// Ticks for 30 days, less a few hours. (There are more of them in life.)
+async fn ticks_of_a_month(world: &World, settings: &exporter::Settings) {
+    for hours in (0..30 * 24).step_by(5) {
+        let now_ms = NOW_MS + hours * 3_600_000;
+        tick(&world.app_with(settings.clone(), aws::Clock::from_fn(move || now_ms))).await;
+    }
+}
+
+/// What was not tried for a month did not fail for a month.
+#[tokio::test]
+async fn one_failed_try_after_a_month_of_being_held_gives_nothing_up() {
+    let mut world = World::with(&["logs-a"]).await;
+    let routes = world.routes.clone();
+    break_role(&world, "logs-a");
+    world.receive(SOURCE, "r1", 3);
+    tick(&world.app()).await;
+    world.routes = destination("another", "logs-a", &["none"]);
+    let report = tick(&world.app_at(NOW_MS + days(31))).await;
+    assert!(report.alarms[0].contains("hold until it is back"), "{:?}", report.alarms);
+    world.routes = routes;
+    let report = tick(&world.app_at(NOW_MS + days(40))).await;
+    assert_eq!((report.expired.events, report.plans_open), (0, 1));
+    world.s3.directory().add_role(documented_role("logs-a"));
+    tick(&world.app_at(NOW_MS + days(40))).await;
+    world.assert_complete("logs-a");
+    world.assert_settled();
+}
+
+#[tokio::test]
+async fn a_destination_that_is_disabled_for_long_has_an_alarm() {
+    let mut world = World::with(&["logs-a"]).await;
+    break_role(&world, "logs-a");
+    world.receive(SOURCE, "r1", 3);
+    tick(&world.app()).await;
+    world.routes.push_str("enabled = false\n");
+    let alarms = async |at| tick(&world.app_at(NOW_MS + at)).await.alarms;
+    assert_eq!(alarms(days(29)).await, Vec::<String>::new());
+    assert!(alarms(days(30)).await[0].starts_with("destination `d0` is disabled, and what is planned for it waits"));
+}
+
+#[tokio::test]
+async fn what_a_destination_does_not_take_for_a_month_expires_with_an_alarm() {
+    let mut world = World::with(&["logs-a", "logs-b"]).await;
+    break_role(&world, "logs-a");
+    world.receive(SOURCE, "r1", 3);
+    let settings = world.settings();
+    ticks_of_a_month(&world, &settings).await;
+    assert_eq!(world.s3.keys(STATE, "received/").len(), 1);
+    let report = tick(&world.app_at(NOW_MS + days(30))).await;
+    assert_eq!(report.expired.events, 3);
+    let [failed, expired] = &report.alarms[..] else { panic!("{:?}", report.alarms) };
+    assert!(failed.starts_with("destination `d0` does not take its objects"), "{failed}");
+    assert_eq!(expired, "3 events expired: destination `d0` did not take them in 30 days");
+    world.assert_complete("logs-b");
+    world.assert_settled();
+}
+
+/// A day on which a destination has one plan, and may have no more.
+async fn a_destination_for_which_no_more_may_be_planned() -> (World, exporter::Settings) {
+    let mut world = World::with(&["logs-a", "logs-b"]).await;
+    world.routes =
+        destination("d0", "logs-a", &["ours", "shared"]) + &destination("d1", "logs-b", &["theirs", "shared"]);
+    break_role(&world, "logs-a");
+    let mut settings = world.settings();
+    settings.caps.open_plans_max = 1;
+    world.receive("ours", "r0", 3);
+    tick(&world.app_with(settings.clone(), aws::Clock::from_fn(|| NOW_MS))).await;
+    (world, settings)
+}
+
+#[tokio::test]
+async fn beyond_the_cap_of_open_plans_there_is_an_alarm_and_no_growth_and_others_go_on() {
+    let (mut world, settings) = a_destination_for_which_no_more_may_be_planned().await;
+    let orphan = "exports/plans/ffffffffffffffffffffffffffffffff.0.json";
+    world.s3.put(STATE, orphan, "{}").unwrap();
+    let app = world.app_with(settings, aws::Clock::from_fn(|| NOW_MS));
+    world.receive("ours", "r1", 2);
+    let report = tick(&app).await;
+    let capped = "as much is planned for destination `d0` as may be: 2 more events wait until plans of it close";
+    assert_eq!(report.alarms[0], capped);
+    assert_eq!((report.waiting.capped["d0"].events, report.plans_open), (2, 1));
+    assert!(world.s3.bytes(STATE, orphan).is_some(), "without a change of the head nothing may be swept");
+
+    world.receive("theirs", "r2", 3);
+    let report = tick(&app).await;
+    assert_eq!((report.destinations["d1"].objects_put, report.plans_open), (1, 1));
+    assert!(world.s3.bytes(STATE, orphan).is_none());
+
+    world.s3.directory().add_role(documented_role("logs-a"));
+    for _ in 0..2 {
+        tick(&app).await;
+    }
+    world.assert_complete_of("logs-a", &["ours"]);
+    world.assert_complete_of("logs-b", &["theirs"]);
+    world.assert_settled();
+}
+
+/// What waits beyond the cap may not wait until the bucket's lifecycle rule deletes it in silence.
+#[tokio::test]
+async fn what_waits_too_long_beyond_the_cap_is_given_up_for_that_destination_alone() {
+    let (mut world, settings) = a_destination_for_which_no_more_may_be_planned().await;
+    world.receive("shared", "r1", 2);
+    let at = |days_later| world.app_with(settings.clone(), aws::Clock::from_fn(move || NOW_MS + days(days_later)));
+    let report = tick(&at(29)).await;
+    assert_eq!((report.waiting.capped["d0"].events, report.expired.events), (2, 0));
+    let report = tick(&at(31)).await;
+    assert_eq!(report.expired.events, 2);
+    let expired = "2 events expired: destination `d0` did not take them in 30 days";
+    assert!(report.alarms.iter().any(|alarm| alarm == expired), "{:?}", report.alarms);
+    world.s3.directory().add_role(documented_role("logs-a"));
+    tick(&at(31)).await;
+    world.assert_complete_of("logs-a", &["ours"]);
+    world.assert_complete_of("logs-b", &["shared"]);
+    world.assert_settled();
+}
+
+#[tokio::test]
+async fn a_plan_for_a_place_that_is_closed_does_not_hold_up_where_the_destination_has_moved() {
+    let mut world = World::with(&["logs-a", "logs-b"]).await;
+    world.routes = destination("d0", "logs-a", &["*"]);
+    break_role(&world, "logs-a");
+    world.receive(SOURCE, "r1", 3);
+    tick(&world.app()).await;
+
+    world.routes = destination("d0", "logs-b", &["*"]);
+    world.receive(SOURCE, "r2", 2);
+    let report = tick(&world.app()).await;
+    assert_eq!(report.destinations["d0"].events, 2);
+    assert!(report.destinations["d0 (before: logs-a)"].failed.as_ref().unwrap().contains("AccessDenied"));
+    let told = r#"{"abandon": {"destination": "d0", "bucket": "logs-a"}}"#;
+    assert!(report.alarms[0].ends_with(told), "{:?}", report.alarms);
+
+    let now = json!({"abandon": {"destination": "d0", "bucket": "logs-b"}});
+    let words = world.app().handle(now, LATER_MS).await.unwrap_err().to_string();
+    assert!(words.contains("remove or disable it first"), "{words}");
+    let abandon = serde_json::from_str(told).unwrap();
+    let Answer::Abandoned(abandoned) = world.app().handle(abandon, LATER_MS).await.unwrap() else {
+        panic!("abandoned")
+    };
+    assert_eq!((abandoned.plans, abandoned.size.events), (1, 3));
+    assert_eq!(tick(&world.app()).await.alarms, Vec::<String>::new());
+    world.assert_settled();
+}
+
+/// The exporter was off for longer than anything may wait: what it finds is exported, not given up.
+#[tokio::test]
+async fn after_a_month_of_being_off_what_is_planned_is_exported_and_not_given_up() {
+    let mut world = World::with(&["logs-a", "logs-b"]).await;
+    world.receive(SOURCE, "r1", 3);
+    world.s3.faults().add(Rule::on("PutObject").bucket("logs-*").times(8).before(Fault::InternalError));
+    let report = tick(&world.app()).await;
+    assert_eq!((report.plans_open, report.destinations["d0"].events), (1, 0));
+    world.s3.faults().clear();
+    let report = tick(&world.app_at(NOW_MS + days(60))).await;
+    assert_eq!((report.alarms, report.expired.events), (Vec::new(), 0));
+    for bucket in ["logs-a", "logs-b"] {
+        world.assert_complete(bucket);
+    }
+    world.assert_settled();
+}
