@@ -2,7 +2,7 @@
 
 use calls::call::CALL_BYTES_MAX;
 use calls::columns::COLUMNS_MAX;
-use calls::refusal::{FaultCode, RefusalCode};
+use calls::refusal::{FaultCode, Position, RefusalCode};
 use calls::translator::{HEADER_BYTES_MAX, ROW_BYTES_MAX};
 
 use crate::support::{File, Outcome};
@@ -33,7 +33,7 @@ fn a_row_beyond_the_limit_ends_the_file_and_says_where_it_begins() {
         assert_eq!(read.calls().len(), 1);
         let fault = read.fault.unwrap();
         assert_eq!(fault.code, FaultCode::RowTooLong);
-        assert_eq!(fault.at.map(|at| at.line), Some(4));
+        assert_eq!(fault.at, Some(Position { byte: 34, line: 4 }), "behind the blank line");
         assert!(fault.message.starts_with("line 4: "), "{fault}");
         assert!(fault.message.contains("quote"), "{fault}");
     }
@@ -51,6 +51,8 @@ fn a_header_beyond_the_limit_is_one_fault() {
         for pieces in [&[usize::MAX][..], &[100_000]] {
             let read = File::new("track_1.csv", format!("\n\nuserId,event,{name}\nu,e,1\n")).read(pieces);
             assert_eq!(read.fault.as_ref().map(|fault| fault.code), too_long.then_some(FaultCode::HeaderTooLong));
+            let at = read.fault.and_then(|fault| fault.at);
+            assert_eq!(at, too_long.then_some(Position { byte: 2, line: 3 }), "behind the blank lines");
             assert_eq!(read.taken.len(), usize::from(!too_long));
         }
     }
@@ -72,7 +74,7 @@ fn blank_lines_take_no_memory() {
     let mut translator = calls::translator::Translator::new(&subject, &Default::default(), ids);
     let blank = vec![b'\n'; 100_000];
     let (mut calls, mut records) = (Vec::new(), Vec::new());
-    for part in [&b"userId,event\n"[..], b"u,e\n"] {
+    for part in [&b""[..], b"\r", b"userId,event\n", b"u,e\n"] {
         translator.push(part);
         for _ in 0..20 {
             translator.push(&blank);
