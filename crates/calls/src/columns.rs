@@ -123,6 +123,8 @@ pub(crate) struct Roles {
 pub struct Plan {
     kind: Kind,
     columns: Vec<Column>,
+    /// How many columns are the source's own: all, unless the last are those of a rejects file.
+    pub(crate) own_columns: usize,
     pub(crate) roles: Roles,
     pub(crate) pieces: Vec<Piece>,
     warnings: Vec<Warning>,

@@ -330,8 +330,13 @@ impl<'a> Compiler<'a> {
             });
         }
         let fingerprint = fingerprint(self.kind, &emitted.pieces, self.reading);
+        let own_columns = match self.columns.len().checked_sub(REJECT_COLUMNS.len()) {
+            Some(own) if self.columns[own..].iter().map(|column| column.name.as_str()).eq(REJECT_COLUMNS) => own,
+            _ => self.columns.len(),
+        };
         Ok(Plan {
             kind: self.kind,
+            own_columns,
             columns: self.columns,
             roles: self.roles,
             pieces: emitted.pieces,
