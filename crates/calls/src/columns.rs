@@ -71,6 +71,20 @@ impl CellType {
         ("timestamp", CellType::Timestamp),
     ];
 
+    /// Words for types that are used elsewhere, and the one of ours that is meant. They belong to the
+    /// column's name, and are warned about.
+    const OTHER_WORDS: [(&'static str, &'static str); 9] = [
+        ("int", "integer"),
+        ("long", "integer"),
+        ("float", "number"),
+        ("double", "number"),
+        ("decimal", "number"),
+        ("bool", "boolean"),
+        ("date", "timestamp"),
+        ("datetime", "timestamp"),
+        ("text", "string"),
+    ];
+
     /// The type's name in a plan as people are shown it.
     pub const fn as_str(self) -> &'static str {
         match self {
