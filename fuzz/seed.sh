@@ -14,5 +14,25 @@ for case in ../tests/corpus/*/; do
         object_*) kind='\006' ;;
         *) kind='\001' ;;
     esac
-    { printf "$kind"'\000\007'; cat "$case/input"; } > "corpus/reading/$(basename "$case")"
+    # The byte that the target's `reading` makes these settings of.
+    infer=0 empty=0 encoding=0 delimiter=0 formats=0
+    while IFS= read -r setting; do
+        case "$setting" in
+            INFER_TYPES=true) infer=1 ;;
+            EMPTY_CELLS=null) empty=1 ;;
+            EMPTY_CELLS=empty) empty=2 ;;
+            CSV_ENCODING=utf-16le) encoding=1 ;;
+            CSV_ENCODING=windows-1252) encoding=2 ;;
+            CSV_ENCODING=*) encoding=3 ;;
+            CSV_DELIMITER=tab) delimiter=1 ;;
+            TIMESTAMP_FORMATS=*) formats=1 ;;
+        esac
+    done <<EOF
+$(cat "$case/settings" 2>/dev/null || true)
+EOF
+    for low in 0 1 2; do
+        settings=$((infer + 2 * low + 8 * encoding + 32 * delimiter + 64 * formats))
+        [ $((settings / 2 % 3)) -ne "$empty" ] || break
+    done
+    { printf "$kind\\$(printf %03o "$settings")\\007"; cat "$case/input"; } > "corpus/reading/$(basename "$case")"
 done

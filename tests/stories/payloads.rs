@@ -82,6 +82,7 @@ async fn a_name_that_says_no_kind_is_refused_with_the_names_that_do() {
     for prefix in ["identify_", "track_", "page_", "screen_", "group_", "alias_", "object_<collection>_"] {
         assert!(reason.contains(prefix), "{prefix} in {reason}");
     }
+    assert!(world.s3.keys(STATE, "").is_empty(), "it is no file of ours, so nothing is kept of it");
 }
 
 #[tokio::test]

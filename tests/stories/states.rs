@@ -124,6 +124,19 @@ async fn a_redelivery_of_a_file_that_has_ended_does_nothing() {
 }
 
 #[tokio::test]
+async fn the_ledger_of_a_file_that_cannot_be_read_has_the_code_of_its_fault() {
+    for (csv, code) in [("name,plan\nx,y\n", "missing_column"), ("\n\n", "empty_file"), ("PK\u{3}\u{4}", "not_csv")] {
+        let rows = Rows { csv: csv.to_owned(), good: BTreeSet::new(), refused: Vec::new() };
+        let mill = Mill::new("track_unreadable.csv", rows).await;
+        let report = answer(&mill.ingester().deploy(), &mill.event()).await;
+        assert_eq!(outcome(&report), "stopped", "{report:#}");
+        let ledger = mill.ledgers()[0].clone();
+        assert_eq!(ledger["code"], code, "{ledger:#}");
+        assert!(ledger["reason"].as_str().unwrap().ends_with(&format!(" ({code})")), "{ledger:#}");
+    }
+}
+
+#[tokio::test]
 async fn a_ledger_that_a_kill_prevented_is_written_by_the_redelivery() {
     let mill = Mill::new("track_ended.csv", Rows::new(500, 7, 100)).await;
     for key in ["rejects/*", "*ledger.json"] {

@@ -15,7 +15,7 @@ pub const BATCH_CALLS_MAX: usize = 2_500;
 pub const OBJECTS_MAX: usize = 10;
 /// Rows that one batch may stand for, refused ones included.
 const BATCH_ROWS_MAX: usize = 2_500;
-/// Bytes of original records that one batch may hold, for the rejects file.
+/// Bytes of original records, and of what is said of the refused ones, that one batch may hold for the rejects file.
 const RECORDS_BYTES_MAX: usize = 1 << 20;
 
 /// Where a body begins and ends, and how many calls go into it.
@@ -117,6 +117,8 @@ impl Batch {
 pub struct Gatherer {
     envelope: Envelope,
     open: Batch,
+    /// Bytes of what is said of the refused rows in `open`.
+    said_bytes: usize,
     next_number: u64,
 }
 
@@ -125,7 +127,7 @@ impl Gatherer {
     #[must_use]
     pub fn new(envelope: Envelope, from: u64) -> Self {
         let open = Batch { from, to: from, body: envelope.head.clone(), ..Batch::default() };
-        Self { envelope, open, next_number: 0 }
+        Self { envelope, open, said_bytes: 0, next_number: 0 }
     }
 
     /// Where the next call and the next record are to be appended.
@@ -169,6 +171,7 @@ impl Gatherer {
 
     /// Counts in a refused row, whose record began at `record_at`.
     pub fn refused(&mut self, refusal: Refusal, record_at: usize, after: Position) -> Option<Batch> {
+        self.said_bytes += refusal.message.len() + refusal.column.as_ref().map_or(0, String::len);
         self.open.refused.push(Refused { refusal, record: record_at..self.open.records.len() });
         self.reached(after);
         self.cut_if_full()
@@ -188,6 +191,7 @@ impl Gatherer {
             ..Batch::default()
         };
         let mut batch = std::mem::replace(&mut self.open, next);
+        self.said_bytes = 0;
         if batch.body.last() == Some(&b',') {
             batch.body.pop();
         }
@@ -216,7 +220,7 @@ impl Gatherer {
     fn cut_if_full(&mut self) -> Option<Batch> {
         let full = self.open.calls.len() >= self.envelope.calls_max
             || self.open.rows() >= BATCH_ROWS_MAX as u64
-            || self.open.records.len() >= RECORDS_BYTES_MAX;
+            || self.open.records.len() + self.said_bytes >= RECORDS_BYTES_MAX;
         if full { self.cut() } else { None }
     }
 }

@@ -187,7 +187,7 @@ impl Encoder {
                 out.extend_from_slice(itoa::Buffer::new().format(row.start).as_bytes());
             }
             Some((column, cell)) => {
-                let value = cell.value(row.text, &mut self.scratch).trim_ascii();
+                let value = trim(cell.value(row.text, &mut self.scratch));
                 let chars = chars(value);
                 if chars > MESSAGE_ID_CHARS_MAX {
                     return Err(Flaw::new(RefusalCode::MessageIdTooLong).in_column(column).counting(chars));
@@ -228,7 +228,7 @@ impl Encoder {
         };
         let value = cell.value(row.text, &mut self.scratch);
         if slot.cell == CellType::String {
-            let value = if slot.trim { value.trim_ascii() } else { value };
+            let value = if slot.trim { trim(value) } else { value };
             if value.is_empty() || (slot.blank_is_empty && is_void(value)) {
                 empty(slot, out);
             } else {
@@ -389,7 +389,7 @@ fn require(plan: &Plan, row: Row<'_>) -> Result<(), Flaw> {
             return missing(RefusalCode::MissingId, roles.id);
         };
         let mut scratch = Vec::new();
-        let length = row.cell(column).map_or(0, |cell| chars(cell.value(row.text, &mut scratch).trim_ascii()));
+        let length = row.cell(column).map_or(0, |cell| chars(trim(cell.value(row.text, &mut scratch))));
         if length > OBJECT_ID_CHARS_MAX {
             return Err(Flaw::new(RefusalCode::IdTooLong).in_column(column).counting(length));
         }
@@ -428,6 +428,17 @@ fn is_void(value: &[u8]) -> bool {
         Some(_) => {
             std::str::from_utf8(value).is_ok_and(|text| text.chars().all(|c| c.is_whitespace() || c.is_control()))
         }
+    }
+}
+
+/// An id without the blanks around it, those of spreadsheets and web pages (U+00A0) among them.
+#[inline]
+fn trim(value: &[u8]) -> &[u8] {
+    match value {
+        [one] if one.is_ascii_graphic() => value,
+        // Nearly every id is decided here.
+        [first, .., last] if first.is_ascii_graphic() && last.is_ascii_graphic() => value,
+        _ => std::str::from_utf8(value).map_or(value, |text| text.trim().as_bytes()),
     }
 }
 

@@ -25,6 +25,10 @@ pub(crate) use tree::{Piece, Slot};
 /// Segment docs: Rate limits, "properties per event: 10,000; extra ones are dropped".
 pub const COLUMNS_MAX: usize = 10_000;
 
+/// Longest name of a column. Every refusal in that column repeats it, and no warehouse that Segment
+/// loads has longer ones (BigQuery: 300 characters, Redshift: 127 bytes).
+pub const COLUMN_NAME_CHARS_MAX: usize = 1_000;
+
 /// Most parts of a column's path; deeper JSON is nobody's intention.
 pub const PATH_PARTS_MAX: usize = 32;
 
@@ -65,6 +69,20 @@ impl CellType {
         ("boolean", CellType::Boolean),
         ("json", CellType::Json),
         ("timestamp", CellType::Timestamp),
+    ];
+
+    /// Words for types that are used elsewhere, and the one of ours that is meant. They belong to the
+    /// column's name, and are warned about.
+    const OTHER_WORDS: [(&'static str, &'static str); 9] = [
+        ("int", "integer"),
+        ("long", "integer"),
+        ("float", "number"),
+        ("double", "number"),
+        ("decimal", "number"),
+        ("bool", "boolean"),
+        ("date", "timestamp"),
+        ("datetime", "timestamp"),
+        ("text", "string"),
     ];
 
     /// The type's name in a plan as people are shown it.
@@ -119,6 +137,8 @@ pub(crate) struct Roles {
 pub struct Plan {
     kind: Kind,
     columns: Vec<Column>,
+    /// How many columns are the source's own: all, unless the last are those of a rejects file.
+    pub(crate) own_columns: usize,
     pub(crate) roles: Roles,
     pub(crate) pieces: Vec<Piece>,
     warnings: Vec<Warning>,
@@ -159,6 +179,18 @@ impl Plan {
         // Before anything that would repeat a name: where the header is missing, its first row
         // stands in its place, and that is personal data.
         fields::require(kind, &headings)?;
+        for (index, heading) in headings.iter().enumerate() {
+            let chars = heading.full.chars().count();
+            if chars > COLUMN_NAME_CHARS_MAX {
+                return Err(FileFault::new(
+                    FaultCode::BadColumn,
+                    format!(
+                        "the name of column {} has {chars} characters, at most {COLUMN_NAME_CHARS_MAX} can be read",
+                        index + 1
+                    ),
+                ));
+            }
+        }
         let mut compiler = Compiler::new(kind, reading, names.len());
         for heading in &headings {
             compiler.add(heading)?;

@@ -239,7 +239,7 @@ pub struct StoredHeader {
 /// The files that people mistake for CSV, by how they begin. None of the beginnings can be that of a
 /// header, and none holds a line end, so the answer does not hang on how much of the file is there.
 pub(crate) fn foreign(start: &[u8]) -> Option<&'static str> {
-    const KNOWN: [(&[u8], &str); 8] = [
+    const KNOWN: [(&[u8], &str); 10] = [
         (b"PK\x03\x04", "a zip archive or an Excel workbook (.xlsx): save it as CSV"),
         (b"\xD0\xCF\x11\xE0", "an old Excel workbook (.xls): save it as CSV"),
         (b"PAR1\x15", "a Parquet file: export it as CSV"),
@@ -248,6 +248,9 @@ pub(crate) fn foreign(start: &[u8]) -> Option<&'static str> {
         (b"\x31AY&SY", "compressed with bzip2: use gzip or zstd"),
         (b"\xFD7zXZ\0", "compressed with xz: use gzip or zstd"),
         (b"\x1F\x9D", "compressed with compress: use gzip or zstd"),
+        // Only behind a compression that has been recognised and undone.
+        (b"\x1F\x8B", "compressed twice: compress it once"),
+        (b"\x28\xB5\x2F\xFD", "compressed twice: compress it once"),
     ];
     // bzip2 says its block size before what makes it recognisable.
     let start = match start {

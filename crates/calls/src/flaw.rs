@@ -1,7 +1,7 @@
 //! What is wrong with a row, and how it is said.
 
 use crate::call::{CALL_BYTES_MAX, MESSAGE_ID_CHARS_MAX, OBJECT_ID_CHARS_MAX};
-use crate::columns::Plan;
+use crate::columns::{Plan, REJECT_COLUMNS};
 use crate::dialect::Encoding;
 use crate::refusal::{Refusal, RefusalCode, Span};
 use crate::rows::Cell;
@@ -37,7 +37,10 @@ impl Flaw {
         let columns = plan.columns();
         let column = self.column.and_then(|column| columns.get(column)).map(|column| column.name.clone());
         let at_fault = match self.code {
-            RefusalCode::TooManyCells => cells.get(columns.len()).zip(cells.last()),
+            RefusalCode::TooManyCells => {
+                let first = if cells.len() > columns.len() { columns.len() } else { plan.own_columns };
+                cells.get(first).zip(cells.last())
+            }
             _ => self.column.and_then(|column| cells.get(column)).map(|cell| (cell, cell)),
         };
         let cell = at_fault.map(|(first, last)| first.start()..last.end());
@@ -71,6 +74,12 @@ impl Flaw {
             RefusalCode::CallTooLarge => {
                 format!("the call is {number} bytes, Segment takes at most {CALL_BYTES_MAX}")
             }
+            RefusalCode::TooManyCells if number <= plan.columns().len() => format!(
+                "{number} cells, the header has {} before `{}` and {} in all; a cell with a delimiter in it has to be quoted",
+                plan.own_columns,
+                REJECT_COLUMNS[0],
+                plan.columns().len()
+            ),
             RefusalCode::TooManyCells => format!(
                 "{number} cells, the header has {}; a cell with a delimiter in it has to be quoted",
                 plan.columns().len()

@@ -407,11 +407,11 @@ impl Rows {
         Advance::Record
     }
 
-    /// Steps over line ends. Returns whether a record begins behind them.
+    /// Steps over line ends, between two records. Returns whether a record begins behind them.
     ///
     /// They are gone at once: a file of nothing but line ends takes no memory.
     #[inline]
-    fn skip_blank_lines(&mut self) -> bool {
+    pub(crate) fn skip_blank_lines(&mut self) -> bool {
         loop {
             let length = match self.text[self.head..] {
                 [] => return false,

@@ -29,6 +29,10 @@ const FOR_EVER: u64 = 253_402_300_799;
 /// Years that digits alone, such as `20190511` and `20190511203227`, are a date in.
 const BASIC_DATE_YEARS: std::ops::RangeInclusive<i64> = 1900..=2099;
 
+/// 1000-01-01T00:00:00Z, before which no date of a configured format lies: `%Y` takes `19` for the
+/// year 19, and whoever writes that means 2019. ISO 8601 has four digits, and is believed.
+const CONFIGURED_MIN_MS: i64 = -30_610_224_000_000;
+
 const MS_PER_SECOND: i64 = 1_000;
 const MS_PER_MINUTE: i64 = 60 * MS_PER_SECOND;
 const MS_PER_HOUR: i64 = 60 * MS_PER_MINUTE;
@@ -37,14 +41,18 @@ const MS_PER_DAY: i64 = 24 * MS_PER_HOUR;
 /// Reads a cell and appends it in Segment's shape to `out`. Returns whether it is a date; if not,
 /// nothing is appended.
 pub(crate) fn append(cell: &[u8], formats: &[String], out: &mut Vec<u8>) -> bool {
+    if !formats.is_empty()
+        && let Some(ms) = configured(cell.trim_ascii(), formats)
+    {
+        return write(ms, out);
+    }
     // What we write is what most files hold, and it needs no arithmetic.
     if is_canonical(cell) {
         out.extend_from_slice(cell);
         return true;
     }
     let cell = cell.trim_ascii();
-    let Some(ms) = configured(cell, formats).or_else(|| iso(cell)).or_else(|| digits(cell)).or_else(|| number(cell))
-    else {
+    let Some(ms) = iso(cell).or_else(|| digits(cell)).or_else(|| number(cell)) else {
         return false;
     };
     write(ms, out)
@@ -165,22 +173,21 @@ fn number(cell: &[u8]) -> Option<i64> {
 /// Tries the configured strftime formats. A format without a zone is UTC, one without a time is
 /// midnight.
 fn configured(cell: &[u8], formats: &[String]) -> Option<i64> {
-    if formats.is_empty() {
-        return None;
+    formats.iter().find_map(|format| formatted(cell, format).filter(|ms| *ms >= CONFIGURED_MIN_MS))
+}
+
+fn formatted(cell: &[u8], format: &str) -> Option<i64> {
+    let broken = strtime::parse(format, cell).ok()?;
+    if let Ok(timestamp) = broken.to_timestamp() {
+        return Some(timestamp.as_millisecond());
     }
-    formats.iter().find_map(|format| {
-        let broken = strtime::parse(format, cell).ok()?;
-        if let Ok(timestamp) = broken.to_timestamp() {
-            return Some(timestamp.as_millisecond());
-        }
-        let at = match broken.to_datetime() {
-            Ok(at) => at,
-            Err(_) => broken.to_date().ok()?.at(0, 0, 0, 0),
-        };
-        // The last hours of 9999 are beyond that timestamp, with or without a zone.
-        let ahead = broken.offset().map_or(0, |offset| i64::from(offset.seconds())) * MS_PER_SECOND;
-        Some(civil_ms(at)? - ahead)
-    })
+    let at = match broken.to_datetime() {
+        Ok(at) => at,
+        Err(_) => broken.to_date().ok()?.at(0, 0, 0, 0),
+    };
+    // The last hours of 9999 are beyond that timestamp, with or without a zone.
+    let ahead = broken.offset().map_or(0, |offset| i64::from(offset.seconds())) * MS_PER_SECOND;
+    Some(civil_ms(at)? - ahead)
 }
 
 /// Milliseconds since the epoch, in UTC.
@@ -527,6 +534,39 @@ mod tests {
         assert_eq!(read_with("11.05.2019 20:32 +0200", &zoned).as_deref(), Some("2019-05-11T18:32:00.000Z"));
         // Eight digits that ISO 8601 would read otherwise.
         assert_eq!(read_with("20101112", &["%Y%d%m"]).as_deref(), Some("2010-12-11T00:00:00.000Z"));
+    }
+
+    #[test]
+    fn a_year_of_two_or_three_digits_is_not_taken_for_one_of_four() {
+        for (cell, formats) in [
+            ("5/11/19 8:32", &["%m/%d/%Y %H:%M"][..]),
+            ("11/05/19", &["%d/%m/%Y"]),
+            ("1/5/219", &["%d/%m/%Y"]),
+            ("31/12/999", &["%d/%m/%Y"]),
+            ("11/05/19 22:32 +0200", &["%d/%m/%Y %H:%M %z"]),
+        ] {
+            assert_eq!(read_with(cell, formats), None, "{cell}");
+        }
+        for (cell, formats, expected) in [
+            ("11/05/19", &["%d/%m/%Y", "%d/%m/%y"][..], "2019-05-11T00:00:00.000Z"),
+            ("5/11/2019 8:32", &["%m/%d/%Y %H:%M"], "2019-05-11T08:32:00.000Z"),
+            ("1/1/1000", &["%d/%m/%Y"], "1000-01-01T00:00:00.000Z"),
+            ("0019-05-11", &["%d/%m/%Y", "%Y-%m-%d"], "0019-05-11T00:00:00.000Z"),
+        ] {
+            assert_eq!(read_with(cell, formats).as_deref(), Some(expected), "{cell}");
+        }
+    }
+
+    #[test]
+    fn a_column_has_one_reading_also_where_a_cell_looks_like_ours() {
+        let formats = ["%Y-%d-%mT%H:%M:%S%.fZ"];
+        for cell in ["2019-05-11T20:32:27.94Z", "2019-05-11T20:32:27.940Z", " 2019-05-11T20:32:27.940Z"] {
+            assert_eq!(read_with(cell, &formats).as_deref(), Some("2019-11-05T20:32:27.940Z"), "{cell}");
+        }
+        // Not in that format, since there is no month 31.
+        check("2019-05-31T20:32:27.940Z", "2019-05-31T20:32:27.940Z");
+        let beyond = read_with("2019-05-31T20:32:27.940Z", &formats);
+        assert_eq!(beyond.as_deref(), Some("2019-05-31T20:32:27.940Z"));
     }
 
     proptest! {

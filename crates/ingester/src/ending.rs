@@ -33,7 +33,7 @@ impl App {
     ) -> Ended {
         let (phase, reason) = match end {
             End::Complete => (Phase::Finished, None),
-            End::Fault(fault) => (Phase::Stopped, Some(fault.to_string())),
+            End::Fault(fault) => (Phase::Stopped, Some(format!("{fault} ({})", fault.code))),
             End::Exceeded(reason) => (Phase::Stopped, Some(reason)),
             End::Unread(fault) if matches!(fault.kind, Kind::Missing | Kind::Precondition) => {
                 let reason = "it was replaced or deleted while it was read; what came in its place has its own event";

@@ -16,7 +16,7 @@ use calls::columns::Column;
 use calls::dialect::StoredHeader;
 use calls::ingestion::{Ingestion, Next};
 use calls::ledger::Account;
-use calls::refusal::{Position, Refusal, Warning};
+use calls::refusal::{FaultCode, Position, Refusal, Warning};
 use calls::subject::Subject;
 use calls::translator::Translator;
 use clap::Args;
@@ -89,13 +89,18 @@ struct Checked {
     wire: Wire,
     /// Why the file cannot be used, or not be read to its end.
     fault: Option<String>,
+    /// The stable code of that, and where it is, when it is the file's own fault.
+    fault_code: Option<FaultCode>,
+    fault_at: Option<Position>,
     /// Why the ingester would stop it, though it can be read.
     stopped: Option<String>,
+    /// Where the first row begins that would not be sent, when the file is not read to its end.
+    undelivered_from: Option<Position>,
 }
 
 impl Checked {
     fn verdict(&self) -> Verdict {
-        if self.fault.is_some() {
+        if self.fault.is_some() || self.stopped.is_some() {
             Verdict::Unusable
         } else if self.account.rejected > 0 {
             Verdict::RowsRefused
@@ -105,7 +110,8 @@ impl Checked {
     }
 }
 
-/// Checks files. The exit status says the worst: 1 when rows are refused, 2 when a file cannot be used.
+/// Checks files. The exit status says the worst: 1 when rows are refused, 2 when a file cannot be used or
+/// would be stopped.
 pub(crate) fn run(args: &CheckArgs) -> anyhow::Result<ExitCode> {
     let settings = match settings() {
         Ok(settings) => settings,
@@ -193,6 +199,7 @@ fn check(path: &Path, args: &CheckArgs, settings: &Settings) -> anyhow::Result<C
     let mut calls = args.calls.then(|| BufWriter::with_capacity(CHUNK_BYTES, std::io::stdout().lock()));
     let mut progress = Progress::new(&name, size);
     let mut chunk = vec![0; CHUNK_BYTES];
+    let mut settled_to = None;
     loop {
         match machine.next_batch() {
             Next::Batch(batch) => {
@@ -205,11 +212,13 @@ fn check(path: &Path, args: &CheckArgs, settings: &Settings) -> anyhow::Result<C
                 machine.settle(&batch, &[]);
                 if let Some(commit) = machine.commit() {
                     checked.account.add(&commit.account);
+                    settled_to = Some(commit.to);
                 }
                 // Judged where the ingester judges: a file that is bad at its beginning is stopped there, however
                 // good the rest is.
-                if checked.stopped.is_none() {
-                    checked.stopped = settings.threshold.exceeded(&checked.account);
+                checked.stopped = settings.threshold.exceeded(&checked.account);
+                if checked.stopped.is_some() {
+                    machine.stop();
                 }
             }
             Next::Hungry => match read(&mut input, &mut chunk).context("failed to read it")? {
@@ -227,7 +236,8 @@ fn check(path: &Path, args: &CheckArgs, settings: &Settings) -> anyhow::Result<C
     if let Some(mut calls) = calls {
         calls.flush()?;
     }
-    checked.end(&machine);
+    checked.bytes = checked.bytes.max(size.unwrap_or_default());
+    checked.end(&machine, settled_to);
     Ok(checked)
 }
 
@@ -256,10 +266,16 @@ impl Checked {
         }
     }
 
-    fn end(&mut self, machine: &Ingestion) {
+    fn end(&mut self, machine: &Ingestion, settled_to: Option<Position>) {
         self.header = machine.header().cloned();
         self.columns = machine.plan().map_or(Vec::new(), |plan| plan.columns().to_vec());
         self.warnings = machine.warnings().to_vec();
-        self.fault = machine.fault().map(ToString::to_string);
+        let fault = machine.fault();
+        self.fault = fault.map(ToString::to_string);
+        self.fault_code = fault.map(|fault| fault.code);
+        self.fault_at = fault.and_then(|fault| fault.at);
+        if self.verdict() == Verdict::Unusable {
+            self.undelivered_from = settled_to.or(self.header.as_ref().map(|header| header.rows_from));
+        }
     }
 }

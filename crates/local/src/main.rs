@@ -35,7 +35,7 @@ enum Command {
     /// Read CSV files as the ingester would, send nothing, and say what would come of them
     ///
     /// The settings are the function's own environment variables (INFER_TYPES, TIMESTAMP_FORMATS, …). The exit status
-    /// is 1 when rows are refused, 2 when a file cannot be used.
+    /// is 1 when rows are refused, 2 when a file cannot be used or the ingester would stop it.
     Check(check::CheckArgs),
 }
 

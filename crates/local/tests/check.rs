@@ -161,6 +161,8 @@ fn a_file_that_the_ingester_would_stop_is_said_to_be_one() {
     let csv = format!("userId,event\n{rows}");
     let output = check(&["-"], &[], csv.as_bytes());
     assert!(stdout(&output).contains("the ingester would stop this file: 1500 of 1500 rows"), "{}", stdout(&output));
+    assert!(stdout(&output).contains("would be stopped: 1,500 of 1,500 rows refused"), "{}", stdout(&output));
+    assert_eq!(output.status.code(), Some(2));
 }
 
 #[test]
@@ -171,6 +173,46 @@ fn a_file_that_breaks_off_is_accounted_for_up_to_there() {
     let text = stdout(&output);
     assert!(text.contains("line 4: a row begins here that is longer"), "{text}");
     assert!(text.contains("  calls                2\n"), "{text}");
+    assert!(text.starts_with("track_1.csv  breaks off at line 4\n"), "{text}");
+    assert!(text.contains("  undelivered          from line 4 on\n"), "{text}");
+    let rows: String = (0..1_000).map(|row| format!("user-{row},e\n")).collect();
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    gzip.write_all(format!("userId,event\n{rows}").as_bytes()).unwrap();
+    let gzip = gzip.finish().unwrap();
+    let output = check(&["-"], &[], &gzip[..gzip.len() - 4]);
+    let text = stdout(&output);
+    for part in ["breaks off at line 1,002", "(corrupt_compression)", "  undelivered          from line 1,002 on"] {
+        assert!(text.contains(part), "{part} in {text}");
+    }
+    assert_eq!(output.status.code(), Some(2));
+}
+
+#[test]
+fn a_file_of_a_header_alone_is_not_said_to_have_rows() {
+    let output = check(&["-"], &[], b"userId,event\n");
+    assert!(stdout(&output).contains("no rows"), "{}", stdout(&output));
+    assert!(!stdout(&output).contains("every row"), "{}", stdout(&output));
+    assert_eq!(output.status.code(), Some(0));
+}
+
+#[test]
+fn a_fault_of_the_file_has_its_code_and_place() {
+    let text = b"userId,event\nu,e\n\n";
+    let long = [&text[..], b"u,\"", &vec![b'x'; 1_100_000]].concat();
+    for (input, code, line, byte) in [
+        (&b"name\nx\n"[..], "missing_column", 1, 0),
+        (b"\n\nname\nx\n", "missing_column", 3, 2),
+        (b"", "empty_file", 1, 0),
+        (b"PK\x03\x04", "not_csv", 1, 0),
+        (&long, "row_too_long", 4, text.len()),
+    ] {
+        let output = check(&["-", "--json"], &[], input);
+        let document: serde_json::Value = serde_json::from_str(stdout(&output)).unwrap();
+        assert_eq!(document["fault_code"], code);
+        assert_eq!([&document["fault_line"], &document["fault_byte"]], [line, byte], "{code}");
+        let output = check(&["-"], &[], input);
+        assert!(stdout(&output).contains(&format!(" ({code})\n")), "{}", stdout(&output));
+    }
 }
 
 #[test]
@@ -181,6 +223,17 @@ fn a_file_that_is_bad_at_its_beginning_is_stopped_however_good_its_end_is() {
     let output = check(&[&file], &[], b"");
     assert!(stdout(&output).contains("the ingester would stop this file"), "{}", stdout(&output));
     assert!(stdout(&output).contains("REJECT_LIMIT_SHARE"), "{}", stdout(&output));
+    assert!(stdout(&output).contains("would be stopped: 2,500 of 2,500 rows refused"), "{}", stdout(&output));
+    assert!(stdout(&output).contains("undelivered          from line 2,502 on"), "{}", stdout(&output));
+    assert!(!stdout(&output).contains("To be expected"), "nothing is sent: {}", stdout(&output));
+    assert_eq!(output.status.code(), Some(2));
+    let output = check(&["--calls", &file], &[], b"");
+    assert_eq!((stdout(&output), output.status.code()), ("", Some(2)));
+    let output = check(&["--json", &file], &[], b"");
+    let document: serde_json::Value = serde_json::from_str(stdout(&output)).unwrap();
+    assert_eq!([&document["rows"], &document["calls"], &document["requests"]], [2_500, 0, 0]);
+    assert_eq!(document["undelivered_from_line"], 2_502);
+    assert_eq!(document["bytes"], std::fs::metadata(&file).unwrap().len());
 }
 
 #[test]

@@ -43,6 +43,16 @@ impl<'a> Heading<'a> {
         last.strip_suffix("[]").unwrap_or(last)
     }
 
+    /// The type that may be meant by the word behind the last colon, which is none of ours.
+    fn meant_type(&self) -> Option<(&'a str, &'static str)> {
+        let (_, word) = self.full.rsplit_once(':').filter(|_| self.named.is_none())?;
+        let lower = word.to_ascii_lowercase();
+        let (named, _) = CellType::NAMED.iter().find(|(named, _)| {
+            *named == lower || CellType::OTHER_WORDS.iter().any(|(other, meant)| *other == lower && meant == named)
+        })?;
+        Some((word, named))
+    }
+
     fn fault(&self, what: impl fmt::Display) -> FileFault {
         FileFault::new(FaultCode::BadColumn, format!("column `{}`: {what}", self.full))
     }
@@ -76,6 +86,9 @@ impl<'a> Compiler<'a> {
     }
 
     pub(super) fn add(&mut self, heading: &Heading<'_>) -> Result<(), FileFault> {
+        if let Some((word, named)) = heading.meant_type() {
+            self.warn(heading, format_args!("`:{word}` is no type, so it belongs to the name; is `:{named}` meant?"));
+        }
         if heading.full.is_empty() {
             let column = format!("{}", self.columns.len() + 1);
             let message = format!("column {column} has no name: its cells are not sent");
@@ -330,8 +343,13 @@ impl<'a> Compiler<'a> {
             });
         }
         let fingerprint = fingerprint(self.kind, &emitted.pieces, self.reading);
+        let own_columns = match self.columns.len().checked_sub(REJECT_COLUMNS.len()) {
+            Some(own) if self.columns[own..].iter().map(|column| column.name.as_str()).eq(REJECT_COLUMNS) => own,
+            _ => self.columns.len(),
+        };
         Ok(Plan {
             kind: self.kind,
+            own_columns,
             columns: self.columns,
             roles: self.roles,
             pieces: emitted.pieces,

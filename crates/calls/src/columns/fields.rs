@@ -107,12 +107,15 @@ pub(super) fn require(kind: Kind, headings: &[Heading<'_>]) -> Result<(), FileFa
             continue;
         }
         let names: Vec<String> = any_of.iter().map(|name| format!("`{name}`")).collect();
-        let near = headings.iter().find_map(|heading| {
+        let near = headings.iter().zip(1..).find_map(|(heading, number)| {
             let meant = near(heading.name, any_of)?;
-            let certain = plain(heading.name) == plain(meant);
+            if plain(heading.name) == plain(meant) {
+                return Some(format!("rename the column `{}` to `{meant}`", heading.full));
+            }
+            // Where the header is missing, `user7` and `Evert` are people, and no misspellings of `userId`
+            // and `event`. The number of the column is nobody's.
             let may_be_data = heading.full.contains(|c: char| c.is_numeric() || c == '@');
-            // Where the header is missing, `user7` is a person, and no misspelling of `userId`.
-            (certain || !may_be_data).then(|| format!("rename the column `{}` to `{meant}`", heading.full))
+            (!may_be_data).then(|| format!("column {number} may be meant as `{meant}`"))
         });
         let advice = near.unwrap_or_else(|| "the first row must name the columns".to_owned());
         return Err(FileFault::new(
@@ -167,7 +170,7 @@ fn near<'a>(name: &str, candidates: &[&'a str]) -> Option<&'a str> {
 
 /// The letters and digits of a name, in lower case.
 fn plain(text: &str) -> Vec<char> {
-    text.chars().take(64).filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
+    text.chars().filter(|c| c.is_alphanumeric()).take(64).flat_map(char::to_lowercase).collect()
 }
 
 /// Levenshtein distance.

@@ -19,16 +19,21 @@ impl Translator {
             Stage::Broken(fault) => return Err(fault.clone()),
         };
         self.header_step(set).map_err(|mut fault| {
-            fault.message = format!("line {}: {}", self.position.line, fault.message);
-            let at = self.position;
+            let at = match fault.code {
+                FaultCode::EmptyFile => self.position,
+                _ => self.behind_blank_lines(),
+            };
+            fault.message = format!("line {}: {}", at.line, fault.message);
             self.broken(fault.at(at))
         })
     }
 
     fn header_step(&mut self, set: Option<Delimiter>) -> Result<bool, FileFault> {
+        // Before anything looks at them: they may be a whole file, of any size.
+        if !self.rows.skip_blank_lines() && !self.rows.is_finished() {
+            return Ok(false);
+        }
         let text = self.rows.unread();
-        let blank = text.iter().take_while(|byte| matches!(byte, b'\n' | b'\r')).count();
-        let text = &text[blank..];
         if let Some(what) = foreign(text) {
             return Err(FileFault::new(FaultCode::NotCsv, format!("this is no CSV, it is {what}")));
         }
@@ -63,8 +68,6 @@ impl Translator {
             byte: behind(self.position.byte, encoding, &record, self.transcoded),
             line: self.position.line + record.blank.lines + record.lines,
         };
-        // Where a fault of the header is said to be.
-        self.position.line += record.blank.lines;
         // Excel's own way to name the delimiter, on a line before the header.
         if let [b's' | b'S', b'e' | b'E', b'p' | b'P', b'=', byte] = record.text
             && let Some(delimiter) = Delimiter::ALL.into_iter().find(|d| d.byte() == *byte)

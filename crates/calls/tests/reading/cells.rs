@@ -15,14 +15,24 @@ fn ids_are_trimmed_and_nothing_else_is() {
         ("alias_1.csv", "userId,previousId\n42 , 41\n", &[r#""userId":"42""#, r#""previousId":"41""#]),
         ("track_1.csv", "userId,event\n4 2, e \n", &[r#""userId":"4 2""#, r#""event":" e ""#]),
         ("object_rooms_1.csv", "id,a\n 1 , b\n", &[r#"{"id":"1","#, r#""a":" b""#]),
+        // What spreadsheets and web pages have for blanks.
+        ("object_rooms_1.csv", "id,a\n\u{a0}1 \u{3000},\u{a0}b\n", &[r#"{"id":"1","#, "\"a\":\"\u{a0}b\""]),
+        (
+            "track_1.csv",
+            "userId,event,messageId\n \u{a0}ü\u{a0},e,\u{2003}m\n",
+            &[r#""userId":"ü""#, r#""messageId":"m""#],
+        ),
+        ("track_1.csv", "userId,event\n\u{b}4\u{a0}2\u{85},e\n", &["\"userId\":\"4\u{a0}2\""]),
     ] {
         let read = File::new(name, text).read(&[usize::MAX]);
         for expected in expected {
             assert!(read.calls()[0].contains(expected), "{name}: {}", read.calls()[0]);
         }
     }
-    let text = format!("id,a\n {} ,b\n", "x".repeat(100));
-    assert!(File::new("object_rooms_1.csv", text).read(&[usize::MAX]).refusals().is_empty(), "counted trimmed");
+    for blank in [" ", "\u{a0}"] {
+        let text = format!("id,a\n{blank}{}{blank},b\n", "x".repeat(100));
+        assert!(File::new("object_rooms_1.csv", text).read(&[usize::MAX]).refusals().is_empty(), "counted trimmed");
+    }
 }
 
 #[test]

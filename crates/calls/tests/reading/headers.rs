@@ -39,17 +39,33 @@ fn a_missing_header_does_not_make_a_fault_repeat_a_person() {
         "user@b,Signed Up,Lihue",
         "x@example.com,user7,Signed Up",
         "17,event5,x@example.com",
+        "userId,Evert,Lihue",
+        "userId,Even,Lihue",
+        "userId,Ivent,Lihue",
     ] {
         let fault = File::new("track_1.csv", format!("{row}\n")).read(&[usize::MAX]).fault.unwrap();
         assert_eq!(fault.code, FaultCode::MissingColumn, "{row}");
-        for cell in row.split(',') {
+        for cell in row.split(',').filter(|cell| *cell != "userId") {
             assert!(!fault.message.contains(cell), "{row}: {fault}");
         }
     }
-    for (header, advice) in [("user_id,event", "`user_id` to `userId`"), ("uesrId,event", "`uesrId` to `userId`")] {
+    let fault = File::new("identify_1.csv", "Used,Lihue\n").read(&[usize::MAX]).fault.unwrap();
+    assert!(fault.message.contains("column 1 may be meant as `userId`"), "{fault}");
+    assert!(!fault.message.contains("Used"), "{fault}");
+    // The same letters in another style are no person.
+    let padded = format!("event{}", "-".repeat(100));
+    for (header, advice) in [
+        ("user_id,event", "rename the column `user_id` to `userId`"),
+        ("userId,EVENT", "rename the column `EVENT` to `event`"),
+        ("uesrId,event", "column 1 may be meant as `userId`"),
+        ("userId,evnt", "column 2 may be meant as `event`"),
+        (&format!("userId,{padded}"), &format!("rename the column `{padded}` to `event`")),
+    ] {
         let fault = File::new("track_1.csv", format!("{header}\nu,e\n")).read(&[usize::MAX]).fault.unwrap();
         assert!(fault.message.contains(advice), "{fault}");
     }
+    let fault = File::new("track_1.csv", format!("userId,{padded}Evert\n")).read(&[usize::MAX]).fault.unwrap();
+    assert!(!fault.message.contains("Evert"), "{fault}");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Laws that hold for any bytes whatever.
 
 use calls::dialect::Encoding;
+use calls::refusal::RefusalCode;
 use proptest::prelude::*;
 
 use crate::support::{File, Outcome};
@@ -185,10 +186,13 @@ proptest! {
 
     #[test]
     fn refused_rows_dropped_back_are_refused_again_and_no_other(file in file()) {
-        // Padding makes cells of a short row empty that were absent, which is the same when omitted.
-        let mut file = file;
-        file.reading.empty_cells = calls::reading::EmptyCells::Omit;
-        let read = file.read(&[usize::MAX]);
+        let (mut file, mut read) = (file.clone(), file.read(&[usize::MAX]));
+        if read.refusals().iter().any(|refusal| refusal.code == RefusalCode::ObjectEmpty) {
+            // Padding makes cells of a short row empty that were absent. Where that counts as something, an object
+            // that had nothing has something.
+            file.reading.empty_cells = calls::reading::EmptyCells::Omit;
+            read = file.read(&[usize::MAX]);
+        }
         if read.refusals().is_empty() {
             return Ok(());
         }

@@ -1,9 +1,11 @@
 //! Every limit, from both sides.
 
-use calls::call::CALL_BYTES_MAX;
-use calls::columns::COLUMNS_MAX;
-use calls::refusal::{FaultCode, RefusalCode};
-use calls::translator::{HEADER_BYTES_MAX, ROW_BYTES_MAX};
+use calls::batches::Envelope;
+use calls::call::{CALL_BYTES_MAX, MessageIds};
+use calls::columns::{COLUMN_NAME_CHARS_MAX, COLUMNS_MAX};
+use calls::ingestion::{Ingestion, Next};
+use calls::refusal::{FaultCode, Position, RefusalCode};
+use calls::translator::{HEADER_BYTES_MAX, ROW_BYTES_MAX, Translator};
 
 use crate::support::{File, Outcome};
 
@@ -33,7 +35,7 @@ fn a_row_beyond_the_limit_ends_the_file_and_says_where_it_begins() {
         assert_eq!(read.calls().len(), 1);
         let fault = read.fault.unwrap();
         assert_eq!(fault.code, FaultCode::RowTooLong);
-        assert_eq!(fault.at.map(|at| at.line), Some(4));
+        assert_eq!(fault.at, Some(Position { byte: 34, line: 4 }), "behind the blank line");
         assert!(fault.message.starts_with("line 4: "), "{fault}");
         assert!(fault.message.contains("quote"), "{fault}");
     }
@@ -47,10 +49,15 @@ fn a_row_beyond_the_limit_ends_the_file_and_says_where_it_begins() {
 #[test]
 fn a_header_beyond_the_limit_is_one_fault() {
     for (header, too_long) in [(HEADER_BYTES_MAX, false), (HEADER_BYTES_MAX + 1, true)] {
-        let name = "x".repeat(header - "userId,event,".len());
+        let room = header - "userId,event,".len();
+        // Many columns, since a name has a limit of its own.
+        let names: String = (0..=room / 500).map(|n| format!("{n:0499},")).collect();
+        let name = &names[..room];
         for pieces in [&[usize::MAX][..], &[100_000]] {
             let read = File::new("track_1.csv", format!("\n\nuserId,event,{name}\nu,e,1\n")).read(pieces);
             assert_eq!(read.fault.as_ref().map(|fault| fault.code), too_long.then_some(FaultCode::HeaderTooLong));
+            let at = read.fault.and_then(|fault| fault.at);
+            assert_eq!(at, too_long.then_some(Position { byte: 2, line: 3 }), "behind the blank lines");
             assert_eq!(read.taken.len(), usize::from(!too_long));
         }
     }
@@ -66,13 +73,41 @@ fn more_columns_than_the_limit_are_one_fault() {
 }
 
 #[test]
+fn a_name_of_a_column_beyond_the_limit_is_one_fault() {
+    for (chars, too_long) in [(COLUMN_NAME_CHARS_MAX, false), (COLUMN_NAME_CHARS_MAX + 1, true)] {
+        let name = "ü".repeat(chars);
+        let read = File::new("track_1.csv", format!("userId,event,{name}\nu,e,1\n")).read(&[usize::MAX]);
+        assert_eq!(read.fault.as_ref().map(|fault| fault.code), too_long.then_some(FaultCode::BadColumn));
+        assert!(read.fault.is_none_or(|fault| fault.message.contains("column 3") && fault.message.len() < 200));
+    }
+}
+
+#[test]
+fn what_is_said_of_refused_rows_fills_a_batch_as_rows_do() {
+    let name = format!("properties.{}", "n".repeat(900));
+    let file = track("");
+    let csv = format!("userId,event,{name}:number\n{}", "u,e,x\n".repeat(2_400));
+    let translator = Translator::new(&file.subject(), &file.reading, MessageIds::new(0));
+    let mut machine = Ingestion::new(translator, Envelope::batch(), Position::START);
+    machine.push(csv.as_bytes());
+    machine.finish();
+    let mut rows = 0;
+    while let Next::Batch(batch) = machine.next_batch() {
+        rows += batch.rows();
+        let said: usize = batch.refused.iter().map(|refused| refused.refusal.message.len()).sum();
+        assert!(said < 1 << 20, "{said} bytes are said of {} rows", batch.rows());
+    }
+    assert_eq!(rows, 2_400);
+}
+
+#[test]
 fn blank_lines_take_no_memory() {
     let subject = calls::subject::Subject::of("track_1.csv", &[], None).unwrap();
     let ids = calls::call::MessageIds::new(0);
     let mut translator = calls::translator::Translator::new(&subject, &Default::default(), ids);
     let blank = vec![b'\n'; 100_000];
     let (mut calls, mut records) = (Vec::new(), Vec::new());
-    for part in [&b"userId,event\n"[..], b"u,e\n"] {
+    for part in [&b""[..], b"\r", b"userId,event\n", b"u,e\n"] {
         translator.push(part);
         for _ in 0..20 {
             translator.push(&blank);

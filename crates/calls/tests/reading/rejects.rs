@@ -1,5 +1,7 @@
 //! A rejects file whose rows are mended gives the calls that the source would have given.
 
+use calls::refusal::RefusalCode;
+
 use crate::support::File;
 
 /// Calls, but for the message ids: those say where a row stands, which is elsewhere now.
@@ -60,4 +62,28 @@ fn mended_rejects_give_the_calls_of_the_mended_source() {
         check("identify_1.csv", "userId;\"traits.n:integer\"\nu1;1.5\nu2;\"1.5\"\n", "1.5", "15", encode);
         check("object_rooms_1.csv", "id\tname\tprice:number\n1\tü\tcheap\n\n2\t\tcheap\n", "cheap", "14.90", encode);
     }
+}
+
+#[test]
+fn a_row_that_keeps_some_of_its_four_cells_is_not_sent_without_one_of_its_own() {
+    let header = "userId,event,timestamp,_error_code,_error,_line,_byte";
+    // Too many cells, once: the four were removed, and the delimiter in the third was not.
+    for row in ["4,e,2019-05-11,extra", "4,e,2019-05-11,a,b", "4,e,2019-05-11,a,b,c", "4,e,2019-05-11,a,b,c,d,e"] {
+        let read = File::new("track_1.csv", format!("{header}\n{row}\n")).read(&[usize::MAX]);
+        let refusals = read.refusals();
+        assert_eq!(
+            refusals.iter().map(|refusal| refusal.code).collect::<Vec<_>>(),
+            [RefusalCode::TooManyCells],
+            "{row}"
+        );
+        let cell = refusals[0].cell.clone().unwrap();
+        assert_eq!(&row[cell], if row.ends_with('e') { "e" } else { &row["4,e,2019-05-11,".len()..] });
+    }
+    for row in ["4,e,2019-05-11", "4,e", "4,e,2019-05-11,,,,", "4,e,2019-05-11,too_many_cells,words,2,10"] {
+        let read = File::new("track_1.csv", format!("{header}\n{row}\n")).read(&[usize::MAX]);
+        assert_eq!(read.calls().len(), 1, "{row}");
+    }
+    // Columns of these names that are not the last four are only ignored.
+    let read = File::new("track_1.csv", "userId,event,_error,timestamp,_line,_byte\n4,e,words,2019-05-11,1\n");
+    assert_eq!(read.read(&[usize::MAX]).calls().len(), 1);
 }

@@ -2,6 +2,7 @@
 
 use super::Checked;
 use super::expect::expected;
+use calls::refusal::FaultCode;
 use ingester::Settings;
 use serde_json::{Value, json};
 
@@ -52,6 +53,10 @@ pub(super) fn of(checked: &Checked, settings: &Settings) -> Value {
         "invocations": expected.map(|expected| expected.invocations),
         "lambda_usd": expected.map(|expected| expected.usd),
         "stopped": checked.stopped,
+        "undelivered_from_line": checked.undelivered_from.map(|from| from.line),
         "fault": checked.fault,
+        "fault_code": checked.fault_code.map(FaultCode::as_str),
+        "fault_line": checked.fault_at.map(|at| at.line),
+        "fault_byte": checked.fault_at.map(|at| at.byte),
     })
 }

@@ -43,14 +43,16 @@ pub(super) fn account(checked: &Checked, settings: &Settings, voice: Voice) -> S
 }
 
 fn title(out: &mut String, checked: &Checked, voice: Voice) {
+    let refused = || format!("{} of {} rows refused", grouped(checked.account.rejected), grouped(checked.account.rows));
     let verdict = match checked.verdict() {
+        Verdict::Sound if checked.account.rows == 0 => voice.careful("no rows, nothing is sent"),
         Verdict::Sound => voice.good("every row can be sent"),
-        Verdict::RowsRefused => voice.careful(&format!(
-            "{} of {} rows refused",
-            grouped(checked.account.rejected),
-            grouped(checked.account.rows)
-        )),
-        Verdict::Unusable => voice.bad("cannot be used"),
+        Verdict::RowsRefused => voice.careful(&refused()),
+        Verdict::Unusable => match checked.fault_at {
+            _ if checked.stopped.is_some() => voice.bad(&format!("would be stopped: {}", refused())),
+            Some(at) if checked.account.rows > 0 => voice.bad(&format!("breaks off at line {}", grouped(at.line))),
+            _ => voice.bad("cannot be used"),
+        },
     };
     let _ = writeln!(out, "{}  {verdict}", voice.strong(&visible(&checked.name)));
     let kind = checked.subject.as_ref().map(|subject| match &subject.collection {
@@ -76,7 +78,8 @@ fn title(out: &mut String, checked: &Checked, voice: Voice) {
         let _ = writeln!(out, "  {}", known.join(", "));
     }
     if let Some(fault) = &checked.fault {
-        let _ = writeln!(out, "  {}", voice.bad(&visible(fault)));
+        let code = checked.fault_code.map_or(String::new(), |code| format!(" ({code})"));
+        let _ = writeln!(out, "  {}", voice.bad(&visible(&format!("{fault}{code}"))));
     }
     out.push('\n');
 }
@@ -169,6 +172,9 @@ fn sums(out: &mut String, checked: &Checked, settings: &Settings, voice: Voice) 
     for (code, rows) in &account.rejected_by {
         count(&format!("  {code}"), *rows);
     }
+    if let Some(from) = checked.undelivered_from {
+        let _ = writeln!(out, "  {:<20} from line {} on", "undelivered", grouped(from.line));
+    }
     if let Some(why) = &checked.stopped {
         let _ = writeln!(out, "  {}", voice.bad(&format!("the ingester would stop this file: {why}")));
     }
@@ -219,18 +225,43 @@ fn excerpt(refusal: &Refusal, record: &[u8]) -> (String, String) {
         row.push('…');
     }
     row.extend(&before[cut..]);
-    let indent = row.chars().count();
-    let shown = marked.len().min(ROW_CHARS - indent);
+    let indent = columns_of(&row.chars().collect::<Vec<char>>());
+    let chars_before = row.chars().count();
+    let shown = marked.len().min(ROW_CHARS - chars_before);
     row.extend(&marked[..shown]);
-    let room = ROW_CHARS - indent - shown;
+    let room = ROW_CHARS - chars_before - shown;
     row.extend(behind.iter().take(room));
     if shown < marked.len() || room < behind.len() {
         row.push('…');
     }
     // An empty cell has its place all the same.
-    let carets = if refusal.cell.is_some() { shown.max(1) } else { 0 };
+    let carets = if refusal.cell.is_some() { columns_of(&marked[..shown]).max(1) } else { 0 };
     let line = if carets == 0 { String::new() } else { format!("{}{}", " ".repeat(indent), "^".repeat(carets)) };
     (row, line)
+}
+
+/// How many columns of a terminal characters take.
+///
+/// Unicode Standard Annex #11: wide and fullwidth blocks take two; combining marks, joiners and variation selectors
+/// take none.
+fn columns_of(chars: &[char]) -> usize {
+    let width = |c: &char| match u32::from(*c) {
+        0x0300..=0x036F | 0x200B..=0x200F | 0x20D0..=0x20FF | 0xFE00..=0xFE0F | 0xFEFF => 0,
+        0x1100..=0x115F
+        | 0x2E80..=0x303E
+        | 0x3041..=0xA4CF
+        | 0xAC00..=0xD7A3
+        | 0xF900..=0xFAFF
+        | 0xFE30..=0xFE6F
+        | 0xFF00..=0xFF60
+        | 0xFFE0..=0xFFE6
+        | 0x1F300..=0x1F64F
+        | 0x1F680..=0x1F6FF
+        | 0x1F900..=0x1F9FF
+        | 0x20000..=0x3FFFD => 2,
+        _ => 1,
+    };
+    chars.iter().map(width).sum()
 }
 
 /// Text that stays on its line and does nothing to a terminal.
@@ -421,6 +452,12 @@ mod tests {
     fn carets_stand_under_the_cell() {
         let (row, carets) = excerpt(&refusal(Some(3..6)), "ü,abc,d".as_bytes());
         assert_eq!([row.as_str(), carets.as_str()], ["ü,abc,d", "  ^^^"]);
+        let wide = "東京,ﾄｳ,é\u{301}😀";
+        for (cell, expected) in [("東京", "^^^^"), ("ﾄｳ", "     ^^"), ("é\u{301}😀", "        ^^^")] {
+            let start = wide.find(cell).unwrap();
+            let (_, carets) = excerpt(&refusal(Some(start..start + cell.len())), wide.as_bytes());
+            assert_eq!(carets, expected, "{cell}");
+        }
         let (row, carets) = excerpt(&refusal(Some(2..2)), b"a,,d");
         assert_eq!([row.as_str(), carets.as_str()], ["a,,d", "  ^"]);
         let (row, carets) = excerpt(&refusal(None), b"a\r\nb\tc\x1b");
