@@ -70,8 +70,8 @@ impl Rejects {
         let unclosed = self.splitter.split(record);
         let cells = self.splitter.cells();
         // Of a row that came back, the four cells that an earlier refusal put behind it go.
-        let width = if self.came_back && !unclosed && cells.len() > self.width {
-            self.width.max(cells.len().saturating_sub(REJECT_COLUMNS.len()))
+        let width = if self.came_back && !unclosed && cells.len() >= self.width + REJECT_COLUMNS.len() {
+            cells.len() - REJECT_COLUMNS.len()
         } else {
             cells.len()
         };

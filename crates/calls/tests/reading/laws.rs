@@ -25,7 +25,8 @@ fn hostile_rows() -> impl Strategy<Value = Vec<u8>> {
     proptest::collection::vec(token, 0..80).prop_map(|tokens| tokens.concat())
 }
 
-const HEADERS: [(&str, &str); 8] = [
+const HEADERS: [(&str, &str); 9] = [
+    ("track_1.csv", "userId,event,properties.n:number,_error_code,_error,_line,_byte\n"),
     ("track_1.csv", "userId,event,timestamp,properties.price:number,properties.tags.0,properties.tags.1\n"),
     ("identify_1.csv", "\u{feff}userId,anonymousId,traits.a:json,traits.b:boolean,traits.createdAt,context:json\n"),
     ("page_1.csv", "userId,name,properties:json,integrations.All,messageId,_error\r\n"),

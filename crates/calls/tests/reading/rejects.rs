@@ -83,6 +83,10 @@ fn a_row_that_keeps_some_of_its_four_cells_is_not_sent_without_one_of_its_own() 
         let read = File::new("track_1.csv", format!("{header}\n{row}\n")).read(&[usize::MAX]);
         assert_eq!(read.calls().len(), 1, "{row}");
     }
+    // Nor when it comes back once more.
+    let file = File::new("track_1.csv", format!("{header}\n4,e,2019-05-11,extra\n4,e,2019-05-11,a,b,c\n"));
+    let again = File::new("track_1.csv", file.read(&[usize::MAX]).rejects()).read(&[usize::MAX]);
+    assert_eq!((again.calls().len(), again.refusals().len()), (0, 2));
     // Columns of these names that are not the last four are only ignored.
     let read = File::new("track_1.csv", "userId,event,_error,timestamp,_line,_byte\n4,e,words,2019-05-11,1\n");
     assert_eq!(read.read(&[usize::MAX]).calls().len(), 1);
