@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use standins::faults::{Fault, Gate, Rule, Target};
 use standins::iam::Policy;
 use standins::lambda::{Function, Outcome};
+use standins::s3::Versioning;
 use std::collections::BTreeSet;
 use std::io::Write as _;
 use std::sync::Arc;
@@ -76,6 +77,58 @@ async fn a_file_replaced_between_two_invocations_ends_as_replaced() {
     let ledger = &line.mill.ledgers()[0];
     assert_eq!((&ledger["ended"], &ledger["object"]), (&json!("replaced"), &stream));
     assert_eq!(line.sqs.messages(QUEUE).len(), 0, "nothing is to follow");
+}
+
+#[tokio::test]
+async fn a_version_that_was_begun_is_waited_for_while_it_may_not_be_read() {
+    let line = Line::new(Mill::before_upload("track_versions.csv", Rows::new(3_000, 50, 1_000)).await).await;
+    let s3 = &line.mill.world.s3;
+    s3.set_versioning(SOURCE, Versioning::Enabled).unwrap();
+    line.mill.upload();
+    killed_after_a_commit(&line.mill, line.ingester(), &line.mill.event()).await;
+    let rest = json!({"continue": {"bucket": SOURCE, "key": line.mill.key, "hop": {
+        "count": 1, "position": 0, "stream": stream_of(&line.mill),
+    }}});
+    // A later upload is there, and older versions are not to be read for now.
+    s3.put(SOURCE, &line.mill.key, "userId,event\nnew-1,e\n").unwrap();
+    let policy = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"s3:*","Resource":"*"},
+        {"Effect":"Deny","Action":"s3:GetObjectVersion","Resource":"*"}]}"#;
+    let user = s3.directory().add_user("arn:aws:iam::123456789012:user/i", vec![Policy::parse(policy).unwrap()]);
+    let denied = later(line.ingester()).envs(s3.env_as(&user)).deploy().invoke(&rest).await;
+    let Outcome::Error { message, .. } = &denied.outcome else { panic!("{denied:#?}") };
+    assert!(message.contains("s3:GetObjectVersion") && !message.contains("replaced"), "{message}");
+    // Nor does another refusal say that it is gone.
+    let disabled = Fault::status(400).body("<Error><Code>KMS.DisabledException</Code></Error>");
+    s3.faults().add(Rule::on("GetObject").bucket(SOURCE).before(disabled));
+    let refused = later(line.ingester()).deploy().invoke(&rest).await;
+    assert!(matches!(refused.outcome, Outcome::Error { .. }), "{refused:#?}");
+    s3.faults().clear();
+    assert!(line.mill.ledgers().is_empty(), "nothing has ended");
+
+    let report = answer(&later(line.ingester()).deploy(), &rest).await;
+    assert_eq!(outcome(&report), "finished", "{report:#}");
+    line.mill.assert_ingested("the version that was begun");
+}
+
+#[tokio::test]
+async fn a_version_that_was_begun_and_is_gone_ends_as_replaced() {
+    let line = Line::new(Mill::before_upload("track_versions.csv", Rows::new(3_000, 50, 1_000)).await).await;
+    let s3 = &line.mill.world.s3;
+    s3.set_versioning(SOURCE, Versioning::Enabled).unwrap();
+    line.mill.upload();
+    killed_after_a_commit(&line.mill, line.ingester(), &line.mill.event()).await;
+    let mut rest = json!({"continue": {"bucket": SOURCE, "key": line.mill.key, "hop": {
+        "count": 1, "position": 0, "stream": stream_of(&line.mill),
+    }}});
+    s3.put(SOURCE, &line.mill.key, "userId,event\nnew-1,e\n").unwrap();
+    let gone = Fault::status(404).body("<Error><Code>NoSuchVersion</Code></Error>");
+    s3.faults().add(Rule::on("GetObject").bucket(SOURCE).times(1).before(gone));
+    let report = answer(&later(line.ingester()).deploy(), &rest).await;
+    assert_eq!(outcome(&report), "replaced", "{report:#}");
+    assert_eq!(line.mill.ledgers()[0]["ended"], "replaced");
+    rest["continue"]["hop"] = Value::Null;
+    let report = answer(&later(line.ingester()).deploy(), &rest).await;
+    assert_eq!((outcome(&report), &report["objects"][0]["rows"]), ("finished", &json!(1)), "{report:#}");
 }
 
 fn stream_of(mill: &Mill) -> String {

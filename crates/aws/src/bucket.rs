@@ -79,6 +79,17 @@ pub struct Pin {
     pub bytes: u64,
 }
 
+/// Which version of an object is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Version {
+    /// Whichever is there.
+    Latest,
+    /// The one that an event speaks of: if it cannot be had (invented, deleted, not ours to read), the latest is taken.
+    Hinted(String),
+    /// The one that was begun, and no other: whoever may not read it today may tomorrow.
+    Begun(String),
+}
+
 /// An object being read: what it is, what its owner said of it, and its bytes as they come.
 pub struct Reading {
     /// What the first answer pinned.
@@ -135,16 +146,22 @@ impl Bucket {
 
     /// Starts to read an object from its beginning, up to `bytes_max` of it: what it is decides all that is read later.
     ///
-    /// `version` is a hint: if it cannot be had (invented, deleted, not ours to read), the latest is taken.
-    ///
     /// # Errors
-    /// `Missing` when the key is not there.
-    pub async fn open(&self, key: &str, version: Option<&str>, bytes_max: u64) -> Result<Reading, Fault> {
-        if let Some(version) = version {
-            let hint = Pin { version_id: Some(version.to_owned()), ..Pin::default() };
-            match retried(|| self.read_once(key, Some(&hint), 0, bytes_max)).await {
-                Err(fault) if !fault.is_transient() => tracing::debug!(%fault, "the event's version is not to be had"),
-                read => return read,
+    /// `Missing` when the key, or the version that was begun, is not there.
+    pub async fn open(&self, key: &str, version: &Version, bytes_max: u64) -> Result<Reading, Fault> {
+        let of = |version: &str| Pin { version_id: Some(version.to_owned()), ..Pin::default() };
+        match version {
+            Version::Latest => {}
+            Version::Begun(version) => {
+                let begun = of(version);
+                return retried(|| self.read_once(key, Some(&begun), 0, bytes_max)).await;
+            }
+            Version::Hinted(version) => {
+                let hint = of(version);
+                match retried(|| self.read_once(key, Some(&hint), 0, bytes_max)).await {
+                    Err(fault) if !fault.is_transient() => tracing::debug!(%fault, "the hinted version is passed over"),
+                    read => return read,
+                }
             }
         }
         retried(|| self.read_once(key, None, 0, bytes_max)).await

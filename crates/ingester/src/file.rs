@@ -6,7 +6,7 @@ use crate::pipeline::{End, Pipeline};
 use crate::report::{FileReport, Outcome};
 use crate::source::{RANGE_BYTES, Source, collect, explain, refused_at_the_start};
 use crate::staging::Staging;
-use aws::bucket::{Bucket, Pin, Reading as Body};
+use aws::bucket::{Bucket, Pin, Reading as Body, Version};
 use aws::fault::{Fault, Kind};
 use calls::batches::Envelope;
 use calls::call::MessageIds;
@@ -89,7 +89,7 @@ impl App {
             Ok(version) => version,
             Err(fault) => return self.in_trouble(notice, None, &fault),
         };
-        let opened = match open(&bucket, &notice.key, version.as_deref()).await {
+        let opened = match open(&bucket, &notice.key, &version).await {
             Ok(opened) => opened,
             Err(fault) => return self.unopened(notice, &fault).await,
         };
@@ -125,12 +125,16 @@ impl App {
     }
 
     /// Which version to ask for: the one that was begun, else the one that the event speaks of.
-    async fn version(&self, notice: &Notice) -> Result<Option<String>, OwnerFault> {
+    async fn version(&self, notice: &Notice) -> Result<Version, OwnerFault> {
         let begun = match notice.hop.as_ref().and_then(|hop| hop.stream.as_deref()) {
             Some(stream) => self.begun(stream).await?,
             None => None,
         };
-        Ok(begun.and_then(|begun| begun.object.version_id).or_else(|| notice.version_id.clone()))
+        Ok(match (begun.and_then(|begun| begun.object.version_id), &notice.version_id) {
+            (Some(begun), _) => Version::Begun(begun),
+            (None, Some(hint)) => Version::Hinted(hint.clone()),
+            (None, None) => Version::Latest,
+        })
     }
 
     /// Which upload this is; `None` when another one was begun. The source under which it was begun stays part of its
@@ -404,7 +408,7 @@ fn describe(notice: &Notice, subject: &Subject, stream: &str) -> FileReport {
 }
 
 /// The first GET: it decides which object this is.
-async fn open(bucket: &Bucket, key: &str, version: Option<&str>) -> Result<Opened, Fault> {
+async fn open(bucket: &Bucket, key: &str, version: &Version) -> Result<Opened, Fault> {
     let first = bucket.open(key, version, RANGE_BYTES).await?;
     Ok(Opened { pin: first.pin.clone(), metadata: first.metadata.clone(), first })
 }
