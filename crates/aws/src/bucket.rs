@@ -219,6 +219,20 @@ impl Bucket {
         Ok(Reading { pin: found, metadata: answer.metadata.unwrap_or_default(), body: answer.body })
     }
 
+    /// How many bytes an object has; `None` when it is not there.
+    async fn size(&self, key: &str) -> Result<Option<u64>, Fault> {
+        let size = retried(|| async {
+            let head = self.client.head_object().bucket(&self.name).key(key).send().await;
+            let head = head.map_err(|error| Fault::of("look at", self.target(key), &error))?;
+            Ok(head.content_length().and_then(|bytes| u64::try_from(bytes).ok()))
+        })
+        .await;
+        match size {
+            Err(fault) if fault.kind == Kind::Missing => Ok(None),
+            size => size,
+        }
+    }
+
     /// Puts an object, whatever was there.
     ///
     /// # Errors
@@ -414,7 +428,7 @@ impl Bucket {
             Ok(answer.upload_id().unwrap_or_default().to_owned())
         })
         .await?;
-        Ok(Upload { bucket: self, key: key.to_owned(), id, parts: Vec::new() })
+        Ok(Upload { bucket: self, key: key.to_owned(), id, parts: Vec::new(), bytes: 0 })
     }
 }
 
@@ -424,6 +438,8 @@ pub struct Upload<'a> {
     key: String,
     id: String,
     parts: Vec<CompletedPart>,
+    /// Of all parts together.
+    bytes: u64,
 }
 
 impl Upload<'_> {
@@ -449,6 +465,7 @@ impl Upload<'_> {
             Ok(answer.e_tag().unwrap_or_default().to_owned())
         })
         .await?;
+        self.bytes += body.len() as u64;
         self.parts.push(CompletedPart::builder().part_number(number).e_tag(etag).build());
         Ok(())
     }
@@ -458,6 +475,17 @@ impl Upload<'_> {
     /// # Errors
     /// When S3 does not.
     pub async fn complete(self) -> Result<(), Fault> {
+        match self.try_to_complete().await {
+            // An upload that is gone at a second try was completed by the first, whose answer was lost; or it was
+            // dropped. The size of what is there tells.
+            Err(fault) if fault.kind == Kind::Missing && fault.attempts > 1 => {
+                if self.bucket.size(&self.key).await? == Some(self.bytes) { Ok(()) } else { Err(fault) }
+            }
+            completed => completed,
+        }
+    }
+
+    async fn try_to_complete(&self) -> Result<(), Fault> {
         let parts = CompletedMultipartUpload::builder().set_parts(Some(self.parts.clone())).build();
         retried(|| async {
             self.bucket
