@@ -197,6 +197,70 @@ async fn a_ledger_that_a_kill_prevented_is_written_by_the_redelivery() {
 }
 
 #[tokio::test]
+async fn refused_rows_beyond_one_upload_part_are_joined_although_the_last_answer_is_lost() {
+    let mill = Mill::new("track_refused.csv", Rows::new(1_600, 2, 15_000)).await;
+    let lost = Rule::on("CompleteMultipartUpload").times(1).lose_response();
+    mill.world.s3.faults().add(lost);
+    let function = mill.ingester().env("REJECT_LIMIT_SHARE", "1").env("COMMIT_SECONDS", "0");
+    let report = answer(&function.deploy(), &mill.event()).await;
+    assert_eq!(outcome(&report), "finished", "{report:#}");
+    assert_eq!(mill.world.s3.faults().strikes().len(), 1, "the answer was lost");
+    mill.assert_ingested("joined in parts");
+    let parts = mill.checkpoints()[0]["rejects"].as_array().unwrap().clone();
+    assert!((2..=3).contains(&parts.len()), "each of 4 MiB but the last: {parts:#?}");
+}
+
+#[tokio::test]
+async fn however_often_is_committed_and_by_however_many_owners_the_refused_rows_are_few_parts() {
+    let mill = Mill::new("track_refused.csv", Rows::new(3_000, 3, 1_000)).await;
+    killed_after_a_commit(&mill, mill.ingester(), &mill.event()).await;
+    let begun = mill.checkpoints()[0]["rejects"].as_array().unwrap().clone();
+    assert_eq!(begun.len(), 1, "{begun:#?}");
+    let function = later(mill.ingester()).env("COMMIT_SECONDS", "0").env("REQUESTS_IN_FLIGHT", "1");
+    let report = answer(&function.deploy(), &mill.event()).await;
+    assert_eq!(outcome(&report), "finished", "{report:#}");
+    let parts = mill.checkpoints()[0]["rejects"].as_array().unwrap().clone();
+    assert_eq!(parts.len(), 1, "{parts:#?}");
+    assert_eq!((&parts[0]["from"], &parts[0]["rows"]), (&begun[0]["from"], &json!(1_000)));
+    let written = mill.world.s3.keys(STATE, "ingest/").into_iter().filter(|key| key.contains("/rejects/")).count();
+    assert!(written > 3, "it grew with the commits: {written}");
+    mill.assert_ingested("few parts");
+}
+
+#[tokio::test]
+async fn an_end_for_which_the_time_is_too_short_is_left_to_the_next_invocation() {
+    let line = Line::new(Mill::new("track_ended.csv", Rows::new(500, 7, 100)).await).await;
+    line.mill.world.s3.faults().add(Rule::on("GetObject").key("*/rejects/*").before(Fault::Hang));
+    let function = line.ingester().timeout(std::time::Duration::from_secs(8));
+    let report = answer(&function.deploy(), &line.mill.event()).await;
+    assert_eq!(outcome(&report), "continues", "{report:#}");
+    assert!(line.mill.ledgers().is_empty() && line.mill.checkpoints()[0]["phase"] == "finished");
+    line.mill.world.s3.faults().clear();
+    line.run(&line.ingester()).await;
+    assert_eq!(line.dead_letters(), 0);
+    line.mill.assert_ingested("ended later");
+    assert_eq!(line.mill.duplicates(), 0);
+}
+
+#[tokio::test]
+async fn what_finding_guilty_rows_may_cost_is_counted_over_all_runs() {
+    let mill = Mill::new("track_guilty.csv", Rows::new(3_000, 3_001, 1_000)).await;
+    mill.segment.refuse_user("user-5");
+    killed_after_a_commit(&mill, mill.ingester(), &mill.event()).await;
+    let checkpoint = mill.world.s3.keys(STATE, "ingest/").into_iter().find(|key| key.ends_with("checkpoint.json"));
+    let mut begun = mill.checkpoints()[0].clone();
+    assert!(begun["bisection_requests"].as_u64() > Some(10), "{begun:#}");
+    begun["bisection_requests"] = json!(2_000);
+    mill.world.s3.put(STATE, &checkpoint.unwrap(), begun.to_string()).unwrap();
+    mill.segment.refuse_user("user-2999");
+    let report = answer(&later(mill.ingester()).deploy(), &mill.event()).await;
+    assert_eq!(outcome(&report), "finished", "{report:#}");
+    let refused = &report["objects"][0]["rejected_by"];
+    assert_eq!(refused["refused_by_segment"], 1, "{refused}");
+    assert!(refused["refused_in_batch"].as_u64() > Some(1), "nothing was left to find the guilty one: {refused}");
+}
+
+#[tokio::test]
 async fn a_replay_sends_a_file_again_with_new_ids() {
     let mill = Mill::new("track_again.csv", Rows::new(50, 51, 10)).await;
     let function = mill.ingester().deploy();

@@ -90,6 +90,11 @@ impl Rejects {
     }
 }
 
+/// Appends the rows of a rejects part, which is a CSV file of its own, to a whole that has the header already.
+pub fn join(whole: &mut Vec<u8>, head: &[u8], part: &[u8]) {
+    whole.extend_from_slice(part.strip_prefix(head).unwrap_or(part));
+}
+
 fn append_cell(text: &str, delimiter: u8, out: &mut Vec<u8>) {
     let special = |b: u8| b == delimiter || matches!(b, b'"' | b'\n' | b'\r');
     if text.bytes().any(special) {
