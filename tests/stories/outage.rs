@@ -41,6 +41,41 @@ async fn an_hour_of_429_is_waited_for_and_nothing_becomes_a_dead_letter() {
 }
 
 #[tokio::test]
+async fn a_second_message_for_a_file_that_was_told_to_wait_waits_as_well() {
+    let line = line().await;
+    throttled_for(&line, 1);
+    let report = stories::answer(&line.ingester().deploy(), &line.mill.event()).await;
+    assert_eq!(report["objects"][0]["outcome"], "continues", "{report:#}");
+    let asked = line.mill.segment.record().count();
+    let report = stories::answer(&line.ingester().deploy(), &line.mill.event()).await;
+    assert_eq!(report["objects"][0]["outcome"], "continues", "{report:#}");
+    assert_eq!(line.mill.segment.record().count(), asked, "Segment was asked again before its time");
+    line.mill.segment.faults().clear();
+    line.run(&line.ingester()).await;
+    assert_eq!(line.dead_letters(), 0);
+    line.mill.assert_ingested("two messages");
+}
+
+#[tokio::test]
+async fn an_outage_of_s3_is_given_up_after_twelve_hours_too() {
+    let line = Line::with(Mill::new("track_waiting.csv", Rows::new(100, 50, 10)).await, 60, 1).await;
+    let faults = line.mill.world.s3.faults();
+    faults.add(Rule::on("GetObject").bucket(stories::SOURCE).before(Fault::SlowDown));
+    let report = stories::answer(&line.ingester().deploy(), &line.mill.event()).await;
+    assert_eq!(report["objects"][0]["outcome"], "continues", "{report:#}");
+    let messages = line.sqs.messages(QUEUE);
+    let mut rest: serde_json::Value = serde_json::from_str(&messages[0].body).unwrap();
+    let since_ms = rest["continue"]["hop"]["trouble_since_ms"].as_i64().unwrap();
+    rest["continue"]["hop"]["trouble_since_ms"] = (since_ms - 13 * HOUR_MS).into();
+    let invocation = line.ingester().deploy().invoke(&rest).await;
+    let standins::lambda::Outcome::Error { message, .. } = &invocation.outcome else { panic!("{invocation:#?}") };
+    assert!(message.contains("no progress for 12 hours"), "{message}");
+    faults.clear();
+    line.run(&line.ingester()).await;
+    line.mill.assert_ingested("S3 is back");
+}
+
+#[tokio::test]
 async fn twelve_hours_without_progress_are_a_dead_letter_and_a_redrive_goes_on() {
     let line = line().await;
     line.announce();
@@ -72,8 +107,11 @@ async fn a_file_that_makes_no_progress_however_often_it_is_continued_becomes_a_d
     line.sqs.send(QUEUE, &notice.to_string());
     line.run(&line.ingester()).await;
     assert_eq!(line.dead_letters(), 1);
+    // A person redrives it too early: it waits again instead of failing at once.
     line.mill.segment.faults().clear();
+    throttled_for(&line, 1);
     line.redrive();
     line.run(&line.ingester()).await;
+    assert_eq!(line.dead_letters(), 0);
     line.mill.assert_ingested("hop cap");
 }

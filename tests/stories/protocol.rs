@@ -2,16 +2,17 @@
 //!
 //! Two owners race for a file of two rows; each may be killed at any step and come back. Every lease seems to be over
 //! whenever somebody looks at it, which is the worst that clocks can do. A write may be carried out at once, carried
-//! out with its answer lost, or arrive any time later; an exporter looks all the time. Claims,
-//! commits and what counts are decided by the functions that decide it in production; all else is written down here.
+//! out with its answer lost, or arrive any time later; an exporter looks all the time. Each row has a refused one
+//! beside it, which goes into a part that grows with the commits. Claims, commits and what counts are decided by the
+//! functions that decide it in production; all else is written down here.
 
-use calls::checkpoint::{Checkpoint, Claim, Claimant, Ending, Identity, Phase, claim};
+use calls::checkpoint::{Checkpoint, Claim, Claimant, Ending, Identity, Phase, RejectsPart, claim};
 use calls::ledger::Account;
 use calls::refusal::Position;
 use logs::fragment::StreamId;
 use logs::staging::Streams;
 use std::cell::RefCell;
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 const ROWS: u8 = 2;
 /// How often each of the owners may begin.
@@ -31,6 +32,8 @@ enum Fences {
     EpochIgnored,
     /// A fragment is written after the checkpoint that counts it.
     FragmentAfterCheckpoint,
+    /// A grown rejects part is put in the place of the shorter one.
+    PartOverwritten,
 }
 
 /// Names a checkpoint document, and is its ETag: no two have the same nonce.
@@ -80,6 +83,8 @@ struct State {
     checkpoint: Option<Document>,
     fragments: BTreeSet<Fragment>,
     exported: BTreeSet<Fragment>,
+    /// What was written under the name of each rejects part: its rows.
+    parts: BTreeMap<String, Vec<u8>>,
     acknowledged: BTreeSet<u8>,
     delayed: Vec<Delayed>,
     owners: [Owner; 2],
@@ -126,6 +131,7 @@ impl Model {
             checkpoint: None,
             fragments: BTreeSet::new(),
             exported: BTreeSet::new(),
+            parts: BTreeMap::new(),
             acknowledged: BTreeSet::new(),
             delayed: Vec::new(),
             owners: [away.clone(), away],
@@ -162,6 +168,11 @@ impl Model {
             if state.exported.iter().filter(covers).count() > 1 {
                 return Err(format!("row {row} is exported twice: {state:?}"));
             }
+        }
+        let held = checkpoint.rejects.iter().map(|part| state.parts.get(&self.name(part)).cloned().unwrap_or_default());
+        let rows: Vec<u8> = held.flatten().collect();
+        if !rows.iter().copied().eq(0..u8::try_from(checkpoint.position.byte).unwrap()) {
+            return Err(format!("rows {rows:?} are in the rejects parts: {state:?}"));
         }
         if let Some(fragment) = state.exported.iter().find(|fragment| !self.is_committed(checkpoint, **fragment)) {
             return Err(format!("{fragment:?} is exported and not committed: {state:?}"));
@@ -290,8 +301,8 @@ impl Model {
                 }
             }
             At::Unsure { expected, wanted, tries } => {
-                let nonce = |document: Document| &self.documents[document].nonce;
-                if state.checkpoint.is_some_and(|found| nonce(found) == nonce(wanted)) {
+                let nonce_of = |document: Document| &self.documents[document].nonce;
+                if state.checkpoint.is_some_and(|found| nonce_of(found) == nonce_of(wanted)) {
                     next.push(with(self.owning(wanted, expected)));
                 } else if state.checkpoint == expected && tries < TRIES {
                     next.push(with(At::Writing { expected, wanted, tries: tries + 1 }));
@@ -329,9 +340,14 @@ impl Model {
                 if settled > 0 && !sent {
                     let mut wanted = checkpoint.next(nonce(sequence), 0);
                     let account = Account { rows: settled.into(), acknowledged: settled.into(), ..Account::default() };
-                    wanted.commit(Position { byte: at.into(), line: u64::from(at) + 1 }, &account, None, 0);
+                    let part = self.grown(&checkpoint, at);
+                    wanted.commit(Position { byte: at.into(), line: u64::from(at) + 1 }, &account, Some(part), 0);
                     let wanted = self.document(wanted);
-                    next.push(with(At::Writing { expected: Some(held), wanted, tries: 1 }));
+                    let mut state = with(At::Writing { expected: Some(held), wanted, tries: 1 });
+                    // Where one is already it stays: it is his own.
+                    let rows = (u8::try_from(part.from).unwrap()..at).collect();
+                    state.parts.entry(self.name(&part)).or_insert(rows);
+                    next.push(state);
                 } else if at == ROWS && checkpoint.phase == Phase::Running {
                     let ending = Ending {
                         reason: None,
@@ -346,6 +362,21 @@ impl Model {
                 }
             }
         }
+    }
+
+    /// The part that is written before a commit up to `at`.
+    fn grown(&self, checkpoint: &Checkpoint, at: u8) -> RejectsPart {
+        let from = checkpoint.open_part().map_or(checkpoint.position.byte, |part| part.from);
+        let rows = u64::from(at) - from;
+        RejectsPart { epoch: checkpoint.epoch, from, to: at.into(), rows, bytes: rows }
+    }
+
+    fn name(&self, part: &RejectsPart) -> String {
+        let named = match self.fences {
+            Fences::PartOverwritten => RejectsPart { epoch: 0, to: 0, ..*part },
+            _ => *part,
+        };
+        named.key("")
     }
 
     fn owning(&self, held: Document, before: Option<Document>) -> At {
@@ -374,6 +405,12 @@ fn without_compare_and_swap_the_check_fails() {
 fn without_epochs_in_the_names_of_fragments_the_check_fails() {
     let wrong = Model::new(Fences::EpochIgnored).explore().unwrap_err();
     assert!(wrong.contains("is exported"), "{wrong}");
+}
+
+#[test]
+fn with_rejects_parts_that_keep_their_names_while_they_grow_the_check_fails() {
+    let wrong = Model::new(Fences::PartOverwritten).explore().unwrap_err();
+    assert!(wrong.contains("in the rejects parts"), "{wrong}");
 }
 
 #[test]

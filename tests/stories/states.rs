@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use standins::faults::{Fault, Gate, Rule, Target};
 use standins::iam::Policy;
 use standins::lambda::{Function, Outcome};
+use standins::s3::Versioning;
 use std::collections::BTreeSet;
 use std::io::Write as _;
 use std::sync::Arc;
@@ -76,6 +77,58 @@ async fn a_file_replaced_between_two_invocations_ends_as_replaced() {
     let ledger = &line.mill.ledgers()[0];
     assert_eq!((&ledger["ended"], &ledger["object"]), (&json!("replaced"), &stream));
     assert_eq!(line.sqs.messages(QUEUE).len(), 0, "nothing is to follow");
+}
+
+#[tokio::test]
+async fn a_version_that_was_begun_is_waited_for_while_it_may_not_be_read() {
+    let line = Line::new(Mill::before_upload("track_versions.csv", Rows::new(3_000, 50, 1_000)).await).await;
+    let s3 = &line.mill.world.s3;
+    s3.set_versioning(SOURCE, Versioning::Enabled).unwrap();
+    line.mill.upload();
+    killed_after_a_commit(&line.mill, line.ingester(), &line.mill.event()).await;
+    let rest = json!({"continue": {"bucket": SOURCE, "key": line.mill.key, "hop": {
+        "count": 1, "position": 0, "stream": stream_of(&line.mill),
+    }}});
+    // A later upload is there, and older versions are not to be read for now.
+    s3.put(SOURCE, &line.mill.key, "userId,event\nnew-1,e\n").unwrap();
+    let policy = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"s3:*","Resource":"*"},
+        {"Effect":"Deny","Action":"s3:GetObjectVersion","Resource":"*"}]}"#;
+    let user = s3.directory().add_user("arn:aws:iam::123456789012:user/i", vec![Policy::parse(policy).unwrap()]);
+    let denied = later(line.ingester()).envs(s3.env_as(&user)).deploy().invoke(&rest).await;
+    let Outcome::Error { message, .. } = &denied.outcome else { panic!("{denied:#?}") };
+    assert!(message.contains("s3:GetObjectVersion") && !message.contains("replaced"), "{message}");
+    // Nor does another refusal say that it is gone.
+    let disabled = Fault::status(400).body("<Error><Code>KMS.DisabledException</Code></Error>");
+    s3.faults().add(Rule::on("GetObject").bucket(SOURCE).before(disabled));
+    let refused = later(line.ingester()).deploy().invoke(&rest).await;
+    assert!(matches!(refused.outcome, Outcome::Error { .. }), "{refused:#?}");
+    s3.faults().clear();
+    assert!(line.mill.ledgers().is_empty(), "nothing has ended");
+
+    let report = answer(&later(line.ingester()).deploy(), &rest).await;
+    assert_eq!(outcome(&report), "finished", "{report:#}");
+    line.mill.assert_ingested("the version that was begun");
+}
+
+#[tokio::test]
+async fn a_version_that_was_begun_and_is_gone_ends_as_replaced() {
+    let line = Line::new(Mill::before_upload("track_versions.csv", Rows::new(3_000, 50, 1_000)).await).await;
+    let s3 = &line.mill.world.s3;
+    s3.set_versioning(SOURCE, Versioning::Enabled).unwrap();
+    line.mill.upload();
+    killed_after_a_commit(&line.mill, line.ingester(), &line.mill.event()).await;
+    let mut rest = json!({"continue": {"bucket": SOURCE, "key": line.mill.key, "hop": {
+        "count": 1, "position": 0, "stream": stream_of(&line.mill),
+    }}});
+    s3.put(SOURCE, &line.mill.key, "userId,event\nnew-1,e\n").unwrap();
+    let gone = Fault::status(404).body("<Error><Code>NoSuchVersion</Code></Error>");
+    s3.faults().add(Rule::on("GetObject").bucket(SOURCE).times(1).before(gone));
+    let report = answer(&later(line.ingester()).deploy(), &rest).await;
+    assert_eq!(outcome(&report), "replaced", "{report:#}");
+    assert_eq!(line.mill.ledgers()[0]["ended"], "replaced");
+    rest["continue"]["hop"] = Value::Null;
+    let report = answer(&later(line.ingester()).deploy(), &rest).await;
+    assert_eq!((outcome(&report), &report["objects"][0]["rows"]), ("finished", &json!(1)), "{report:#}");
 }
 
 fn stream_of(mill: &Mill) -> String {
@@ -154,6 +207,70 @@ async fn a_ledger_that_a_kill_prevented_is_written_by_the_redelivery() {
     assert_eq!(outcome(&report), "already_done", "{report:#}");
     mill.assert_ingested("repaired");
     assert_eq!(mill.duplicates(), 0);
+}
+
+#[tokio::test]
+async fn refused_rows_beyond_one_upload_part_are_joined_although_the_last_answer_is_lost() {
+    let mill = Mill::new("track_refused.csv", Rows::new(1_600, 2, 15_000)).await;
+    let lost = Rule::on("CompleteMultipartUpload").times(1).lose_response();
+    mill.world.s3.faults().add(lost);
+    let function = mill.ingester().env("REJECT_LIMIT_SHARE", "1").env("COMMIT_SECONDS", "0");
+    let report = answer(&function.deploy(), &mill.event()).await;
+    assert_eq!(outcome(&report), "finished", "{report:#}");
+    assert_eq!(mill.world.s3.faults().strikes().len(), 1, "the answer was lost");
+    mill.assert_ingested("joined in parts");
+    let parts = mill.checkpoints()[0]["rejects"].as_array().unwrap().clone();
+    assert!((2..=3).contains(&parts.len()), "each of 4 MiB but the last: {parts:#?}");
+}
+
+#[tokio::test]
+async fn however_often_is_committed_and_by_however_many_owners_the_refused_rows_are_few_parts() {
+    let mill = Mill::new("track_refused.csv", Rows::new(3_000, 3, 1_000)).await;
+    killed_after_a_commit(&mill, mill.ingester(), &mill.event()).await;
+    let begun = mill.checkpoints()[0]["rejects"].as_array().unwrap().clone();
+    assert_eq!(begun.len(), 1, "{begun:#?}");
+    let function = later(mill.ingester()).env("COMMIT_SECONDS", "0").env("REQUESTS_IN_FLIGHT", "1");
+    let report = answer(&function.deploy(), &mill.event()).await;
+    assert_eq!(outcome(&report), "finished", "{report:#}");
+    let parts = mill.checkpoints()[0]["rejects"].as_array().unwrap().clone();
+    assert_eq!(parts.len(), 1, "{parts:#?}");
+    assert_eq!((&parts[0]["from"], &parts[0]["rows"]), (&begun[0]["from"], &json!(1_000)));
+    let written = mill.world.s3.keys(STATE, "ingest/").into_iter().filter(|key| key.contains("/rejects/")).count();
+    assert!(written > 3, "it grew with the commits: {written}");
+    mill.assert_ingested("few parts");
+}
+
+#[tokio::test]
+async fn an_end_for_which_the_time_is_too_short_is_left_to_the_next_invocation() {
+    let line = Line::new(Mill::new("track_ended.csv", Rows::new(500, 7, 100)).await).await;
+    line.mill.world.s3.faults().add(Rule::on("GetObject").key("*/rejects/*").before(Fault::Hang));
+    let function = line.ingester().timeout(std::time::Duration::from_secs(8));
+    let report = answer(&function.deploy(), &line.mill.event()).await;
+    assert_eq!(outcome(&report), "continues", "{report:#}");
+    assert!(line.mill.ledgers().is_empty() && line.mill.checkpoints()[0]["phase"] == "finished");
+    line.mill.world.s3.faults().clear();
+    line.run(&line.ingester()).await;
+    assert_eq!(line.dead_letters(), 0);
+    line.mill.assert_ingested("ended later");
+    assert_eq!(line.mill.duplicates(), 0);
+}
+
+#[tokio::test]
+async fn what_finding_guilty_rows_may_cost_is_counted_over_all_runs() {
+    let mill = Mill::new("track_guilty.csv", Rows::new(3_000, 3_001, 1_000)).await;
+    mill.segment.refuse_user("user-5");
+    killed_after_a_commit(&mill, mill.ingester(), &mill.event()).await;
+    let checkpoint = mill.world.s3.keys(STATE, "ingest/").into_iter().find(|key| key.ends_with("checkpoint.json"));
+    let mut begun = mill.checkpoints()[0].clone();
+    assert!(begun["bisection_requests"].as_u64() > Some(10), "{begun:#}");
+    begun["bisection_requests"] = json!(2_000);
+    mill.world.s3.put(STATE, &checkpoint.unwrap(), begun.to_string()).unwrap();
+    mill.segment.refuse_user("user-2999");
+    let report = answer(&later(mill.ingester()).deploy(), &mill.event()).await;
+    assert_eq!(outcome(&report), "finished", "{report:#}");
+    let refused = &report["objects"][0]["rejected_by"];
+    assert_eq!(refused["refused_by_segment"], 1, "{refused}");
+    assert!(refused["refused_in_batch"].as_u64() > Some(1), "nothing was left to find the guilty one: {refused}");
 }
 
 #[tokio::test]

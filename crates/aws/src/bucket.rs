@@ -79,6 +79,17 @@ pub struct Pin {
     pub bytes: u64,
 }
 
+/// Which version of an object is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Version {
+    /// Whichever is there.
+    Latest,
+    /// The one that an event speaks of: if it cannot be had (invented, deleted, not ours to read), the latest is taken.
+    Hinted(String),
+    /// The one that was begun, and no other: whoever may not read it today may tomorrow.
+    Begun(String),
+}
+
 /// An object being read: what it is, what its owner said of it, and its bytes as they come.
 pub struct Reading {
     /// What the first answer pinned.
@@ -135,16 +146,22 @@ impl Bucket {
 
     /// Starts to read an object from its beginning, up to `bytes_max` of it: what it is decides all that is read later.
     ///
-    /// `version` is a hint: if it cannot be had (invented, deleted, not ours to read), the latest is taken.
-    ///
     /// # Errors
-    /// `Missing` when the key is not there.
-    pub async fn open(&self, key: &str, version: Option<&str>, bytes_max: u64) -> Result<Reading, Fault> {
-        if let Some(version) = version {
-            let hint = Pin { version_id: Some(version.to_owned()), ..Pin::default() };
-            match retried(|| self.read_once(key, Some(&hint), 0, bytes_max)).await {
-                Err(fault) if !fault.is_transient() => tracing::debug!(%fault, "the event's version is not to be had"),
-                read => return read,
+    /// `Missing` when the key, or the version that was begun, is not there.
+    pub async fn open(&self, key: &str, version: &Version, bytes_max: u64) -> Result<Reading, Fault> {
+        let of = |version: &str| Pin { version_id: Some(version.to_owned()), ..Pin::default() };
+        match version {
+            Version::Latest => {}
+            Version::Begun(version) => {
+                let begun = of(version);
+                return retried(|| self.read_once(key, Some(&begun), 0, bytes_max)).await;
+            }
+            Version::Hinted(version) => {
+                let hint = of(version);
+                match retried(|| self.read_once(key, Some(&hint), 0, bytes_max)).await {
+                    Err(fault) if !fault.is_transient() => tracing::debug!(%fault, "the hinted version is passed over"),
+                    read => return read,
+                }
             }
         }
         retried(|| self.read_once(key, None, 0, bytes_max)).await
@@ -200,6 +217,20 @@ impl Bucket {
             });
         }
         Ok(Reading { pin: found, metadata: answer.metadata.unwrap_or_default(), body: answer.body })
+    }
+
+    /// How many bytes an object has; `None` when it is not there.
+    async fn size(&self, key: &str) -> Result<Option<u64>, Fault> {
+        let size = retried(|| async {
+            let head = self.client.head_object().bucket(&self.name).key(key).send().await;
+            let head = head.map_err(|error| Fault::of("look at", self.target(key), &error))?;
+            Ok(head.content_length().and_then(|bytes| u64::try_from(bytes).ok()))
+        })
+        .await;
+        match size {
+            Err(fault) if fault.kind == Kind::Missing => Ok(None),
+            size => size,
+        }
     }
 
     /// Puts an object, whatever was there.
@@ -410,7 +441,7 @@ impl Bucket {
             Ok(answer.upload_id().unwrap_or_default().to_owned())
         })
         .await?;
-        Ok(Upload { bucket: self, key: key.to_owned(), id, parts: Vec::new() })
+        Ok(Upload { bucket: self, key: key.to_owned(), id, parts: Vec::new(), bytes: 0 })
     }
 }
 
@@ -420,6 +451,8 @@ pub struct Upload<'a> {
     key: String,
     id: String,
     parts: Vec<CompletedPart>,
+    /// Of all parts together.
+    bytes: u64,
 }
 
 impl Upload<'_> {
@@ -445,6 +478,7 @@ impl Upload<'_> {
             Ok(answer.e_tag().unwrap_or_default().to_owned())
         })
         .await?;
+        self.bytes += body.len() as u64;
         self.parts.push(CompletedPart::builder().part_number(number).e_tag(etag).build());
         Ok(())
     }
@@ -454,6 +488,17 @@ impl Upload<'_> {
     /// # Errors
     /// When S3 does not.
     pub async fn complete(self) -> Result<(), Fault> {
+        match self.try_to_complete().await {
+            // An upload that is gone at a second try was completed by the first, whose answer was lost; or it was
+            // dropped. The size of what is there tells.
+            Err(fault) if fault.kind == Kind::Missing && fault.attempts > 1 => {
+                if self.bucket.size(&self.key).await? == Some(self.bytes) { Ok(()) } else { Err(fault) }
+            }
+            completed => completed,
+        }
+    }
+
+    async fn try_to_complete(&self) -> Result<(), Fault> {
         let parts = CompletedMultipartUpload::builder().set_parts(Some(self.parts.clone())).build();
         retried(|| async {
             self.bucket

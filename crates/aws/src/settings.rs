@@ -83,7 +83,7 @@ impl<'a> Reader<'a> {
     /// An `http://` or `https://` endpoint without a trailing slash, or the default.
     pub fn endpoint(&mut self, name: &str, default: &str) -> String {
         let value = self.optional(name).unwrap_or_else(|| default.to_owned());
-        if !(value.starts_with("https://") || value.starts_with("http://")) {
+        if !is_url(&value) {
             self.fault(name, format_args!("is {value:?}; write a URL such as {default}"));
         }
         value.trim_end_matches('/').to_owned()
@@ -101,6 +101,14 @@ impl<'a> Reader<'a> {
     pub fn finish<T>(self, value: T) -> Result<T, Faults> {
         if self.faults.is_empty() { Ok(value) } else { Err(Faults(self.faults)) }
     }
+}
+
+/// Whether it begins as a URL of the web does, with a host.
+#[must_use]
+pub fn is_url(value: &str) -> bool {
+    let rest = value.strip_prefix("https://").or_else(|| value.strip_prefix("http://"));
+    let host = rest.and_then(|rest| rest.split(['/', '?', '#']).next()).unwrap_or_default();
+    !host.is_empty() && !host.starts_with(':') && !value.contains(char::is_whitespace)
 }
 
 /// What is wrong with a bucket's name, in the words that help; `None` when nothing is.
@@ -139,6 +147,16 @@ mod tests {
         assert!(bucket_fault("arn:aws:s3:::my-state").unwrap().ends_with("my-state"));
         assert!(bucket_fault("My_Bucket").is_some());
         assert_eq!(bucket_fault("my-state.bucket1"), None);
+    }
+
+    #[test]
+    fn a_url_has_a_host() {
+        for url in ["https://api.segment.io", "http://127.0.0.1:9/x"] {
+            assert!(is_url(url), "{url}");
+        }
+        for other in ["", "https://", "https:///v1", "http://:80", "ftp://x", "api.segment.io", "https://a b"] {
+            assert!(!is_url(other), "{other}");
+        }
     }
 
     #[test]

@@ -13,6 +13,12 @@ use sha2::{Digest, Sha256};
 /// The layout of the document; another number is refused rather than guessed at.
 pub const FORMAT: u32 = 1;
 
+/// So many bytes of refused rows one part holds before the next is begun. Until then each commit writes the open part
+/// anew, longer: what a checkpoint lists grows with the refused rows alone, not with the time that they take.
+pub const REJECTS_PART_BYTES: u64 = 4 << 20;
+/// So many parts stop the file: they are 16 GB of refused rows, and almost 1 MB of checkpoint that each commit writes.
+pub const REJECTS_PARTS_MAX: usize = 4_000;
+
 /// What tells one upload from another, whatever is later put in its place.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Identity {
@@ -81,6 +87,9 @@ pub struct RejectsPart {
     pub to: u64,
     /// How many rows it holds.
     pub rows: u64,
+    /// Its size; 0 where it was not written down yet.
+    #[serde(default)]
+    pub bytes: u64,
 }
 
 impl RejectsPart {
@@ -188,6 +197,13 @@ pub struct Checkpoint {
     /// afresh, the same one coming again does not.
     #[serde(default)]
     pub given_up: bool,
+    /// Before then nobody is to begin, in ms since the epoch: Segment, or a storage, asked for a wait. A message that
+    /// comes in between is one too many, and waits as well.
+    #[serde(default)]
+    pub not_before_ms: i64,
+    /// Requests spent so far on finding out which calls are guilty.
+    #[serde(default)]
+    pub bisection_requests: u32,
     /// How it ended, once it has: rejects file and ledger are made of this document and of nothing else, so whoever
     /// makes them, and however often, they are the same.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -218,7 +234,7 @@ pub enum Claim {
     Begin(Box<Checkpoint>),
     /// Nobody is at work any more: replace it by this.
     TakeOver(Box<Checkpoint>),
-    /// Somebody is at work until then (ms since the epoch).
+    /// Somebody is at work until then (ms since the epoch), or it is to wait until then.
     Busy(i64),
     /// There is nothing left to do.
     Ended(Phase),
@@ -260,20 +276,24 @@ pub fn claim(found: Option<Checkpoint>, object: &Identity, by: Claimant) -> Clai
             progress_ms: by.now_ms,
             trouble_since_ms: None,
             given_up: false,
+            not_before_ms: 0,
+            bisection_requests: 0,
             ending: None,
         }));
     };
     if found.phase.is_terminal() {
         return Claim::Ended(found.phase);
     }
-    if by.now_ms < found.lease_until_ms {
-        return Claim::Busy(found.lease_until_ms);
+    let free_at_ms = found.lease_until_ms.max(found.not_before_ms);
+    if by.now_ms < free_at_ms {
+        return Claim::Busy(free_at_ms);
     }
     Claim::TakeOver(Box::new(Checkpoint {
         sequence: found.sequence + 1,
         nonce: by.nonce,
         epoch: found.epoch + 1,
         lease_until_ms,
+        not_before_ms: 0,
         version,
         ..found
     }))
@@ -298,7 +318,14 @@ impl Checkpoint {
         Self { phase, ending: Some(ending), ..self.next(nonce, 0) }
     }
 
-    /// Counts in a settled stretch that begins where the last one ended.
+    /// The rejects part that the next refused rows belong to, if it is begun and not full.
+    #[must_use]
+    pub fn open_part(&self) -> Option<&RejectsPart> {
+        self.rejects.last().filter(|part| part.bytes > 0 && part.bytes < REJECTS_PART_BYTES)
+    }
+
+    /// Counts in a settled stretch that begins where the last one ended. A rejects part that begins where the last one
+    /// did is that one grown, and takes its place.
     pub fn commit(&mut self, to: Position, account: &Account, rejects: Option<RejectsPart>, now_ms: i64) {
         let from = self.position.byte;
         if to.byte > from {
@@ -311,7 +338,10 @@ impl Checkpoint {
         }
         self.position = to;
         self.account.add(account);
-        self.rejects.extend(rejects);
+        if let Some(part) = rejects {
+            self.rejects.pop_if(|last| last.from == part.from);
+            self.rejects.push(part);
+        }
     }
 
     /// As JSON.
@@ -409,6 +439,61 @@ mod tests {
         let ranges: Vec<_> = second.committed.iter().map(|c| (c.epoch, c.from, c.to)).collect();
         assert_eq!(ranges, [(0, 0, 30), (1, 30, 50)]);
         assert_eq!((second.position, second.progress_ms), (at(50, 6), 201));
+    }
+
+    #[test]
+    fn the_parts_of_refused_rows_grow_in_size_before_they_grow_in_number() {
+        let mut checkpoint = begun();
+        let (commits, bytes) = (10_000, 3_000);
+        for commit in 0..commits {
+            let (from, to) = (commit * 10, commit * 10 + 10);
+            let open = checkpoint.open_part().copied();
+            let (from, rows, before) = open.map_or((from, 0, 0), |part| (part.from, part.rows, part.bytes));
+            let part = RejectsPart { epoch: 0, from, to, rows: rows + 1, bytes: before + bytes };
+            checkpoint.commit(Position { byte: to, line: to }, &Account::default(), Some(part), 0);
+        }
+        assert!(checkpoint.rejects.len() as u64 <= commits * bytes / REJECTS_PART_BYTES + 1);
+        assert_eq!(checkpoint.rejects.iter().map(|part| part.rows).sum::<u64>(), commits);
+        assert!(checkpoint.rejects.windows(2).all(|two| two[0].to <= two[1].from), "each row is in one of them");
+    }
+
+    #[test]
+    fn a_part_whose_size_is_not_known_does_not_grow() {
+        let mut checkpoint = begun();
+        let part = r#"{"epoch": 0, "from": 0, "to": 10, "rows": 1}"#;
+        checkpoint.rejects.push(serde_json::from_str(part).unwrap());
+        assert_eq!(checkpoint.open_part(), None);
+    }
+
+    #[test]
+    fn the_list_of_parts_stays_small_enough_to_be_written_every_few_seconds() {
+        let part = |nth: u64| RejectsPart {
+            epoch: 9_999,
+            from: nth * (1 << 40),
+            to: (nth + 1) * (1 << 40),
+            rows: 1 << 20,
+            bytes: REJECTS_PART_BYTES,
+        };
+        let full = Checkpoint { rejects: (0..REJECTS_PARTS_MAX as u64).map(part).collect(), ..begun() };
+        assert!(full.to_json().len() < 1 << 20, "{} bytes", full.to_json().len());
+    }
+
+    #[test]
+    fn a_file_that_waits_for_its_turn_is_left_alone_until_then() {
+        let waits = Checkpoint { lease_until_ms: 0, not_before_ms: 500, ..begun() };
+        assert_eq!(claim(Some(waits.clone()), &object(), by(499)), Claim::Busy(500));
+        let Claim::TakeOver(next) = claim(Some(waits), &object(), by(500)) else { panic!("taken over") };
+        assert_eq!(next.not_before_ms, 0);
+    }
+
+    #[test]
+    fn what_an_earlier_version_wrote_is_read() {
+        let mut document: serde_json::Value = serde_json::from_slice(&begun().to_json()).unwrap();
+        for later in ["not_before_ms", "bisection_requests"] {
+            assert!(document.as_object_mut().unwrap().remove(later).is_some(), "{later}");
+        }
+        let read = Checkpoint::from_json(&serde_json::to_vec(&document).unwrap()).unwrap();
+        assert_eq!((read.not_before_ms, read.bisection_requests), (0, 0));
     }
 
     #[test]

@@ -29,6 +29,15 @@ pub struct Notice {
     pub hop: Option<Hop>,
 }
 
+impl Notice {
+    /// The same, as if no invocation had failed yet: a person sent it.
+    #[must_use]
+    pub fn afresh(&self) -> Self {
+        let hop = self.hop.clone().map(|hop| Hop { count: 0, trouble_since_ms: None, ..hop });
+        Self { hop, ..self.clone() }
+    }
+}
+
 /// What a continuation carries from one invocation to the next.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hop {
@@ -40,6 +49,9 @@ pub struct Hop {
     /// The upload that was begun, so that a later one in the same place is not taken for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stream: Option<String>,
+    /// Since when invocations could not even look at the file for an outage, in ms since the epoch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trouble_since_ms: Option<i64>,
 }
 
 /// A message of a queue: its id, to report a failure by, and what it holds.
@@ -262,7 +274,7 @@ mod tests {
 
     #[test]
     fn a_continuation_reads_back_as_it_was_written() {
-        let hop = Hop { count: 2, position: 7, stream: Some("s".into()) };
+        let hop = Hop { count: 2, position: 7, stream: Some("s".into()), trouble_since_ms: Some(9) };
         let notice = Notice {
             bucket: "b".into(),
             key: "k +%.csv".into(),

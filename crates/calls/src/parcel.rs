@@ -12,9 +12,12 @@ use std::ops::Range;
 pub const BISECTION_REQUESTS_MAX: u32 = 2_000;
 /// Requests that halving a refused request costs.
 pub const HALVING_REQUESTS: u32 = 2;
-/// Calls refused one by one, with none acknowledged in the whole file, after which one from the far end is tried: if
-/// that is refused too, it is the file that is refused.
+/// Calls of a batch refused one by one, with none acknowledged in the whole file, after which one from its far end is
+/// tried: if that is refused too, the batch is put aside until another one tells whether it is the file that is refused.
 pub const REFUSED_FROM_THE_START_MAX: usize = 10;
+/// Calls refused one by one in batches put aside, with none acknowledged in the whole file, after which it is the file
+/// that is refused: the beginnings of four batches, or four requests of objects.
+pub const REFUSED_FROM_THE_START_OF_FILE_MAX: usize = 40;
 /// What a server calls too large is cut down to no less than this.
 pub const BODY_BYTES_MIN: usize = 32_768;
 
@@ -43,8 +46,9 @@ pub struct Circumstances {
 pub enum Refusal {
     /// Go on with the parcel.
     GoOn,
-    /// Nothing of this file is acceptable.
-    WholeFile,
+    /// Nothing of it was acceptable so far, and nothing of the file: other batches tell what that means. Then this one
+    /// may go on.
+    PutAside,
 }
 
 impl Parcel {
@@ -99,7 +103,7 @@ impl Parcel {
             return Refusal::GoOn;
         }
         if self.todo.is_empty() || self.probed {
-            return Refusal::WholeFile;
+            return Refusal::PutAside;
         }
         if self.guilty.len() >= REFUSED_FROM_THE_START_MAX {
             self.probe();
@@ -118,6 +122,12 @@ impl Parcel {
         }
     }
 
+    /// How many calls were refused so far.
+    #[must_use]
+    pub fn refused_calls(&self) -> usize {
+        self.guilty.len()
+    }
+
     /// How many calls were acknowledged so far.
     #[must_use]
     pub fn acknowledged_calls(&self) -> usize {
@@ -126,9 +136,10 @@ impl Parcel {
 
     /// The calls that were refused, in the order of the rows.
     #[must_use]
-    pub fn into_guilty(mut self) -> Vec<Guilty> {
-        self.guilty.sort_by_key(|guilty| guilty.call);
-        self.guilty
+    pub fn guilty(&self) -> Vec<Guilty> {
+        let mut guilty = self.guilty.clone();
+        guilty.sort_by_key(|guilty| guilty.call);
+        guilty
     }
 }
 
@@ -153,12 +164,12 @@ mod tests {
             requests += 1;
             if !range.clone().any(|call| bad.contains(&call)) {
                 parcel.acknowledged();
-            } else if parcel.refused("no", at) == Refusal::WholeFile {
+            } else if parcel.refused("no", at) == Refusal::PutAside {
                 return (Err(()), requests);
             }
         }
         let good = parcel.acknowledged_calls();
-        let guilty: Vec<usize> = parcel.into_guilty().into_iter().map(|guilty| guilty.call).collect();
+        let guilty: Vec<usize> = parcel.guilty().into_iter().map(|guilty| guilty.call).collect();
         assert_eq!(good + guilty.len(), calls);
         (Ok(guilty), requests)
     }
@@ -186,12 +197,31 @@ mod tests {
     }
 
     #[test]
+    fn what_was_put_aside_goes_on_where_it_was_once_something_of_the_file_was_acknowledged() {
+        let bad: Vec<usize> = (0..10).chain([99]).collect();
+        let mut parcel = Parcel::new(&batch(100), usize::MAX);
+        let mut at = Circumstances { too_large: false, file_acknowledged: false, may_halve: true };
+        let mut aside = 0;
+        while let Some(range) = parcel.next() {
+            if !range.clone().any(|call| bad.contains(&call)) {
+                parcel.acknowledged();
+            } else if parcel.refused("no", at) == Refusal::PutAside {
+                aside += 1;
+                at.file_acknowledged = true;
+            }
+        }
+        assert_eq!((aside, parcel.refused_calls(), parcel.acknowledged_calls()), (1, 11, 89));
+        let guilty: Vec<usize> = parcel.guilty().into_iter().map(|guilty| guilty.call).collect();
+        assert_eq!(guilty, bad);
+    }
+
+    #[test]
     fn without_allowance_a_refused_request_goes_to_the_rejects_whole() {
         let mut parcel = Parcel::new(&batch(3), usize::MAX);
         let at = Circumstances { too_large: false, file_acknowledged: true, may_halve: false };
         assert_eq!(parcel.refused("no", at), Refusal::GoOn);
         assert_eq!(parcel.next(), None);
-        let codes: Vec<_> = parcel.into_guilty().into_iter().map(|guilty| (guilty.call, guilty.code)).collect();
+        let codes: Vec<_> = parcel.guilty().into_iter().map(|guilty| (guilty.call, guilty.code)).collect();
         assert_eq!(codes, [(0, "refused_in_batch"), (1, "refused_in_batch"), (2, "refused_in_batch")]);
     }
 

@@ -5,6 +5,7 @@
 
 use crate::columns::REJECT_COLUMNS;
 use crate::dialect::{Encoding, StoredHeader};
+use crate::refusal::RefusalCode;
 use crate::rows::{Cell, Splitter};
 
 /// Writes the refused rows of one source file.
@@ -69,8 +70,10 @@ impl Rejects {
     pub fn append(&mut self, record: &[u8], reason: Reason<'_>, out: &mut Vec<u8>) {
         let unclosed = self.splitter.split(record);
         let cells = self.splitter.cells();
-        // Of a row that came back, the four cells that an earlier refusal put behind it go.
-        let width = if self.came_back && !unclosed && cells.len() >= self.width + REJECT_COLUMNS.len() {
+        // Of a row that came back, the four cells that an earlier refusal put behind it go; unless quotes are astray, and
+        // they may hold another row.
+        let is_astray = unclosed || reason.code == RefusalCode::StrayQuote.as_str();
+        let width = if self.came_back && !is_astray && cells.len() >= self.width + REJECT_COLUMNS.len() {
             cells.len() - REJECT_COLUMNS.len()
         } else {
             cells.len()
@@ -88,6 +91,11 @@ impl Rejects {
         }
         out.push(b'\n');
     }
+}
+
+/// Appends the rows of a rejects part, which is a CSV file of its own, to a whole that has the header already.
+pub fn join(whole: &mut Vec<u8>, head: &[u8], part: &[u8]) {
+    whole.extend_from_slice(part.strip_prefix(head).unwrap_or(part));
 }
 
 fn append_cell(text: &str, delimiter: u8, out: &mut Vec<u8>) {

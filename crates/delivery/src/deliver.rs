@@ -24,8 +24,10 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(15);
 /// Time for a request as a whole.
 const REQUEST_TIMEOUT_MS: i64 = 20_000;
-/// With less time left no request is begun.
-const REQUEST_TIME_MIN_MS: i64 = 1_000;
+/// Time to keep what a request acknowledged: one put, and another try.
+const KEEP_TIME_MS: i64 = 5_000;
+/// Time to write down what was done, and to hand the rest on.
+const COMMIT_TIME_MS: i64 = 8_000;
 /// A longer wait is not sat out: the invocation ends and comes back.
 const WAIT_IN_PLACE_MAX_MS: u64 = 30_000;
 /// A request that has failed for so long is not repeated by this invocation any more.
@@ -43,10 +45,14 @@ const STAGED_HEADER: &str = "x-segment-s3-staged";
 pub struct Deadline {
     /// When the invocation began, in ms since the epoch.
     pub began_at_ms: i64,
-    /// From here on no batch is begun, in ms since the epoch.
+    /// From here on no request is begun: it might not be finished.
     pub drain_at_ms: i64,
-    /// Here requests under way are given up, so that what was done can be written down.
+    /// Here requests without an answer are given up, so that what the others acknowledged can be kept.
+    pub answers_until_ms: i64,
+    /// Here everything under way is given up, so that what was done can be written down.
     pub cut_at_ms: i64,
+    /// Here everything is left as it is, so that the rest can be handed on.
+    pub hand_on_at_ms: i64,
 }
 
 impl Deadline {
@@ -57,12 +63,17 @@ impl Deadline {
         const LAMBDA_MAX_MS: i64 = 900_000;
         let left_ms = if ends_at_ms > now_ms { ends_at_ms - now_ms } else { LAMBDA_MAX_MS };
         let ends_at_ms = now_ms + left_ms;
-        let commit_ms = (left_ms / 6).min(8_000);
+        // Of a short time each takes its share.
+        let commit_ms = (left_ms / 6).min(COMMIT_TIME_MS);
+        let keep_ms = (left_ms / 12).min(KEEP_TIME_MS);
         let request_ms = (left_ms / 6).min(REQUEST_TIMEOUT_MS);
+        let cut_at_ms = ends_at_ms - commit_ms;
         Self {
             began_at_ms: now_ms,
-            drain_at_ms: ends_at_ms - commit_ms - request_ms,
-            cut_at_ms: ends_at_ms - commit_ms,
+            drain_at_ms: cut_at_ms - keep_ms - request_ms,
+            answers_until_ms: cut_at_ms - keep_ms,
+            cut_at_ms,
+            hand_on_at_ms: ends_at_ms - commit_ms / 4,
         }
     }
 
@@ -82,16 +93,33 @@ pub struct FileState {
 }
 
 impl FileState {
-    /// What earlier runs leave: how many calls were acknowledged, and how many were found guilty (each cost at least
-    /// one halving).
+    /// What earlier runs leave: how many calls were acknowledged, and how many requests were spent on finding out which
+    /// are guilty.
     #[must_use]
-    pub fn new(acknowledged: u64, guilty: u64) -> Self {
-        let spent = u32::try_from(guilty).unwrap_or(u32::MAX).saturating_mul(HALVING_REQUESTS);
+    pub fn new(acknowledged: u64, bisection_requests: u32) -> Self {
         Self {
             acknowledged: AtomicU64::new(acknowledged),
-            bisection_requests: AtomicU32::new(spent),
+            bisection_requests: AtomicU32::new(bisection_requests),
             body_bytes_max: AtomicUsize::new(usize::MAX),
         }
+    }
+
+    /// How many calls of the file were acknowledged, by earlier runs too.
+    #[must_use]
+    pub fn acknowledged(&self) -> u64 {
+        self.acknowledged.load(Ordering::Relaxed)
+    }
+
+    /// How many requests finding out which calls are guilty has cost the file, in earlier runs too.
+    #[must_use]
+    pub fn bisection_requests(&self) -> u32 {
+        self.bisection_requests.load(Ordering::Relaxed)
+    }
+
+    /// A batch's calls, cut as small as the other side is known to want them.
+    #[must_use]
+    pub fn parcel(&self, batch: &Batch) -> Parcel {
+        Parcel::new(batch, self.body_bytes_max.load(Ordering::Relaxed))
     }
 
     /// A body of so many bytes was too large for the other side (a proxy, most likely): no next one is.
@@ -202,6 +230,15 @@ pub enum Undelivered {
         /// Its words.
         message: String,
     },
+    /// Everything that was sent of a batch was refused, while nothing of the file was ever acknowledged: the file is
+    /// refused as a whole, unless another batch is taken. Then the parcel may go on.
+    #[error("{host} refuses this file: {message}")]
+    PutAside {
+        /// Who was asked.
+        host: String,
+        /// Its words.
+        message: String,
+    },
 }
 
 /// The way to Segment: one pool of connections and one pace for the whole process.
@@ -209,7 +246,8 @@ pub struct Delivery {
     pub(crate) http: reqwest::Client,
     settings: Settings,
     authorization: HeaderValue,
-    pace: Mutex<Pace>,
+    /// Whoever holds it is the next to send.
+    pace: tokio::sync::Mutex<Pace>,
     compressor: Mutex<Compressor>,
     clock: Clock,
 }
@@ -245,7 +283,7 @@ impl Delivery {
         Ok(Self {
             http,
             authorization,
-            pace: Mutex::new(Pace::new(settings.events_per_second)),
+            pace: tokio::sync::Mutex::new(Pace::new(settings.events_per_second)),
             compressor: Mutex::new(Compressor::new(level)),
             settings,
             clock,
@@ -261,17 +299,18 @@ impl Delivery {
     /// Sends a batch's calls until each has its answer.
     ///
     /// # Errors
-    /// When some have none: then none of the batch counts, and all are sent again with the same ids.
+    /// When some have none: then none of the batch counts, and all are sent again with the same ids; but one that was
+    /// put aside may go on with its parcel.
     pub async fn deliver(
         &self,
         batch: &Batch,
+        parcel: &mut Parcel,
         objects: bool,
         file: &FileState,
         deadline: Deadline,
         stats: &RefCell<Stats>,
     ) -> Result<Delivered, Undelivered> {
         let path = if objects { Path::Objects } else { Path::Batch };
-        let mut parcel = Parcel::new(batch, file.body_bytes_max.load(Ordering::Relaxed));
         // One part that the other side does not keep is enough for us to keep all.
         let (mut staged, mut at_ms) = (true, self.clock.now_ms());
         while let Some(calls) = parcel.next() {
@@ -292,16 +331,16 @@ impl Delivery {
                     let spent = file.bisection_requests.fetch_add(cost, Ordering::Relaxed);
                     let at = Circumstances {
                         too_large,
-                        file_acknowledged: file.acknowledged.load(Ordering::Relaxed) > 0,
+                        file_acknowledged: file.acknowledged() > 0,
                         may_halve: spent < BISECTION_REQUESTS_MAX,
                     };
-                    if parcel.refused(&message, at) == Refusal::WholeFile {
-                        return Err(Undelivered::WholeFile { host: self.host(path), message: public });
+                    if parcel.refused(&message, at) == Refusal::PutAside {
+                        return Err(Undelivered::PutAside { host: self.host(path), message: public });
                     }
                 }
             }
         }
-        Ok(Delivered { guilty: parcel.into_guilty(), at_ms, staged })
+        Ok(Delivered { guilty: parcel.guilty(), at_ms, staged })
     }
 
     /// A body as it is sent.
@@ -332,6 +371,7 @@ impl Delivery {
         loop {
             self.wait_for_pace(calls, deadline).await?;
             let sent_ms = self.clock.now_ms();
+            tracing::debug!(calls, sent_ms, "a request is sent");
             stats.borrow_mut().began(attempt, body.len());
             let (answer, staged) = self.request(path, body.clone(), attempt, deadline).await;
             let now_ms = self.clock.now_ms();
@@ -352,9 +392,7 @@ impl Delivery {
                     stats.borrow_mut().throttles += u64::from(throttled);
                     tracing::debug!(attempt, wait_ms, reason, "a request will be sent again");
                     let wakes_at_ms = now_ms.saturating_add_unsigned(wait_ms);
-                    if wait_ms > WAIT_IN_PLACE_MAX_MS
-                        || elapsed_ms > PATIENCE_MS
-                        || wakes_at_ms + REQUEST_TIME_MIN_MS >= deadline.cut_at_ms
+                    if wait_ms > WAIT_IN_PLACE_MAX_MS || elapsed_ms > PATIENCE_MS || wakes_at_ms > deadline.drain_at_ms
                     {
                         let host = self.host(path);
                         return Err(Undelivered::Unreachable { host, reason, attempts: attempt, elapsed_ms, wait_ms });
@@ -367,26 +405,25 @@ impl Delivery {
         }
     }
 
-    /// Waits for the budget. Calls that would come too late are not begun.
+    /// Waits for the budget, one behind the other: a batch that is overtaken again and again would hold up what can be
+    /// committed. Calls that would come too late are not begun.
     async fn wait_for_pace(&self, calls: usize, deadline: Deadline) -> Result<(), Undelivered> {
-        let wait_ms = {
-            let mut pace = self.pace.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut pace = self.pace.lock().await;
+        loop {
             let now_ms = self.clock.now_ms();
-            let wait_ms = pace.book(calls, now_ms);
-            if now_ms.saturating_add_unsigned(wait_ms) + REQUEST_TIME_MIN_MS >= deadline.cut_at_ms {
-                pace.unbook(calls);
-                return Err(if wait_ms > 0 { Undelivered::Paced { wait_ms } } else { Undelivered::Deadline });
+            if now_ms > deadline.drain_at_ms {
+                return Err(Undelivered::Deadline);
             }
-            wait_ms
-        };
-        if wait_ms > 0 {
+            let Err(wait_ms) = pace.take(calls, now_ms) else { return Ok(()) };
+            if now_ms.saturating_add_unsigned(wait_ms) > deadline.drain_at_ms {
+                return Err(Undelivered::Paced { wait_ms });
+            }
             tokio::time::sleep(Duration::from_millis(wait_ms)).await;
         }
-        Ok(())
     }
 
     async fn request(&self, path: Path, body: Bytes, attempt: u32, deadline: Deadline) -> (Answer, bool) {
-        let left_ms = (deadline.cut_at_ms - self.clock.now_ms()).clamp(1, REQUEST_TIMEOUT_MS);
+        let left_ms = (deadline.answers_until_ms - self.clock.now_ms()).clamp(1, REQUEST_TIMEOUT_MS);
         let request = self
             .http
             .post(self.url(path))
@@ -399,8 +436,9 @@ impl Delivery {
                 let headers = response.headers().clone();
                 let status = response.status().as_u16();
                 match read_some(response, ANSWER_BYTES_MAX).await {
-                    // Without its body a 200 may be any 200; other statuses speak for themselves.
-                    Err(error) if status == 200 => (broken(&error), false),
+                    // Without its body a 200 may be any 200, and a 400 about a call, the key or our JSON; other statuses
+                    // speak for themselves.
+                    Err(error) if matches!(status, 200 | 400) => (broken(&error), false),
                     read => {
                         let text =
                             |name| headers.get(name).and_then(|v: &HeaderValue| v.to_str().ok()).map(str::to_owned);
@@ -485,9 +523,10 @@ mod tests {
     #[test]
     fn a_deadline_leaves_time_to_finish_requests_and_to_write_down_what_was_done() {
         let long = Deadline::of(0, 900_000);
-        assert_eq!((long.drain_at_ms, long.cut_at_ms), (872_000, 892_000));
-        let short = Deadline::of(0, 6_000);
-        assert_eq!((short.drain_at_ms, short.cut_at_ms), (4_000, 5_000));
+        let moments = |at: Deadline| [at.drain_at_ms, at.answers_until_ms, at.cut_at_ms, at.hand_on_at_ms];
+        assert_eq!(moments(long), [867_000, 887_000, 892_000, 898_000]);
+        assert_eq!(long.answers_until_ms - long.drain_at_ms, REQUEST_TIMEOUT_MS, "a request that is begun can finish");
+        assert_eq!(moments(Deadline::of(0, 6_000)), [3_500, 4_500, 5_000, 5_750]);
         assert!(long.is_fresh(300_000) && !long.is_fresh(500_000));
         // What an emulator hands out: a moment in 1970.
         assert_eq!(Deadline::of(1_000_000_000_000, 600_000).cut_at_ms, 1_000_000_892_000);

@@ -2,6 +2,7 @@
 
 use crate::write_key::WriteKey;
 use aws::settings::Reader;
+use calls::ingestion::BATCHES_AHEAD_MAX;
 
 /// Segment's two regions (Segment docs, "Regional Segment").
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,8 +53,8 @@ impl Region {
 
 /// Requests under way at once, unless set.
 const REQUESTS_IN_FLIGHT: usize = 4;
-/// More would only press on the other side's limits.
-const REQUESTS_IN_FLIGHT_MAX: usize = 64;
+/// More batches are not handed out ahead of one that is slow.
+const REQUESTS_IN_FLIGHT_MAX: usize = BATCHES_AHEAD_MAX;
 /// Segment's documented pace for a workspace (product limits: 1,000 events a second).
 const SEGMENT_EVENTS_PER_SECOND: u32 = 1_000;
 
@@ -85,6 +86,9 @@ impl Settings {
             Some(key) if reader.optional("WRITE_KEY").is_none() => key,
             _ => reader.required("WRITE_KEY", "the write key of the Segment source that the calls belong to"),
         };
+        if !write_key.bytes().all(|byte| byte.is_ascii_graphic()) {
+            reader.fault("WRITE_KEY", "has blanks or signs in it that no write key has; copy the key alone");
+        }
         let region = match reader.optional("SEGMENT_REGION").as_deref() {
             None => None,
             Some("us") => Some(Region::Us),
@@ -269,5 +273,15 @@ mod tests {
             .unwrap_err();
         assert_eq!(faults.len(), 4, "{faults:?}");
         assert!(faults[0].starts_with("WRITE_KEY is not set"));
+        let faults = read(&[("WRITE_KEY", "a b"), ("SEGMENT_ENDPOINT", "https://")]).unwrap_err();
+        assert!(faults[0].starts_with("WRITE_KEY has blanks") && !faults[0].contains("a b"), "{faults:?}");
+        assert!(faults.len() == 2 && faults[1].starts_with("SEGMENT_ENDPOINT is \"https://\""), "{faults:?}");
+    }
+
+    #[test]
+    fn as_many_requests_may_be_under_way_as_batches_are_handed_out_ahead() {
+        let in_flight = |number: &str| read(&[("WRITE_KEY", "k"), ("REQUESTS_IN_FLIGHT", number)]);
+        assert_eq!(in_flight("32").unwrap().requests_in_flight, BATCHES_AHEAD_MAX);
+        assert!(in_flight("33").unwrap_err()[0].starts_with("REQUESTS_IN_FLIGHT must be 1 to 32"));
     }
 }

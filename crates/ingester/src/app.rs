@@ -13,7 +13,7 @@ use delivery::{Deadline, Delivery};
 use serde_json::{Value, json};
 
 /// Invocations in a row that may end without progress: more than 12 hours of waiting come to, so that those end first.
-const HOPS_MAX: u32 = 2_000;
+pub(crate) const HOPS_MAX: u32 = 2_000;
 
 /// The function, ready to handle events.
 pub struct App {

@@ -3,8 +3,8 @@
 //! The last checkpoint is the end, and it is won by compare-and-swap like every other. Rejects file and ledger are made
 //! of it alone and afterwards, so that no owner of old can spoil them, and whoever finds them missing makes them.
 
-use crate::app::App;
-use crate::file::{Ended, Fate, NO_PROGRESS_MAX_MS, Run, STORAGE_WAIT_MS};
+use crate::app::{App, HOPS_MAX};
+use crate::file::{Ended, Fate, NO_PROGRESS, NO_PROGRESS_MAX_MS, Run, STORAGE_WAIT_MS};
 use crate::owner::{Owner, OwnerFault};
 use crate::pipeline::End;
 use crate::report::{FileReport, Outcome};
@@ -14,12 +14,15 @@ use aws::fault::{Fault, Kind};
 use calls::checkpoint::{Checkpoint, Ending, Phase, RejectsPart};
 use calls::ledger::Ledger;
 use calls::notification::Hop;
-use calls::rejects::Rejects;
+use calls::rejects::{Rejects, join};
 use calls::subject::Subject;
-use delivery::Undelivered;
+use delivery::{Deadline, Undelivered};
+use futures_util::{StreamExt, TryStreamExt, stream};
 
 /// All but the last part of an upload must have 5 MiB (S3 user guide, "Multipart upload limits").
 const UPLOAD_PART_BYTES: usize = 8 << 20;
+/// Rejects parts that are fetched at once: what hides the way to S3, and no more than that in memory.
+const PARTS_AHEAD: usize = 4;
 
 impl App {
     /// What the end of a run means for the file.
@@ -47,7 +50,7 @@ impl App {
             _ => Outcome::Replaced,
         };
         report.reason.clone_from(&reason);
-        match self.end(owner, &mut report, phase, reason.as_deref()).await {
+        match self.end(owner, &mut report, phase, reason.as_deref(), run.deadline).await {
             Ok(()) => (report, Fate::Done),
             Err(fault) => self.in_trouble(run.notice, Some(report), &fault),
         }
@@ -60,6 +63,7 @@ impl App {
         report: &mut FileReport,
         phase: Phase,
         reason: Option<&str>,
+        deadline: Deadline,
     ) -> Result<(), OwnerFault> {
         let checkpoint = owner.checkpoint();
         let ending = Ending {
@@ -70,16 +74,27 @@ impl App {
             rejects: rejects_key(checkpoint),
             at_ms: self.clock.now_ms(),
         };
-        owner.end(phase, ending).await?;
-        self.keep_account(owner.checkpoint(), report).await
+        let ending = async {
+            owner.end(phase, ending).await?;
+            self.keep_account(owner.checkpoint(), report).await
+        };
+        self.in_time(deadline.hand_on_at_ms, ending).await
     }
 
     /// Makes the rejects file and the ledger of a file that has ended, unless they are there.
-    pub(crate) async fn settle(&self, ended: &Checkpoint, report: &mut FileReport) -> Result<(), OwnerFault> {
-        match self.state.get(&Ledger::key(&ended.object.stream())).await? {
-            Some(_) => Ok(()),
-            None => self.keep_account(ended, report).await,
-        }
+    pub(crate) async fn settle(
+        &self,
+        ended: &Checkpoint,
+        report: &mut FileReport,
+        deadline: Deadline,
+    ) -> Result<(), OwnerFault> {
+        let settling = async {
+            match self.state.get(&Ledger::key(&ended.object.stream())).await? {
+                Some(_) => Ok(()),
+                None => self.keep_account(ended, report).await,
+            }
+        };
+        self.in_time(deadline.hand_on_at_ms, settling).await
     }
 
     async fn keep_account(&self, ended: &Checkpoint, report: &mut FileReport) -> Result<(), OwnerFault> {
@@ -123,6 +138,8 @@ impl App {
                 }
                 _ => (undelivered.to_string(), None),
             },
+            End::Unanswered if progressed => (Undelivered::Deadline.to_string(), Some(0)),
+            End::Unanswered => (OwnerFault::OutOfTime.to_string(), Some(STORAGE_WAIT_MS)),
             End::Unread(fault) | End::Unkept(fault) if fault.is_transient() => {
                 (fault.to_string(), Some(STORAGE_WAIT_MS))
             }
@@ -144,12 +161,18 @@ impl App {
         // Only an outage is counted: a file that waited for a person has not been waiting for Segment.
         let now_ms = self.clock.now_ms();
         let trouble_since_ms = match wait_ms {
-            Some(_) if !progressed => owner.checkpoint().trouble_since_ms.or(Some(now_ms)),
+            Some(_) if !progressed => owner.checkpoint().trouble_since_ms.or(hop.trouble_since_ms).or(Some(now_ms)),
             _ => None,
         };
+        let hop = Hop { trouble_since_ms, ..hop };
         let stalled = trouble_since_ms.is_some_and(|since_ms| now_ms - since_ms > NO_PROGRESS_MAX_MS);
+        let given_up = stalled || hop.count > HOPS_MAX;
+        // Without a queue nobody could come at the right moment: each of Lambda's retries is needed when it comes.
+        let waits = wait_ms.filter(|_| !given_up && self.queue.is_some());
+        let not_before_ms = waits.map_or(0, |wait_ms| now_ms.saturating_add_unsigned(wait_ms));
         // Whoever cannot even let go leaves the lease to end by itself.
-        if let Err(fault) = owner.release(trouble_since_ms, stalled).await {
+        let release = owner.release(trouble_since_ms, given_up, not_before_ms);
+        if let Err(fault) = self.in_time(run.deadline.hand_on_at_ms, release).await {
             tracing::warn!(%fault, "the lease was not released");
         }
         match wait_ms {
@@ -160,7 +183,7 @@ impl App {
             }
             _ => {
                 report.outcome = Outcome::Failed;
-                let stalled = if stalled { " (no progress for 12 hours)" } else { "" };
+                let stalled = if stalled { NO_PROGRESS } else { "" };
                 report.reason = Some(format!("{reason}{stalled}"));
                 (report, Fate::Fail)
             }
@@ -176,9 +199,10 @@ impl App {
         let mut upload: Option<Upload<'_>> = None;
         // Each part is a CSV file of its own; the header stands once in the whole.
         let mut joined = head.clone();
-        for part in &ended.rejects {
-            let body = self.rejects_part(&part.key(&stream), part).await?;
-            joined.extend_from_slice(body.strip_prefix(head.as_slice()).unwrap_or(&body));
+        let parts = stream::iter(&ended.rejects).map(|part| self.rejects_part(part.key(&stream), part));
+        let mut parts = parts.buffered(PARTS_AHEAD);
+        while let Some(body) = parts.try_next().await? {
+            join(&mut joined, &head, &body);
             if joined.len() >= UPLOAD_PART_BYTES {
                 if upload.is_none() {
                     upload = Some(self.state.upload(key, "text/csv").await?);
@@ -201,8 +225,8 @@ impl App {
     }
 
     /// A part that counts: somebody deleted it if it is not there, and its rows must not be lost in silence.
-    async fn rejects_part(&self, key: &str, part: &RejectsPart) -> Result<bytes::Bytes, OwnerFault> {
-        let found = self.state.get(key).await?;
+    async fn rejects_part(&self, key: String, part: &RejectsPart) -> Result<bytes::Bytes, OwnerFault> {
+        let found = self.state.get(&key).await?;
         let missing = || Fault {
             kind: Kind::Missing,
             operation: "get",

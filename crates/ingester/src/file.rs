@@ -4,9 +4,9 @@ use crate::app::App;
 use crate::owner::{Claimed, Owner, OwnerFault, read};
 use crate::pipeline::{End, Pipeline};
 use crate::report::{FileReport, Outcome};
-use crate::source::{RANGE_BYTES, Source, collect, explain, refused_at_the_start};
+use crate::source::{RANGE_BYTES, Source, collect, explain, refused_at_the_start, refused_to_go_on};
 use crate::staging::Staging;
-use aws::bucket::{Bucket, Pin, Reading as Body};
+use aws::bucket::{Bucket, Pin, Reading as Body, Version};
 use aws::fault::{Fault, Kind};
 use calls::batches::Envelope;
 use calls::call::MessageIds;
@@ -18,11 +18,14 @@ use calls::refusal::{FileFault, Position};
 use calls::subject::{Kind as CallKind, Subject};
 use calls::translator::Translator;
 use delivery::{Deadline, FileState};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, VecDeque};
+use std::time::Duration;
 
 /// Without progress for so long, whatever the excuse, a file fails.
 pub(crate) const NO_PROGRESS_MAX_MS: i64 = 12 * 60 * 60 * 1_000;
+/// What is said of it then.
+pub(crate) const NO_PROGRESS: &str = " (no progress for 12 hours)";
 /// Wait after a fault of S3 before the next invocation.
 pub(crate) const STORAGE_WAIT_MS: u64 = 30_000;
 /// The shortest wait for another invocation that is at work.
@@ -85,22 +88,24 @@ impl App {
         }
         let fresh = deadline.is_fresh(self.clock.now_ms());
         let bucket = Bucket::new(self.s3.clone(), &notice.bucket);
-        let version = match self.version(notice).await {
+        let version = match self.in_time(deadline.cut_at_ms, self.version(notice)).await {
             Ok(version) => version,
             Err(fault) => return self.in_trouble(notice, None, &fault),
         };
-        let opened = match open(&bucket, &notice.key, version.as_deref()).await {
-            Ok(opened) => opened,
-            Err(fault) => return self.unopened(notice, &fault).await,
+        let opening = async { Ok(open(&bucket, &notice.key, &version).await) };
+        let opened = match self.in_time(deadline.cut_at_ms, opening).await {
+            Ok(Ok(opened)) => opened,
+            Ok(Err(fault)) => return self.unopened(notice, &fault, deadline).await,
+            Err(fault) => return self.in_trouble(notice, None, &fault),
         };
         let replay = match opened.metadata.get(REPLAY_METADATA).map(|tag| replay_tag(tag)) {
             Some(Err(fault)) => return refused(format!("its metadata {REPLAY_METADATA}: {fault}")),
             Some(Ok(tag)) => notice.replay.clone().or(Some(tag)),
             None => notice.replay.clone(),
         };
-        let identity = match self.identity(notice, &opened.pin, replay).await {
+        let identity = match self.in_time(deadline.cut_at_ms, self.identity(notice, &opened.pin, replay)).await {
             Ok(Some(identity)) => identity,
-            Ok(None) => return self.replaced(notice).await,
+            Ok(None) => return self.replaced(notice, deadline).await,
             Err(fault) => return self.in_trouble(notice, None, &fault),
         };
         let collection = opened.metadata.get(COLLECTION_METADATA).map(String::as_str);
@@ -115,22 +120,27 @@ impl App {
                 Err(fault) => return self.in_trouble(notice, None, &fault),
             },
         };
-        let owner = match self.own(notice, receives, &subject, &identity).await {
-            Ok(owner) => owner,
+        let (owner, afresh) = match self.own(notice, receives, &subject, &identity, deadline).await {
+            Ok(owned) => owned,
             Err(ended) => return *ended,
         };
+        let notice = &if afresh { notice.afresh() } else { notice.clone() };
         let subject = subject_of(&notice.key, owner.checkpoint().terms.as_ref()).unwrap_or(subject);
         let run = Run { notice, subject, bucket, deadline, fresh };
         Box::pin(self.run_and_conclude(owner, run, opened)).await
     }
 
     /// Which version to ask for: the one that was begun, else the one that the event speaks of.
-    async fn version(&self, notice: &Notice) -> Result<Option<String>, OwnerFault> {
+    async fn version(&self, notice: &Notice) -> Result<Version, OwnerFault> {
         let begun = match notice.hop.as_ref().and_then(|hop| hop.stream.as_deref()) {
             Some(stream) => self.begun(stream).await?,
             None => None,
         };
-        Ok(begun.and_then(|begun| begun.object.version_id).or_else(|| notice.version_id.clone()))
+        Ok(match (begun.and_then(|begun| begun.object.version_id), &notice.version_id) {
+            (Some(begun), _) => Version::Begun(begun),
+            (None, Some(hint)) => Version::Hinted(hint.clone()),
+            (None, None) => Version::Latest,
+        })
     }
 
     /// Which upload this is; `None` when another one was begun. The source under which it was begun stays part of its
@@ -166,11 +176,24 @@ impl App {
         Ok(found.map(|(_, checkpoint)| checkpoint))
     }
 
+    /// What hangs is given up at `until_ms`, so that there is somebody left to hand the file on.
+    pub(crate) async fn in_time<T>(
+        &self,
+        until_ms: i64,
+        operation: impl Future<Output = Result<T, OwnerFault>>,
+    ) -> Result<T, OwnerFault> {
+        let left_ms = u64::try_from(until_ms - self.clock.now_ms()).unwrap_or(0);
+        let ended = tokio::time::timeout(Duration::from_millis(left_ms), operation).await;
+        ended.unwrap_or(Err(OwnerFault::OutOfTime))
+    }
+
     /// The object could not be opened.
-    async fn unopened(&self, notice: &Notice, fault: &Fault) -> Ended {
+    async fn unopened(&self, notice: &Notice, fault: &Fault, deadline: Deadline) -> Ended {
         let report = |outcome, reason: String| FileReport::new(&notice.bucket, &notice.key, outcome, Some(reason));
         match fault.kind {
-            Kind::Missing if notice.hop.as_ref().is_some_and(|hop| hop.stream.is_some()) => self.replaced(notice).await,
+            Kind::Missing if notice.hop.as_ref().is_some_and(|hop| hop.stream.is_some()) => {
+                self.replaced(notice, deadline).await
+            }
             Kind::Missing => (report(Outcome::Replaced, "it is not there (any more)".to_owned()), Fate::Done),
             Kind::Transient | Kind::Conflict => self.in_trouble(notice, None, &OwnerFault::State(fault.clone())),
             _ => (report(Outcome::Failed, explain(fault)), Fate::Fail),
@@ -178,12 +201,12 @@ impl App {
     }
 
     /// What was begun is gone: its ledger says so, and the new object has its own event.
-    async fn replaced(&self, notice: &Notice) -> Ended {
+    async fn replaced(&self, notice: &Notice, deadline: Deadline) -> Ended {
         let begun = notice.hop.as_ref().and_then(|hop| hop.stream.as_deref()).unwrap_or_default();
         let reason = "it was replaced or deleted before it was finished; what came in its place has its own event";
         let mut report = FileReport::new(&notice.bucket, &notice.key, Outcome::Replaced, Some(reason.to_owned()));
         report.stream = Some(begun.to_owned());
-        match self.end_replaced(&mut report, notice, begun, reason).await {
+        match self.end_replaced(&mut report, notice, begun, reason, deadline).await {
             Ok(()) => (report, Fate::Done),
             Err(fault) => self.in_trouble(notice, Some(report), &fault),
         }
@@ -195,15 +218,16 @@ impl App {
         notice: &Notice,
         begun: &str,
         reason: &str,
+        deadline: Deadline,
     ) -> Result<(), OwnerFault> {
         let Some(checkpoint) = self.begun(begun).await? else { return Ok(()) };
         report.count(&checkpoint.account);
         report.kind = Subject::of(&notice.key, &[], Some("any")).ok().map(|subject| subject.kind.as_str());
         match self.claim(&checkpoint.object).await? {
-            Claimed::Owner(mut owner) => self.end(&mut owner, report, Phase::Replaced, Some(reason)).await,
-            Claimed::Ended(checkpoint) => self.settle(&checkpoint, report).await,
-            // Whoever is at work will find it gone.
-            Claimed::Busy { .. } => Ok(()),
+            Claimed::Owner(mut owner) => self.end(&mut owner, report, Phase::Replaced, Some(reason), deadline).await,
+            Claimed::Ended(checkpoint) => self.settle(&checkpoint, report, deadline).await,
+            // Whoever is at work finds it gone, or was killed, or nobody is: this message sees to it.
+            Claimed::Busy { .. } => Err(OwnerFault::Lost),
         }
     }
 
@@ -211,43 +235,46 @@ impl App {
         Owner::claim(&self.state, identity, self.settings.lease_ms, &self.clock).await
     }
 
-    /// Becomes the owner, or tells why there is nothing to do now.
+    /// Becomes the owner, or tells why there is nothing to do now. True beside the owner when the file had been given up
+    /// and a person sent it again.
     async fn own(
         &self,
         notice: &Notice,
         receives: u32,
         subject: &Subject,
         identity: &Identity,
-    ) -> Result<Owner, Box<Ended>> {
+        deadline: Deadline,
+    ) -> Result<(Owner, bool), Box<Ended>> {
         let stream = identity.stream();
         let mut report = describe(notice, subject, &stream);
         let hop = self.hop(notice, Some(&stream));
-        let mut owner = match self.claim(identity).await {
+        let mut owner = match self.in_time(deadline.cut_at_ms, self.claim(identity)).await {
             Ok(Claimed::Owner(owner)) => *owner,
             Ok(Claimed::Ended(checkpoint)) => {
                 report.count(&checkpoint.account);
                 report.outcome = Outcome::AlreadyDone;
                 // Whoever ended it may have been cut off right after.
-                return Err(Box::new(match self.settle(&checkpoint, &mut report).await {
+                return Err(Box::new(match self.settle(&checkpoint, &mut report, deadline).await {
                     Ok(()) => (report, Fate::Done),
                     Err(fault) => self.in_trouble(notice, Some(report), &fault),
                 }));
             }
             Ok(Claimed::Busy { until_ms, progress_ms }) => {
-                report.reason = Some("another invocation is at work on it".to_owned());
+                report.reason = Some("another invocation is at work on it, or will be after a wait".to_owned());
                 if self.clock.now_ms() - progress_ms > NO_PROGRESS_MAX_MS {
                     return Err(Box::new((report, Fate::Fail)));
                 }
                 report.outcome = Outcome::Continues;
                 let wait_ms = u64::try_from(until_ms - self.clock.now_ms()).unwrap_or(0).max(BUSY_WAIT_MIN_MS);
                 // Waiting is no work: it does not use up the file's invocations.
-                return Err(Box::new((report, Fate::Again { wait_ms, hop: Hop { count: hop.count - 1, ..hop } })));
+                return Err(Box::new((
+                    report,
+                    Fate::Again { wait_ms, hop: Hop { count: hop.count - 1, trouble_since_ms: None, ..hop } },
+                )));
             }
             Err(fault) => return Err(Box::new(self.in_trouble(notice, Some(report), &fault))),
         };
-        if receives <= 1 {
-            owner.start_afresh();
-        }
+        let afresh = receives <= 1 && owner.start_afresh();
         // A message received again although its file made progress since is healthy: a fresh copy takes its place, so
         // that waiting and kills never add up to a dead letter.
         let position = owner.checkpoint().position.byte;
@@ -256,12 +283,12 @@ impl App {
             report.outcome = Outcome::Continues;
             report.reason =
                 Some("its message came again although the file made progress: a fresh one goes on".to_owned());
-            return Err(Box::new(match owner.release(None, false).await {
+            return Err(Box::new(match owner.release(None, false, 0).await {
                 Ok(()) => (report, Fate::Again { wait_ms: 0, hop: Hop { position, ..hop } }),
                 Err(fault) => self.in_trouble(notice, Some(report), &fault),
             }));
         }
-        Ok(owner)
+        Ok((owner, afresh))
     }
 
     /// What the next message for this object carries, as far as nothing is settled in this run.
@@ -271,6 +298,7 @@ impl App {
             count: before.map_or(0, |hop| hop.count) + 1,
             position: before.map_or(0, |hop| hop.position),
             stream: stream.map(str::to_owned).or_else(|| before.and_then(|hop| hop.stream.clone())),
+            trouble_since_ms: before.and_then(|hop| hop.trouble_since_ms),
         }
     }
 
@@ -283,8 +311,14 @@ impl App {
             report.outcome = Outcome::Failed;
             return (report, Fate::Fail);
         }
+        let mut hop = self.hop(notice, report.stream.as_deref());
+        let now_ms = self.clock.now_ms();
+        if now_ms - *hop.trouble_since_ms.get_or_insert(now_ms) > NO_PROGRESS_MAX_MS {
+            report.outcome = Outcome::Failed;
+            report.reason = Some(format!("{fault}{NO_PROGRESS}"));
+            return (report, Fate::Fail);
+        }
         report.outcome = Outcome::Continues;
-        let hop = self.hop(notice, report.stream.as_deref());
         (report, Fate::Again { wait_ms: STORAGE_WAIT_MS, hop })
     }
 
@@ -325,6 +359,10 @@ impl App {
         if let Some(reason) = refused_at_the_start(pin.bytes, &chunks) {
             return End::Exceeded(reason);
         }
+        let plain = checkpoint.header.as_ref().is_none_or(plain);
+        if let Some(reason) = refused_to_go_on(at.byte).filter(|_| !plain) {
+            return End::Exceeded(reason);
+        }
         let read: u64 = chunks.iter().map(|chunk| chunk.len() as u64).sum();
         let staging = match owner.stream().parse() {
             Ok(stream) if self.settings.keep_for_export && !objects => {
@@ -332,15 +370,17 @@ impl App {
             }
             _ => None,
         };
-        let guilty = checkpoint.account.rejected_by.get("refused_by_segment").copied().unwrap_or(0);
-        let file = FileState::new(checkpoint.account.acknowledged, guilty);
-        let stats = RefCell::default();
+        let file = FileState::new(checkpoint.account.acknowledged, checkpoint.bisection_requests);
+        let (stats, keeping) = (RefCell::default(), Cell::default());
         let mut pipeline = Pipeline {
             machine: Ingestion::new(translator, envelope, at),
             source: Source::new(run.bucket.clone(), &checkpoint.object.key, pin),
             offset: offset + read,
             chunks: VecDeque::from(chunks),
-            owner,
+            owner: Some(&mut *owner),
+            committing: None,
+            account: checkpoint.account.clone(),
+            aside: Vec::new(),
             delivery: &self.delivery,
             staging: staging.as_ref(),
             objects,
@@ -351,9 +391,12 @@ impl App {
             deadline: run.deadline,
             clock: &self.clock,
             stats: &stats,
+            keeping: &keeping,
         };
         let end = Box::pin(pipeline.run()).await;
         tell_of_rows(report, &pipeline.machine);
+        drop(pipeline);
+        owner.spent(file.bisection_requests());
         report.stats = stats.take();
         end
     }
@@ -404,7 +447,7 @@ fn describe(notice: &Notice, subject: &Subject, stream: &str) -> FileReport {
 }
 
 /// The first GET: it decides which object this is.
-async fn open(bucket: &Bucket, key: &str, version: Option<&str>) -> Result<Opened, Fault> {
+async fn open(bucket: &Bucket, key: &str, version: &Version) -> Result<Opened, Fault> {
     let first = bucket.open(key, version, RANGE_BYTES).await?;
     Ok(Opened { pin: first.pin.clone(), metadata: first.metadata.clone(), first })
 }

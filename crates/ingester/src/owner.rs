@@ -6,9 +6,13 @@
 use aws::bucket::{ATTEMPTS_MAX, BACKOFF_BASE_MS, Bucket, Swapped};
 use aws::clock::{jitter_ms, nonce};
 use aws::{Clock, Fault};
-use calls::checkpoint::{Checkpoint, Claim, Claimant, Ending, Identity, Phase, RejectsPart, Terms, claim};
+use bytes::Bytes;
+use calls::checkpoint::{
+    Checkpoint, Claim, Claimant, Ending, Identity, Phase, REJECTS_PART_BYTES, RejectsPart, Terms, claim,
+};
 use calls::dialect::StoredHeader;
 use calls::ingestion::Commit;
+use calls::rejects::{Rejects, join};
 use std::time::Duration;
 
 const JSON: &str = "application/json";
@@ -23,6 +27,9 @@ pub(crate) enum OwnerFault {
     /// Somebody else owns the file now.
     #[error("another invocation has taken this file over")]
     Lost,
+    /// It did not answer while there was time, or there was too much to do.
+    #[error("S3 was not done with it in the time of this invocation: if that repeats, raise the function's timeout")]
+    OutOfTime,
     /// The state bucket does not answer as it should.
     #[error("{0}")]
     State(#[from] Fault),
@@ -35,7 +42,7 @@ impl OwnerFault {
     /// True when another try, by a later invocation, may help.
     pub(crate) fn is_transient(&self) -> bool {
         match self {
-            Self::Lost => true,
+            Self::Lost | Self::OutOfTime => true,
             Self::State(fault) => fault.is_transient(),
             Self::Unreadable { .. } => false,
         }
@@ -45,7 +52,8 @@ impl OwnerFault {
 /// What a claim came to.
 pub(crate) enum Claimed {
     Owner(Box<Owner>),
-    /// Somebody is at work: until when at least, and when there last was progress (ms since the epoch).
+    /// Somebody is at work, or it is to wait: until when at least, and when there last was progress (ms since the
+    /// epoch).
     Busy {
         until_ms: i64,
         progress_ms: i64,
@@ -61,6 +69,8 @@ pub(crate) struct Owner {
     stream: String,
     etag: String,
     checkpoint: Checkpoint,
+    /// The rejects part that still grows, as it was written last.
+    open_part: Option<(RejectsPart, Bytes)>,
     lease_ms: i64,
     clock: Clock,
 }
@@ -78,11 +88,14 @@ impl Owner {
         for _ in 0..CLAIMS_MAX {
             let found = read(state, &key).await?;
             let (etag, found) = found.map_or((None, None), |(etag, checkpoint)| (Some(etag), Some(checkpoint)));
-            let by = Claimant { nonce: nonce(), now_ms: clock.now_ms(), lease_ms };
+            let by_now_ms = clock.now_ms();
+            let by = Claimant { nonce: nonce(), now_ms: by_now_ms, lease_ms };
             let wanted = match claim(found.clone(), object, by) {
                 Claim::Begin(checkpoint) | Claim::TakeOver(checkpoint) => *checkpoint,
                 Claim::Busy(until_ms) => {
-                    let progress_ms = found.map_or(until_ms, |checkpoint| checkpoint.progress_ms);
+                    // One that waits for its turn is looked after by the message that is to come then.
+                    let at_work = found.filter(|checkpoint| by_now_ms < checkpoint.lease_until_ms);
+                    let progress_ms = at_work.map_or(until_ms, |checkpoint| checkpoint.progress_ms);
                     return Ok(Claimed::Busy { until_ms, progress_ms });
                 }
                 Claim::Ended(_) => match found {
@@ -93,7 +106,8 @@ impl Owner {
             match swap(state, &key, etag.as_deref(), &wanted).await {
                 Ok(etag) => {
                     let (state, clock) = (state.clone(), clock.clone());
-                    let owner = Self { state, key, stream, etag, checkpoint: wanted, lease_ms, clock };
+                    let checkpoint = wanted;
+                    let owner = Self { state, key, stream, etag, checkpoint, open_part: None, lease_ms, clock };
                     return Ok(Claimed::Owner(Box::new(owner)));
                 }
                 Err(OwnerFault::Lost) => {}
@@ -135,31 +149,71 @@ impl Owner {
             next.terms = header.map(|_| terms.clone());
         }
         if let Some(commit) = commit {
-            let rejects = if commit.rejects.is_empty() { None } else { Some(self.keep_rejects(&commit).await?) };
+            let rejects = match next.header.as_ref().filter(|_| !commit.rejects.is_empty()) {
+                Some(header) => Some(self.keep_rejects(&commit, Rejects::new(header).head()).await?),
+                None => None,
+            };
             next.commit(commit.to, &commit.account, rejects, now_ms);
         }
         self.write(next).await
     }
 
-    async fn keep_rejects(&self, commit: &Commit) -> Result<RejectsPart, OwnerFault> {
-        let epoch = self.checkpoint.epoch;
-        let (from, to, rows) = (commit.from.byte, commit.to.byte, commit.account.rejected);
-        let part = RejectsPart { epoch, from, to, rows };
+    /// Writes the refused rows, behind those of the part that is open. The shorter one counts until the checkpoint names
+    /// the longer.
+    async fn keep_rejects(&mut self, commit: &Commit, head: &[u8]) -> Result<RejectsPart, OwnerFault> {
+        let before = self.open_part().await?;
+        let (from, rows) = before.as_ref().map_or((commit.from.byte, 0), |(part, _)| (part.from, part.rows));
+        let body = match before {
+            None => Bytes::copy_from_slice(&commit.rejects),
+            Some((_, before)) => {
+                let mut whole = Vec::with_capacity(before.len() + commit.rejects.len());
+                whole.extend_from_slice(&before);
+                join(&mut whole, head, &commit.rejects);
+                whole.into()
+            }
+        };
+        let (epoch, to, bytes) = (self.checkpoint.epoch, commit.to.byte, body.len() as u64);
+        let part = RejectsPart { epoch, from, to, rows: rows + commit.account.rejected, bytes };
         // One that is there already is our own: nobody else has this epoch.
-        self.state.create(&part.key(&self.stream), commit.rejects.clone().into(), "text/csv").await?;
+        self.state.create(&part.key(&self.stream), body.clone(), "text/csv").await?;
+        self.open_part = (bytes < REJECTS_PART_BYTES).then_some((part, body));
         Ok(part)
     }
 
-    /// Lets go of the file, so that the next invocation need not wait for the lease to end.
-    pub(crate) async fn release(&mut self, trouble_since_ms: Option<i64>, given_up: bool) -> Result<(), OwnerFault> {
-        self.write(Checkpoint { trouble_since_ms, given_up, ..self.checkpoint.next(nonce(), 0) }).await
+    /// The part that the next refused rows belong to, with what is in it. One that somebody deleted is not gone on with:
+    /// that its rows are lost is said at the end.
+    async fn open_part(&mut self) -> Result<Option<(RejectsPart, Bytes)>, OwnerFault> {
+        let Some(part) = self.checkpoint.open_part().copied() else { return Ok(None) };
+        match self.open_part.take().filter(|(held, _)| *held == part) {
+            Some(held) => Ok(Some(held)),
+            None => Ok(self.state.get(&part.key(&self.stream)).await?.map(|object| (part, object.body))),
+        }
     }
 
-    /// A message that was never received before asks for a file that was given up: a person sent it.
-    pub(crate) fn start_afresh(&mut self) {
-        if std::mem::take(&mut self.checkpoint.given_up) {
+    /// Notes for the next write how many requests were spent on finding out which calls are guilty.
+    pub(crate) fn spent(&mut self, bisection_requests: u32) {
+        self.checkpoint.bisection_requests = bisection_requests;
+    }
+
+    /// Lets go of the file, so that the next invocation need not wait for the lease to end. Nobody is to begin before
+    /// `not_before_ms`.
+    pub(crate) async fn release(
+        &mut self,
+        trouble_since_ms: Option<i64>,
+        given_up: bool,
+        not_before_ms: i64,
+    ) -> Result<(), OwnerFault> {
+        let next = self.checkpoint.next(nonce(), 0);
+        self.write(Checkpoint { trouble_since_ms, given_up, not_before_ms, ..next }).await
+    }
+
+    /// A message that was never received before asks for a file that was given up: a person sent it. True if so.
+    pub(crate) fn start_afresh(&mut self) -> bool {
+        let given_up = std::mem::take(&mut self.checkpoint.given_up);
+        if given_up {
             self.checkpoint.trouble_since_ms = None;
         }
+        given_up
     }
 
     /// Writes the last state: from here on nobody has anything to send.

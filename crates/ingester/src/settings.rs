@@ -62,7 +62,9 @@ impl Settings {
             reader.fault("LEASE_SECONDS", format_args!("must be at least {LEASE_SECONDS_MIN}"));
         }
         let commit_every_ms = commit_every_ms(&mut reader);
-        let queue_url = reader.optional("QUEUE_URL");
+        let queue_url = queue_url(&mut reader);
+        // Read where the clock is made.
+        let _: i64 = reader.parsed("CLOCK_OFFSET_MS", 0, "a whole number of milliseconds");
         let settings = Self {
             delivery,
             source: source.unwrap_or_else(placeholder),
@@ -105,6 +107,21 @@ fn source_id(reader: &mut Reader<'_>) -> Option<SourceId> {
 fn placeholder() -> SourceId {
     #[expect(clippy::expect_used, reason = "a constant")]
     "unset".parse().expect("a source id")
+}
+
+/// `QUEUE_URL`: a standard queue's, since a message with a delay of its own and without a group is what is sent there.
+fn queue_url(reader: &mut Reader<'_>) -> Option<String> {
+    let url = reader.optional("QUEUE_URL")?;
+    if url.starts_with("arn:") {
+        reader.fault("QUEUE_URL", format_args!("is an ARN ({url}); write the queue's URL"));
+    } else if !aws::settings::is_url(&url) {
+        reader
+            .fault("QUEUE_URL", format_args!("is {url:?}; write a URL such as https://sqs.us-east-1.amazonaws.com/…"));
+    } else if url.ends_with(".fifo") {
+        // SQS developer guide, "FIFO queues": a message needs a group, and has no delay of its own.
+        reader.fault("QUEUE_URL", format_args!("is that of a FIFO queue ({url}); take a standard queue"));
+    }
+    Some(url)
 }
 
 /// `COMMIT_SECONDS`: fractions are allowed, down to after every batch.
@@ -152,5 +169,28 @@ mod tests {
         ] {
             assert!(faults.contains(part), "{part} in {faults}");
         }
+    }
+
+    #[test]
+    fn a_queue_is_named_by_the_url_of_a_standard_queue() {
+        let faults_of = |name: &'static str, value: &'static str| {
+            let get = move |asked: &str| match asked {
+                _ if asked == name => Some(value.to_owned()),
+                "WRITE_KEY" | "SOURCE_ID" => Some("k".to_owned()),
+                "STATE_BUCKET" => Some("state".to_owned()),
+                _ => None,
+            };
+            Settings::read(&get).map(|_| ()).map_err(|faults| faults.to_string())
+        };
+        assert_eq!(faults_of("QUEUE_URL", "https://sqs.us-east-1.amazonaws.com/123456789012/q"), Ok(()));
+        for (value, words) in [
+            ("arn:aws:sqs:us-east-1:123456789012:q", "QUEUE_URL is an ARN"),
+            ("https://sqs.us-east-1.amazonaws.com/123456789012/q.fifo", "QUEUE_URL is that of a FIFO queue"),
+            ("q", "QUEUE_URL is \"q\""),
+        ] {
+            let faults = faults_of("QUEUE_URL", value).unwrap_err();
+            assert!(faults.contains(words), "{faults}");
+        }
+        assert!(faults_of("CLOCK_OFFSET_MS", "1h").unwrap_err().contains("CLOCK_OFFSET_MS is \"1h\""));
     }
 }

@@ -13,6 +13,9 @@ pub(crate) const RANGE_BYTES: u64 = 8 << 20;
 /// that takes is to leave it most of its time. At the smallest memory that we recommend (512 MB, 0.29 of a CPU) some
 /// 85 MB of CSV are inflated a second: of a tenfold compression, four minutes of fifteen at worst.
 pub(crate) const COMPRESSED_BYTES_MAX: u64 = 2 << 30;
+/// As far as a compressed file is inflated again to be taken up: some four minutes, at the same 85 MB a second. Whatever
+/// it is compressed to, an invocation that has more to pass over would get nowhere.
+pub(crate) const INFLATED_AGAIN_BYTES_MAX: u64 = 20 << 30;
 /// How often in a row a range may break off without a byte.
 const BREAKS_MAX: u32 = 6;
 
@@ -66,6 +69,16 @@ pub(crate) fn refused_at_the_start(bytes: u64, chunks: &[Bytes]) -> Option<Strin
     })
 }
 
+/// Why a compressed file is not taken up again at `from`, inflated, if it is not.
+pub(crate) fn refused_to_go_on(from: u64) -> Option<String> {
+    (from > INFLATED_AGAIN_BYTES_MAX).then(|| {
+        format!(
+            "it is compressed and has more than {INFLATED_AGAIN_BYTES_MAX} bytes: too many to be inflated again by each \
+             invocation; cut the rest into several files, or upload it uncompressed"
+        )
+    })
+}
+
 /// What arrives of an answer's body.
 pub(crate) async fn collect(reading: Reading, bucket: &Bucket, key: &str) -> (Vec<Bytes>, Option<Fault>) {
     let mut body = reading.body;
@@ -107,5 +120,11 @@ mod tests {
             assert!(reason.contains("upload it uncompressed"), "{reason}");
         }
         assert_eq!(refused_at_the_start(u64::MAX, &chunks(b"userId,event")), None);
+    }
+
+    #[test]
+    fn a_compressed_file_is_stopped_where_inflating_it_again_would_take_an_invocation() {
+        assert_eq!(refused_to_go_on(INFLATED_AGAIN_BYTES_MAX), None);
+        assert!(refused_to_go_on(INFLATED_AGAIN_BYTES_MAX + 1).unwrap().contains("upload it uncompressed"));
     }
 }

@@ -4,6 +4,7 @@
 
 use crate::App;
 use crate::causes;
+use aws::bucket::Version;
 use aws::settings::bucket_fault;
 use aws::validation::{Cause, Step, cause};
 use aws::{Bucket, Fault, telemetry};
@@ -172,7 +173,7 @@ impl App {
     async fn read_source(&self, bucket: &str, key: &str, deadline: Deadline) -> Step {
         let source = Bucket::new(self.s3.clone(), bucket);
         let asking = async {
-            let pin = source.open(key, None, 1).await?.pin;
+            let pin = source.open(key, &Version::Latest, 1).await?.pin;
             source.read(key, &pin, 0, 1).await?;
             Ok(pin.version_id.is_some())
         };
