@@ -351,6 +351,7 @@ impl Model {
                 } else if at == ROWS && checkpoint.phase == Phase::Running {
                     let ending = Ending {
                         reason: None,
+                        code: None,
                         kind: "track".to_owned(),
                         collection: None,
                         columns: Vec::new(),

@@ -139,6 +139,9 @@ pub struct Ending {
     /// Why, when it did not simply finish.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// The stable code of that reason, when it is a fault of the file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
     /// The kind of its calls.
     pub kind: String,
     /// The collection, for objects.

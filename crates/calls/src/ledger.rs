@@ -1,7 +1,6 @@
 //! The account of a file, and the ledger that keeps it when the file has ended.
 
 use crate::checkpoint::{Checkpoint, Committed, Identity, Phase};
-use crate::refusal::FaultCode;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -77,7 +76,7 @@ pub struct Ledger {
     /// Why, when it did not simply finish.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// The stable code of that reason, when it is a fault of the file: the reason ends with it, in brackets.
+    /// The stable code of that reason, when it is a fault of the file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code: Option<String>,
     /// What was ingested.
@@ -127,8 +126,8 @@ impl Ledger {
         Some(Self {
             version: checkpoint.version.clone(),
             ended: checkpoint.phase,
-            code: ending.reason.as_deref().and_then(code_of),
             reason: ending.reason,
+            code: ending.code,
             object: checkpoint.object.clone(),
             stream: checkpoint.object.stream(),
             kind: ending.kind,
@@ -144,12 +143,6 @@ impl Ledger {
             ended_at: rfc3339(ending.at_ms),
         })
     }
-}
-
-/// The code that a reason ends with, in brackets.
-fn code_of(reason: &str) -> Option<String> {
-    let (_, code) = reason.strip_suffix(')')?.rsplit_once(" (")?;
-    FaultCode::ALL.iter().any(|known| known.as_str() == code).then(|| code.to_owned())
 }
 
 /// Milliseconds since the epoch as RFC 3339 in UTC.
@@ -172,16 +165,6 @@ mod tests {
         let mut both = one.clone();
         both.add(&one);
         assert!(both.closes() && both.rejected_by["missing_user_id"] == 4);
-    }
-
-    #[test]
-    fn a_reason_that_is_a_fault_of_the_file_has_its_code() {
-        assert_eq!(code_of("line 1: no column `event`; … (missing_column)").as_deref(), Some("missing_column"));
-        for reason in
-            ["it was replaced", "3 of 4 rows were refused (many)", "(empty_file) is what it is", "empty_file)"]
-        {
-            assert_eq!(code_of(reason), None, "{reason}");
-        }
     }
 
     #[test]

@@ -36,7 +36,10 @@ impl App {
     ) -> Ended {
         let (phase, reason) = match end {
             End::Complete => (Phase::Finished, None),
-            End::Fault(fault) => (Phase::Stopped, Some(format!("{fault} ({})", fault.code))),
+            End::Fault(fault) => {
+                report.code = Some(fault.code.as_str().to_owned());
+                (Phase::Stopped, Some(fault.to_string()))
+            }
             End::Exceeded(reason) => (Phase::Stopped, Some(reason)),
             End::Unread(fault) if matches!(fault.kind, Kind::Missing | Kind::Precondition) => {
                 let reason = "it was replaced or deleted while it was read; what came in its place has its own event";
@@ -68,6 +71,7 @@ impl App {
         let checkpoint = owner.checkpoint();
         let ending = Ending {
             reason: reason.map(str::to_owned),
+            code: report.code.clone(),
             kind: report.kind.unwrap_or_default().to_owned(),
             collection: report.collection.clone(),
             columns: report.columns.clone(),

@@ -35,6 +35,9 @@ pub struct FileReport {
     /// Why, where there is something to say.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// The stable code of that reason, when it is a fault of the file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
     /// The kind of its calls.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kind: Option<&'static str>,
@@ -85,6 +88,7 @@ impl FileReport {
             object: format!("s3://{bucket}/{key}"),
             outcome,
             reason,
+            code: None,
             kind: None,
             collection: None,
             rows: 0,
@@ -121,7 +125,8 @@ impl FileReport {
             rows => format!(", {rows} rows: {} acknowledged, {} rejected", self.acknowledged, self.rejected),
         };
         let rest = self.undelivered_from_line.map(|line| format!(", settled before line {line}")).unwrap_or_default();
-        let reason = self.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
+        let code = self.code.as_ref().map(|code| format!(" ({code})")).unwrap_or_default();
+        let reason = self.reason.as_ref().map(|reason| format!(": {reason}{code}")).unwrap_or_default();
         format!("{} {outcome}{counts}{rest}{reason}", self.object)
     }
 }
