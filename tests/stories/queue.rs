@@ -167,7 +167,7 @@ async fn an_s3_that_hangs_is_an_outage_and_nobodys_fault() {
         if operation == "GetObject" && skip > 0 {
             faults.add(Rule::on(operation).key(key).after(Fault::CutAnswer(10)));
         }
-        let report = answer(&line.ingester().timeout(Duration::from_secs(6)).deploy(), &message(&line)).await;
+        let report = answer(&line.ingester().timeout(Duration::from_secs(9)).deploy(), &message(&line)).await;
         assert_eq!(report["batchItemFailures"], json!([]), "{operation} {key}: {report:#}");
         assert_eq!(report["objects"][0]["outcome"], "continues", "{operation} {key}: {report:#}");
         faults.clear();

@@ -14,9 +14,10 @@ use sha2::{Digest, Sha256};
 pub const FORMAT: u32 = 1;
 
 /// So many bytes of refused rows one part holds before the next is begun. Until then each commit writes the open part
-/// anew, longer: what a checkpoint lists grows with the refused rows alone, not with the time that they take.
-pub const REJECTS_PART_BYTES: u64 = 4 << 20;
-/// So many parts stop the file: they are 16 GB of refused rows, and almost 1 MB of checkpoint that each commit writes.
+/// anew, longer: what a checkpoint lists grows with the refused rows alone, not with the time that they take. What was
+/// written before is garbage, half of this a commit at most on average.
+pub const REJECTS_PART_BYTES: u64 = 1 << 20;
+/// So many parts stop the file: they are 4 GB of refused rows, and almost 1 MB of checkpoint that each commit writes.
 pub const REJECTS_PARTS_MAX: usize = 4_000;
 
 /// What tells one upload from another, whatever is later put in its place.

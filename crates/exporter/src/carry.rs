@@ -100,10 +100,15 @@ impl Tick<'_> {
     pub(crate) async fn carry_out(&self, at: &At) -> Result<(), Fault> {
         let mut work: BTreeMap<Place, Vec<(Nonce, usize)>> = BTreeMap::new();
         let mut pending: BTreeMap<Nonce, BTreeSet<usize>> = BTreeMap::new();
+        // Where one destination fails for long, many plans are open of which the others have theirs.
+        let done = self.app.state.done_counts().await?;
         for open in &at.head.open {
             let Some(outline) = self.known.outline(open.plan) else { continue };
             let left = pending.entry(open.plan).or_default();
-            for (index, place) in &outline.wanted {
+            let is_left = |(index, _): &&(usize, Place)| {
+                !outline.is_done(*index, done.get(&(open.plan, *index)).copied().unwrap_or(0))
+            };
+            for (index, place) in outline.wanted.iter().filter(is_left) {
                 left.insert(*index);
                 work.entry(place.clone()).or_default().push((open.plan, *index));
             }

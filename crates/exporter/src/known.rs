@@ -13,7 +13,7 @@ use logs::plan::{ClosedPlan, Head, Held, Nonce, OpenPlan, Plan, PlannedDestinati
 use logs::routes::{Destination, Routes};
 
 use crate::settings::Caps;
-use crate::state::{At, State};
+use crate::state::{At, State, UNREADABLE};
 
 /// Fragments of the plans that are kept whole; each takes some 300 bytes.
 const SHELVED_FRAGMENTS_MAX: usize = 20_000;
@@ -55,6 +55,8 @@ pub(crate) struct Outline {
     pub(crate) created_ms: i64,
     /// The destinations that are not given up, by their place in the plan.
     pub(crate) wanted: Vec<(usize, Place)>,
+    /// How many objects each destination has, by its place in the plan.
+    objects: Vec<usize>,
     hashes: Vec<u64>,
 }
 
@@ -65,8 +67,16 @@ impl Outline {
             revision: plan.revision,
             created_ms: plan.created_ms,
             wanted: wanted.map(|(index, destination)| (index, Place::planned(destination))).collect(),
+            objects: plan.destinations.iter().map(|destination| destination.objects.len()).collect(),
             hashes: plan.hashes(),
         }
+    }
+}
+
+impl Outline {
+    /// True if a destination has all its objects, going by how many markers there are.
+    pub(crate) fn is_done(&self, destination: usize, markers: usize) -> bool {
+        self.objects.get(destination).is_some_and(|objects| markers >= *objects)
     }
 }
 
@@ -78,6 +88,8 @@ pub(crate) struct Known(Mutex<Plans>);
 struct Plans {
     outlines: BTreeMap<Nonce, Arc<Outline>>,
     shelf: BTreeMap<Nonce, Arc<Plan>>,
+    /// What was settled, of the closed plans that were looked at.
+    settled: BTreeMap<Nonce, Vec<u64>>,
 }
 
 impl Plans {
@@ -114,7 +126,7 @@ impl Known {
             plans.shelf.retain(|nonce, plan| is_latest(nonce, plan.revision));
             at.head.open.iter().filter(|open| !plans.outlines.contains_key(&open.plan)).cloned().collect()
         };
-        let read = async |open: OpenPlan| state.plan(open.plan, open.revision).await;
+        let read = async |open: OpenPlan| readable(state.plan(open.plan, open.revision).await);
         let mut reading = std::pin::pin!(stream::iter(unknown).map(read).buffer_unordered(PLANS_AHEAD));
         let mut all = true;
         while let Some(plan) = reading.try_next().await? {
@@ -151,6 +163,21 @@ impl Known {
         held
     }
 
+    /// What the plans put that were closed a short while ago.
+    pub(crate) async fn settled(&self, state: &State, head: &Head) -> Result<Held, Fault> {
+        let unknown: Vec<ClosedPlan> = {
+            let plans = self.plans();
+            head.closed.iter().filter(|closed| !plans.settled.contains_key(&closed.plan)).copied().collect()
+        };
+        let mut reading = std::pin::pin!(closed(state, unknown));
+        while let Some(plan) = reading.try_next().await? {
+            self.plans().settled.insert(plan.nonce, plan.settled_hashes());
+        }
+        let (mut held, plans) = (Held::default(), self.plans());
+        head.closed.iter().filter_map(|closed| plans.settled.get(&closed.plan)).for_each(|hashes| held.add(hashes));
+        Ok(held)
+    }
+
     /// The destinations, by their place in the settings, for which as much is planned as may be.
     pub(crate) fn full(&self, routes: &Routes, caps: &Caps) -> BTreeSet<usize> {
         let plans = self.plans();
@@ -168,16 +195,6 @@ impl Known {
     }
 }
 
-/// What the plans held that were closed a short while ago.
-pub(crate) async fn settled(state: &State, head: &Head) -> Result<Held, Fault> {
-    let mut held = Held::default();
-    let mut reading = std::pin::pin!(closed(state, head));
-    while let Some(plan) = reading.try_next().await? {
-        held.add(&plan.hashes());
-    }
-    Ok(held)
-}
-
 /// Which of these fragments are exported for sure: a plan held them that was closed a short while ago.
 pub(crate) async fn exported(
     state: &State,
@@ -185,16 +202,27 @@ pub(crate) async fn exported(
     fragments: &BTreeSet<FragmentName>,
 ) -> Result<Vec<String>, Fault> {
     let mut keys = Vec::new();
-    let mut reading = std::pin::pin!(closed(state, head));
+    let mut reading = std::pin::pin!(closed(state, head.closed.clone()));
     while let Some(plan) = reading.try_next().await? {
-        let names = plan.fragments.iter().map(|staged| &staged.name).filter(|name| fragments.contains(name));
+        let names = plan.settled().map(|staged| &staged.name).filter(|name| fragments.contains(name));
         keys.extend(names.map(FragmentName::to_string));
     }
     Ok(keys)
 }
 
-/// The plans that were closed a short while ago, as far as their documents are there.
-fn closed(state: &State, head: &Head) -> impl Stream<Item = Result<Plan, Fault>> {
-    let read = async |closed: ClosedPlan| state.plan(closed.plan, closed.revision).await.transpose();
-    stream::iter(head.closed.clone()).map(read).buffer_unordered(PLANS_AHEAD).filter_map(std::future::ready)
+/// Plans that are closed, as far as their documents are there.
+fn closed(state: &State, plans: Vec<ClosedPlan>) -> impl Stream<Item = Result<Plan, Fault>> {
+    let read = async |closed: ClosedPlan| readable(state.plan(closed.plan, closed.revision).await).transpose();
+    stream::iter(plans).map(read).buffer_unordered(PLANS_AHEAD).filter_map(std::future::ready)
+}
+
+/// A document that cannot be read is as good as none.
+pub(crate) fn readable(plan: Result<Option<Plan>, Fault>) -> Result<Option<Plan>, Fault> {
+    match plan {
+        Err(fault) if fault.operation == UNREADABLE => {
+            tracing::error!(%fault, "a plan that cannot be read");
+            Ok(None)
+        }
+        plan => plan,
+    }
 }

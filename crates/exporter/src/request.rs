@@ -36,7 +36,7 @@ pub enum Request {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "the exporter does not know this event ({0}); it takes a scheduled event, {{}}, {{\"flush\": \"all\"}}, \
-     {{\"flush\": \"full\"}}, {{\"abandon\": {{\"destination\": NAME}}}} and {{\"validate\": [NAME, …]}}"
+     {{\"flush\": \"full\"}}, {{\"abandon\": {{\"destination\": NAME}}}}, {{\"abandon\": {{\"plan\": NONCE}}}} and {{\"validate\": [NAME, …]}}"
 )]
 pub struct Unknown(String);
 

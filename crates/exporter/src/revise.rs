@@ -8,7 +8,7 @@ use aws::{Created, Fault};
 use logs::plan::{Nonce, Plan, Quarantined, Size};
 use serde::Serialize;
 
-use crate::known::Place;
+use crate::known::{Place, readable};
 use crate::state::At;
 use crate::tick::Tick;
 
@@ -32,27 +32,35 @@ impl Tick<'_> {
         if unfit.is_empty() {
             return Ok(());
         }
+        self.revise(at, plan, plan.quarantining(unfit)).await.map(|_| ())
+    }
+
+    /// Tells what a revision leaves out.
+    fn note_revised(&self, before: &Plan, revised: &Plan) {
         let name =
-            |fragment: usize| plan.fragments.get(fragment).map(|staged| staged.name.to_string()).unwrap_or_default();
-        let Some(revised) = self.revise(at, plan.quarantining(unfit)).await? else { return Ok(()) };
-        // It may be another's revision, whose writer was killed before it counted.
-        for (now, before) in revised.destinations.iter().zip(&plan.destinations) {
-            if let (Some(why), None) = (&now.abandoned, &before.abandoned) {
-                self.report().alarm(format!("plan {} is given up for destination `{}`: {why}", plan.nonce, now.name));
-            }
-        }
-        for Quarantined { fragment, why } in revised.quarantined.iter().skip(plan.quarantined.len()) {
+            |fragment: usize| before.fragments.get(fragment).map(|staged| staged.name.to_string()).unwrap_or_default();
+        for Quarantined { fragment, why } in revised.quarantined.iter().skip(before.quarantined.len()) {
             let mut report = self.report();
             report.alarm(format!("fragment {} is quarantined: {why}", name(*fragment)));
             report.quarantine(name(*fragment));
         }
-        Ok(())
+    }
+
+    /// Tells what is given up by the revision of another exporter, which was killed before it could.
+    fn note_adopted(&self, before: &Plan, revised: &Plan) {
+        for (now, before) in revised.destinations.iter().zip(&before.destinations) {
+            if let (Some(why), None) = (&now.abandoned, &before.abandoned) {
+                let words = format!("plan {} is given up for destination `{}`: {why}", revised.nonce, now.name);
+                self.report().alarm(words);
+            }
+        }
     }
 
     /// Makes a revision count: this one, or the one that another exporter wrote in its place. `None` if the head
     /// changed; then the caller looks again.
-    async fn revise(&self, at: &At, next: Plan) -> Result<Option<Plan>, Fault> {
+    async fn revise(&self, at: &At, before: &Plan, next: Plan) -> Result<Option<Plan>, Fault> {
         let state = &self.app.state;
+        let ours = next.clone();
         let next = match state.write(&next).await? {
             Created::Done(_) => next,
             Created::AlreadyThere => match state.plan(next.nonce, next.revision).await? {
@@ -64,6 +72,10 @@ impl Tick<'_> {
         let Some(head) = at.head.revising(&next, (state.nonces)()) else { return Ok(None) };
         if state.swap(at, head).await?.is_none() {
             return Ok(None);
+        }
+        self.note_revised(before, &next);
+        if next != ours {
+            self.note_adopted(before, &next);
         }
         self.known.learn(next.clone());
         Ok(Some(next))
@@ -92,10 +104,10 @@ impl Tick<'_> {
         loop {
             let at = state.head().await?;
             let Some(open) = at.head.find(nonce) else { anyhow::bail!("plan {nonce} is not open") };
-            if state.plan(nonce, open.revision).await?.is_some() {
+            if readable(state.plan(nonce, open.revision).await)?.is_some() {
                 anyhow::bail!("the document of plan {nonce} is there: abandon a destination, not the plan");
             }
-            let next = at.head.closing(nonce, self.app.clock.now_ms(), (state.nonces)());
+            let next = at.head.dropping(nonce, (state.nonces)());
             let Some(next) = next else { anyhow::bail!("plan {nonce} is not open") };
             if state.swap(&at, next).await?.is_some() {
                 return Ok(());
@@ -118,7 +130,7 @@ impl Tick<'_> {
                 outline.wanted.iter().filter(|(_, place)| is_named(place)).map(|(index, _)| *index).collect();
             let Some(plan) = self.known.plan(&self.app.state, nonce).await? else { return Ok(None) };
             let Some(next) = plan.abandoning(&named, why) else { return Ok(None) };
-            let Some(revised) = self.revise(&at, next).await? else { continue };
+            let Some(revised) = self.revise(&at, &plan, next).await? else { continue };
             // Another exporter's revision may have left out a fragment instead.
             let is_given_up = |index: &usize| revised.destinations.get(*index).is_none_or(|d| d.abandoned.is_some());
             if named.iter().all(is_given_up) {

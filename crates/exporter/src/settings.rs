@@ -26,6 +26,8 @@ pub struct Settings {
 /// What bounds a tick, whatever waits and whoever fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Caps {
+    /// Plans that one tick opens: each is two requests, one after the other.
+    pub plans_per_tick_max: usize,
     /// Plans that may be open for one destination. Beyond, what waits for it waits as fragments, and an alarm says so.
     pub open_plans_max: usize,
     /// Fragments that they may hold; likewise. A tick has a hash of each in memory.
@@ -42,6 +44,7 @@ pub struct Caps {
 impl Default for Caps {
     fn default() -> Caps {
         Caps {
+            plans_per_tick_max: 250,
             // Those of a destination that takes nothing for a month: one an hour for each set of destinations that it
             // belongs to, and one for each object that fills up in between.
             open_plans_max: 10_000,

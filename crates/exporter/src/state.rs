@@ -1,6 +1,6 @@
 //! The exporter's part of the state bucket: the head, the plans, and what is done of them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use aws::clock::jitter_ms;
@@ -102,6 +102,21 @@ impl State {
         Ok(listed.iter().filter_map(|object| read(&object.key)).collect())
     }
 
+    /// How many objects of each plan are in the bucket of each of its destinations.
+    pub(crate) async fn done_counts(&self) -> Result<BTreeMap<(Nonce, usize), usize>, Fault> {
+        let mut counts = BTreeMap::new();
+        for object in self.bucket.list(MARKERS, MARKERS_MAX).await? {
+            let read = |key: &str| {
+                let mut parts = key.strip_prefix(MARKERS)?.split('/');
+                Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
+            };
+            if let Some(of) = read(&object.key) {
+                *counts.entry(of).or_default() += 1;
+            }
+        }
+        Ok(counts)
+    }
+
     /// True if an object is in its destination's bucket.
     pub(crate) async fn is_done(&self, plan: Nonce, destination: usize, object: usize) -> Result<bool, Fault> {
         Ok(self.bucket.get(&marker_key(plan, destination, object)).await?.is_some())
@@ -129,7 +144,12 @@ impl State {
     }
 
     async fn unneeded(&self, prefix: &str, is_needed: impl Fn(Nonce) -> bool) -> Result<Vec<String>, Fault> {
-        let (page, _) = self.bucket.list_page(prefix, None).await?;
+        // Of many that are needed the first page may be full: so another page, from anywhere.
+        let (mut page, more) = self.bucket.list_page(prefix, None).await?;
+        if more.is_some() {
+            let anywhere = format!("{prefix}{}", (self.nonces)());
+            page.extend(self.bucket.list_page(prefix, Some(&anywhere)).await?.0);
+        }
         let plan_of = |key: &str| key.strip_prefix(prefix)?.get(..32)?.parse::<Nonce>().ok();
         let is_litter = |key: &String| plan_of(key).is_some_and(|plan| !is_needed(plan));
         Ok(page.into_iter().map(|object| object.key).filter(is_litter).collect())
@@ -177,7 +197,7 @@ impl State {
     fn unreadable(&self, key: &str, error: &logs::plan::NotAPlan) -> Fault {
         Fault {
             kind: Kind::Other,
-            operation: "read",
+            operation: UNREADABLE,
             target: format!("s3://{}/{key}", self.bucket.name()),
             detail: error.to_string(),
             code: String::new(),
@@ -185,6 +205,9 @@ impl State {
         }
     }
 }
+
+/// The operation that failed where an object is there and makes no sense.
+pub(crate) const UNREADABLE: &str = "understand";
 
 /// What is written down of a place that fails.
 #[derive(Serialize, Deserialize)]

@@ -27,14 +27,8 @@ use crate::report::Report;
 use crate::staged::{self, Found};
 use crate::state::At;
 
-/// Plans that one tick opens at most: each is two requests, one after the other.
-const PLANS_PER_TICK_MAX: usize = 250;
-
-/// Time between two ticks.
-const TICK_MS: i64 = 5 * 60_000;
-
 /// How often planning begins anew since another exporter was faster.
-const ROUNDS_MAX: usize = 5;
+const ROUNDS_MAX: usize = 10;
 
 /// The version that object names carry.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -95,7 +89,7 @@ impl<'a> Tick<'a> {
             let rules = staged::Rules {
                 routes: self.routes,
                 held: &self.known.held(),
-                settled: &known::settled(state, &at.head).await?,
+                settled: &self.known.settled(state, &at.head).await?,
                 full: &self.known.full(self.routes, &settings.caps),
                 flush: self.flush,
                 limits: &settings.limits,
@@ -111,7 +105,9 @@ impl<'a> Tick<'a> {
                 return Ok(at);
             }
         }
-        // Others are planning; what they opened is carried out all the same.
+        // What others have opened is carried out all the same.
+        self.report()
+            .alarm(format!("nothing new is planned: other runs changed the head {ROUNDS_MAX} times meanwhile"));
         Ok(self.look().await?.0)
     }
 
@@ -131,8 +127,8 @@ impl<'a> Tick<'a> {
     async fn open(&self, mut at: At, mut drafts: Vec<Draft>) -> Result<Option<At>, Fault> {
         let later = self.later(&mut drafts);
         if later.fragments > 0 && self.flush == Flush::All {
-            let words = format!("{} events wait for a next tick: one opens {PLANS_PER_TICK_MAX} plans", later.events);
-            self.report().alarm(words);
+            let plans_max = self.app.settings.caps.plans_per_tick_max;
+            self.report().alarm(format!("{} events wait for a next tick: one opens {plans_max} plans", later.events));
         }
         self.report().waiting.later = later;
         let sweeps = self.flush == Flush::All && !drafts.is_empty();
@@ -162,14 +158,15 @@ impl<'a> Tick<'a> {
         Ok(Some(at))
     }
 
-    /// Leaves as many drafts as one tick may open, others in each tick; says what is left out.
+    /// Leaves as many drafts as one tick may open, by chance, so that none is left out for ever; says what is left out.
     fn later(&self, drafts: &mut Vec<Draft>) -> Size {
         let mut later = Size::default();
-        if drafts.len() > PLANS_PER_TICK_MAX {
-            let ticks = usize::try_from(self.now_ms / TICK_MS).unwrap_or(0);
-            let first = ticks.wrapping_mul(PLANS_PER_TICK_MAX) % drafts.len();
+        let plans_max = self.app.settings.caps.plans_per_tick_max;
+        if drafts.len() > plans_max {
+            let [.., a, b, c, d] = (self.app.state.nonces)().bits();
+            let first = u32::from_be_bytes([a, b, c, d]) as usize % drafts.len();
             drafts.rotate_left(first);
-            drafts.drain(PLANS_PER_TICK_MAX..).for_each(|draft| later.extend(&draft.size()));
+            drafts.drain(plans_max..).for_each(|draft| later.extend(&draft.size()));
         }
         later
     }
@@ -189,7 +186,7 @@ impl<'a> Tick<'a> {
     fn note_missing(&self, at: &At) {
         for open in at.head.open.iter().filter(|open| self.known.outline(open.plan).is_none()) {
             self.report().alarm(format!(
-                "nothing new is planned: the document {} of an open plan is missing. Put it back, or give the plan up; \
+                "nothing new is planned: the document {} of an open plan is missing, or cannot be read. Put it back, or give the plan up; \
                  then its events are planned anew, and some may be exported twice: {{\"abandon\": {{\"plan\": \"{}\"}}}}",
                 open.key(),
                 open.plan

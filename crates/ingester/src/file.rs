@@ -17,13 +17,15 @@ use calls::notification::{Hop, Notice, replay_tag};
 use calls::refusal::{FileFault, Position};
 use calls::subject::{Kind as CallKind, Subject};
 use calls::translator::Translator;
-use delivery::{Deadline, FileState};
+use delivery::{Deadline, FileState, Undelivered};
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
 /// Without progress for so long, whatever the excuse, a file fails.
 pub(crate) const NO_PROGRESS_MAX_MS: i64 = 12 * 60 * 60 * 1_000;
+/// A message that we send to ourselves comes within this (SQS developer guide: a message is delayed by 15 minutes at most).
+const OWN_DELAY_MAX_MS: i64 = 15 * 60 * 1_000;
 /// What is said of it then.
 pub(crate) const NO_PROGRESS: &str = " (no progress for 12 hours)";
 /// Wait after a fault of S3 before the next invocation.
@@ -75,7 +77,17 @@ impl App {
         (report, fate)
     }
 
+    /// The same message as if it were new, when it was never received before and yet speaks of an outage that is over
+    /// for long: a person sent it again.
+    fn unless_redriven(&self, notice: &Notice, receives: u32) -> Notice {
+        let since_ms = notice.hop.as_ref().and_then(|hop| hop.trouble_since_ms);
+        let is_old =
+            since_ms.is_some_and(|since_ms| self.clock.now_ms() - since_ms > NO_PROGRESS_MAX_MS + OWN_DELAY_MAX_MS);
+        if receives <= 1 && is_old { notice.afresh() } else { notice.clone() }
+    }
+
     async fn ingest_object(&self, notice: &Notice, receives: u32, deadline: Deadline) -> Ended {
+        let notice = &self.unless_redriven(notice, receives);
         let refused =
             |reason: String| (FileReport::new(&notice.bucket, &notice.key, Outcome::Refused, Some(reason)), Fate::Done);
         if notice.bucket == self.settings.state_bucket {
@@ -112,7 +124,7 @@ impl App {
         let subject = match Subject::of(&notice.key, &self.settings.reading.collections, collection) {
             Ok(subject) => subject,
             // What was begun goes on as it was begun, whatever COLLECTIONS says by now.
-            Err(unnamed) => match self.begun(&identity.stream()).await {
+            Err(unnamed) => match self.in_time(deadline.cut_at_ms, self.begun(&identity.stream())).await {
                 Ok(begun) => match begun.and_then(|begun| subject_of(&notice.key, begun.terms.as_ref())) {
                     Some(subject) => subject,
                     None => return refused(unnamed.to_string()),
@@ -220,10 +232,11 @@ impl App {
         reason: &str,
         deadline: Deadline,
     ) -> Result<(), OwnerFault> {
-        let Some(checkpoint) = self.begun(begun).await? else { return Ok(()) };
+        let begun = self.in_time(deadline.cut_at_ms, self.begun(begun)).await?;
+        let Some(checkpoint) = begun else { return Ok(()) };
         report.count(&checkpoint.account);
         report.kind = Subject::of(&notice.key, &[], Some("any")).ok().map(|subject| subject.kind.as_str());
-        match self.claim(&checkpoint.object).await? {
+        match self.in_time(deadline.cut_at_ms, self.claim(&checkpoint.object)).await? {
             Claimed::Owner(mut owner) => self.end(&mut owner, report, Phase::Replaced, Some(reason), deadline).await,
             Claimed::Ended(checkpoint) => self.settle(&checkpoint, report, deadline).await,
             // Whoever is at work finds it gone, or was killed, or nobody is: this message sees to it.
@@ -283,8 +296,12 @@ impl App {
             report.outcome = Outcome::Continues;
             report.reason =
                 Some("its message came again although the file made progress: a fresh one goes on".to_owned());
-            return Err(Box::new(match owner.release(None, false, 0).await {
-                Ok(()) => (report, Fate::Again { wait_ms: 0, hop: Hop { position, ..hop } }),
+            let release = owner.release(None, false, 0);
+            return Err(Box::new(match self.in_time(deadline.hand_on_at_ms, release).await {
+                Ok(()) => {
+                    let hop = Hop { position, count: 0, trouble_since_ms: None, ..hop };
+                    (report, Fate::Again { wait_ms: 0, hop })
+                }
                 Err(fault) => self.in_trouble(notice, Some(report), &fault),
             }));
         }
@@ -306,7 +323,7 @@ impl App {
     /// for a person.
     pub(crate) fn in_trouble(&self, notice: &Notice, report: Option<FileReport>, fault: &OwnerFault) -> Ended {
         let report = report.unwrap_or_else(|| FileReport::new(&notice.bucket, &notice.key, Outcome::Failed, None));
-        let mut report = FileReport { reason: Some(fault.to_string()), ..report };
+        let mut report = FileReport { reason: Some(fault.to_string()), code: None, ..report };
         if !fault.is_transient() {
             report.outcome = Outcome::Failed;
             return (report, Fate::Fail);
@@ -330,6 +347,9 @@ impl App {
         report.count(&after.account);
         report.settled = after.account.since(&before.account);
         let progressed = after.position != before.position;
+        // What went wrong before this run is no trouble of a file that went on.
+        let notice = if progressed { run.notice.afresh() } else { run.notice.clone() };
+        let run = Run { notice: &notice, ..run };
         self.conclude(&mut owner, &run, report, end, progressed).await
     }
 
@@ -396,7 +416,9 @@ impl App {
         let end = Box::pin(pipeline.run()).await;
         tell_of_rows(report, &pipeline.machine);
         drop(pipeline);
-        owner.spent(file.bisection_requests());
+        // Where nobody is found guilty, since the refusal is about the file, nothing was spent.
+        let is_of_file = matches!(end, End::Undelivered(Undelivered::WholeFile { .. } | Undelivered::PutAside { .. }));
+        owner.spent(if is_of_file { checkpoint.bisection_requests } else { file.bisection_requests() });
         report.stats = stats.take();
         end
     }

@@ -1,7 +1,8 @@
 //! The only concurrency there is: one `select!` between deliveries, reading and the clock.
 //!
-//! The machine in `calls` decides; this drives it. What is in memory is one range of the object, one open batch and the
-//! batches in flight, whatever the file's size.
+//! The machine in `calls` decides; this drives it. What is in memory is one range of the object, one open batch, the
+//! batches in flight (and those put aside while nothing of the file was acknowledged yet) and the rejects part that is
+//! open, whatever the file's size.
 
 use crate::owner::{Owner, OwnerFault};
 use crate::source::{RANGE_BYTES, Source};

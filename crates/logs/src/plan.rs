@@ -279,6 +279,17 @@ impl Plan {
         self.fragments.iter().map(|staged| hash(&staged.name)).collect()
     }
 
+    /// The fragments that were put, or given up, once the plan is closed: all that are not quarantined.
+    pub fn settled(&self) -> impl Iterator<Item = &Staged> {
+        let out: HashSet<usize> = self.quarantined.iter().map(|quarantined| quarantined.fragment).collect();
+        self.fragments.iter().enumerate().filter(move |(index, _)| !out.contains(index)).map(|(_, staged)| staged)
+    }
+
+    /// A hash of each of their keys.
+    pub fn settled_hashes(&self) -> Vec<u64> {
+        self.settled().map(|staged| hash(&staged.name)).collect()
+    }
+
     /// What an object holds.
     pub fn object_size(&self, object: &PlannedObject) -> Size {
         Size::of(self.content(object).map(|(_, staged)| &staged.name))

@@ -336,6 +336,30 @@ async fn many_destinations_have_theirs_in_one_tick() {
     world.assert_settled();
 }
 
+/// Chance decides which wait, so that none waits for ever.
+#[tokio::test]
+async fn what_is_too_much_for_one_tick_has_its_turn_in_another() {
+    let mut world = World::with(&["their-logs"]).await;
+    world.routes = String::new();
+    for number in 0..9 {
+        let (source, place) = (format!("source{number}"), format!("their-logs/segment-logs/{number}"));
+        world.routes.push_str(&destination(&format!("d{number}"), &place, &[&source]));
+        world.receive(&source, "r1", 2);
+    }
+    let mut settings = world.settings();
+    settings.caps.plans_per_tick_max = 4;
+    let app = world.app_with(settings, aws::Clock::from_fn(|| NOW_MS));
+    let first = tick(&app).await;
+    assert_eq!(first.alarms, ["10 events wait for a next tick: one opens 4 plans"]);
+    assert_eq!((first.planned.plans, first.waiting.later.events), (4, 10));
+    for _ in 0..2 {
+        tick(&app).await;
+    }
+    let exported: usize = world.exported("their-logs").values().map(Vec::len).sum();
+    assert_eq!(exported, 18);
+    world.assert_settled();
+}
+
 /// So little memory that one fragment takes all of it: then they come one after the other, and nothing stands still.
 #[tokio::test]
 async fn fragments_wait_for_memory_and_never_for_each_other() {

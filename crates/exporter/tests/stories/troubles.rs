@@ -138,6 +138,36 @@ async fn all_that_is_damaged_in_an_object_is_left_out_by_one_revision() {
     }
 }
 
+/// What was quarantined was not exported: put back whole, it is, and not taken for what lands once more.
+#[tokio::test]
+async fn a_quarantined_fragment_that_is_put_back_whole_is_exported() {
+    let mut world = World::with(&["their-logs"]).await;
+    world.receive(SOURCE, "r1", 3);
+    let key = world.receive(SOURCE, "r2", 3);
+    let whole = world.s3.bytes(STATE, &key).unwrap();
+    world.s3.put(STATE, &key, b"damage").unwrap();
+    assert_eq!(tick(&world.app()).await.quarantined, std::slice::from_ref(&key));
+    world.s3.put(STATE, &key, whole).unwrap();
+    let report = tick(&world.app()).await;
+    assert_eq!((report.alarms, report.planned.size.events), (Vec::new(), 3));
+    world.assert_complete("their-logs");
+    world.assert_settled();
+}
+
+/// Another exporter, or nobody: a plan that cannot be read is as good as none.
+#[tokio::test]
+async fn a_closed_plan_that_cannot_be_read_stops_nothing() {
+    let mut world = World::with(&["their-logs"]).await;
+    world.receive(SOURCE, "r1", 3);
+    tick(&world.app()).await;
+    let [document] = &world.s3.keys(STATE, "exports/plans/")[..] else { panic!("one plan") };
+    world.s3.put(STATE, document, "{").unwrap();
+    world.receive(SOURCE, "r2", 3);
+    assert_eq!(tick(&world.app()).await.alarms, Vec::<String>::new());
+    world.assert_complete("their-logs");
+    world.assert_settled();
+}
+
 #[tokio::test]
 async fn a_fragment_of_which_nothing_else_is_left_makes_no_object() {
     let mut world = World::with(&["their-logs"]).await;
@@ -311,7 +341,7 @@ async fn a_tick_stops_before_its_deadline_and_the_next_one_goes_on() {
     }
     world.s3.faults().add(Rule::on("PutObject").bucket("their-logs").skip(5).before(Fault::Hang));
     let app = world.app();
-    let stopped = report(app.handle(json!({}), NOW_MS + exporter::STOP_BEFORE_MS + 1_500).await.unwrap());
+    let stopped = report(app.handle(json!({}), NOW_MS + exporter::STOP_BEFORE_MS + 8_000).await.unwrap());
     assert_eq!(stopped.stopped.as_deref(), Some("its time is over; the next one goes on"));
     assert_eq!(stopped.destinations["d0"].objects_put, 5);
 

@@ -221,6 +221,29 @@ async fn a_plan_for_a_place_that_is_closed_does_not_hold_up_where_the_destinatio
     world.assert_settled();
 }
 
+/// Of many plans that are open for one that fails, the others are asked after no more.
+#[tokio::test]
+async fn what_a_healthy_destination_has_is_not_looked_at_again_while_another_fails() {
+    let mut world = World::with(&["logs-a", "logs-b"]).await;
+    break_role(&world, "logs-a");
+    for round in 0..5 {
+        world.receive(SOURCE, &format!("r{round}"), 3);
+        tick(&world.app()).await;
+    }
+    world.s3.requests().clear();
+    let report = tick(&world.app()).await;
+    assert_eq!(report.plans_open, 5);
+    let looked = world.s3.requests().of("ListObjectsV2");
+    // What is staged, all markers, what fails; and the markers of the one plan that is tried.
+    assert_eq!(looked.len(), 4, "{looked:?}");
+    world.s3.directory().add_role(documented_role("logs-a"));
+    tick(&world.app()).await;
+    for bucket in ["logs-a", "logs-b"] {
+        world.assert_complete(bucket);
+    }
+    world.assert_settled();
+}
+
 /// The exporter was off for longer than anything may wait: what it finds is exported, not given up.
 #[tokio::test]
 async fn after_a_month_of_being_off_what_is_planned_is_exported_and_not_given_up() {

@@ -147,6 +147,15 @@ impl Head {
         Some(next)
     }
 
+    /// The next head, without a plan that nobody carries out any more, and that is not remembered: what it held is
+    /// planned anew; `None` if it is not open.
+    pub fn dropping(&self, plan: Nonce, nonce: Nonce) -> Option<Head> {
+        self.find(plan)?;
+        let mut next = self.next(nonce);
+        next.open.retain(|open| open.plan != plan);
+        Some(next)
+    }
+
     fn next(&self, nonce: Nonce) -> Head {
         let (open, closed) = (self.open.clone(), self.closed.clone());
         Head { format: FORMAT, sequence: self.sequence + 1, nonce, open, closed }
