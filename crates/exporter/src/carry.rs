@@ -11,7 +11,7 @@ use logs::routes::Destination;
 
 use crate::known::Place;
 use crate::put::{FETCH_AHEAD, PUTS_MAX, Placed, Puts, Trouble};
-use crate::state::{At, failing_key};
+use crate::state::{At, DoneCounts, failing_key};
 use crate::tick::Tick;
 
 /// Places that are served at a time.
@@ -97,11 +97,9 @@ impl Batch {
 
 impl Tick<'_> {
     /// Serves every place of every open plan, healthy ones first.
-    pub(crate) async fn carry_out(&self, at: &At) -> Result<(), Fault> {
+    pub(crate) async fn carry_out(&self, at: &At, done: &DoneCounts) -> Result<(), Fault> {
         let mut work: BTreeMap<Place, Vec<(Nonce, usize)>> = BTreeMap::new();
         let mut pending: BTreeMap<Nonce, BTreeSet<usize>> = BTreeMap::new();
-        // Where one destination fails for long, many plans are open of which the others have theirs.
-        let done = self.app.state.done_counts().await?;
         for open in &at.head.open {
             let Some(outline) = self.known.outline(open.plan) else { continue };
             let left = pending.entry(open.plan).or_default();

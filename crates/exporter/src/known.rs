@@ -13,7 +13,7 @@ use logs::plan::{ClosedPlan, Head, Held, Nonce, OpenPlan, Plan, PlannedDestinati
 use logs::routes::{Destination, Routes};
 
 use crate::settings::Caps;
-use crate::state::{At, State, UNREADABLE};
+use crate::state::{At, DoneCounts, State, UNREADABLE};
 
 /// Fragments of the plans that are kept whole; each takes some 300 bytes.
 const SHELVED_FRAGMENTS_MAX: usize = 20_000;
@@ -179,13 +179,19 @@ impl Known {
     }
 
     /// The destinations, by their place in the settings, for which as much is planned as may be.
-    pub(crate) fn full(&self, routes: &Routes, caps: &Caps) -> BTreeSet<usize> {
+    pub(crate) fn full(&self, routes: &Routes, caps: &Caps, done: &DoneCounts) -> BTreeSet<usize> {
         let plans = self.plans();
         let is_full = |destination: &Destination| {
             let to = Place::of(destination);
-            let waits = |outline: &&Arc<Outline>| outline.wanted.iter().any(|(_, place)| *place == to);
             let (mut count, mut fragments) = (0, 0);
-            for outline in plans.outlines.values().filter(waits) {
+            for (plan, outline) in &plans.outlines {
+                let mut left = outline
+                    .wanted
+                    .iter()
+                    .filter(|(index, _)| !outline.is_done(*index, done.get(&(*plan, *index)).copied().unwrap_or(0)));
+                if !left.any(|(_, place)| *place == to) {
+                    continue;
+                }
                 count += 1;
                 fragments += outline.hashes.len() as u64;
             }

@@ -22,6 +22,9 @@ const SWAP_BACKOFF_MS: u64 = 50;
 /// Completion markers of one plan at most: objects times destinations, with room to spare.
 const MARKERS_MAX: usize = 100_000;
 
+/// How many objects of a plan (by its nonce) one of its destinations (by its place in the plan) has.
+pub(crate) type DoneCounts = BTreeMap<(Nonce, usize), usize>;
+
 /// The head as it was read, and what a swap must find unchanged.
 #[derive(Debug, Clone)]
 pub(crate) struct At {
@@ -103,8 +106,8 @@ impl State {
     }
 
     /// How many objects of each plan are in the bucket of each of its destinations.
-    pub(crate) async fn done_counts(&self) -> Result<BTreeMap<(Nonce, usize), usize>, Fault> {
-        let mut counts = BTreeMap::new();
+    pub(crate) async fn done_counts(&self) -> Result<DoneCounts, Fault> {
+        let mut counts = DoneCounts::new();
         for object in self.bucket.list(MARKERS, MARKERS_MAX).await? {
             let read = |key: &str| {
                 let mut parts = key.strip_prefix(MARKERS)?.split('/');

@@ -25,7 +25,7 @@ use crate::App;
 use crate::known::{self, Known};
 use crate::report::Report;
 use crate::staged::{self, Found};
-use crate::state::At;
+use crate::state::{At, DoneCounts};
 
 /// How often planning begins anew since another exporter was faster.
 const ROUNDS_MAX: usize = 10;
@@ -56,13 +56,15 @@ impl<'a> Tick<'a> {
 
     /// Runs it. What is staged is listed until `list_until` at most, so that there is time left to carry plans out.
     pub(crate) async fn run(&self, list_until: Instant) -> Result<(), Fault> {
-        let at = self.plan(list_until).await?;
+        // Where one destination fails for long, many plans are open of which the others have theirs.
+        let done = self.app.state.done_counts().await?;
+        let at = self.plan(list_until, &done).await?;
         {
             let mut report = self.report();
             report.plans_open = at.head.open.len() as u64;
             report.is_planned = true;
         }
-        self.carry_out(&at).await
+        self.carry_out(&at, &done).await
     }
 
     pub(crate) fn report(&self) -> MutexGuard<'_, Report> {
@@ -74,7 +76,7 @@ impl<'a> Tick<'a> {
     }
 
     /// Opens plans for what waits, and says what is open then.
-    async fn plan(&self, list_until: Instant) -> Result<At, Fault> {
+    async fn plan(&self, list_until: Instant, done: &DoneCounts) -> Result<At, Fault> {
         let state = &self.app.state;
         for _ in 0..ROUNDS_MAX {
             let (at, all) = self.look().await?;
@@ -90,7 +92,7 @@ impl<'a> Tick<'a> {
                 routes: self.routes,
                 held: &self.known.held(),
                 settled: &self.known.settled(state, &at.head).await?,
-                full: &self.known.full(self.routes, &settings.caps),
+                full: &self.known.full(self.routes, &settings.caps, done),
                 flush: self.flush,
                 limits: &settings.limits,
                 considered_max: settings.caps.considered_max,

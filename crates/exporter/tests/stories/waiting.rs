@@ -1,6 +1,7 @@
 //! Destinations that do not take what is planned for them: what waits, for how long, and what becomes of it then.
 
-use exporter::Answer;
+use exporter::{Answer, RoutesFrom};
+use logs::routes::Routes;
 use serde_json::json;
 use standins::faults::{Fault, Rule};
 
@@ -230,6 +231,15 @@ async fn what_a_healthy_destination_has_is_not_looked_at_again_while_another_fai
         world.receive(SOURCE, &format!("r{round}"), 3);
         tick(&world.app()).await;
     }
+    // Nor do plans of which it has its objects count against it.
+    let mut settings = world.settings();
+    settings.caps.open_plans_max = 5;
+    world.routes = destination("d0", "logs-a", &[SOURCE]) + &destination("d1", "logs-b", &["*"]);
+    settings.routes = RoutesFrom::Here(Routes::parse(&world.routes).unwrap());
+    world.receive("alone", "r1", 2);
+    let report = tick(&world.app_with(settings, aws::Clock::from_fn(|| NOW_MS))).await;
+    assert_eq!((report.destinations["d1"].objects_put, report.waiting.capped.len()), (1, 0));
+
     world.s3.requests().clear();
     let report = tick(&world.app()).await;
     assert_eq!(report.plans_open, 5);
@@ -238,9 +248,8 @@ async fn what_a_healthy_destination_has_is_not_looked_at_again_while_another_fai
     assert_eq!(looked.len(), 4, "{looked:?}");
     world.s3.directory().add_role(documented_role("logs-a"));
     tick(&world.app()).await;
-    for bucket in ["logs-a", "logs-b"] {
-        world.assert_complete(bucket);
-    }
+    world.assert_complete_of("logs-a", &[SOURCE]);
+    world.assert_complete("logs-b");
     world.assert_settled();
 }
 
