@@ -180,6 +180,11 @@ async fn a_refusal_of_everything_is_the_files_failure_and_not_a_heap_of_bad_rows
     assert!(message.contains("refuses this file: status 400, code bad_request"), "{message}");
     assert!(scene.world.s3.keys(STATE, "rejects/").is_empty());
     assert!(scene.segment.record().count() < 150, "{} requests", scene.segment.record().count());
+    // Asked who is guilty in vain, the file has as much left for that as before.
+    let checkpoint = scene.world.s3.keys(STATE, "ingest/").into_iter().find(|key| key.ends_with("checkpoint.json"));
+    let checkpoint = scene.world.s3.bytes(STATE, &checkpoint.unwrap()).unwrap();
+    let checkpoint: Value = serde_json::from_slice(&checkpoint).unwrap();
+    assert_eq!(checkpoint["bisection_requests"], 0, "{checkpoint:#}");
 }
 
 #[tokio::test]

@@ -416,8 +416,9 @@ impl App {
         let end = Box::pin(pipeline.run()).await;
         tell_of_rows(report, &pipeline.machine);
         drop(pipeline);
-        // Where nobody is found guilty, since the refusal is about the file, nothing was spent.
-        let is_of_file = matches!(end, End::Undelivered(Undelivered::WholeFile { .. } | Undelivered::PutAside { .. }));
+        // While nothing was ever taken and nobody is found guilty, since the refusal is about the file, nothing was spent.
+        let is_refusal = matches!(end, End::Undelivered(Undelivered::WholeFile { .. } | Undelivered::PutAside { .. }));
+        let is_of_file = is_refusal && owner.checkpoint().account.acknowledged == 0;
         owner.spent(if is_of_file { checkpoint.bisection_requests } else { file.bisection_requests() });
         report.stats = stats.take();
         end
