@@ -275,7 +275,11 @@ impl Model {
                 let found = state.checkpoint.map(|document| self.documents[document].clone());
                 let sequence = found.as_ref().map_or(0, |found| found.sequence + 1);
                 let now_ms = i64::try_from(sequence).unwrap() * 1_000;
-                match claim(found, &self.object, Claimant { nonce: nonce(sequence), now_ms, lease_ms: 1 }) {
+                match claim(
+                    found,
+                    &self.object,
+                    Claimant { nonce: nonce(sequence), now_ms, lease_ms: 1, afresh: false },
+                ) {
                     Claim::Begin(wanted) | Claim::TakeOver(wanted) => {
                         let wanted = self.document(*wanted);
                         next.push(with(At::Writing { expected: state.checkpoint, wanted, tries: 1 }));

@@ -253,6 +253,8 @@ pub struct Claimant {
     pub now_ms: i64,
     /// How long the lease is to last.
     pub lease_ms: i64,
+    /// True when a file that had failed starts afresh: a person sent it again.
+    pub afresh: bool,
 }
 
 /// Decides what to do with a file, given its checkpoint as it was read.
@@ -292,7 +294,10 @@ pub fn claim(found: Option<Checkpoint>, object: &Identity, by: Claimant) -> Clai
     if by.now_ms < free_at_ms {
         return Claim::Busy(free_at_ms);
     }
+    let starts_afresh = by.afresh && found.given_up;
     Claim::TakeOver(Box::new(Checkpoint {
+        given_up: found.given_up && !starts_afresh,
+        trouble_since_ms: found.trouble_since_ms.filter(|_| !starts_afresh),
         sequence: found.sequence + 1,
         nonce: by.nonce,
         epoch: found.epoch + 1,
@@ -382,7 +387,7 @@ mod tests {
     }
 
     fn by(now_ms: i64) -> Claimant {
-        Claimant { nonce: format!("n{now_ms}"), now_ms, lease_ms: 10 }
+        Claimant { nonce: format!("n{now_ms}"), now_ms, lease_ms: 10, afresh: false }
     }
 
     fn begun() -> Checkpoint {
@@ -422,6 +427,20 @@ mod tests {
         assert_eq!(claim(Some(first.clone()), &object(), by(109)), Claim::Busy(110));
         let Claim::TakeOver(second) = claim(Some(first), &object(), by(110)) else { panic!("taken over") };
         assert_eq!((second.epoch, second.sequence, second.nonce.as_str()), (1, 1, "n110"));
+    }
+
+    #[test]
+    fn a_failed_file_starts_afresh_only_for_a_new_message() {
+        let failed = Checkpoint { given_up: true, trouble_since_ms: Some(5), lease_until_ms: 0, ..begun() };
+        for (afresh, expected) in [(false, (true, Some(5))), (true, (false, None))] {
+            let by = Claimant { afresh, ..by(200) };
+            let Claim::TakeOver(next) = claim(Some(failed.clone()), &object(), by) else { panic!("taken over") };
+            assert_eq!((next.given_up, next.trouble_since_ms), expected);
+        }
+        let waiting = Checkpoint { given_up: false, ..failed };
+        let by = Claimant { afresh: true, ..by(200) };
+        let Claim::TakeOver(next) = claim(Some(waiting), &object(), by) else { panic!("taken over") };
+        assert_eq!(next.trouble_since_ms, Some(5), "a file that has not failed remembers its trouble");
     }
 
     #[test]

@@ -6,7 +6,7 @@ mod lookup;
 mod settings;
 mod write_key;
 
-pub use deliver::{Deadline, Delivered, Delivery, FileState, Stats, Undelivered};
+pub use deliver::{Delivery, Stats};
 pub use lookup::Looked;
 pub use settings::{Region, Settings};
 pub use write_key::WriteKey;

@@ -1,19 +1,17 @@
 //! An event in, a report out.
 
-use crate::file::Fate;
 use crate::queue::Queue;
-use crate::report::{FileReport, Outcome, Report};
+use crate::report::{FileReport, Report};
 use crate::settings::Settings;
 use anyhow::Context;
 use aws::telemetry::{self, metrics};
 use aws::{Bucket, Clock};
 use aws_lambda_events::sqs::{BatchItemFailure, SqsBatchResponse};
-use calls::notification::{Message, Notice, Notification, read};
-use delivery::{Deadline, Delivery};
+use delivery::Delivery;
+use ingestion::deadline::Deadline;
+use ingestion::life::Outcome;
+use ingestion::notification::{Message, Notice, Notification, read};
 use serde_json::{Value, json};
-
-/// Invocations in a row that may end without progress: more than 12 hours of waiting come to, so that those end first.
-pub(crate) const HOPS_MAX: u32 = 2_000;
 
 /// The function, ready to handle events.
 pub struct App {
@@ -116,43 +114,8 @@ impl App {
         QueueAnswer { failures, report }
     }
 
-    /// One object; false when its event is to be delivered again.
-    async fn handle_notice(&self, notice: Notice, receives: u32, deadline: Deadline) -> (FileReport, bool) {
-        // Boxed: the future of a whole file is deep and large.
-        let (mut report, fate) = Box::pin(self.ingest(&notice, receives, deadline)).await;
-        let ok = match fate {
-            Fate::Done => true,
-            Fate::Fail => false,
-            Fate::Again { wait_ms, hop } => {
-                self.send_on(&mut report, &Notice { hop: Some(hop), ..notice.clone() }, wait_ms).await
-            }
-        };
-        self.tell(&report);
-        (report, ok)
-    }
-
-    /// Sends the rest of a file to ourselves; false when the event itself has to come again.
-    async fn send_on(&self, report: &mut FileReport, rest: &Notice, wait_ms: u64) -> bool {
-        let fail = |report: &mut FileReport, why: String| {
-            report.outcome = Outcome::Failed;
-            let reason = report.reason.take().unwrap_or_default();
-            report.reason = Some(format!("{reason}: {why}"));
-            false
-        };
-        if rest.hop.as_ref().is_some_and(|hop| hop.count > HOPS_MAX) {
-            return fail(report, format!("{HOPS_MAX} invocations in a row made no progress"));
-        }
-        let Some(queue) = &self.queue else {
-            return fail(report, "what is settled is kept, a retry of this event goes on from there".to_owned());
-        };
-        match queue.send(rest, wait_ms).await {
-            Ok(()) => true,
-            Err(fault) => fail(report, fault.to_string()),
-        }
-    }
-
     /// The summary line and the metrics of one object.
-    fn tell(&self, report: &FileReport) {
+    pub(crate) fn tell(&self, report: &FileReport) {
         let stats = &report.stats;
         let mut summary = json!({
             "message": "ingested",

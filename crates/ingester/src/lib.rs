@@ -1,20 +1,23 @@
 #![doc = include_str!("../README.md")]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod settings;
+
+mod account;
 mod app;
-mod causes;
-mod ending;
-mod file;
+mod fragments;
+mod message;
 mod owner;
-mod pipeline;
 mod queue;
 mod report;
-mod settings;
+mod rows;
 mod source;
-mod staging;
+
+mod causes;
 mod validate;
 
 pub use app::{App, Failure};
-pub use report::{FileReport, Outcome, Report};
+pub use ingestion::life::Outcome;
+pub use report::{FileReport, Report};
 pub use settings::Settings;
 pub use validate::{Checked, Validated};

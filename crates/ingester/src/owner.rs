@@ -3,16 +3,16 @@
 //! Every write is a compare-and-swap on the ETag that this owner wrote last. Whoever loses one is no owner any more and
 //! stops at once. An answer that was lost is told from a lost race by reading back: the nonce says whose write it is.
 
+use crate::source::trouble_of_state;
 use aws::bucket::{ATTEMPTS_MAX, BACKOFF_BASE_MS, Bucket, Swapped};
 use aws::clock::{jitter_ms, nonce};
 use aws::{Clock, Fault};
 use bytes::Bytes;
-use calls::checkpoint::{
-    Checkpoint, Claim, Claimant, Ending, Identity, Phase, REJECTS_PART_BYTES, RejectsPart, Terms, claim,
-};
-use calls::dialect::StoredHeader;
+use calls::checkpoint::{Checkpoint, Claim, Claimant, Ending, Identity, Phase, REJECTS_PART_BYTES, RejectsPart, claim};
 use calls::ingestion::Commit;
 use calls::rejects::{Rejects, join};
+use ingestion::run::Write;
+use ingestion::trouble::{Remedy, Trouble};
 use std::time::Duration;
 
 const JSON: &str = "application/json";
@@ -21,43 +21,13 @@ const RENEWED_AT_THIRDS: i64 = 2;
 /// How often a claim that others keep snatching away is tried again.
 const CLAIMS_MAX: u32 = 4;
 
-/// Why an owner cannot go on.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum OwnerFault {
-    /// Somebody else owns the file now.
-    #[error("another invocation has taken this file over")]
-    Lost,
-    /// It did not answer while there was time, or there was too much to do.
-    #[error("S3 was not done with it in the time of this invocation: if that repeats, raise the function's timeout")]
-    OutOfTime,
-    /// The state bucket does not answer as it should.
-    #[error("{0}")]
-    State(#[from] Fault),
-    /// What is in the checkpoint's place is none that we can read.
-    #[error("s3://{bucket}/{key} is no checkpoint of this version: {detail}")]
-    Unreadable { bucket: String, key: String, detail: String },
-}
-
-impl OwnerFault {
-    /// True when another try, by a later invocation, may help.
-    pub(crate) fn is_transient(&self) -> bool {
-        match self {
-            Self::Lost | Self::OutOfTime => true,
-            Self::State(fault) => fault.is_transient(),
-            Self::Unreadable { .. } => false,
-        }
-    }
-}
-
 /// What a claim came to.
 pub(crate) enum Claimed {
-    Owner(Box<Owner>),
-    /// Somebody is at work, or it is to wait: until when at least, and when there last was progress (ms since the
-    /// epoch).
-    Busy {
-        until_ms: i64,
-        progress_ms: i64,
-    },
+    /// The file is ours. `was_given_up`: it had failed, and starts afresh.
+    Owner { owner: Box<Owner>, was_given_up: bool },
+    /// Another invocation is at work, or the file waits: until when at least, and when it last made progress (ms since
+    /// the epoch).
+    Busy { until_ms: i64, progress_ms: i64 },
     /// There is nothing left to do.
     Ended(Box<Checkpoint>),
 }
@@ -65,7 +35,6 @@ pub(crate) enum Claimed {
 /// The right to work on a file, until it is lost.
 pub(crate) struct Owner {
     state: Bucket,
-    key: String,
     stream: String,
     etag: String,
     checkpoint: Checkpoint,
@@ -81,15 +50,15 @@ impl Owner {
         state: &Bucket,
         object: &Identity,
         lease_ms: i64,
+        afresh: bool,
         clock: &Clock,
-    ) -> Result<Claimed, OwnerFault> {
+    ) -> Result<Claimed, Trouble> {
         let stream = object.stream();
-        let key = Checkpoint::key(&stream);
         for _ in 0..CLAIMS_MAX {
-            let found = read(state, &key).await?;
+            let found = read(state, &stream).await?;
             let (etag, found) = found.map_or((None, None), |(etag, checkpoint)| (Some(etag), Some(checkpoint)));
             let by_now_ms = clock.now_ms();
-            let by = Claimant { nonce: nonce(), now_ms: by_now_ms, lease_ms };
+            let by = Claimant { nonce: nonce(), now_ms: by_now_ms, lease_ms, afresh };
             let wanted = match claim(found.clone(), object, by) {
                 Claim::Begin(checkpoint) | Claim::TakeOver(checkpoint) => *checkpoint,
                 Claim::Busy(until_ms) => {
@@ -103,15 +72,11 @@ impl Owner {
                     None => continue,
                 },
             };
-            match swap(state, &key, etag.as_deref(), &wanted).await {
-                Ok(etag) => {
-                    let (state, clock) = (state.clone(), clock.clone());
-                    let checkpoint = wanted;
-                    let owner = Self { state, key, stream, etag, checkpoint, open_part: None, lease_ms, clock };
-                    return Ok(Claimed::Owner(Box::new(owner)));
-                }
-                Err(OwnerFault::Lost) => {}
-                Err(fault) => return Err(fault),
+            let was_given_up = found.is_some_and(|found| found.given_up) && !wanted.given_up;
+            if let Some(etag) = swap(state, &stream, etag.as_deref(), &wanted).await? {
+                let (state, clock) = (state.clone(), clock.clone());
+                let owner = Self { state, stream, etag, checkpoint: wanted, open_part: None, lease_ms, clock };
+                return Ok(Claimed::Owner { owner: Box::new(owner), was_given_up });
             }
         }
         // Others are quicker every time: they are at work.
@@ -124,11 +89,6 @@ impl Owner {
         &self.checkpoint
     }
 
-    /// Names the file's checkpoint, fragments and message ids.
-    pub(crate) fn stream(&self) -> &str {
-        &self.stream
-    }
-
     /// When the lease is so old that it should be renewed, committing or not.
     pub(crate) fn renew_at_ms(&self) -> i64 {
         self.checkpoint.lease_until_ms - self.lease_ms * RENEWED_AT_THIRDS / 3
@@ -136,19 +96,15 @@ impl Owner {
 
     /// Commits what was settled, and renews the lease. The refused rows are written first: what a checkpoint counts
     /// is there.
-    pub(crate) async fn commit(
-        &mut self,
-        commit: Option<Commit>,
-        header: Option<&StoredHeader>,
-        terms: &Terms,
-    ) -> Result<(), OwnerFault> {
+    pub(crate) async fn commit(&mut self, write: Write) -> Result<(), Trouble> {
         let now_ms = self.clock.now_ms();
+        self.checkpoint.bisection_requests = write.halving_requests;
         let mut next = self.checkpoint.next(nonce(), now_ms + self.lease_ms);
         if next.header.is_none() {
-            next.header = header.cloned();
-            next.terms = header.map(|_| terms.clone());
+            next.terms = write.header.as_ref().map(|_| write.terms);
+            next.header = write.header;
         }
-        if let Some(commit) = commit {
+        if let Some(commit) = write.commit {
             let rejects = match next.header.as_ref().filter(|_| !commit.rejects.is_empty()) {
                 Some(header) => Some(self.keep_rejects(&commit, Rejects::new(header).head()).await?),
                 None => None,
@@ -160,7 +116,7 @@ impl Owner {
 
     /// Writes the refused rows, behind those of the part that is open. The shorter one counts until the checkpoint names
     /// the longer.
-    async fn keep_rejects(&mut self, commit: &Commit, head: &[u8]) -> Result<RejectsPart, OwnerFault> {
+    async fn keep_rejects(&mut self, commit: &Commit, head: &[u8]) -> Result<RejectsPart, Trouble> {
         let before = self.open_part().await?;
         let (from, rows) = before.as_ref().map_or((commit.from.byte, 0), |(part, _)| (part.from, part.rows));
         let body = match before {
@@ -175,18 +131,22 @@ impl Owner {
         let (epoch, to, bytes) = (self.checkpoint.epoch, commit.to.byte, body.len() as u64);
         let part = RejectsPart { epoch, from, to, rows: rows + commit.account.rejected, bytes };
         // One that is there already is our own: nobody else has this epoch.
-        self.state.create(&part.key(&self.stream), body.clone(), "text/csv").await?;
+        let created = self.state.create(&part.key(&self.stream), body.clone(), "text/csv").await;
+        created.map_err(|fault| trouble_of_state(&fault))?;
         self.open_part = (bytes < REJECTS_PART_BYTES).then_some((part, body));
         Ok(part)
     }
 
     /// The part that the next refused rows belong to, with what is in it. One that somebody deleted is not gone on with:
     /// that its rows are lost is said at the end.
-    async fn open_part(&mut self) -> Result<Option<(RejectsPart, Bytes)>, OwnerFault> {
+    async fn open_part(&mut self) -> Result<Option<(RejectsPart, Bytes)>, Trouble> {
         let Some(part) = self.checkpoint.open_part().copied() else { return Ok(None) };
         match self.open_part.take().filter(|(held, _)| *held == part) {
             Some(held) => Ok(Some(held)),
-            None => Ok(self.state.get(&part.key(&self.stream)).await?.map(|object| (part, object.body))),
+            None => {
+                let object = self.state.get(&part.key(&self.stream)).await.map_err(|fault| trouble_of_state(&fault))?;
+                Ok(object.map(|object| (part, object.body)))
+            }
         }
     }
 
@@ -202,66 +162,65 @@ impl Owner {
         trouble_since_ms: Option<i64>,
         given_up: bool,
         not_before_ms: i64,
-    ) -> Result<(), OwnerFault> {
+    ) -> Result<(), Trouble> {
         let next = self.checkpoint.next(nonce(), 0);
         self.write(Checkpoint { trouble_since_ms, given_up, not_before_ms, ..next }).await
     }
 
-    /// A message that was never received before asks for a file that was given up: a person sent it. True if so.
-    pub(crate) fn start_afresh(&mut self) -> bool {
-        let given_up = std::mem::take(&mut self.checkpoint.given_up);
-        if given_up {
-            self.checkpoint.trouble_since_ms = None;
-        }
-        given_up
-    }
-
     /// Writes the last state: from here on nobody has anything to send.
-    pub(crate) async fn end(&mut self, phase: Phase, ending: Ending) -> Result<(), OwnerFault> {
+    pub(crate) async fn end(&mut self, phase: Phase, ending: Ending) -> Result<(), Trouble> {
         self.write(self.checkpoint.end(nonce(), phase, ending)).await
     }
 
-    async fn write(&mut self, next: Checkpoint) -> Result<(), OwnerFault> {
-        self.etag = swap(&self.state, &self.key, Some(&self.etag), &next).await?;
+    async fn write(&mut self, next: Checkpoint) -> Result<(), Trouble> {
+        let etag = swap(&self.state, &self.stream, Some(&self.etag), &next).await?;
+        self.etag = etag.ok_or_else(Trouble::lost)?;
         self.checkpoint = next;
         Ok(())
     }
 }
 
-/// Puts `wanted` in the place of what has `etag`, through lost answers and conflicts; the new ETag.
-async fn swap(state: &Bucket, key: &str, etag: Option<&str>, wanted: &Checkpoint) -> Result<String, OwnerFault> {
+/// Puts `wanted` in the place of what has `etag`, through lost answers and conflicts; the new ETag, or `None` if another
+/// owner was faster.
+async fn swap(
+    state: &Bucket,
+    stream: &str,
+    etag: Option<&str>,
+    wanted: &Checkpoint,
+) -> Result<Option<String>, Trouble> {
+    let key = Checkpoint::key(stream);
     let mut attempt = 1;
     loop {
-        let unsure = match state.swap(key, etag, wanted.to_json().into(), JSON).await? {
-            Swapped::Done(etag) => return Ok(etag),
+        let swapped = state.swap(&key, etag, wanted.to_json().into(), JSON).await;
+        let unsure = match swapped.map_err(|fault| trouble_of_state(&fault))? {
+            Swapped::Done(etag) => return Ok(Some(etag)),
             Swapped::Lost => None,
             Swapped::Unsure(fault) => Some(fault),
         };
-        let found = read(state, key).await?;
+        let found = read(state, stream).await?;
         match (found, unsure) {
-            (Some((etag, found)), _) if found.nonce == wanted.nonce => return Ok(etag),
-            // Nothing happened yet, and somebody says it may: try again.
+            (Some((etag, found)), _) if found.nonce == wanted.nonce => return Ok(Some(etag)),
+            // Nothing happened yet: try again.
             (found, Some(fault)) if found.as_ref().map(|(etag, _)| etag.as_str()) == etag => {
                 if attempt >= ATTEMPTS_MAX {
-                    return Err(OwnerFault::State(Fault { attempts: attempt, ..fault }));
+                    return Err(trouble_of_state(&Fault { attempts: attempt, ..fault }));
                 }
                 tokio::time::sleep(Duration::from_millis(jitter_ms(BACKOFF_BASE_MS << attempt))).await;
                 attempt += 1;
             }
-            _ => return Err(OwnerFault::Lost),
+            _ => return Ok(None),
         }
     }
 }
 
-/// The checkpoint there, with its ETag.
-pub(crate) async fn read(state: &Bucket, key: &str) -> Result<Option<(String, Checkpoint)>, OwnerFault> {
-    let Some(object) = state.get(key).await? else { return Ok(None) };
-    match Checkpoint::from_json(&object.body) {
-        Ok(checkpoint) => Ok(Some((object.etag, checkpoint))),
-        Err(error) => Err(unreadable(state, key, error.to_string())),
-    }
-}
-
-fn unreadable(state: &Bucket, key: &str, detail: String) -> OwnerFault {
-    OwnerFault::Unreadable { bucket: state.name().to_owned(), key: key.to_owned(), detail }
+/// The checkpoint of a stream, with its ETag.
+pub(crate) async fn read(state: &Bucket, stream: &str) -> Result<Option<(String, Checkpoint)>, Trouble> {
+    let key = Checkpoint::key(stream);
+    let object = state.get(&key).await.map_err(|fault| trouble_of_state(&fault))?;
+    let Some(object) = object else { return Ok(None) };
+    let checkpoint = Checkpoint::from_json(&object.body).map_err(|error| {
+        let words = format!("s3://{}/{key} is no checkpoint of this version: {error}", state.name());
+        Trouble::new(Remedy::Person, words)
+    })?;
+    Ok(Some((object.etag, checkpoint)))
 }

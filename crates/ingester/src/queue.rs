@@ -1,11 +1,10 @@
 //! The rest of a file, sent to ourselves.
 
+use crate::source::trouble_of_state;
 use aws::bucket::retried;
 use aws::fault::{Fault, Kind};
-use calls::notification::{Notice, continuation};
-
-/// The longest delay of a message (SQS quotas: 15 minutes).
-pub(crate) const DELAY_MAX_MS: u64 = 900_000;
+use ingestion::notification::{Notice, continuation};
+use ingestion::trouble::Trouble;
 
 /// The queue that feeds this function.
 #[derive(Debug, Clone)]
@@ -20,8 +19,8 @@ impl Queue {
     }
 
     /// Sends a message that asks for `notice`, to be seen after a delay.
-    pub(crate) async fn send(&self, notice: &Notice, delay_ms: u64) -> Result<(), Fault> {
-        let seconds = i32::try_from(delay_ms.min(DELAY_MAX_MS).div_ceil(1_000)).unwrap_or(0);
+    pub(crate) async fn send(&self, notice: &Notice, delay_ms: u64) -> Result<(), Trouble> {
+        let seconds = i32::try_from(delay_ms.div_ceil(1_000)).unwrap_or(0);
         let body = continuation(notice).to_string();
         retried(|| async {
             let sent = self.client.send_message().queue_url(&self.url).delay_seconds(seconds).message_body(&body);
@@ -32,5 +31,6 @@ impl Queue {
             })
         })
         .await
+        .map_err(|fault| trouble_of_state(&fault))
     }
 }

@@ -1,29 +1,12 @@
 //! What is said about an event: one entry an object, for people and machines.
 
+use calls::checkpoint::Phase;
+use calls::ingestion::{Example, Ingestion};
 use calls::ledger::Account;
 use delivery::Stats;
+use ingestion::life::{Close, Life, Outcome};
 use serde::Serialize;
 use std::collections::BTreeMap;
-
-/// How an object ended for now.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Outcome {
-    /// Every row is settled.
-    Finished,
-    /// Nothing was left to do: an earlier delivery of this event did it.
-    AlreadyDone,
-    /// It was given up: too many refused rows, or it cannot be read as what its name says.
-    Stopped,
-    /// Another object took its place; that one has its own event.
-    Replaced,
-    /// It is not for us: its name says no kind, or it is our own.
-    Refused,
-    /// The rest follows in another invocation.
-    Continues,
-    /// It failed; a retry goes on where this one ended.
-    Failed,
-}
 
 /// One object.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -82,12 +65,12 @@ pub struct FileReport {
 }
 
 impl FileReport {
-    /// An object of which nothing is known yet but how it ended.
-    pub(crate) fn new(bucket: &str, key: &str, outcome: Outcome, reason: Option<String>) -> Self {
+    /// An object of which nothing is known yet.
+    pub(crate) fn of(bucket: &str, key: &str) -> Self {
         Self {
             object: format!("s3://{bucket}/{key}"),
-            outcome,
-            reason,
+            outcome: Outcome::Failed,
+            reason: None,
             code: None,
             kind: None,
             collection: None,
@@ -107,12 +90,37 @@ impl FileReport {
         }
     }
 
-    /// Takes over an account.
-    pub(crate) fn count(&mut self, account: &Account) {
-        self.rows = account.rows;
-        self.acknowledged = account.acknowledged;
-        self.rejected = account.rejected;
+    /// How it ended.
+    pub(crate) fn close(&mut self, close: Close) {
+        (self.outcome, self.reason, self.code) = (close.outcome, close.reason, close.code);
+    }
+
+    /// What the file is, and what its checkpoint says.
+    pub(crate) fn tell_of(&mut self, life: &Life, state_bucket: &str) {
+        self.kind = life.subject().map(|subject| subject.kind.as_str());
+        self.collection = life.subject().and_then(|subject| subject.collection.clone());
+        self.stream = life.stream().map(str::to_owned);
+        let Some(checkpoint) = life.checkpoint() else { return };
+        let account = &checkpoint.account;
+        (self.rows, self.acknowledged, self.rejected) = (account.rows, account.acknowledged, account.rejected);
         self.rejected_by = account.rejected_by.clone();
+        if checkpoint.phase != Phase::Finished {
+            self.undelivered_from_line = Some(checkpoint.position.line);
+        }
+        let rejects = checkpoint.ending.as_ref().and_then(|ending| ending.rejects.as_ref());
+        self.rejects = rejects.map(|key| format!("s3://{state_bucket}/{key}"));
+    }
+
+    /// What the run has read.
+    pub(crate) fn tell_of_rows(&mut self, rows: &Ingestion) {
+        self.columns = rows.columns();
+        self.warnings = rows.warnings().iter().map(|warning| warning.message.clone()).collect();
+        let words = |example: &Example| {
+            let words =
+                if example.message.is_empty() { format!("line {}", example.line) } else { example.message.clone() };
+            format!("{words} ({})", example.code)
+        };
+        self.first_rejected = rows.examples().iter().map(words).collect();
     }
 
     /// In a line.

@@ -6,16 +6,9 @@
 use aws::bucket::{Bucket, Pin, Reading};
 use aws::fault::{Fault, Kind};
 use bytes::Bytes;
+use ingestion::run::RANGE_BYTES;
+use ingestion::trouble::{Remedy, Trouble};
 
-/// How much of the object one GET reads: requests cost, memory too.
-pub(crate) const RANGE_BYTES: u64 = 8 << 20;
-/// The largest compressed object, as stored. Each invocation inflates it from its beginning up to where it goes on; what
-/// that takes is to leave it most of its time. At the smallest memory that we recommend (512 MB, 0.29 of a CPU) some
-/// 85 MB of CSV are inflated a second: of a tenfold compression, four minutes of fifteen at worst.
-pub(crate) const COMPRESSED_BYTES_MAX: u64 = 2 << 30;
-/// As far as a compressed file is inflated again to be taken up: some four minutes, at the same 85 MB a second. Whatever
-/// it is compressed to, an invocation that has more to pass over would get nowhere.
-pub(crate) const INFLATED_AGAIN_BYTES_MAX: u64 = 20 << 30;
 /// How often in a row a range may break off without a byte.
 const BREAKS_MAX: u32 = 6;
 
@@ -30,11 +23,6 @@ pub(crate) struct Source {
 impl Source {
     pub(crate) fn new(bucket: Bucket, key: &str, pin: Pin) -> Self {
         Self { bucket, key: key.to_owned(), pin }
-    }
-
-    /// Whether there is anything at `offset`.
-    pub(crate) fn has(&self, offset: u64) -> bool {
-        offset < self.pin.bytes
     }
 
     /// The next range from `offset`; fewer bytes when the connection broke: the caller goes on from there.
@@ -55,30 +43,6 @@ impl Source {
     }
 }
 
-/// Why an object of so many bytes is refused before anything of it is sent, if it is: its first bytes are those of gzip
-/// or zstd, and it is too large to be taken up again in the middle.
-pub(crate) fn refused_at_the_start(bytes: u64, chunks: &[Bytes]) -> Option<String> {
-    const MAGIC: [&[u8]; 2] = [b"\x1F\x8B", b"\x28\xB5\x2F\xFD"];
-    let start: Vec<u8> = chunks.iter().flatten().take(4).copied().collect();
-    let compressed = MAGIC.iter().any(|magic| start.starts_with(magic));
-    (compressed && bytes > COMPRESSED_BYTES_MAX).then(|| {
-        format!(
-            "it is compressed and has {bytes} bytes: above {COMPRESSED_BYTES_MAX} it could not be taken up again after \
-             an invocation; cut it into several files, or upload it uncompressed"
-        )
-    })
-}
-
-/// Why a compressed file is not taken up again at `from`, inflated, if it is not.
-pub(crate) fn refused_to_go_on(from: u64) -> Option<String> {
-    (from > INFLATED_AGAIN_BYTES_MAX).then(|| {
-        format!(
-            "it is compressed and has more than {INFLATED_AGAIN_BYTES_MAX} bytes: too many to be inflated again by each \
-             invocation; cut the rest into several files, or upload it uncompressed"
-        )
-    })
-}
-
 /// What arrives of an answer's body.
 pub(crate) async fn collect(reading: Reading, bucket: &Bucket, key: &str) -> (Vec<Bytes>, Option<Fault>) {
     let mut body = reading.body;
@@ -95,36 +59,26 @@ pub(crate) async fn collect(reading: Reading, bucket: &Bucket, key: &str) -> (Ve
     }
 }
 
-/// A refusal to read, in the words that help: what S3 says is the same whether a key or a permission is missing.
-pub(crate) fn explain(fault: &Fault) -> String {
+/// A failed read of the source, with the words that help: S3 says the same for a missing key and a missing permission.
+pub(crate) fn trouble_of_source(fault: &Fault) -> Trouble {
     match fault.kind {
-        Kind::Denied => format!(
-            "{fault}: the function's role needs s3:GetObject (and s3:GetObjectVersion where the bucket keeps versions) \
-             on the object, and s3:ListBucket on the bucket so that a missing key can be told from a forbidden one"
+        Kind::Missing | Kind::Precondition => Trouble::new(Remedy::Gone, fault.to_string()),
+        Kind::Transient | Kind::Conflict => Trouble::new(Remedy::Wait, fault.to_string()),
+        Kind::Denied => Trouble::new(
+            Remedy::Person,
+            format!(
+                "{fault}: the function's role needs s3:GetObject (and s3:GetObjectVersion where the bucket keeps \
+                 versions) on the object, and s3:ListBucket on the bucket so that a missing key can be told from a \
+                 forbidden one"
+            ),
         ),
-        Kind::NoBucket => format!("{fault}: no such bucket"),
-        _ => fault.to_string(),
+        Kind::NoBucket => Trouble::new(Remedy::Person, format!("{fault}: no such bucket")),
+        Kind::Other => Trouble::new(Remedy::Person, fault.to_string()),
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_compressed_file_too_large_to_be_resumed_is_refused_at_the_start() {
-        let chunks = |bytes: &'static [u8]| vec![Bytes::from_static(&bytes[..1]), Bytes::from_static(&bytes[1..])];
-        for compressed in [&b"\x1F\x8B\x08\x00"[..], b"\x28\xB5\x2F\xFD"] {
-            assert_eq!(refused_at_the_start(COMPRESSED_BYTES_MAX, &chunks(compressed)), None);
-            let reason = refused_at_the_start(COMPRESSED_BYTES_MAX + 1, &chunks(compressed)).unwrap();
-            assert!(reason.contains("upload it uncompressed"), "{reason}");
-        }
-        assert_eq!(refused_at_the_start(u64::MAX, &chunks(b"userId,event")), None);
-    }
-
-    #[test]
-    fn a_compressed_file_is_stopped_where_inflating_it_again_would_take_an_invocation() {
-        assert_eq!(refused_to_go_on(INFLATED_AGAIN_BYTES_MAX), None);
-        assert!(refused_to_go_on(INFLATED_AGAIN_BYTES_MAX + 1).unwrap().contains("upload it uncompressed"));
-    }
+/// A failed request to the state bucket or the queue. A document that is missing there needs a person.
+pub(crate) fn trouble_of_state(fault: &Fault) -> Trouble {
+    let remedy = if fault.is_transient() { Remedy::Wait } else { Remedy::Person };
+    Trouble::new(remedy, fault.to_string())
 }

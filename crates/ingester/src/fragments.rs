@@ -1,16 +1,19 @@
-//! What was acknowledged, kept as fragments for the exporter.
+//! Fragments: accepted calls as compressed lines for the exporter.
 
 use crate::settings::Settings;
 use aws::{Bucket, Fault};
+use bytes::Bytes;
 use calls::batches::Batch;
+use calls::checkpoint::Checkpoint;
 use calls::ingestion::Guilty;
 use delivery::WriteKey;
+use ingestion::trouble::{Remedy, Trouble};
 use logs::fragment::{Encoder, FragmentName, Origin, StreamId, crc32};
 use logs::received::{SourceId, Stamp, append_own_call};
 use std::cell::RefCell;
 
-/// Keeps a batch's acknowledged calls.
-pub(crate) struct Staging {
+/// Writes the fragments of one run.
+pub(crate) struct Fragments {
     state: Bucket,
     source: SourceId,
     /// Set when the lines are to have it.
@@ -20,17 +23,23 @@ pub(crate) struct Staging {
     encoder: RefCell<Encoder>,
 }
 
-impl Staging {
-    pub(crate) fn new(state: Bucket, settings: &Settings, stream: StreamId, epoch: u32) -> Self {
+/// A fragment and its key.
+pub(crate) struct Fragment {
+    key: String,
+    body: Bytes,
+}
+
+impl Fragments {
+    pub(crate) fn new(state: &Bucket, settings: &Settings, checkpoint: &Checkpoint) -> Result<Self, Trouble> {
+        let stream = checkpoint.object.stream();
+        let stream = stream.parse().map_err(|error| Trouble::new(Remedy::Person, format!("{stream}: {error}")))?;
         let write_key = settings.include_write_key.then(|| settings.delivery.write_key.clone());
-        let source = settings.source.clone();
-        Self { state, source, write_key, stream, epoch, encoder: RefCell::new(Encoder::default()) }
+        let (state, source) = (state.clone(), settings.source.clone());
+        Ok(Self { state, source, write_key, stream, epoch: checkpoint.epoch, encoder: RefCell::default() })
     }
 
-    /// Writes the fragment of a batch; nothing when none of its calls was acknowledged.
-    ///
-    /// Its name says which rows of which run it holds. That one is there already means that our own answer was lost.
-    pub(crate) async fn keep(&self, batch: &Batch, guilty: &[Guilty], received_at_ms: i64) -> Result<(), Fault> {
+    /// The fragment of a batch, without its refused calls. Its name says which rows of which run it holds.
+    pub(crate) fn make(&self, batch: &Batch, guilty: &[Guilty], received_at_ms: i64) -> Fragment {
         let stamp = Stamp::new(received_at_ms, &self.source);
         let stamp = match &self.write_key {
             Some(write_key) => stamp.with_write_key(write_key.reveal()),
@@ -45,18 +54,20 @@ impl Staging {
                 events += 1;
             }
         }
-        if events == 0 {
-            return Ok(());
-        }
-        let fragment = self.encoder.borrow_mut().encode(&lines);
+        let body = self.encoder.borrow_mut().encode(&lines);
         let name = FragmentName {
             source: self.source.clone(),
             day: stamp.day(),
             origin: Origin::File { stream: self.stream, epoch: self.epoch, from: batch.from, to: batch.to },
             events,
             raw_bytes: lines.len() as u64,
-            crc32: crc32(&fragment),
+            crc32: crc32(&body),
         };
-        self.state.create(&name.to_string(), fragment.into(), "application/gzip").await.map(|_| ())
+        Fragment { key: name.to_string(), body: body.into() }
+    }
+
+    /// Writes it. A fragment of this name that is there already is our own: the answer was lost.
+    pub(crate) async fn write(&self, fragment: Fragment) -> Result<(), Fault> {
+        self.state.create(&fragment.key, fragment.body, "application/gzip").await.map(|_| ())
     }
 }

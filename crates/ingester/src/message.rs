@@ -1,0 +1,215 @@
+//! One message for one object: performs the actions of [`Life`] and reports their results.
+
+use crate::app::App;
+use crate::fragments::Fragments;
+use crate::owner::{self, Claimed, Owner};
+use crate::report::FileReport;
+use crate::rows;
+use crate::source::{Source, collect, trouble_of_source};
+use aws::bucket::{Bucket, Pin, Reading, Version as Asked};
+use calls::checkpoint::Identity;
+use calls::subject::{Kind, Subject};
+use ingestion::deadline::Deadline;
+use ingestion::life::{Action, Event, Found, Life, Rules, RunEnd, Version};
+use ingestion::notification::Notice;
+use ingestion::run::{Begin, End, RANGE_BYTES, Run, Start};
+use ingestion::trouble::Trouble;
+use std::cell::RefCell;
+use std::time::Duration;
+
+/// Object metadata that overrides the collection in the name.
+const COLLECTION_METADATA: &str = "segment-collection";
+/// Object metadata that sends a file again with new ids.
+const REPLAY_METADATA: &str = "segment-replay";
+
+/// A message at work: what its actions have left for the next ones.
+struct Work<'a> {
+    app: &'a App,
+    notice: &'a Notice,
+    bucket: Bucket,
+    deadline: Deadline,
+    /// The first GET, not read yet.
+    opened: Option<Reading>,
+    owner: Option<Owner>,
+    report: FileReport,
+}
+
+impl App {
+    /// Handles one message for one object. False beside the report: the message is to be delivered again.
+    pub(crate) async fn handle_notice(&self, notice: Notice, receives: u32, deadline: Deadline) -> (FileReport, bool) {
+        let began_ms = self.clock.now_ms();
+        let rules = Rules {
+            source_id: self.settings.source.to_string(),
+            state_bucket: self.settings.state_bucket.clone(),
+            collections: self.settings.reading.collections.clone(),
+            has_queue: self.queue.is_some(),
+        };
+        let mut work = Work {
+            app: self,
+            notice: &notice,
+            bucket: Bucket::new(self.s3.clone(), &notice.bucket),
+            deadline,
+            opened: None,
+            owner: None,
+            report: FileReport::of(&notice.bucket, &notice.key),
+        };
+        let (mut life, mut action) = Life::receive(rules, notice.clone(), receives, &deadline, began_ms);
+        let close = loop {
+            if let Action::Close(close) = action {
+                break close;
+            }
+            let event = work.perform(action).await;
+            action = life.on(event, self.clock.now_ms());
+        };
+        let mut report = work.report;
+        report.tell_of(&life, &self.settings.state_bucket);
+        report.elapsed_ms = self.clock.now_ms() - began_ms;
+        let is_done = close.is_done();
+        report.close(close);
+        self.tell(&report);
+        (report, is_done)
+    }
+}
+
+impl Work<'_> {
+    /// Performs an action within its time.
+    async fn perform(&mut self, action: Action) -> Event {
+        let until_ms = action.until_ms(&self.deadline);
+        let now_ms = self.app.clock.now_ms();
+        // Boxed: the future of a whole file is deep and large.
+        let performing = Box::pin(self.try_to_perform(action));
+        let performed = match until_ms {
+            None => performing.await,
+            Some(until_ms) => {
+                let left = Duration::from_millis(u64::try_from(until_ms - now_ms).unwrap_or(0));
+                tokio::time::timeout(left, performing).await.unwrap_or_else(|_| Err(Trouble::out_of_time()))
+            }
+        };
+        performed.unwrap_or_else(Event::Failed)
+    }
+
+    async fn try_to_perform(&mut self, action: Action) -> Result<Event, Trouble> {
+        match action {
+            Action::LookUp(stream) => {
+                let found = owner::read(&self.app.state, &stream).await?;
+                Ok(Event::LookedUp(found.map(|(_, checkpoint)| Box::new(checkpoint))))
+            }
+            Action::Open(version) => self.open(version).await,
+            Action::Claim { object, afresh } => self.claim(&object, afresh).await,
+            Action::Run(subject) => self.run(subject).await,
+            Action::End { phase, ending } => {
+                let owner = self.owner()?;
+                owner.end(phase, *ending).await?;
+                Ok(Event::Ended(Box::new(owner.checkpoint().clone())))
+            }
+            Action::KeepAccount(ended) => {
+                self.app.keep_account(&ended).await?;
+                Ok(Event::AccountKept)
+            }
+            Action::Release { trouble_since_ms, given_up, not_before_ms } => {
+                let released = self.owner()?.release(trouble_since_ms, given_up, not_before_ms).await;
+                if let Err(trouble) = &released {
+                    tracing::warn!(%trouble, "the lease was not released");
+                }
+                released.map(|()| Event::Released)
+            }
+            Action::Send { notice, wait_ms } => match &self.app.queue {
+                Some(queue) => queue.send(&notice, wait_ms).await.map(|()| Event::Sent),
+                None => Err(Trouble::new(ingestion::trouble::Remedy::Person, "QUEUE_URL is not set")),
+            },
+            Action::Close(_) => Err(Trouble::lost()),
+        }
+    }
+
+    fn owner(&mut self) -> Result<&mut Owner, Trouble> {
+        self.owner.as_mut().ok_or_else(Trouble::lost)
+    }
+
+    /// The first GET: it decides which upload this is.
+    async fn open(&mut self, version: Version) -> Result<Event, Trouble> {
+        let asked = match version {
+            Version::Latest => Asked::Latest,
+            Version::Hinted(version) => Asked::Hinted(version),
+            Version::Begun(version) => Asked::Begun(version),
+        };
+        let opened = self.bucket.open(&self.notice.key, &asked, RANGE_BYTES).await;
+        let opened = opened.map_err(|fault| trouble_of_source(&fault))?;
+        let Pin { version_id, etag, modified_ms, bytes } = opened.pin.clone();
+        let metadata = |name: &str| opened.metadata.get(name).cloned();
+        let (replay, collection) = (metadata(REPLAY_METADATA), metadata(COLLECTION_METADATA));
+        self.opened = Some(opened);
+        Ok(Event::Opened(Found { version_id, etag, modified_ms, bytes, replay, collection }))
+    }
+
+    async fn claim(&mut self, object: &Identity, afresh: bool) -> Result<Event, Trouble> {
+        let (state, lease_ms) = (&self.app.state, self.app.settings.lease_ms);
+        Ok(match Owner::claim(state, object, lease_ms, afresh, &self.app.clock).await? {
+            Claimed::Owner { owner, was_given_up } => {
+                let checkpoint = Box::new(owner.checkpoint().clone());
+                self.owner = Some(*owner);
+                Event::Claimed { checkpoint, was_given_up }
+            }
+            Claimed::Ended(checkpoint) => Event::AlreadyEnded(checkpoint),
+            Claimed::Busy { until_ms, progress_ms } => Event::Busy { until_ms, progress_ms },
+        })
+    }
+
+    /// Sends rows until the file or the time ends.
+    async fn run(&mut self, subject: Subject) -> Result<Event, Trouble> {
+        let opened = self.opened.take().ok_or_else(Trouble::lost)?;
+        let owner = self.owner.as_mut().ok_or_else(Trouble::lost)?;
+        let before = owner.checkpoint().account.clone();
+        let settings = &self.app.settings;
+        let pin = opened.pin.clone();
+        // A range that breaks off is read on from where it ended.
+        let first = match Start::of(owner.checkpoint()).byte {
+            0 => collect(opened, &self.bucket, &self.notice.key).await.0,
+            _ => Vec::new(),
+        };
+        let keeps = settings.keep_for_export && subject.kind != Kind::Object;
+        let begin = Begin {
+            checkpoint: owner.checkpoint(),
+            renew_at_ms: owner.renew_at_ms(),
+            subject: &subject,
+            reading: &settings.reading,
+            threshold: settings.threshold,
+            keeps,
+            requests_in_flight: settings.delivery.requests_in_flight,
+            commit_every_ms: settings.commit_every_ms,
+            object_bytes: pin.bytes,
+            first,
+            deadline: self.deadline,
+            now_ms: self.app.clock.now_ms(),
+        };
+        let mut end = RunEnd {
+            end: End::Complete,
+            checkpoint: Box::new(owner.checkpoint().clone()),
+            columns: Vec::new(),
+            is_untroubled: true,
+        };
+        match Run::begin(begin) {
+            Err(refused) => end.end = refused,
+            Ok(mut run) => {
+                let stats = RefCell::default();
+                let way = rows::Way {
+                    delivery: &self.app.delivery,
+                    objects: subject.kind == Kind::Object,
+                    fragments: Fragments::new(&self.app.state, settings, owner.checkpoint())?,
+                    source: Source::new(self.bucket.clone(), &self.notice.key, pin),
+                    deadline: self.deadline,
+                    clock: &self.app.clock,
+                    stats: &stats,
+                };
+                end.end = Box::pin(rows::drive(&mut run, owner, &way)).await;
+                owner.spent(run.halving_requests());
+                end.columns = run.rows().columns();
+                self.report.tell_of_rows(run.rows());
+                self.report.stats = stats.take();
+                end.is_untroubled = self.report.stats.is_untroubled();
+            }
+        }
+        *end.checkpoint = owner.checkpoint().clone();
+        self.report.settled = end.checkpoint.account.since(&before);
+        Ok(Event::RunEnded(Box::new(end)))
+    }
+}

@@ -1,0 +1,92 @@
+//! Sends the rows of a file: performs the steps of [`Run`], any number at once, and reports their results.
+
+use crate::fragments::Fragments;
+use crate::owner::Owner;
+use crate::source::{Source, trouble_of_source, trouble_of_state};
+use aws::Clock;
+use bytes::Bytes;
+use calls::checkpoint::Checkpoint;
+use delivery::{Delivery, Stats};
+use futures_util::StreamExt;
+use futures_util::future::LocalBoxFuture;
+use futures_util::stream::FuturesUnordered;
+use ingestion::deadline::Deadline;
+use ingestion::run::{End, Run, Sent, Step, Undelivered};
+use ingestion::trouble::Trouble;
+use std::cell::RefCell;
+use std::time::Duration;
+
+/// Where the steps of a run lead.
+pub(crate) struct Way<'a> {
+    pub(crate) delivery: &'a Delivery,
+    /// True for the Objects API.
+    pub(crate) objects: bool,
+    pub(crate) fragments: Fragments,
+    pub(crate) source: Source,
+    pub(crate) deadline: Deadline,
+    pub(crate) clock: &'a Clock,
+    /// Counted outside of the futures, since a run may end in the middle of a request.
+    pub(crate) stats: &'a RefCell<Stats>,
+}
+
+/// The result of a step.
+enum Report<'a> {
+    Answered(u64, Result<Sent, Undelivered>),
+    Kept(u64, Result<(), Trouble>),
+    Read(Result<Vec<Bytes>, Trouble>),
+    Committed(&'a mut Owner, Result<(), Trouble>),
+}
+
+/// Runs until the machine says that it is over.
+pub(crate) async fn drive(run: &mut Run, owner: &mut Owner, way: &Way<'_>) -> End {
+    let mut work: FuturesUnordered<LocalBoxFuture<'_, Report<'_>>> = FuturesUnordered::new();
+    // Away while it commits.
+    let mut owner = Some(owner);
+    loop {
+        let now_ms = way.clock.now_ms();
+        match run.next(now_ms) {
+            Step::Send { batch, body, calls } => {
+                let body = way.delivery.encode(&body);
+                work.push(Box::pin(async move {
+                    Report::Answered(batch, way.delivery.send(way.objects, body, calls, way.deadline, way.stats).await)
+                }));
+            }
+            Step::Keep { batch, guilty, at_ms } => {
+                let (number, fragment) = (batch.number, way.fragments.make(batch, guilty, at_ms));
+                work.push(Box::pin(async move {
+                    let kept = way.fragments.write(fragment).await;
+                    Report::Kept(number, kept.map_err(|fault| trouble_of_state(&fault)))
+                }));
+            }
+            Step::Read { from } => work.push(Box::pin(async move {
+                Report::Read(way.source.range(from).await.map_err(|fault| trouble_of_source(&fault)))
+            })),
+            Step::Commit(write) => {
+                let Some(owner) = owner.take() else { return End::Uncommitted(Trouble::lost()) };
+                work.push(Box::pin(async move {
+                    let committed = owner.commit(*write).await;
+                    Report::Committed(owner, committed)
+                }));
+            }
+            Step::Wait { until_ms } => {
+                let left = Duration::from_millis(u64::try_from(until_ms - now_ms).unwrap_or(0));
+                let report = tokio::select! {
+                    biased;
+                    Some(report) = work.next(), if !work.is_empty() => report,
+                    () = tokio::time::sleep(left) => continue,
+                };
+                match report {
+                    Report::Answered(batch, answer) => run.answered(batch, answer),
+                    Report::Kept(batch, kept) => run.kept(batch, kept),
+                    Report::Read(read) => run.read(read),
+                    Report::Committed(back, committed) => {
+                        let held: (&Checkpoint, i64) = (back.checkpoint(), back.renew_at_ms());
+                        run.committed(committed.map(|()| held), way.clock.now_ms());
+                        owner = Some(back);
+                    }
+                }
+            }
+            Step::Over(end) => return end,
+        }
+    }
+}

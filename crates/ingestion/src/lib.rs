@@ -1,0 +1,14 @@
+#![doc = include_str!("../README.md")]
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+pub mod notification;
+
+pub mod life;
+
+pub mod run;
+
+pub mod refusals;
+
+pub mod deadline;
+
+pub mod trouble;

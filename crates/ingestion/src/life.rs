@@ -1,0 +1,529 @@
+//! The life of a file, as far as one message takes it.
+//!
+//! A message names an object. [`Life`] takes the message from its receipt to its end: each event gives the next action,
+//! and the last action is [`Action::Close`]. The driver performs the actions and reports their results. Every rule of
+//! waiting, giving up, redriving, renewing, replaced objects and final states is here, and each limit is checked once.
+//!
+//! | state | action under way | next |
+//! |---|---|---|
+//! | looking up | read the checkpoint that the message names | opening |
+//! | opening | first GET of the object | recalling, claiming, or the end |
+//! | recalling | read the checkpoint for the collection of the file | claiming, or the end |
+//! | claiming | claim the checkpoint | running, ending, keeping the account, releasing, or a wait |
+//! | running | send rows | ending or releasing |
+//! | ending | write the last checkpoint | keeping the account |
+//! | keeping the account | write rejects file and ledger | the end |
+//! | releasing | give the lease back | sending, or the end |
+//! | sending | send the successor message | the end |
+
+mod close;
+mod postpone;
+
+use crate::deadline::Deadline;
+use crate::notification::{Hop, Notice, replay_tag};
+use crate::run::End;
+use crate::trouble::{Remedy, Trouble};
+use calls::checkpoint::{Checkpoint, Ending, Identity, Phase};
+use calls::subject::Subject;
+use postpone::Pause;
+
+pub use close::{Close, Outcome};
+pub use postpone::DELAY_MAX_MS;
+
+/// A file fails after so long without progress, whatever the reason.
+pub const NO_PROGRESS_MAX_MS: i64 = 12 * 60 * 60 * 1_000;
+/// A file fails after so many invocations in a row without progress. Waits add up to more than 12 hours, so that limit
+/// comes first.
+pub const HOPS_MAX: u32 = 2_000;
+/// The reason of a file whose object was replaced between two invocations.
+const REPLACED: &str = "it was replaced or deleted before it was finished; the new object has its own event";
+
+/// The settings that decide.
+#[derive(Debug, Clone)]
+pub struct Rules {
+    /// `SOURCE_ID`.
+    pub source_id: String,
+    /// `STATE_BUCKET`.
+    pub state_bucket: String,
+    /// `COLLECTIONS`.
+    pub collections: Vec<String>,
+    /// Whether successor messages can be sent.
+    pub has_queue: bool,
+}
+
+/// Which version of an object to read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Version {
+    /// The latest.
+    Latest,
+    /// The version of the event. If it cannot be read (invented, deleted, forbidden), the latest is read.
+    Hinted(String),
+    /// The version that was begun, and no other.
+    Begun(String),
+}
+
+/// What the first GET found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// The version, where the bucket keeps versions.
+    pub version_id: Option<String>,
+    /// The ETag.
+    pub etag: String,
+    /// When the object was put, in ms since the epoch.
+    pub modified_ms: i64,
+    /// Its size in bytes, as stored.
+    pub bytes: u64,
+    /// The metadata `segment-replay`, which sends a file again with new ids.
+    pub replay: Option<String>,
+    /// The metadata `segment-collection`, which overrides the collection in the name.
+    pub collection: Option<String>,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone)]
+pub struct RunEnd {
+    /// Why.
+    pub end: End,
+    /// The checkpoint after it.
+    pub checkpoint: Box<Checkpoint>,
+    /// The columns of the file, for the ledger.
+    pub columns: Vec<String>,
+    /// True when every request was answered at once.
+    pub is_untroubled: bool,
+}
+
+/// The result of an action.
+#[derive(Debug, Clone)]
+pub enum Event {
+    /// Of [`Action::LookUp`].
+    LookedUp(Option<Box<Checkpoint>>),
+    /// Of [`Action::Open`].
+    Opened(Found),
+    /// Of [`Action::Claim`]: the file is ours. `was_given_up`: the file had failed, and the claim starts it afresh.
+    Claimed {
+        /// The checkpoint, claimed.
+        checkpoint: Box<Checkpoint>,
+        /// The file had failed, and the claim starts it afresh.
+        was_given_up: bool,
+    },
+    /// Of [`Action::Claim`]: another invocation is at work, or the file waits.
+    Busy {
+        /// Until when at least, in ms since the epoch.
+        until_ms: i64,
+        /// When the file last made progress, in ms since the epoch.
+        progress_ms: i64,
+    },
+    /// Of [`Action::Claim`]: the file has ended.
+    AlreadyEnded(Box<Checkpoint>),
+    /// Of [`Action::Run`].
+    RunEnded(Box<RunEnd>),
+    /// Of [`Action::End`]: the last checkpoint.
+    Ended(Box<Checkpoint>),
+    /// Of [`Action::KeepAccount`].
+    AccountKept,
+    /// Of [`Action::Release`].
+    Released,
+    /// Of [`Action::Send`].
+    Sent,
+    /// Of any action: it failed.
+    Failed(Trouble),
+}
+
+/// What the driver does next. It reports the result by [`Life::on`].
+#[derive(Debug, Clone, PartialEq)]
+pub enum Action {
+    /// Read the checkpoint of this stream.
+    LookUp(String),
+    /// Read the beginning of the object.
+    Open(Version),
+    /// Claim the checkpoint of this upload. `afresh`: a file that had failed starts afresh.
+    Claim {
+        /// The upload.
+        object: Identity,
+        /// A file that had failed starts afresh.
+        afresh: bool,
+    },
+    /// Send rows, beginning where the checkpoint stands.
+    Run(Subject),
+    /// Write the last checkpoint.
+    End {
+        /// How the file ended.
+        phase: Phase,
+        /// What the ledger says of it.
+        ending: Box<Ending>,
+    },
+    /// Write rejects file and ledger of this checkpoint, unless the ledger is there.
+    KeepAccount(Box<Checkpoint>),
+    /// Give the lease back. The message does not depend on it: a lease that stays ends by itself.
+    Release {
+        /// Since when the file has had no progress for an outage, in ms since the epoch.
+        trouble_since_ms: Option<i64>,
+        /// True when the file fails.
+        given_up: bool,
+        /// No invocation starts before, in ms since the epoch; 0 is at once.
+        not_before_ms: i64,
+    },
+    /// Send this message to the function's own queue.
+    Send {
+        /// The message.
+        notice: Notice,
+        /// Its delay, at most [`DELAY_MAX_MS`].
+        wait_ms: u64,
+    },
+    /// The end of this message.
+    Close(Close),
+}
+
+impl Action {
+    /// When the driver breaks the action off, in ms since the epoch; `None` for what keeps time itself.
+    #[must_use]
+    pub fn until_ms(&self, deadline: &Deadline) -> Option<i64> {
+        match self {
+            Self::LookUp(_) | Self::Open(_) | Self::Claim { .. } => Some(deadline.cut_at_ms),
+            Self::End { .. } | Self::KeepAccount(_) | Self::Release { .. } => Some(deadline.hand_on_at_ms),
+            Self::Run(_) | Self::Send { .. } | Self::Close(_) => None,
+        }
+    }
+}
+
+/// The state of a message.
+#[derive(Debug, Clone)]
+enum State {
+    LookingUp,
+    Opening,
+    Recalling { object: Identity, unnamed: String },
+    Claiming { to: Aim },
+    Running { from_byte: u64 },
+    Ending(Close),
+    KeepingAccount(Close),
+    Releasing(Then),
+    Sending { reason: String },
+    Closed,
+}
+
+/// Why a file is claimed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Aim {
+    Run,
+    EndAsReplaced,
+}
+
+/// What follows a release.
+#[derive(Debug, Clone)]
+enum Then {
+    Send { hop: Hop, wait_ms: u64, reason: String },
+    Close(Close),
+}
+
+/// The machine.
+#[derive(Debug, Clone)]
+pub struct Life {
+    rules: Rules,
+    notice: Notice,
+    receives: u32,
+    is_fresh: bool,
+    state: State,
+    /// The checkpoint of the upload that the message names.
+    begun: Option<Box<Checkpoint>>,
+    subject: Option<Subject>,
+    stream: Option<String>,
+    /// The checkpoint as it was last seen.
+    checkpoint: Option<Box<Checkpoint>>,
+}
+
+impl Life {
+    /// A message is received for the `receives`th time.
+    #[must_use]
+    pub fn receive(rules: Rules, notice: Notice, receives: u32, deadline: &Deadline, now_ms: i64) -> (Self, Action) {
+        let notice = if postpone::is_redriven(&notice, receives, now_ms) { notice.afresh() } else { notice };
+        let stream = notice.hop.as_ref().and_then(|hop| hop.stream.clone());
+        let is_fresh = deadline.is_fresh(now_ms);
+        let mut life = Self {
+            rules,
+            notice,
+            receives,
+            is_fresh,
+            state: State::Closed,
+            begun: None,
+            subject: None,
+            stream: None,
+            checkpoint: None,
+        };
+        let action = match stream {
+            _ if life.notice.bucket == life.rules.state_bucket => life
+                .refuse("it is in STATE_BUCKET, which is never a source: rejects would feed on themselves".to_owned()),
+            // The name alone shows most mistakes, without a request.
+            _ if let Err(fault) = Subject::of(&life.notice.key, &life.rules.collections, Some("any")) => {
+                life.refuse(fault.to_string())
+            }
+            Some(stream) => life.go(State::LookingUp, Action::LookUp(stream)),
+            None => life.look_up(None),
+        };
+        (life, action)
+    }
+
+    /// The object's kind and collection, once they are known.
+    #[must_use]
+    pub fn subject(&self) -> Option<&Subject> {
+        self.subject.as_ref()
+    }
+
+    /// The stream of the upload, once it is known.
+    #[must_use]
+    pub fn stream(&self) -> Option<&str> {
+        self.stream.as_deref()
+    }
+
+    /// The checkpoint as it was last seen.
+    #[must_use]
+    pub fn checkpoint(&self) -> Option<&Checkpoint> {
+        self.checkpoint.as_deref()
+    }
+
+    /// The result of the action under way gives the next action.
+    pub fn on(&mut self, event: Event, now_ms: i64) -> Action {
+        let state = std::mem::replace(&mut self.state, State::Closed);
+        match (state, event) {
+            (State::LookingUp, Event::LookedUp(begun)) => self.look_up(begun),
+            (State::Opening, Event::Opened(found)) => self.opened(found),
+            (State::Opening, Event::Failed(trouble)) if trouble.remedy == Remedy::Gone => self.gone(),
+            (State::Recalling { object, unnamed }, Event::LookedUp(begun)) => {
+                let terms = begun.as_ref().and_then(|begun| begun.terms.as_ref());
+                match terms.and_then(|terms| named(&self.notice.key, terms.collection.as_deref())) {
+                    Some(subject) => self.claim(object, subject),
+                    None => self.refuse(unnamed),
+                }
+            }
+            (State::Claiming { to }, Event::Claimed { checkpoint, was_given_up }) => {
+                self.claimed(to, checkpoint, was_given_up, now_ms)
+            }
+            (State::Claiming { to: Aim::Run }, Event::Busy { until_ms, progress_ms }) => {
+                self.pause(Pause::busy(&self.hop(), until_ms, progress_ms, now_ms), now_ms)
+            }
+            // The other invocation finds the object gone, or was killed: this message sees to the end.
+            (State::Claiming { .. }, Event::Busy { .. }) => self.trouble(&Trouble::lost(), now_ms),
+            (State::Claiming { to }, Event::AlreadyEnded(checkpoint)) => {
+                // The invocation that ended the file may have crashed before it wrote the ledger.
+                let close = match to {
+                    Aim::Run => Close::done(Outcome::AlreadyDone, None),
+                    Aim::EndAsReplaced => Close::done(Outcome::Replaced, Some(REPLACED.to_owned())),
+                };
+                self.keep_account(close, checkpoint)
+            }
+            (State::Running { from_byte }, Event::RunEnded(run)) => self.run_ended(from_byte, *run, now_ms),
+            (State::Ending(close), Event::Ended(checkpoint)) => self.keep_account(close, checkpoint),
+            (State::KeepingAccount(close), Event::AccountKept) => self.close(close),
+            (State::Releasing(then), Event::Released | Event::Failed(_)) => self.released(then),
+            (State::Sending { reason }, Event::Sent) => self.close(Close::done(Outcome::Continues, Some(reason))),
+            (State::Sending { reason }, Event::Failed(trouble)) => {
+                self.close(Close::failed(format!("{reason}: {trouble}")))
+            }
+            (_, Event::Failed(trouble)) => self.trouble(&trouble, now_ms),
+            (state, event) => self.close(Close::failed(format!("a fault of segment-s3: {event:?} while {state:?}"))),
+        }
+    }
+
+    fn go(&mut self, state: State, action: Action) -> Action {
+        self.state = state;
+        action
+    }
+
+    fn close(&mut self, close: Close) -> Action {
+        self.go(State::Closed, Action::Close(close))
+    }
+
+    fn refuse(&mut self, reason: String) -> Action {
+        self.close(Close::done(Outcome::Refused, Some(reason)))
+    }
+
+    /// Which version to read: the one that was begun, else the one of the event.
+    fn look_up(&mut self, begun: Option<Box<Checkpoint>>) -> Action {
+        self.begun = begun;
+        let version = self.begun.as_ref().and_then(|begun| begun.object.version_id.clone());
+        let version = match (version, &self.notice.version_id) {
+            (Some(begun), _) => Version::Begun(begun),
+            (None, Some(hint)) => Version::Hinted(hint.clone()),
+            (None, None) => Version::Latest,
+        };
+        self.go(State::Opening, Action::Open(version))
+    }
+
+    /// The first GET decides which upload this is.
+    fn opened(&mut self, found: Found) -> Action {
+        let replay = match found.replay.as_deref().map(replay_tag) {
+            Some(Err(fault)) => return self.refuse(format!("its metadata segment-replay: {fault}")),
+            Some(Ok(tag)) => self.notice.replay.clone().or(Some(tag)),
+            None => self.notice.replay.clone(),
+        };
+        let collection = found.collection.clone();
+        let Some(object) = self.identity(found, replay) else { return self.gone() };
+        self.stream = Some(object.stream());
+        match Subject::of(&self.notice.key, &self.rules.collections, collection.as_deref()) {
+            Ok(subject) => self.claim(object, subject),
+            // A file that was begun goes on as it was begun, whatever COLLECTIONS says by now.
+            Err(unnamed) => {
+                let (stream, unnamed) = (object.stream(), unnamed.to_string());
+                self.go(State::Recalling { object, unnamed }, Action::LookUp(stream))
+            }
+        }
+    }
+
+    /// The upload; `None` when the message names another one. An upload keeps the source id under which it was begun.
+    fn identity(&self, found: Found, replay: Option<String>) -> Option<Identity> {
+        let object = Identity {
+            source_id: self.rules.source_id.clone(),
+            bucket: self.notice.bucket.clone(),
+            key: self.notice.key.clone(),
+            version_id: found.version_id,
+            etag: found.etag,
+            modified_ms: found.modified_ms,
+            bytes: found.bytes,
+            replay,
+        };
+        let Some(stream) = self.notice.hop.as_ref().and_then(|hop| hop.stream.as_ref()) else { return Some(object) };
+        if *stream == object.stream() {
+            return Some(object);
+        }
+        let source_id = self.begun.as_ref()?.object.source_id.clone();
+        Some(Identity { source_id, ..object }).filter(|object| *stream == object.stream())
+    }
+
+    fn claim(&mut self, object: Identity, subject: Subject) -> Action {
+        self.subject = Some(subject);
+        // A message that was never received before is new, or a person sent it again.
+        let afresh = self.receives <= 1;
+        self.go(State::Claiming { to: Aim::Run }, Action::Claim { object, afresh })
+    }
+
+    /// The object is not there, or not the one that was begun.
+    fn gone(&mut self) -> Action {
+        let Some(stream) = self.notice.hop.as_ref().and_then(|hop| hop.stream.clone()) else {
+            return self.close(Close::done(Outcome::Replaced, Some("it is not there (any more)".to_owned())));
+        };
+        self.stream = Some(stream);
+        self.subject = Subject::of(&self.notice.key, &[], Some("any")).ok();
+        let Some(begun) = self.begun.clone() else {
+            return self.close(Close::done(Outcome::Replaced, Some(REPLACED.to_owned())));
+        };
+        let action = Action::Claim { object: begun.object.clone(), afresh: false };
+        self.checkpoint = Some(begun);
+        self.go(State::Claiming { to: Aim::EndAsReplaced }, action)
+    }
+
+    fn claimed(&mut self, to: Aim, checkpoint: Box<Checkpoint>, was_given_up: bool, now_ms: i64) -> Action {
+        if let Some(subject) =
+            checkpoint.terms.as_ref().and_then(|terms| named(&self.notice.key, terms.collection.as_deref()))
+        {
+            self.subject = Some(subject);
+        }
+        let position = checkpoint.position.byte;
+        self.checkpoint = Some(checkpoint);
+        if to == Aim::EndAsReplaced {
+            let close = Close::done(Outcome::Replaced, Some(REPLACED.to_owned()));
+            return self.end(close, Phase::Replaced, Vec::new(), now_ms);
+        }
+        if was_given_up {
+            self.notice = self.notice.afresh();
+        }
+        let hop = self.hop();
+        // A message received again although its file made progress is healthy. A new message takes its place, so that
+        // waits and kills never use up its receives.
+        if self.receives > 1 && position > hop.position && self.rules.has_queue {
+            let reason = "its message came again although the file made progress: a new message takes its place";
+            let hop = Hop { position, count: 0, trouble_since_ms: None, ..hop };
+            let then = Then::Send { hop, wait_ms: 0, reason: reason.to_owned() };
+            let release = Action::Release { trouble_since_ms: None, given_up: false, not_before_ms: 0 };
+            return self.go(State::Releasing(then), release);
+        }
+        match self.subject.clone() {
+            Some(subject) => self.go(State::Running { from_byte: position }, Action::Run(subject)),
+            None => self.close(Close::failed("a fault of segment-s3: a file without a kind is claimed".to_owned())),
+        }
+    }
+
+    fn run_ended(&mut self, from_byte: u64, run: RunEnd, now_ms: i64) -> Action {
+        let has_progressed = run.checkpoint.position.byte != from_byte;
+        self.checkpoint = Some(run.checkpoint);
+        if has_progressed {
+            // An earlier trouble says nothing about a file that went on.
+            self.notice = self.notice.afresh();
+        }
+        let (close, phase) = match run.end {
+            End::Complete => (Close::done(Outcome::Finished, None), Phase::Finished),
+            End::Fault(fault) => {
+                let close = Close::done(Outcome::Stopped, Some(fault.to_string()));
+                (close.with_code(fault.code.as_str()), Phase::Stopped)
+            }
+            End::Exceeded(reason) => (Close::done(Outcome::Stopped, Some(reason)), Phase::Stopped),
+            End::Unread(trouble) if trouble.remedy == Remedy::Gone => {
+                let reason = "it was replaced or deleted while it was read; the new object has its own event";
+                (Close::done(Outcome::Replaced, Some(reason.to_owned())), Phase::Replaced)
+            }
+            end => {
+                let pause = self.postponed(end, has_progressed, run.is_untroubled, now_ms);
+                return self.pause(pause, now_ms);
+            }
+        };
+        self.end(close, phase, run.columns, now_ms)
+    }
+
+    fn end(&mut self, close: Close, phase: Phase, columns: Vec<String>, now_ms: i64) -> Action {
+        let ending = Box::new(Ending {
+            reason: close.reason.clone(),
+            code: close.code.clone(),
+            kind: self.subject.as_ref().map(|subject| subject.kind.as_str()).unwrap_or_default().to_owned(),
+            collection: self.subject.as_ref().and_then(|subject| subject.collection.clone()),
+            columns,
+            rejects: self.checkpoint.as_deref().and_then(rejects_key),
+            at_ms: now_ms,
+        });
+        self.go(State::Ending(close), Action::End { phase, ending })
+    }
+
+    fn keep_account(&mut self, close: Close, checkpoint: Box<Checkpoint>) -> Action {
+        self.checkpoint = Some(checkpoint.clone());
+        self.go(State::KeepingAccount(close), Action::KeepAccount(checkpoint))
+    }
+
+    fn released(&mut self, then: Then) -> Action {
+        match then {
+            Then::Close(close) => self.close(close),
+            Then::Send { hop, wait_ms, reason } => self.send(hop, wait_ms, reason),
+        }
+    }
+
+    fn send(&mut self, hop: Hop, wait_ms: u64, reason: String) -> Action {
+        let notice = Notice { hop: Some(hop), ..self.notice.clone() };
+        self.go(State::Sending { reason }, Action::Send { notice, wait_ms })
+    }
+
+    /// What the next message carries, if this one makes no progress.
+    fn hop(&self) -> Hop {
+        let before = self.notice.hop.as_ref();
+        Hop {
+            count: before.map_or(0, |hop| hop.count) + 1,
+            position: before.map_or(0, |hop| hop.position),
+            stream: self.stream.clone().or_else(|| before.and_then(|hop| hop.stream.clone())),
+            trouble_since_ms: before.and_then(|hop| hop.trouble_since_ms),
+        }
+    }
+}
+
+/// The subject of a key under a collection that is known from elsewhere.
+fn named(key: &str, collection: Option<&str>) -> Option<Subject> {
+    Subject::of(key, &[], collection).ok()
+}
+
+/// The key of the rejects file, if the file has refused rows.
+fn rejects_key(checkpoint: &Checkpoint) -> Option<String> {
+    let object = &checkpoint.object;
+    let collection = checkpoint.terms.as_ref().and_then(|terms| terms.collection.as_deref());
+    let subject = named(&object.key, collection)?;
+    let has_rejects = !checkpoint.rejects.is_empty() && checkpoint.header.is_some();
+    has_rejects.then(|| format!("rejects/{}/{}", object.stream(), subject.rejects_name()))
+}
+
+#[cfg(test)]
+mod tests;
+#[cfg(test)]
+mod walk;

@@ -1,0 +1,54 @@
+//! How a message ends.
+
+use serde::Serialize;
+
+/// How an object ended for now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// Every row is settled.
+    Finished,
+    /// Nothing was left to do: an earlier delivery of this event ended the file.
+    AlreadyDone,
+    /// Too many rows were refused, or the file cannot be read as its name says.
+    Stopped,
+    /// Another object took its place; that object has its own event.
+    Replaced,
+    /// Not a file of ours: its name has no known prefix, or it lies in the state bucket.
+    Refused,
+    /// The rest follows in another invocation.
+    Continues,
+    /// It failed; a retry continues where this invocation ended.
+    Failed,
+}
+
+/// The end of a message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Close {
+    /// How the object ended for now.
+    pub outcome: Outcome,
+    /// Why, where there is something to say.
+    pub reason: Option<String>,
+    /// The stable code of that reason, if it is a fault of the file.
+    pub code: Option<String>,
+}
+
+impl Close {
+    pub(super) fn done(outcome: Outcome, reason: Option<String>) -> Self {
+        Self { outcome, reason, code: None }
+    }
+
+    pub(super) fn failed(reason: String) -> Self {
+        Self { outcome: Outcome::Failed, reason: Some(reason), code: None }
+    }
+
+    pub(super) fn with_code(self, code: &str) -> Self {
+        Self { code: Some(code.to_owned()), ..self }
+    }
+
+    /// True when the message is not to be delivered again.
+    #[must_use]
+    pub fn is_done(&self) -> bool {
+        self.outcome != Outcome::Failed
+    }
+}

@@ -1,0 +1,154 @@
+//! Waiting and giving up: the only place where 12 hours and the number of hops are checked.
+
+use super::{Action, Close, HOPS_MAX, Life, NO_PROGRESS_MAX_MS, State, Then};
+use crate::notification::{Hop, Notice};
+use crate::run::{End, Undelivered};
+use crate::trouble::Trouble;
+
+/// The longest delay of a message (SQS quotas: 15 minutes).
+pub const DELAY_MAX_MS: u64 = 900_000;
+/// Wait after a trouble with S3.
+const STORAGE_WAIT_MS: u64 = 30_000;
+/// The shortest wait for another invocation that is at work.
+const BUSY_WAIT_MIN_MS: u64 = 1_000;
+/// The shortest wait for Segment.
+const SEGMENT_WAIT_MIN_MS: u64 = 1_000;
+const NO_PROGRESS: &str = "no progress for 12 hours";
+
+/// A file that cannot go on now.
+#[derive(Debug)]
+pub(super) struct Pause {
+    reason: String,
+    /// The wait before the next try; `None` when only a person can help.
+    wait_ms: Option<u64>,
+    /// Since when the file has made no progress, in ms since the epoch.
+    since_ms: Option<i64>,
+    hop: Hop,
+    /// Whether the lease is ours, and the checkpoint remembers the wait.
+    is_owned: bool,
+}
+
+impl Pause {
+    /// Another invocation is at work, or the file waits. This is no attempt: the number of hops stays.
+    pub(super) fn busy(hop: &Hop, until_ms: i64, progress_ms: i64, now_ms: i64) -> Self {
+        Self {
+            reason: "another invocation is at work on it, or will be after a wait".to_owned(),
+            wait_ms: Some(u64::try_from(until_ms - now_ms).unwrap_or(0).max(BUSY_WAIT_MIN_MS)),
+            since_ms: Some(progress_ms),
+            hop: Hop { count: hop.count.saturating_sub(1), trouble_since_ms: None, ..hop.clone() },
+            is_owned: false,
+        }
+    }
+}
+
+/// True when a time without progress is longer than 12 hours and `grace_ms`.
+fn is_over(since_ms: Option<i64>, grace_ms: i64, now_ms: i64) -> bool {
+    since_ms.is_some_and(|since_ms| now_ms - since_ms > NO_PROGRESS_MAX_MS + grace_ms)
+}
+
+/// True when a person sent a failed message again: it was never received before, and speaks of an outage older than any
+/// message that we send.
+pub(super) fn is_redriven(notice: &Notice, receives: u32, now_ms: i64) -> bool {
+    let since_ms = notice.hop.as_ref().and_then(|hop| hop.trouble_since_ms);
+    receives <= 1 && is_over(since_ms, DELAY_MAX_MS.cast_signed(), now_ms)
+}
+
+impl Life {
+    /// Waits by a successor message, or fails.
+    pub(super) fn pause(&mut self, pause: Pause, now_ms: i64) -> Action {
+        let Pause { reason, wait_ms, since_ms, hop, is_owned } = pause;
+        let limit = if wait_ms.is_none() {
+            None
+        } else if is_over(since_ms, 0, now_ms) {
+            Some(NO_PROGRESS.to_owned())
+        } else if hop.count > HOPS_MAX {
+            Some(format!("{HOPS_MAX} invocations in a row made no progress"))
+        } else {
+            None
+        };
+        let given_up = limit.is_some();
+        let then = match wait_ms {
+            Some(wait_ms) if self.rules.has_queue && !given_up => {
+                Then::Send { hop, wait_ms: wait_ms.min(DELAY_MAX_MS), reason }
+            }
+            Some(_) if !given_up => Then::Close(Close::failed(format!(
+                "{reason}: the settled rows are committed, and a retry of this event continues behind them"
+            ))),
+            _ => Then::Close(Close::failed(match limit {
+                Some(limit) => format!("{reason} ({limit})"),
+                None => reason,
+            })),
+        };
+        if !is_owned {
+            return self.released(then);
+        }
+        // Without a queue each of Lambda's retries is needed when it comes.
+        let not_before_ms = match &then {
+            Then::Send { .. } => now_ms.saturating_add_unsigned(wait_ms.unwrap_or(0)),
+            Then::Close(_) => 0,
+        };
+        let trouble_since_ms = since_ms;
+        self.go(State::Releasing(then), Action::Release { trouble_since_ms, given_up, not_before_ms })
+    }
+
+    /// An action around the rows failed: an outage is waited for, anything else needs a person.
+    pub(super) fn trouble(&mut self, trouble: &Trouble, now_ms: i64) -> Action {
+        let hop = self.hop();
+        let since_ms = hop.trouble_since_ms.unwrap_or(now_ms);
+        let pause = Pause {
+            reason: trouble.to_string(),
+            wait_ms: trouble.is_transient().then_some(STORAGE_WAIT_MS),
+            since_ms: Some(since_ms),
+            hop: Hop { trouble_since_ms: Some(since_ms), ..hop },
+            is_owned: false,
+        };
+        self.pause(pause, now_ms)
+    }
+
+    /// A run ended before the file did: settled rows are committed, the rest waits.
+    pub(super) fn postponed(&self, end: End, has_progressed: bool, is_untroubled: bool, now_ms: i64) -> Pause {
+        let hop = self.hop();
+        let position = self.checkpoint.as_ref().map_or(hop.position, |checkpoint| checkpoint.position.byte);
+        let line = self.checkpoint.as_ref().map_or(1, |checkpoint| checkpoint.position.line);
+        let is_hopeless = !has_progressed && self.is_fresh && is_untroubled;
+        let (reason, wait_ms) = reason_and_wait(end, has_progressed, is_hopeless, line);
+        // Only an outage is counted: a file that needs a person has not waited for Segment.
+        let before_ms = self.checkpoint.as_ref().and_then(|checkpoint| checkpoint.trouble_since_ms);
+        let since_ms = before_ms.or(hop.trouble_since_ms).unwrap_or(now_ms);
+        let since_ms = (wait_ms.is_some() && !has_progressed).then_some(since_ms);
+        let count = if has_progressed { 0 } else { hop.count };
+        let hop = Hop { position, count, trouble_since_ms: since_ms, ..hop };
+        Pause { reason, wait_ms, since_ms, hop, is_owned: true }
+    }
+}
+
+/// Why a run ended early, and how long to wait; `None` when only a person can help. `is_hopeless`: this invocation had its
+/// whole time, nothing was slow, and no row was settled.
+fn reason_and_wait(end: End, has_progressed: bool, is_hopeless: bool, line: u64) -> (String, Option<u64>) {
+    match end {
+        End::Undelivered(undelivered) => {
+            let wait_ms = match &undelivered {
+                Undelivered::Deadline if is_hopeless => {
+                    let reason = "the time of one invocation is too short for one batch: raise the function's timeout";
+                    return (reason.to_owned(), None);
+                }
+                Undelivered::Deadline => Some(0),
+                Undelivered::Paced { wait_ms } | Undelivered::Unreachable { wait_ms, .. } => {
+                    Some((*wait_ms).max(SEGMENT_WAIT_MIN_MS))
+                }
+                Undelivered::Configuration { .. } | Undelivered::WholeFile { .. } => None,
+            };
+            (undelivered.to_string(), wait_ms)
+        }
+        End::Unanswered if has_progressed => (Undelivered::Deadline.to_string(), Some(0)),
+        End::Unanswered => (Trouble::out_of_time().to_string(), Some(STORAGE_WAIT_MS)),
+        End::Unread(trouble) | End::Uncommitted(trouble) => {
+            (trouble.to_string(), trouble.is_transient().then_some(STORAGE_WAIT_MS))
+        }
+        End::Unkept(trouble) if trouble.is_transient() => (trouble.to_string(), Some(STORAGE_WAIT_MS)),
+        End::Unkept(trouble) => (format!("{trouble}: see STATE_BUCKET and the function's role"), None),
+        End::Unresumed(why) => (format!("it cannot be read on from line {line}: {why}"), None),
+        // These end the file, and do not come here.
+        End::Complete | End::Fault(_) | End::Exceeded(_) => (String::new(), None),
+    }
+}

@@ -1,0 +1,366 @@
+//! What a refusal of Segment means: single rows are wrong, or the whole file is.
+//!
+//! Segment answers a request as a whole. A refused request is halved until each refused call stands alone, and all other
+//! calls are delivered. Halving costs requests, so it draws from an allowance of the file. Without allowance a refused
+//! request goes to the rejects whole: no row is lost, and a person can drop these rows again.
+//!
+//! While Segment has accepted nothing of a file, a refusal may be about the file instead of its rows: a wrong kind, a
+//! field that Segment never takes. So the first refused batches are deferred. Once Segment accepts one call, the deferred
+//! batches go on, and a refusal is always about rows. If Segment refuses everything, or [`REFUSED_ALONE_OF_FILE_MAX`]
+//! calls one by one, the file fails and no row is rejected.
+
+use calls::batches::Batch;
+use calls::ingestion::Guilty;
+use std::ops::Range;
+
+/// Requests that halving may cost a file beyond one a batch, in all its runs together.
+pub const HALVING_REQUESTS_MAX: u32 = 2_000;
+/// Requests that halving one refused request costs.
+const HALVING_REQUESTS: u32 = 2;
+/// Calls of one batch that are refused one by one, with none of the file accepted, before its last call is tried. If
+/// Segment refuses that too, the batch is deferred.
+const REFUSED_ALONE_OF_BATCH_MAX: usize = 10;
+/// Calls of deferred batches that are refused one by one, with none of the file accepted, before the file fails: the
+/// beginnings of four batches, or four requests of objects.
+pub const REFUSED_ALONE_OF_FILE_MAX: usize = 40;
+/// The smallest size in bytes to which bodies are cut after a 413.
+pub const BODY_BYTES_MIN: usize = 32_768;
+
+/// The calls of one batch that still need an answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Parcel {
+    /// The next range to send is the last one.
+    todo: Vec<Range<usize>>,
+    accepted: usize,
+    guilty: Vec<Guilty>,
+    tried_last: bool,
+}
+
+/// A refusal of some calls.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refused {
+    /// Segment's words. They may quote a cell, so they go into the rejects file only.
+    pub message: String,
+    /// Words for report and log, with the host.
+    pub public: String,
+    /// True for status 413: the body was too large.
+    pub too_large: bool,
+}
+
+/// What happens to a batch after a refusal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ruling {
+    /// Send what is left of the parcel.
+    GoOn,
+    /// Defer the batch until Segment accepts another call of the file.
+    Defer,
+}
+
+/// The refusals of one file. `T` is a batch with its parcel, as the run keeps it.
+#[derive(Debug)]
+pub struct Refusals<T> {
+    /// Calls that Segment accepted, in earlier runs too.
+    accepted: u64,
+    /// Requests that halving has cost, in earlier runs too.
+    halving_requests: u32,
+    /// The same at the start of this run.
+    halving_requests_before: u32,
+    body_bytes_max: usize,
+    deferred: Vec<(T, String)>,
+    refused_calls: usize,
+    is_whole: bool,
+}
+
+impl Parcel {
+    /// The calls of a batch, in requests of at most `body_bytes_max` bytes. A single call is never cut.
+    fn new(batch: &Batch, body_bytes_max: usize) -> Self {
+        let mut todo: Vec<Range<usize>> = Vec::new();
+        let mut from = 0;
+        for (index, call) in batch.calls.iter().enumerate() {
+            if index > from && call.body.end - batch.calls[from].body.start > body_bytes_max {
+                todo.push(from..index);
+                from = index;
+            }
+        }
+        if from < batch.calls.len() {
+            todo.push(from..batch.calls.len());
+        }
+        todo.reverse();
+        Self { todo, accepted: 0, guilty: Vec::new(), tried_last: false }
+    }
+
+    /// The calls to send next; `None` when each call has its answer.
+    #[must_use]
+    pub fn next(&self) -> Option<Range<usize>> {
+        self.todo.last().cloned()
+    }
+
+    /// How many calls Segment accepted.
+    #[must_use]
+    pub fn accepted_calls(&self) -> usize {
+        self.accepted
+    }
+
+    /// The refused calls, in the order of the rows.
+    #[must_use]
+    pub fn guilty(&self) -> Vec<Guilty> {
+        let mut guilty = self.guilty.clone();
+        guilty.sort_by_key(|guilty| guilty.call);
+        guilty
+    }
+
+    fn halve(&mut self, calls: &Range<usize>) {
+        let middle = calls.start + calls.len() / 2;
+        self.todo.push(middle..calls.end);
+        self.todo.push(calls.start..middle);
+    }
+
+    fn blame(&mut self, calls: Range<usize>, refused: &Refused) {
+        let code = match (calls.len(), refused.too_large) {
+            (1, true) => "too_large_for_segment",
+            (1, false) => "refused_by_segment",
+            _ => "refused_in_batch",
+        };
+        let message = &refused.message;
+        self.guilty.extend(calls.map(|call| Guilty { call, code, message: message.clone() }));
+    }
+
+    /// Sends the last call of the batch next: a few bad rows at the beginning do not make a bad file.
+    fn try_last(&mut self) {
+        self.tried_last = true;
+        if let Some(far) = self.todo.first_mut() {
+            far.end -= 1;
+            let last = far.end..far.end + 1;
+            self.todo.retain(|calls| !calls.is_empty());
+            self.todo.push(last);
+        }
+    }
+}
+
+impl<T> Refusals<T> {
+    /// Continues from earlier runs: how many calls Segment accepted, and how many requests halving has cost.
+    #[must_use]
+    pub fn new(accepted: u64, halving_requests: u32) -> Self {
+        Self {
+            accepted,
+            halving_requests,
+            halving_requests_before: halving_requests,
+            body_bytes_max: usize::MAX,
+            deferred: Vec::new(),
+            refused_calls: 0,
+            is_whole: false,
+        }
+    }
+
+    /// The parcel of a batch, in requests as small as the server is known to need.
+    #[must_use]
+    pub fn parcel(&self, batch: &Batch) -> Parcel {
+        Parcel::new(batch, self.body_bytes_max)
+    }
+
+    /// Segment accepted the calls that were sent last.
+    pub fn accept(&mut self, parcel: &mut Parcel) {
+        if let Some(calls) = parcel.todo.pop() {
+            parcel.accepted += calls.len();
+            self.accepted += calls.len() as u64;
+        }
+    }
+
+    /// Segment refused the calls that were sent last, in a body of `body_bytes`.
+    pub fn refuse(&mut self, parcel: &mut Parcel, refused: &Refused, body_bytes: usize) -> Ruling {
+        if refused.too_large {
+            self.body_bytes_max = self.body_bytes_max.min((body_bytes / 2).max(BODY_BYTES_MIN));
+        }
+        let Some(calls) = parcel.todo.pop() else { return Ruling::GoOn };
+        if calls.len() > 1 {
+            let may_halve = self.halving_requests < HALVING_REQUESTS_MAX;
+            self.halving_requests += HALVING_REQUESTS;
+            if may_halve {
+                parcel.halve(&calls);
+                return Ruling::GoOn;
+            }
+        }
+        parcel.blame(calls, refused);
+        if self.accepted > 0 {
+            return Ruling::GoOn;
+        }
+        if parcel.todo.is_empty() || parcel.tried_last {
+            return Ruling::Defer;
+        }
+        if parcel.guilty.len() >= REFUSED_ALONE_OF_BATCH_MAX {
+            parcel.try_last();
+        }
+        Ruling::GoOn
+    }
+
+    /// Keeps a batch until Segment accepts another call of the file. `refused_calls` of it are refused by now.
+    pub fn defer(&mut self, batch: T, refused_calls: usize, public: String) {
+        self.refused_calls += refused_calls;
+        self.deferred.push((batch, public));
+    }
+
+    /// Takes a deferred batch back, once Segment has accepted a call of the file.
+    pub fn resume(&mut self) -> Option<T> {
+        if self.accepted > 0 { self.deferred.pop().map(|(batch, _)| batch) } else { None }
+    }
+
+    /// True while batches are deferred.
+    #[must_use]
+    pub fn has_deferred(&self) -> bool {
+        !self.deferred.is_empty()
+    }
+
+    /// True while it is open whether the file is refused: requests then go one after the other.
+    #[must_use]
+    pub fn is_in_doubt(&self) -> bool {
+        self.has_deferred() && self.accepted == 0
+    }
+
+    /// The words of the refusal, if Segment refuses the whole file. `is_all`: no row of the file is left to send.
+    pub fn whole_file(&mut self, is_all: bool) -> Option<String> {
+        if !self.is_in_doubt() || !is_all && self.refused_calls < REFUSED_ALONE_OF_FILE_MAX {
+            return None;
+        }
+        self.is_whole = true;
+        self.deferred.last().map(|(_, public)| public.clone())
+    }
+
+    /// Requests that halving has cost the file, for the checkpoint. If the whole file was refused, this run cost nothing.
+    #[must_use]
+    pub fn halving_requests(&self) -> u32 {
+        if self.is_whole { self.halving_requests_before } else { self.halving_requests }
+    }
+
+    /// Segment refused the file by its answer to one request. While nothing was accepted, halving has cost nothing.
+    pub fn refuse_whole_file(&mut self) {
+        self.is_whole = self.accepted == 0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use calls::batches::Call;
+    use calls::refusal::Span;
+
+    /// A batch of so many calls of ten bytes each.
+    fn batch(calls: usize) -> Batch {
+        let span = Span { from: 0, start: 0, to: 0, line: 1 };
+        let call = |index: usize| Call { body: index * 11..index * 11 + 10, timestamp: None, span, record: 0..0 };
+        Batch { calls: (0..calls).map(call).collect(), ..Batch::default() }
+    }
+
+    fn no(too_large: bool) -> Refused {
+        Refused { message: "no".to_owned(), public: "host refuses this file".to_owned(), too_large }
+    }
+
+    /// Delivers `calls` calls of which `bad` are refused; returns the refused ones and the number of requests.
+    fn deliver(calls: usize, bad: &[usize], accepted: u64) -> (Result<Vec<usize>, ()>, usize) {
+        let mut refusals = Refusals::<()>::new(accepted, 0);
+        let (mut parcel, mut requests) = (refusals.parcel(&batch(calls)), 0);
+        while let Some(range) = parcel.next() {
+            requests += 1;
+            if !range.clone().any(|call| bad.contains(&call)) {
+                refusals.accept(&mut parcel);
+            } else if refusals.refuse(&mut parcel, &no(false), 1_000) == Ruling::Defer {
+                return (Err(()), requests);
+            }
+        }
+        let guilty: Vec<usize> = parcel.guilty().into_iter().map(|guilty| guilty.call).collect();
+        assert_eq!(parcel.accepted_calls() + guilty.len(), calls);
+        (Ok(guilty), requests)
+    }
+
+    #[test]
+    fn the_guilty_are_found_and_the_rest_is_delivered() {
+        let many: Vec<usize> = (0..10).collect();
+        for bad in [vec![], vec![0], vec![999], vec![3, 4], vec![0, 500, 999], many] {
+            for accepted in [0, 1] {
+                let (guilty, requests) = deliver(1_000, &bad, accepted);
+                assert_eq!(guilty, Ok(bad.clone()));
+                assert!(requests <= 2 + bad.len() * 2 * 10, "{requests} requests for {bad:?}");
+            }
+        }
+        assert_eq!(deliver(0, &[], 0).0, Ok(vec![]));
+    }
+
+    #[test]
+    fn a_batch_of_which_nothing_is_accepted_is_deferred_while_nothing_of_the_file_is() {
+        let all: Vec<usize> = (0..1_000).collect();
+        let (outcome, requests) = deliver(1_000, &all, 0);
+        assert!(outcome.is_err() && requests < 60, "{requests} requests");
+        assert!(deliver(1, &[0], 0).0.is_err());
+        assert_eq!(deliver(3, &[0, 1, 2], 1).0, Ok(vec![0, 1, 2]));
+    }
+
+    #[test]
+    fn a_deferred_batch_goes_on_once_a_call_of_the_file_is_accepted() {
+        let bad: Vec<usize> = (0..10).chain([99]).collect();
+        let mut refusals = Refusals::<Parcel>::new(0, 0);
+        let mut parcel = refusals.parcel(&batch(100));
+        let mut deferred = 0;
+        while let Some(range) = parcel.next() {
+            if !range.clone().any(|call| bad.contains(&call)) {
+                refusals.accept(&mut parcel);
+            } else if refusals.refuse(&mut parcel, &no(false), 1_000) == Ruling::Defer {
+                deferred += 1;
+                refusals.defer(parcel, 11, String::new());
+                assert!(refusals.is_in_doubt() && refusals.resume().is_none());
+                let mut other = refusals.parcel(&batch(1));
+                refusals.accept(&mut other);
+                parcel = refusals.resume().unwrap();
+            }
+        }
+        assert_eq!((deferred, parcel.accepted_calls()), (1, 89));
+        let guilty: Vec<usize> = parcel.guilty().into_iter().map(|guilty| guilty.call).collect();
+        assert_eq!(guilty, bad);
+    }
+
+    #[test]
+    fn a_file_is_refused_when_all_of_it_or_forty_calls_alone_are() {
+        for (refused_calls, is_all, expected) in [(39, false, false), (40, false, true), (1, true, true)] {
+            let mut refusals = Refusals::<()>::new(0, 7);
+            let mut parcel = refusals.parcel(&batch(2));
+            refusals.refuse(&mut parcel, &no(false), 1_000);
+            refusals.defer((), refused_calls, "words".to_owned());
+            assert_eq!(refusals.whole_file(is_all).is_some(), expected, "{refused_calls} {is_all}");
+            assert_eq!(refusals.halving_requests(), if expected { 7 } else { 9 });
+        }
+        let mut refusals = Refusals::<()>::new(1, 0);
+        refusals.defer((), 100, "words".to_owned());
+        assert_eq!(refusals.whole_file(true), None, "a call of the file was accepted");
+    }
+
+    #[test]
+    fn without_allowance_a_refused_request_goes_to_the_rejects_whole() {
+        let mut refusals = Refusals::<()>::new(1, HALVING_REQUESTS_MAX);
+        let mut parcel = refusals.parcel(&batch(3));
+        assert_eq!(refusals.refuse(&mut parcel, &no(false), 1_000), Ruling::GoOn);
+        assert_eq!(parcel.next(), None);
+        let codes: Vec<_> = parcel.guilty().into_iter().map(|guilty| (guilty.call, guilty.code)).collect();
+        assert_eq!(codes, [(0, "refused_in_batch"), (1, "refused_in_batch"), (2, "refused_in_batch")]);
+    }
+
+    #[test]
+    fn later_bodies_are_no_larger_than_half_of_a_body_that_was_too_large() {
+        let mut refusals = Refusals::<()>::new(1, 0);
+        let mut parcel = refusals.parcel(&batch(2));
+        refusals.refuse(&mut parcel, &no(true), 80_000);
+        assert_eq!(refusals.body_bytes_max, 40_000);
+        refusals.refuse(&mut parcel, &no(true), 1_000);
+        assert_eq!(refusals.body_bytes_max, BODY_BYTES_MIN);
+    }
+
+    #[test]
+    fn a_parcel_is_cut_into_requests_and_a_call_never_is() {
+        let mut parcel = Parcel::new(&batch(10), 35);
+        let mut refusals = Refusals::<()>::new(0, 0);
+        let mut sent = Vec::new();
+        while let Some(calls) = parcel.next() {
+            sent.push(calls);
+            refusals.accept(&mut parcel);
+        }
+        assert_eq!(sent, [0..3, 3..6, 6..9, 9..10]);
+        assert_eq!(Parcel::new(&batch(2), 1).next(), Some(0..1));
+    }
+}

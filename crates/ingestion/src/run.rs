@@ -1,0 +1,494 @@
+//! One run over the rows of a file, as a state machine without IO.
+//!
+//! [`Run::next`] says what to do: send a request, write a fragment, read a range, commit, or wait. The driver does it and
+//! reports the result. Any number of these may be under way at once; the machine bounds them. In memory are one range of
+//! the object, one open batch, the batches under way and the deferred ones, whatever the size of the file.
+
+mod open;
+mod start;
+
+use crate::deadline::Deadline;
+use crate::refusals::{Refusals, Refused, Ruling};
+use crate::trouble::Trouble;
+use bytes::Bytes;
+use calls::batches::Batch;
+use calls::checkpoint::{Checkpoint, REJECTS_PART_BYTES, REJECTS_PARTS_MAX, Terms};
+use calls::dialect::StoredHeader;
+use calls::ingestion::{Commit, Guilty, Ingestion, Next, Threshold};
+use calls::ledger::Account;
+use calls::refusal::FileFault;
+use open::{Open, Stage};
+use std::borrow::Cow;
+use std::collections::{BTreeMap, VecDeque};
+
+pub use start::{Begin, Start};
+
+/// How much of the object one GET reads: requests cost money, memory too.
+pub const RANGE_BYTES: u64 = 8 << 20;
+/// The next range is read when no more than this is left of the one before.
+const READ_AHEAD_BYTES: u64 = RANGE_BYTES / 8;
+
+/// What the driver does next.
+#[derive(Debug)]
+pub enum Step<'a> {
+    /// Send this request to Segment and report [`Run::answered`].
+    Send {
+        /// Names the batch in the report.
+        batch: u64,
+        /// The JSON.
+        body: Cow<'a, [u8]>,
+        /// How many calls it has.
+        calls: usize,
+    },
+    /// Write the fragment of this batch, without the refused calls, and report [`Run::kept`].
+    Keep {
+        /// The batch.
+        batch: &'a Batch,
+        /// Its refused calls, in the order of the rows.
+        guilty: &'a [Guilty],
+        /// When Segment accepted the last of the others, in ms since the epoch.
+        at_ms: i64,
+    },
+    /// Read the object from this byte and report [`Run::read`].
+    Read {
+        /// The first byte, as stored.
+        from: u64,
+    },
+    /// Write the checkpoint, which also renews the lease, and report [`Run::committed`].
+    Commit(Box<Write>),
+    /// Wait for a report, at most until this moment.
+    Wait {
+        /// In ms since the epoch.
+        until_ms: i64,
+    },
+    /// The run is over. Reports that are still due do not count.
+    Over(End),
+}
+
+/// The content of the next checkpoint.
+#[derive(Debug)]
+pub struct Write {
+    /// The settled rows since the last one, if there are any.
+    pub commit: Option<Commit>,
+    /// The header of the file, once it is read.
+    pub header: Option<StoredHeader>,
+    /// The settings by which the file is read.
+    pub terms: Terms,
+    /// Requests that halving has cost the file.
+    pub halving_requests: u32,
+}
+
+/// A final answer of Segment to one request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Sent {
+    /// Segment accepted every call.
+    Accepted {
+        /// True when the receiver writes the events for export itself.
+        staged: bool,
+        /// When, in ms since the epoch.
+        at_ms: i64,
+    },
+    /// Segment refused the request as a whole.
+    Refused(Refused),
+}
+
+/// Why a request has no final answer.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Undelivered {
+    /// No time left in this invocation.
+    #[error("the time of this invocation is used up")]
+    Deadline,
+    /// Earlier calls of this process have used the budget up.
+    #[error("the next calls are allowed in {wait_ms} ms, later than this invocation lasts")]
+    Paced {
+        /// How long to wait before the next try.
+        wait_ms: u64,
+    },
+    /// Segment is out of reach, or asks for a longer wait than an invocation should sit out.
+    #[error("{host} did not take the calls: {reason} ({attempts} attempts in {elapsed_ms} ms)")]
+    Unreachable {
+        /// The host.
+        host: String,
+        /// The last answer, in short.
+        reason: String,
+        /// How many requests were sent.
+        attempts: u32,
+        /// The time that they took.
+        elapsed_ms: i64,
+        /// How long to wait before the next try.
+        wait_ms: u64,
+    },
+    /// Segment refuses every call until a person mends a setting.
+    #[error("{host} refuses every call: {message}")]
+    Configuration {
+        /// The host.
+        host: String,
+        /// The fault, and the setting to look at.
+        message: String,
+    },
+    /// Segment refuses the whole file.
+    #[error("{public}")]
+    WholeFile {
+        /// Words for report and log, with the host.
+        public: String,
+    },
+}
+
+/// How a run ended. Settled rows are committed, except after `Uncommitted`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum End {
+    /// Every row is settled.
+    Complete,
+    /// The rest of the file cannot be read.
+    Fault(FileFault),
+    /// Too many rows are refused, or the compressed file is too large.
+    Exceeded(String),
+    /// Segment did not accept the rest.
+    Undelivered(Undelivered),
+    /// The time was over while S3 owed an answer.
+    Unanswered,
+    /// The fragment of accepted calls was not written.
+    Unkept(Trouble),
+    /// The rest cannot be read as the file was begun.
+    Unresumed(String),
+    /// The object could not be read on.
+    Unread(Trouble),
+    /// The checkpoint could not be written.
+    Uncommitted(Trouble),
+}
+
+/// The phases of a run.
+#[derive(Debug)]
+enum Phase {
+    /// Rows are sent.
+    Working,
+    /// Nothing new starts; `committed` once the last commit is written.
+    Closing { end: End, committed: bool },
+}
+
+/// The machine.
+#[derive(Debug)]
+pub struct Run {
+    phase: Phase,
+    rows: Ingestion,
+    threshold: Threshold,
+    refusals: Refusals<Open>,
+    /// Objects go one request after the other: their order counts.
+    is_in_order: bool,
+    /// Whether accepted calls are kept for the exporter.
+    keeps: bool,
+    requests_in_flight: usize,
+
+    /// Size of the object as stored, and where the next range begins.
+    object_bytes: u64,
+    read_to: u64,
+    chunks: VecDeque<Bytes>,
+    is_reading: bool,
+
+    /// Batches under way, by number, and those of them that have a step to do.
+    open: BTreeMap<u64, Open>,
+    ready: VecDeque<u64>,
+    /// The first reason to stop.
+    stop: Option<End>,
+
+    terms: Terms,
+    /// Rows that are committed, or being committed.
+    account: Account,
+    rejects_parts: usize,
+    is_committing: bool,
+    commit_every_ms: i64,
+    committed_at_ms: i64,
+    renew_at_ms: i64,
+    deadline: Deadline,
+}
+
+/// Of two reasons to stop the one that counts. A file ends for good only without a gap in its settled rows. So a reason
+/// that leaves a gap replaces `Exceeded`, which the next run judges again. A fault says more than the end of the time.
+fn worse(stop: Option<End>, end: End) -> End {
+    match stop {
+        None | Some(End::Exceeded(_)) => end,
+        Some(End::Undelivered(Undelivered::Deadline) | End::Unanswered) if !matches!(end, End::Exceeded(_)) => end,
+        Some(stop) => stop,
+    }
+}
+
+impl Run {
+    /// The next thing to do.
+    pub fn next(&mut self, now_ms: i64) -> Step<'_> {
+        if matches!(self.phase, Phase::Working) {
+            self.advance(now_ms);
+        }
+        match &self.phase {
+            Phase::Working => self.working_step(now_ms),
+            Phase::Closing { .. } => self.closing_step(now_ms),
+        }
+    }
+
+    /// Looks at the clock, opens batches, and closes the run when nothing is left to do.
+    fn advance(&mut self, now_ms: i64) {
+        let out_of_time = self.out_of_time();
+        if now_ms >= self.deadline.cut_at_ms {
+            let end = worse(self.stop.take(), out_of_time);
+            return self.close(end);
+        }
+        if self.stop.is_none() && now_ms >= self.deadline.drain_at_ms {
+            self.stop = Some(out_of_time);
+        }
+        if self.stop.is_none() && self.open.is_empty() {
+            self.stop = self.whole_file(false);
+        }
+        let is_done = self.open_batches();
+        if self.open.is_empty() && (is_done || self.stop.is_some()) {
+            let end = self.end();
+            self.close(end);
+        }
+    }
+
+    /// Opens as many batches as may be under way. True when the file has no more.
+    fn open_batches(&mut self) -> bool {
+        while self.stop.is_none() && self.open.len() < self.in_flight_max() {
+            if let Some(deferred) = self.refusals.resume() {
+                self.open(deferred);
+                continue;
+            }
+            if !self.rows.has_room() {
+                // Deferred batches hold everything up, unless a commit makes room.
+                let room_comes = self.rows.is_full_of_rejects() || self.is_committing;
+                return self.refusals.has_deferred() && !room_comes;
+            }
+            match self.rows.next_batch() {
+                Next::Batch(batch) if batch.calls.is_empty() => self.settle(&batch, &[]),
+                Next::Batch(batch) => {
+                    let parcel = self.refusals.parcel(&batch);
+                    self.open(Open::new(batch, parcel));
+                }
+                Next::Done => return true,
+                Next::Hungry => match self.chunks.pop_front() {
+                    Some(chunk) => self.rows.push(&chunk),
+                    None if !self.is_reading && self.read_to >= self.object_bytes => self.rows.finish(),
+                    None => return false,
+                },
+            }
+        }
+        false
+    }
+
+    fn open(&mut self, open: Open) {
+        let number = open.batch.number;
+        self.open.insert(number, open);
+        self.ready.push_back(number);
+    }
+
+    fn working_step(&mut self, now_ms: i64) -> Step<'_> {
+        if let Some(number) = self.ready.pop_front()
+            && self.open.contains_key(&number)
+        {
+            return self.batch_step(number);
+        }
+        let held: u64 = self.chunks.iter().map(|chunk| chunk.len() as u64).sum();
+        let has_more = self.read_to < self.object_bytes;
+        if self.stop.is_none() && !self.is_reading && has_more && held < READ_AHEAD_BYTES {
+            self.is_reading = true;
+            return Step::Read { from: self.read_to };
+        }
+        let commit_at_ms = self.committed_at_ms + self.commit_every_ms;
+        let is_due = self.rows.can_commit() && now_ms >= commit_at_ms || now_ms >= self.renew_at_ms;
+        if !self.is_committing && (is_due || self.rows.is_full_of_rejects()) {
+            return self.commit();
+        }
+        let mut moments = vec![self.deadline.drain_at_ms, self.deadline.cut_at_ms];
+        if !self.is_committing {
+            moments.push(self.renew_at_ms);
+            moments.extend(self.rows.can_commit().then_some(commit_at_ms));
+        }
+        let until_ms = moments.into_iter().filter(|moment| *moment > now_ms).min().unwrap_or(now_ms + 1);
+        Step::Wait { until_ms }
+    }
+
+    /// The next step of a batch under way.
+    fn batch_step(&mut self, number: u64) -> Step<'_> {
+        #[expect(clippy::expect_used, reason = "the caller has looked")]
+        let open = self.open.get_mut(&number).expect("the batch is open");
+        match open.parcel.next() {
+            Some(calls) => {
+                let Open { batch, sent_bytes, .. } = open;
+                let body = if calls.len() == batch.calls.len() {
+                    Cow::Borrowed(batch.body.as_slice())
+                } else {
+                    Cow::Owned(batch.body_of(calls.clone()))
+                };
+                *sent_bytes = body.len();
+                Step::Send { batch: number, body, calls: calls.len() }
+            }
+            None => {
+                open.stage = Stage::Keeping(open.parcel.guilty());
+                let Open { batch, at_ms, stage, .. } = open;
+                let guilty = stage.guilty();
+                Step::Keep { batch, guilty, at_ms: *at_ms }
+            }
+        }
+    }
+
+    /// Commits once more, then ends.
+    fn closing_step(&mut self, now_ms: i64) -> Step<'_> {
+        let Phase::Closing { end, committed } = &mut self.phase else { return Step::Wait { until_ms: now_ms + 1 } };
+        if self.is_committing {
+            if now_ms < self.deadline.hand_on_at_ms {
+                return Step::Wait { until_ms: self.deadline.hand_on_at_ms };
+            }
+            return Step::Over(End::Uncommitted(Trouble::out_of_time()));
+        }
+        if !*committed && (self.rows.can_commit() || now_ms >= self.renew_at_ms) {
+            return self.commit();
+        }
+        Step::Over(end.clone())
+    }
+
+    fn commit(&mut self) -> Step<'_> {
+        if let Phase::Closing { committed, .. } = &mut self.phase {
+            *committed = true;
+        }
+        let commit = self.rows.commit();
+        if let Some(commit) = &commit {
+            self.account.add(&commit.account);
+        }
+        self.is_committing = true;
+        let (header, terms) = (self.rows.header().cloned(), self.terms.clone());
+        Step::Commit(Box::new(Write { commit, header, terms, halving_requests: self.refusals.halving_requests() }))
+    }
+
+    /// Reports the answer to a request.
+    pub fn answered(&mut self, batch: u64, answer: Result<Sent, Undelivered>) {
+        let Some(mut open) = self.open.remove(&batch) else { return };
+        match answer {
+            Ok(Sent::Accepted { staged, at_ms }) => {
+                self.refusals.accept(&mut open.parcel);
+                open.accepted(staged, at_ms);
+            }
+            Ok(Sent::Refused(refused)) => {
+                if self.refusals.refuse(&mut open.parcel, &refused, open.sent_bytes) == Ruling::Defer {
+                    let refused_calls = open.parcel.guilty().len();
+                    return self.refusals.defer(open, refused_calls, refused.public);
+                }
+            }
+            Err(undelivered) => {
+                if matches!(undelivered, Undelivered::WholeFile { .. }) {
+                    self.refusals.refuse_whole_file();
+                }
+                return self.stop_with(End::Undelivered(undelivered));
+            }
+        }
+        if open.parcel.next().is_some() || self.keeps && open.is_to_be_kept() {
+            self.open(open);
+        } else {
+            let guilty = open.parcel.guilty();
+            self.settle(&open.batch, &guilty);
+        }
+    }
+
+    /// Reports that the fragment of a batch is written.
+    pub fn kept(&mut self, batch: u64, result: Result<(), Trouble>) {
+        let Some(open) = self.open.remove(&batch) else { return };
+        match result {
+            Ok(()) => self.settle(&open.batch, open.stage.guilty()),
+            Err(trouble) => self.stop_with(End::Unkept(trouble)),
+        }
+    }
+
+    /// Reports a range. It may be shorter than asked for: the rest is read next.
+    pub fn read(&mut self, result: Result<Vec<Bytes>, Trouble>) {
+        self.is_reading = false;
+        match result {
+            Ok(chunks) => {
+                self.read_to += chunks.iter().map(|chunk| chunk.len() as u64).sum::<u64>();
+                self.chunks.extend(chunks);
+            }
+            Err(trouble) => self.stop_with(End::Unread(trouble)),
+        }
+    }
+
+    /// Reports a commit: the checkpoint as it is now, and when its lease has to be renewed.
+    pub fn committed(&mut self, result: Result<(&Checkpoint, i64), Trouble>, now_ms: i64) {
+        self.is_committing = false;
+        match result {
+            Ok((checkpoint, renew_at_ms)) => {
+                self.rejects_parts = checkpoint.rejects.len();
+                (self.committed_at_ms, self.renew_at_ms) = (now_ms, renew_at_ms);
+            }
+            Err(trouble) => {
+                self.phase = Phase::Closing { end: End::Uncommitted(trouble), committed: true };
+            }
+        }
+    }
+
+    /// What the run read: header, columns, warnings, examples of refused rows.
+    #[must_use]
+    pub fn rows(&self) -> &Ingestion {
+        &self.rows
+    }
+
+    /// Requests that halving has cost the file.
+    #[must_use]
+    pub fn halving_requests(&self) -> u32 {
+        self.refusals.halving_requests()
+    }
+
+    fn settle(&mut self, batch: &Batch, guilty: &[Guilty]) {
+        self.rows.settle(batch, guilty);
+        if let Some(exceeded) = self.exceeded() {
+            self.rows.stop();
+            self.stop_with(End::Exceeded(exceeded));
+        }
+    }
+
+    /// Why the file stops, if too many of its rows are refused, in earlier runs too.
+    fn exceeded(&self) -> Option<String> {
+        let mut account = self.account.clone();
+        account.add(self.rows.uncommitted());
+        self.threshold.exceeded(&account).or_else(|| {
+            let gigabytes = (REJECTS_PARTS_MAX as u64 * REJECTS_PART_BYTES) >> 30;
+            (self.rejects_parts >= REJECTS_PARTS_MAX)
+                .then(|| format!("its refused rows fill {gigabytes} GB: more than are kept"))
+        })
+    }
+
+    fn stop_with(&mut self, end: End) {
+        self.stop = Some(worse(self.stop.take(), end));
+    }
+
+    fn close(&mut self, end: End) {
+        // Batches under way are sent again by the next run.
+        self.open.clear();
+        self.ready.clear();
+        self.phase = Phase::Closing { end, committed: false };
+    }
+
+    /// How the run ends when nothing is under way any more.
+    fn end(&mut self) -> End {
+        match self.stop.take().or_else(|| self.whole_file(true)) {
+            // Deferred batches are a gap: the next run judges the file again.
+            Some(End::Exceeded(_)) if self.refusals.has_deferred() => End::Undelivered(Undelivered::Deadline),
+            Some(stop) => stop,
+            None => self.rows.fault().cloned().map_or(End::Complete, End::Fault),
+        }
+    }
+
+    fn whole_file(&mut self, is_all: bool) -> Option<End> {
+        let public = self.refusals.whole_file(is_all)?;
+        Some(End::Undelivered(Undelivered::WholeFile { public }))
+    }
+
+    fn in_flight_max(&self) -> usize {
+        if self.is_in_order || self.refusals.is_in_doubt() { 1 } else { self.requests_in_flight }
+    }
+
+    /// The time is over. If S3 owes an answer, S3 is the reason.
+    fn out_of_time(&self) -> End {
+        let waits_for_range = self.is_reading && self.open.is_empty();
+        let keeps = self.open.values().any(|open| matches!(open.stage, Stage::Keeping(_)));
+        if waits_for_range || keeps { End::Unanswered } else { End::Undelivered(Undelivered::Deadline) }
+    }
+}
+
+#[cfg(test)]
+mod tests;

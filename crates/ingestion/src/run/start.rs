@@ -1,0 +1,198 @@
+//! Where a run starts, and what has to hold before it does.
+
+use super::{End, Phase, Run};
+use crate::deadline::Deadline;
+use crate::refusals::Refusals;
+use bytes::Bytes;
+use calls::batches::Envelope;
+use calls::call::MessageIds;
+use calls::checkpoint::{Checkpoint, Terms};
+use calls::dialect::{Compression, StoredHeader};
+use calls::ingestion::{Ingestion, Threshold};
+use calls::reading::Reading;
+use calls::refusal::Position;
+use calls::subject::{Kind, Subject};
+use calls::translator::Translator;
+use std::collections::{BTreeMap, VecDeque};
+
+/// The largest compressed object, as stored. Each invocation inflates it from its beginning, and needs most of its time
+/// for rows. With 512 MB of memory (0.29 of a CPU) about 85 MB of CSV are inflated a second: for a tenfold compression
+/// this takes four minutes of fifteen at worst.
+const COMPRESSED_BYTES_MAX: u64 = 2 << 30;
+/// The last inflated byte at which a compressed file is resumed: about four minutes at the same 85 MB a second.
+const INFLATED_AGAIN_BYTES_MAX: u64 = 20 << 30;
+
+/// Where a run starts to read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Start {
+    /// The first row, in inflated bytes.
+    pub row: Position,
+    /// The first byte of the object, as stored. Compressed objects are read from 0.
+    pub byte: u64,
+    is_compressed: bool,
+}
+
+impl Start {
+    /// The start that a checkpoint says.
+    #[must_use]
+    pub fn of(checkpoint: &Checkpoint) -> Self {
+        // Without a committed row the position is 0; rows begin behind the header.
+        let row = match &checkpoint.header {
+            Some(header) if checkpoint.position.byte < header.rows_from.byte => header.rows_from,
+            _ => checkpoint.position,
+        };
+        let is_compressed = |header: &StoredHeader| header.dialect.compression != Compression::None;
+        let is_compressed = checkpoint.header.as_ref().is_some_and(is_compressed);
+        let byte = if checkpoint.header.is_some() && !is_compressed { row.byte } else { 0 };
+        Self { row, byte, is_compressed }
+    }
+}
+
+/// All that a run needs.
+#[derive(Debug)]
+pub struct Begin<'a> {
+    /// The checkpoint, claimed.
+    pub checkpoint: &'a Checkpoint,
+    /// When its lease has to be renewed, in ms since the epoch.
+    pub renew_at_ms: i64,
+    /// The kind of the calls.
+    pub subject: &'a Subject,
+    /// The settings of reading today.
+    pub reading: &'a Reading,
+    /// When too many refused rows stop the file.
+    pub threshold: Threshold,
+    /// Whether accepted calls are kept for the exporter.
+    pub keeps: bool,
+    /// Requests at once.
+    pub requests_in_flight: usize,
+    /// Ms between commits.
+    pub commit_every_ms: i64,
+    /// The size of the object, as stored.
+    pub object_bytes: u64,
+    /// The object's bytes from [`Start::byte`] on, as far as they are read.
+    pub first: Vec<Bytes>,
+    /// The times of the invocation.
+    pub deadline: Deadline,
+    /// Now, in ms since the epoch.
+    pub now_ms: i64,
+}
+
+impl Run {
+    /// Starts a run where the checkpoint stands.
+    ///
+    /// # Errors
+    /// When the file cannot be read on, or is too large to be resumed.
+    pub fn begin(begin: Begin<'_>) -> Result<Self, End> {
+        let Begin { checkpoint, subject, first, .. } = begin;
+        let start = Start::of(checkpoint);
+        if let Some(reason) = too_large(start, begin.object_bytes, &first) {
+            return Err(End::Exceeded(reason));
+        }
+        let (translator, terms) = translator(checkpoint, subject, begin.reading, start.row).map_err(End::Unresumed)?;
+        let envelope = match &subject.collection {
+            Some(collection) if subject.kind == Kind::Object => Envelope::objects(collection),
+            _ => Envelope::batch(),
+        };
+        let read: u64 = first.iter().map(|chunk| chunk.len() as u64).sum();
+        let mut run = Self {
+            phase: Phase::Working,
+            rows: Ingestion::new(translator, envelope, start.row),
+            threshold: begin.threshold,
+            refusals: Refusals::new(checkpoint.account.acknowledged, checkpoint.bisection_requests),
+            is_in_order: subject.kind == Kind::Object,
+            keeps: begin.keeps,
+            requests_in_flight: begin.requests_in_flight,
+            object_bytes: begin.object_bytes,
+            read_to: start.byte + read,
+            chunks: VecDeque::from(first),
+            is_reading: false,
+            open: BTreeMap::new(),
+            ready: VecDeque::new(),
+            stop: None,
+            terms,
+            account: checkpoint.account.clone(),
+            rejects_parts: checkpoint.rejects.len(),
+            is_committing: false,
+            commit_every_ms: begin.commit_every_ms,
+            committed_at_ms: begin.now_ms,
+            renew_at_ms: begin.renew_at_ms,
+            deadline: begin.deadline,
+        };
+        if let Some(exceeded) = run.exceeded() {
+            run.rows.stop();
+            run.stop = Some(End::Exceeded(exceeded));
+        }
+        Ok(run)
+    }
+}
+
+/// Reads the rest as the file was begun, whatever was set differently since.
+fn translator(
+    checkpoint: &Checkpoint,
+    subject: &Subject,
+    reading: &Reading,
+    at: Position,
+) -> Result<(Translator, Terms), String> {
+    let ids = MessageIds::new(u128::from_str_radix(&checkpoint.object.stream(), 16).unwrap_or_default());
+    let today = || Terms { collection: subject.collection.clone(), reading: reading.clone() };
+    let Some(header) = &checkpoint.header else {
+        return Ok((Translator::new(subject, reading, ids), today()));
+    };
+    let terms = checkpoint.terms.clone().unwrap_or_else(today);
+    let translator = Translator::resume(subject, &terms.reading, ids, header, at).map_err(|fault| fault.to_string())?;
+    let fingerprint = translator.header().map(|header| &header.fingerprint);
+    if fingerprint != Some(&header.fingerprint) {
+        return Err("this version makes other calls of its rows than the version that began it: deploy that version \
+                    again until the file has ended"
+            .to_owned());
+    }
+    Ok((translator, terms))
+}
+
+/// Why a compressed file is too large to be resumed, if it is.
+fn too_large(start: Start, object_bytes: u64, first: &[Bytes]) -> Option<String> {
+    const MAGIC: [&[u8]; 2] = [b"\x1F\x8B", b"\x28\xB5\x2F\xFD"];
+    if start.is_compressed && start.row.byte > INFLATED_AGAIN_BYTES_MAX {
+        return Some(format!(
+            "it is compressed and has more than {INFLATED_AGAIN_BYTES_MAX} bytes: too many to be inflated again by each \
+             invocation; cut the rest into several files, or upload it uncompressed"
+        ));
+    }
+    let beginning: Vec<u8> = first.iter().flatten().take(4).copied().collect();
+    let is_compressed = MAGIC.iter().any(|magic| beginning.starts_with(magic));
+    (is_compressed && object_bytes > COMPRESSED_BYTES_MAX).then(|| {
+        format!(
+            "it is compressed and has {object_bytes} bytes: above {COMPRESSED_BYTES_MAX} it cannot be resumed by a later \
+             invocation; cut it into several files, or upload it uncompressed"
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn start(byte: u64, is_compressed: bool) -> Start {
+        Start { row: Position { byte, line: 1 }, byte: 0, is_compressed }
+    }
+
+    #[test]
+    fn a_compressed_file_too_large_to_be_resumed_is_refused_at_the_start() {
+        let chunks = |bytes: &'static [u8]| vec![Bytes::from_static(&bytes[..1]), Bytes::from_static(&bytes[1..])];
+        for compressed in [&b"\x1F\x8B\x08\x00"[..], b"\x28\xB5\x2F\xFD"] {
+            assert_eq!(too_large(start(0, false), COMPRESSED_BYTES_MAX, &chunks(compressed)), None);
+            let reason = too_large(start(0, false), COMPRESSED_BYTES_MAX + 1, &chunks(compressed)).unwrap();
+            assert!(reason.contains("upload it uncompressed"), "{reason}");
+        }
+        assert_eq!(too_large(start(0, false), u64::MAX, &chunks(b"userId,event")), None);
+    }
+
+    #[test]
+    fn a_compressed_file_is_stopped_where_inflating_it_again_would_take_an_invocation() {
+        assert_eq!(too_large(start(INFLATED_AGAIN_BYTES_MAX, true), 1, &[]), None);
+        assert!(
+            too_large(start(INFLATED_AGAIN_BYTES_MAX + 1, true), 1, &[]).unwrap().contains("upload it uncompressed")
+        );
+        assert_eq!(too_large(start(INFLATED_AGAIN_BYTES_MAX + 1, false), 1, &[]), None);
+    }
+}
