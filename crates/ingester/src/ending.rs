@@ -11,13 +11,14 @@ use crate::report::{FileReport, Outcome};
 use crate::source::explain;
 use aws::bucket::Upload;
 use aws::fault::{Fault, Kind};
-use calls::checkpoint::{Checkpoint, Ending, Phase, RejectsPart};
-use calls::ledger::Ledger;
 use calls::notification::Hop;
 use calls::rejects::{Rejects, join};
 use calls::subject::Subject;
 use delivery::{Deadline, Undelivered};
 use futures_util::{StreamExt, TryStreamExt, stream};
+use protocol::checkpoint::{Checkpoint, Ending, Phase, RejectsPart};
+use protocol::keys;
+use protocol::ledger::Ledger;
 
 /// All but the last part of an upload must have 5 MiB (S3 user guide, "Multipart upload limits").
 const UPLOAD_PART_BYTES: usize = 8 << 20;
@@ -93,7 +94,7 @@ impl App {
         deadline: Deadline,
     ) -> Result<(), OwnerFault> {
         let settling = async {
-            match self.state.get(&Ledger::key(&ended.object.stream())).await? {
+            match self.state.get(&keys::ledger(ended.object.stream())).await? {
                 Some(_) => Ok(()),
                 None => self.keep_account(ended, report).await,
             }
@@ -109,7 +110,7 @@ impl App {
         }
         report.undelivered_from_line = ledger.undelivered_from_line;
         let body = serde_json::to_vec_pretty(&ledger).unwrap_or_default();
-        self.state.put(&Ledger::key(&ledger.stream), body.into(), "application/json").await?;
+        self.state.put(&keys::ledger(ledger.stream), body.into(), "application/json").await?;
         Ok(())
     }
 
@@ -203,7 +204,7 @@ impl App {
         let mut upload: Option<Upload<'_>> = None;
         // Each part is a CSV file of its own; the header stands once in the whole.
         let mut joined = head.clone();
-        let parts = stream::iter(&ended.rejects).map(|part| self.rejects_part(part.key(&stream), part));
+        let parts = stream::iter(&ended.rejects).map(|part| self.rejects_part(part.key(stream), part));
         let mut parts = parts.buffered(PARTS_AHEAD);
         while let Some(body) = parts.try_next().await? {
             join(&mut joined, &head, &body);
@@ -249,5 +250,5 @@ fn rejects_key(checkpoint: &Checkpoint) -> Option<String> {
     let collection = checkpoint.terms.as_ref().and_then(|terms| terms.collection.as_deref());
     let subject = Subject::of(&object.key, &[], collection).ok()?;
     let some = !checkpoint.rejects.is_empty() && checkpoint.header.is_some();
-    some.then(|| format!("rejects/{}/{}", object.stream(), subject.rejects_name()))
+    some.then(|| keys::rejects(object.stream(), &subject.rejects_name()))
 }

@@ -10,7 +10,6 @@ use aws::bucket::{Bucket, Pin, Reading as Body, Version};
 use aws::fault::{Fault, Kind};
 use calls::batches::Envelope;
 use calls::call::MessageIds;
-use calls::checkpoint::{Checkpoint, Identity, Phase, Terms};
 use calls::dialect::{Compression, StoredHeader};
 use calls::ingestion::Ingestion;
 use calls::notification::{Hop, Notice, replay_tag};
@@ -18,6 +17,10 @@ use calls::refusal::{FileFault, Position};
 use calls::subject::{Kind as CallKind, Subject};
 use calls::translator::Translator;
 use delivery::{Deadline, FileState, Undelivered};
+use protocol::checkpoint::{Checkpoint, Phase, Terms};
+use protocol::id::StreamId;
+use protocol::keys;
+use protocol::upload::Identity;
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
@@ -124,7 +127,7 @@ impl App {
         let subject = match Subject::of(&notice.key, &self.settings.reading.collections, collection) {
             Ok(subject) => subject,
             // What was begun goes on as it was begun, whatever COLLECTIONS says by now.
-            Err(unnamed) => match self.in_time(deadline.cut_at_ms, self.begun(&identity.stream())).await {
+            Err(unnamed) => match self.in_time(deadline.cut_at_ms, self.begun(identity.stream())).await {
                 Ok(begun) => match begun.and_then(|begun| subject_of(&notice.key, begun.terms.as_ref())) {
                     Some(subject) => subject,
                     None => return refused(unnamed.to_string()),
@@ -144,7 +147,7 @@ impl App {
 
     /// Which version to ask for: the one that was begun, else the one that the event speaks of.
     async fn version(&self, notice: &Notice) -> Result<Version, OwnerFault> {
-        let begun = match notice.hop.as_ref().and_then(|hop| hop.stream.as_deref()) {
+        let begun = match notice.hop.as_ref().and_then(|hop| hop.stream) {
             Some(stream) => self.begun(stream).await?,
             None => None,
         };
@@ -164,7 +167,7 @@ impl App {
         replay: Option<String>,
     ) -> Result<Option<Identity>, OwnerFault> {
         let identity = Identity {
-            source_id: self.settings.source.to_string(),
+            source_id: self.settings.source.clone(),
             bucket: notice.bucket.clone(),
             key: notice.key.clone(),
             version_id: pin.version_id.clone(),
@@ -173,7 +176,7 @@ impl App {
             bytes: pin.bytes,
             replay,
         };
-        let Some(stream) = notice.hop.as_ref().and_then(|hop| hop.stream.as_deref()) else { return Ok(Some(identity)) };
+        let Some(stream) = notice.hop.as_ref().and_then(|hop| hop.stream) else { return Ok(Some(identity)) };
         if stream == identity.stream() {
             return Ok(Some(identity));
         }
@@ -183,8 +186,8 @@ impl App {
     }
 
     /// The checkpoint of what was begun, if it was.
-    async fn begun(&self, stream: &str) -> Result<Option<Checkpoint>, OwnerFault> {
-        let found = read(&self.state, &Checkpoint::key(stream)).await?;
+    async fn begun(&self, stream: StreamId) -> Result<Option<Checkpoint>, OwnerFault> {
+        let found = read(&self.state, &keys::checkpoint(stream)).await?;
         Ok(found.map(|(_, checkpoint)| checkpoint))
     }
 
@@ -214,10 +217,10 @@ impl App {
 
     /// What was begun is gone: its ledger says so, and the new object has its own event.
     async fn replaced(&self, notice: &Notice, deadline: Deadline) -> Ended {
-        let begun = notice.hop.as_ref().and_then(|hop| hop.stream.as_deref()).unwrap_or_default();
+        let begun = notice.hop.as_ref().and_then(|hop| hop.stream);
         let reason = "it was replaced or deleted before it was finished; what came in its place has its own event";
         let mut report = FileReport::new(&notice.bucket, &notice.key, Outcome::Replaced, Some(reason.to_owned()));
-        report.stream = Some(begun.to_owned());
+        report.stream = begun;
         match self.end_replaced(&mut report, notice, begun, reason, deadline).await {
             Ok(()) => (report, Fate::Done),
             Err(fault) => self.in_trouble(notice, Some(report), &fault),
@@ -228,10 +231,11 @@ impl App {
         &self,
         report: &mut FileReport,
         notice: &Notice,
-        begun: &str,
+        begun: Option<StreamId>,
         reason: &str,
         deadline: Deadline,
     ) -> Result<(), OwnerFault> {
+        let Some(begun) = begun else { return Ok(()) };
         let begun = self.in_time(deadline.cut_at_ms, self.begun(begun)).await?;
         let Some(checkpoint) = begun else { return Ok(()) };
         report.count(&checkpoint.account);
@@ -259,8 +263,8 @@ impl App {
         deadline: Deadline,
     ) -> Result<(Owner, bool), Box<Ended>> {
         let stream = identity.stream();
-        let mut report = describe(notice, subject, &stream);
-        let hop = self.hop(notice, Some(&stream));
+        let mut report = describe(notice, subject, stream);
+        let hop = self.hop(notice, Some(stream));
         let mut owner = match self.in_time(deadline.cut_at_ms, self.claim(identity)).await {
             Ok(Claimed::Owner(owner)) => *owner,
             Ok(Claimed::Ended(checkpoint)) => {
@@ -309,12 +313,12 @@ impl App {
     }
 
     /// What the next message for this object carries, as far as nothing is settled in this run.
-    pub(crate) fn hop(&self, notice: &Notice, stream: Option<&str>) -> Hop {
+    pub(crate) fn hop(&self, notice: &Notice, stream: Option<StreamId>) -> Hop {
         let before = notice.hop.as_ref();
         Hop {
             count: before.map_or(0, |hop| hop.count) + 1,
             position: before.map_or(0, |hop| hop.position),
-            stream: stream.map(str::to_owned).or_else(|| before.and_then(|hop| hop.stream.clone())),
+            stream: stream.or_else(|| before.and_then(|hop| hop.stream)),
             trouble_since_ms: before.and_then(|hop| hop.trouble_since_ms),
         }
     }
@@ -328,7 +332,7 @@ impl App {
             report.outcome = Outcome::Failed;
             return (report, Fate::Fail);
         }
-        let mut hop = self.hop(notice, report.stream.as_deref());
+        let mut hop = self.hop(notice, report.stream);
         let now_ms = self.clock.now_ms();
         if now_ms - *hop.trouble_since_ms.get_or_insert(now_ms) > NO_PROGRESS_MAX_MS {
             report.outcome = Outcome::Failed;
@@ -384,12 +388,9 @@ impl App {
             return End::Exceeded(reason);
         }
         let read: u64 = chunks.iter().map(|chunk| chunk.len() as u64).sum();
-        let staging = match owner.stream().parse() {
-            Ok(stream) if self.settings.keep_for_export && !objects => {
-                Some(Staging::new(self.state.clone(), &self.settings, stream, checkpoint.epoch))
-            }
-            _ => None,
-        };
+        let is_kept = self.settings.keep_for_export && !objects;
+        let staging =
+            is_kept.then(|| Staging::new(self.state.clone(), &self.settings, owner.stream(), checkpoint.epoch));
         let file = FileState::new(checkpoint.account.acknowledged, checkpoint.bisection_requests);
         let (stats, keeping) = (RefCell::default(), Cell::default());
         let mut pipeline = Pipeline {
@@ -427,7 +428,7 @@ impl App {
     /// Reads on as the file was begun, whatever was set differently since. If that cannot be (a newer version of ours
     /// may compile a header in another way), today's settings do: each owner has an epoch of its own anyway.
     fn translator(&self, owner: &Owner, subject: &Subject, at: Position) -> Result<(Translator, Terms), FileFault> {
-        let ids = || MessageIds::new(u128::from_str_radix(owner.stream(), 16).unwrap_or_default());
+        let ids = || MessageIds::new(owner.stream());
         let today = Terms { collection: subject.collection.clone(), reading: self.settings.reading.clone() };
         let checkpoint = owner.checkpoint();
         let Some(header) = &checkpoint.header else {
@@ -438,7 +439,7 @@ impl App {
         let translator = resume(&terms).or_else(|_| resume(&today))?;
         let fingerprint = translator.header().map(|now| &now.fingerprint);
         if fingerprint != Some(&header.fingerprint) {
-            tracing::warn!(stream = owner.stream(), "the rest of the file is read by another plan than its beginning");
+            tracing::warn!(stream = %owner.stream(), "the rest of the file is read by another plan than its beginning");
         }
         Ok((translator, terms))
     }
@@ -461,11 +462,11 @@ fn tell_of_rows(report: &mut FileReport, machine: &Ingestion) {
 }
 
 /// What is known of an object before anything is done with it.
-fn describe(notice: &Notice, subject: &Subject, stream: &str) -> FileReport {
+fn describe(notice: &Notice, subject: &Subject, stream: StreamId) -> FileReport {
     let mut report = FileReport::new(&notice.bucket, &notice.key, Outcome::Failed, None);
     report.kind = Some(subject.kind.as_str());
     report.collection.clone_from(&subject.collection);
-    report.stream = Some(stream.to_owned());
+    report.stream = Some(stream);
     report
 }
 

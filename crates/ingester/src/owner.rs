@@ -4,15 +4,18 @@
 //! stops at once. An answer that was lost is told from a lost race by reading back: the nonce says whose write it is.
 
 use aws::bucket::{ATTEMPTS_MAX, BACKOFF_BASE_MS, Bucket, Swapped};
-use aws::clock::{jitter_ms, nonce};
+use aws::clock::jitter_ms;
 use aws::{Clock, Fault};
 use bytes::Bytes;
-use calls::checkpoint::{
-    Checkpoint, Claim, Claimant, Ending, Identity, Phase, REJECTS_PART_BYTES, RejectsPart, Terms, claim,
-};
-use calls::dialect::StoredHeader;
 use calls::ingestion::Commit;
 use calls::rejects::{Rejects, join};
+use protocol::checkpoint::{Checkpoint, Ending, Phase, REJECTS_PART_BYTES, RejectsPart, Terms};
+use protocol::claim::{Claim, Claimant, claim};
+use protocol::id::{Nonce, StreamId};
+use protocol::keys;
+use protocol::position::ByteRange;
+use protocol::reading::StoredHeader;
+use protocol::upload::Identity;
 use std::time::Duration;
 
 const JSON: &str = "application/json";
@@ -66,7 +69,7 @@ pub(crate) enum Claimed {
 pub(crate) struct Owner {
     state: Bucket,
     key: String,
-    stream: String,
+    stream: StreamId,
     etag: String,
     checkpoint: Checkpoint,
     /// The rejects part that still grows, as it was written last.
@@ -84,7 +87,7 @@ impl Owner {
         clock: &Clock,
     ) -> Result<Claimed, OwnerFault> {
         let stream = object.stream();
-        let key = Checkpoint::key(&stream);
+        let key = keys::checkpoint(stream);
         for _ in 0..CLAIMS_MAX {
             let found = read(state, &key).await?;
             let (etag, found) = found.map_or((None, None), |(etag, checkpoint)| (Some(etag), Some(checkpoint)));
@@ -125,8 +128,8 @@ impl Owner {
     }
 
     /// Names the file's checkpoint, fragments and message ids.
-    pub(crate) fn stream(&self) -> &str {
-        &self.stream
+    pub(crate) fn stream(&self) -> StreamId {
+        self.stream
     }
 
     /// When the lease is so old that it should be renewed, committing or not.
@@ -162,7 +165,7 @@ impl Owner {
     /// the longer.
     async fn keep_rejects(&mut self, commit: &Commit, head: &[u8]) -> Result<RejectsPart, OwnerFault> {
         let before = self.open_part().await?;
-        let (from, rows) = before.as_ref().map_or((commit.from.byte, 0), |(part, _)| (part.from, part.rows));
+        let (from, rows) = before.as_ref().map_or((commit.from.byte, 0), |(part, _)| (part.range.from, part.rows));
         let body = match before {
             None => Bytes::copy_from_slice(&commit.rejects),
             Some((_, before)) => {
@@ -173,9 +176,9 @@ impl Owner {
             }
         };
         let (epoch, to, bytes) = (self.checkpoint.epoch, commit.to.byte, body.len() as u64);
-        let part = RejectsPart { epoch, from, to, rows: rows + commit.account.rejected, bytes };
+        let part = RejectsPart { epoch, range: ByteRange { from, to }, rows: rows + commit.account.rejected, bytes };
         // One that is there already is our own: nobody else has this epoch.
-        self.state.create(&part.key(&self.stream), body.clone(), "text/csv").await?;
+        self.state.create(&part.key(self.stream), body.clone(), "text/csv").await?;
         self.open_part = (bytes < REJECTS_PART_BYTES).then_some((part, body));
         Ok(part)
     }
@@ -186,7 +189,7 @@ impl Owner {
         let Some(part) = self.checkpoint.open_part().copied() else { return Ok(None) };
         match self.open_part.take().filter(|(held, _)| *held == part) {
             Some(held) => Ok(Some(held)),
-            None => Ok(self.state.get(&part.key(&self.stream)).await?.map(|object| (part, object.body))),
+            None => Ok(self.state.get(&part.key(self.stream)).await?.map(|object| (part, object.body))),
         }
     }
 
@@ -226,6 +229,11 @@ impl Owner {
         self.checkpoint = next;
         Ok(())
     }
+}
+
+/// The mark of a single write.
+fn nonce() -> Nonce {
+    aws::clock::nonce().parse().expect("a nonce is 32 hexadecimal digits")
 }
 
 /// Puts `wanted` in the place of what has `etag`, through lost answers and conflicts; the new ETag.

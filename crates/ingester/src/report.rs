@@ -1,7 +1,8 @@
 //! What is said about an event: one entry an object, for people and machines.
 
-use calls::ledger::Account;
 use delivery::Stats;
+use protocol::account::Account;
+use protocol::id::StreamId;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -67,7 +68,7 @@ pub struct FileReport {
     pub warnings: Vec<String>,
     /// Where checkpoint and ledger are: `ingest/{stream}/`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub stream: Option<String>,
+    pub stream: Option<StreamId>,
     /// What the columns became.
     #[serde(skip)]
     pub columns: Vec<String>,

@@ -5,8 +5,11 @@ use aws::{Bucket, Fault};
 use calls::batches::Batch;
 use calls::ingestion::Guilty;
 use delivery::WriteKey;
-use logs::fragment::{Encoder, FragmentName, Origin, StreamId, crc32};
-use logs::received::{SourceId, Stamp, append_own_call};
+use export::fragment::{Encoder, crc32};
+use export::received::{Stamp, append_own_call};
+use protocol::fragment::{FragmentName, Origin};
+use protocol::id::{Epoch, SourceId, StreamId};
+use protocol::position::ByteRange;
 use std::cell::RefCell;
 
 /// Keeps a batch's acknowledged calls.
@@ -16,12 +19,12 @@ pub(crate) struct Staging {
     /// Set when the lines are to have it.
     write_key: Option<WriteKey>,
     stream: StreamId,
-    epoch: u32,
+    epoch: Epoch,
     encoder: RefCell<Encoder>,
 }
 
 impl Staging {
-    pub(crate) fn new(state: Bucket, settings: &Settings, stream: StreamId, epoch: u32) -> Self {
+    pub(crate) fn new(state: Bucket, settings: &Settings, stream: StreamId, epoch: Epoch) -> Self {
         let write_key = settings.include_write_key.then(|| settings.delivery.write_key.clone());
         let source = settings.source.clone();
         Self { state, source, write_key, stream, epoch, encoder: RefCell::new(Encoder::default()) }
@@ -49,10 +52,11 @@ impl Staging {
             return Ok(());
         }
         let fragment = self.encoder.borrow_mut().encode(&lines);
+        let range = ByteRange { from: batch.from, to: batch.to };
         let name = FragmentName {
             source: self.source.clone(),
             day: stamp.day(),
-            origin: Origin::File { stream: self.stream, epoch: self.epoch, from: batch.from, to: batch.to },
+            origin: Origin::File { stream: self.stream, epoch: self.epoch, range },
             events,
             raw_bytes: lines.len() as u64,
             crc32: crc32(&fragment),

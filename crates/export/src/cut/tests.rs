@@ -2,9 +2,10 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 
+use protocol::fragment::{FragmentName, Origin};
+use protocol::id::Day;
+
 use super::*;
-use crate::fragment::Origin;
-use crate::received::Day;
 use crate::routes::{Destination, Routes, Sources};
 
 fn staged(source: &str, day: i64, number: u64, raw_bytes: u64) -> Staged {
@@ -42,14 +43,6 @@ fn destination(name: &str, sources: &[&str], batch_bytes_max: u64) -> Destinatio
 
 fn routes(destinations: Vec<Destination>) -> Routes {
     Routes { destinations, sources: Vec::new() }
-}
-
-fn expiring(staged: Staged) -> Draft {
-    Draft::giving_up(Purpose::Expire, &[staged], &Limits::default()).remove(0)
-}
-
-fn unfit(fragment: usize) -> Quarantined {
-    Quarantined { fragment, why: "damaged".into() }
 }
 
 fn sign(draft: Draft) -> Plan {
@@ -140,7 +133,7 @@ proptest! {
         let mut staged: Vec<Staged> = raws.iter().enumerate().map(|(n, raw)| staged("a", 0, n as u64, *raw)).collect();
         let routes = routes(vec![destination("d", &["*"], 150)]);
         let sorted = cut(&staged, &routes, Flush::All, &SMALL);
-        staged.sort_by_key(|staged| hash(&staged.name) ^ seed);
+        staged.sort_by_key(|staged| u64::from(crate::fragment::crc32(staged.name.to_string().as_bytes())) ^ seed);
         prop_assert_eq!(cut(&staged, &routes, Flush::All, &SMALL), sorted);
     }
 }
@@ -193,128 +186,4 @@ fn five_hundred_megabytes_make_five_objects() {
     let drafts = cut(&staged, &routes, Flush::All, &Limits::default());
     assert_eq!(drafts.len(), 1);
     assert_eq!(drafts[0].destinations[0].objects.len(), 5);
-}
-
-#[test]
-fn a_document_that_breaks_a_law_is_no_plan() {
-    let whole = {
-        let staged = [staged("a", 0, 1, 10), staged("a", 0, 2, 10), staged("b", 0, 3, 10)];
-        let routes = routes(vec![destination("d", &["*"], 15)]);
-        sign(cut(&staged, &routes, Flush::All, &Limits::default()).remove(0))
-    };
-    assert!(Plan::from_json(&whole.to_json()).is_ok());
-    let check = |change: fn(&mut Plan), expected: &str| {
-        let mut plan = whole.clone();
-        change(&mut plan);
-        let words = Plan::from_json(&plan.to_json()).unwrap_err().to_string();
-        assert!(words.contains(expected), "{words}");
-    };
-    check(|plan| plan.format = 2, "format 2");
-    check(|plan| plan.fragments.clear(), "no fragments");
-    check(|plan| plan.purpose = Purpose::Discard, "purpose");
-    check(|plan| plan.destinations.clear(), "purpose");
-    check(|plan| plan.destinations[0].objects.truncate(2), "each fragment once");
-    check(|plan| plan.destinations[0].objects[1].from = 0, "each fragment once");
-    check(|plan| plan.destinations[0].objects[2].to = 4, "each fragment once");
-    check(|plan| plan.destinations[0].objects = vec![PlannedObject { from: 0, to: 3, rewrite: false }], "mixes");
-    check(|plan| *plan = plan.quarantining([unfit(3)]), "does not have");
-    assert!(Plan::from_json(b"{}").is_err());
-}
-
-#[test]
-fn a_plan_holds_what_it_holds() {
-    let plan = sign(expiring(staged("a", 0, 1, 10)));
-    let mut held = Held::default();
-    held.add(&plan.hashes());
-    assert!(held.contains(&plan.fragments[0].name));
-    assert!(!held.contains(&staged("a", 0, 2, 10).name));
-}
-
-#[test]
-fn what_is_quarantined_is_left_out_and_the_rest_keeps_its_place() {
-    let fragments = vec![staged("a", 0, 1, 100), staged("a", 0, 2, 200), staged("a", 0, 3, 300)];
-    let routes = routes(vec![destination("d", &["*"], 1000)]);
-    let plan = sign(cut(&fragments, &routes, Flush::All, &Limits::default()).remove(0));
-    let object = plan.destinations[0].objects[0];
-    let revised = plan.quarantining([unfit(1)]);
-    assert_eq!(revised.revision, 1);
-    assert_eq!(revised.content(&object).map(|(index, _)| index).collect::<Vec<_>>(), [0, 2]);
-    assert_eq!(revised.object_bytes(&object), plan.object_bytes(&object) - (fragments[1].bytes - 23));
-    assert_eq!(revised.object_size(&object).raw_bytes, 400);
-    assert_eq!(revised.size().raw_bytes, 600, "the whole plan still holds it, until it is deleted");
-}
-
-#[test]
-fn a_destination_is_given_up_once() {
-    let routes = routes(vec![destination("x", &["*"], 100), destination("y", &["*"], 100)]);
-    let plan = sign(cut(&[staged("a", 0, 1, 10)], &routes, Flush::All, &Limits::default()).remove(0));
-    let revised = plan.abandoning(&[0], "told to").unwrap();
-    assert_eq!((revised.revision, revised.destinations[0].abandoned.as_deref()), (1, Some("told to")));
-    assert_eq!(revised.destinations[1].abandoned, None);
-    assert_eq!(revised.abandoning(&[0], "again"), None);
-    assert_eq!(plan.abandoning(&[2], "unknown"), None);
-}
-
-mod heads {
-    use super::*;
-
-    fn plan(number: u8) -> Plan {
-        expiring(staged("a", 0, u64::from(number), 10)).sign(Nonce::new([number; 16]), 0, "0.1.0")
-    }
-
-    fn nonce(number: u8) -> Nonce {
-        Nonce::new([number; 16])
-    }
-
-    #[test]
-    fn a_plan_opens_is_revised_and_closes() {
-        let head = Head::empty().opening(&plan(1), nonce(10)).opening(&plan(2), nonce(11));
-        assert_eq!(head.open.iter().map(|open| open.plan).collect::<Vec<_>>(), [nonce(1), nonce(2)]);
-        let revised = head.revising(&plan(1).quarantining([unfit(0)]), nonce(12)).unwrap();
-        assert_eq!(revised.find(nonce(1)).unwrap().revision, 1);
-        let closed = revised.closing(nonce(1), 7, nonce(13)).unwrap();
-        assert_eq!(closed.find(nonce(1)), None);
-        assert_eq!(closed.sequence, 4);
-        assert_eq!(closed.closed, [ClosedPlan { plan: nonce(1), revision: 1, closed_ms: 7 }]);
-        assert!(closed.knows(nonce(1)) && closed.knows(nonce(2)) && !closed.knows(nonce(3)));
-        assert_eq!(Head::from_json(&closed.to_json()).unwrap(), closed);
-    }
-
-    #[test]
-    fn what_is_not_open_is_neither_revised_nor_closed() {
-        let head = Head::empty().opening(&plan(1), nonce(10));
-        assert_eq!(head.closing(nonce(2), 7, nonce(11)), None);
-        let twice = plan(1).quarantining([unfit(0)]).quarantining([]);
-        assert_eq!(head.revising(&twice, nonce(11)), None, "a revision is not skipped");
-        assert_eq!(head.revising(&plan(1), nonce(11)), None, "nor repeated");
-    }
-
-    #[test]
-    fn a_closed_plan_is_remembered_for_an_hour_and_no_more_than_so_many() {
-        let close = |head: Head, number: u8, now_ms| {
-            head.opening(&plan(number), nonce(99)).closing(nonce(number), now_ms, nonce(99)).unwrap()
-        };
-        let head = close(close(Head::empty(), 1, 0), 2, REMEMBERED_MS - 1);
-        assert!(head.knows(nonce(1)));
-        assert!(!close(head, 3, REMEMBERED_MS).knows(nonce(1)));
-        let mut many = close(Head::empty(), 1, 0);
-        let closed = many.closed[0];
-        many.closed = vec![closed; REMEMBERED_MAX];
-        many.closed[0].plan = nonce(7);
-        let many = close(many, 2, 0);
-        assert_eq!(many.closed.len(), REMEMBERED_MAX);
-        assert!(!many.knows(nonce(7)) && many.knows(nonce(1)) && many.knows(nonce(2)));
-    }
-
-    /// After a plan was opened and closed the same plans are open, and yet it is another head.
-    #[test]
-    fn a_head_never_comes_back() {
-        let before = Head::empty().opening(&plan(1), nonce(10));
-        let after = before.opening(&plan(2), nonce(11)).closing(nonce(2), 7, nonce(12)).unwrap();
-        assert_eq!(before.open, after.open);
-        assert_ne!(before.to_json(), after.to_json());
-        assert!(!before.is(&after));
-        let raced = before.opening(&plan(2), nonce(13));
-        assert!(!raced.is(&before.opening(&plan(2), nonce(11))), "two writers, two nonces");
-    }
 }

@@ -1,55 +1,26 @@
-//! The name of a fragment, which carries all that planning and checking need.
+//! Fragments: the name of one, which carries all that planning and checking need, and the frame around its lines.
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::hex_id::hex_id;
-use crate::received::{Day, SourceId};
+use crate::id::{Day, Epoch, RequestId, SourceId, StreamId};
+use crate::keys;
+use crate::position::ByteRange;
 
-/// The folder of the state bucket in which fragments wait.
-pub(crate) const FOLDER: &str = "received/";
+/// The first bytes of every fragment and of every log object: deflate, no flags, no time, no
+/// extra flags, operating system unknown.
+pub const HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff];
 
-hex_id! {
-    /// A file that is ingested: 128 bits of a hash over all that makes the file *this* file.
-    StreamId,
-    /// A text that is no stream id.
-    NotAStreamId, "not a stream id: 32 lowercase hexadecimal digits are expected"
-}
+/// The empty, final, stored block that ends the deflate stream.
+pub const FINAL_BLOCK: [u8; 5] = [1, 0, 0, 0xff, 0xff];
 
-/// What a receiver calls one request: letters, digits and `-`, as in a UUID.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct RequestId(String);
+/// Bytes of the trailer: the CRC-32 of the lines, and their length modulo 2³².
+pub const TRAILER_LEN: usize = 8;
 
-impl RequestId {
-    /// The longest id taken, in bytes.
-    pub const BYTES_MAX: usize = 100;
-}
-
-impl fmt::Display for RequestId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-/// A text that is no request id.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("not a request id: 1 to {max} letters, digits or `-` are expected", max = RequestId::BYTES_MAX)]
-pub struct NotARequestId;
-
-impl FromStr for RequestId {
-    type Err = NotARequestId;
-
-    fn from_str(text: &str) -> Result<RequestId, NotARequestId> {
-        let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'-';
-        if (1..=RequestId::BYTES_MAX).contains(&text.len()) && text.bytes().all(plain) {
-            Ok(RequestId(text.to_owned()))
-        } else {
-            Err(NotARequestId)
-        }
-    }
-}
+/// The bytes of a fragment that are not its body.
+pub const FRAME_LEN: usize = HEADER.len() + FINAL_BLOCK.len() + TRAILER_LEN;
 
 /// Where the events of a fragment came from.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -59,11 +30,9 @@ pub enum Origin {
         /// The file.
         stream: StreamId,
         /// The ownership under which the rows were sent; a new owner has a new one.
-        epoch: u32,
-        /// Where the rows begin, in decompressed bytes of the file.
-        from: u64,
-        /// Where the rows end.
-        to: u64,
+        epoch: Epoch,
+        /// The bytes of the file that the rows take.
+        range: ByteRange,
     },
     /// A request to the receiver. It counts always: the answer was given after the fragment.
     Request {
@@ -95,20 +64,27 @@ pub struct FragmentName {
     pub crc32: u32,
 }
 
-impl FragmentName {
-    /// What all fragments of all sources begin with.
-    pub const PREFIX: &str = FOLDER;
-}
-
 impl fmt::Display for FragmentName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{FOLDER}{}/{}/", self.source, self.day)?;
+        write!(f, "{}{}/{}/", keys::RECEIVED, self.source, self.day)?;
         match &self.origin {
-            Origin::File { stream, epoch, from, to } => write!(f, "file.{stream}.{epoch}.{from}-{to}")?,
+            Origin::File { stream, epoch, range: ByteRange { from, to } } => {
+                write!(f, "file.{stream}.{epoch}.{from}-{to}")?;
+            }
             Origin::Request { id } => write!(f, "request.{id}")?,
         }
         write!(f, ".{}.{}.{:08x}.gz", self.events, self.raw_bytes, self.crc32)
     }
+}
+
+/// A fragment as a listing shows it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Staged {
+    /// Its key.
+    #[serde(rename = "key")]
+    pub name: FragmentName,
+    /// Its size.
+    pub bytes: u64,
 }
 
 /// A key that no fragment has.
@@ -141,7 +117,7 @@ impl From<FragmentName> for String {
 }
 
 fn read(key: &str) -> Option<FragmentName> {
-    let mut folders = key.strip_prefix(FOLDER)?.splitn(3, '/');
+    let mut folders = key.strip_prefix(keys::RECEIVED)?.splitn(3, '/');
     let source = folders.next()?.parse().ok()?;
     let day = folders.next()?.parse().ok()?;
     let mut parts = folders.next()?.strip_suffix(".gz")?.split('.');
@@ -154,7 +130,7 @@ fn read(key: &str) -> Option<FragmentName> {
             if from >= to {
                 return None;
             }
-            Origin::File { stream, epoch, from, to }
+            Origin::File { stream, epoch, range: ByteRange { from, to } }
         }
         "request" => Origin::Request { id: parts.next()?.parse().ok()? },
         _ => return None,
@@ -181,9 +157,8 @@ mod tests {
             .prop_filter("not empty", |(.., a, b)| a != b)
             .prop_map(|(bits, epoch, a, b)| Origin::File {
                 stream: StreamId::new(bits),
-                epoch,
-                from: a.min(b),
-                to: a.max(b),
+                epoch: Epoch(epoch),
+                range: ByteRange { from: a.min(b), to: a.max(b) },
             });
         let request = "[a-zA-Z0-9-]{1,100}".prop_map(|id| Origin::Request { id: id.parse().unwrap() });
         prop_oneof![file, request]
@@ -216,7 +191,7 @@ mod tests {
         assert_eq!(name.day.ms(), 1_557_532_800_000);
         assert_eq!((name.events, name.raw_bytes), (25, 17290));
         assert_eq!(name.crc32, 0x0bad_cafe);
-        assert!(matches!(name.origin, Origin::File { epoch: 3, from: 113, to: 4096, .. }));
+        assert!(matches!(name.origin, Origin::File { epoch: Epoch(3), range: ByteRange { from: 113, to: 4096 }, .. }));
     }
 
     #[test]

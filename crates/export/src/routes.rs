@@ -5,7 +5,8 @@ mod document;
 
 use std::collections::BTreeSet;
 
-use crate::received::SourceId;
+use protocol::id::SourceId;
+use protocol::plan::Place;
 
 /// JSON bytes of one log object at most, unless a destination says otherwise.
 ///
@@ -39,6 +40,13 @@ pub struct Destination {
     pub batch_bytes_max: u64,
     /// False: it takes nothing new, and what is planned for it waits.
     pub enabled: bool,
+}
+
+impl Destination {
+    /// Where its objects go.
+    pub fn place(&self) -> Place {
+        Place::new(&self.name, &self.bucket, &self.prefix)
+    }
 }
 
 /// The sources that a destination takes.

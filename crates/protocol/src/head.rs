@@ -6,7 +6,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{FORMAT, Nonce, NotAPlan, Plan, Size};
+use crate::id::Nonce;
+use crate::keys;
+use crate::plan::{FORMAT, NotAPlan, Plan, Size};
 
 /// How long a closed plan is remembered: until no request of anybody's can still be on its way.
 ///
@@ -76,14 +78,11 @@ impl OpenPlan {
 
     /// Where its document lies.
     pub fn key(&self) -> String {
-        Plan::key_of(self.plan, self.revision)
+        keys::plan(self.plan, self.revision)
     }
 }
 
 impl Head {
-    /// Where the state bucket keeps it.
-    pub const KEY: &str = "exports/head.json";
-
     /// The head before there is one: nothing is open.
     pub fn empty() -> Head {
         Head { format: FORMAT, sequence: 0, nonce: Nonce::new([0; 16]), open: Vec::new(), closed: Vec::new() }
@@ -159,5 +158,71 @@ impl Head {
     fn next(&self, nonce: Nonce) -> Head {
         let (open, closed) = (self.open.clone(), self.closed.clone());
         Head { format: FORMAT, sequence: self.sequence + 1, nonce, open, closed }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::samples::{self, staged, unfit};
+
+    fn plan(number: u8) -> Plan {
+        Plan { nonce: nonce(number), ..samples::plan(&[], vec![staged("a", u64::from(number), 10)], &[]) }
+    }
+
+    fn nonce(number: u8) -> Nonce {
+        Nonce::new([number; 16])
+    }
+
+    #[test]
+    fn a_plan_opens_is_revised_and_closes() {
+        let head = Head::empty().opening(&plan(1), nonce(10)).opening(&plan(2), nonce(11));
+        assert_eq!(head.open.iter().map(|open| open.plan).collect::<Vec<_>>(), [nonce(1), nonce(2)]);
+        let revised = head.revising(&plan(1).quarantining([unfit(0)]), nonce(12)).unwrap();
+        assert_eq!(revised.find(nonce(1)).unwrap().revision, 1);
+        let closed = revised.closing(nonce(1), 7, nonce(13)).unwrap();
+        assert_eq!(closed.find(nonce(1)), None);
+        assert_eq!(closed.sequence, 4);
+        assert_eq!(closed.closed, [ClosedPlan { plan: nonce(1), revision: 1, closed_ms: 7 }]);
+        assert!(closed.knows(nonce(1)) && closed.knows(nonce(2)) && !closed.knows(nonce(3)));
+        assert_eq!(Head::from_json(&closed.to_json()).unwrap(), closed);
+    }
+
+    #[test]
+    fn what_is_not_open_is_neither_revised_nor_closed() {
+        let head = Head::empty().opening(&plan(1), nonce(10));
+        assert_eq!(head.closing(nonce(2), 7, nonce(11)), None);
+        let twice = plan(1).quarantining([unfit(0)]).quarantining([]);
+        assert_eq!(head.revising(&twice, nonce(11)), None, "a revision is not skipped");
+        assert_eq!(head.revising(&plan(1), nonce(11)), None, "nor repeated");
+    }
+
+    #[test]
+    fn a_closed_plan_is_remembered_for_an_hour_and_no_more_than_so_many() {
+        let close = |head: Head, number: u8, now_ms| {
+            head.opening(&plan(number), nonce(99)).closing(nonce(number), now_ms, nonce(99)).unwrap()
+        };
+        let head = close(close(Head::empty(), 1, 0), 2, REMEMBERED_MS - 1);
+        assert!(head.knows(nonce(1)));
+        assert!(!close(head, 3, REMEMBERED_MS).knows(nonce(1)));
+        let mut many = close(Head::empty(), 1, 0);
+        let closed = many.closed[0];
+        many.closed = vec![closed; REMEMBERED_MAX];
+        many.closed[0].plan = nonce(7);
+        let many = close(many, 2, 0);
+        assert_eq!(many.closed.len(), REMEMBERED_MAX);
+        assert!(!many.knows(nonce(7)) && many.knows(nonce(1)) && many.knows(nonce(2)));
+    }
+
+    /// After a plan was opened and closed the same plans are open, and yet it is another head.
+    #[test]
+    fn a_head_never_comes_back() {
+        let before = Head::empty().opening(&plan(1), nonce(10));
+        let after = before.opening(&plan(2), nonce(11)).closing(nonce(2), 7, nonce(12)).unwrap();
+        assert_eq!(before.open, after.open);
+        assert_ne!(before.to_json(), after.to_json());
+        assert!(!before.is(&after));
+        let raced = before.opening(&plan(2), nonce(13));
+        assert!(!raced.is(&before.opening(&plan(2), nonce(11))), "two writers, two nonces");
     }
 }

@@ -2,10 +2,13 @@ use std::io::Read;
 
 use proptest::prelude::*;
 
+use protocol::fragment::{FragmentName, Origin, Staged};
+use protocol::id::Nonce;
+use protocol::plan::{PlannedDestination, PlannedObject, Quarantined};
+
 use super::*;
-use crate::fragment::{self, FragmentName, Origin};
-use crate::plan::{Draft, Nonce, PlannedDestination, PlannedObject, Quarantined};
-use crate::staging::Staged;
+use crate::cut::Draft;
+use crate::fragment;
 
 /// Reads one gzip member and asserts that nothing follows it.
 fn inflate(bytes: &[u8]) -> Vec<u8> {
@@ -129,7 +132,7 @@ fn what_does_not_inflate_to_its_lines_is_not_compressed_anew() {
 #[test]
 fn a_name_has_the_form_of_segments_own() {
     let plan = plan_of(vec![staged(b"{}\n", 0).0]);
-    let key = plan.object_key(0, 0).unwrap();
+    let key = key_of(&plan, 0, 0).unwrap();
     let (folder, name) = key.rsplit_once('/').unwrap();
     assert_eq!(folder, "some/prefix/segment-logs/P0OJ3CTID1/0");
     // Segment's: 1442242971838.7cbb4f5f0e83.1.10.5.ca7ee991-e4bf-497e-9aa3-2dd6c9e472d6.gz
@@ -147,13 +150,13 @@ fn a_name_has_the_form_of_segments_own() {
 fn a_name_follows_from_the_plan_alone() {
     let plan = plan_of(vec![staged(b"{}\n", 0).0]);
     assert_eq!(
-        plan.object_key(0, 0).unwrap(),
+        key_of(&plan, 0, 0).unwrap(),
         "some/prefix/segment-logs/P0OJ3CTID1/0/1553116119647.cb5d2e0f1b3f.0.1.0.1b67a634-5b54-4c7c-acf2-7bfd00c1e90f.gz"
     );
     let revised = plan.quarantining([Quarantined { fragment: 0, why: "damaged".into() }]);
-    assert_eq!(revised.object_key(0, 0), plan.object_key(0, 0));
+    assert_eq!(key_of(&revised, 0, 0), key_of(&plan, 0, 0));
     let other = Plan { nonce: Nonce::new([8; 16]), ..plan.clone() };
-    assert_ne!(other.object_key(0, 0), plan.object_key(0, 0));
+    assert_ne!(key_of(&other, 0, 0), key_of(&plan, 0, 0));
 }
 
 #[test]

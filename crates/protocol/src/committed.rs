@@ -10,27 +10,26 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::fragment::{FragmentName, Origin, StreamId};
-
-/// A fragment as a listing shows it.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Staged {
-    /// Its key.
-    #[serde(rename = "key")]
-    pub name: FragmentName,
-    /// Its size.
-    pub bytes: u64,
-}
+use crate::fragment::{FragmentName, Origin};
+use crate::id::{Epoch, StreamId};
+use crate::position::ByteRange;
 
 /// A stretch of a file, `[from, to)` in decompressed bytes, settled by the owner of one epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CommittedRange {
-    /// The epoch.
-    pub epoch: u32,
-    /// The first byte.
-    pub from: u64,
-    /// The byte after the last.
-    pub to: u64,
+    /// Whose work it is.
+    pub epoch: Epoch,
+    /// Its bytes.
+    #[serde(flatten)]
+    pub range: ByteRange,
+}
+
+impl CommittedRange {
+    /// True if the owner of `epoch` has committed all of `range` in this one.
+    #[must_use]
+    pub fn covers(&self, epoch: Epoch, range: ByteRange) -> bool {
+        self.epoch == epoch && self.range.covers(range)
+    }
 }
 
 /// What we read of a file's checkpoint or ledger: both say which ranges are committed.
@@ -41,19 +40,9 @@ struct Account {
 
 /// The committed ranges of the files that fragments came from.
 #[derive(Clone, Debug, Default)]
-pub struct Streams(BTreeMap<StreamId, Vec<CommittedRange>>);
+pub struct Committed(BTreeMap<StreamId, Vec<CommittedRange>>);
 
-impl Streams {
-    /// Where a file's checkpoint lies in the state bucket.
-    pub fn checkpoint_key(stream: StreamId) -> String {
-        format!("ingest/{stream}/checkpoint.json")
-    }
-
-    /// Where its ledger lies, the account of a file that is done; it has the same ranges.
-    pub fn ledger_key(stream: StreamId) -> String {
-        format!("ingest/{stream}/ledger.json")
-    }
-
+impl Committed {
     /// Reads the ranges out of a checkpoint or a ledger.
     ///
     /// # Errors
@@ -71,8 +60,8 @@ impl Streams {
     pub fn count(&self, name: &FragmentName) -> bool {
         match &name.origin {
             Origin::Request { .. } => true,
-            Origin::File { stream, epoch, from, to } => {
-                let covers = |range: &CommittedRange| range.epoch == *epoch && range.from <= *from && *to <= range.to;
+            Origin::File { stream, epoch, range } => {
+                let covers = |committed: &CommittedRange| committed.covers(*epoch, *range);
                 self.0.get(stream).is_some_and(|ranges| ranges.iter().any(covers))
             }
         }
@@ -88,11 +77,11 @@ mod tests {
 
     const STREAM: &str = "00112233445566778899aabbccddeeff";
 
-    fn streams(committed: &[(u32, u64, u64)]) -> Streams {
+    fn streams(committed: &[(u32, u64, u64)]) -> Committed {
         let ranges: Vec<_> =
             committed.iter().map(|(epoch, from, to)| json!({"epoch": epoch, "from": from, "to": to})).collect();
         let account = json!({"sequence": 4, "committed": ranges, "rows": {"read": 7}}).to_string();
-        let mut streams = Streams::default();
+        let mut streams = Committed::default();
         streams.add(STREAM.parse().unwrap(), account.as_bytes()).unwrap();
         streams
     }
@@ -121,18 +110,18 @@ mod tests {
 
     #[test]
     fn a_file_that_nothing_is_known_of_waits() {
-        assert!(!Streams::default().count(&fragment(0, 0, 1)));
+        assert!(!Committed::default().count(&fragment(0, 0, 1)));
     }
 
     #[test]
     fn what_a_receiver_answered_for_counts_always() {
         let name = "received/s/0/request.r-1.1.20.00000000.gz".parse().unwrap();
-        assert!(Streams::default().count(&name));
+        assert!(Committed::default().count(&name));
     }
 
     #[test]
     fn an_account_without_ranges_is_no_account() {
-        let mut streams = Streams::default();
+        let mut streams = Committed::default();
         assert!(streams.add(STREAM.parse().unwrap(), b"{}").is_err());
         assert!(streams.add(STREAM.parse().unwrap(), b"").is_err());
     }

@@ -17,10 +17,12 @@ use std::io::{BufWriter, Write as _};
 use std::path::Path;
 use std::time::Instant;
 
+use export::fragment::{self, Encoder, Verified};
+use export::object::Stitcher;
+use export::received::{Stamp, append_own_call};
 use flate2::{Compress, Compression, FlushCompress};
-use logs::fragment::{self, Encoder, FragmentName, Origin, Verified};
-use logs::object::Stitcher;
-use logs::received::{Day, SourceId, Stamp, append_own_call};
+use protocol::fragment::{FragmentName, Origin};
+use protocol::id::{Day, SourceId};
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();

@@ -7,11 +7,9 @@
 //! There are two ways in. [`append_own_call`] is for calls that we encoded ourselves: it copies
 //! bytes and parses nothing. [`append_call`] takes any call that a client may have sent.
 
-use std::fmt;
 use std::ops::Range;
-use std::str::FromStr;
 
-use serde::{Deserialize, Serialize};
+use protocol::id::{Day, SourceId};
 use serde_json::{Map, Value};
 
 /// The top-level fields that belong to the API. A call of our own that carries one of them (a
@@ -22,123 +20,6 @@ pub const OWNED_FIELDS: [&str; 7] =
 
 /// Length of `2019-05-11T20:32:27.940Z`, the one form in which we write times.
 pub const TIMESTAMP_LEN: usize = 24;
-
-const DAY_MS: i64 = 86_400_000;
-
-/// A Segment source's id: the `projectId` of its lines and a folder in every key.
-///
-/// Real ones are 10 or 22 alphanumerics; letters, digits, `_` and `-` are taken, so that an id
-/// needs no escaping in JSON, in a key, or in an IAM policy.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct SourceId(String);
-
-impl SourceId {
-    /// The longest id taken, in bytes; keys have 1,024 for everything.
-    pub const BYTES_MAX: usize = 100;
-
-    /// The id as text.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-/// A text that is no source id.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("not a source id: 1 to {max} letters, digits, `_` or `-` are expected", max = SourceId::BYTES_MAX)]
-pub struct NotASourceId;
-
-impl FromStr for SourceId {
-    type Err = NotASourceId;
-
-    fn from_str(text: &str) -> Result<SourceId, NotASourceId> {
-        let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'-';
-        if (1..=SourceId::BYTES_MAX).contains(&text.len()) && text.bytes().all(plain) {
-            Ok(SourceId(text.to_owned()))
-        } else {
-            Err(NotASourceId)
-        }
-    }
-}
-
-impl TryFrom<String> for SourceId {
-    type Error = NotASourceId;
-
-    fn try_from(text: String) -> Result<SourceId, NotASourceId> {
-        text.parse()
-    }
-}
-
-impl From<SourceId> for String {
-    fn from(id: SourceId) -> String {
-        id.0
-    }
-}
-
-impl fmt::Display for SourceId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-/// The UTC day on which an event was received, written as the epoch milliseconds of its
-/// midnight: the folder name of Segment's logs.
-///
-/// The folder follows the day of receipt, not the day of upload: a late event lands in an old
-/// folder.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
-#[serde(try_from = "i64", into = "i64")]
-pub struct Day(i64);
-
-impl Day {
-    /// The day that holds a time, in epoch milliseconds.
-    pub fn of(ms: i64) -> Day {
-        Day(ms.saturating_sub(ms.rem_euclid(DAY_MS)))
-    }
-
-    /// The day's midnight, in epoch milliseconds.
-    pub fn ms(self) -> i64 {
-        self.0
-    }
-}
-
-/// A number that is no UTC midnight in epoch milliseconds.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("not a received day: the epoch milliseconds of a UTC midnight are expected")]
-pub struct NotADay;
-
-impl TryFrom<i64> for Day {
-    type Error = NotADay;
-
-    fn try_from(ms: i64) -> Result<Day, NotADay> {
-        if ms.rem_euclid(DAY_MS) == 0 { Ok(Day(ms)) } else { Err(NotADay) }
-    }
-}
-
-impl From<Day> for i64 {
-    fn from(day: Day) -> i64 {
-        day.0
-    }
-}
-
-impl FromStr for Day {
-    type Err = NotADay;
-
-    fn from_str(text: &str) -> Result<Day, NotADay> {
-        let ms: i64 = text.parse().map_err(|_| NotADay)?;
-        // One way to write a day, so that a key has one form: no `+`, no leading zeros.
-        if ms.to_string() != text {
-            return Err(NotADay);
-        }
-        Day::try_from(ms)
-    }
-}
-
-impl fmt::Display for Day {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
 
 /// What all lines of one fragment have in common, encoded once.
 #[derive(Clone, Debug)]
@@ -441,26 +322,5 @@ mod tests {
         let time = "2019-05-11T20:32:27.940Z";
         check(r#"{"type":"track","messageId":"s3-1","timestamp":"2019-05-11T20:32:27.940Z","event":"e"}"#, Some(time));
         check(r#"{"type":"identify","messageId":"s3-2"}"#, None);
-    }
-
-    #[test]
-    fn a_day_is_the_midnight_before() {
-        assert_eq!(Day::of(1_553_116_119_647).ms(), 1_553_040_000_000);
-        assert_eq!(Day::of(0).ms(), 0);
-        assert_eq!(Day::of(-1).ms(), -DAY_MS);
-        assert_eq!("1544572800000".parse(), Ok(Day(1_544_572_800_000)));
-        for text in ["1544572800001", "+86400000", "086400000", "", "today"] {
-            assert_eq!(text.parse::<Day>(), Err(NotADay), "{text}");
-        }
-    }
-
-    #[test]
-    fn a_source_id_needs_no_escaping_anywhere() {
-        for text in ["P0OJ3CTID1", "qR6APLKpCBB3ue8pHkBLpo", "my_source-2"] {
-            assert!(text.parse::<SourceId>().is_ok(), "{text}");
-        }
-        for text in ["", "a/b", "..", "a b", "ä", "a\"", &"x".repeat(101)] {
-            assert_eq!(text.parse::<SourceId>(), Err(NotASourceId), "{text}");
-        }
     }
 }

@@ -6,45 +6,18 @@
 //! that is damaged, a destination that is given up) is a *revision*: a new document under the same
 //! nonce, hence under the same names.
 
-mod cut;
-mod head;
-
 use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
-use crate::fragment::{FRAME_LEN, FragmentName};
-use crate::hex_id::hex_id;
-use crate::object;
-use crate::staging::Staged;
-
-pub use cut::{Draft, Flush, Limits, cut};
-pub use head::{ClosedPlan, Head, OpenPlan, REMEMBERED_MAX, REMEMBERED_MS};
+use crate::fragment::{FRAME_LEN, FragmentName, Staged};
+use crate::id::Nonce;
+use crate::keys;
 
 /// The version of the documents that this code writes and the only one that it reads.
 pub const FORMAT: u32 = 1;
-
-/// Fragments of one plan at most.
-pub const FRAGMENTS_MAX: usize = 10_000;
-
-/// Raw bytes of one plan at most (one object may exceed it, alone).
-pub const RAW_BYTES_MAX: u64 = 1_000_000_000;
-
-/// Below this many raw bytes on average an object's fragments are compressed anew: apart they
-/// compress badly, since each begins with an empty window.
-///
-/// Measured by `examples/stitch.rs make` on lines of 600 bytes: fragments of 500,000 bytes have a
-/// ratio of 6.9, of 16,000 bytes 5.7, of 4,000 bytes 3.9, of a single line 1.5.
-pub const REWRITE_BELOW_BYTES: u64 = 16 * 1024;
-
-hex_id! {
-    /// 128 random bits.
-    Nonce,
-    /// A text that is no nonce.
-    NotANonce, "not a nonce: 32 lowercase hexadecimal digits are expected"
-}
 
 /// A plan, or a revision of one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -100,6 +73,31 @@ pub struct PlannedDestination {
     pub abandoned: Option<String>,
     /// Its objects; together they hold every fragment of the plan.
     pub objects: Vec<PlannedObject>,
+}
+
+impl PlannedDestination {
+    /// Where its objects go.
+    pub fn place(&self) -> Place {
+        Place::new(&self.name, &self.bucket, &self.prefix)
+    }
+}
+
+/// Where a plan's objects go. A destination may move while plans for its old place are open: the two are well, or fail,
+/// each for itself.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    /// The destination's name.
+    pub name: String,
+    /// `bucket` or `bucket/path/prefix`, as the settings write it.
+    pub bucket: String,
+}
+
+impl Place {
+    /// The place of a destination with this bucket and prefix.
+    pub fn new(name: &str, bucket: &str, prefix: &str) -> Place {
+        let separator = if prefix.is_empty() { "" } else { "/" };
+        Place { name: name.to_owned(), bucket: format!("{bucket}{separator}{prefix}") }
+    }
 }
 
 /// One log object: the fragments `[from, to)` of the plan, all of one source and one day.
@@ -200,16 +198,8 @@ impl Plan {
 
     /// Where the state bucket keeps this revision.
     pub fn key(&self) -> String {
-        Plan::key_of(self.nonce, self.revision)
+        keys::plan(self.nonce, self.revision)
     }
-
-    /// Where it keeps a revision of a plan.
-    pub fn key_of(nonce: Nonce, revision: u32) -> String {
-        format!("{}{nonce}.{revision}.json", Plan::PREFIX)
-    }
-
-    /// What the keys of all plans begin with.
-    pub const PREFIX: &str = "exports/plans/";
 
     /// Every fragment is in exactly one object of every destination, and every object is of one
     /// source and one day.
@@ -259,14 +249,6 @@ impl Plan {
     pub fn object_bytes(&self, object: &PlannedObject) -> u64 {
         let bodies = self.content(object).map(|(_, staged)| staged.bytes.saturating_sub(FRAME_LEN as u64));
         FRAME_LEN as u64 + bodies.sum::<u64>()
-    }
-
-    /// The key of a destination's object in the destination's bucket.
-    pub fn object_key(&self, destination: usize, object: usize) -> Option<String> {
-        let planned = self.destinations.get(destination)?;
-        let first = self.fragments.get(planned.objects.get(object)?.from)?;
-        let name = object::Name::derive(self, destination, object);
-        Some(object::key(&planned.prefix, &first.name.source, first.name.day, &name))
     }
 
     /// What the whole plan holds.
@@ -344,4 +326,65 @@ fn hash(name: &FragmentName) -> u64 {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod samples;
+
+#[cfg(test)]
+mod tests {
+    use super::samples::{plan, staged, unfit};
+    use super::*;
+
+    #[test]
+    fn a_document_that_breaks_a_law_is_no_plan() {
+        let fragments = vec![staged("a", 1, 10), staged("a", 2, 10), staged("b", 3, 10)];
+        let whole = plan(&["d"], fragments, &[(0, 1), (1, 2), (2, 3)]);
+        assert!(Plan::from_json(&whole.to_json()).is_ok());
+        let check = |change: fn(&mut Plan), expected: &str| {
+            let mut plan = whole.clone();
+            change(&mut plan);
+            let words = Plan::from_json(&plan.to_json()).unwrap_err().to_string();
+            assert!(words.contains(expected), "{words}");
+        };
+        check(|plan| plan.format = 2, "format 2");
+        check(|plan| plan.fragments.clear(), "no fragments");
+        check(|plan| plan.purpose = Purpose::Discard, "purpose");
+        check(|plan| plan.destinations.clear(), "purpose");
+        check(|plan| plan.destinations[0].objects.truncate(2), "each fragment once");
+        check(|plan| plan.destinations[0].objects[1].from = 0, "each fragment once");
+        check(|plan| plan.destinations[0].objects[2].to = 4, "each fragment once");
+        check(|plan| plan.destinations[0].objects = vec![PlannedObject { from: 0, to: 3, rewrite: false }], "mixes");
+        check(|plan| *plan = plan.quarantining([unfit(3)]), "does not have");
+        assert!(Plan::from_json(b"{}").is_err());
+    }
+
+    #[test]
+    fn a_plan_holds_what_it_holds() {
+        let plan = plan(&[], vec![staged("a", 1, 10)], &[]);
+        let mut held = Held::default();
+        held.add(&plan.hashes());
+        assert!(held.contains(&plan.fragments[0].name));
+        assert!(!held.contains(&staged("a", 2, 10).name));
+    }
+
+    #[test]
+    fn what_is_quarantined_is_left_out_and_the_rest_keeps_its_place() {
+        let fragments = vec![staged("a", 1, 100), staged("a", 2, 200), staged("a", 3, 300)];
+        let plan = plan(&["d"], fragments.clone(), &[(0, 3)]);
+        let object = plan.destinations[0].objects[0];
+        let revised = plan.quarantining([unfit(1)]);
+        assert_eq!(revised.revision, 1);
+        assert_eq!(revised.content(&object).map(|(index, _)| index).collect::<Vec<_>>(), [0, 2]);
+        assert_eq!(revised.object_bytes(&object), plan.object_bytes(&object) - (fragments[1].bytes - 23));
+        assert_eq!(revised.object_size(&object).raw_bytes, 400);
+        assert_eq!(revised.size().raw_bytes, 600, "the whole plan still holds it, until it is deleted");
+    }
+
+    #[test]
+    fn a_destination_is_given_up_once() {
+        let plan = plan(&["x", "y"], vec![staged("a", 1, 10)], &[(0, 1)]);
+        let revised = plan.abandoning(&[0], "told to").unwrap();
+        assert_eq!((revised.revision, revised.destinations[0].abandoned.as_deref()), (1, Some("told to")));
+        assert_eq!(revised.destinations[1].abandoned, None);
+        assert_eq!(revised.abandoning(&[0], "again"), None);
+        assert_eq!(plan.abandoning(&[2], "unknown"), None);
+    }
+}

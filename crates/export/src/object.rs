@@ -5,11 +5,12 @@
 
 use std::io::Read;
 
+use protocol::fragment::{FINAL_BLOCK, HEADER, TRAILER_LEN};
+use protocol::id::{Day, SourceId};
+use protocol::plan::Plan;
 use sha2::{Digest, Sha256};
 
-use crate::fragment::{Encoder, FINAL_BLOCK, HEADER, TRAILER_LEN, Verified, append_end};
-use crate::plan::Plan;
-use crate::received::{Day, SourceId};
+use crate::fragment::{Encoder, Verified, append_end};
 
 /// The object that shows that a destination can be written to (Segment docs: storage/catalog/aws-s3,
 /// "Validate").
@@ -50,6 +51,14 @@ impl std::fmt::Display for Name {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.0)
     }
+}
+
+/// The key of a plan's object in the destination's bucket; `None` if the plan has no such object.
+pub fn key_of(plan: &Plan, destination: usize, object: usize) -> Option<String> {
+    let planned = plan.destinations.get(destination)?;
+    let first = plan.fragments.get(planned.objects.get(object)?.from)?;
+    let name = Name::derive(plan, destination, object);
+    Some(key(&planned.prefix, &first.name.source, first.name.day, &name))
 }
 
 /// `[prefix/]segment-logs/{source}/{day}/{name}`.

@@ -3,12 +3,15 @@
 //! It says who owns the file and until when, which stretches of it are settled, and what the settled rows came to.
 //! Everything that a killed run left behind outside the committed ranges is garbage by definition.
 
-use crate::dialect::StoredHeader;
-use crate::ledger::Account;
-use crate::reading::Reading;
-use crate::refusal::Position;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
+
+use crate::account::Account;
+use crate::committed::CommittedRange;
+use crate::id::{Epoch, Nonce, StreamId};
+use crate::keys;
+use crate::position::{ByteRange, Position};
+use crate::reading::{Reading, StoredHeader};
+use crate::upload::Identity;
 
 /// The layout of the document; another number is refused rather than guessed at.
 pub const FORMAT: u32 = 1;
@@ -20,72 +23,14 @@ pub const REJECTS_PART_BYTES: u64 = 1 << 20;
 /// So many parts stop the file: they are 4 GB of refused rows, and almost 1 MB of checkpoint that each commit writes.
 pub const REJECTS_PARTS_MAX: usize = 4_000;
 
-/// What tells one upload from another, whatever is later put in its place.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Identity {
-    /// The source that its calls belong to.
-    pub source_id: String,
-    /// The bucket's name.
-    pub bucket: String,
-    /// The key, decoded.
-    pub key: String,
-    /// The version, where the bucket keeps versions.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub version_id: Option<String>,
-    /// The ETag of what was first read.
-    pub etag: String,
-    /// When that was put, in ms since the epoch.
-    pub modified_ms: i64,
-    /// Its size in bytes, as stored.
-    pub bytes: u64,
-    /// Set when the file is sent again on purpose.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub replay: Option<String>,
-}
-
-impl Identity {
-    /// 128 bits in hex that name the file's checkpoint, its fragments and its message ids.
-    ///
-    /// A version id tells an upload alone. Without versions, ETag *and* date do: tomorrow's identical upload is a new
-    /// file.
-    #[must_use]
-    pub fn stream(&self) -> String {
-        let date = self.modified_ms.to_string();
-        let (version, etag, date) = match self.version_id.as_deref().filter(|version| *version != "null") {
-            Some(version) => (version, "", ""),
-            None => ("", self.etag.as_str(), date.as_str()),
-        };
-        let mut hash = Sha256::new();
-        let replay = self.replay.as_deref().unwrap_or_default();
-        for part in [&self.source_id, &self.bucket, &self.key, version, etag, date, replay] {
-            // Lengths keep two fields from running into each other.
-            hash.update((part.len() as u64).to_le_bytes());
-            hash.update(part.as_bytes());
-        }
-        hex::encode(&hash.finalize()[..16])
-    }
-}
-
-/// A settled stretch of the file: bytes `[from, to)`, settled by the owner of `epoch`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Committed {
-    /// Whose work it is.
-    pub epoch: u32,
-    /// The first byte.
-    pub from: u64,
-    /// The byte after the last.
-    pub to: u64,
-}
-
 /// A piece of the rejects file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RejectsPart {
     /// Whose work it is.
-    pub epoch: u32,
-    /// The first byte of the stretch whose refused rows it holds.
-    pub from: u64,
-    /// The byte after the last.
-    pub to: u64,
+    pub epoch: Epoch,
+    /// The bytes whose refused rows it holds.
+    #[serde(flatten)]
+    pub range: ByteRange,
     /// How many rows it holds.
     pub rows: u64,
     /// Its size; 0 where it was not written down yet.
@@ -96,8 +41,8 @@ pub struct RejectsPart {
 impl RejectsPart {
     /// Its key in the state bucket.
     #[must_use]
-    pub fn key(&self, stream: &str) -> String {
-        format!("ingest/{stream}/rejects/{:04}-{:016}-{:016}.csv", self.epoch, self.from, self.to)
+    pub fn key(&self, stream: StreamId) -> String {
+        keys::rejects_part(stream, self.epoch, self.range)
     }
 }
 
@@ -165,9 +110,9 @@ pub struct Checkpoint {
     /// Grows by one with every write.
     pub sequence: u64,
     /// Random for every write: a lost answer can be told from a lost race.
-    pub nonce: String,
+    pub nonce: Nonce,
     /// Grows by one with every owner.
-    pub epoch: u32,
+    pub epoch: Epoch,
     /// Until when the owner may be at work, in ms since the epoch; 0 when released.
     pub lease_until_ms: i64,
     /// Where the file stands.
@@ -183,7 +128,7 @@ pub struct Checkpoint {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub terms: Option<Terms>,
     /// The settled stretches, in the order of the file, without gaps.
-    pub committed: Vec<Committed>,
+    pub committed: Vec<CommittedRange>,
     /// Where the next row begins.
     pub position: Position,
     /// What the settled rows came to.
@@ -231,94 +176,16 @@ pub enum NotACheckpoint {
     Format(u32),
 }
 
-/// What whoever read a checkpoint does next.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Claim {
-    /// Nobody has begun: create this.
-    Begin(Box<Checkpoint>),
-    /// Nobody is at work any more: replace it by this.
-    TakeOver(Box<Checkpoint>),
-    /// Somebody is at work until then (ms since the epoch), or it is to wait until then.
-    Busy(i64),
-    /// There is nothing left to do.
-    Ended(Phase),
-}
-
-/// Who asks, and when.
-#[derive(Debug, Clone)]
-pub struct Claimant {
-    /// Random, for this write.
-    pub nonce: String,
-    /// Milliseconds since the epoch.
-    pub now_ms: i64,
-    /// How long the lease is to last.
-    pub lease_ms: i64,
-}
-
-/// Decides what to do with a file, given its checkpoint as it was read.
-#[must_use]
-pub fn claim(found: Option<Checkpoint>, object: &Identity, by: Claimant) -> Claim {
-    let lease_until_ms = by.now_ms + by.lease_ms;
-    let version = env!("CARGO_PKG_VERSION").to_owned();
-    let Some(found) = found else {
-        return Claim::Begin(Box::new(Checkpoint {
-            format: FORMAT,
-            sequence: 0,
-            nonce: by.nonce,
-            epoch: 0,
-            lease_until_ms,
-            phase: Phase::Running,
-            version,
-            object: object.clone(),
-            header: None,
-            terms: None,
-            committed: Vec::new(),
-            position: Position { byte: 0, line: 1 },
-            account: Account::default(),
-            rejects: Vec::new(),
-            started_ms: by.now_ms,
-            progress_ms: by.now_ms,
-            trouble_since_ms: None,
-            given_up: false,
-            not_before_ms: 0,
-            bisection_requests: 0,
-            ending: None,
-        }));
-    };
-    if found.phase.is_terminal() {
-        return Claim::Ended(found.phase);
-    }
-    let free_at_ms = found.lease_until_ms.max(found.not_before_ms);
-    if by.now_ms < free_at_ms {
-        return Claim::Busy(free_at_ms);
-    }
-    Claim::TakeOver(Box::new(Checkpoint {
-        sequence: found.sequence + 1,
-        nonce: by.nonce,
-        epoch: found.epoch + 1,
-        lease_until_ms,
-        not_before_ms: 0,
-        version,
-        ..found
-    }))
-}
-
 impl Checkpoint {
-    /// Its key in the state bucket.
-    #[must_use]
-    pub fn key(stream: &str) -> String {
-        format!("ingest/{stream}/checkpoint.json")
-    }
-
     /// The next write by the same owner.
     #[must_use]
-    pub fn next(&self, nonce: String, lease_until_ms: i64) -> Self {
+    pub fn next(&self, nonce: Nonce, lease_until_ms: i64) -> Self {
         Self { sequence: self.sequence + 1, nonce, lease_until_ms, ..self.clone() }
     }
 
     /// The last write by the same owner.
     #[must_use]
-    pub fn end(&self, nonce: String, phase: Phase, ending: Ending) -> Self {
+    pub fn end(&self, nonce: Nonce, phase: Phase, ending: Ending) -> Self {
         Self { phase, ending: Some(ending), ..self.next(nonce, 0) }
     }
 
@@ -334,8 +201,11 @@ impl Checkpoint {
         let from = self.position.byte;
         if to.byte > from {
             match self.committed.last_mut() {
-                Some(last) if last.epoch == self.epoch && last.to == from => last.to = to.byte,
-                _ => self.committed.push(Committed { epoch: self.epoch, from, to: to.byte }),
+                Some(last) if last.epoch == self.epoch && last.range.to == from => last.range.to = to.byte,
+                _ => {
+                    let range = ByteRange { from, to: to.byte };
+                    self.committed.push(CommittedRange { epoch: self.epoch, range });
+                }
             }
             self.progress_ms = now_ms;
             self.trouble_since_ms = None;
@@ -343,7 +213,7 @@ impl Checkpoint {
         self.position = to;
         self.account.add(account);
         if let Some(part) = rejects {
-            self.rejects.pop_if(|last| last.from == part.from);
+            self.rejects.pop_if(|last| last.range.from == part.range.from);
             self.rejects.push(part);
         }
     }
@@ -367,10 +237,11 @@ impl Checkpoint {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::claim::{Claim, Claimant, claim};
 
     fn object() -> Identity {
         Identity {
-            source_id: "s".into(),
+            source_id: "s".parse().unwrap(),
             bucket: "b".into(),
             key: "track_1.csv".into(),
             version_id: None,
@@ -382,53 +253,13 @@ mod tests {
     }
 
     fn by(now_ms: i64) -> Claimant {
-        Claimant { nonce: format!("n{now_ms}"), now_ms, lease_ms: 10 }
+        Claimant { nonce: Nonce::new([1; 16]), now_ms, lease_ms: 10 }
     }
 
     fn begun() -> Checkpoint {
         match claim(None, &object(), by(100)) {
             Claim::Begin(checkpoint) => *checkpoint,
             other => panic!("{other:?}"),
-        }
-    }
-
-    #[test]
-    fn the_same_upload_has_the_same_stream_and_any_other_has_another() {
-        let stream = object().stream();
-        assert_eq!(stream.len(), 32);
-        assert_eq!(Identity { bytes: 1, ..object() }.stream(), stream);
-        for other in [
-            Identity { source_id: "t".into(), ..object() },
-            Identity { bucket: "c".into(), ..object() },
-            Identity { key: "track_2.csv".into(), ..object() },
-            Identity { etag: "\"f\"".into(), ..object() },
-            Identity { modified_ms: 6, ..object() },
-            Identity { version_id: Some("v".into()), ..object() },
-            Identity { replay: Some("r".into()), ..object() },
-            Identity { source_id: "sb".into(), bucket: String::new(), ..object() },
-        ] {
-            assert_ne!(other.stream(), stream, "{other:?}");
-        }
-        let version = |etag: &str, modified_ms| {
-            Identity { version_id: Some("v".into()), etag: etag.into(), modified_ms, ..object() }.stream()
-        };
-        assert_eq!(version("\"e\"", 5), version("\"f\"", 6), "a version id tells alone");
-        assert_eq!(Identity { version_id: Some("null".into()), ..object() }.stream(), stream);
-    }
-
-    #[test]
-    fn a_live_lease_is_respected_and_an_old_one_is_taken_over_in_a_new_epoch() {
-        let first = begun();
-        assert_eq!(claim(Some(first.clone()), &object(), by(109)), Claim::Busy(110));
-        let Claim::TakeOver(second) = claim(Some(first), &object(), by(110)) else { panic!("taken over") };
-        assert_eq!((second.epoch, second.sequence, second.nonce.as_str()), (1, 1, "n110"));
-    }
-
-    #[test]
-    fn an_ended_file_is_not_begun_again() {
-        for phase in [Phase::Finished, Phase::Stopped, Phase::Replaced] {
-            let ended = Checkpoint { phase, ..begun() };
-            assert_eq!(claim(Some(ended), &object(), by(1_000)), Claim::Ended(phase));
         }
     }
 
@@ -440,7 +271,7 @@ mod tests {
         first.commit(at(30, 4), &Account::default(), None, 102);
         let Claim::TakeOver(mut second) = claim(Some(first), &object(), by(200)) else { panic!("taken over") };
         second.commit(at(50, 6), &Account::default(), None, 201);
-        let ranges: Vec<_> = second.committed.iter().map(|c| (c.epoch, c.from, c.to)).collect();
+        let ranges: Vec<_> = second.committed.iter().map(|c| (c.epoch.0, c.range.from, c.range.to)).collect();
         assert_eq!(ranges, [(0, 0, 30), (1, 30, 50)]);
         assert_eq!((second.position, second.progress_ms), (at(50, 6), 201));
     }
@@ -452,13 +283,17 @@ mod tests {
         for commit in 0..commits {
             let (from, to) = (commit * 10, commit * 10 + 10);
             let open = checkpoint.open_part().copied();
-            let (from, rows, before) = open.map_or((from, 0, 0), |part| (part.from, part.rows, part.bytes));
-            let part = RejectsPart { epoch: 0, from, to, rows: rows + 1, bytes: before + bytes };
+            let (from, rows, before) = open.map_or((from, 0, 0), |part| (part.range.from, part.rows, part.bytes));
+            let part =
+                RejectsPart { epoch: Epoch(0), range: ByteRange { from, to }, rows: rows + 1, bytes: before + bytes };
             checkpoint.commit(Position { byte: to, line: to }, &Account::default(), Some(part), 0);
         }
         assert!(checkpoint.rejects.len() as u64 <= commits * bytes / REJECTS_PART_BYTES + 1);
         assert_eq!(checkpoint.rejects.iter().map(|part| part.rows).sum::<u64>(), commits);
-        assert!(checkpoint.rejects.windows(2).all(|two| two[0].to <= two[1].from), "each row is in one of them");
+        assert!(
+            checkpoint.rejects.windows(2).all(|two| two[0].range.to <= two[1].range.from),
+            "each row is in one of them"
+        );
     }
 
     #[test]
@@ -472,22 +307,13 @@ mod tests {
     #[test]
     fn the_list_of_parts_stays_small_enough_to_be_written_every_few_seconds() {
         let part = |nth: u64| RejectsPart {
-            epoch: 9_999,
-            from: nth * (1 << 40),
-            to: (nth + 1) * (1 << 40),
+            epoch: Epoch(9_999),
+            range: ByteRange { from: nth * (1 << 40), to: (nth + 1) * (1 << 40) },
             rows: 1 << 20,
             bytes: REJECTS_PART_BYTES,
         };
         let full = Checkpoint { rejects: (0..REJECTS_PARTS_MAX as u64).map(part).collect(), ..begun() };
         assert!(full.to_json().len() < 1 << 20, "{} bytes", full.to_json().len());
-    }
-
-    #[test]
-    fn a_file_that_waits_for_its_turn_is_left_alone_until_then() {
-        let waits = Checkpoint { lease_until_ms: 0, not_before_ms: 500, ..begun() };
-        assert_eq!(claim(Some(waits.clone()), &object(), by(499)), Claim::Busy(500));
-        let Claim::TakeOver(next) = claim(Some(waits), &object(), by(500)) else { panic!("taken over") };
-        assert_eq!(next.not_before_ms, 0);
     }
 
     #[test]

@@ -12,11 +12,8 @@
 //! the bodies one after the other, one final block and one trailer: a *single* gzip member, which
 //! readers that stop after the first member (Java's `GZIPInputStream` on some streams) read whole.
 
-mod name;
-
 use flate2::{Compress, Compression, FlushCompress};
-
-pub use name::{FragmentName, NotAFragmentName, NotARequestId, NotAStreamId, Origin, RequestId, StreamId};
+use protocol::fragment::{FINAL_BLOCK, FRAME_LEN, FragmentName, HEADER, TRAILER_LEN};
 
 /// How hard lines are compressed.
 ///
@@ -25,19 +22,6 @@ pub use name::{FragmentName, NotAFragmentName, NotARequestId, NotAStreamId, Orig
 /// a GB of lines costs 0.9 CPU seconds more, once, and 60 MB less of storage, of transfer between
 /// the functions, and of everyone's reading, for good: the exporter never compresses again.
 pub const COMPRESSION_LEVEL: u32 = 2;
-
-/// The first bytes of every fragment and of every log object: deflate, no flags, no time, no
-/// extra flags, operating system unknown.
-pub const HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff];
-
-/// The empty, final, stored block that ends the deflate stream.
-pub const FINAL_BLOCK: [u8; 5] = [1, 0, 0, 0xff, 0xff];
-
-/// Bytes of the trailer: the CRC-32 of the lines, and their length modulo 2³².
-pub const TRAILER_LEN: usize = 8;
-
-/// The bytes of a fragment that are not its body.
-pub const FRAME_LEN: usize = HEADER.len() + FINAL_BLOCK.len() + TRAILER_LEN;
 
 /// Makes fragments; worth keeping, since a compressor's tables cost more than a small fragment.
 #[derive(Debug)]
@@ -177,6 +161,8 @@ mod tests {
     use std::io::Read;
 
     use proptest::prelude::*;
+    use protocol::fragment::Origin;
+    use protocol::id::Day;
 
     use super::*;
 
@@ -191,7 +177,7 @@ mod tests {
     fn name_of(lines: &[u8], bytes: &[u8]) -> FragmentName {
         FragmentName {
             source: "P0OJ3CTID1".parse().unwrap(),
-            day: crate::received::Day::of(0),
+            day: Day::of(0),
             origin: Origin::Request { id: "r1".parse().unwrap() },
             events: 1,
             raw_bytes: lines.len() as u64,
