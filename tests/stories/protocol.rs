@@ -195,7 +195,7 @@ impl Model {
     fn ask(&self, checkpoint: &Checkpoint, (epoch, from, to): Fragment) -> bool {
         let stream = self.object.stream();
         let mut committed = Committed::default();
-        committed.add(stream, &checkpoint.to_json()).unwrap();
+        committed.add_checkpoint(stream, &checkpoint.to_json()).unwrap();
         let name = |epoch: Epoch| {
             let name = format!("received/s/0/file.{stream}.{epoch}.{from}-{to}.1.20.00000000.gz");
             name.parse().unwrap()

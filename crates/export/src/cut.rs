@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use protocol::format;
 use protocol::fragment::Staged;
 use protocol::id::Nonce;
-use protocol::plan::{FORMAT, Plan, PlannedDestination, PlannedObject, Purpose, Size};
+use protocol::plan::{Plan, PlannedDestination, PlannedObject, Purpose, Size};
 
 use crate::routes::{Destination, Routes};
 
@@ -78,7 +79,7 @@ impl Draft {
     /// Makes it a plan.
     pub fn sign(self, nonce: Nonce, created_ms: i64, version: &str) -> Plan {
         Plan {
-            format: FORMAT,
+            format: format::PLAN.newest,
             nonce,
             revision: 0,
             created_ms,

@@ -7,6 +7,7 @@ use export::cut::{Draft, Flush, Limits, cut};
 use export::routes::Routes;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use protocol::committed::Committed;
+use protocol::format::Unreadable;
 use protocol::fragment::{FragmentName, Origin, Staged};
 use protocol::id::{Day, SourceId, StreamId};
 use protocol::keys;
@@ -210,9 +211,12 @@ impl Accounts {
     async fn read(bucket: &Bucket, streams: impl Iterator<Item = StreamId>) -> Result<Accounts, Fault> {
         let streams: BTreeSet<StreamId> = streams.collect();
         let read = async |stream: StreamId| {
-            for key in [keys::checkpoint(stream), keys::ledger(stream)] {
+            type Add = fn(&mut Committed, StreamId, &[u8]) -> Result<(), Unreadable>;
+            let checkpoint = (keys::checkpoint(stream), Committed::add_checkpoint as Add);
+            let ledger = (keys::ledger(stream), Committed::add_ledger as Add);
+            for (key, add) in [checkpoint, ledger] {
                 if let Some(object) = bucket.get(&key).await? {
-                    return Ok((stream, Some((key, object.body))));
+                    return Ok((stream, Some((key, add, object.body))));
                 }
             }
             Ok((stream, None))
@@ -220,8 +224,8 @@ impl Accounts {
         let mut accounts = Accounts::default();
         let mut reading = std::pin::pin!(stream::iter(streams).map(read).buffer_unordered(ACCOUNTS_AHEAD));
         while let Some((stream, account)) = reading.try_next().await? {
-            let Some((key, body)) = account else { continue };
-            if let Err(error) = accounts.committed.add(stream, &body) {
+            let Some((key, add, body)) = account else { continue };
+            if let Err(error) = add(&mut accounts.committed, stream, &body) {
                 accounts.unreadable.insert(stream, format!("{key}: {error}"));
             }
         }

@@ -6,10 +6,11 @@ use std::time::Duration;
 use aws::clock::jitter_ms;
 use aws::{Bucket, Created, Fault, Kind, Swapped};
 use bytes::Bytes;
+use protocol::format::Unreadable;
 use protocol::head::Head;
 use protocol::id::Nonce;
 use protocol::keys;
-use protocol::plan::{NotAPlan, Place, Plan};
+use protocol::plan::{Place, Plan};
 use serde::{Deserialize, Serialize};
 
 const JSON: &str = "application/json";
@@ -191,7 +192,7 @@ impl State {
         }
     }
 
-    fn unreadable(&self, key: &str, error: &NotAPlan) -> Fault {
+    fn unreadable(&self, key: &str, error: &Unreadable) -> Fault {
         Fault {
             kind: Kind::Other,
             operation: UNREADABLE,

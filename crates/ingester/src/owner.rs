@@ -37,7 +37,7 @@ pub(crate) enum OwnerFault {
     #[error("{0}")]
     State(#[from] Fault),
     /// What is in the checkpoint's place is none that we can read.
-    #[error("s3://{bucket}/{key} is no checkpoint of this version: {detail}")]
+    #[error("checkpoint s3://{bucket}/{key}: {detail}")]
     Unreadable { bucket: String, key: String, detail: String },
 }
 
@@ -148,8 +148,9 @@ impl Owner {
         let now_ms = self.clock.now_ms();
         let mut next = self.checkpoint.next(nonce(), now_ms + self.lease_ms);
         if next.header.is_none() {
-            next.header = header.cloned();
-            next.terms = header.map(|_| terms.clone());
+            if let Some(header) = header {
+                next.keep_header(header, terms);
+            }
         }
         if let Some(commit) = commit {
             let rejects = match next.header.as_ref().filter(|_| !commit.rejects.is_empty()) {

@@ -7,14 +7,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::account::Account;
 use crate::committed::CommittedRange;
+use crate::format::{self, Numbers, Unreadable};
 use crate::id::{Epoch, Nonce, StreamId};
 use crate::keys;
 use crate::position::{ByteRange, Position};
 use crate::reading::{Reading, StoredHeader};
 use crate::upload::Identity;
-
-/// The layout of the document; another number is refused rather than guessed at.
-pub const FORMAT: u32 = 1;
 
 /// So many bytes of refused rows one part holds before the next is begun. Until then each commit writes the open part
 /// anew, longer: what a checkpoint lists grows with the refused rows alone, not with the time that they take. What was
@@ -105,7 +103,7 @@ pub struct Ending {
 /// The document.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Checkpoint {
-    /// [`FORMAT`].
+    /// See [`format::CHECKPOINT`].
     pub format: u32,
     /// Grows by one with every write.
     pub sequence: u64,
@@ -124,6 +122,9 @@ pub struct Checkpoint {
     /// The header, once it was read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub header: Option<StoredHeader>,
+    /// How its bytes are read ([`format::READING`]), kept with the header. A header without it is of the first format.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reading_format: Option<u32>,
     /// What else it is read by, kept with the header.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub terms: Option<Terms>,
@@ -159,34 +160,25 @@ pub struct Checkpoint {
     pub ending: Option<Ending>,
 }
 
-/// Read before the rest, which may look different in another layout.
-#[derive(Deserialize)]
-struct Layout {
-    format: u32,
-}
-
-/// Bytes that are no checkpoint of ours.
-#[derive(Debug, thiserror::Error)]
-pub enum NotACheckpoint {
-    /// Not JSON, or not as we write it.
-    #[error("{0}")]
-    Json(#[from] serde_json::Error),
-    /// Written by a version that we do not know.
-    #[error("it has format {0}, and this version knows {FORMAT}")]
-    Format(u32),
-}
-
 impl Checkpoint {
     /// The next write by the same owner.
     #[must_use]
     pub fn next(&self, nonce: Nonce, lease_until_ms: i64) -> Self {
-        Self { sequence: self.sequence + 1, nonce, lease_until_ms, ..self.clone() }
+        let format = format::CHECKPOINT.newest;
+        Self { format, sequence: self.sequence + 1, nonce, lease_until_ms, ..self.clone() }
     }
 
     /// The last write by the same owner.
     #[must_use]
     pub fn end(&self, nonce: Nonce, phase: Phase, ending: Ending) -> Self {
         Self { phase, ending: Some(ending), ..self.next(nonce, 0) }
+    }
+
+    /// Keeps what the file is read by, once its header was read. The rest of the file is read by it, whatever is set by then.
+    pub fn keep_header(&mut self, header: &StoredHeader, terms: &Terms) {
+        self.header = Some(header.clone());
+        self.terms = Some(terms.clone());
+        self.reading_format = Some(format::READING.newest);
     }
 
     /// The rejects part that the next refused rows belong to, if it is begun and not full.
@@ -227,10 +219,13 @@ impl Checkpoint {
     /// From JSON.
     ///
     /// # Errors
-    /// When it is no checkpoint, or one of another layout.
-    pub fn from_json(bytes: &[u8]) -> Result<Self, NotACheckpoint> {
-        let Layout { format } = serde_json::from_slice(bytes)?;
-        if format == FORMAT { Ok(serde_json::from_slice(bytes)?) } else { Err(NotACheckpoint::Format(format)) }
+    /// When it is no checkpoint, or has a format that this version does not know, or its file is read in a way that this
+    /// version does not know.
+    pub fn from_json(json: &[u8]) -> Result<Self, Unreadable> {
+        let numbers = Numbers::read(json)?;
+        numbers.check(format::CHECKPOINT)?;
+        format::READING.check(numbers.reading_format.unwrap_or(format::FIRST))?;
+        Ok(serde_json::from_slice(json)?)
     }
 }
 
@@ -238,6 +233,7 @@ impl Checkpoint {
 mod tests {
     use super::*;
     use crate::claim::{Claim, Claimant, claim};
+    use crate::reading::{Compression, Delimiter, Dialect, Encoding};
 
     fn object() -> Identity {
         Identity {
@@ -330,7 +326,38 @@ mod tests {
     fn it_reads_back_as_it_was_written() {
         let checkpoint = begun();
         assert_eq!(Checkpoint::from_json(&checkpoint.to_json()).unwrap(), checkpoint);
-        let of_tomorrow = Checkpoint::from_json(br#"{"format": 9, "all": "different"}"#).unwrap_err();
-        assert_eq!(of_tomorrow.to_string(), "it has format 9, and this version knows 1");
+    }
+
+    #[test]
+    fn a_checkpoint_of_a_newer_version_is_refused_with_what_to_do() {
+        let check = |json: &str, expected: &str| {
+            let words = Checkpoint::from_json(json.as_bytes()).unwrap_err().to_string();
+            assert_eq!(
+                words,
+                format!(
+                    "{expected} 9, and this version reads 1: a newer version wrote it; deploy that version again, or replay the file"
+                )
+            );
+        };
+        check(r#"{"format": 9, "all": "different"}"#, "format");
+        check(r#"{"format": 1, "reading_format": 9, "header": "of another form"}"#, "reading format");
+    }
+
+    #[test]
+    fn a_file_is_read_in_the_way_in_which_it_was_begun() {
+        let mut kept = begun();
+        let dialect = Dialect {
+            compression: Compression::None,
+            encoding: Encoding::Utf8,
+            bom: false,
+            delimiter: Delimiter::Comma,
+        };
+        let rows_from = Position { byte: 7, line: 2 };
+        let header = StoredHeader { dialect, text: "userId".into(), rows_from, fingerprint: "f".into() };
+        kept.keep_header(&header, &Terms { collection: None, reading: Reading::default() });
+        assert_eq!(kept.reading_format, Some(format::READING.newest));
+        let before = Checkpoint { reading_format: None, ..kept };
+        let Claim::TakeOver(next) = claim(Some(before), &object(), by(1_000)) else { panic!("taken over") };
+        assert_eq!(next.reading_format, None, "a header from before there were numbers is still of the first format");
     }
 }

@@ -1,7 +1,8 @@
 //! Who may go on with a file: decided from its checkpoint, as it was read, and the time.
 
 use crate::account::Account;
-use crate::checkpoint::{Checkpoint, FORMAT, Phase};
+use crate::checkpoint::{Checkpoint, Phase};
+use crate::format;
 use crate::id::{Epoch, Nonce};
 use crate::position::Position;
 use crate::upload::Identity;
@@ -37,7 +38,7 @@ pub fn claim(found: Option<Checkpoint>, object: &Identity, by: Claimant) -> Clai
     let version = env!("CARGO_PKG_VERSION").to_owned();
     let Some(found) = found else {
         return Claim::Begin(Box::new(Checkpoint {
-            format: FORMAT,
+            format: format::CHECKPOINT.newest,
             sequence: 0,
             nonce: by.nonce,
             epoch: Epoch::FIRST,
@@ -46,6 +47,7 @@ pub fn claim(found: Option<Checkpoint>, object: &Identity, by: Claimant) -> Clai
             version,
             object: object.clone(),
             header: None,
+            reading_format: None,
             terms: None,
             committed: Vec::new(),
             position: Position::START,
@@ -68,6 +70,7 @@ pub fn claim(found: Option<Checkpoint>, object: &Identity, by: Claimant) -> Clai
         return Claim::Busy(free_at_ms);
     }
     Claim::TakeOver(Box::new(Checkpoint {
+        format: format::CHECKPOINT.newest,
         sequence: found.sequence + 1,
         nonce: by.nonce,
         epoch: found.epoch.next(),

@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::format::{self, Numbers, Unreadable};
 use crate::fragment::{FragmentName, Origin};
 use crate::id::{Epoch, StreamId};
 use crate::position::ByteRange;
@@ -32,9 +33,9 @@ impl CommittedRange {
     }
 }
 
-/// What we read of a file's checkpoint or ledger: both say which ranges are committed.
+/// The part of a checkpoint or a ledger that is read here: both say which ranges are committed.
 #[derive(Deserialize)]
-struct Account {
+struct Ranges {
     committed: Vec<CommittedRange>,
 }
 
@@ -43,13 +44,29 @@ struct Account {
 pub struct Committed(BTreeMap<StreamId, Vec<CommittedRange>>);
 
 impl Committed {
-    /// Reads the ranges out of a checkpoint or a ledger.
+    /// Reads the ranges out of a file's checkpoint.
+    ///
+    /// How the file's bytes are read does not matter here: what was acknowledged is in the fragments.
     ///
     /// # Errors
-    /// When it is neither.
-    pub fn add(&mut self, stream: StreamId, account: &[u8]) -> Result<(), serde_json::Error> {
-        let account: Account = serde_json::from_slice(account)?;
-        self.0.insert(stream, account.committed);
+    /// When it is no checkpoint, or has a format that this version does not know.
+    pub fn add_checkpoint(&mut self, stream: StreamId, json: &[u8]) -> Result<(), Unreadable> {
+        Numbers::read(json)?.check(format::CHECKPOINT)?;
+        self.add(stream, json)
+    }
+
+    /// Reads the ranges out of a file's ledger.
+    ///
+    /// # Errors
+    /// When it is no ledger, or has a format that this version does not know.
+    pub fn add_ledger(&mut self, stream: StreamId, json: &[u8]) -> Result<(), Unreadable> {
+        format::LEDGER.check(Numbers::read(json)?.format.unwrap_or(format::FIRST))?;
+        self.add(stream, json)
+    }
+
+    fn add(&mut self, stream: StreamId, json: &[u8]) -> Result<(), Unreadable> {
+        let ranges: Ranges = serde_json::from_slice(json)?;
+        self.0.insert(stream, ranges.committed);
         Ok(())
     }
 
@@ -80,9 +97,9 @@ mod tests {
     fn streams(committed: &[(u32, u64, u64)]) -> Committed {
         let ranges: Vec<_> =
             committed.iter().map(|(epoch, from, to)| json!({"epoch": epoch, "from": from, "to": to})).collect();
-        let account = json!({"sequence": 4, "committed": ranges, "rows": {"read": 7}}).to_string();
+        let account = json!({"format": 1, "sequence": 4, "committed": ranges, "rows": {"read": 7}}).to_string();
         let mut streams = Committed::default();
-        streams.add(STREAM.parse().unwrap(), account.as_bytes()).unwrap();
+        streams.add_checkpoint(STREAM.parse().unwrap(), account.as_bytes()).unwrap();
         streams
     }
 
@@ -121,9 +138,29 @@ mod tests {
 
     #[test]
     fn an_account_without_ranges_is_no_account() {
-        let mut streams = Committed::default();
-        assert!(streams.add(STREAM.parse().unwrap(), b"{}").is_err());
-        assert!(streams.add(STREAM.parse().unwrap(), b"").is_err());
+        let (mut committed, stream) = (Committed::default(), STREAM.parse().unwrap());
+        for json in ["{}", "", r#"{"format": 1}"#] {
+            assert!(committed.add_checkpoint(stream, json.as_bytes()).is_err());
+            assert!(committed.add_ledger(stream, json.as_bytes()).is_err());
+        }
+    }
+
+    #[test]
+    fn an_account_of_a_newer_version_is_refused_and_one_from_before_there_were_numbers_is_read() {
+        let (mut committed, stream) = (Committed::default(), STREAM.parse().unwrap());
+        let newer = br#"{"format": 9, "committed": []}"#;
+        for error in [committed.add_checkpoint(stream, newer), committed.add_ledger(stream, newer)] {
+            assert!(matches!(error, Err(Unreadable::Format(_))), "{error:?}");
+        }
+        assert!(committed.add_ledger(stream, br#"{"committed": []}"#).is_ok());
+    }
+
+    #[test]
+    fn what_was_acknowledged_counts_whatever_the_way_its_file_is_read() {
+        let mut committed = Committed::default();
+        let json = br#"{"format": 1, "reading_format": 9, "committed": [{"epoch": 0, "from": 0, "to": 10}]}"#;
+        committed.add_checkpoint(STREAM.parse().unwrap(), json).unwrap();
+        assert!(committed.count(&fragment(0, 0, 10)));
     }
 
     proptest! {

@@ -6,9 +6,10 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::format::{self, Numbers, Unreadable};
 use crate::id::Nonce;
 use crate::keys;
-use crate::plan::{FORMAT, NotAPlan, Plan, Size};
+use crate::plan::{Plan, Size};
 
 /// How long a closed plan is remembered: until no request of anybody's can still be on its way.
 ///
@@ -24,7 +25,7 @@ pub const REMEMBERED_MAX: usize = 1_000;
 /// The head.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Head {
-    /// [`FORMAT`].
+    /// See [`format::HEAD`].
     pub format: u32,
     /// One more with every change.
     pub sequence: u64,
@@ -85,16 +86,22 @@ impl OpenPlan {
 impl Head {
     /// The head before there is one: nothing is open.
     pub fn empty() -> Head {
-        Head { format: FORMAT, sequence: 0, nonce: Nonce::new([0; 16]), open: Vec::new(), closed: Vec::new() }
+        Head {
+            format: format::HEAD.newest,
+            sequence: 0,
+            nonce: Nonce::new([0; 16]),
+            open: Vec::new(),
+            closed: Vec::new(),
+        }
     }
 
     /// Reads a head.
     ///
     /// # Errors
     /// When it is none, or one of a version that this code does not know.
-    pub fn from_json(json: &[u8]) -> Result<Head, NotAPlan> {
-        let head: Head = serde_json::from_slice(json)?;
-        if head.format == FORMAT { Ok(head) } else { Err(NotAPlan::Format(head.format)) }
+    pub fn from_json(json: &[u8]) -> Result<Head, Unreadable> {
+        Numbers::read(json)?.check(format::HEAD)?;
+        Ok(serde_json::from_slice(json)?)
     }
 
     /// The document.
@@ -157,7 +164,7 @@ impl Head {
 
     fn next(&self, nonce: Nonce) -> Head {
         let (open, closed) = (self.open.clone(), self.closed.clone());
-        Head { format: FORMAT, sequence: self.sequence + 1, nonce, open, closed }
+        Head { format: format::HEAD.newest, sequence: self.sequence + 1, nonce, open, closed }
     }
 }
 

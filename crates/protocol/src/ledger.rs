@@ -5,12 +5,16 @@ use serde::{Deserialize, Serialize};
 use crate::account::Account;
 use crate::checkpoint::{Checkpoint, Phase};
 use crate::committed::CommittedRange;
+use crate::format::{self, Numbers, Unreadable};
 use crate::id::StreamId;
 use crate::upload::Identity;
 
 /// What is kept of a file that has ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ledger {
+    /// See [`format::LEDGER`]; the first where the document has none.
+    #[serde(default = "first")]
+    pub format: u32,
     /// The product's version that ended it.
     pub version: String,
     /// How it ended.
@@ -54,12 +58,28 @@ pub struct Ledger {
 }
 
 impl Ledger {
+    /// From JSON.
+    ///
+    /// # Errors
+    /// When it is no ledger, or has a format that this version does not know.
+    pub fn from_json(json: &[u8]) -> Result<Self, Unreadable> {
+        format::LEDGER.check(Numbers::read(json)?.format.unwrap_or(format::FIRST))?;
+        Ok(serde_json::from_slice(json)?)
+    }
+
+    /// As JSON.
+    #[must_use]
+    pub fn to_json(&self) -> Vec<u8> {
+        serde_json::to_vec_pretty(self).unwrap_or_default()
+    }
+
     /// What is to be kept of a file that has ended; `None` while it has not. It follows from the checkpoint alone.
     #[must_use]
     pub fn of(checkpoint: &Checkpoint) -> Option<Self> {
         let ending = checkpoint.ending.clone()?;
         let unfinished = checkpoint.phase != Phase::Finished;
         Some(Self {
+            format: format::LEDGER.newest,
             version: checkpoint.version.clone(),
             ended: checkpoint.phase,
             reason: ending.reason,
@@ -79,6 +99,10 @@ impl Ledger {
             ended_at: rfc3339(ending.at_ms),
         })
     }
+}
+
+fn first() -> u32 {
+    format::FIRST
 }
 
 /// Milliseconds since the epoch as RFC 3339 in UTC.

@@ -26,3 +26,5 @@ pub mod plan;
 pub mod head;
 
 pub mod keys;
+
+pub mod format;

@@ -12,17 +12,15 @@ use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
+use crate::format::{self, Numbers, Unreadable};
 use crate::fragment::{FRAME_LEN, FragmentName, Staged};
 use crate::id::Nonce;
 use crate::keys;
 
-/// The version of the documents that this code writes and the only one that it reads.
-pub const FORMAT: u32 = 1;
-
 /// A plan, or a revision of one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Plan {
-    /// [`FORMAT`].
+    /// See [`format::PLAN`].
     pub format: u32,
     /// What names it and its objects.
     pub nonce: Nonce,
@@ -163,31 +161,15 @@ impl Size {
     }
 }
 
-/// A document that is no plan that this code can carry out.
-#[derive(Debug, thiserror::Error)]
-pub enum NotAPlan {
-    /// Not the document.
-    #[error("not a plan: {0}")]
-    Json(#[from] serde_json::Error),
-    /// Written by a version that this one does not know.
-    #[error("a plan of format {0}, and only format {FORMAT} is known")]
-    Format(u32),
-    /// It contradicts itself.
-    #[error("a plan that contradicts itself: {0}")]
-    Law(&'static str),
-}
-
 impl Plan {
     /// Reads a plan and checks the laws that everything rests on.
     ///
     /// # Errors
-    /// When it is none, or breaks a law.
-    pub fn from_json(json: &[u8]) -> Result<Plan, NotAPlan> {
+    /// When it is none, has a format that this version does not know, or breaks a law.
+    pub fn from_json(json: &[u8]) -> Result<Plan, Unreadable> {
+        Numbers::read(json)?.check(format::PLAN)?;
         let plan: Plan = serde_json::from_slice(json)?;
-        if plan.format != FORMAT {
-            return Err(NotAPlan::Format(plan.format));
-        }
-        plan.check().map_err(NotAPlan::Law)?;
+        plan.check().map_err(Unreadable::Law)?;
         Ok(plan)
     }
 

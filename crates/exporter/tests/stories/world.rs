@@ -211,7 +211,7 @@ impl World {
     pub(crate) fn account(&self, name: &str, committed: &[(u32, u64, u64)]) {
         let ranges: Vec<Value> =
             committed.iter().map(|(epoch, from, to)| json!({"epoch": epoch, "from": from, "to": to})).collect();
-        let account = json!({"sequence": 3, "committed": ranges}).to_string();
+        let account = json!({"format": 1, "sequence": 3, "committed": ranges}).to_string();
         self.s3.put(STATE, &format!("ingest/{STREAM}/{name}.json"), account).unwrap();
     }
 

@@ -32,7 +32,7 @@ pub(crate) fn plan(destinations: &[&str], fragments: Vec<Staged>, objects: &[(us
         objects: objects.clone(),
     };
     Plan {
-        format: FORMAT,
+        format: format::PLAN.newest,
         nonce: Nonce::new([1; 16]),
         revision: 0,
         created_ms: 0,
