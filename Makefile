@@ -7,7 +7,7 @@ SHELL := /bin/bash
 CARGO ?= cargo
 VENV := .venv
 # Crates without IO, and what must not be in their dependency trees.
-PURE := calls ingestion logs
+PURE := protocol calls ingestion export
 IMPURE := tokio|hyper|reqwest|http|axum|aws-.*|aws_.*|lambda.*|s3s|rustls|mio|socket2
 # Tools of fixed versions lie under names that have the version, so that another version is another file to make.
 DENY_VERSION := 0.20.2

@@ -12,11 +12,12 @@ use calls::refusal::{FileFault, Position};
 use calls::subject::{Kind, Subject};
 use calls::translator::{Step, Translator};
 use libfuzzer_sys::fuzz_target;
+use protocol::id::StreamId;
 
 fuzz_target!(|input: &[u8]| {
     let [kind, settings, piece, file @ ..] = input else { return };
     let (subject, reading) = (subject(*kind), reading(*settings));
-    let translator = || Translator::new(&subject, &reading, MessageIds::new(1));
+    let translator = || Translator::new(&subject, &reading, MessageIds::new(StreamId::new([1; 16])));
     let (whole, header) = read(translator(), file, usize::MAX);
     let (pieces, _) = read(translator(), file, usize::from(*piece).max(1));
     assert_eq!(pieces, whole, "pieces change nothing");
@@ -30,7 +31,7 @@ fuzz_target!(|input: &[u8]| {
         Compression::None => usize::try_from(at.byte).unwrap(),
         _ => 0,
     };
-    let resumed = Translator::resume(&subject, &reading, MessageIds::new(1), &header, at).unwrap();
+    let resumed = Translator::resume(&subject, &reading, MessageIds::new(StreamId::new([1; 16])), &header, at).unwrap();
     let (rest, _) = read(resumed, &file[from..], usize::MAX);
     assert_eq!(rest.records, whole.records[half..], "reading taken up gives the rest");
     assert_eq!((rest.fault, rest.end), (whole.fault, whole.end));

@@ -1,6 +1,6 @@
 //! A CSV becomes calls, and what was received comes out as logs.
 
-use logs::fragment::{FragmentName, Origin};
+use protocol::fragment::{FragmentName, Origin};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::io::Write;

@@ -6,11 +6,13 @@
 //! beside it, which goes into a part that grows with the commits. Claims, commits and what counts are decided by the
 //! functions that decide it in production; all else is written down here.
 
-use calls::checkpoint::{Checkpoint, Claim, Claimant, Ending, Identity, Phase, RejectsPart, claim};
-use calls::ledger::Account;
-use calls::refusal::Position;
-use logs::fragment::StreamId;
-use logs::staging::Streams;
+use protocol::account::Account;
+use protocol::checkpoint::{Checkpoint, Ending, Phase, RejectsPart};
+use protocol::claim::{Claim, Claimant, claim};
+use protocol::committed::{Committed, CommittedRange};
+use protocol::id::{Epoch, Nonce};
+use protocol::position::{ByteRange, Position};
+use protocol::upload::Identity;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
@@ -40,7 +42,7 @@ enum Fences {
 type Document = usize;
 
 /// `(epoch, from, to)`.
-type Fragment = (u32, u8, u8);
+type Fragment = (Epoch, u8, u8);
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum At {
@@ -88,8 +90,8 @@ struct State {
     acknowledged: BTreeSet<u8>,
     delayed: Vec<Delayed>,
     owners: [Owner; 2],
-    /// Who committed in which epoch.
-    committed: BTreeSet<(u32, String)>,
+    /// Who committed in which epoch: the owner, in which of its lives.
+    committed: BTreeSet<(Epoch, [u8; 2])>,
 }
 
 struct Model {
@@ -97,14 +99,14 @@ struct Model {
     object: Identity,
     documents: Vec<Checkpoint>,
     known: HashMap<Vec<u8>, Document>,
-    /// What was asked of `logs` already.
+    /// Which fragments count, as far as it was asked already.
     counted: RefCell<HashMap<(Document, Fragment), bool>>,
 }
 
 impl Model {
     fn new(fences: Fences) -> Self {
         let object = Identity {
-            source_id: "s".into(),
+            source_id: "s".parse().unwrap(),
             bucket: "b".into(),
             key: "track_1.csv".into(),
             version_id: None,
@@ -177,37 +179,38 @@ impl Model {
         if let Some(fragment) = state.exported.iter().find(|fragment| !self.is_committed(checkpoint, **fragment)) {
             return Err(format!("{fragment:?} is exported and not committed: {state:?}"));
         }
-        let epochs: BTreeSet<u32> = state.committed.iter().map(|(epoch, _)| *epoch).collect();
+        let epochs: BTreeSet<Epoch> = state.committed.iter().map(|(epoch, _)| *epoch).collect();
         if epochs.len() < state.committed.len() {
             return Err(format!("two owners committed in one epoch: {state:?}"));
         }
         Ok(())
     }
 
-    /// Whether an exporter takes a fragment, as `logs` decides it.
+    /// Whether an exporter takes a fragment, as the protocol decides it.
     fn counts(&self, document: Document, fragment: Fragment) -> bool {
-        let counts = || self.ask_logs(&self.documents[document], fragment);
+        let counts = || self.ask(&self.documents[document], fragment);
         *self.counted.borrow_mut().entry((document, fragment)).or_insert_with(counts)
     }
 
-    fn ask_logs(&self, checkpoint: &Checkpoint, (epoch, from, to): Fragment) -> bool {
-        let stream: StreamId = self.object.stream().parse().unwrap();
-        let mut streams = Streams::default();
-        streams.add(stream, &checkpoint.to_json()).unwrap();
-        let name = |epoch: u32| {
+    fn ask(&self, checkpoint: &Checkpoint, (epoch, from, to): Fragment) -> bool {
+        let stream = self.object.stream();
+        let mut committed = Committed::default();
+        committed.add_checkpoint(stream, &checkpoint.to_json()).unwrap();
+        let name = |epoch: Epoch| {
             let name = format!("received/s/0/file.{stream}.{epoch}.{from}-{to}.1.20.00000000.gz");
             name.parse().unwrap()
         };
         match self.fences {
-            Fences::EpochIgnored => checkpoint.committed.iter().any(|range| streams.count(&name(range.epoch))),
-            _ => streams.count(&name(epoch)),
+            Fences::EpochIgnored => checkpoint.committed.iter().any(|range| committed.count(&name(range.epoch))),
+            _ => committed.count(&name(epoch)),
         }
     }
 
     /// Whether that very epoch has committed it.
     fn is_committed(&self, checkpoint: &Checkpoint, (epoch, from, to): Fragment) -> bool {
-        let covers = |range: &calls::checkpoint::Committed| {
-            range.epoch == epoch && range.from <= from.into() && u64::from(to) <= range.to
+        let covers = |committed: &CommittedRange| {
+            let ByteRange { from: first, to: end } = committed.range;
+            committed.epoch == epoch && first <= from.into() && u64::from(to) <= end
         };
         checkpoint.committed.iter().any(covers)
     }
@@ -248,8 +251,8 @@ impl Model {
         let (before, after) = (expected.map(|document| &self.documents[document]), &self.documents[wanted]);
         let commits = after.position.byte > before.map_or(0, |before| before.position.byte);
         if commits {
-            let who = after.nonce.split('.').next().unwrap_or_default();
-            state.committed.insert((after.epoch, who.to_owned()));
+            let [owner, life, ..] = after.nonce.bits();
+            state.committed.insert((after.epoch, [owner, life]));
         }
         state.checkpoint = Some(wanted);
         true
@@ -269,7 +272,12 @@ impl Model {
         if owner.at != At::Away {
             next.push(gone(state.clone()));
         }
-        let nonce = |sequence: u64| format!("{who}-{}.{sequence}", owner.life);
+        let nonce = |sequence: u64| {
+            let mut bits = [0; 16];
+            bits[..2].copy_from_slice(&[u8::try_from(who).unwrap(), owner.life]);
+            bits[8..].copy_from_slice(&sequence.to_be_bytes());
+            Nonce::new(bits)
+        };
         match owner.at {
             At::Away if owner.life < LIVES[who] => {
                 let found = state.checkpoint.map(|document| self.documents[document].clone());
@@ -349,7 +357,7 @@ impl Model {
                     let wanted = self.document(wanted);
                     let mut state = with(At::Writing { expected: Some(held), wanted, tries: 1 });
                     // Where one is already it stays: it is his own.
-                    let rows = (u8::try_from(part.from).unwrap()..at).collect();
+                    let rows = (u8::try_from(part.range.from).unwrap()..at).collect();
                     state.parts.entry(self.name(&part)).or_insert(rows);
                     next.push(state);
                 } else if at == ROWS && checkpoint.phase == Phase::Running {
@@ -371,17 +379,20 @@ impl Model {
 
     /// The part that is written before a commit up to `at`.
     fn grown(&self, checkpoint: &Checkpoint, at: u8) -> RejectsPart {
-        let from = checkpoint.open_part().map_or(checkpoint.position.byte, |part| part.from);
+        let from = checkpoint.open_part().map_or(checkpoint.position.byte, |part| part.range.from);
         let rows = u64::from(at) - from;
-        RejectsPart { epoch: checkpoint.epoch, from, to: at.into(), rows, bytes: rows }
+        RejectsPart { epoch: checkpoint.epoch, range: ByteRange { from, to: at.into() }, rows, bytes: rows }
     }
 
     fn name(&self, part: &RejectsPart) -> String {
         let named = match self.fences {
-            Fences::PartOverwritten => RejectsPart { epoch: 0, to: 0, ..*part },
+            Fences::PartOverwritten => {
+                let range = ByteRange { to: 0, ..part.range };
+                RejectsPart { epoch: Epoch::FIRST, range, ..*part }
+            }
             _ => *part,
         };
-        named.key("")
+        named.key(self.object.stream())
     }
 
     fn owning(&self, held: Document, before: Option<Document>) -> At {

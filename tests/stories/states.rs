@@ -227,7 +227,7 @@ async fn refused_rows_beyond_one_upload_part_are_joined_although_the_last_answer
     let (last, full) = parts.split_last().unwrap();
     let bytes = |part: &Value| part["bytes"].as_u64().unwrap();
     assert!(full.len() > 1 && bytes(last) > 0, "{parts:#?}");
-    assert!(full.iter().all(|part| bytes(part) >= calls::checkpoint::REJECTS_PART_BYTES), "{parts:#?}");
+    assert!(full.iter().all(|part| bytes(part) >= protocol::checkpoint::REJECTS_PART_BYTES), "{parts:#?}");
 }
 
 #[tokio::test]

@@ -11,9 +11,10 @@ use std::error::Error;
 use std::path::Path;
 
 use calls::call::MessageIds;
-use calls::reading::Reading;
+use calls::reading;
 use calls::subject::Subject;
 use calls::translator::{Step, Translator};
+use protocol::id::StreamId;
 
 const PIECE_BYTES: usize = 1024 * 1024;
 /// As large as a request's body.
@@ -46,8 +47,8 @@ fn main() -> Result<(), Box<dyn Error>> {
 }
 
 fn encode(subject: &Subject, csv: &[u8]) -> Result<Totals, Box<dyn Error>> {
-    let reading = Reading::parse(&|name| std::env::var(name).ok(), &mut Vec::new());
-    let mut translator = Translator::new(subject, &reading, MessageIds::new(7));
+    let reading = reading::parse(&|name| std::env::var(name).ok(), &mut Vec::new());
+    let mut translator = Translator::new(subject, &reading, MessageIds::new(StreamId::new([7; 16])));
     let mut totals = Totals::default();
     let (mut body, mut records) = (Vec::with_capacity(BODY_BYTES), Vec::with_capacity(BODY_BYTES));
     let mut pieces = csv.chunks(PIECE_BYTES);

@@ -5,6 +5,8 @@
 
 use std::ops::Range;
 
+use protocol::id::StreamId;
+
 use crate::columns::{CellType, Piece, Plan, Slot};
 use crate::flaw::Flaw;
 use crate::json;
@@ -34,10 +36,10 @@ pub const OBJECT_ID_CHARS_MAX: usize = 100;
 pub struct MessageIds(String);
 
 impl MessageIds {
-    /// Ids that begin with `s3-` and the 32 hex digits of `identity`, which has to be different
-    /// for every object, version and replay.
-    pub fn new(identity: u128) -> MessageIds {
-        MessageIds(format!("s3-{identity:032x}"))
+    /// Ids that begin with `s3-` and the 32 hex digits of the file's stream, which is different for
+    /// every object, version and replay.
+    pub fn new(stream: StreamId) -> MessageIds {
+        MessageIds(format!("s3-{stream}"))
     }
 
     /// The id of the row whose record begins at `start`.

@@ -6,10 +6,10 @@
 use crate::batches::{Batch, Envelope, Gatherer};
 use crate::columns::{Column, Plan};
 use crate::dialect::StoredHeader;
-use crate::ledger::Account;
 use crate::refusal::{FileFault, Position, Warning};
 use crate::rejects::{Reason, Rejects};
 use crate::translator::{Step, Translator};
+use protocol::account::Account;
 use std::collections::VecDeque;
 
 /// Batches that may be handed out ahead of the first one that is not settled: what a slow answer can pile up.

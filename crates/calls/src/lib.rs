@@ -3,14 +3,12 @@
 
 pub mod batches;
 pub mod call;
-pub mod checkpoint;
 pub mod columns;
 pub mod dialect;
 mod flaw;
 mod inflate;
 pub mod ingestion;
 mod json;
-pub mod ledger;
 pub mod pace;
 pub mod reading;
 pub mod refusal;

@@ -1,127 +1,89 @@
 //! The settings of the reading side, as plain data, parsed once.
 
 use jiff::civil;
-use serde::{Deserialize, Serialize};
+pub use protocol::reading::{EmptyCells, Reading};
 
-use crate::dialect::{Delimiter, Encoding};
+use crate::dialect::{Delimiter, Encoding, Measure};
 use crate::subject::{COLLECTION_CHARS_MAX, is_collection};
 
-/// What is done with an empty cell of a trait, a property or any other column that Segment takes
-/// empty. Ids, `event`, `name`, `category` and the timestamp are always omitted when empty, since
-/// Segment refuses them so.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum EmptyCells {
-    /// The key is left out.
-    #[default]
-    Omit,
-    /// The key is `null`.
-    Null,
-    /// The key is `""`, as the walkthrough sends it (`null` in a column that is no text).
-    Empty,
-}
-
-/// How CSV files are read. A checkpoint keeps it: a file is read to its end as it was begun.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Reading {
-    /// `COLLECTIONS`: collections to be recognised in names of object files.
-    pub collections: Vec<String>,
-    /// `TIMESTAMP_COLUMNS`: columns to be read as timestamps besides `timestamp` and `createdAt`, by
-    /// their whole name or by its last part.
-    pub timestamp_columns: Vec<String>,
-    /// `TIMESTAMP_FORMATS`: strftime formats, tried before ISO 8601 and Unix time.
-    pub timestamp_formats: Vec<String>,
-    /// `INFER_TYPES`: whether numbers and booleans are recognised in traits and properties.
-    pub infer_types: bool,
-    /// `EMPTY_CELLS`: what an empty cell becomes.
-    pub empty_cells: EmptyCells,
-    /// `CSV_ENCODING`: the encoding of files without a byte order mark; `None` is UTF-8.
-    pub encoding: Option<Encoding>,
-    /// `CSV_DELIMITER`: the delimiter; `None` reads it from each header.
-    pub delimiter: Option<Delimiter>,
-}
-
-impl Reading {
-    /// Reads the settings through `get`, which gives a setting by its name.
-    ///
-    /// Adds every fault to `faults` as `NAME: what is wrong and what to write`, and puts the default
-    /// in its place.
-    pub fn parse(get: &dyn Fn(&str) -> Option<String>, faults: &mut Vec<String>) -> Reading {
-        let set = |name: &str| get(name).filter(|value| !value.trim().is_empty());
-        let list = |name: &str, separator: char| -> Vec<String> {
-            set(name)
-                .iter()
-                .flat_map(|value| value.split(separator))
-                .map(|item| item.trim().to_owned())
-                .filter(|item| !item.is_empty())
-                .collect()
-        };
-        let mut reading = Reading {
-            collections: list("COLLECTIONS", ','),
-            timestamp_columns: list("TIMESTAMP_COLUMNS", ','),
-            timestamp_formats: list("TIMESTAMP_FORMATS", ';'),
-            ..Reading::default()
-        };
-        for collection in &reading.collections {
-            if !is_collection(collection) {
-                faults.push(format!(
-                    "COLLECTIONS: `{collection}` is no collection: write lowercase letters a-z and `_`, no `_` at either end, at most {COLLECTION_CHARS_MAX} characters"
-                ));
-            }
-        }
-        for format in &reading.timestamp_formats {
-            if names_zone(format) {
-                faults.push(format!(
-                    "TIMESTAMP_FORMATS: `{format}` reads names of time zones, of which no list is at hand: write times with their offset and read it with %z, or write them in UTC"
-                ));
-            } else if !is_whole_date(format) {
-                faults.push(format!(
-                    "TIMESTAMP_FORMATS: `{format}` is no strftime format of a whole date: write one such as %d/%m/%Y %H:%M, several with `;` between them"
-                ));
-            }
-        }
-        reading.timestamp_formats.retain(|format| !names_zone(format) && is_whole_date(format));
-        if let Some(value) = set("INFER_TYPES") {
-            match value.trim().to_ascii_lowercase().as_str() {
-                "true" | "1" | "yes" | "on" => reading.infer_types = true,
-                "false" | "0" | "no" | "off" => {}
-                _ => faults.push("INFER_TYPES: write true or false".to_owned()),
-            }
-        }
-        if let Some(value) = set("EMPTY_CELLS") {
-            match value.trim().to_ascii_lowercase().as_str() {
-                "omit" => reading.empty_cells = EmptyCells::Omit,
-                "null" => reading.empty_cells = EmptyCells::Null,
-                "empty" => reading.empty_cells = EmptyCells::Empty,
-                _ => faults.push("EMPTY_CELLS: write omit, null or empty".to_owned()),
-            }
-        }
-        if let Some(value) = set("CSV_ENCODING") {
-            reading.encoding = Encoding::named(&value);
-            if reading.encoding.is_none() {
-                faults.push(format!(
-                    "CSV_ENCODING: `{}` is no encoding that can be read: write one such as utf-8, utf-16le, windows-1252 or shift_jis",
-                    value.trim()
-                ));
-            }
-        }
-        // A tab is a value here, so blanks alone do not make it unset.
-        if let Some(value) = get("CSV_DELIMITER").filter(|value| !value.trim_matches(' ').is_empty()) {
-            reading.delimiter = Delimiter::named(&value);
-            if reading.delimiter.is_none() {
-                faults.push("CSV_DELIMITER: write comma, semicolon, tab or pipe".to_owned());
-            }
-        }
-        if let (Some(encoding), Some(delimiter)) = (reading.encoding, reading.delimiter)
-            && encoding.may_hide(delimiter)
-        {
+/// Reads the settings through `get`, which gives a setting by its name.
+///
+/// Adds every fault to `faults` as `NAME: what is wrong and what to write`, and puts the default
+/// in its place.
+pub fn parse(get: &dyn Fn(&str) -> Option<String>, faults: &mut Vec<String>) -> Reading {
+    let set = |name: &str| get(name).filter(|value| !value.trim().is_empty());
+    let list = |name: &str, separator: char| -> Vec<String> {
+        set(name)
+            .iter()
+            .flat_map(|value| value.split(separator))
+            .map(|item| item.trim().to_owned())
+            .filter(|item| !item.is_empty())
+            .collect()
+    };
+    let mut reading = Reading {
+        collections: list("COLLECTIONS", ','),
+        timestamp_columns: list("TIMESTAMP_COLUMNS", ','),
+        timestamp_formats: list("TIMESTAMP_FORMATS", ';'),
+        ..Reading::default()
+    };
+    for collection in &reading.collections {
+        if !is_collection(collection) {
             faults.push(format!(
-                "CSV_DELIMITER: `{delimiter}` is part of characters in {encoding}, so cells cannot be told apart: write the files in UTF-8"
+                "COLLECTIONS: `{collection}` is no collection: write lowercase letters a-z and `_`, no `_` at either end, at most {COLLECTION_CHARS_MAX} characters"
             ));
         }
-        reading
     }
+    for format in &reading.timestamp_formats {
+        if names_zone(format) {
+            faults.push(format!(
+                "TIMESTAMP_FORMATS: `{format}` reads names of time zones, of which no list is at hand: write times with their offset and read it with %z, or write them in UTC"
+            ));
+        } else if !is_whole_date(format) {
+            faults.push(format!(
+                "TIMESTAMP_FORMATS: `{format}` is no strftime format of a whole date: write one such as %d/%m/%Y %H:%M, several with `;` between them"
+            ));
+        }
+    }
+    reading.timestamp_formats.retain(|format| !names_zone(format) && is_whole_date(format));
+    if let Some(value) = set("INFER_TYPES") {
+        match value.trim().to_ascii_lowercase().as_str() {
+            "true" | "1" | "yes" | "on" => reading.infer_types = true,
+            "false" | "0" | "no" | "off" => {}
+            _ => faults.push("INFER_TYPES: write true or false".to_owned()),
+        }
+    }
+    if let Some(value) = set("EMPTY_CELLS") {
+        match value.trim().to_ascii_lowercase().as_str() {
+            "omit" => reading.empty_cells = EmptyCells::Omit,
+            "null" => reading.empty_cells = EmptyCells::Null,
+            "empty" => reading.empty_cells = EmptyCells::Empty,
+            _ => faults.push("EMPTY_CELLS: write omit, null or empty".to_owned()),
+        }
+    }
+    if let Some(value) = set("CSV_ENCODING") {
+        reading.encoding = Encoding::named(&value);
+        if reading.encoding.is_none() {
+            faults.push(format!(
+                "CSV_ENCODING: `{}` is no encoding that can be read: write one such as utf-8, utf-16le, windows-1252 or shift_jis",
+                value.trim()
+            ));
+        }
+    }
+    // A tab is a value here, so blanks alone do not make it unset.
+    if let Some(value) = get("CSV_DELIMITER").filter(|value| !value.trim_matches(' ').is_empty()) {
+        reading.delimiter = Delimiter::named(&value);
+        if reading.delimiter.is_none() {
+            faults.push("CSV_DELIMITER: write comma, semicolon, tab or pipe".to_owned());
+        }
+    }
+    if let (Some(encoding), Some(delimiter)) = (reading.encoding, reading.delimiter)
+        && encoding.may_hide(delimiter)
+    {
+        faults.push(format!(
+            "CSV_DELIMITER: `{delimiter}` is part of characters in {encoding}, so cells cannot be told apart: write the files in UTF-8"
+        ));
+    }
+    reading
 }
 
 /// Whether `%Q` or one of its kin stands in `format`: an IANA name, such as `America/New_York`.
@@ -171,7 +133,7 @@ mod tests {
             let (_, value) = settings.iter().find(|(key, _)| *key == name)?;
             Some((*value).to_owned())
         };
-        let reading = Reading::parse(&get, &mut faults);
+        let reading = super::parse(&get, &mut faults);
         (reading, faults)
     }
 

@@ -8,22 +8,8 @@
 use std::fmt;
 use std::ops::Range;
 
-use serde::{Deserialize, Serialize};
+pub use protocol::position::Position;
 use thiserror::Error;
-
-/// A place in the source: raw decompressed bytes, before any transcoding.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Position {
-    /// Offset from the beginning of the decompressed source.
-    pub byte: u64,
-    /// The physical line, counted from 1; LF, CRLF and a lone CR each end one.
-    pub line: u64,
-}
-
-impl Position {
-    /// Where every file begins.
-    pub const START: Position = Position { byte: 0, line: 1 };
-}
 
 /// The stretch of the source that a record takes: `[from, to)`.
 ///

@@ -9,7 +9,7 @@ use std::ops::Range;
 
 use crate::call::{Encoder, MessageIds, Row};
 use crate::columns::Plan;
-use crate::dialect::{Compression, Delimiter, Dialect, Encoding, StoredHeader};
+use crate::dialect::{Compression, Delimiter, Dialect, Encoding, Measure, StoredHeader};
 use crate::flaw::Flaw;
 use crate::inflate::{Inflater, Pulled};
 use crate::reading::Reading;

@@ -5,13 +5,15 @@ use std::sync::{Mutex, PoisonError};
 
 use aws::Fault;
 use aws::roles::Role;
+use export::object;
+use export::routes::Destination;
 use futures_util::{StreamExt, stream};
-use logs::plan::{Nonce, Plan, Purpose, Size};
-use logs::routes::Destination;
+use protocol::id::Nonce;
+use protocol::keys;
+use protocol::plan::{Place, Plan, Purpose, Size};
 
-use crate::known::Place;
 use crate::put::{FETCH_AHEAD, PUTS_MAX, Placed, Puts, Trouble};
-use crate::state::{At, DoneCounts, failing_key};
+use crate::state::{At, DoneCounts};
 use crate::tick::Tick;
 
 /// Places that are served at a time.
@@ -64,7 +66,7 @@ struct To<'a> {
 
 impl To<'_> {
     fn has_moved(&self) -> bool {
-        *self.place != Place::of(self.destination)
+        *self.place != self.destination.place()
     }
 
     /// What the report calls it.
@@ -116,10 +118,10 @@ impl Tick<'_> {
         }
         let failing = self.app.state.failing().await?;
         let mut work: Vec<_> = work.into_iter().collect();
-        work.sort_by_key(|(place, _)| failing.contains(&failing_key(place)));
+        work.sort_by_key(|(place, _)| failing.contains(&keys::failing(place)));
         let pending = Mutex::new(pending);
         let serve = |(place, items): (Place, Vec<(Nonce, usize)>)| {
-            let care = if failing.contains(&failing_key(&place)) { Care::Probe } else { Care::Usual };
+            let care = if failing.contains(&keys::failing(&place)) { Care::Probe } else { Care::Usual };
             self.serve(place, items, care, &pending)
         };
         let mut served = std::pin::pin!(stream::iter(work).map(serve).buffer_unordered(PLACES_AT_A_TIME));
@@ -259,7 +261,7 @@ impl Tick<'_> {
     /// Puts one object and writes down that it is there.
     async fn place(&self, to: To<'_>, plan: &Plan, index: usize, object: usize, batch: Batch) -> Result<Step, Trouble> {
         let planned = plan.destinations.get(index).and_then(|d| Some((d, d.objects.get(object)?)));
-        let (Some((planned, content)), Some(key)) = (planned, plan.object_key(index, object)) else {
+        let (Some((planned, content)), Some(key)) = (planned, object::key_of(plan, index, object)) else {
             return Ok(Step::Done(object, Placed::Nothing));
         };
         let role = role_of(to.destination);

@@ -2,7 +2,7 @@
 
 use aws::validation::{Cause, cause};
 use aws::{Fault, Kind};
-use logs::routes::Destination;
+use export::routes::Destination;
 
 /// Why a role could not be assumed with its external id.
 pub(crate) fn of_assume(fault: &Fault, destination: &Destination) -> Vec<Cause> {
@@ -167,7 +167,7 @@ fn between<'a>(text: &'a str, before: &str, after: &str) -> Option<&'a str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use logs::routes::{Routes, Single};
+    use export::routes::{Routes, Single};
 
     fn destination(change: impl FnOnce(&mut Destination)) -> Destination {
         let single = Single {

@@ -7,10 +7,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use aws::Fault;
+use export::routes::{Destination, Routes};
 use futures_util::{Stream, StreamExt, TryStreamExt, stream};
-use logs::fragment::FragmentName;
-use logs::plan::{ClosedPlan, Head, Held, Nonce, OpenPlan, Plan, PlannedDestination};
-use logs::routes::{Destination, Routes};
+use protocol::fragment::FragmentName;
+use protocol::head::{ClosedPlan, Head, OpenPlan};
+use protocol::id::Nonce;
+use protocol::plan::{Held, Place, Plan};
 
 use crate::settings::Caps;
 use crate::state::{At, DoneCounts, State, UNREADABLE};
@@ -20,33 +22,6 @@ const SHELVED_FRAGMENTS_MAX: usize = 20_000;
 
 /// Plans that are read at a time; the largest have some two megabytes.
 const PLANS_AHEAD: usize = 8;
-
-/// Where a plan's objects go. A destination may move while plans for its old place are open: the two are well, or fail,
-/// each for itself.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Place {
-    /// The destination's name.
-    pub(crate) name: String,
-    /// `bucket` or `bucket/path/prefix`, as the settings write it.
-    pub(crate) bucket: String,
-}
-
-impl Place {
-    fn new(name: &str, bucket: &str, prefix: &str) -> Place {
-        let separator = if prefix.is_empty() { "" } else { "/" };
-        Place { name: name.to_owned(), bucket: format!("{bucket}{separator}{prefix}") }
-    }
-
-    /// Where the settings send events today.
-    pub(crate) fn of(destination: &Destination) -> Place {
-        Place::new(&destination.name, &destination.bucket, &destination.prefix)
-    }
-
-    /// Where a plan sends them.
-    pub(crate) fn planned(destination: &PlannedDestination) -> Place {
-        Place::new(&destination.name, &destination.bucket, &destination.prefix)
-    }
-}
 
 /// What stays in memory of an open plan.
 #[derive(Debug)]
@@ -66,7 +41,7 @@ impl Outline {
         Outline {
             revision: plan.revision,
             created_ms: plan.created_ms,
-            wanted: wanted.map(|(index, destination)| (index, Place::planned(destination))).collect(),
+            wanted: wanted.map(|(index, destination)| (index, destination.place())).collect(),
             objects: plan.destinations.iter().map(|destination| destination.objects.len()).collect(),
             hashes: plan.hashes(),
         }
@@ -182,7 +157,7 @@ impl Known {
     pub(crate) fn full(&self, routes: &Routes, caps: &Caps, done: &DoneCounts) -> BTreeSet<usize> {
         let plans = self.plans();
         let is_full = |destination: &Destination| {
-            let to = Place::of(destination);
+            let to = destination.place();
             let (mut count, mut fragments) = (0, 0);
             for (plan, outline) in &plans.outlines {
                 let mut left = outline

@@ -35,8 +35,10 @@ use aws::roles::Roles;
 use aws::settings::Faults;
 use aws::{Bucket, Clock};
 use aws_config::SdkConfig;
-use logs::plan::{Flush, Nonce};
-use logs::routes::Routes;
+use export::cut::Flush;
+use export::routes::Routes;
+use protocol::id::Nonce;
+use protocol::plan::Place;
 use serde::Serialize;
 use serde_json::Value;
 use tokio::time::Instant;
@@ -47,7 +49,6 @@ pub use revise::Abandoned;
 pub use settings::{Caps, EXPIRE_DAYS, RoutesFrom, Settings};
 pub use validate::{Checked, Validated};
 
-use known::Place;
 use put::Memory;
 use state::State;
 use tick::Tick;
@@ -190,7 +191,7 @@ impl App {
     /// Gives up what is planned for a destination, or for one of its places.
     async fn abandon(&self, routes: &Routes, destination: &str, bucket: Option<&str>) -> anyhow::Result<Abandoned> {
         let is_named = |place: &Place| bucket.is_none_or(|bucket| place.bucket == bucket);
-        if routes.named(destination).is_some_and(|today| today.enabled && is_named(&Place::of(today))) {
+        if routes.named(destination).is_some_and(|today| today.enabled && is_named(&today.place())) {
             anyhow::bail!(
                 "destination `{destination}` is in the settings and takes events: remove or disable it first, or new \
                  plans would follow those that are abandoned; or name with \"bucket\" the place that it had before"

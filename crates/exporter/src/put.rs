@@ -6,12 +6,13 @@ use aws_sdk_s3::Client;
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{ObjectCannedAcl, ServerSideEncryption};
 use bytes::Bytes;
+use export::fragment::Verified;
+use export::object::{NotTheLines, Rewriter, Stitcher};
+use export::routes::Destination;
 use futures_util::{Stream, StreamExt, stream};
-use logs::fragment::Verified;
-use logs::object::{NotTheLines, Rewriter, Stitcher};
-use logs::plan::{Plan, PlannedObject, Quarantined};
-use logs::routes::Destination;
-use logs::staging::Staged;
+use protocol::fragment::Staged;
+use protocol::keys;
+use protocol::plan::{Plan, PlannedObject, Quarantined};
 use std::time::Duration;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
@@ -31,9 +32,6 @@ pub(crate) const PUTS_MAX: u32 = 4;
 
 /// The first wait between two tries is at most twice this, each next one at most twice as long.
 const BACKOFF_BASE_MS: u64 = 200;
-
-/// Where the bytes are kept that were not what their fragment's name says.
-const QUARANTINE: &str = "exports/quarantine/";
 
 /// Memory that all puts of this process share. Permits are given in the order in which they were asked for, so the
 /// fragment that an object needs next is never behind those that it needs later.
@@ -235,7 +233,7 @@ impl Puts<'_> {
             };
             let Some(Unfit { fragment, why, bytes }) = unfit else { continue };
             if let (Some(bytes), Some(staged)) = (bytes, plan.fragments.get(fragment)) {
-                let copy = format!("{QUARANTINE}{}", staged.name);
+                let copy = keys::quarantine(&staged.name);
                 self.state.put(&copy, bytes, "application/gzip").await?;
             }
             quarantined.push(Quarantined { fragment, why });

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use aws::telemetry::{self, metrics};
-use logs::plan::Size;
+use protocol::plan::Size;
 use serde::Serialize;
 use serde_json::json;
 

@@ -1,6 +1,7 @@
 //! What the exporter is asked for: the events that invoke it.
 
-use logs::plan::{Flush, Nonce};
+use export::cut::Flush;
+use protocol::id::Nonce;
 use serde_json::Value;
 
 /// What is asked.

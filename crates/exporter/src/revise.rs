@@ -5,10 +5,11 @@
 //! exporters write the same one, the first document is the one that both go on with.
 
 use aws::{Created, Fault};
-use logs::plan::{Nonce, Plan, Quarantined, Size};
+use protocol::id::Nonce;
+use protocol::plan::{Place, Plan, Quarantined, Size};
 use serde::Serialize;
 
-use crate::known::{Place, readable};
+use crate::known::readable;
 use crate::state::At;
 use crate::tick::Tick;
 

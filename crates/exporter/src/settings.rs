@@ -1,8 +1,8 @@
 //! The exporter's settings: plain data, read once, all faults told together.
 
 use aws::settings::{Faults, Reader};
-use logs::plan::Limits;
-use logs::routes::{Routes, Single};
+use export::cut::Limits;
+use export::routes::{Routes, Single};
 
 /// Events that nobody could export are given up after so many days, unless the settings say otherwise.
 pub const EXPIRE_DAYS: u32 = 30;

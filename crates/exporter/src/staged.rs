@@ -3,12 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use aws::{Bucket, Fault, Listed as Object};
+use export::cut::{Draft, Flush, Limits, cut};
+use export::routes::Routes;
 use futures_util::{StreamExt, TryStreamExt, stream};
-use logs::fragment::{FragmentName, Origin, StreamId};
-use logs::plan::{Draft, Flush, Held, Limits, Purpose, Size, cut};
-use logs::received::{Day, SourceId};
-use logs::routes::Routes;
-use logs::staging::{Staged, Streams};
+use protocol::committed::Committed;
+use protocol::format::Unreadable;
+use protocol::fragment::{FragmentName, Origin, Staged};
+use protocol::id::{Day, SourceId, StreamId};
+use protocol::keys;
+use protocol::plan::{Held, Purpose, Size};
 use tokio::time::Instant;
 
 use crate::state::State;
@@ -165,7 +168,7 @@ async fn list(state: &State, rules: &Rules<'_>, found: &mut Found) -> Result<Lis
     let mut after = begin.clone();
     let mut is_second_half = begin.is_none();
     loop {
-        let (page, next) = state.bucket.list_page(FragmentName::PREFIX, after.as_deref()).await?;
+        let (page, next) = state.bucket.list_page(keys::RECEIVED, after.as_deref()).await?;
         for object in page {
             let is_seen = is_second_half && begin.as_ref().is_some_and(|begin| object.key > *begin);
             if !is_seen {
@@ -197,7 +200,7 @@ async fn list(state: &State, rules: &Rules<'_>, found: &mut Found) -> Result<Lis
 /// What the files that fragments came from have committed.
 #[derive(Default)]
 struct Accounts {
-    streams: Streams,
+    committed: Committed,
     unreadable: BTreeMap<StreamId, String>,
 }
 
@@ -208,9 +211,12 @@ impl Accounts {
     async fn read(bucket: &Bucket, streams: impl Iterator<Item = StreamId>) -> Result<Accounts, Fault> {
         let streams: BTreeSet<StreamId> = streams.collect();
         let read = async |stream: StreamId| {
-            for key in [Streams::checkpoint_key(stream), Streams::ledger_key(stream)] {
+            type Add = fn(&mut Committed, StreamId, &[u8]) -> Result<(), Unreadable>;
+            let checkpoint = (keys::checkpoint(stream), Committed::add_checkpoint as Add);
+            let ledger = (keys::ledger(stream), Committed::add_ledger as Add);
+            for (key, add) in [checkpoint, ledger] {
                 if let Some(object) = bucket.get(&key).await? {
-                    return Ok((stream, Some((key, object.body))));
+                    return Ok((stream, Some((key, add, object.body))));
                 }
             }
             Ok((stream, None))
@@ -218,8 +224,8 @@ impl Accounts {
         let mut accounts = Accounts::default();
         let mut reading = std::pin::pin!(stream::iter(streams).map(read).buffer_unordered(ACCOUNTS_AHEAD));
         while let Some((stream, account)) = reading.try_next().await? {
-            let Some((key, body)) = account else { continue };
-            if let Err(error) = accounts.streams.add(stream, &body) {
+            let Some((key, add, body)) = account else { continue };
+            if let Err(error) = add(&mut accounts.committed, stream, &body) {
                 accounts.unreadable.insert(stream, format!("{key}: {error}"));
             }
         }
@@ -228,7 +234,7 @@ impl Accounts {
 
     /// Those that count, and the rest.
     fn part(&self, staged: Vec<Staged>) -> (Vec<Staged>, Vec<Staged>) {
-        staged.into_iter().partition(|staged| self.streams.count(&staged.name))
+        staged.into_iter().partition(|staged| self.committed.count(&staged.name))
     }
 
     /// False if the file's account is there and cannot be read: then nothing of it is garbage.

@@ -6,10 +6,12 @@ use std::time::Duration;
 use aws::clock::jitter_ms;
 use aws::{Bucket, Created, Fault, Kind, Swapped};
 use bytes::Bytes;
-use logs::plan::{Head, Nonce, Plan};
+use protocol::format::Unreadable;
+use protocol::head::Head;
+use protocol::id::Nonce;
+use protocol::keys;
+use protocol::plan::{Place, Plan};
 use serde::{Deserialize, Serialize};
-
-use crate::known::Place;
 
 const JSON: &str = "application/json";
 
@@ -42,8 +44,10 @@ pub(crate) struct State {
 impl State {
     /// The head; the empty one before the first plan.
     pub(crate) async fn head(&self) -> Result<At, Fault> {
-        let Some(object) = self.bucket.get(Head::KEY).await? else { return Ok(At { head: Head::empty(), etag: None }) };
-        let head = Head::from_json(&object.body).map_err(|error| self.unreadable(Head::KEY, &error))?;
+        let Some(object) = self.bucket.get(keys::HEAD).await? else {
+            return Ok(At { head: Head::empty(), etag: None });
+        };
+        let head = Head::from_json(&object.body).map_err(|error| self.unreadable(keys::HEAD, &error))?;
         Ok(At { head, etag: Some(object.etag) })
     }
 
@@ -56,7 +60,7 @@ impl State {
         let body = Bytes::from(next.to_json());
         let mut attempts = 1;
         loop {
-            match self.bucket.swap(Head::KEY, at.etag.as_deref(), body.clone(), JSON).await? {
+            match self.bucket.swap(keys::HEAD, at.etag.as_deref(), body.clone(), JSON).await? {
                 Swapped::Done(etag) => return Ok(Some(At { head: next, etag: Some(etag) })),
                 Swapped::Lost if attempts == 1 => return Ok(None),
                 // The try before this one may have landed after all.
@@ -83,7 +87,7 @@ impl State {
 
     /// A plan's document; `None` if it is not there.
     pub(crate) async fn plan(&self, nonce: Nonce, revision: u32) -> Result<Option<Plan>, Fault> {
-        let key = Plan::key_of(nonce, revision);
+        let key = keys::plan(nonce, revision);
         let Some(object) = self.bucket.get(&key).await? else { return Ok(None) };
         let plan = Plan::from_json(&object.body).map_err(|error| self.unreadable(&key, &error))?;
         Ok(Some(plan))
@@ -96,25 +100,17 @@ impl State {
 
     /// The objects of a plan that are in their destination's bucket, as (destination, object).
     pub(crate) async fn done(&self, plan: Nonce) -> Result<BTreeSet<(usize, usize)>, Fault> {
-        let prefix = marker_prefix(plan);
-        let listed = self.bucket.list(&prefix, MARKERS_MAX).await?;
-        let read = |key: &str| {
-            let (destination, object) = key.strip_prefix(&prefix)?.split_once('/')?;
-            Some((destination.parse().ok()?, object.parse().ok()?))
-        };
-        Ok(listed.iter().filter_map(|object| read(&object.key)).collect())
+        let listed = self.bucket.list(&keys::done_of(plan), MARKERS_MAX).await?;
+        let read = |(_, destination, object)| (destination, object);
+        Ok(listed.iter().filter_map(|object| keys::read_done(&object.key).map(read)).collect())
     }
 
     /// How many objects of each plan are in the bucket of each of its destinations.
     pub(crate) async fn done_counts(&self) -> Result<DoneCounts, Fault> {
         let mut counts = DoneCounts::new();
-        for object in self.bucket.list(MARKERS, MARKERS_MAX).await? {
-            let read = |key: &str| {
-                let mut parts = key.strip_prefix(MARKERS)?.split('/');
-                Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
-            };
-            if let Some(of) = read(&object.key) {
-                *counts.entry(of).or_default() += 1;
+        for object in self.bucket.list(keys::DONE, MARKERS_MAX).await? {
+            if let Some((plan, destination, _)) = keys::read_done(&object.key) {
+                *counts.entry((plan, destination)).or_default() += 1;
             }
         }
         Ok(counts)
@@ -122,27 +118,27 @@ impl State {
 
     /// True if an object is in its destination's bucket.
     pub(crate) async fn is_done(&self, plan: Nonce, destination: usize, object: usize) -> Result<bool, Fault> {
-        Ok(self.bucket.get(&marker_key(plan, destination, object)).await?.is_some())
+        Ok(self.bucket.get(&keys::done(plan, destination, object)).await?.is_some())
     }
 
     /// Writes down that it is.
     pub(crate) async fn mark(&self, plan: Nonce, destination: usize, object: usize, key: &str) -> Result<(), Fault> {
-        self.bucket.put(&marker_key(plan, destination, object), Bytes::from(key.to_owned()), "text/plain").await
+        self.bucket.put(&keys::done(plan, destination, object), Bytes::from(key.to_owned()), "text/plain").await
     }
 
     /// Removes what a closed plan leaves behind, but for the document by which it is remembered. Nothing depends on it:
     /// what stays is swept up later.
     pub(crate) async fn forget(&self, plan: &Plan) -> Result<(), Fault> {
         let mut keys: Vec<String> =
-            self.bucket.list(&marker_prefix(plan.nonce), MARKERS_MAX).await?.into_iter().map(|o| o.key).collect();
-        keys.extend((0..plan.revision).map(|revision| Plan::key_of(plan.nonce, revision)));
+            self.bucket.list(&keys::done_of(plan.nonce), MARKERS_MAX).await?.into_iter().map(|o| o.key).collect();
+        keys.extend((0..plan.revision).map(|revision| keys::plan(plan.nonce, revision)));
         self.bucket.delete(&keys).await
     }
 
     /// Documents of plans that this head does not know, and markers of those that are not open. At most a page of each.
     pub(crate) async fn litter(&self, head: &Head) -> Result<Vec<String>, Fault> {
-        let mut keys = self.unneeded(Plan::PREFIX, |plan| head.knows(plan)).await?;
-        keys.extend(self.unneeded(MARKERS, |plan| head.find(plan).is_some()).await?);
+        let mut keys = self.unneeded(keys::PLANS, |plan| head.knows(plan)).await?;
+        keys.extend(self.unneeded(keys::DONE, |plan| head.find(plan).is_some()).await?);
         Ok(keys)
     }
 
@@ -153,20 +149,19 @@ impl State {
             let anywhere = format!("{prefix}{}", (self.nonces)());
             page.extend(self.bucket.list_page(prefix, Some(&anywhere)).await?.0);
         }
-        let plan_of = |key: &str| key.strip_prefix(prefix)?.get(..32)?.parse::<Nonce>().ok();
-        let is_litter = |key: &String| plan_of(key).is_some_and(|plan| !is_needed(plan));
+        let is_litter = |key: &String| keys::plan_of(key).is_some_and(|plan| !is_needed(plan));
         Ok(page.into_iter().map(|object| object.key).filter(is_litter).collect())
     }
 
-    /// The places that did not take their objects when they were last tried, as [`failing_key`] names them.
+    /// The places that did not take their objects when they were last tried, as [`keys::failing`] names them.
     pub(crate) async fn failing(&self) -> Result<BTreeSet<String>, Fault> {
-        let listed = self.bucket.list(FAILING, MARKERS_MAX).await?;
+        let listed = self.bucket.list(keys::FAILING, MARKERS_MAX).await?;
         Ok(listed.into_iter().map(|object| object.key).collect())
     }
 
     /// Writes down that a place did not take its objects; says since when that is so.
     pub(crate) async fn mark_failing(&self, place: &Place, fault: &Fault, now_ms: i64) -> Result<i64, Fault> {
-        let key = failing_key(place);
+        let key = keys::failing(place);
         let before = self.bucket.get(&key).await?;
         let before = before.and_then(|object| serde_json::from_slice::<Failing>(&object.body).ok());
         // What was not tried for long did not fail for as long: it was held, or the exporter was off.
@@ -180,24 +175,24 @@ impl State {
 
     /// Writes down that it does again.
     pub(crate) async fn clear_failing(&self, place: &Place) -> Result<(), Fault> {
-        self.bucket.delete(&[failing_key(place)]).await
+        self.bucket.delete(&[keys::failing(place)]).await
     }
 
     /// The key behind which listing goes on, where the last tick could not list all that is staged.
     pub(crate) async fn cursor(&self) -> Result<Option<String>, Fault> {
-        let object = self.bucket.get(CURSOR).await?;
+        let object = self.bucket.get(keys::CURSOR).await?;
         Ok(object.and_then(|object| String::from_utf8(object.body.into()).ok()))
     }
 
     /// Changes it. It is a hint: when two exporters write it, either is as good.
     pub(crate) async fn set_cursor(&self, cursor: Option<&str>) -> Result<(), Fault> {
         match cursor {
-            Some(key) => self.bucket.put(CURSOR, Bytes::from(key.to_owned()), "text/plain").await,
-            None => self.bucket.delete(&[CURSOR.to_owned()]).await,
+            Some(key) => self.bucket.put(keys::CURSOR, Bytes::from(key.to_owned()), "text/plain").await,
+            None => self.bucket.delete(&[keys::CURSOR.to_owned()]).await,
         }
     }
 
-    fn unreadable(&self, key: &str, error: &logs::plan::NotAPlan) -> Fault {
+    fn unreadable(&self, key: &str, error: &Unreadable) -> Fault {
         Fault {
             kind: Kind::Other,
             operation: UNREADABLE,
@@ -225,25 +220,3 @@ struct Failing {
 
 /// Between two failures of one that goes on there is no more time than this; there is a try every few minutes.
 const FAILING_GAP_MS: i64 = 6 * 60 * 60 * 1_000;
-
-/// What the keys of the places that fail begin with.
-const FAILING: &str = "exports/failing/";
-
-/// Where listing goes on.
-const CURSOR: &str = "exports/cursor";
-
-/// Where it is written down that a place fails.
-pub(crate) fn failing_key(place: &Place) -> String {
-    format!("{FAILING}{}/{}", place.name, place.bucket)
-}
-
-/// What the keys of all completion markers begin with.
-const MARKERS: &str = "exports/done/";
-
-fn marker_prefix(plan: Nonce) -> String {
-    format!("{MARKERS}{plan}/")
-}
-
-fn marker_key(plan: Nonce, destination: usize, object: usize) -> String {
-    format!("{MARKERS}{plan}/{destination}/{object}")
-}

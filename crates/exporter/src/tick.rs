@@ -17,8 +17,9 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use aws::{Created, Fault};
-use logs::plan::{Draft, Flush, Purpose, Size};
-use logs::routes::Routes;
+use export::cut::{Draft, Flush};
+use export::routes::Routes;
+use protocol::plan::{Purpose, Size};
 use tokio::time::Instant;
 
 use crate::App;

@@ -8,10 +8,10 @@ use aws::roles::Role;
 use aws::validation::{Step, cause};
 use aws::{Fault, Kind};
 use bytes::Bytes;
+use export::object::dummy_key;
+use export::routes::{Destination, Routes};
 use futures_util::{StreamExt, stream};
-use logs::fragment::FragmentName;
-use logs::object::dummy_key;
-use logs::routes::{Destination, Routes};
+use protocol::keys;
 use serde::Serialize;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -124,7 +124,7 @@ impl App {
         let tried = format!("read {} and list what waits in it", self.settings.state_bucket);
         let found = in_time("read", &self.settings.state_bucket, async {
             let at = self.state.head().await?;
-            self.state.bucket.list_page(FragmentName::PREFIX, None).await?;
+            self.state.bucket.list_page(keys::RECEIVED, None).await?;
             Ok(at.head.open.len())
         });
         match found.await {

@@ -7,11 +7,12 @@ use crate::source::trouble_of_state;
 use aws::bucket::Upload;
 use aws::fault::Fault;
 use bytes::Bytes;
-use calls::checkpoint::{Checkpoint, RejectsPart};
-use calls::ledger::Ledger;
 use calls::rejects::{Rejects, join};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use ingestion::trouble::{Remedy, Trouble};
+use protocol::checkpoint::{Checkpoint, RejectsPart};
+use protocol::keys;
+use protocol::ledger::Ledger;
 
 /// All but the last part of an upload must have 5 MiB (S3 user guide, "Multipart upload limits").
 const UPLOAD_PART_BYTES: usize = 8 << 20;
@@ -22,14 +23,14 @@ impl App {
     /// Writes rejects file and ledger, unless the ledger is there.
     pub(crate) async fn keep_account(&self, ended: &Checkpoint) -> Result<(), Trouble> {
         let Some(ledger) = Ledger::of(ended) else { return Ok(()) };
-        let key = Ledger::key(&ledger.stream);
+        let key = keys::ledger(ledger.stream);
         if self.state.get(&key).await.map_err(|fault| trouble_of_state(&fault))?.is_some() {
             return Ok(());
         }
         if let Some(rejects) = &ledger.rejects {
             self.join_rejects(ended, rejects).await?;
         }
-        let body = serde_json::to_vec_pretty(&ledger).unwrap_or_default();
+        let body = ledger.to_json();
         self.put(&key, body.into(), "application/json").await
     }
 
@@ -41,7 +42,7 @@ impl App {
         let mut upload: Option<Upload<'_>> = None;
         // Each part is a CSV file of its own; the header stands once in the whole.
         let mut joined = head.clone();
-        let parts = stream::iter(&ended.rejects).map(|part| self.rejects_part(part.key(&stream), part));
+        let parts = stream::iter(&ended.rejects).map(|part| self.rejects_part(part.key(stream), part));
         let mut parts = parts.buffered(PARTS_AHEAD);
         let failed = |fault: Fault| trouble_of_state(&fault);
         while let Some(body) = parts.try_next().await? {

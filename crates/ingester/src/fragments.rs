@@ -4,12 +4,14 @@ use crate::settings::Settings;
 use aws::{Bucket, Fault};
 use bytes::Bytes;
 use calls::batches::Batch;
-use calls::checkpoint::Checkpoint;
 use calls::ingestion::Guilty;
 use delivery::WriteKey;
-use ingestion::trouble::{Remedy, Trouble};
-use logs::fragment::{Encoder, FragmentName, Origin, StreamId, crc32};
-use logs::received::{SourceId, Stamp, append_own_call};
+use export::fragment::{Encoder, crc32};
+use export::received::{Stamp, append_own_call};
+use protocol::checkpoint::Checkpoint;
+use protocol::fragment::{FragmentName, Origin};
+use protocol::id::{Epoch, SourceId, StreamId};
+use protocol::position::ByteRange;
 use std::cell::RefCell;
 
 /// Writes the fragments of one run.
@@ -19,7 +21,7 @@ pub(crate) struct Fragments {
     /// Set when the lines are to have it.
     write_key: Option<WriteKey>,
     stream: StreamId,
-    epoch: u32,
+    epoch: Epoch,
     encoder: RefCell<Encoder>,
 }
 
@@ -30,12 +32,11 @@ pub(crate) struct Fragment {
 }
 
 impl Fragments {
-    pub(crate) fn new(state: &Bucket, settings: &Settings, checkpoint: &Checkpoint) -> Result<Self, Trouble> {
+    pub(crate) fn new(state: &Bucket, settings: &Settings, checkpoint: &Checkpoint) -> Self {
         let stream = checkpoint.object.stream();
-        let stream = stream.parse().map_err(|error| Trouble::new(Remedy::Person, format!("{stream}: {error}")))?;
         let write_key = settings.include_write_key.then(|| settings.delivery.write_key.clone());
         let (state, source) = (state.clone(), settings.source.clone());
-        Ok(Self { state, source, write_key, stream, epoch: checkpoint.epoch, encoder: RefCell::default() })
+        Self { state, source, write_key, stream, epoch: checkpoint.epoch, encoder: RefCell::default() }
     }
 
     /// The fragment of a batch, without its refused calls. Its name says which rows of which run it holds.
@@ -55,10 +56,11 @@ impl Fragments {
             }
         }
         let body = self.encoder.borrow_mut().encode(&lines);
+        let range = ByteRange { from: batch.from, to: batch.to };
         let name = FragmentName {
             source: self.source.clone(),
             day: stamp.day(),
-            origin: Origin::File { stream: self.stream, epoch: self.epoch, from: batch.from, to: batch.to },
+            origin: Origin::File { stream: self.stream, epoch: self.epoch, range },
             events,
             raw_bytes: lines.len() as u64,
             crc32: crc32(&body),

@@ -7,13 +7,13 @@ use crate::report::FileReport;
 use crate::rows;
 use crate::source::{Source, collect, trouble_of_source};
 use aws::bucket::{Bucket, Pin, Reading, Version as Asked};
-use calls::checkpoint::Identity;
 use calls::subject::{Kind, Subject};
 use ingestion::deadline::Deadline;
 use ingestion::life::{Action, Event, Found, Life, Rules, RunEnd, Version};
 use ingestion::notification::Notice;
 use ingestion::run::{Begin, End, RANGE_BYTES, Run, Start};
 use ingestion::trouble::Trouble;
+use protocol::upload::Identity;
 use std::cell::RefCell;
 use std::time::Duration;
 
@@ -39,7 +39,7 @@ impl App {
     pub(crate) async fn handle_notice(&self, notice: Notice, receives: u32, deadline: Deadline) -> (FileReport, bool) {
         let began_ms = self.clock.now_ms();
         let rules = Rules {
-            source_id: self.settings.source.to_string(),
+            source_id: self.settings.source.clone(),
             state_bucket: self.settings.state_bucket.clone(),
             collections: self.settings.reading.collections.clone(),
             has_queue: self.queue.is_some(),
@@ -91,7 +91,7 @@ impl Work<'_> {
     async fn try_to_perform(&mut self, action: Action) -> Result<Event, Trouble> {
         match action {
             Action::LookUp(stream) => {
-                let found = owner::read(&self.app.state, &stream).await?;
+                let found = owner::read(&self.app.state, stream).await?;
                 Ok(Event::LookedUp(found.map(|(_, checkpoint)| Box::new(checkpoint))))
             }
             Action::Open(version) => self.open(version).await,
@@ -194,7 +194,7 @@ impl Work<'_> {
                 let way = rows::Way {
                     delivery: &self.app.delivery,
                     objects: subject.kind == Kind::Object,
-                    fragments: Fragments::new(&self.app.state, settings, owner.checkpoint())?,
+                    fragments: Fragments::new(&self.app.state, settings, owner.checkpoint()),
                     source: Source::new(self.bucket.clone(), &self.notice.key, pin),
                     deadline: self.deadline,
                     clock: &self.app.clock,

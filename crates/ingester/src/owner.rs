@@ -5,14 +5,19 @@
 
 use crate::source::trouble_of_state;
 use aws::bucket::{ATTEMPTS_MAX, BACKOFF_BASE_MS, Bucket, Swapped};
-use aws::clock::{jitter_ms, nonce};
+use aws::clock::jitter_ms;
 use aws::{Clock, Fault};
 use bytes::Bytes;
-use calls::checkpoint::{Checkpoint, Claim, Claimant, Ending, Identity, Phase, REJECTS_PART_BYTES, RejectsPart, claim};
 use calls::ingestion::Commit;
 use calls::rejects::{Rejects, join};
 use ingestion::run::Write;
 use ingestion::trouble::{Remedy, Trouble};
+use protocol::checkpoint::{Checkpoint, Ending, Phase, REJECTS_PART_BYTES, RejectsPart};
+use protocol::claim::{Claim, Claimant, claim};
+use protocol::id::{Nonce, StreamId};
+use protocol::keys;
+use protocol::position::ByteRange;
+use protocol::upload::Identity;
 use std::time::Duration;
 
 const JSON: &str = "application/json";
@@ -35,7 +40,7 @@ pub(crate) enum Claimed {
 /// The right to work on a file, until it is lost.
 pub(crate) struct Owner {
     state: Bucket,
-    stream: String,
+    stream: StreamId,
     etag: String,
     checkpoint: Checkpoint,
     /// The rejects part that still grows, as it was written last.
@@ -55,7 +60,7 @@ impl Owner {
     ) -> Result<Claimed, Trouble> {
         let stream = object.stream();
         for _ in 0..CLAIMS_MAX {
-            let found = read(state, &stream).await?;
+            let found = read(state, stream).await?;
             let (etag, found) = found.map_or((None, None), |(etag, checkpoint)| (Some(etag), Some(checkpoint)));
             let by_now_ms = clock.now_ms();
             let by = Claimant { nonce: nonce(), now_ms: by_now_ms, lease_ms, afresh };
@@ -73,7 +78,7 @@ impl Owner {
                 },
             };
             let was_given_up = found.is_some_and(|found| found.given_up) && !wanted.given_up;
-            if let Some(etag) = swap(state, &stream, etag.as_deref(), &wanted).await? {
+            if let Some(etag) = swap(state, stream, etag.as_deref(), &wanted).await? {
                 let (state, clock) = (state.clone(), clock.clone());
                 let owner = Self { state, stream, etag, checkpoint: wanted, open_part: None, lease_ms, clock };
                 return Ok(Claimed::Owner { owner: Box::new(owner), was_given_up });
@@ -101,8 +106,9 @@ impl Owner {
         self.checkpoint.bisection_requests = write.halving_requests;
         let mut next = self.checkpoint.next(nonce(), now_ms + self.lease_ms);
         if next.header.is_none() {
-            next.terms = write.header.as_ref().map(|_| write.terms);
-            next.header = write.header;
+            if let Some(header) = &write.header {
+                next.keep_header(header, &write.terms);
+            }
         }
         if let Some(commit) = write.commit {
             let rejects = match next.header.as_ref().filter(|_| !commit.rejects.is_empty()) {
@@ -118,7 +124,7 @@ impl Owner {
     /// the longer.
     async fn keep_rejects(&mut self, commit: &Commit, head: &[u8]) -> Result<RejectsPart, Trouble> {
         let before = self.open_part().await?;
-        let (from, rows) = before.as_ref().map_or((commit.from.byte, 0), |(part, _)| (part.from, part.rows));
+        let (from, rows) = before.as_ref().map_or((commit.from.byte, 0), |(part, _)| (part.range.from, part.rows));
         let body = match before {
             None => Bytes::copy_from_slice(&commit.rejects),
             Some((_, before)) => {
@@ -129,9 +135,9 @@ impl Owner {
             }
         };
         let (epoch, to, bytes) = (self.checkpoint.epoch, commit.to.byte, body.len() as u64);
-        let part = RejectsPart { epoch, from, to, rows: rows + commit.account.rejected, bytes };
+        let part = RejectsPart { epoch, range: ByteRange { from, to }, rows: rows + commit.account.rejected, bytes };
         // One that is there already is our own: nobody else has this epoch.
-        let created = self.state.create(&part.key(&self.stream), body.clone(), "text/csv").await;
+        let created = self.state.create(&part.key(self.stream), body.clone(), "text/csv").await;
         created.map_err(|fault| trouble_of_state(&fault))?;
         self.open_part = (bytes < REJECTS_PART_BYTES).then_some((part, body));
         Ok(part)
@@ -144,7 +150,7 @@ impl Owner {
         match self.open_part.take().filter(|(held, _)| *held == part) {
             Some(held) => Ok(Some(held)),
             None => {
-                let object = self.state.get(&part.key(&self.stream)).await.map_err(|fault| trouble_of_state(&fault))?;
+                let object = self.state.get(&part.key(self.stream)).await.map_err(|fault| trouble_of_state(&fault))?;
                 Ok(object.map(|object| (part, object.body)))
             }
         }
@@ -173,22 +179,27 @@ impl Owner {
     }
 
     async fn write(&mut self, next: Checkpoint) -> Result<(), Trouble> {
-        let etag = swap(&self.state, &self.stream, Some(&self.etag), &next).await?;
+        let etag = swap(&self.state, self.stream, Some(&self.etag), &next).await?;
         self.etag = etag.ok_or_else(Trouble::lost)?;
         self.checkpoint = next;
         Ok(())
     }
 }
 
+/// The mark of a single write.
+fn nonce() -> Nonce {
+    aws::clock::nonce().parse().expect("a nonce is 32 hexadecimal digits")
+}
+
 /// Puts `wanted` in the place of what has `etag`, through lost answers and conflicts; the new ETag, or `None` if another
 /// owner was faster.
 async fn swap(
     state: &Bucket,
-    stream: &str,
+    stream: StreamId,
     etag: Option<&str>,
     wanted: &Checkpoint,
 ) -> Result<Option<String>, Trouble> {
-    let key = Checkpoint::key(stream);
+    let key = keys::checkpoint(stream);
     let mut attempt = 1;
     loop {
         let swapped = state.swap(&key, etag, wanted.to_json().into(), JSON).await;
@@ -214,12 +225,12 @@ async fn swap(
 }
 
 /// The checkpoint of a stream, with its ETag.
-pub(crate) async fn read(state: &Bucket, stream: &str) -> Result<Option<(String, Checkpoint)>, Trouble> {
-    let key = Checkpoint::key(stream);
+pub(crate) async fn read(state: &Bucket, stream: StreamId) -> Result<Option<(String, Checkpoint)>, Trouble> {
+    let key = keys::checkpoint(stream);
     let object = state.get(&key).await.map_err(|fault| trouble_of_state(&fault))?;
     let Some(object) = object else { return Ok(None) };
     let checkpoint = Checkpoint::from_json(&object.body).map_err(|error| {
-        let words = format!("s3://{}/{key} is no checkpoint of this version: {error}", state.name());
+        let words = format!("checkpoint s3://{}/{key}: {error}", state.name());
         Trouble::new(Remedy::Person, words)
     })?;
     Ok(Some((object.etag, checkpoint)))

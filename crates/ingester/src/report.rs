@@ -1,10 +1,11 @@
 //! What is said about an event: one entry an object, for people and machines.
 
-use calls::checkpoint::Phase;
 use calls::ingestion::{Example, Ingestion};
-use calls::ledger::Account;
 use delivery::Stats;
 use ingestion::life::{Close, Life, Outcome};
+use protocol::account::Account;
+use protocol::checkpoint::Phase;
+use protocol::id::StreamId;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -50,7 +51,7 @@ pub struct FileReport {
     pub warnings: Vec<String>,
     /// Where checkpoint and ledger are: `ingest/{stream}/`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub stream: Option<String>,
+    pub stream: Option<StreamId>,
     /// What the columns became.
     #[serde(skip)]
     pub columns: Vec<String>,
@@ -99,7 +100,7 @@ impl FileReport {
     pub(crate) fn tell_of(&mut self, life: &Life, state_bucket: &str) {
         self.kind = life.subject().map(|subject| subject.kind.as_str());
         self.collection = life.subject().and_then(|subject| subject.collection.clone());
-        self.stream = life.stream().map(str::to_owned);
+        self.stream = life.stream();
         let Some(checkpoint) = life.checkpoint() else { return };
         let account = &checkpoint.account;
         (self.rows, self.acknowledged, self.rejected) = (account.rows, account.acknowledged, account.rejected);

@@ -5,7 +5,6 @@ use crate::owner::Owner;
 use crate::source::{Source, trouble_of_source, trouble_of_state};
 use aws::Clock;
 use bytes::Bytes;
-use calls::checkpoint::Checkpoint;
 use delivery::{Delivery, Stats};
 use futures_util::StreamExt;
 use futures_util::future::LocalBoxFuture;
@@ -13,6 +12,7 @@ use futures_util::stream::FuturesUnordered;
 use ingestion::deadline::Deadline;
 use ingestion::run::{End, Run, Sent, Step, Undelivered};
 use ingestion::trouble::Trouble;
+use protocol::checkpoint::Checkpoint;
 use std::cell::RefCell;
 use std::time::Duration;
 

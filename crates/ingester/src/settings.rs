@@ -2,8 +2,8 @@
 
 use aws::settings::{Faults, Reader, bucket_fault};
 use calls::ingestion::Threshold;
-use calls::reading::Reading;
-use logs::received::SourceId;
+use calls::reading::{self, Reading};
+use protocol::id::SourceId;
 
 /// How long an owner may be silent before its file is taken over.
 const LEASE_SECONDS: u32 = 60;
@@ -55,7 +55,7 @@ impl Settings {
         let source_bucket = source_bucket(&mut reader);
         let keep_for_export = reader.flag("KEEP_FOR_EXPORT", true);
         let include_write_key = reader.flag("INCLUDE_WRITE_KEY", false);
-        let reading = Reading::parse(get, &mut reader.faults);
+        let reading = reading::parse(get, &mut reader.faults);
         let threshold = threshold(&mut reader);
         let lease: u32 = reader.parsed("LEASE_SECONDS", LEASE_SECONDS, "a number of seconds such as 60");
         if lease < LEASE_SECONDS_MIN {

@@ -12,6 +12,7 @@ use bytes::Bytes;
 use delivery::Looked;
 use futures_util::{StreamExt, stream};
 use ingestion::deadline::Deadline;
+use protocol::keys::INGEST_TRIAL;
 use serde::Serialize;
 use serde_json::json;
 use std::time::Duration;
@@ -21,7 +22,6 @@ const STEP_MS_MAX: i64 = 10_000;
 /// Buckets looked at at a time.
 const AT_A_TIME: usize = 8;
 /// What is put into our own bucket, where its lifecycle rule for checkpoints ages it out: we may not delete.
-const TRIAL_KEY: &str = "ingest/validate.txt";
 const TRIAL: &[u8] = b"segment-s3 can write here. This object may be deleted.\n";
 
 /// The answer to `{"validate": [BUCKET, …]}`.
@@ -117,11 +117,11 @@ impl App {
     /// Our own bucket: all that a run does with it.
     async fn check_state(&self, deadline: Deadline) -> Step {
         let name = self.state.name();
-        let tried = format!("put s3://{name}/{TRIAL_KEY}, read it back, and list it");
+        let tried = format!("put s3://{name}/{INGEST_TRIAL}, read it back, and list it");
         let asking = async {
-            self.state.put(TRIAL_KEY, Bytes::from_static(TRIAL), "text/plain").await?;
-            let found = self.state.get(TRIAL_KEY).await?;
-            self.state.list_page(TRIAL_KEY, None).await?;
+            self.state.put(INGEST_TRIAL, Bytes::from_static(TRIAL), "text/plain").await?;
+            let found = self.state.get(INGEST_TRIAL).await?;
+            self.state.list_page(INGEST_TRIAL, None).await?;
             Ok(found.is_some_and(|object| object.body == TRIAL))
         };
         let result = |_: &bool| "it can be written, read and listed".to_owned();

@@ -23,9 +23,12 @@ use crate::deadline::Deadline;
 use crate::notification::{Hop, Notice, replay_tag};
 use crate::run::End;
 use crate::trouble::{Remedy, Trouble};
-use calls::checkpoint::{Checkpoint, Ending, Identity, Phase};
 use calls::subject::Subject;
 use postpone::Pause;
+use protocol::checkpoint::{Checkpoint, Ending, Phase};
+use protocol::id::{SourceId, StreamId};
+use protocol::keys;
+use protocol::upload::Identity;
 
 pub use close::{Close, Outcome};
 pub use postpone::DELAY_MAX_MS;
@@ -42,7 +45,7 @@ const REPLACED: &str = "it was replaced or deleted before it was finished; the n
 #[derive(Debug, Clone)]
 pub struct Rules {
     /// `SOURCE_ID`.
-    pub source_id: String,
+    pub source_id: SourceId,
     /// `STATE_BUCKET`.
     pub state_bucket: String,
     /// `COLLECTIONS`.
@@ -133,7 +136,7 @@ pub enum Event {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Action {
     /// Read the checkpoint of this stream.
-    LookUp(String),
+    LookUp(StreamId),
     /// Read the beginning of the object.
     Open(Version),
     /// Claim the checkpoint of this upload. `afresh`: a file that had failed starts afresh.
@@ -226,7 +229,7 @@ pub struct Life {
     /// The checkpoint of the upload that the message names.
     begun: Option<Box<Checkpoint>>,
     subject: Option<Subject>,
-    stream: Option<String>,
+    stream: Option<StreamId>,
     /// The checkpoint as it was last seen.
     checkpoint: Option<Box<Checkpoint>>,
 }
@@ -236,7 +239,7 @@ impl Life {
     #[must_use]
     pub fn receive(rules: Rules, notice: Notice, receives: u32, deadline: &Deadline, now_ms: i64) -> (Self, Action) {
         let notice = if postpone::is_redriven(&notice, receives, now_ms) { notice.afresh() } else { notice };
-        let stream = notice.hop.as_ref().and_then(|hop| hop.stream.clone());
+        let stream = notice.hop.as_ref().and_then(|hop| hop.stream);
         let is_fresh = deadline.is_fresh(now_ms);
         let mut life = Self {
             rules,
@@ -270,8 +273,8 @@ impl Life {
 
     /// The stream of the upload, once it is known.
     #[must_use]
-    pub fn stream(&self) -> Option<&str> {
-        self.stream.as_deref()
+    pub fn stream(&self) -> Option<StreamId> {
+        self.stream
     }
 
     /// The checkpoint as it was last seen.
@@ -380,12 +383,12 @@ impl Life {
             bytes: found.bytes,
             replay,
         };
-        let Some(stream) = self.notice.hop.as_ref().and_then(|hop| hop.stream.as_ref()) else { return Some(object) };
-        if *stream == object.stream() {
+        let Some(stream) = self.notice.hop.as_ref().and_then(|hop| hop.stream) else { return Some(object) };
+        if stream == object.stream() {
             return Some(object);
         }
         let source_id = self.begun.as_ref()?.object.source_id.clone();
-        Some(Identity { source_id, ..object }).filter(|object| *stream == object.stream())
+        Some(Identity { source_id, ..object }).filter(|object| stream == object.stream())
     }
 
     fn claim(&mut self, object: Identity, subject: Subject) -> Action {
@@ -397,7 +400,7 @@ impl Life {
 
     /// The object is not there, or not the one that was begun.
     fn gone(&mut self) -> Action {
-        let Some(stream) = self.notice.hop.as_ref().and_then(|hop| hop.stream.clone()) else {
+        let Some(stream) = self.notice.hop.as_ref().and_then(|hop| hop.stream) else {
             return self.close(Close::done(Outcome::Replaced, Some("it is not there (any more)".to_owned())));
         };
         self.stream = Some(stream);
@@ -503,7 +506,7 @@ impl Life {
         Hop {
             count: before.map_or(0, |hop| hop.count) + 1,
             position: before.map_or(0, |hop| hop.position),
-            stream: self.stream.clone().or_else(|| before.and_then(|hop| hop.stream.clone())),
+            stream: self.stream.or_else(|| before.and_then(|hop| hop.stream)),
             trouble_since_ms: before.and_then(|hop| hop.trouble_since_ms),
         }
     }
@@ -520,7 +523,7 @@ fn rejects_key(checkpoint: &Checkpoint) -> Option<String> {
     let collection = checkpoint.terms.as_ref().and_then(|terms| terms.collection.as_deref());
     let subject = named(&object.key, collection)?;
     let has_rejects = !checkpoint.rejects.is_empty() && checkpoint.header.is_some();
-    has_rejects.then(|| format!("rejects/{}/{}", object.stream(), subject.rejects_name()))
+    has_rejects.then(|| keys::rejects(object.stream(), &subject.rejects_name()))
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 //! a bucket's name and a key. A `versionId` is a hint, to be tried first; what the first GET returns decides.
 
 use percent_encoding::percent_decode_str;
+use protocol::id::StreamId;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -48,7 +49,7 @@ pub struct Hop {
     pub position: u64,
     /// The upload that was begun, so that a later one in the same place is not taken for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub stream: Option<String>,
+    pub stream: Option<StreamId>,
     /// Since when invocations could not even look at the file for an outage, in ms since the epoch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trouble_since_ms: Option<i64>,
@@ -274,7 +275,7 @@ mod tests {
 
     #[test]
     fn a_continuation_reads_back_as_it_was_written() {
-        let hop = Hop { count: 2, position: 7, stream: Some("s".into()), trouble_since_ms: Some(9) };
+        let hop = Hop { count: 2, position: 7, stream: Some(StreamId::new([3; 16])), trouble_since_ms: Some(9) };
         let notice = Notice {
             bucket: "b".into(),
             key: "k +%.csv".into(),

@@ -12,12 +12,12 @@ use crate::refusals::{Refusals, Refused, Ruling};
 use crate::trouble::Trouble;
 use bytes::Bytes;
 use calls::batches::Batch;
-use calls::checkpoint::{Checkpoint, REJECTS_PART_BYTES, REJECTS_PARTS_MAX, Terms};
-use calls::dialect::StoredHeader;
 use calls::ingestion::{Commit, Guilty, Ingestion, Next, Threshold};
-use calls::ledger::Account;
 use calls::refusal::FileFault;
 use open::{Open, Stage};
+use protocol::account::Account;
+use protocol::checkpoint::{Checkpoint, REJECTS_PART_BYTES, REJECTS_PARTS_MAX, Terms};
+use protocol::reading::StoredHeader;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, VecDeque};
 

@@ -15,7 +15,6 @@ use calls::call::MessageIds;
 use calls::columns::Column;
 use calls::dialect::StoredHeader;
 use calls::ingestion::{Ingestion, Next};
-use calls::ledger::Account;
 use calls::refusal::{FaultCode, Position, Refusal, Warning};
 use calls::subject::Subject;
 use calls::translator::Translator;
@@ -23,6 +22,8 @@ use clap::Args;
 use expect::Wire;
 use ingester::Settings;
 use progress::Progress;
+use protocol::account::Account;
+use protocol::id::StreamId;
 use std::fs::File;
 use std::io::{BufWriter, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
@@ -193,7 +194,7 @@ fn check(path: &Path, args: &CheckArgs, settings: &Settings) -> anyhow::Result<C
         None => Envelope::batch(),
     };
     // Ids derive from bucket, version and the like, of which there is none here.
-    let translator = Translator::new(&subject, &settings.reading, MessageIds::new(0));
+    let translator = Translator::new(&subject, &settings.reading, MessageIds::new(StreamId::new([0; 16])));
     let mut machine = Ingestion::new(translator, envelope, Position::START);
     checked.subject = Some(subject);
     let mut calls = args.calls.then(|| BufWriter::with_capacity(CHUNK_BYTES, std::io::stdout().lock()));

@@ -95,7 +95,7 @@ impl Machine {
 
     /// What EventBridge does at :40.
     pub(crate) async fn export(&self) -> anyhow::Result<Value> {
-        let time = calls::ledger::rfc3339(self.clock.now_ms());
+        let time = protocol::ledger::rfc3339(self.clock.now_ms());
         let event = serde_json::json!({
             "detail-type": "Scheduled Event", "source": "aws.events", "time": time, "detail": {},
         });

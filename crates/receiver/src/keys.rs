@@ -1,6 +1,6 @@
 //! Which write key belongs to which source.
 
-use logs::received::SourceId;
+use protocol::id::SourceId;
 use std::collections::HashMap;
 use std::fmt;
 

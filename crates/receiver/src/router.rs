@@ -14,8 +14,10 @@ use axum::http::{HeaderMap, Method, StatusCode};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use logs::fragment::{FragmentName, Origin, crc32, encode};
-use logs::received::{SourceId, Stamp, append_call};
+use export::fragment::{crc32, encode};
+use export::received::{Stamp, append_call};
+use protocol::fragment::{FragmentName, Origin};
+use protocol::id::SourceId;
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
 

@@ -4,10 +4,11 @@ use crate::call::{CALL_BYTES_MAX, MessageIds};
 use crate::reading::Reading;
 use crate::subject::Subject;
 use proptest::prelude::*;
+use protocol::id::StreamId;
 
 fn machine(name: &str) -> Ingestion {
     let subject = Subject::of(name, &[], None).unwrap();
-    let translator = Translator::new(&subject, &Reading::default(), MessageIds::new(7));
+    let translator = Translator::new(&subject, &Reading::default(), MessageIds::new(StreamId::new([7; 16])));
     let envelope = subject.collection.as_deref().map_or_else(Envelope::batch, Envelope::objects);
     Ingestion::new(translator, envelope, Position::START)
 }

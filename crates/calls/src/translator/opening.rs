@@ -4,7 +4,7 @@ use memchr::memchr;
 
 use super::{HEADER_BYTES_MAX, ROW_BYTES_MAX, Stage, Translator, behind};
 use crate::columns::Plan;
-use crate::dialect::{Compression, Delimiter, Dialect, Encoding, StoredHeader, foreign};
+use crate::dialect::{Compression, Delimiter, Dialect, Encoding, Measure, StoredHeader, delimiter_of_header, foreign};
 use crate::refusal::{FaultCode, FileFault, Position};
 use crate::rows::{Advance, Splitter};
 use crate::subject::Kind;
@@ -39,7 +39,7 @@ impl Translator {
         }
         let too_long = text.len() > HEADER_BYTES_MAX;
         let last = self.rows.is_finished() || too_long;
-        let Some(delimiter) = set.or_else(|| Delimiter::of_header(text, last, ids_of(self.subject.kind))) else {
+        let Some(delimiter) = set.or_else(|| delimiter_of_header(text, last, ids_of(self.subject.kind))) else {
             return Ok(false);
         };
         self.rows.set_delimiter(delimiter.byte());

@@ -12,7 +12,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use calls::reading::Reading;
+use calls::reading;
 
 use crate::support::{File, Outcome, Read};
 
@@ -33,7 +33,7 @@ fn file(case: &Path) -> File {
     let settings: HashMap<&str, &str> = settings.lines().filter_map(|line| line.split_once('=')).collect();
     let mut faults = Vec::new();
     let get = |name: &str| settings.get(name).map(|value| (*value).to_owned());
-    let reading = Reading::parse(&get, &mut faults);
+    let reading = reading::parse(&get, &mut faults);
     assert!(faults.is_empty(), "{}: {faults:?}", case.display());
     let name = get("NAME").unwrap_or_else(|| "track_1.csv".to_owned());
     File { reading, ..File::new(&name, fs::read(case.join("input")).unwrap()) }

@@ -6,6 +6,7 @@ use calls::columns::{COLUMN_NAME_CHARS_MAX, COLUMNS_MAX};
 use calls::ingestion::{Ingestion, Next};
 use calls::refusal::{FaultCode, Position, RefusalCode};
 use calls::translator::{HEADER_BYTES_MAX, ROW_BYTES_MAX, Translator};
+use protocol::id::StreamId;
 
 use crate::support::{File, Outcome};
 
@@ -87,7 +88,7 @@ fn what_is_said_of_refused_rows_fills_a_batch_as_rows_do() {
     let name = format!("properties.{}", "n".repeat(900));
     let file = track("");
     let csv = format!("userId,event,{name}:number\n{}", "u,e,x\n".repeat(2_400));
-    let translator = Translator::new(&file.subject(), &file.reading, MessageIds::new(0));
+    let translator = Translator::new(&file.subject(), &file.reading, MessageIds::new(StreamId::new([0; 16])));
     let mut machine = Ingestion::new(translator, Envelope::batch(), Position::START);
     machine.push(csv.as_bytes());
     machine.finish();
@@ -103,7 +104,7 @@ fn what_is_said_of_refused_rows_fills_a_batch_as_rows_do() {
 #[test]
 fn blank_lines_take_no_memory() {
     let subject = calls::subject::Subject::of("track_1.csv", &[], None).unwrap();
-    let ids = calls::call::MessageIds::new(0);
+    let ids = calls::call::MessageIds::new(StreamId::new([0; 16]));
     let mut translator = calls::translator::Translator::new(&subject, &Default::default(), ids);
     let blank = vec![b'\n'; 100_000];
     let (mut calls, mut records) = (Vec::new(), Vec::new());
@@ -129,7 +130,7 @@ fn a_bomb_is_inflated_no_faster_than_it_is_read() {
     }
     let bomb = encoder.finish().unwrap();
     let subject = calls::subject::Subject::of("track_1.csv", &[], None).unwrap();
-    let ids = calls::call::MessageIds::new(0);
+    let ids = calls::call::MessageIds::new(StreamId::new([0; 16]));
     let mut translator = calls::translator::Translator::new(&subject, &Default::default(), ids);
     translator.push(&bomb);
     translator.finish();

@@ -7,6 +7,7 @@ use calls::refusal::{FileFault, Position, Refusal, Span};
 use calls::rejects::{Reason, Rejects};
 use calls::subject::Subject;
 use calls::translator::{Step, Translator};
+use protocol::id::StreamId;
 
 /// What one record came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -104,13 +105,13 @@ impl File {
 
     /// Reads it in pieces of the given lengths, over and over.
     pub(crate) fn read(&self, pieces: &[usize]) -> Read {
-        let ids = MessageIds::new(0);
+        let ids = MessageIds::new(StreamId::new([0; 16]));
         drive(Translator::new(&self.subject(), &self.reading, ids), &self.bytes, pieces)
     }
 
     /// Reads the rest of it, from where an earlier reading was at `at`.
     pub(crate) fn resume(&self, header: &StoredHeader, at: Position, pieces: &[usize]) -> Read {
-        let ids = MessageIds::new(0);
+        let ids = MessageIds::new(StreamId::new([0; 16]));
         let translator = Translator::resume(&self.subject(), &self.reading, ids, header, at).unwrap();
         let from = match header.dialect.compression {
             calls::dialect::Compression::None => usize::try_from(at.byte).unwrap(),

@@ -4,13 +4,14 @@ use calls::call::MessageIds;
 use calls::reading::Reading;
 use calls::subject::Subject;
 use calls::translator::{Step, Translator};
+use protocol::id::StreamId;
 
-const IDENTITY: u128 = 0x0123_4567_89ab_cdef_0123_4567_89ab_cdef;
+const IDENTITY: [u8; 16] = 0x0123_4567_89ab_cdef_0123_4567_89ab_cdef_u128.to_be_bytes();
 
 /// The calls of a file that has nothing to refuse.
 fn calls(name: &str, csv: &str) -> Vec<String> {
     let subject = Subject::of(name, &[], None).unwrap();
-    let mut translator = Translator::new(&subject, &Reading::default(), MessageIds::new(IDENTITY));
+    let mut translator = Translator::new(&subject, &Reading::default(), MessageIds::new(StreamId::new(IDENTITY)));
     translator.push(csv.as_bytes());
     translator.finish();
     let mut all = Vec::new();
@@ -73,7 +74,7 @@ fn an_object_file_becomes_every_object_and_not_only_the_last() {
 #[test]
 fn a_timestamp_stands_where_the_step_says() {
     let subject = Subject::of("track_1.csv", &[], None).unwrap();
-    let mut translator = Translator::new(&subject, &Reading::default(), MessageIds::new(IDENTITY));
+    let mut translator = Translator::new(&subject, &Reading::default(), MessageIds::new(StreamId::new(IDENTITY)));
     translator.push(b"userId,event,timestamp\n1,e,1557606747\n");
     translator.finish();
     let mut out = b"before".to_vec();

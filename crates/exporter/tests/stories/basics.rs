@@ -1,9 +1,9 @@
 //! What the exporter does on a good day.
 
+use export::cut::Limits;
+use export::routes::Routes;
 use exporter::RoutesFrom;
-use logs::fragment::Origin;
-use logs::plan::Limits;
-use logs::routes::Routes;
+use protocol::fragment::Origin;
 use serde_json::json;
 use standins::faults::{Fault, Rule};
 use standins::s3::Server;

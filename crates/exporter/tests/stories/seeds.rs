@@ -6,10 +6,13 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
+use export::cut::Limits;
 use exporter::App;
 use futures_util::{StreamExt, stream};
-use logs::fragment::Origin;
-use logs::plan::{Limits, REMEMBERED_MS};
+use protocol::fragment::Origin;
+use protocol::head::REMEMBERED_MS;
+use protocol::id::Epoch;
+use protocol::position::ByteRange;
 use serde_json::json;
 use standins::faults::{Fault, Gate, Rule};
 use tokio::sync::Notify;
@@ -89,7 +92,8 @@ impl File {
         let mut pending = Vec::new();
         for _ in 0..dice.roll(5) {
             let to = at + 1 + dice.roll(100);
-            let origin = Origin::File { stream: STREAM.parse().unwrap(), epoch: self.epoch, from: at, to };
+            let range = ByteRange { from: at, to };
+            let origin = Origin::File { stream: STREAM.parse().unwrap(), epoch: Epoch(self.epoch), range };
             pending.push(world.stage(SHARED, origin, events(dice, joined), NOW_MS));
             at = to;
             if dice.one_in(2) {

@@ -381,7 +381,7 @@ async fn a_state_bucket_made_anew_overwrites_nothing_in_the_customers_bucket() {
     let mut world = World::with(&["their-logs"]).await;
     world.receive(SOURCE, "r1", 3);
     let theirs = "segment-logs/qv5iYYMxd94DahFpRzm58y/1557532800000/1557606747940.b27b420ba21e.f4c8ef3.420dbd6d-9228-474b-9e11-1744e7626cb8.gz";
-    let of_another_exporter = logs::fragment::encode(b"{\"from\":\"another exporter\"}\n");
+    let of_another_exporter = export::fragment::encode(b"{\"from\":\"another exporter\"}\n");
     world.s3.put("their-logs", theirs, &of_another_exporter).unwrap();
     world.received.get_mut(SOURCE).unwrap().push("{\"from\":\"another exporter\"}".to_owned());
     tick(&world.app()).await;

@@ -1,7 +1,7 @@
 //! Destinations that do not take what is planned for them: what waits, for how long, and what becomes of it then.
 
+use export::routes::Routes;
 use exporter::{Answer, RoutesFrom};
-use logs::routes::Routes;
 use serde_json::json;
 use standins::faults::{Fault, Rule};
 

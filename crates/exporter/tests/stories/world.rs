@@ -10,11 +10,14 @@ use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_sdk_s3::config::SharedHttpClient;
+use export::cut::Limits;
+use export::fragment;
+use export::received::{Stamp, append_own_call};
+use export::routes::Routes;
 use exporter::{Answer, App, Caps, Nonces, Report, RoutesFrom, Settings};
-use logs::fragment::{self, FragmentName, Origin};
-use logs::plan::{Limits, Nonce};
-use logs::received::{SourceId, Stamp, append_own_call};
-use logs::routes::Routes;
+use protocol::fragment::{FragmentName, Origin};
+use protocol::id::{Epoch, Nonce, SourceId};
+use protocol::position::ByteRange;
 use serde_json::{Value, json};
 use standins::iam::Role;
 use standins::s3::Server;
@@ -165,7 +168,7 @@ impl World {
     pub(crate) fn stage(&self, source: &str, origin: Origin, events: u32, at_ms: i64) -> (String, Vec<String>) {
         let id = match &origin {
             Origin::Request { id } => id.to_string(),
-            Origin::File { stream, epoch, from, .. } => format!("{stream}-{epoch}-{from}"),
+            Origin::File { stream, epoch, range } => format!("{stream}-{epoch}-{}", range.from),
         };
         let call = |n| format!(r#"{{"type":"track","messageId":"{id}-{n}","event":"e","userId":"u{n}"}}"#);
         self.stage_calls(source, origin, &(0..events).map(call).collect::<Vec<_>>(), at_ms)
@@ -194,7 +197,8 @@ impl World {
 
     /// Stages rows `[from, to)` of a file, as `epoch` sent them. They count once [`commit`](World::commit) says so.
     pub(crate) fn stage_rows(&self, epoch: u32, from: u64, to: u64) -> Vec<String> {
-        let origin = Origin::File { stream: STREAM.parse().unwrap(), epoch, from, to };
+        let range = ByteRange { from, to };
+        let origin = Origin::File { stream: STREAM.parse().unwrap(), epoch: Epoch(epoch), range };
         self.stage(SOURCE, origin, 2, NOW_MS).1
     }
 
@@ -207,7 +211,7 @@ impl World {
     pub(crate) fn account(&self, name: &str, committed: &[(u32, u64, u64)]) {
         let ranges: Vec<Value> =
             committed.iter().map(|(epoch, from, to)| json!({"epoch": epoch, "from": from, "to": to})).collect();
-        let account = json!({"sequence": 3, "committed": ranges}).to_string();
+        let account = json!({"format": 1, "sequence": 3, "committed": ranges}).to_string();
         self.s3.put(STATE, &format!("ingest/{STREAM}/{name}.json"), account).unwrap();
     }
 

@@ -1,13 +1,15 @@
 use super::*;
 use crate::run::Undelivered;
-use calls::checkpoint::{Claim, Claimant, claim};
-use calls::refusal::{FaultCode, FileFault, Position};
+use calls::refusal::{FaultCode, FileFault};
+use protocol::claim::{Claim, Claimant, claim};
+use protocol::id::Nonce;
+use protocol::position::Position;
 
 pub(super) const NOW_MS: i64 = 1_000_000_000_000;
 pub(super) const HOUR_MS: i64 = 3_600_000;
 
 pub(super) fn rules() -> Rules {
-    Rules { source_id: "s".into(), state_bucket: "state".into(), collections: Vec::new(), has_queue: true }
+    Rules { source_id: "s".parse().unwrap(), state_bucket: "state".into(), collections: Vec::new(), has_queue: true }
 }
 
 pub(super) fn notice(key: &str) -> Notice {
@@ -33,7 +35,7 @@ fn upload() -> Identity {
 
 /// Its checkpoint, claimed by a first owner.
 pub(super) fn checkpoint() -> Box<Checkpoint> {
-    let by = Claimant { nonce: "n".into(), now_ms: NOW_MS, lease_ms: 10, afresh: false };
+    let by = Claimant { nonce: Nonce::new([0; 16]), now_ms: NOW_MS, lease_ms: 10, afresh: false };
     match claim(None, &upload(), by) {
         Claim::Begin(checkpoint) => checkpoint,
         other => panic!("{other:?}"),
@@ -153,7 +155,7 @@ fn a_version_that_may_not_be_read_is_never_taken_for_deleted() {
 
 #[test]
 fn a_file_keeps_the_source_id_under_which_it_was_begun() {
-    let renamed = Rules { source_id: "t".into(), ..rules() };
+    let renamed = Rules { source_id: "t".parse().unwrap(), ..rules() };
     let (mut life, _) = Life::receive(renamed, continued(3, 1), 1, &deadline(), NOW_MS);
     life.on(Event::LookedUp(Some(at(3))), NOW_MS);
     let action = life.on(Event::Opened(found()), NOW_MS);

@@ -6,10 +6,11 @@
 use super::tests::{HOUR_MS, NOW_MS, found, notice, rules};
 use super::*;
 use crate::run::Undelivered;
-use calls::checkpoint::{Claim, Claimant, claim};
-use calls::ledger::Account;
-use calls::refusal::Position;
 use proptest::prelude::*;
+use protocol::account::Account;
+use protocol::claim::{Claim, Claimant, claim};
+use protocol::id::Nonce;
+use protocol::position::Position;
 use std::collections::VecDeque;
 
 /// Receives before a message is a dead letter, as the template has it.
@@ -72,12 +73,8 @@ impl World {
         let deadline = Deadline::of(self.now_ms, self.now_ms + 900_000);
         let (mut life, mut action) =
             Life::receive(rules(), message.notice.clone(), message.receives, &deadline, self.now_ms);
-        let mut told = Told {
-            close: Close::failed(String::new()),
-            has_waited: false,
-            has_progressed: false,
-            sent: false,
-        };
+        let mut told =
+            Told { close: Close::failed(String::new()), has_waited: false, has_progressed: false, sent: false };
         for _ in 0..20 {
             if let Action::Close(close) = action {
                 return Some(Told { close, ..told });
@@ -105,7 +102,7 @@ impl World {
             Action::End { phase, ending } => {
                 let checkpoint = self.checkpoint.take().unwrap();
                 assert!(!checkpoint.phase.is_terminal(), "an end is final");
-                let ended = Box::new(checkpoint.end(String::new(), phase, *ending));
+                let ended = Box::new(checkpoint.end(Nonce::new([0; 16]), phase, *ending));
                 self.checkpoint = Some(ended.clone());
                 Event::Ended(ended)
             }
@@ -115,7 +112,7 @@ impl World {
             }
             Action::Release { trouble_since_ms, given_up, not_before_ms } => {
                 let checkpoint = self.checkpoint.take().unwrap();
-                let next = checkpoint.next(String::new(), 0);
+                let next = checkpoint.next(Nonce::new([0; 16]), 0);
                 self.checkpoint = Some(Box::new(Checkpoint { trouble_since_ms, given_up, not_before_ms, ..next }));
                 Event::Released
             }
@@ -131,7 +128,12 @@ impl World {
 
     fn claim(&mut self, object: &Identity, afresh: bool) -> Event {
         self.writes += 1;
-        let by = Claimant { nonce: self.writes.to_string(), now_ms: self.now_ms, lease_ms: 60_000, afresh };
+        let by = Claimant {
+            nonce: Nonce::new(u128::from(self.writes).to_be_bytes()),
+            now_ms: self.now_ms,
+            lease_ms: 60_000,
+            afresh,
+        };
         let found = self.checkpoint.clone().map(|checkpoint| *checkpoint);
         let was_given_up = found.as_ref().is_some_and(|found| found.given_up);
         match claim(found, object, by) {

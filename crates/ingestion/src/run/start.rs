@@ -6,13 +6,12 @@ use crate::refusals::Refusals;
 use bytes::Bytes;
 use calls::batches::Envelope;
 use calls::call::MessageIds;
-use calls::checkpoint::{Checkpoint, Terms};
-use calls::dialect::{Compression, StoredHeader};
 use calls::ingestion::{Ingestion, Threshold};
-use calls::reading::Reading;
-use calls::refusal::Position;
 use calls::subject::{Kind, Subject};
 use calls::translator::Translator;
+use protocol::checkpoint::{Checkpoint, Terms};
+use protocol::position::Position;
+use protocol::reading::{Compression, Reading, StoredHeader};
 use std::collections::{BTreeMap, VecDeque};
 
 /// The largest compressed object, as stored. Each invocation inflates it from its beginning, and needs most of its time
@@ -133,7 +132,7 @@ fn translator(
     reading: &Reading,
     at: Position,
 ) -> Result<(Translator, Terms), String> {
-    let ids = MessageIds::new(u128::from_str_radix(&checkpoint.object.stream(), 16).unwrap_or_default());
+    let ids = MessageIds::new(checkpoint.object.stream());
     let today = || Terms { collection: subject.collection.clone(), reading: reading.clone() };
     let Some(header) = &checkpoint.header else {
         return Ok((Translator::new(subject, reading, ids), today()));

@@ -1,0 +1,12 @@
+#![doc = include_str!("../README.md")]
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+pub mod received;
+
+pub mod fragment;
+
+pub mod routes;
+
+pub mod cut;
+
+pub mod object;

@@ -1,0 +1,326 @@
+//! The line that a received call becomes in the logs.
+//!
+//! A line is the full call plus what Segment's API adds on receipt: `receivedAt`,
+//! `originalTimestamp`, `timestamp` (corrected for the sender's clock where `sentAt` tells how
+//! wrong it is), `messageId`, `channel`, `projectId` (the source's id) and `version`.
+//!
+//! There are two ways in. [`append_own_call`] is for calls that we encoded ourselves: it copies
+//! bytes and parses nothing. [`append_call`] takes any call that a client may have sent.
+
+use std::ops::Range;
+
+use protocol::id::{Day, SourceId};
+use serde_json::{Map, Value};
+
+/// The top-level fields that belong to the API. A call of our own that carries one of them (a
+/// CSV may have a column `version`) goes through [`append_call`], or the line would hold the
+/// field twice.
+pub const OWNED_FIELDS: [&str; 7] =
+    ["channel", "originalTimestamp", "projectId", "receivedAt", "sentAt", "version", "writeKey"];
+
+/// Length of `2019-05-11T20:32:27.940Z`, the one form in which we write times.
+pub const TIMESTAMP_LEN: usize = 24;
+
+/// What all lines of one fragment have in common, encoded once.
+#[derive(Clone, Debug)]
+pub struct Stamp {
+    source: SourceId,
+    received_at_ms: i64,
+    received_at: String,
+    write_key: Option<String>,
+    /// What follows the value of `originalTimestamp` in a call that brought its time.
+    after_original: String,
+    /// What follows a call that brought no time.
+    untimed: String,
+}
+
+impl Stamp {
+    /// The stamp of calls received by `source` at one moment, in epoch milliseconds.
+    pub fn new(received_at_ms: i64, source: &SourceId) -> Stamp {
+        Stamp::build(received_at_ms, source, None)
+    }
+
+    /// Puts `writeKey` into the lines, as Segment's own logs have it.
+    ///
+    /// Left out unless asked for: whoever reads the logs could otherwise write to the source.
+    pub fn with_write_key(self, write_key: &str) -> Stamp {
+        Stamp::build(self.received_at_ms, &self.source, Some(write_key.to_owned()))
+    }
+
+    fn build(received_at_ms: i64, source: &SourceId, write_key: Option<String>) -> Stamp {
+        let received_at = iso(received_at_ms);
+        let key = match &write_key {
+            Some(key) => format!(r#","writeKey":{}"#, Value::from(key.as_str())),
+            None => String::new(),
+        };
+        let after_original = format!(
+            "\",\"receivedAt\":\"{received_at}\",\"channel\":\"server\",\
+             \"projectId\":\"{source}\"{key},\"version\":2}}\n"
+        );
+        let untimed = format!(r#","timestamp":"{received_at}","originalTimestamp":"{received_at}{after_original}"#);
+        Stamp { source: source.clone(), received_at_ms, received_at, write_key, after_original, untimed }
+    }
+
+    /// When the calls were received, in epoch milliseconds.
+    pub fn received_at_ms(&self) -> i64 {
+        self.received_at_ms
+    }
+
+    /// The day on which the calls were received.
+    pub fn day(&self) -> Day {
+        Day::of(self.received_at_ms)
+    }
+
+    /// The source that received the calls.
+    pub fn source(&self) -> &SourceId {
+        &self.source
+    }
+}
+
+/// Appends the line of a call that we encoded ourselves, newline included.
+///
+/// `call` is one compact JSON object with at least one field and none of [`OWNED_FIELDS`];
+/// `timestamp` is where the value of its `timestamp` lies (without the quotes), in our own form.
+/// A call without one takes the time of receipt. There is no `sentAt`, hence nothing to correct:
+/// `originalTimestamp` and `timestamp` are the same.
+pub fn append_own_call(out: &mut Vec<u8>, call: &[u8], timestamp: Option<Range<usize>>, stamp: &Stamp) {
+    debug_assert!(call.len() > 2 && call.ends_with(b"}"), "not a call");
+    let fields = call.strip_suffix(b"}").unwrap_or(call);
+    out.reserve(call.len() + TIMESTAMP_LEN + stamp.untimed.len());
+    out.extend_from_slice(fields);
+    match timestamp.and_then(|range| call.get(range)) {
+        Some(value) => {
+            debug_assert_eq!(value.len(), TIMESTAMP_LEN, "not our own form of a time");
+            out.extend_from_slice(b",\"originalTimestamp\":\"");
+            out.extend_from_slice(value);
+            out.extend_from_slice(stamp.after_original.as_bytes());
+        }
+        None => out.extend_from_slice(stamp.untimed.as_bytes()),
+    }
+}
+
+/// Appends the line of any call, newline included.
+///
+/// The caller has checked the call, has given it a `type` and a `messageId`, and has merged what
+/// its batch carries (`context`, `integrations`, `sentAt`) into it.
+///
+/// `timestamp = receivedAt - (sentAt - originalTimestamp)`; without a `sentAt`, as sent. A call
+/// that brings an `originalTimestamp` has been through an API before (a workspace's webhook
+/// sends such): its clock has been corrected once and is left alone.
+pub fn append_call(out: &mut Vec<u8>, mut call: Map<String, Value>, stamp: &Stamp) {
+    set_times(&mut call, stamp);
+    call.remove("writeKey");
+    if let Some(write_key) = &stamp.write_key {
+        call.insert("writeKey".into(), write_key.as_str().into());
+    }
+    // A workspace's webhook knows better than we do whether a call came from a server.
+    if !matches!(call.get("channel"), Some(Value::String(channel)) if !channel.is_empty()) {
+        call.insert("channel".into(), "server".into());
+    }
+    call.insert("projectId".into(), stamp.source.as_str().into());
+    call.insert("version".into(), 2.into());
+    out.extend_from_slice(Value::Object(call).to_string().as_bytes());
+    out.push(b'\n');
+}
+
+fn set_times(call: &mut Map<String, Value>, stamp: &Stamp) {
+    let received_at = Value::from(stamp.received_at.as_str());
+    call.insert("receivedAt".into(), received_at.clone());
+
+    let corrected_before = time_of(call.get("originalTimestamp")).is_some();
+    if corrected_before && time_of(call.get("timestamp")).is_some() {
+        return;
+    }
+    let original = match call.remove("timestamp") {
+        None | Some(Value::Null) => received_at.clone(),
+        Some(sent) => sent,
+    };
+    let timestamp = match (time_of(Some(&original)), time_of(call.get("sentAt"))) {
+        (Some(_), _) if original == received_at => received_at,
+        (Some(original_ms), Some(sent_ms)) => {
+            let skew_ms = stamp.received_at_ms.saturating_sub(sent_ms);
+            iso(original_ms.saturating_add(skew_ms)).into()
+        }
+        (Some(original_ms), None) => iso(original_ms).into(),
+        // Not a time: the moment of receipt is the one thing known.
+        (None, _) => received_at,
+    };
+    call.insert("originalTimestamp".into(), original);
+    call.insert("timestamp".into(), timestamp);
+}
+
+/// The epoch milliseconds of an ISO 8601 text. Without a zone it is UTC, without a time midnight.
+fn time_of(value: Option<&Value>) -> Option<i64> {
+    let text = value?.as_str()?;
+    let timestamp = text.parse::<jiff::Timestamp>().ok().or_else(|| {
+        let civil: jiff::civil::DateTime = text.parse().ok()?;
+        let zoned = civil.to_zoned(jiff::tz::TimeZone::UTC).ok()?;
+        Some(zoned.timestamp())
+    })?;
+    Some(timestamp.as_millisecond())
+}
+
+/// Epoch milliseconds as `2019-05-11T20:32:27.940Z`; what no calendar holds becomes its edge.
+fn iso(ms: i64) -> String {
+    let edge = if ms < 0 { jiff::Timestamp::MIN } else { jiff::Timestamp::MAX };
+    format!("{:.3}", jiff::Timestamp::from_millisecond(ms).unwrap_or(edge))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn source() -> SourceId {
+        "P0OJ3CTID1".parse().unwrap()
+    }
+
+    fn ms(text: &str) -> i64 {
+        text.parse::<jiff::Timestamp>().unwrap().as_millisecond()
+    }
+
+    fn received(call: Value, at: &str) -> Value {
+        let Value::Object(call) = call else { panic!("a call is an object") };
+        let mut line = Vec::new();
+        append_call(&mut line, call, &Stamp::new(ms(at), &source()));
+        assert_eq!(line.pop(), Some(b'\n'));
+        serde_json::from_slice(&line).unwrap()
+    }
+
+    /// Segment docs: spec/common.md says how; partners/spec.md and spec/track.md have the values.
+    #[test]
+    fn the_senders_clock_is_corrected_as_segment_corrects_it() {
+        let check = |original: &str, sent: &str, at: &str, expected: &str| {
+            let line = received(json!({"type": "track", "timestamp": original, "sentAt": sent}), at);
+            assert_eq!(line["timestamp"], expected);
+            assert_eq!(line["originalTimestamp"], original);
+            assert_eq!(line["sentAt"], sent);
+            assert_eq!(line["receivedAt"], at);
+        };
+        check(
+            "2019-06-21T17:35:47.381Z",
+            "2019-06-21T17:35:47.382Z",
+            "2019-06-21T17:35:47.405Z",
+            "2019-06-21T17:35:47.404Z",
+        );
+        check(
+            "2019-06-21T17:39:56.999Z",
+            "2019-06-21T17:39:57.000Z",
+            "2019-06-21T17:39:57.032Z",
+            "2019-06-21T17:39:57.031Z",
+        );
+        check(
+            "2015-12-12T19:11:01.152Z",
+            "2015-12-12T19:11:01.169Z",
+            "2015-12-12T19:11:01.266Z",
+            "2015-12-12T19:11:01.249Z",
+        );
+        check(
+            "2019-10-01T06:33:31.593Z",
+            "2019-10-01T06:33:32.900Z",
+            "2019-10-01T06:33:36.745Z",
+            "2019-10-01T06:33:35.438Z",
+        );
+    }
+
+    #[test]
+    fn without_sent_at_the_time_stays_as_it_was_sent() {
+        let check = |sent_at: Option<Value>| {
+            let mut call = json!({"type": "track", "timestamp": "2020-09-09T07:59:12.906Z"});
+            if let Some(sent_at) = sent_at {
+                call["sentAt"] = sent_at;
+            }
+            let line = received(call, "2020-09-09T07:59:13.252Z");
+            assert_eq!(line["timestamp"], "2020-09-09T07:59:12.906Z");
+            assert_eq!(line["originalTimestamp"], "2020-09-09T07:59:12.906Z");
+        };
+        check(None);
+        check(Some(Value::Null));
+        check(Some("yesterday".into()));
+    }
+
+    #[test]
+    fn a_call_without_a_time_takes_the_time_of_receipt() {
+        let at = "2020-09-09T07:59:13.252Z";
+        let sent_at = "2020-09-09T07:59:13.000Z";
+        for call in [
+            json!({"type": "track"}),
+            json!({"type": "track", "timestamp": null}),
+            json!({"type": "track", "sentAt": sent_at}),
+        ] {
+            let line = received(call, at);
+            assert_eq!(line["timestamp"], at);
+            assert_eq!(line["originalTimestamp"], at);
+        }
+        let line = received(json!({"type": "track", "timestamp": "soon"}), at);
+        assert_eq!(line["timestamp"], at);
+        assert_eq!(line["originalTimestamp"], "soon");
+    }
+
+    #[test]
+    fn an_offset_a_missing_zone_and_microseconds_are_understood() {
+        let check = |sent: &str, expected: &str| {
+            let line = received(json!({"type": "track", "timestamp": sent}), "2020-09-09T07:59:13.252Z");
+            assert_eq!(line["timestamp"], expected, "{sent}");
+            assert_eq!(line["originalTimestamp"], sent);
+        };
+        check("2019-05-11T22:32:27.940+02:00", "2019-05-11T20:32:27.940Z");
+        check("2019-05-11T20:32:27", "2019-05-11T20:32:27.000Z");
+        check("2019-05-11", "2019-05-11T00:00:00.000Z");
+        check("2019-05-11T20:32:27.940123+00:00", "2019-05-11T20:32:27.940Z");
+    }
+
+    #[test]
+    fn a_call_that_an_api_has_received_before_keeps_its_times() {
+        let call = json!({
+            "type": "track", "channel": "client", "projectId": "other", "version": 2,
+            "timestamp": "2019-06-21T17:35:47.404Z", "sentAt": "2019-06-21T17:35:47.382Z",
+            "originalTimestamp": "2019-06-21T17:35:47.381Z",
+            "receivedAt": "2019-06-21T17:35:47.405Z",
+        });
+        let line = received(call, "2019-06-21T17:35:49.000Z");
+        assert_eq!(line["timestamp"], "2019-06-21T17:35:47.404Z");
+        assert_eq!(line["originalTimestamp"], "2019-06-21T17:35:47.381Z");
+        assert_eq!(line["receivedAt"], "2019-06-21T17:35:49.000Z");
+        assert_eq!(line["projectId"], "P0OJ3CTID1");
+        assert_eq!(line["channel"], "client");
+    }
+
+    #[test]
+    fn the_write_key_is_left_out_unless_asked_for() {
+        let call = json!({"type": "track", "messageId": "1", "writeKey": "theirs"});
+        let line = received(call.clone(), "2020-09-09T07:59:13.252Z");
+        assert_eq!(line.get("writeKey"), None);
+
+        let stamp = Stamp::new(0, &source()).with_write_key("a\"b");
+        let mut lines = Vec::new();
+        append_call(&mut lines, call.as_object().unwrap().clone(), &stamp);
+        append_own_call(&mut lines, br#"{"type":"track"}"#, None, &stamp);
+        for line in lines.split_inclusive(|b| *b == b'\n') {
+            let line: Value = serde_json::from_slice(line).unwrap();
+            assert_eq!(line["writeKey"], "a\"b");
+        }
+    }
+
+    #[test]
+    fn both_ways_give_one_line() {
+        let stamp = Stamp::new(ms("2020-09-09T07:59:13.252Z"), &source());
+        let check = |call: &str, timestamp: Option<&str>| {
+            let range = timestamp.map(|text| {
+                let from = call.find(text).unwrap();
+                from..from + text.len()
+            });
+            let mut own = Vec::new();
+            append_own_call(&mut own, call.as_bytes(), range, &stamp);
+            let mut any = Vec::new();
+            append_call(&mut any, serde_json::from_str(call).unwrap(), &stamp);
+            assert!(own.ends_with(b"}\n"));
+            let own: Value = serde_json::from_slice(&own).unwrap();
+            let any: Value = serde_json::from_slice(&any).unwrap();
+            assert_eq!(own, any);
+        };
+        let time = "2019-05-11T20:32:27.940Z";
+        check(r#"{"type":"track","messageId":"s3-1","timestamp":"2019-05-11T20:32:27.940Z","event":"e"}"#, Some(time));
+        check(r#"{"type":"identify","messageId":"s3-2"}"#, None);
+    }
+}

@@ -1,0 +1,140 @@
+//! The format numbers of the documents, and what is said of a document that this version cannot read.
+//!
+//! The rule: a change in what a document means, or in how the bytes of a file are read, raises the number. Then a function
+//! that was rolled back refuses what the newer one began, and misreads nothing. A new field raises no number if an older
+//! version may ignore it and lose it: a document that is written again keeps only the fields that the writer knows.
+//!
+//! To raise a number: raise `newest` here; let the reading code tell the formats apart, or raise `oldest`; add a document of
+//! the new format to `tests/documents`, and leave the old ones.
+
+use std::fmt;
+
+use serde::Deserialize;
+
+/// The formats of one kind of document that this version reads. It writes the newest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Format {
+    /// What the number is called in messages.
+    pub name: &'static str,
+    /// The oldest that this version reads.
+    pub oldest: u32,
+    /// The newest that this version reads, and the only one that it writes.
+    pub newest: u32,
+    /// What a person can do about a document of another format.
+    pub advice: &'static str,
+}
+
+/// The checkpoint of a file.
+pub const CHECKPOINT: Format = Format { name: "format", oldest: 1, newest: 1, advice: REPLAY };
+
+/// How the bytes of a file are read: dialect, header, cells and message ids. A checkpoint keeps the number beside the
+/// header, so that the rest of a file is read as its beginning was.
+pub const READING: Format = Format { name: "reading format", oldest: 1, newest: 1, advice: REPLAY };
+
+/// The ledger of a file.
+pub const LEDGER: Format = Format { name: "format", oldest: 1, newest: 1, advice: DEPLOY };
+
+/// A plan of the exporter.
+pub const PLAN: Format = Format { name: "format", oldest: 1, newest: 1, advice: DEPLOY };
+
+/// The head of the exporter.
+pub const HEAD: Format = Format { name: "format", oldest: 1, newest: 1, advice: DEPLOY };
+
+/// The number of documents that were written before there were numbers.
+pub const FIRST: u32 = 1;
+
+const DEPLOY: &str = "deploy that version again";
+const REPLAY: &str = "deploy that version again, or replay the file";
+
+impl Format {
+    /// Refuses what this version cannot read.
+    ///
+    /// # Errors
+    /// When the number is not one of those that this version reads.
+    pub fn check(self, found: u32) -> Result<(), UnknownFormat> {
+        let known = (self.oldest..=self.newest).contains(&found);
+        if known { Ok(()) } else { Err(UnknownFormat { found, format: self }) }
+    }
+}
+
+/// The number of formats that this version reads does not include a document's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UnknownFormat {
+    /// The document's number.
+    pub found: u32,
+    /// What this version reads.
+    pub format: Format,
+}
+
+impl fmt::Display for UnknownFormat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Format { name, oldest, newest, advice } = self.format;
+        write!(f, "{name} {}, and this version reads {oldest}", self.found)?;
+        if oldest < newest {
+            write!(f, " to {newest}")?;
+        }
+        let writer = if self.found > newest { "a newer" } else { "an older" };
+        write!(f, ": {writer} version wrote it; {advice}")
+    }
+}
+
+impl std::error::Error for UnknownFormat {}
+
+/// Why this version cannot read a document.
+#[derive(Debug, thiserror::Error)]
+pub enum Unreadable {
+    /// It is not JSON, or lacks what its format has.
+    #[error("damaged: {0}")]
+    Json(#[from] serde_json::Error),
+    /// It has a format that this version does not know.
+    #[error(transparent)]
+    Format(#[from] UnknownFormat),
+    /// It breaks a law that everything rests on.
+    #[error("it contradicts itself: {0}")]
+    Law(&'static str),
+}
+
+/// The numbers of a document. They are read before the rest, which may look different in another format.
+#[derive(Deserialize)]
+pub(crate) struct Numbers {
+    pub(crate) format: Option<u32>,
+    pub(crate) reading_format: Option<u32>,
+}
+
+impl Numbers {
+    pub(crate) fn read(json: &[u8]) -> Result<Numbers, Unreadable> {
+        Ok(serde_json::from_slice(json)?)
+    }
+
+    /// Refuses a document of another format, or without a number.
+    pub(crate) fn check(&self, format: Format) -> Result<(), Unreadable> {
+        let found = self.format.ok_or_else(|| serde::de::Error::missing_field("format")).map_err(Unreadable::Json)?;
+        Ok(format.check(found)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_document_of_an_unknown_format_is_refused_with_what_to_do() {
+        let format = Format { oldest: 1, newest: 2, ..CHECKPOINT };
+        let words = format.check(3).unwrap_err().to_string();
+        let expected = "format 3, and this version reads 1 to 2: a newer version wrote it; \
+                        deploy that version again, or replay the file";
+        assert_eq!(words, expected);
+        let format = Format { oldest: 2, newest: 2, ..READING };
+        let words = format.check(1).unwrap_err().to_string();
+        let expected = "reading format 1, and this version reads 2: an older version wrote it; \
+                        deploy that version again, or replay the file";
+        assert_eq!(words, expected);
+    }
+
+    #[test]
+    fn every_format_between_the_oldest_and_the_newest_is_read() {
+        let format = Format { oldest: 2, newest: 4, ..PLAN };
+        let read: Vec<u32> = (0..7).filter(|number| format.check(*number).is_ok()).collect();
+        assert_eq!(read, [2, 3, 4]);
+    }
+}

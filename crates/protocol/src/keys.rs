@@ -1,0 +1,166 @@
+//! Every key and every prefix of the state bucket.
+//!
+//! | key | what lies there | who writes it |
+//! |---|---|---|
+//! | `ingest/{stream}/checkpoint.json` | how far a file is settled ([`Checkpoint`](crate::checkpoint::Checkpoint)) | ingester |
+//! | `ingest/{stream}/ledger.json` | what is kept of a file that has ended ([`Ledger`](crate::ledger::Ledger)) | ingester |
+//! | `ingest/{stream}/rejects/{epoch}-{from}-{to}.csv` | refused rows of a part of a file | ingester |
+//! | `ingest/validate.txt` | a trial of the rights to write | ingester |
+//! | `rejects/{stream}/{name}` | all refused rows of a file that has ended | ingester |
+//! | `received/{source}/{day}/{rest}` | received events ([`FragmentName`]) | ingester, receiver |
+//! | `exports/head.json` | which plans are open ([`Head`](crate::head::Head)) | exporter |
+//! | `exports/plans/{plan}.{revision}.json` | a plan ([`Plan`](crate::plan::Plan)) | exporter |
+//! | `exports/done/{plan}/{destination}/{object}` | the mark of an object that its destination has | exporter |
+//! | `exports/failing/{name}/{bucket}` | since when a destination fails | exporter |
+//! | `exports/cursor` | the key behind which listing goes on | exporter |
+//! | `exports/quarantine/{fragment}` | a damaged fragment | exporter |
+
+use crate::fragment::FragmentName;
+use crate::id::{Epoch, Nonce, StreamId};
+use crate::plan::Place;
+use crate::position::ByteRange;
+
+/// What all checkpoints, ledgers and parts of refused rows begin with.
+pub const INGEST: &str = "ingest/";
+
+/// What all files of refused rows begin with.
+pub const REJECTS: &str = "rejects/";
+
+/// What all fragments begin with.
+pub const RECEIVED: &str = "received/";
+
+/// What all plans begin with.
+pub const PLANS: &str = "exports/plans/";
+
+/// What all marks of finished objects begin with.
+pub const DONE: &str = "exports/done/";
+
+/// What all notes about failing destinations begin with.
+pub const FAILING: &str = "exports/failing/";
+
+/// What the copies of damaged fragments begin with.
+pub const QUARANTINE: &str = "exports/quarantine/";
+
+/// The head.
+pub const HEAD: &str = "exports/head.json";
+
+/// The key behind which listing goes on.
+pub const CURSOR: &str = "exports/cursor";
+
+/// What `validate` writes, to try whether it may.
+pub const INGEST_TRIAL: &str = "ingest/validate.txt";
+
+/// A file's checkpoint.
+#[must_use]
+pub fn checkpoint(stream: StreamId) -> String {
+    format!("{INGEST}{stream}/checkpoint.json")
+}
+
+/// A file's ledger.
+#[must_use]
+pub fn ledger(stream: StreamId) -> String {
+    format!("{INGEST}{stream}/ledger.json")
+}
+
+/// The refused rows of these bytes of a file, as the owner of `epoch` wrote them.
+#[must_use]
+pub fn rejects_part(stream: StreamId, epoch: Epoch, range: ByteRange) -> String {
+    format!("{INGEST}{stream}/rejects/{epoch:04}-{:016}-{:016}.csv", range.from, range.to)
+}
+
+/// All refused rows of a file, under a name that begins as the file's own.
+#[must_use]
+pub fn rejects(stream: StreamId, name: &str) -> String {
+    format!("{REJECTS}{stream}/{name}")
+}
+
+/// A revision of a plan.
+#[must_use]
+pub fn plan(plan: Nonce, revision: u32) -> String {
+    format!("{PLANS}{plan}.{revision}.json")
+}
+
+/// What all marks of a plan begin with.
+#[must_use]
+pub fn done_of(plan: Nonce) -> String {
+    format!("{DONE}{plan}/")
+}
+
+/// The mark of a plan's object, by the places of its destination and of itself in the plan.
+#[must_use]
+pub fn done(plan: Nonce, destination: usize, object: usize) -> String {
+    format!("{DONE}{plan}/{destination}/{object}")
+}
+
+/// Reads the key of a mark: plan, destination, object.
+#[must_use]
+pub fn read_done(key: &str) -> Option<(Nonce, usize, usize)> {
+    let mut parts = key.strip_prefix(DONE)?.splitn(3, '/');
+    Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
+}
+
+/// The plan that a key under [`PLANS`] or [`DONE`] belongs to.
+#[must_use]
+pub fn plan_of(key: &str) -> Option<Nonce> {
+    let rest = key.strip_prefix(PLANS).or_else(|| key.strip_prefix(DONE))?;
+    rest.get(..32)?.parse().ok()
+}
+
+/// The note that a place does not take its objects.
+#[must_use]
+pub fn failing(place: &Place) -> String {
+    format!("{FAILING}{}/{}", place.name, place.bucket)
+}
+
+/// The copy of a damaged fragment.
+#[must_use]
+pub fn quarantine(fragment: &FragmentName) -> String {
+    format!("{QUARANTINE}{fragment}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Keys that are deployed: another version, or the other function, looks for them there.
+    #[test]
+    fn the_keys_of_the_state_bucket_stay_as_they_are() {
+        let (stream, nonce) = (StreamId::new([0x0a; 16]), Nonce::new([0xb0; 16]));
+        let (hex_stream, hex_nonce) = ("0a".repeat(16), "b0".repeat(16));
+        let range = ByteRange { from: 120, to: 4_096 };
+        let fragment = "received/s/0/request.r-1.1.20.00000000.gz";
+        for (key, expected) in [
+            (checkpoint(stream), format!("ingest/{hex_stream}/checkpoint.json")),
+            (ledger(stream), format!("ingest/{hex_stream}/ledger.json")),
+            (
+                rejects_part(stream, Epoch(3), range),
+                format!("ingest/{hex_stream}/rejects/0003-0000000000000120-0000000000004096.csv"),
+            ),
+            (rejects(stream, "track_1.rejects.csv"), format!("rejects/{hex_stream}/track_1.rejects.csv")),
+            (plan(nonce, 2), format!("exports/plans/{hex_nonce}.2.json")),
+            (done_of(nonce), format!("exports/done/{hex_nonce}/")),
+            (done(nonce, 1, 20), format!("exports/done/{hex_nonce}/1/20")),
+            (failing(&Place::new("prod", "logs", "a/b")), "exports/failing/prod/logs/a/b".to_owned()),
+            (quarantine(&fragment.parse().unwrap()), format!("exports/quarantine/{fragment}")),
+        ] {
+            assert_eq!(key, expected);
+        }
+    }
+
+    #[test]
+    fn the_key_of_a_mark_is_read_as_it_was_written() {
+        let nonce = Nonce::new([7; 16]);
+        assert_eq!(read_done(&done(nonce, 1, 20)), Some((nonce, 1, 20)));
+        for key in ["exports/done/", "exports/done/x/1/2", "exports/head.json"] {
+            assert_eq!(read_done(key), None, "{key}");
+        }
+    }
+
+    #[test]
+    fn a_plans_keys_say_whose_they_are() {
+        let nonce = Nonce::new([7; 16]);
+        assert_eq!(plan_of(&plan(nonce, 3)), Some(nonce));
+        assert_eq!(plan_of(&done(nonce, 0, 1)), Some(nonce));
+        assert_eq!(plan_of(HEAD), None);
+    }
+}

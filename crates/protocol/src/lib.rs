@@ -1,0 +1,30 @@
+#![doc = include_str!("../README.md")]
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+pub mod id;
+
+pub mod position;
+
+pub mod upload;
+
+pub mod reading;
+
+pub mod account;
+
+pub mod checkpoint;
+
+pub mod claim;
+
+pub mod ledger;
+
+pub mod fragment;
+
+pub mod committed;
+
+pub mod plan;
+
+pub mod head;
+
+pub mod keys;
+
+pub mod format;

@@ -1,0 +1,372 @@
+//! Export plans: which fragments make which log objects, decided once and written down.
+//!
+//! A plan is immutable, and so is everything that follows from it: the objects' names (derived
+//! from the plan's random nonce), their order of lines, their bytes. So whoever carries it out,
+//! however often, writes the same bytes to the same keys. What must change on the way (a fragment
+//! that is damaged, a destination that is given up) is a *revision*: a new document under the same
+//! nonce, hence under the same names.
+
+use std::collections::HashSet;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::ops::Range;
+
+use serde::{Deserialize, Serialize};
+
+use crate::format::{self, Numbers, Unreadable};
+use crate::fragment::{FRAME_LEN, FragmentName, Staged};
+use crate::id::Nonce;
+use crate::keys;
+
+/// A plan, or a revision of one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Plan {
+    /// See [`format::PLAN`].
+    pub format: u32,
+    /// What names it and its objects.
+    pub nonce: Nonce,
+    /// How often it was revised.
+    pub revision: u32,
+    /// When it was made, in epoch milliseconds; part of its objects' names.
+    pub created_ms: i64,
+    /// The version of the software that made it; part of its objects' names.
+    pub version: String,
+    /// What becomes of the fragments.
+    pub purpose: Purpose,
+    /// Where the objects go; nowhere unless the purpose is to export.
+    pub destinations: Vec<PlannedDestination>,
+    /// What the objects are made of, in order.
+    pub fragments: Vec<Staged>,
+    /// What is left out, since it is damaged or gone.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub quarantined: Vec<Quarantined>,
+}
+
+/// What becomes of a plan's fragments.
+///
+/// Giving up is a plan like every other, so that no two exporters can export and give up one event.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Purpose {
+    /// They are put into objects, then deleted.
+    #[default]
+    Export,
+    /// Their events were received, but nobody could export them for too long: they are deleted.
+    Expire,
+    /// Their events never counted (a killed run left them) and never will: they are deleted.
+    Discard,
+}
+
+/// A destination as it was when the plan was made. Role, external id and key are not part of it:
+/// those come from today's settings.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlannedDestination {
+    /// Its name in the settings.
+    pub name: String,
+    /// Its bucket.
+    pub bucket: String,
+    /// What goes before `segment-logs/`.
+    pub prefix: String,
+    /// Why nothing more is put there, if it was given up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub abandoned: Option<String>,
+    /// Its objects; together they hold every fragment of the plan.
+    pub objects: Vec<PlannedObject>,
+}
+
+impl PlannedDestination {
+    /// Where its objects go.
+    pub fn place(&self) -> Place {
+        Place::new(&self.name, &self.bucket, &self.prefix)
+    }
+}
+
+/// Where a plan's objects go. A destination may move while plans for its old place are open: the two are well, or fail,
+/// each for itself.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    /// The destination's name.
+    pub name: String,
+    /// `bucket` or `bucket/path/prefix`, as the settings write it.
+    pub bucket: String,
+}
+
+impl Place {
+    /// The place of a destination with this bucket and prefix.
+    pub fn new(name: &str, bucket: &str, prefix: &str) -> Place {
+        let separator = if prefix.is_empty() { "" } else { "/" };
+        Place { name: name.to_owned(), bucket: format!("{bucket}{separator}{prefix}") }
+    }
+}
+
+/// One log object: the fragments `[from, to)` of the plan, all of one source and one day.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlannedObject {
+    /// The first fragment.
+    pub from: usize,
+    /// The fragment after the last.
+    pub to: usize,
+    /// True if the lines are compressed anew instead of joined.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub rewrite: bool,
+}
+
+impl PlannedObject {
+    /// The places of its fragments in the plan.
+    pub fn fragments(&self) -> Range<usize> {
+        self.from..self.to
+    }
+}
+
+/// A fragment that is left out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Quarantined {
+    /// Its place in the plan.
+    pub fragment: usize,
+    /// What is wrong with it.
+    pub why: String,
+}
+
+/// What a plan holds, for reports.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Size {
+    /// Fragments.
+    pub fragments: u64,
+    /// Events.
+    pub events: u64,
+    /// Bytes of their lines.
+    pub raw_bytes: u64,
+}
+
+impl Size {
+    /// Adds a fragment.
+    pub fn add(&mut self, name: &FragmentName) {
+        self.fragments += 1;
+        self.events += u64::from(name.events);
+        self.raw_bytes += name.raw_bytes;
+    }
+
+    /// Adds what something else holds.
+    pub fn extend(&mut self, other: &Size) {
+        self.fragments += other.fragments;
+        self.events += other.events;
+        self.raw_bytes = self.raw_bytes.saturating_add(other.raw_bytes);
+    }
+
+    /// The size of these.
+    pub fn of<'a>(names: impl IntoIterator<Item = &'a FragmentName>) -> Size {
+        names.into_iter().fold(Size::default(), |mut size, name| {
+            size.add(name);
+            size
+        })
+    }
+}
+
+impl Plan {
+    /// Reads a plan and checks the laws that everything rests on.
+    ///
+    /// # Errors
+    /// When it is none, has a format that this version does not know, or breaks a law.
+    pub fn from_json(json: &[u8]) -> Result<Plan, Unreadable> {
+        Numbers::read(json)?.check(format::PLAN)?;
+        let plan: Plan = serde_json::from_slice(json)?;
+        plan.check().map_err(Unreadable::Law)?;
+        Ok(plan)
+    }
+
+    /// The document.
+    pub fn to_json(&self) -> Vec<u8> {
+        serde_json::to_vec(self).expect("a plan has text keys only")
+    }
+
+    /// Where the state bucket keeps this revision.
+    pub fn key(&self) -> String {
+        keys::plan(self.nonce, self.revision)
+    }
+
+    /// Every fragment is in exactly one object of every destination, and every object is of one
+    /// source and one day.
+    fn check(&self) -> Result<(), &'static str> {
+        if self.fragments.is_empty() {
+            return Err("it has no fragments");
+        }
+        if (self.purpose == Purpose::Export) == self.destinations.is_empty() {
+            return Err("its purpose and its destinations do not fit");
+        }
+        for destination in &self.destinations {
+            let mut next = 0;
+            for object in &destination.objects {
+                if object.from != next || object.to <= object.from || object.to > self.fragments.len() {
+                    return Err("its objects do not hold each fragment once");
+                }
+                next = object.to;
+                let mut folders =
+                    self.staged(object.fragments()).map(|(_, staged)| (&staged.name.source, staged.name.day));
+                let first = folders.next();
+                if folders.any(|folder| Some(folder) != first) {
+                    return Err("an object mixes sources or days");
+                }
+            }
+            if next != self.fragments.len() {
+                return Err("its objects do not hold each fragment once");
+            }
+        }
+        if self.quarantined.iter().any(|q| q.fragment >= self.fragments.len()) {
+            return Err("it quarantines a fragment that it does not have");
+        }
+        Ok(())
+    }
+
+    fn staged(&self, range: Range<usize>) -> impl Iterator<Item = (usize, &Staged)> {
+        self.fragments.iter().enumerate().skip(range.start).take(range.len())
+    }
+
+    /// The fragments whose lines an object is made of, with their places in the plan: those of its
+    /// range that are not quarantined.
+    pub fn content(&self, object: &PlannedObject) -> impl Iterator<Item = (usize, &Staged)> {
+        let out = |index: usize| self.quarantined.iter().any(|q| q.fragment == index);
+        self.staged(object.fragments()).filter(move |(index, _)| !out(*index))
+    }
+
+    /// The length of an object that is joined, in bytes.
+    pub fn object_bytes(&self, object: &PlannedObject) -> u64 {
+        let bodies = self.content(object).map(|(_, staged)| staged.bytes.saturating_sub(FRAME_LEN as u64));
+        FRAME_LEN as u64 + bodies.sum::<u64>()
+    }
+
+    /// What the whole plan holds.
+    pub fn size(&self) -> Size {
+        Size::of(self.fragments.iter().map(|staged| &staged.name))
+    }
+
+    /// A hash of each fragment's key, for [`Held`].
+    pub fn hashes(&self) -> Vec<u64> {
+        self.fragments.iter().map(|staged| hash(&staged.name)).collect()
+    }
+
+    /// The fragments that were put, or given up, once the plan is closed: all that are not quarantined.
+    pub fn settled(&self) -> impl Iterator<Item = &Staged> {
+        let out: HashSet<usize> = self.quarantined.iter().map(|quarantined| quarantined.fragment).collect();
+        self.fragments.iter().enumerate().filter(move |(index, _)| !out.contains(index)).map(|(_, staged)| staged)
+    }
+
+    /// A hash of each of their keys.
+    pub fn settled_hashes(&self) -> Vec<u64> {
+        self.settled().map(|staged| hash(&staged.name)).collect()
+    }
+
+    /// What an object holds.
+    pub fn object_size(&self, object: &PlannedObject) -> Size {
+        Size::of(self.content(object).map(|(_, staged)| &staged.name))
+    }
+
+    /// The next revision, which leaves these fragments out, each for its reason.
+    pub fn quarantining(&self, unfit: impl IntoIterator<Item = Quarantined>) -> Plan {
+        let mut next = Plan { revision: self.revision + 1, ..self.clone() };
+        next.quarantined.extend(unfit);
+        next
+    }
+
+    /// The next revision, in which nothing more is put to these destinations; `None` if there is none
+    /// among them that is not given up already.
+    pub fn abandoning(&self, destinations: &[usize], why: &str) -> Option<Plan> {
+        let mut next = Plan { revision: self.revision + 1, ..self.clone() };
+        let mut found = false;
+        for index in destinations {
+            let Some(destination) = next.destinations.get_mut(*index).filter(|d| d.abandoned.is_none()) else {
+                continue;
+            };
+            destination.abandoned = Some(why.to_owned());
+            found = true;
+        }
+        found.then_some(next)
+    }
+}
+
+/// What plans hold, so that it is planned only once.
+///
+/// Only a hash of each key is kept: many plans may be open for long, and a collision does no more
+/// than let a fragment wait until a plan closes.
+#[derive(Clone, Debug, Default)]
+pub struct Held(HashSet<u64>);
+
+impl Held {
+    /// Adds what a plan holds, by its [hashes](Plan::hashes).
+    pub fn add(&mut self, hashes: &[u64]) {
+        self.0.extend(hashes);
+    }
+
+    /// True if one of the plans holds it.
+    pub fn contains(&self, name: &FragmentName) -> bool {
+        self.0.contains(&hash(name))
+    }
+}
+
+fn hash(name: &FragmentName) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    name.hash(&mut hasher);
+    hasher.finish()
+}
+
+#[cfg(test)]
+pub(crate) mod samples;
+
+#[cfg(test)]
+mod tests {
+    use super::samples::{plan, staged, unfit};
+    use super::*;
+
+    #[test]
+    fn a_document_that_breaks_a_law_is_no_plan() {
+        let fragments = vec![staged("a", 1, 10), staged("a", 2, 10), staged("b", 3, 10)];
+        let whole = plan(&["d"], fragments, &[(0, 1), (1, 2), (2, 3)]);
+        assert!(Plan::from_json(&whole.to_json()).is_ok());
+        let check = |change: fn(&mut Plan), expected: &str| {
+            let mut plan = whole.clone();
+            change(&mut plan);
+            let words = Plan::from_json(&plan.to_json()).unwrap_err().to_string();
+            assert!(words.contains(expected), "{words}");
+        };
+        check(|plan| plan.format = 2, "format 2");
+        check(|plan| plan.fragments.clear(), "no fragments");
+        check(|plan| plan.purpose = Purpose::Discard, "purpose");
+        check(|plan| plan.destinations.clear(), "purpose");
+        check(|plan| plan.destinations[0].objects.truncate(2), "each fragment once");
+        check(|plan| plan.destinations[0].objects[1].from = 0, "each fragment once");
+        check(|plan| plan.destinations[0].objects[2].to = 4, "each fragment once");
+        check(|plan| plan.destinations[0].objects = vec![PlannedObject { from: 0, to: 3, rewrite: false }], "mixes");
+        check(|plan| *plan = plan.quarantining([unfit(3)]), "does not have");
+        assert!(Plan::from_json(b"{}").is_err());
+    }
+
+    #[test]
+    fn a_plan_holds_what_it_holds() {
+        let plan = plan(&[], vec![staged("a", 1, 10)], &[]);
+        let mut held = Held::default();
+        held.add(&plan.hashes());
+        assert!(held.contains(&plan.fragments[0].name));
+        assert!(!held.contains(&staged("a", 2, 10).name));
+    }
+
+    #[test]
+    fn what_is_quarantined_is_left_out_and_the_rest_keeps_its_place() {
+        let fragments = vec![staged("a", 1, 100), staged("a", 2, 200), staged("a", 3, 300)];
+        let plan = plan(&["d"], fragments.clone(), &[(0, 3)]);
+        let object = plan.destinations[0].objects[0];
+        let revised = plan.quarantining([unfit(1)]);
+        assert_eq!(revised.revision, 1);
+        assert_eq!(revised.content(&object).map(|(index, _)| index).collect::<Vec<_>>(), [0, 2]);
+        assert_eq!(revised.object_bytes(&object), plan.object_bytes(&object) - (fragments[1].bytes - 23));
+        assert_eq!(revised.object_size(&object).raw_bytes, 400);
+        assert_eq!(revised.size().raw_bytes, 600, "the whole plan still holds it, until it is deleted");
+    }
+
+    #[test]
+    fn a_destination_is_given_up_once() {
+        let plan = plan(&["x", "y"], vec![staged("a", 1, 10)], &[(0, 1)]);
+        let revised = plan.abandoning(&[0], "told to").unwrap();
+        assert_eq!((revised.revision, revised.destinations[0].abandoned.as_deref()), (1, Some("told to")));
+        assert_eq!(revised.destinations[1].abandoned, None);
+        assert_eq!(revised.abandoning(&[0], "again"), None);
+        assert_eq!(plan.abandoning(&[2], "unknown"), None);
+    }
+}

@@ -1,0 +1,214 @@
+//! How a file is read, as plain data: the settings, and what was recognised in the file itself.
+//!
+//! The crate `calls` recognises and reads; a checkpoint keeps these values, so that a file is read to its end as it was
+//! begun.
+
+use std::fmt;
+
+use encoding_rs::Encoding as Charset;
+use serde::{Deserialize, Serialize};
+
+use crate::position::Position;
+
+/// What is done with an empty cell of a trait, a property or any other column that Segment takes
+/// empty. Ids, `event`, `name`, `category` and the timestamp are always omitted when empty, since
+/// Segment refuses them so.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum EmptyCells {
+    /// The key is left out.
+    #[default]
+    Omit,
+    /// The key is `null`.
+    Null,
+    /// The key is `""`, as the walkthrough sends it (`null` in a column that is no text).
+    Empty,
+}
+
+/// How CSV files are read. A checkpoint keeps it: a file is read to its end as it was begun.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Reading {
+    /// `COLLECTIONS`: collections to be recognised in names of object files.
+    pub collections: Vec<String>,
+    /// `TIMESTAMP_COLUMNS`: columns to be read as timestamps besides `timestamp` and `createdAt`, by
+    /// their whole name or by its last part.
+    pub timestamp_columns: Vec<String>,
+    /// `TIMESTAMP_FORMATS`: strftime formats, tried before ISO 8601 and Unix time.
+    pub timestamp_formats: Vec<String>,
+    /// `INFER_TYPES`: whether numbers and booleans are recognised in traits and properties.
+    pub infer_types: bool,
+    /// `EMPTY_CELLS`: what an empty cell becomes.
+    pub empty_cells: EmptyCells,
+    /// `CSV_ENCODING`: the encoding of files without a byte order mark; `None` is UTF-8.
+    pub encoding: Option<Encoding>,
+    /// `CSV_DELIMITER`: the delimiter; `None` reads it from each header.
+    pub delimiter: Option<Delimiter>,
+}
+
+/// How one file is written down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Dialect {
+    /// How it is compressed.
+    pub compression: Compression,
+    /// How its text is encoded.
+    pub encoding: Encoding,
+    /// Whether a byte order mark stands before the text.
+    pub bom: bool,
+    /// What stands between its cells.
+    pub delimiter: Delimiter,
+}
+
+/// How the source is compressed. Its first bytes say it; the name is not asked, because `.gz` is
+/// missing where it should stand and stands where it should not (S3 clients inflate and keep names).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Compression {
+    /// Not at all.
+    None,
+    /// One or more gzip members.
+    Gzip,
+    /// One or more zstd frames.
+    Zstd,
+}
+
+impl fmt::Display for Compression {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Compression::None => "none",
+            Compression::Gzip => "gzip",
+            Compression::Zstd => "zstd",
+        })
+    }
+}
+
+/// The encoding of the text.
+///
+/// There are three ways to read one. UTF-8 is read as it stands. UTF-16 becomes UTF-8 before
+/// records are looked for. Every other encoding keeps ASCII where it is, so records are found in
+/// the bytes as they are and each is transcoded on its own; positions need no mapping.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Encoding {
+    /// UTF-8, with or without BOM.
+    Utf8,
+    /// UTF-16, little-endian: what Excel calls "Unicode text".
+    Utf16Le,
+    /// UTF-16, big-endian.
+    Utf16Be,
+    /// An encoding that ASCII is part of, such as Windows-1252 or Shift_JIS.
+    Legacy(&'static Charset),
+}
+
+impl Encoding {
+    /// The encoding of that name, by the labels of the WHATWG Encoding Standard (`latin1`,
+    /// `windows-1252`, `shift_jis`, …), or `None` when there is none or it cannot be read here.
+    pub fn named(label: &str) -> Option<Encoding> {
+        let charset = Charset::for_label_no_replacement(label.trim().as_bytes())?;
+        if charset == encoding_rs::UTF_8 {
+            Some(Encoding::Utf8)
+        } else if charset == encoding_rs::UTF_16LE {
+            Some(Encoding::Utf16Le)
+        } else if charset == encoding_rs::UTF_16BE {
+            Some(Encoding::Utf16Be)
+        } else if charset.is_ascii_compatible() {
+            Some(Encoding::Legacy(charset))
+        } else {
+            // ISO-2022-JP: shifts in and out of ASCII, so a comma may be half of a character.
+            None
+        }
+    }
+
+    /// The encoding's name in the Encoding Standard.
+    pub fn name(self) -> &'static str {
+        match self {
+            Encoding::Utf8 => "UTF-8",
+            Encoding::Utf16Le => "UTF-16LE",
+            Encoding::Utf16Be => "UTF-16BE",
+            Encoding::Legacy(charset) => charset.name(),
+        }
+    }
+}
+
+impl fmt::Display for Encoding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl Serialize for Encoding {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
+    }
+}
+
+impl<'de> Deserialize<'de> for Encoding {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Encoding, D::Error> {
+        let name = String::deserialize(deserializer)?;
+        Encoding::named(&name).ok_or_else(|| serde::de::Error::custom(format!("no readable encoding `{name}`")))
+    }
+}
+
+/// What stands between two cells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Delimiter {
+    /// `,`
+    Comma,
+    /// `;`, which spreadsheets write where the comma is the decimal mark.
+    Semicolon,
+    /// A tab.
+    Tab,
+    /// `|`
+    Pipe,
+}
+
+impl Delimiter {
+    /// Every delimiter, the likeliest first.
+    pub const ALL: [Delimiter; 4] = [Delimiter::Comma, Delimiter::Semicolon, Delimiter::Tab, Delimiter::Pipe];
+
+    /// The delimiter as it stands in the text.
+    pub const fn byte(self) -> u8 {
+        match self {
+            Delimiter::Comma => b',',
+            Delimiter::Semicolon => b';',
+            Delimiter::Tab => b'\t',
+            Delimiter::Pipe => b'|',
+        }
+    }
+
+    /// The delimiter written as itself, or by its name (`comma`, `semicolon`, `tab`, `pipe`, `\t`).
+    pub fn named(text: &str) -> Option<Delimiter> {
+        match text.trim_matches(' ').to_ascii_lowercase().as_str() {
+            "," | "comma" => Some(Delimiter::Comma),
+            ";" | "semicolon" => Some(Delimiter::Semicolon),
+            "\t" | "\\t" | "tab" => Some(Delimiter::Tab),
+            "|" | "pipe" => Some(Delimiter::Pipe),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Delimiter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Delimiter::Comma => ",",
+            Delimiter::Semicolon => ";",
+            Delimiter::Tab => "tab",
+            Delimiter::Pipe => "|",
+        })
+    }
+}
+
+/// What the rows of a file are read by: its header and how the file is written down. A checkpoint
+/// keeps it, so that reading can go on anywhere.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredHeader {
+    /// How the file is written down.
+    pub dialect: Dialect,
+    /// The header's record as it stands, in UTF-8, without its line end.
+    pub text: String,
+    /// Where the rows begin.
+    pub rows_from: Position,
+    /// The fingerprint of the plan that the header was compiled to: rows read under another one are not read alike.
+    pub fingerprint: String,
+}
