@@ -204,7 +204,7 @@ async fn without_a_queue_lambdas_own_retries_go_on_where_the_last_one_ended() {
     let function = mill.ingester().env("EVENTS_PER_SECOND", "500").timeout(Duration::from_secs(6)).deploy();
     let attempts = function.invoke_event(&mill.event()).await;
     let Outcome::Error { message, .. } = &attempts[0].outcome else { panic!("{:#?}", attempts[0]) };
-    assert!(message.contains("a retry of this event goes on from there"), "{message}");
+    assert!(message.contains("a retry of this event continues behind them"), "{message}");
     assert!(attempts.len() > 1 && attempts.last().unwrap().succeeded(), "{attempts:#?}");
     mill.assert_ingested("direct");
     if attempts.iter().all(ended_in_order) {
