@@ -4,6 +4,7 @@ use crate::clock::jitter_ms;
 use crate::fault::{Fault, Kind};
 use aws_sdk_s3::Client;
 use aws_sdk_s3::operation::get_object::builders::GetObjectFluentBuilder;
+use aws_sdk_s3::operation::list_objects_v2::ListObjectsV2Output;
 use aws_sdk_s3::primitives::{ByteStream, SdkBody};
 use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart, Delete, ObjectIdentifier};
 use bytes::Bytes;
@@ -132,7 +133,7 @@ impl Bucket {
                 .send()
                 .await
                 .map_err(|error| Fault::of("get", &target, &error))?;
-            let etag = answer.e_tag().unwrap_or_default().to_owned();
+            let etag = etag_of(answer.e_tag(), "get", &target)?;
             let body = answer.body.collect().await.map_err(|error| Fault::broken("read", &target, &error))?;
             Ok(Object { body: body.into_bytes(), etag })
         })
@@ -198,7 +199,7 @@ impl Bucket {
         let found = Pin {
             // "null" is what an unversioned object's version is called in a bucket that has versions.
             version_id: answer.version_id().map(str::to_owned),
-            etag: answer.e_tag().unwrap_or_default().to_owned(),
+            etag: etag_of(answer.e_tag(), "get", &target)?,
             modified_ms: answer.last_modified().and_then(|at| at.to_millis().ok()).unwrap_or_default(),
             bytes: total_bytes(answer.content_range(), answer.content_length()),
         };
@@ -224,6 +225,7 @@ impl Bucket {
         let size = retried(|| async {
             let head = self.client.head_object().bucket(&self.name).key(key).send().await;
             let head = head.map_err(|error| Fault::of("look at", self.target(key), &error))?;
+            etag_of(head.e_tag(), "look at", &self.target(key))?;
             Ok(head.content_length().and_then(|bytes| u64::try_from(bytes).ok()))
         })
         .await;
@@ -239,16 +241,10 @@ impl Bucket {
     /// When S3 does not take it.
     pub async fn put(&self, key: &str, body: Bytes, content_type: &str) -> Result<(), Fault> {
         retried(|| async {
-            self.client
-                .put_object()
-                .bucket(&self.name)
-                .key(key)
-                .content_type(content_type)
-                .body(body.clone().into())
-                .send()
-                .await
-                .map(|_| ())
-                .map_err(|error| Fault::of("put", self.target(key), &error))
+            let put = self.client.put_object().bucket(&self.name).key(key).content_type(content_type);
+            let answer = put.body(body.clone().into()).send().await;
+            let answer = answer.map_err(|error| Fault::of("put", self.target(key), &error))?;
+            etag_of(answer.e_tag(), "put", &self.target(key)).map(|_| ())
         })
         .await
     }
@@ -259,17 +255,10 @@ impl Bucket {
     /// When S3 does not take it; that one is there already is no error.
     pub async fn create(&self, key: &str, body: Bytes, content_type: &str) -> Result<Created, Fault> {
         let put = retried(|| async {
-            self.client
-                .put_object()
-                .bucket(&self.name)
-                .key(key)
-                .content_type(content_type)
-                .if_none_match("*")
-                .body(body.clone().into())
-                .send()
-                .await
-                .map(|answer| answer.e_tag().unwrap_or_default().to_owned())
-                .map_err(|error| Fault::of("create", self.target(key), &error))
+            let put = self.client.put_object().bucket(&self.name).key(key).content_type(content_type);
+            let answer = put.if_none_match("*").body(body.clone().into()).send().await;
+            let answer = answer.map_err(|error| Fault::of("create", self.target(key), &error))?;
+            etag_of(answer.e_tag(), "create", &self.target(key))
         })
         .await;
         match put {
@@ -291,7 +280,10 @@ impl Bucket {
             None => request.if_none_match("*"),
         };
         match request.send().await {
-            Ok(answer) => Ok(Swapped::Done(answer.e_tag().unwrap_or_default().to_owned())),
+            Ok(answer) => match etag_of(answer.e_tag(), "replace", &self.target(key)) {
+                Ok(etag) => Ok(Swapped::Done(etag)),
+                Err(fault) => Ok(Swapped::Unsure(fault)),
+            },
             Err(error) => {
                 let fault = Fault::of("replace", self.target(key), &error);
                 match fault.kind {
@@ -322,6 +314,7 @@ impl Bucket {
                 .send()
                 .await
                 .map_err(|error| Fault::of("list", self.target(prefix), &error))?;
+            let more = is_truncated(&answer, &self.target(prefix))?;
             let objects: Vec<Listed> = answer
                 .contents()
                 .iter()
@@ -331,7 +324,7 @@ impl Bucket {
                     modified_ms: object.last_modified().and_then(|at| at.to_millis().ok()).unwrap_or_default(),
                 })
                 .collect();
-            let next = answer.is_truncated().unwrap_or(false).then(|| objects.last().map(|last| last.key.clone()));
+            let next = more.then(|| objects.last().map(|last| last.key.clone()));
             Ok((objects, next.flatten()))
         })
         .await
@@ -345,6 +338,7 @@ impl Bucket {
         retried(|| async {
             let list = self.client.list_objects_v2().bucket(&self.name).max_keys(1);
             let answer = list.send().await.map_err(|error| Fault::of("list", self.target(""), &error))?;
+            is_truncated(&answer, &self.target(""))?;
             Ok(answer.contents().first().and_then(|object| object.key().map(str::to_owned)))
         })
         .await
@@ -438,7 +432,14 @@ impl Bucket {
                 .send()
                 .await
                 .map_err(|error| Fault::of("start the upload of", self.target(key), &error))?;
-            Ok(answer.upload_id().unwrap_or_default().to_owned())
+            match answer.upload_id().filter(|id| !id.is_empty()) {
+                Some(id) => Ok(id.to_owned()),
+                None => Err(Fault::foreign(
+                    "start the upload of",
+                    self.target(key),
+                    "the answer has no upload id: it is not S3's",
+                )),
+            }
         })
         .await?;
         Ok(Upload { bucket: self, key: key.to_owned(), id, parts: Vec::new(), bytes: 0 })
@@ -475,7 +476,7 @@ impl Upload<'_> {
                 .send()
                 .await
                 .map_err(|error| Fault::of("upload a part of", self.bucket.target(&self.key), &error))?;
-            Ok(answer.e_tag().unwrap_or_default().to_owned())
+            etag_of(answer.e_tag(), "upload a part of", &self.bucket.target(&self.key))
         })
         .await?;
         self.bytes += body.len() as u64;
@@ -501,19 +502,34 @@ impl Upload<'_> {
     async fn try_to_complete(&self) -> Result<(), Fault> {
         let parts = CompletedMultipartUpload::builder().set_parts(Some(self.parts.clone())).build();
         retried(|| async {
-            self.bucket
-                .client
-                .complete_multipart_upload()
-                .bucket(&self.bucket.name)
-                .key(&self.key)
-                .upload_id(&self.id)
-                .multipart_upload(parts.clone())
-                .send()
-                .await
-                .map(|_| ())
-                .map_err(|error| Fault::of("complete the upload of", self.bucket.target(&self.key), &error))
+            let completing = self.bucket.client.complete_multipart_upload().bucket(&self.bucket.name).key(&self.key);
+            let answer = completing.upload_id(&self.id).multipart_upload(parts.clone()).send().await;
+            let at = self.bucket.target(&self.key);
+            let answer = answer.map_err(|error| Fault::of("complete the upload of", &at, &error))?;
+            etag_of(answer.e_tag(), "complete the upload of", &at).map(|_| ())
         })
         .await
+    }
+}
+
+/// The ETag of an answer about an object. S3 gives one whenever it has written or read the object: an answer without
+/// one comes from something else, such as a gateway's page with status 200.
+///
+/// # Errors
+/// A transient fault when there is none, or an empty one.
+pub fn etag_of(etag: Option<&str>, operation: &'static str, target: &str) -> Result<String, Fault> {
+    match etag.filter(|etag| !etag.trim_matches('"').is_empty()) {
+        Some(etag) => Ok(etag.to_owned()),
+        None => Err(Fault::foreign(operation, target, "the answer has no ETag: it is not S3's")),
+    }
+}
+
+/// Whether a listing goes on. S3 says so in each, with the bucket's name and the number of keys: an answer without them
+/// lists nothing, and would hide all that is there.
+fn is_truncated(answer: &ListObjectsV2Output, target: &str) -> Result<bool, Fault> {
+    match (answer.name(), answer.key_count(), answer.is_truncated()) {
+        (Some(_), Some(_), Some(is_truncated)) => Ok(is_truncated),
+        _ => Err(Fault::foreign("list", target, "the answer is no listing: it is not S3's")),
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::bucket::retried;
 use crate::clients;
 use crate::clock::Clock;
-use crate::fault::{Fault, Kind};
+use crate::fault::Fault;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{Region, SdkConfig};
 use aws_credential_types::Credentials;
@@ -97,14 +97,7 @@ impl Roles {
         })
         .await?;
         let Some(given) = answer.credentials() else {
-            return Err(Fault {
-                kind: Kind::Other,
-                operation: "assume",
-                target: role.arn.clone(),
-                detail: "the answer holds no credentials".to_owned(),
-                code: String::new(),
-                attempts: 1,
-            });
+            return Err(Fault::foreign("assume", &role.arn, "the answer has no credentials: it is not STS's"));
         };
         let credentials = Credentials::new(
             given.access_key_id(),

@@ -1,5 +1,6 @@
 //! One log object: fetched in pieces, verified, joined, put in one request.
 
+use aws::bucket::etag_of;
 use aws::clock::jitter_ms;
 use aws::{Bucket, Fault, Kind};
 use aws_sdk_s3::Client;
@@ -188,7 +189,10 @@ impl Puts<'_> {
             .body(body)
             .send();
         tokio::select! {
-            put = put => put.map(|_| ()).map_err(|error| Fault::of("put", at, &error)),
+            put = put => {
+                let answer = put.map_err(|error| Fault::of("put", &at, &error))?;
+                etag_of(answer.e_tag(), "put", &at).map(|_| ())
+            }
             () = progress.stalled(STALLED_AFTER) => Err(Fault::stalled("put", at, STALLED_AFTER)),
         }
     }

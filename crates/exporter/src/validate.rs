@@ -4,6 +4,7 @@
 //! then without it, and an object is put. A role that can be assumed without the id is reported:
 //! whoever is trusted by it could be made to use it for somebody else.
 
+use aws::bucket::etag_of;
 use aws::roles::Role;
 use aws::validation::{Step, cause};
 use aws::{Fault, Kind};
@@ -149,14 +150,12 @@ async fn put_dummy(client: &aws_sdk_s3::Client, destination: &Destination) -> St
     let at = format!("s3://{}/{key}", destination.bucket);
     let put = async |only_where_none_is: bool| {
         let put = aws::bucket::retried(async || {
-            put_request(client, destination, &destination.bucket, &key)
+            let put = put_request(client, destination, &destination.bucket, &key)
                 .content_type("text/plain")
                 .set_if_none_match(only_where_none_is.then(|| "*".to_owned()))
-                .body(Bytes::from_static(DUMMY).into())
-                .send()
-                .await
-                .map(|_| ())
-                .map_err(|error| Fault::of("put", &at, &error))
+                .body(Bytes::from_static(DUMMY).into());
+            let answer = put.send().await.map_err(|error| Fault::of("put", &at, &error))?;
+            etag_of(answer.e_tag(), "put", &at).map(|_| ())
         });
         in_time("put", &at, put).await
     };

@@ -24,11 +24,15 @@ impl Queue {
         let body = continuation(notice).to_string();
         retried(|| async {
             let sent = self.client.send_message().queue_url(&self.url).delay_seconds(seconds).message_body(&body);
-            sent.send().await.map(|_| ()).map_err(|error| {
+            let answer = sent.send().await.map_err(|error| {
                 let fault = Fault::of("send to", self.url.clone(), &error);
                 // SQS words a missing permission as a 400 at times.
                 if fault.code.contains("AccessDenied") { Fault { kind: Kind::Denied, ..fault } } else { fault }
-            })
+            })?;
+            match answer.message_id() {
+                Some(_) => Ok(()),
+                None => Err(Fault::foreign("send to", &self.url, "the answer has no message id: it is not SQS's")),
+            }
         })
         .await
         .map_err(|fault| trouble_of_state(&fault))
