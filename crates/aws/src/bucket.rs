@@ -1,6 +1,6 @@
 //! One bucket and what we do with it, retried here and nowhere else.
 
-use crate::clock::jitter_ms;
+use crate::dice::Dice;
 use crate::fault::{Fault, Kind};
 use aws_sdk_s3::Client;
 use aws_sdk_s3::operation::get_object::builders::GetObjectFluentBuilder;
@@ -25,6 +25,7 @@ pub const DELETE_KEYS_MAX: usize = 1_000;
 pub struct Bucket {
     client: Client,
     name: String,
+    dice: Dice,
 }
 
 /// How a put that must create ended.
@@ -102,16 +103,22 @@ pub struct Reading {
 }
 
 impl Bucket {
-    /// A bucket by its name.
+    /// A bucket by its name. The waits between two tries come from the dice.
     #[must_use]
-    pub fn new(client: Client, name: impl Into<String>) -> Self {
-        Self { client, name: name.into() }
+    pub fn new(client: Client, name: impl Into<String>, dice: Dice) -> Self {
+        Self { client, name: name.into(), dice }
     }
 
     /// Its name.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Where its chance comes from.
+    #[must_use]
+    pub fn dice(&self) -> &Dice {
+        &self.dice
     }
 
     fn target(&self, key: &str) -> String {
@@ -123,7 +130,7 @@ impl Bucket {
     /// # Errors
     /// When S3 does not give it.
     pub async fn get(&self, key: &str) -> Result<Option<Object>, Fault> {
-        let got = retried(|| async {
+        let got = retried(&self.dice, || async {
             let target = self.target(key);
             let answer = self
                 .client
@@ -155,17 +162,17 @@ impl Bucket {
             Version::Latest => {}
             Version::Begun(version) => {
                 let begun = of(version);
-                return retried(|| self.read_once(key, Some(&begun), 0, bytes_max)).await;
+                return retried(&self.dice, || self.read_once(key, Some(&begun), 0, bytes_max)).await;
             }
             Version::Hinted(version) => {
                 let hint = of(version);
-                match retried(|| self.read_once(key, Some(&hint), 0, bytes_max)).await {
+                match retried(&self.dice, || self.read_once(key, Some(&hint), 0, bytes_max)).await {
                     Err(fault) if !fault.is_transient() => tracing::debug!(%fault, "the hinted version is passed over"),
                     read => return read,
                 }
             }
         }
-        retried(|| self.read_once(key, None, 0, bytes_max)).await
+        retried(&self.dice, || self.read_once(key, None, 0, bytes_max)).await
     }
 
     /// Goes on reading at `from`, up to `bytes_max`: exactly what `pin` says. An empty object answers with no bytes.
@@ -174,7 +181,7 @@ impl Bucket {
     /// `Missing` when the key or the pinned version is gone, `Precondition` when another object took its place.
     pub async fn read(&self, key: &str, pin: &Pin, from: u64, bytes_max: u64) -> Result<Reading, Fault> {
         let pin = Some(pin);
-        retried(|| self.read_once(key, pin, from, bytes_max)).await
+        retried(&self.dice, || self.read_once(key, pin, from, bytes_max)).await
     }
 
     async fn read_once(&self, key: &str, pin: Option<&Pin>, from: u64, bytes_max: u64) -> Result<Reading, Fault> {
@@ -222,7 +229,7 @@ impl Bucket {
 
     /// How many bytes an object has; `None` when it is not there.
     async fn size(&self, key: &str) -> Result<Option<u64>, Fault> {
-        let size = retried(|| async {
+        let size = retried(&self.dice, || async {
             let head = self.client.head_object().bucket(&self.name).key(key).send().await;
             let head = head.map_err(|error| Fault::of("look at", self.target(key), &error))?;
             etag_of(head.e_tag(), "look at", &self.target(key))?;
@@ -240,7 +247,7 @@ impl Bucket {
     /// # Errors
     /// When S3 does not take it.
     pub async fn put(&self, key: &str, body: Bytes, content_type: &str) -> Result<(), Fault> {
-        retried(|| async {
+        retried(&self.dice, || async {
             let put = self.client.put_object().bucket(&self.name).key(key).content_type(content_type);
             let answer = put.body(body.clone().into()).send().await;
             let answer = answer.map_err(|error| Fault::of("put", self.target(key), &error))?;
@@ -254,7 +261,7 @@ impl Bucket {
     /// # Errors
     /// When S3 does not take it; that one is there already is no error.
     pub async fn create(&self, key: &str, body: Bytes, content_type: &str) -> Result<Created, Fault> {
-        let put = retried(|| async {
+        let put = retried(&self.dice, || async {
             let put = self.client.put_object().bucket(&self.name).key(key).content_type(content_type);
             let answer = put.if_none_match("*").body(body.clone().into()).send().await;
             let answer = answer.map_err(|error| Fault::of("create", self.target(key), &error))?;
@@ -304,7 +311,7 @@ impl Bucket {
         prefix: &str,
         start_after: Option<&str>,
     ) -> Result<(Vec<Listed>, Option<String>), Fault> {
-        retried(|| async {
+        retried(&self.dice, || async {
             let answer = self
                 .client
                 .list_objects_v2()
@@ -335,7 +342,7 @@ impl Bucket {
     /// # Errors
     /// When S3 does not list.
     pub async fn first_key(&self) -> Result<Option<String>, Fault> {
-        retried(|| async {
+        retried(&self.dice, || async {
             let list = self.client.list_objects_v2().bucket(&self.name).max_keys(1);
             let answer = list.send().await.map_err(|error| Fault::of("list", self.target(""), &error))?;
             is_truncated(&answer, &self.target(""))?;
@@ -368,7 +375,7 @@ impl Bucket {
     /// When S3 refuses the request, or one of the keys.
     pub async fn delete(&self, keys: &[String]) -> Result<(), Fault> {
         for page in keys.chunks(DELETE_KEYS_MAX) {
-            retried(|| self.delete_page(page)).await?;
+            retried(&self.dice, || self.delete_page(page)).await?;
         }
         Ok(())
     }
@@ -422,7 +429,7 @@ impl Bucket {
     /// # Errors
     /// When S3 does not start it.
     pub async fn upload(&self, key: &str, content_type: &str) -> Result<Upload<'_>, Fault> {
-        let id = retried(|| async {
+        let id = retried(&self.dice, || async {
             let answer = self
                 .client
                 .create_multipart_upload()
@@ -463,7 +470,7 @@ impl Upload<'_> {
     /// When S3 does not take it.
     pub async fn part(&mut self, body: Bytes) -> Result<(), Fault> {
         let number = i32::try_from(self.parts.len() + 1).unwrap_or(i32::MAX);
-        let etag = retried(|| async {
+        let etag = retried(&self.bucket.dice, || async {
             let answer = self
                 .bucket
                 .client
@@ -501,7 +508,7 @@ impl Upload<'_> {
 
     async fn try_to_complete(&self) -> Result<(), Fault> {
         let parts = CompletedMultipartUpload::builder().set_parts(Some(self.parts.clone())).build();
-        retried(|| async {
+        retried(&self.bucket.dice, || async {
             let completing = self.bucket.client.complete_multipart_upload().bucket(&self.bucket.name).key(&self.key);
             let answer = completing.upload_id(&self.id).multipart_upload(parts.clone()).send().await;
             let at = self.bucket.target(&self.key);
@@ -551,7 +558,7 @@ fn total_bytes(content_range: Option<&str>, content_length: Option<i64>) -> u64 
 ///
 /// # Errors
 /// The last fault, with the number of tries.
-pub async fn retried<T, F>(operation: impl Fn() -> F) -> Result<T, Fault>
+pub async fn retried<T, F>(dice: &Dice, operation: impl Fn() -> F) -> Result<T, Fault>
 where
     F: Future<Output = Result<T, Fault>>,
 {
@@ -562,7 +569,7 @@ where
             Err(fault) if fault.is_transient() && attempts < ATTEMPTS_MAX => {
                 let limit = (BACKOFF_BASE_MS << (attempts - 1)).min(BACKOFF_MAX_MS);
                 tracing::debug!(%fault, attempts, "will try again");
-                tokio::time::sleep(Duration::from_millis(jitter_ms(limit))).await;
+                tokio::time::sleep(Duration::from_millis(dice.jitter_ms(limit))).await;
                 attempts += 1;
             }
             Err(fault) => return Err(Fault { attempts, ..fault }),

@@ -4,6 +4,7 @@
 pub mod bucket;
 pub mod clients;
 pub mod clock;
+pub mod dice;
 pub mod fault;
 pub mod roles;
 pub mod settings;
@@ -12,4 +13,5 @@ pub mod validation;
 
 pub use bucket::{Bucket, Created, Listed, Swapped};
 pub use clock::Clock;
+pub use dice::{Dice, Nonce};
 pub use fault::{Fault, Kind};

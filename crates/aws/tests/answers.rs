@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use aws::bucket::{Pin, Version};
-use aws::{Bucket, Created, Fault, Kind, Swapped};
+use aws::{Bucket, Created, Dice, Fault, Kind, Swapped};
 use bytes::Bytes;
 use standins::faults::{self, Moment, Rule};
 use standins::s3::Server;
@@ -15,7 +15,7 @@ async fn bucket_with(rule: Rule, moment: Moment) -> (Server, Bucket, Pin) {
     let server = Server::memory().with_bucket(BUCKET).start().await.unwrap();
     let key = server.credentials();
     let config = aws::clients::config_at(&server.url(), &key.access_key_id, &key.secret_access_key);
-    let bucket = Bucket::new(aws::clients::s3(&config), BUCKET);
+    let bucket = Bucket::new(aws::clients::s3(&config), BUCKET, Dice::seeded(1));
     server.put(BUCKET, "there", "old").unwrap();
     let pin = bucket.open("there", &Version::Latest, 10).await.unwrap().pin;
     let page = faults::Fault::gateway_page();

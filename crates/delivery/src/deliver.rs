@@ -1,8 +1,7 @@
 //! Requests to Segment, each repeated until its answer is final.
 
 use crate::settings::Settings;
-use aws::Clock;
-use aws::clock::jitter_ms;
+use aws::{Clock, Dice};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
@@ -91,6 +90,7 @@ pub struct Delivery {
     pace: tokio::sync::Mutex<Pace>,
     compressor: Mutex<Compressor>,
     clock: Clock,
+    dice: Dice,
 }
 
 /// Where a kind of call goes.
@@ -105,7 +105,7 @@ impl Delivery {
     ///
     /// # Errors
     /// When no TLS could be set up, or the write key cannot stand in a header.
-    pub fn new(settings: Settings, clock: Clock) -> Result<Self, reqwest::Error> {
+    pub fn new(settings: Settings, clock: Clock, dice: Dice) -> Result<Self, reqwest::Error> {
         let http = reqwest::Client::builder()
             .user_agent(concat!("segment-s3/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(CONNECT_TIMEOUT)
@@ -128,6 +128,7 @@ impl Delivery {
             compressor: Mutex::new(Compressor::new(level)),
             settings,
             clock,
+            dice,
         })
     }
 
@@ -176,7 +177,7 @@ impl Delivery {
             let now_ms = self.clock.now_ms();
             stats.borrow_mut().answered(now_ms - sent_ms);
             elapsed_ms += now_ms - sent_ms;
-            match verdict(&answer, Moment { attempt, now_ms, dice: jitter_ms(u64::MAX - 1) }) {
+            match verdict(&answer, Moment { attempt, now_ms, dice: self.dice.number() }) {
                 Verdict::Acknowledged => return Ok(Sent::Accepted { staged, at_ms: now_ms }),
                 Verdict::Refused { message, public, too_large } => {
                     let public = self.refuses_file(path, &public);

@@ -329,7 +329,7 @@ impl Tick<'_> {
         state.bucket.delete(&keys).await?;
         loop {
             let at = state.head().await?;
-            let Some(next) = at.head.closing(nonce, self.app.clock.now_ms(), (state.nonces)()) else { break };
+            let Some(next) = at.head.closing(nonce, self.app.clock.now_ms(), state.nonce()) else { break };
             if state.swap(&at, next).await?.is_some() {
                 self.note_closed(&plan);
                 break;

@@ -1,7 +1,6 @@
 //! One log object: fetched in pieces, verified, joined, put in one request.
 
 use aws::bucket::etag_of;
-use aws::clock::jitter_ms;
 use aws::{Bucket, Fault, Kind};
 use aws_sdk_s3::Client;
 use aws_sdk_s3::primitives::ByteStream;
@@ -164,7 +163,8 @@ impl Puts<'_> {
                 Err(fault) if fault.kind == Kind::Precondition => return Ok(Ok(Placed::AlreadyThere)),
                 Err(fault) if fault.is_transient() && attempts < self.attempts_max => {
                     tracing::debug!(%fault, attempts, "will put again");
-                    tokio::time::sleep(Duration::from_millis(jitter_ms(BACKOFF_BASE_MS << attempts))).await;
+                    tokio::time::sleep(Duration::from_millis(self.state.dice().jitter_ms(BACKOFF_BASE_MS << attempts)))
+                        .await;
                     attempts += 1;
                 }
                 Err(fault) => return Ok(Err(Fault { attempts, ..fault })),

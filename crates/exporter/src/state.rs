@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use aws::clock::jitter_ms;
 use aws::{Bucket, Created, Fault, Kind, Swapped};
 use bytes::Bytes;
 use logs::plan::{Head, Nonce, Plan};
@@ -32,14 +31,18 @@ pub(crate) struct At {
     etag: Option<String>,
 }
 
-/// The state bucket, and where nonces come from.
+/// The state bucket.
 #[derive(Clone)]
 pub(crate) struct State {
     pub(crate) bucket: Bucket,
-    pub(crate) nonces: crate::Nonces,
 }
 
 impl State {
+    /// A nonce for a plan or a head.
+    pub(crate) fn nonce(&self) -> Nonce {
+        Nonce::new(self.bucket.dice().nonce().bytes())
+    }
+
     /// The head; the empty one before the first plan.
     pub(crate) async fn head(&self) -> Result<At, Fault> {
         let Some(object) = self.bucket.get(Head::KEY).await? else { return Ok(At { head: Head::empty(), etag: None }) };
@@ -74,7 +77,10 @@ impl State {
                     if found.etag != at.etag {
                         return Ok(None);
                     }
-                    tokio::time::sleep(Duration::from_millis(jitter_ms(SWAP_BACKOFF_MS << attempts))).await;
+                    tokio::time::sleep(Duration::from_millis(
+                        self.bucket.dice().jitter_ms(SWAP_BACKOFF_MS << attempts),
+                    ))
+                    .await;
                     attempts += 1;
                 }
             }
@@ -150,7 +156,7 @@ impl State {
         // Of many that are needed the first page may be full: so another page, from anywhere.
         let (mut page, more) = self.bucket.list_page(prefix, None).await?;
         if more.is_some() {
-            let anywhere = format!("{prefix}{}", (self.nonces)());
+            let anywhere = format!("{prefix}{}", self.nonce());
             page.extend(self.bucket.list_page(prefix, Some(&anywhere)).await?.0);
         }
         let plan_of = |key: &str| key.strip_prefix(prefix)?.get(..32)?.parse::<Nonce>().ok();

@@ -5,7 +5,6 @@
 
 use crate::source::trouble_of_state;
 use aws::bucket::{ATTEMPTS_MAX, BACKOFF_BASE_MS, Bucket, Swapped};
-use aws::clock::{jitter_ms, nonce};
 use aws::{Clock, Fault};
 use bytes::Bytes;
 use calls::checkpoint::{Checkpoint, Claim, Claimant, Ending, Identity, Phase, REJECTS_PART_BYTES, RejectsPart, claim};
@@ -58,7 +57,7 @@ impl Owner {
             let found = read(state, &stream).await?;
             let (etag, found) = found.map_or((None, None), |(etag, checkpoint)| (Some(etag), Some(checkpoint)));
             let by_now_ms = clock.now_ms();
-            let by = Claimant { nonce: nonce(), now_ms: by_now_ms, lease_ms, afresh };
+            let by = Claimant { nonce: state.dice().nonce().to_string(), now_ms: by_now_ms, lease_ms, afresh };
             let wanted = match claim(found.clone(), object, by) {
                 Claim::Begin(checkpoint) | Claim::TakeOver(checkpoint) => *checkpoint,
                 Claim::Busy(until_ms) => {
@@ -99,7 +98,7 @@ impl Owner {
     pub(crate) async fn commit(&mut self, write: Write) -> Result<(), Trouble> {
         let now_ms = self.clock.now_ms();
         self.checkpoint.bisection_requests = write.halving_requests;
-        let mut next = self.checkpoint.next(nonce(), now_ms + self.lease_ms);
+        let mut next = self.checkpoint.next(self.nonce(), now_ms + self.lease_ms);
         if next.header.is_none() {
             next.terms = write.header.as_ref().map(|_| write.terms);
             next.header = write.header;
@@ -163,13 +162,17 @@ impl Owner {
         given_up: bool,
         not_before_ms: i64,
     ) -> Result<(), Trouble> {
-        let next = self.checkpoint.next(nonce(), 0);
+        let next = self.checkpoint.next(self.nonce(), 0);
         self.write(Checkpoint { trouble_since_ms, given_up, not_before_ms, ..next }).await
     }
 
     /// Writes the last state: from here on nobody has anything to send.
     pub(crate) async fn end(&mut self, phase: Phase, ending: Ending) -> Result<(), Trouble> {
-        self.write(self.checkpoint.end(nonce(), phase, ending)).await
+        self.write(self.checkpoint.end(self.nonce(), phase, ending)).await
+    }
+
+    fn nonce(&self) -> String {
+        self.state.dice().nonce().to_string()
     }
 
     async fn write(&mut self, next: Checkpoint) -> Result<(), Trouble> {
@@ -205,7 +208,7 @@ async fn swap(
                 if attempt >= ATTEMPTS_MAX {
                     return Err(trouble_of_state(&Fault { attempts: attempt, ..fault }));
                 }
-                tokio::time::sleep(Duration::from_millis(jitter_ms(BACKOFF_BASE_MS << attempt))).await;
+                tokio::time::sleep(Duration::from_millis(state.dice().jitter_ms(BACKOFF_BASE_MS << attempt))).await;
                 attempt += 1;
             }
             _ => return Ok(None),

@@ -72,12 +72,8 @@ impl World {
         let deadline = Deadline::of(self.now_ms, self.now_ms + 900_000);
         let (mut life, mut action) =
             Life::receive(rules(), message.notice.clone(), message.receives, &deadline, self.now_ms);
-        let mut told = Told {
-            close: Close::failed(String::new()),
-            has_waited: false,
-            has_progressed: false,
-            sent: false,
-        };
+        let mut told =
+            Told { close: Close::failed(String::new()), has_waited: false, has_progressed: false, sent: false };
         for _ in 0..20 {
             if let Action::Close(close) = action {
                 return Some(Told { close, ..told });
