@@ -1,5 +1,6 @@
 //! One bucket and what we do with it, retried here and nowhere else.
 
+use crate::backoff::REQUESTS;
 use crate::dice::Dice;
 use crate::fault::{Fault, Kind};
 use aws_sdk_s3::Client;
@@ -9,14 +10,7 @@ use aws_sdk_s3::primitives::{ByteStream, SdkBody};
 use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart, Delete, ObjectIdentifier};
 use bytes::Bytes;
 use std::collections::BTreeSet;
-use std::time::Duration;
 
-/// Tries of one operation, the first included.
-pub const ATTEMPTS_MAX: u32 = 6;
-/// The first wait between two tries is at most this long; each next one at most twice as long.
-pub const BACKOFF_BASE_MS: u64 = 100;
-/// No wait between two tries is longer.
-pub const BACKOFF_MAX_MS: u64 = 5_000;
 /// `DeleteObjects` takes at most this many keys (S3 API reference).
 pub const DELETE_KEYS_MAX: usize = 1_000;
 
@@ -564,16 +558,16 @@ where
 {
     let mut attempts = 1;
     loop {
-        match operation().await {
+        let fault = match operation().await {
             Ok(value) => return Ok(value),
-            Err(fault) if fault.is_transient() && attempts < ATTEMPTS_MAX => {
-                let limit = (BACKOFF_BASE_MS << (attempts - 1)).min(BACKOFF_MAX_MS);
-                tracing::debug!(%fault, attempts, "will try again");
-                tokio::time::sleep(Duration::from_millis(dice.jitter_ms(limit))).await;
-                attempts += 1;
-            }
-            Err(fault) => return Err(Fault { attempts, ..fault }),
-        }
+            Err(fault) => fault,
+        };
+        let Some(wait) = REQUESTS.wait(attempts, dice).filter(|_| fault.is_transient()) else {
+            return Err(Fault { attempts, ..fault });
+        };
+        tracing::debug!(%fault, attempts, "will try again");
+        tokio::time::sleep(wait).await;
+        attempts += 1;
     }
 }
 

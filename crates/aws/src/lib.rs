@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod backoff;
 pub mod bucket;
 pub mod clients;
 pub mod clock;
@@ -11,6 +12,7 @@ pub mod settings;
 pub mod telemetry;
 pub mod validation;
 
+pub use backoff::Backoff;
 pub use bucket::{Bucket, Created, Listed, Swapped};
 pub use clock::Clock;
 pub use dice::{Dice, Nonce};

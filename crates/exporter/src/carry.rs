@@ -3,14 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
 
-use aws::Fault;
 use aws::roles::Role;
+use aws::{Backoff, Fault};
 use futures_util::{StreamExt, stream};
 use logs::plan::{Nonce, Plan, Purpose, Size};
 use logs::routes::Destination;
 
 use crate::known::Place;
-use crate::put::{FETCH_AHEAD, PUTS_MAX, Placed, Puts, Trouble};
+use crate::put::{FETCH_AHEAD, PUTS, Placed, Puts, Trouble};
 use crate::state::{At, DoneCounts, failing_key};
 use crate::tick::Tick;
 
@@ -81,17 +81,17 @@ struct Batch {
     at_a_time: usize,
     /// Fragments fetched ahead for each object.
     fetch_ahead: usize,
-    attempts_max: u32,
+    backoff: Backoff,
 }
 
 impl Batch {
     fn of(left: usize, care: Care) -> Batch {
-        let (objects, attempts_max) = match care {
-            Care::Usual => (left, PUTS_MAX),
-            Care::Probe => (1, 1),
+        let (objects, backoff) = match care {
+            Care::Usual => (left, PUTS),
+            Care::Probe => (1, Backoff { attempts_max: 1, ..PUTS }),
         };
         let at_a_time = objects.clamp(1, OBJECTS_AT_A_TIME);
-        Batch { objects, at_a_time, fetch_ahead: FETCH_AHEAD / at_a_time, attempts_max }
+        Batch { objects, at_a_time, fetch_ahead: FETCH_AHEAD / at_a_time, backoff }
     }
 }
 
@@ -273,7 +273,7 @@ impl Tick<'_> {
                 fetched: &self.app.fetched,
                 rewritten: &self.app.rewritten,
                 fetch_ahead: batch.fetch_ahead,
-                attempts_max: batch.attempts_max,
+                backoff: batch.backoff,
             };
             match puts.put(plan, content, &planned.bucket, &key).await {
                 Ok(Some(placed)) => break placed,

@@ -1,8 +1,8 @@
 //! The exporter's part of the state bucket: the head, the plans, and what is done of them.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
+use aws::backoff::REQUESTS;
 use aws::{Bucket, Created, Fault, Kind, Swapped};
 use bytes::Bytes;
 use logs::plan::{Head, Nonce, Plan};
@@ -11,12 +11,6 @@ use serde::{Deserialize, Serialize};
 use crate::known::Place;
 
 const JSON: &str = "application/json";
-
-/// Tries of one compare-and-swap that gets no answer, the first included.
-const SWAP_ATTEMPTS_MAX: u32 = 5;
-
-/// The first wait between two tries is at most twice this, each next one at most twice as long.
-const SWAP_BACKOFF_MS: u64 = 50;
 
 /// Completion markers of one plan at most: objects times destinations, with room to spare.
 const MARKERS_MAX: usize = 100_000;
@@ -67,8 +61,8 @@ impl State {
                     let found = self.head().await?;
                     return Ok(found.head.is(&next).then_some(found));
                 }
-                Swapped::Unsure(fault) if attempts == SWAP_ATTEMPTS_MAX => return Err(fault),
                 Swapped::Unsure(fault) => {
+                    let Some(wait) = REQUESTS.wait(attempts, self.bucket.dice()) else { return Err(fault) };
                     tracing::warn!(%fault, "no answer to a change of the head; trying again");
                     let found = self.head().await?;
                     if found.head.is(&next) {
@@ -77,10 +71,7 @@ impl State {
                     if found.etag != at.etag {
                         return Ok(None);
                     }
-                    tokio::time::sleep(Duration::from_millis(
-                        self.bucket.dice().jitter_ms(SWAP_BACKOFF_MS << attempts),
-                    ))
-                    .await;
+                    tokio::time::sleep(wait).await;
                     attempts += 1;
                 }
             }

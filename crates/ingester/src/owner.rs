@@ -4,7 +4,8 @@
 //! stops at once. An answer that was lost is told from a lost race by reading back: the nonce says whose write it is.
 
 use crate::source::trouble_of_state;
-use aws::bucket::{ATTEMPTS_MAX, BACKOFF_BASE_MS, Bucket, Swapped};
+use aws::backoff::REQUESTS;
+use aws::bucket::{Bucket, Swapped};
 use aws::{Clock, Fault};
 use bytes::Bytes;
 use calls::checkpoint::{Checkpoint, Claim, Claimant, Ending, Identity, Phase, REJECTS_PART_BYTES, RejectsPart, claim};
@@ -12,7 +13,6 @@ use calls::ingestion::Commit;
 use calls::rejects::{Rejects, join};
 use ingestion::run::Write;
 use ingestion::trouble::{Remedy, Trouble};
-use std::time::Duration;
 
 const JSON: &str = "application/json";
 /// A lease is renewed when so many parts of it, of three, are left.
@@ -205,10 +205,10 @@ async fn swap(
             (Some((etag, found)), _) if found.nonce == wanted.nonce => return Ok(Some(etag)),
             // Nothing happened yet: try again.
             (found, Some(fault)) if found.as_ref().map(|(etag, _)| etag.as_str()) == etag => {
-                if attempt >= ATTEMPTS_MAX {
+                let Some(wait) = REQUESTS.wait(attempt, state.dice()) else {
                     return Err(trouble_of_state(&Fault { attempts: attempt, ..fault }));
-                }
-                tokio::time::sleep(Duration::from_millis(state.dice().jitter_ms(BACKOFF_BASE_MS << attempt))).await;
+                };
+                tokio::time::sleep(wait).await;
                 attempt += 1;
             }
             _ => return Ok(None),
