@@ -5,7 +5,7 @@ pub mod dice;
 pub mod line;
 pub mod mill;
 
-use aws::{Bucket, Clock};
+use aws::{Bucket, Clock, Dice};
 use flate2::read::GzDecoder;
 use receiver::{Keeping, Keys, Receiver};
 use serde_json::{Value, json};
@@ -63,7 +63,7 @@ impl World {
         let mut world = Self::new().await;
         let key = world.s3.credentials();
         let config = aws::clients::config_at(&world.s3.url(), &key.access_key_id, &key.secret_access_key);
-        let state = Bucket::new(aws::clients::s3(&config), STATE);
+        let state = Bucket::new(aws::clients::s3(&config), STATE, Dice::system());
         (world.segment, world.segment_url) = receive(Some(state)).await;
         world
     }
@@ -127,7 +127,8 @@ impl World {
 
 async fn receive(state: Option<Bucket>) -> (Arc<Receiver>, String) {
     let keeping = state.map(|state| Keeping { state, include_write_key: false });
-    let segment = Receiver::new(Keys::one(WRITE_KEY, SOURCE_ID.parse().unwrap()), keeping, Clock::system());
+    let segment =
+        Receiver::new(Keys::one(WRITE_KEY, SOURCE_ID.parse().unwrap()), keeping, Clock::system(), Dice::system());
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let app = receiver::router(Arc::clone(&segment));

@@ -5,9 +5,9 @@ use standins::event_source::EventSource;
 use standins::faults::{Fault, Rule};
 use std::time::Duration;
 use stories::dice::{Dice, only_seed};
-use stories::event;
 use stories::line::{Line, QUEUE, answered};
 use stories::mill::{Mill, Rows};
+use stories::{STATE, answer, event};
 
 /// A share of all requests fails in every way that S3 and SQS know.
 fn unruly(line: &Line, seed: u64, share: f64) {
@@ -56,6 +56,34 @@ async fn a_file_among_faults(seed: u64) -> usize {
     line.mill.assert_exported(exporter, &told).await;
     println!("{told}: {struck} faults, {} invocations", polling.invocations());
     struck
+}
+
+/// Something between the function and its state bucket answers 200 with a page of HTML: to the first request of each
+/// kind, and to its repetition after that was carried out.
+#[tokio::test]
+async fn a_gateway_that_answers_for_the_state_bucket_loses_no_row() {
+    let mill = Mill::new("track_gateway.csv", Rows::new(1_600, 2, 15_000)).await;
+    let operations = [
+        ("PutObject", "*/checkpoint.json"),
+        ("PutObject", "received/*"),
+        ("PutObject", "*/rejects/*"),
+        ("PutObject", "*/ledger.json"),
+        ("GetObject", "*"),
+        ("CreateMultipartUpload", "*"),
+        ("UploadPart", "*"),
+        ("CompleteMultipartUpload", "*"),
+    ];
+    for (operation, key) in operations {
+        let rule = || Rule::on(operation).bucket(STATE).key(key).times(1);
+        mill.world.s3.faults().add(rule().before(Fault::gateway_page()));
+        mill.world.s3.faults().add(rule().skip(1).after(Fault::gateway_page()));
+    }
+    let function = mill.ingester().env("REJECT_LIMIT_SHARE", "1").env("COMMIT_SECONDS", "0");
+    let report = answer(&function.deploy(), &mill.event()).await;
+    assert_eq!(report["objects"][0]["outcome"], "finished", "{report:#}");
+    assert_eq!(mill.world.s3.faults().strikes().len(), 2 * operations.len(), "each was answered twice");
+    mill.assert_ingested("a gateway");
+    mill.assert_exported(mill.world.exporter(), "a gateway").await;
 }
 
 /// `SEEDS=200` for a long night.

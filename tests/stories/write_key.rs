@@ -1,7 +1,7 @@
 //! The write key is where it has to be, and nowhere else.
 
-use aws::Bucket;
 use aws::clients::{config_at, s3};
+use aws::{Bucket, Dice};
 use receiver::{Keeping, Keys, Receiver};
 use serde_json::Value;
 use standins::lambda::Invocation;
@@ -45,9 +45,9 @@ async fn our_own_receiver_puts_it_into_what_it_keeps_on_the_same_terms() {
         let mut world = World::new().await;
         let key = world.s3.credentials();
         let config = config_at(&world.s3.url(), &key.access_key_id, &key.secret_access_key);
-        let keeping = Keeping { state: Bucket::new(s3(&config), STATE), include_write_key };
+        let keeping = Keeping { state: Bucket::new(s3(&config), STATE, Dice::system()), include_write_key };
         let keys = Keys::one(WRITE_KEY, SOURCE_ID.parse().unwrap());
-        let app = receiver::router(Receiver::new(keys, Some(keeping), aws::Clock::system()));
+        let app = receiver::router(Receiver::new(keys, Some(keeping), aws::Clock::system(), Dice::system()));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         world.segment_url = format!("http://{}", listener.local_addr().unwrap());
         tokio::spawn(async move { axum::serve(listener, app).await });

@@ -1,21 +1,16 @@
 //! One bucket and what we do with it, retried here and nowhere else.
 
-use crate::clock::jitter_ms;
+use crate::backoff::REQUESTS;
+use crate::dice::Dice;
 use crate::fault::{Fault, Kind};
 use aws_sdk_s3::Client;
 use aws_sdk_s3::operation::get_object::builders::GetObjectFluentBuilder;
+use aws_sdk_s3::operation::list_objects_v2::ListObjectsV2Output;
 use aws_sdk_s3::primitives::{ByteStream, SdkBody};
 use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart, Delete, ObjectIdentifier};
 use bytes::Bytes;
 use std::collections::BTreeSet;
-use std::time::Duration;
 
-/// Tries of one operation, the first included.
-pub const ATTEMPTS_MAX: u32 = 6;
-/// The first wait between two tries is at most this long; each next one at most twice as long.
-pub const BACKOFF_BASE_MS: u64 = 100;
-/// No wait between two tries is longer.
-pub const BACKOFF_MAX_MS: u64 = 5_000;
 /// `DeleteObjects` takes at most this many keys (S3 API reference).
 pub const DELETE_KEYS_MAX: usize = 1_000;
 
@@ -24,6 +19,7 @@ pub const DELETE_KEYS_MAX: usize = 1_000;
 pub struct Bucket {
     client: Client,
     name: String,
+    dice: Dice,
 }
 
 /// How a put that must create ended.
@@ -101,16 +97,22 @@ pub struct Reading {
 }
 
 impl Bucket {
-    /// A bucket by its name.
+    /// A bucket by its name. The waits between two tries come from the dice.
     #[must_use]
-    pub fn new(client: Client, name: impl Into<String>) -> Self {
-        Self { client, name: name.into() }
+    pub fn new(client: Client, name: impl Into<String>, dice: Dice) -> Self {
+        Self { client, name: name.into(), dice }
     }
 
     /// Its name.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Where its chance comes from.
+    #[must_use]
+    pub fn dice(&self) -> &Dice {
+        &self.dice
     }
 
     fn target(&self, key: &str) -> String {
@@ -122,7 +124,7 @@ impl Bucket {
     /// # Errors
     /// When S3 does not give it.
     pub async fn get(&self, key: &str) -> Result<Option<Object>, Fault> {
-        let got = retried(|| async {
+        let got = retried(&self.dice, || async {
             let target = self.target(key);
             let answer = self
                 .client
@@ -132,7 +134,7 @@ impl Bucket {
                 .send()
                 .await
                 .map_err(|error| Fault::of("get", &target, &error))?;
-            let etag = answer.e_tag().unwrap_or_default().to_owned();
+            let etag = etag_of(answer.e_tag(), "get", &target)?;
             let body = answer.body.collect().await.map_err(|error| Fault::broken("read", &target, &error))?;
             Ok(Object { body: body.into_bytes(), etag })
         })
@@ -154,17 +156,17 @@ impl Bucket {
             Version::Latest => {}
             Version::Begun(version) => {
                 let begun = of(version);
-                return retried(|| self.read_once(key, Some(&begun), 0, bytes_max)).await;
+                return retried(&self.dice, || self.read_once(key, Some(&begun), 0, bytes_max)).await;
             }
             Version::Hinted(version) => {
                 let hint = of(version);
-                match retried(|| self.read_once(key, Some(&hint), 0, bytes_max)).await {
+                match retried(&self.dice, || self.read_once(key, Some(&hint), 0, bytes_max)).await {
                     Err(fault) if !fault.is_transient() => tracing::debug!(%fault, "the hinted version is passed over"),
                     read => return read,
                 }
             }
         }
-        retried(|| self.read_once(key, None, 0, bytes_max)).await
+        retried(&self.dice, || self.read_once(key, None, 0, bytes_max)).await
     }
 
     /// Goes on reading at `from`, up to `bytes_max`: exactly what `pin` says. An empty object answers with no bytes.
@@ -173,7 +175,7 @@ impl Bucket {
     /// `Missing` when the key or the pinned version is gone, `Precondition` when another object took its place.
     pub async fn read(&self, key: &str, pin: &Pin, from: u64, bytes_max: u64) -> Result<Reading, Fault> {
         let pin = Some(pin);
-        retried(|| self.read_once(key, pin, from, bytes_max)).await
+        retried(&self.dice, || self.read_once(key, pin, from, bytes_max)).await
     }
 
     async fn read_once(&self, key: &str, pin: Option<&Pin>, from: u64, bytes_max: u64) -> Result<Reading, Fault> {
@@ -198,7 +200,7 @@ impl Bucket {
         let found = Pin {
             // "null" is what an unversioned object's version is called in a bucket that has versions.
             version_id: answer.version_id().map(str::to_owned),
-            etag: answer.e_tag().unwrap_or_default().to_owned(),
+            etag: etag_of(answer.e_tag(), "get", &target)?,
             modified_ms: answer.last_modified().and_then(|at| at.to_millis().ok()).unwrap_or_default(),
             bytes: total_bytes(answer.content_range(), answer.content_length()),
         };
@@ -221,9 +223,10 @@ impl Bucket {
 
     /// How many bytes an object has; `None` when it is not there.
     async fn size(&self, key: &str) -> Result<Option<u64>, Fault> {
-        let size = retried(|| async {
+        let size = retried(&self.dice, || async {
             let head = self.client.head_object().bucket(&self.name).key(key).send().await;
             let head = head.map_err(|error| Fault::of("look at", self.target(key), &error))?;
+            etag_of(head.e_tag(), "look at", &self.target(key))?;
             Ok(head.content_length().and_then(|bytes| u64::try_from(bytes).ok()))
         })
         .await;
@@ -238,17 +241,11 @@ impl Bucket {
     /// # Errors
     /// When S3 does not take it.
     pub async fn put(&self, key: &str, body: Bytes, content_type: &str) -> Result<(), Fault> {
-        retried(|| async {
-            self.client
-                .put_object()
-                .bucket(&self.name)
-                .key(key)
-                .content_type(content_type)
-                .body(body.clone().into())
-                .send()
-                .await
-                .map(|_| ())
-                .map_err(|error| Fault::of("put", self.target(key), &error))
+        retried(&self.dice, || async {
+            let put = self.client.put_object().bucket(&self.name).key(key).content_type(content_type);
+            let answer = put.body(body.clone().into()).send().await;
+            let answer = answer.map_err(|error| Fault::of("put", self.target(key), &error))?;
+            etag_of(answer.e_tag(), "put", &self.target(key)).map(|_| ())
         })
         .await
     }
@@ -258,18 +255,11 @@ impl Bucket {
     /// # Errors
     /// When S3 does not take it; that one is there already is no error.
     pub async fn create(&self, key: &str, body: Bytes, content_type: &str) -> Result<Created, Fault> {
-        let put = retried(|| async {
-            self.client
-                .put_object()
-                .bucket(&self.name)
-                .key(key)
-                .content_type(content_type)
-                .if_none_match("*")
-                .body(body.clone().into())
-                .send()
-                .await
-                .map(|answer| answer.e_tag().unwrap_or_default().to_owned())
-                .map_err(|error| Fault::of("create", self.target(key), &error))
+        let put = retried(&self.dice, || async {
+            let put = self.client.put_object().bucket(&self.name).key(key).content_type(content_type);
+            let answer = put.if_none_match("*").body(body.clone().into()).send().await;
+            let answer = answer.map_err(|error| Fault::of("create", self.target(key), &error))?;
+            etag_of(answer.e_tag(), "create", &self.target(key))
         })
         .await;
         match put {
@@ -291,7 +281,10 @@ impl Bucket {
             None => request.if_none_match("*"),
         };
         match request.send().await {
-            Ok(answer) => Ok(Swapped::Done(answer.e_tag().unwrap_or_default().to_owned())),
+            Ok(answer) => match etag_of(answer.e_tag(), "replace", &self.target(key)) {
+                Ok(etag) => Ok(Swapped::Done(etag)),
+                Err(fault) => Ok(Swapped::Unsure(fault)),
+            },
             Err(error) => {
                 let fault = Fault::of("replace", self.target(key), &error);
                 match fault.kind {
@@ -312,7 +305,7 @@ impl Bucket {
         prefix: &str,
         start_after: Option<&str>,
     ) -> Result<(Vec<Listed>, Option<String>), Fault> {
-        retried(|| async {
+        retried(&self.dice, || async {
             let answer = self
                 .client
                 .list_objects_v2()
@@ -322,6 +315,7 @@ impl Bucket {
                 .send()
                 .await
                 .map_err(|error| Fault::of("list", self.target(prefix), &error))?;
+            let more = is_truncated(&answer, &self.target(prefix))?;
             let objects: Vec<Listed> = answer
                 .contents()
                 .iter()
@@ -331,7 +325,7 @@ impl Bucket {
                     modified_ms: object.last_modified().and_then(|at| at.to_millis().ok()).unwrap_or_default(),
                 })
                 .collect();
-            let next = answer.is_truncated().unwrap_or(false).then(|| objects.last().map(|last| last.key.clone()));
+            let next = more.then(|| objects.last().map(|last| last.key.clone()));
             Ok((objects, next.flatten()))
         })
         .await
@@ -342,9 +336,10 @@ impl Bucket {
     /// # Errors
     /// When S3 does not list.
     pub async fn first_key(&self) -> Result<Option<String>, Fault> {
-        retried(|| async {
+        retried(&self.dice, || async {
             let list = self.client.list_objects_v2().bucket(&self.name).max_keys(1);
             let answer = list.send().await.map_err(|error| Fault::of("list", self.target(""), &error))?;
+            is_truncated(&answer, &self.target(""))?;
             Ok(answer.contents().first().and_then(|object| object.key().map(str::to_owned)))
         })
         .await
@@ -374,7 +369,7 @@ impl Bucket {
     /// When S3 refuses the request, or one of the keys.
     pub async fn delete(&self, keys: &[String]) -> Result<(), Fault> {
         for page in keys.chunks(DELETE_KEYS_MAX) {
-            retried(|| self.delete_page(page)).await?;
+            retried(&self.dice, || self.delete_page(page)).await?;
         }
         Ok(())
     }
@@ -428,7 +423,7 @@ impl Bucket {
     /// # Errors
     /// When S3 does not start it.
     pub async fn upload(&self, key: &str, content_type: &str) -> Result<Upload<'_>, Fault> {
-        let id = retried(|| async {
+        let id = retried(&self.dice, || async {
             let answer = self
                 .client
                 .create_multipart_upload()
@@ -438,7 +433,14 @@ impl Bucket {
                 .send()
                 .await
                 .map_err(|error| Fault::of("start the upload of", self.target(key), &error))?;
-            Ok(answer.upload_id().unwrap_or_default().to_owned())
+            match answer.upload_id().filter(|id| !id.is_empty()) {
+                Some(id) => Ok(id.to_owned()),
+                None => Err(Fault::foreign(
+                    "start the upload of",
+                    self.target(key),
+                    "the answer has no upload id: it is not S3's",
+                )),
+            }
         })
         .await?;
         Ok(Upload { bucket: self, key: key.to_owned(), id, parts: Vec::new(), bytes: 0 })
@@ -462,7 +464,7 @@ impl Upload<'_> {
     /// When S3 does not take it.
     pub async fn part(&mut self, body: Bytes) -> Result<(), Fault> {
         let number = i32::try_from(self.parts.len() + 1).unwrap_or(i32::MAX);
-        let etag = retried(|| async {
+        let etag = retried(&self.bucket.dice, || async {
             let answer = self
                 .bucket
                 .client
@@ -475,7 +477,7 @@ impl Upload<'_> {
                 .send()
                 .await
                 .map_err(|error| Fault::of("upload a part of", self.bucket.target(&self.key), &error))?;
-            Ok(answer.e_tag().unwrap_or_default().to_owned())
+            etag_of(answer.e_tag(), "upload a part of", &self.bucket.target(&self.key))
         })
         .await?;
         self.bytes += body.len() as u64;
@@ -500,20 +502,35 @@ impl Upload<'_> {
 
     async fn try_to_complete(&self) -> Result<(), Fault> {
         let parts = CompletedMultipartUpload::builder().set_parts(Some(self.parts.clone())).build();
-        retried(|| async {
-            self.bucket
-                .client
-                .complete_multipart_upload()
-                .bucket(&self.bucket.name)
-                .key(&self.key)
-                .upload_id(&self.id)
-                .multipart_upload(parts.clone())
-                .send()
-                .await
-                .map(|_| ())
-                .map_err(|error| Fault::of("complete the upload of", self.bucket.target(&self.key), &error))
+        retried(&self.bucket.dice, || async {
+            let completing = self.bucket.client.complete_multipart_upload().bucket(&self.bucket.name).key(&self.key);
+            let answer = completing.upload_id(&self.id).multipart_upload(parts.clone()).send().await;
+            let at = self.bucket.target(&self.key);
+            let answer = answer.map_err(|error| Fault::of("complete the upload of", &at, &error))?;
+            etag_of(answer.e_tag(), "complete the upload of", &at).map(|_| ())
         })
         .await
+    }
+}
+
+/// The ETag of an answer about an object. S3 gives one whenever it has written or read the object: an answer without
+/// one comes from something else, such as a gateway's page with status 200.
+///
+/// # Errors
+/// A transient fault when there is none, or an empty one.
+pub fn etag_of(etag: Option<&str>, operation: &'static str, target: &str) -> Result<String, Fault> {
+    match etag.filter(|etag| !etag.trim_matches('"').is_empty()) {
+        Some(etag) => Ok(etag.to_owned()),
+        None => Err(Fault::foreign(operation, target, "the answer has no ETag: it is not S3's")),
+    }
+}
+
+/// Whether a listing goes on. S3 says so in each, with the bucket's name and the number of keys: an answer without them
+/// lists nothing, and would hide all that is there.
+fn is_truncated(answer: &ListObjectsV2Output, target: &str) -> Result<bool, Fault> {
+    match (answer.name(), answer.key_count(), answer.is_truncated()) {
+        (Some(_), Some(_), Some(is_truncated)) => Ok(is_truncated),
+        _ => Err(Fault::foreign("list", target, "the answer is no listing: it is not S3's")),
     }
 }
 
@@ -535,22 +552,22 @@ fn total_bytes(content_range: Option<&str>, content_length: Option<i64>) -> u64 
 ///
 /// # Errors
 /// The last fault, with the number of tries.
-pub async fn retried<T, F>(operation: impl Fn() -> F) -> Result<T, Fault>
+pub async fn retried<T, F>(dice: &Dice, operation: impl Fn() -> F) -> Result<T, Fault>
 where
     F: Future<Output = Result<T, Fault>>,
 {
     let mut attempts = 1;
     loop {
-        match operation().await {
+        let fault = match operation().await {
             Ok(value) => return Ok(value),
-            Err(fault) if fault.is_transient() && attempts < ATTEMPTS_MAX => {
-                let limit = (BACKOFF_BASE_MS << (attempts - 1)).min(BACKOFF_MAX_MS);
-                tracing::debug!(%fault, attempts, "will try again");
-                tokio::time::sleep(Duration::from_millis(jitter_ms(limit))).await;
-                attempts += 1;
-            }
-            Err(fault) => return Err(Fault { attempts, ..fault }),
-        }
+            Err(fault) => fault,
+        };
+        let Some(wait) = REQUESTS.wait(attempts, dice).filter(|_| fault.is_transient()) else {
+            return Err(Fault { attempts, ..fault });
+        };
+        tracing::debug!(%fault, attempts, "will try again");
+        tokio::time::sleep(wait).await;
+        attempts += 1;
     }
 }
 

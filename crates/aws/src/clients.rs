@@ -6,7 +6,10 @@ use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region};
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
+use aws_sdk_s3::config::StalledStreamProtectionConfig;
 use std::time::Duration;
+
+use crate::clock::Clock;
 
 /// Time to connect to an AWS endpoint.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -41,6 +44,19 @@ pub fn config_at(endpoint: &str, access_key_id: &str, secret_access_key: &str) -
         .build()
 }
 
+/// The same with our clock for the SDK's: it signs requests, and tells whether credentials have expired, by it.
+#[must_use]
+pub fn with_clock(config: SdkConfig, clock: &Clock) -> SdkConfig {
+    config.into_builder().time_source(clock.clone()).build()
+}
+
+/// The same without the SDK's protection against streams that stall, which looks at a clock of its own: for a time that
+/// stands still or jumps.
+#[must_use]
+pub fn without_stalled_streams(config: SdkConfig) -> SdkConfig {
+    config.into_builder().stalled_stream_protection(StalledStreamProtectionConfig::disabled()).build()
+}
+
 fn timeouts() -> TimeoutConfig {
     TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT).read_timeout(READ_TIMEOUT).build()
 }
@@ -58,4 +74,18 @@ pub fn s3_settings(config: &SdkConfig) -> aws_sdk_s3::config::Builder {
     let builder = aws_sdk_s3::config::Builder::from(config);
     let path_style = config.endpoint_url().is_some() || endpoint.is_ok();
     builder.force_path_style(path_style)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn time_and_stalled_streams_are_settings_of_the_config() {
+        let config = config_at("http://127.0.0.1:9", "id", "secret");
+        let config = without_stalled_streams(with_clock(config, &Clock::from_fn(|| 86_400_000)));
+        let now = config.time_source().unwrap().now();
+        assert_eq!(now.duration_since(std::time::UNIX_EPOCH).unwrap(), Duration::from_secs(86_400));
+        assert!(!config.stalled_stream_protection().unwrap().is_enabled());
+    }
 }

@@ -1,5 +1,6 @@
 //! The only place that asks for the time, so that a story can run at another one.
 
+use aws_smithy_async::time::TimeSource;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -14,8 +15,8 @@ impl Clock {
         Self(Arc::new(|| i64::try_from(since_epoch().as_millis()).unwrap_or(i64::MAX)))
     }
 
-    /// The machine's clock, moved by `CLOCK_OFFSET_MS` where that is set: stories cross midnight so. Requests are
-    /// signed by the SDK's own clock.
+    /// The machine's clock, moved by `CLOCK_OFFSET_MS` where that is set: stories cross midnight so. The SDK
+    /// signs requests at its own time, which real services compare with theirs.
     #[must_use]
     pub fn from_environment() -> Self {
         let offset_ms = crate::settings::from_environment("CLOCK_OFFSET_MS").and_then(|text| text.parse().ok());
@@ -36,6 +37,13 @@ impl Clock {
     }
 }
 
+/// With it as its time source (see [`crate::clients::with_clock`]) the SDK signs requests at this time too.
+impl TimeSource for Clock {
+    fn now(&self) -> SystemTime {
+        UNIX_EPOCH + Duration::from_millis(u64::try_from(self.now_ms()).unwrap_or(0))
+    }
+}
+
 impl std::fmt::Debug for Clock {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Clock")
@@ -44,27 +52,4 @@ impl std::fmt::Debug for Clock {
 
 fn since_epoch() -> Duration {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
-}
-
-/// A random 128-bit number in hex: a nonce for checkpoints, plans and owners.
-///
-/// # Panics
-/// When the operating system has no randomness to give: nothing that we do would be safe then.
-#[must_use]
-pub fn nonce() -> String {
-    let mut bytes = [0_u8; 16];
-    #[expect(clippy::expect_used, reason = "there is no sensible way on without randomness")]
-    getrandom::fill(&mut bytes).expect("the operating system gives random bytes");
-    hex::encode(bytes)
-}
-
-/// A random share of `limit_ms`, for full-jitter backoff.
-#[must_use]
-pub fn jitter_ms(limit_ms: u64) -> u64 {
-    let mut bytes = [0_u8; 8];
-    // Without randomness the whole wait is as good a wait as any.
-    match getrandom::fill(&mut bytes) {
-        Ok(()) => u64::from_le_bytes(bytes) % (limit_ms + 1),
-        Err(_) => limit_ms,
-    }
 }

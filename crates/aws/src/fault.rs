@@ -73,6 +73,9 @@ impl Fault {
             (false, false) => format!("{code}: {message}"),
             (false, true) => code.clone(),
             _ => match status {
+                Some(status @ 200..300) if matches!(error, SdkError::ServiceError(_)) => {
+                    format!("status {status} with a body that is not AWS's")
+                }
                 Some(status) if matches!(error, SdkError::ServiceError(_)) => format!("status {status}"),
                 _ => chain(error),
             },
@@ -87,6 +90,19 @@ impl Fault {
             operation,
             target: target.into(),
             detail: chain(error),
+            code: String::new(),
+            attempts: 1,
+        }
+    }
+
+    /// An answer that is not the service's own: something between us and it answered in its place. Whether the request
+    /// was carried out is not known.
+    pub fn foreign(operation: &'static str, target: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self {
+            kind: Kind::Transient,
+            operation,
+            target: target.into(),
+            detail: detail.into(),
             code: String::new(),
             attempts: 1,
         }
@@ -123,13 +139,15 @@ fn lacks_credentials(error: &(dyn Error + 'static)) -> bool {
     false
 }
 
-/// Sorts by status and code: a HEAD has no body, so its status must do.
+/// Sorts by status and code. AWS gives each refusal a code; the SDK gives `NotFound` to a 404 without a body, as a HEAD
+/// has it. A success that cannot be read, a 404 or a 412 without a code are not AWS's: a gateway answered in its place.
 fn kind_of(status: u16, code: &str) -> Kind {
     match (status, code) {
         (_, "NoSuchBucket") => Kind::NoBucket,
         (_, "RequestTimeout" | "SlowDown" | "Throttling" | "ThrottlingException" | "RequestThrottled") => {
             Kind::Transient
         }
+        (200..=299, _) | (404 | 412, "") => Kind::Transient,
         (404, _) => Kind::Missing,
         (401 | 403, _) => Kind::Denied,
         (412, _) => Kind::Precondition,
@@ -162,7 +180,7 @@ mod tests {
     fn a_status_says_what_to_do_next() {
         for (status, code, expected) in [
             (404, "NoSuchKey", Kind::Missing),
-            (404, "", Kind::Missing),
+            (404, "NotFound", Kind::Missing),
             (404, "NoSuchBucket", Kind::NoBucket),
             (403, "AccessDenied", Kind::Denied),
             (412, "PreconditionFailed", Kind::Precondition),
@@ -174,6 +192,15 @@ mod tests {
         ] {
             assert_eq!(kind_of(status, code), expected, "{status} {code}");
         }
+    }
+
+    #[test]
+    fn an_answer_that_aws_did_not_word_decides_nothing() {
+        for status in [200, 204, 404, 412] {
+            assert_eq!(kind_of(status, ""), Kind::Transient, "{status}");
+        }
+        // S3 begins the answer to a long completion before it knows how that ends.
+        assert_eq!(kind_of(200, "InternalError"), Kind::Transient);
     }
 
     #[test]

@@ -1,15 +1,19 @@
 #![doc = include_str!("../README.md")]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod backoff;
 pub mod bucket;
 pub mod clients;
 pub mod clock;
+pub mod dice;
 pub mod fault;
 pub mod roles;
 pub mod settings;
 pub mod telemetry;
 pub mod validation;
 
+pub use backoff::Backoff;
 pub use bucket::{Bucket, Created, Listed, Swapped};
 pub use clock::Clock;
+pub use dice::{Dice, Nonce};
 pub use fault::{Fault, Kind};

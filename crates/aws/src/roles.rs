@@ -3,7 +3,8 @@
 use crate::bucket::retried;
 use crate::clients;
 use crate::clock::Clock;
-use crate::fault::{Fault, Kind};
+use crate::dice::Dice;
+use crate::fault::Fault;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{Region, SdkConfig};
 use aws_credential_types::Credentials;
@@ -34,6 +35,7 @@ pub struct Roles {
     config: SdkConfig,
     session_name: String,
     clock: Clock,
+    dice: Dice,
     sessions: Mutex<HashMap<Role, Session>>,
 }
 
@@ -46,8 +48,8 @@ struct Session {
 impl Roles {
     /// No sessions yet. `session_name` is what the role's owner reads in CloudTrail.
     #[must_use]
-    pub fn new(config: SdkConfig, session_name: &str, clock: Clock) -> Self {
-        Self { config, session_name: fitting(session_name), clock, sessions: Mutex::default() }
+    pub fn new(config: SdkConfig, session_name: &str, clock: Clock, dice: Dice) -> Self {
+        Self { config, session_name: fitting(session_name), clock, dice, sessions: Mutex::default() }
     }
 
     /// An S3 client that acts as the role, in the role's region. It waits for answers without end: its caller looks at
@@ -85,7 +87,7 @@ impl Roles {
             .region(Region::new(sts_region(own_region, &role.region).to_owned()))
             .build();
         let sts = aws_sdk_sts::Client::from_conf(sts);
-        let answer = retried(|| async {
+        let answer = retried(&self.dice, || async {
             sts.assume_role()
                 .role_arn(&role.arn)
                 .set_external_id(role.external_id.clone())
@@ -97,14 +99,7 @@ impl Roles {
         })
         .await?;
         let Some(given) = answer.credentials() else {
-            return Err(Fault {
-                kind: Kind::Other,
-                operation: "assume",
-                target: role.arn.clone(),
-                detail: "the answer holds no credentials".to_owned(),
-                code: String::new(),
-                attempts: 1,
-            });
+            return Err(Fault::foreign("assume", &role.arn, "the answer has no credentials: it is not STS's"));
         };
         let credentials = Credentials::new(
             given.access_key_id(),
@@ -117,11 +112,13 @@ impl Roles {
         // How long a put may take depends on how it is getting on, which its caller sees. The SDK's own protection
         // against stalled uploads takes a body that is not there yet for a network that does not take it.
         let timeouts = self.config.timeout_config().map(TimeoutConfig::to_builder).unwrap_or_default();
+        let protection = self.config.stalled_stream_protection().filter(|protection| !protection.is_enabled());
+        let uploads = || StalledStreamProtectionConfig::enabled().upload_enabled(false).build();
         let settings = clients::s3_settings(&self.config)
             .region(Region::new(role.region.clone()))
             .credentials_provider(credentials)
             .timeout_config(timeouts.disable_read_timeout().build())
-            .stalled_stream_protection(StalledStreamProtectionConfig::enabled().upload_enabled(false).build())
+            .stalled_stream_protection(protection.unwrap_or_else(uploads))
             .build();
         let expires_ms = given.expiration().to_millis().unwrap_or_default();
         Ok(Session { client: aws_sdk_s3::Client::from_conf(settings), expires_ms })

@@ -5,10 +5,6 @@
 
 use serde_json::Value;
 
-/// The first wait is at most this long; each next one at most twice as long (full jitter).
-pub const BACKOFF_BASE_MS: u64 = 100;
-/// No wait that we choose ourselves is longer.
-pub const BACKOFF_MAX_MS: u64 = 60_000;
 /// No wait that a server asks for is honoured beyond this (analytics-next caps `Retry-After` likewise).
 pub const SERVER_WAIT_MAX_MS: u64 = 300_000;
 /// How much of a server's words is repeated in ours.
@@ -35,17 +31,6 @@ pub enum Answer {
     },
 }
 
-/// When the verdict is given.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Moment {
-    /// How often this request was sent, this time included; from 1.
-    pub attempt: u32,
-    /// Milliseconds since the epoch; for a `Retry-After` that is a date.
-    pub now_ms: i64,
-    /// A random number that spreads the waits.
-    pub dice: u64,
-}
-
 /// What is done next.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
@@ -53,8 +38,8 @@ pub enum Verdict {
     Acknowledged,
     /// The same request again after a wait.
     Retry {
-        /// How long to wait first.
-        wait_ms: u64,
+        /// How long the server asks to wait at least, if it does.
+        asked_ms: Option<u64>,
         /// True when the server asked for it (429 or `Retry-After`).
         throttled: bool,
         /// What was answered, in short.
@@ -81,11 +66,11 @@ pub enum Verdict {
     },
 }
 
-/// Judges an answer.
+/// Judges an answer. `now_ms` (since the epoch) is for a `Retry-After` that is a date.
 #[must_use]
-pub fn verdict(answer: &Answer, at: Moment) -> Verdict {
+pub fn verdict(answer: &Answer, now_ms: i64) -> Verdict {
     let (status, body) = match answer {
-        Answer::Broken { reason } => return retry(reason.clone(), None, at, false),
+        Answer::Broken { reason } => return retry(reason.clone(), None, false),
         Answer::Response { status, body, .. } => (*status, body.as_slice()),
     };
     match status {
@@ -94,7 +79,7 @@ pub fn verdict(answer: &Answer, at: Moment) -> Verdict {
             // Nobody says that a call is at fault, so none is blamed.
             said_so => {
                 let reason = if said_so.is_some() { "that says `success: false`" } else { "without `success: true`" };
-                retry(format!("status 200 {reason}"), None, at, false)
+                retry(format!("status 200 {reason}"), None, false)
             }
         },
         400 | 413 => refused(status, body),
@@ -106,7 +91,7 @@ pub fn verdict(answer: &Answer, at: Moment) -> Verdict {
                 .to_owned(),
         },
         408 | 410 | 429 | 460 | 500 | 502..=504 | 506..=510 | 512..=599 => {
-            retry(format!("status {status}"), server_wait_ms(answer, at.now_ms), at, status == 429)
+            retry(format!("status {status}"), server_wait_ms(answer, now_ms), status == 429)
         }
         300..=399 => Verdict::Configuration {
             message: format!("status {status}: the endpoint redirects, which is not followed: see SEGMENT_ENDPOINT"),
@@ -141,20 +126,8 @@ fn public_words(status: u16, body: &[u8], message: &str) -> String {
     format!("status {status}{code}{words}")
 }
 
-fn retry(reason: String, server_wait_ms: Option<u64>, at: Moment, throttled: bool) -> Verdict {
-    let limit = backoff_limit_ms(at.attempt);
-    let own = at.dice % (limit + 1);
-    Verdict::Retry {
-        wait_ms: server_wait_ms.map_or(own, |asked| asked.max(own)),
-        throttled: throttled || server_wait_ms.is_some(),
-        reason,
-    }
-}
-
-/// The longest wait before the try after `attempt`.
-#[must_use]
-pub fn backoff_limit_ms(attempt: u32) -> u64 {
-    BACKOFF_BASE_MS.saturating_mul(1 << attempt.saturating_sub(1).min(20)).min(BACKOFF_MAX_MS)
+fn retry(reason: String, asked_ms: Option<u64>, throttled: bool) -> Verdict {
+    Verdict::Retry { asked_ms, throttled: throttled || asked_ms.is_some(), reason }
 }
 
 /// `Retry-After` in seconds or as an HTTP date, else `X-RateLimit-Reset` in seconds; capped.
@@ -197,7 +170,7 @@ fn said(body: &[u8], otherwise: &str) -> String {
 mod tests {
     use super::*;
 
-    const AT: Moment = Moment { attempt: 1, now_ms: 1_557_606_747_000, dice: 50 };
+    const AT: i64 = 1_557_606_747_000;
 
     fn answer(status: u16, body: &str) -> Answer {
         Answer::Response { status, retry_after: None, rate_limit_reset: None, body: body.as_bytes().to_vec() }
@@ -266,36 +239,29 @@ mod tests {
         let date = "Sat, 11 May 2019 20:32:37 GMT"; // ten seconds after AT
         for status in [408, 410, 429, 460, 500, 503] {
             for (retry_after, reset, expected) in [
-                (Some("1"), None, 1_000),
-                (Some("900"), None, SERVER_WAIT_MAX_MS),
-                (Some(date), None, 10_000),
-                (Some("Sat, 11 May 2019 20:00:00 GMT"), None, 50),
-                (None, Some("7"), 7_000),
-                (Some("2"), Some("7"), 2_000),
-                (Some("soon"), Some("7"), 7_000),
-                (Some("soon"), None, 50),
-                (Some("0"), None, 50),
+                (Some("1"), None, Some(1_000)),
+                (Some("900"), None, Some(SERVER_WAIT_MAX_MS)),
+                (Some(date), None, Some(10_000)),
+                (Some("Sat, 11 May 2019 20:00:00 GMT"), None, Some(0)),
+                (None, Some("7"), Some(7_000)),
+                (Some("2"), Some("7"), Some(2_000)),
+                (Some("soon"), Some("7"), Some(7_000)),
+                (Some("soon"), None, None),
+                (Some("0"), None, Some(0)),
             ] {
-                let Verdict::Retry { wait_ms, .. } = verdict(&told_to_wait(status, retry_after, reset), AT) else {
+                let Verdict::Retry { asked_ms, .. } = verdict(&told_to_wait(status, retry_after, reset), AT) else {
                     panic!("a retry")
                 };
-                assert_eq!(wait_ms, expected, "{status} {retry_after:?} {reset:?}");
+                assert_eq!(asked_ms, expected, "{status} {retry_after:?} {reset:?}");
             }
         }
     }
 
     #[test]
-    fn our_own_waits_double_up_to_the_cap_and_are_spread_by_the_dice() {
-        for (attempt, limit) in [(1, 100), (2, 200), (5, 1_600), (11, 60_000), (500, 60_000)] {
-            assert_eq!(backoff_limit_ms(attempt), limit);
-            for dice in [0, 17, u64::MAX] {
-                let broken = Answer::Broken { reason: "connection reset".to_owned() };
-                let Verdict::Retry { wait_ms, throttled, .. } = verdict(&broken, Moment { attempt, dice, ..AT }) else {
-                    panic!("a retry")
-                };
-                assert_eq!((wait_ms, throttled), (dice % (limit + 1), false));
-            }
-        }
+    fn a_broken_request_is_sent_again_and_asks_for_no_wait() {
+        let broken = Answer::Broken { reason: "connection reset".to_owned() };
+        let again = Verdict::Retry { asked_ms: None, throttled: false, reason: "connection reset".to_owned() };
+        assert_eq!(verdict(&broken, AT), again);
     }
 
     #[test]

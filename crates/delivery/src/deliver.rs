@@ -1,13 +1,12 @@
 //! Requests to Segment, each repeated until its answer is final.
 
 use crate::settings::Settings;
-use aws::Clock;
-use aws::clock::jitter_ms;
+use aws::{Backoff, Clock, Dice};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use calls::pace::Pace;
-use calls::verdicts::{Answer, Moment, Verdict, verdict};
+use calls::verdicts::{Answer, Verdict, verdict};
 use http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
 use ingestion::deadline::{Deadline, REQUEST_TIMEOUT_MS};
 use ingestion::refusals::Refused;
@@ -21,6 +20,8 @@ use std::time::Duration;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Time in which an answer must begin, or go on.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(15);
+/// Between two tries of a request; how often is up to the time.
+const BACKOFF: Backoff = Backoff { base_ms: 100, limit_ms_max: 60_000, attempts_max: u32::MAX };
 /// A longer wait is not sat out: the invocation ends and comes back.
 const WAIT_IN_PLACE_MAX_MS: u64 = 30_000;
 /// A request that has failed for so long is not repeated by this invocation any more.
@@ -91,6 +92,7 @@ pub struct Delivery {
     pace: tokio::sync::Mutex<Pace>,
     compressor: Mutex<Compressor>,
     clock: Clock,
+    dice: Dice,
 }
 
 /// Where a kind of call goes.
@@ -105,7 +107,7 @@ impl Delivery {
     ///
     /// # Errors
     /// When no TLS could be set up, or the write key cannot stand in a header.
-    pub fn new(settings: Settings, clock: Clock) -> Result<Self, reqwest::Error> {
+    pub fn new(settings: Settings, clock: Clock, dice: Dice) -> Result<Self, reqwest::Error> {
         let http = reqwest::Client::builder()
             .user_agent(concat!("segment-s3/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(CONNECT_TIMEOUT)
@@ -128,6 +130,7 @@ impl Delivery {
             compressor: Mutex::new(Compressor::new(level)),
             settings,
             clock,
+            dice,
         })
     }
 
@@ -176,7 +179,7 @@ impl Delivery {
             let now_ms = self.clock.now_ms();
             stats.borrow_mut().answered(now_ms - sent_ms);
             elapsed_ms += now_ms - sent_ms;
-            match verdict(&answer, Moment { attempt, now_ms, dice: jitter_ms(u64::MAX - 1) }) {
+            match verdict(&answer, now_ms) {
                 Verdict::Acknowledged => return Ok(Sent::Accepted { staged, at_ms: now_ms }),
                 Verdict::Refused { message, public, too_large } => {
                     let public = self.refuses_file(path, &public);
@@ -188,7 +191,8 @@ impl Delivery {
                 Verdict::OurFault { message } => {
                     return Err(Undelivered::WholeFile { public: self.refuses_file(path, &message) });
                 }
-                Verdict::Retry { wait_ms, throttled, reason } => {
+                Verdict::Retry { asked_ms, throttled, reason } => {
+                    let wait_ms = wait_ms(attempt, asked_ms, &self.dice);
                     stats.borrow_mut().throttles += u64::from(throttled);
                     tracing::debug!(attempt, wait_ms, reason, "a request will be sent again");
                     let wakes_at_ms = now_ms.saturating_add_unsigned(wait_ms);
@@ -312,4 +316,24 @@ pub(crate) async fn read_some(mut response: reqwest::Response, bytes_max: usize)
         body.extend_from_slice(&chunk[..chunk.len().min(room)]);
     }
     Ok(body)
+}
+
+/// How long to wait before a request is sent again: as long as the server asks for, and no less than our own wait.
+fn wait_ms(attempt: u32, asked_ms: Option<u64>, dice: &Dice) -> u64 {
+    dice.jitter_ms(BACKOFF.limit_ms(attempt)).max(asked_ms.unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn our_own_waits_double_up_to_the_cap_and_the_server_may_ask_for_longer_ones() {
+        let dice = Dice::seeded(1);
+        for (attempt, limit_ms) in [(1, 100), (2, 200), (5, 1_600), (11, 60_000), (500, 60_000)] {
+            let longest = (0..100).map(|_| wait_ms(attempt, None, &dice)).max().unwrap();
+            assert!(longest <= limit_ms && longest > limit_ms / 2, "{longest} of {limit_ms}");
+            assert_eq!(wait_ms(attempt, Some(60_001), &dice), 60_001);
+        }
+    }
 }

@@ -85,8 +85,8 @@ fn judge(status: u16, body: &[u8]) -> Looked {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use aws::Clock;
     use aws::settings::Reader;
+    use aws::{Clock, Dice};
 
     fn delivery(endpoint: &str) -> Delivery {
         let get = |name: &str| match name {
@@ -94,7 +94,7 @@ mod tests {
             "SEGMENT_SETTINGS_ENDPOINT" => Some(endpoint.to_owned()),
             _ => None,
         };
-        Delivery::new(crate::Settings::read(&mut Reader::new(&get)), Clock::system()).unwrap()
+        Delivery::new(crate::Settings::read(&mut Reader::new(&get)), Clock::system(), Dice::seeded(1)).unwrap()
     }
 
     #[test]

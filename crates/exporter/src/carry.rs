@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
 
-use aws::Fault;
 use aws::roles::Role;
+use aws::{Backoff, Fault};
 use export::object;
 use export::routes::Destination;
 use futures_util::{StreamExt, stream};
@@ -12,7 +12,7 @@ use protocol::id::Nonce;
 use protocol::keys;
 use protocol::plan::{Place, Plan, Purpose, Size};
 
-use crate::put::{FETCH_AHEAD, PUTS_MAX, Placed, Puts, Trouble};
+use crate::put::{FETCH_AHEAD, PUTS, Placed, Puts, Trouble};
 use crate::state::{At, DoneCounts};
 use crate::tick::Tick;
 
@@ -83,17 +83,17 @@ struct Batch {
     at_a_time: usize,
     /// Fragments fetched ahead for each object.
     fetch_ahead: usize,
-    attempts_max: u32,
+    backoff: Backoff,
 }
 
 impl Batch {
     fn of(left: usize, care: Care) -> Batch {
-        let (objects, attempts_max) = match care {
-            Care::Usual => (left, PUTS_MAX),
-            Care::Probe => (1, 1),
+        let (objects, backoff) = match care {
+            Care::Usual => (left, PUTS),
+            Care::Probe => (1, Backoff { attempts_max: 1, ..PUTS }),
         };
         let at_a_time = objects.clamp(1, OBJECTS_AT_A_TIME);
-        Batch { objects, at_a_time, fetch_ahead: FETCH_AHEAD / at_a_time, attempts_max }
+        Batch { objects, at_a_time, fetch_ahead: FETCH_AHEAD / at_a_time, backoff }
     }
 }
 
@@ -275,7 +275,7 @@ impl Tick<'_> {
                 fetched: &self.app.fetched,
                 rewritten: &self.app.rewritten,
                 fetch_ahead: batch.fetch_ahead,
-                attempts_max: batch.attempts_max,
+                backoff: batch.backoff,
             };
             match puts.put(plan, content, &planned.bucket, &key).await {
                 Ok(Some(placed)) => break placed,
@@ -331,7 +331,7 @@ impl Tick<'_> {
         state.bucket.delete(&keys).await?;
         loop {
             let at = state.head().await?;
-            let Some(next) = at.head.closing(nonce, self.app.clock.now_ms(), (state.nonces)()) else { break };
+            let Some(next) = at.head.closing(nonce, self.app.clock.now_ms(), state.nonce()) else { break };
             if state.swap(&at, next).await?.is_some() {
                 self.note_closed(&plan);
                 break;

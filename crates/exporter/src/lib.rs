@@ -27,13 +27,13 @@ mod causes;
 
 mod report;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context;
 use aws::roles::Roles;
 use aws::settings::Faults;
-use aws::{Bucket, Clock};
+use aws::{Bucket, Clock, Dice};
 use aws_config::SdkConfig;
 use export::cut::Flush;
 use export::routes::Routes;
@@ -66,9 +66,6 @@ const LISTING_SHARE: u32 = 3;
 /// "Retry policy").
 pub const EVENT_AGE_MAX_MS: i64 = 24 * 60 * 60 * 1_000;
 
-/// Where random nonces come from.
-pub type Nonces = Arc<dyn Fn() -> Nonce + Send + Sync>;
-
 /// The exporter.
 pub struct App {
     name: String,
@@ -76,6 +73,7 @@ pub struct App {
     state: State,
     roles: Roles,
     clock: Clock,
+    dice: Dice,
     client: aws_sdk_s3::Client,
     fetched: Memory,
     rewritten: Memory,
@@ -108,27 +106,17 @@ impl App {
         let config = aws::clients::config().await;
         let name = aws::settings::from_environment("AWS_LAMBDA_FUNCTION_NAME");
         let name = name.unwrap_or_else(|| "segment-s3-exporter".to_owned());
-        let nonces = || aws::clock::nonce().parse().expect("a nonce is 32 hexadecimal digits");
-        Ok(App::new(settings, &config, &name, Clock::from_environment(), Arc::new(nonces)))
+        Ok(App::new(settings, &config, &name, Clock::from_environment(), Dice::system()))
     }
 
     /// An exporter of these parts. `name` is what metrics, and the sessions of roles, are called by.
-    pub fn new(settings: Settings, config: &SdkConfig, name: &str, clock: Clock, nonces: Nonces) -> App {
+    pub fn new(settings: Settings, config: &SdkConfig, name: &str, clock: Clock, dice: Dice) -> App {
         let client = aws::clients::s3(config);
-        let bucket = Bucket::new(client.clone(), settings.state_bucket.clone());
-        let roles = Roles::new(config.clone(), name, clock.clone());
+        let bucket = Bucket::new(client.clone(), settings.state_bucket.clone(), dice.clone());
+        let roles = Roles::new(config.clone(), name, clock.clone(), dice.clone());
         let Caps { fetched_bytes_max, rewritten_bytes_max, .. } = settings.caps;
         let (fetched, rewritten) = (Memory::of(fetched_bytes_max), Memory::of(rewritten_bytes_max));
-        App {
-            name: name.to_owned(),
-            settings,
-            state: State { bucket, nonces },
-            roles,
-            clock,
-            client,
-            fetched,
-            rewritten,
-        }
+        App { name: name.to_owned(), settings, state: State { bucket }, roles, clock, dice, client, fetched, rewritten }
     }
 
     /// Does what an event asks for, and stops in time before the deadline (epoch milliseconds).
@@ -209,7 +197,7 @@ impl App {
             RoutesFrom::Object { bucket, key } => (bucket, key),
         };
         let at = format!("s3://{bucket}/{key}");
-        let object = Bucket::new(self.client.clone(), bucket.clone()).get(key).await;
+        let object = Bucket::new(self.client.clone(), bucket.clone(), self.dice.clone()).get(key).await;
         let object = object.with_context(|| format!("failed to read ROUTES from {at}"))?;
         let object = object.with_context(|| format!("ROUTES names {at}, which is not there"))?;
         let document = std::str::from_utf8(&object.body).with_context(|| format!("{at} is not UTF-8"))?;

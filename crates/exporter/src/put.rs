@@ -1,7 +1,7 @@
 //! One log object: fetched in pieces, verified, joined, put in one request.
 
-use aws::clock::jitter_ms;
-use aws::{Bucket, Fault, Kind};
+use aws::bucket::etag_of;
+use aws::{Backoff, Bucket, Fault, Kind};
 use aws_sdk_s3::Client;
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{ObjectCannedAcl, ServerSideEncryption};
@@ -27,11 +27,8 @@ const STALLED_AFTER: Duration = Duration::from_secs(60);
 /// Fetches of a fragment that comes out wrong, the first included: what travels may be damaged on the way once.
 const FETCHES_MAX: u32 = 3;
 
-/// Tries of one put, the first included.
-pub(crate) const PUTS_MAX: u32 = 4;
-
-/// The first wait between two tries is at most twice this, each next one at most twice as long.
-const BACKOFF_BASE_MS: u64 = 200;
+/// Of one put to a destination.
+pub(crate) const PUTS: Backoff = Backoff { base_ms: 400, limit_ms_max: 5_000, attempts_max: 4 };
 
 /// Memory that all puts of this process share. Permits are given in the order in which they were asked for, so the
 /// fragment that an object needs next is never behind those that it needs later.
@@ -102,7 +99,7 @@ pub(crate) struct Puts<'a> {
     /// For objects that are compressed anew.
     pub(crate) rewritten: &'a Memory,
     pub(crate) fetch_ahead: usize,
-    pub(crate) attempts_max: u32,
+    pub(crate) backoff: Backoff,
 }
 
 impl Puts<'_> {
@@ -159,12 +156,14 @@ impl Puts<'_> {
                 Ok(()) => return Ok(Ok(Placed::Put(bytes))),
                 // Nobody else derives this name: it is our own put, of another run or of a lost answer.
                 Err(fault) if fault.kind == Kind::Precondition => return Ok(Ok(Placed::AlreadyThere)),
-                Err(fault) if fault.is_transient() && attempts < self.attempts_max => {
-                    tracing::debug!(%fault, attempts, "will put again");
-                    tokio::time::sleep(Duration::from_millis(jitter_ms(BACKOFF_BASE_MS << attempts))).await;
-                    attempts += 1;
-                }
-                Err(fault) => return Ok(Err(Fault { attempts, ..fault })),
+                Err(fault) => match self.backoff.wait(attempts, self.state.dice()).filter(|_| fault.is_transient()) {
+                    None => return Ok(Err(Fault { attempts, ..fault })),
+                    Some(wait) => {
+                        tracing::debug!(%fault, attempts, "will put again");
+                        tokio::time::sleep(wait).await;
+                        attempts += 1;
+                    }
+                },
             }
         }
     }
@@ -186,7 +185,10 @@ impl Puts<'_> {
             .body(body)
             .send();
         tokio::select! {
-            put = put => put.map(|_| ()).map_err(|error| Fault::of("put", at, &error)),
+            put = put => {
+                let answer = put.map_err(|error| Fault::of("put", &at, &error))?;
+                etag_of(answer.e_tag(), "put", &at).map(|_| ())
+            }
             () = progress.stalled(STALLED_AFTER) => Err(Fault::stalled("put", at, STALLED_AFTER)),
         }
     }

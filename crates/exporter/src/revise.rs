@@ -70,7 +70,7 @@ impl Tick<'_> {
                 None => return Ok(None),
             },
         };
-        let Some(head) = at.head.revising(&next, (state.nonces)()) else { return Ok(None) };
+        let Some(head) = at.head.revising(&next, state.nonce()) else { return Ok(None) };
         if state.swap(at, head).await?.is_none() {
             return Ok(None);
         }
@@ -108,7 +108,7 @@ impl Tick<'_> {
             if readable(state.plan(nonce, open.revision).await)?.is_some() {
                 anyhow::bail!("the document of plan {nonce} is there: abandon a destination, not the plan");
             }
-            let next = at.head.dropping(nonce, (state.nonces)());
+            let next = at.head.dropping(nonce, state.nonce());
             let Some(next) = next else { anyhow::bail!("plan {nonce} is not open") };
             if state.swap(&at, next).await?.is_some() {
                 return Ok(());

@@ -1,9 +1,8 @@
 //! The exporter's part of the state bucket: the head, the plans, and what is done of them.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
-use aws::clock::jitter_ms;
+use aws::backoff::REQUESTS;
 use aws::{Bucket, Created, Fault, Kind, Swapped};
 use bytes::Bytes;
 use protocol::format::Unreadable;
@@ -14,12 +13,6 @@ use protocol::plan::{Place, Plan};
 use serde::{Deserialize, Serialize};
 
 const JSON: &str = "application/json";
-
-/// Tries of one compare-and-swap that gets no answer, the first included.
-const SWAP_ATTEMPTS_MAX: u32 = 5;
-
-/// The first wait between two tries is at most twice this, each next one at most twice as long.
-const SWAP_BACKOFF_MS: u64 = 50;
 
 /// Completion markers of one plan at most: objects times destinations, with room to spare.
 const MARKERS_MAX: usize = 100_000;
@@ -34,14 +27,18 @@ pub(crate) struct At {
     etag: Option<String>,
 }
 
-/// The state bucket, and where nonces come from.
+/// The state bucket.
 #[derive(Clone)]
 pub(crate) struct State {
     pub(crate) bucket: Bucket,
-    pub(crate) nonces: crate::Nonces,
 }
 
 impl State {
+    /// A nonce for a plan or a head.
+    pub(crate) fn nonce(&self) -> Nonce {
+        Nonce::new(self.bucket.dice().nonce().bytes())
+    }
+
     /// The head; the empty one before the first plan.
     pub(crate) async fn head(&self) -> Result<At, Fault> {
         let Some(object) = self.bucket.get(keys::HEAD).await? else {
@@ -68,8 +65,8 @@ impl State {
                     let found = self.head().await?;
                     return Ok(found.head.is(&next).then_some(found));
                 }
-                Swapped::Unsure(fault) if attempts == SWAP_ATTEMPTS_MAX => return Err(fault),
                 Swapped::Unsure(fault) => {
+                    let Some(wait) = REQUESTS.wait(attempts, self.bucket.dice()) else { return Err(fault) };
                     tracing::warn!(%fault, "no answer to a change of the head; trying again");
                     let found = self.head().await?;
                     if found.head.is(&next) {
@@ -78,7 +75,7 @@ impl State {
                     if found.etag != at.etag {
                         return Ok(None);
                     }
-                    tokio::time::sleep(Duration::from_millis(jitter_ms(SWAP_BACKOFF_MS << attempts))).await;
+                    tokio::time::sleep(wait).await;
                     attempts += 1;
                 }
             }
@@ -146,7 +143,7 @@ impl State {
         // Of many that are needed the first page may be full: so another page, from anywhere.
         let (mut page, more) = self.bucket.list_page(prefix, None).await?;
         if more.is_some() {
-            let anywhere = format!("{prefix}{}", (self.nonces)());
+            let anywhere = format!("{prefix}{}", self.nonce());
             page.extend(self.bucket.list_page(prefix, Some(&anywhere)).await?.0);
         }
         let is_litter = |key: &String| keys::plan_of(key).is_some_and(|plan| !is_needed(plan));

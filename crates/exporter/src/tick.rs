@@ -137,11 +137,11 @@ impl<'a> Tick<'a> {
         let sweeps = self.flush == Flush::All && !drafts.is_empty();
         let litter = if sweeps { self.litter(&at).await } else { Vec::new() };
         for draft in drafts {
-            let plan = draft.sign((self.app.state.nonces)(), self.now_ms, VERSION);
+            let plan = draft.sign(self.app.state.nonce(), self.now_ms, VERSION);
             if self.app.state.write(&plan).await? == Created::AlreadyThere {
                 tracing::debug!(plan = %plan.nonce, "the plan was written by a try whose answer was lost");
             }
-            let next = at.head.opening(&plan, (self.app.state.nonces)());
+            let next = at.head.opening(&plan, self.app.state.nonce());
             let Some(swapped) = self.app.state.swap(&at, next).await? else { return Ok(None) };
             at = swapped;
             if plan.purpose == Purpose::Export {
@@ -166,7 +166,7 @@ impl<'a> Tick<'a> {
         let mut later = Size::default();
         let plans_max = self.app.settings.caps.plans_per_tick_max;
         if drafts.len() > plans_max {
-            let [.., a, b, c, d] = (self.app.state.nonces)().bits();
+            let [.., a, b, c, d] = self.app.state.nonce().bits();
             let first = u32::from_be_bytes([a, b, c, d]) as usize % drafts.len();
             drafts.rotate_left(first);
             drafts.drain(plans_max..).for_each(|draft| later.extend(&draft.size()));

@@ -4,9 +4,10 @@
 //! then without it, and an object is put. A role that can be assumed without the id is reported:
 //! whoever is trusted by it could be made to use it for somebody else.
 
+use aws::bucket::etag_of;
 use aws::roles::Role;
 use aws::validation::{Step, cause};
-use aws::{Fault, Kind};
+use aws::{Dice, Fault, Kind};
 use bytes::Bytes;
 use export::object::dummy_key;
 use export::routes::{Destination, Routes};
@@ -97,7 +98,7 @@ impl App {
         };
         if let Some(client) = client {
             steps.push(self.check_without_id(&with).await);
-            steps.push(put_dummy(&client, destination).await);
+            steps.push(put_dummy(&client, destination, &self.dice).await);
         }
         Checked { destination: destination.name.clone(), ok: steps.iter().all(|step| step.ok), steps }
     }
@@ -144,19 +145,17 @@ impl App {
 
 /// Puts as log objects are put, where none is; and where one is already, anew, so that permissions and keys are tried
 /// whole each time. A bucket's policy may allow the former only, which is enough.
-async fn put_dummy(client: &aws_sdk_s3::Client, destination: &Destination) -> Step {
+async fn put_dummy(client: &aws_sdk_s3::Client, destination: &Destination, dice: &Dice) -> Step {
     let key = dummy_key(&destination.prefix);
     let at = format!("s3://{}/{key}", destination.bucket);
     let put = async |only_where_none_is: bool| {
-        let put = aws::bucket::retried(async || {
-            put_request(client, destination, &destination.bucket, &key)
+        let put = aws::bucket::retried(dice, async || {
+            let put = put_request(client, destination, &destination.bucket, &key)
                 .content_type("text/plain")
                 .set_if_none_match(only_where_none_is.then(|| "*".to_owned()))
-                .body(Bytes::from_static(DUMMY).into())
-                .send()
-                .await
-                .map(|_| ())
-                .map_err(|error| Fault::of("put", &at, &error))
+                .body(Bytes::from_static(DUMMY).into());
+            let answer = put.send().await.map_err(|error| Fault::of("put", &at, &error))?;
+            etag_of(answer.e_tag(), "put", &at).map(|_| ())
         });
         in_time("put", &at, put).await
     };

@@ -5,7 +5,7 @@ use crate::report::{FileReport, Report};
 use crate::settings::Settings;
 use anyhow::Context;
 use aws::telemetry::{self, metrics};
-use aws::{Bucket, Clock};
+use aws::{Bucket, Clock, Dice};
 use aws_lambda_events::sqs::{BatchItemFailure, SqsBatchResponse};
 use delivery::Delivery;
 use ingestion::deadline::Deadline;
@@ -21,6 +21,7 @@ pub struct App {
     pub(crate) delivery: Delivery,
     pub(crate) queue: Option<Queue>,
     pub(crate) clock: Clock,
+    pub(crate) dice: Dice,
 }
 
 /// An event that is to be delivered again: what was and what was not sent stands in it.
@@ -48,19 +49,21 @@ impl App {
     /// When the settings cannot be used.
     pub async fn from_environment() -> anyhow::Result<Self> {
         let settings = Settings::read(&aws::settings::from_environment)?;
-        Self::new(settings, &aws::clients::config().await, Clock::from_environment())
+        Self::new(settings, &aws::clients::config().await, Clock::from_environment(), Dice::system())
     }
 
     /// Puts the function together.
     ///
     /// # Errors
     /// When no HTTP client can be made.
-    pub fn new(settings: Settings, config: &aws::clients::SdkConfig, clock: Clock) -> anyhow::Result<Self> {
+    pub fn new(settings: Settings, config: &aws::clients::SdkConfig, clock: Clock, dice: Dice) -> anyhow::Result<Self> {
         let s3 = aws::clients::s3(config);
-        let delivery = Delivery::new(settings.delivery.clone(), clock.clone()).context("failed to set up HTTP")?;
-        let queue = settings.queue_url.clone().map(|url| Queue::new(aws_sdk_sqs::Client::new(config), url));
-        let state = Bucket::new(s3.clone(), &settings.state_bucket);
-        Ok(Self { settings, s3, state, delivery, queue, clock })
+        let delivery = Delivery::new(settings.delivery.clone(), clock.clone(), dice.clone());
+        let delivery = delivery.context("failed to set up HTTP")?;
+        let queue = |url| Queue::new(aws_sdk_sqs::Client::new(config), url, dice.clone());
+        let queue = settings.queue_url.clone().map(queue);
+        let state = Bucket::new(s3.clone(), &settings.state_bucket, dice.clone());
+        Ok(Self { settings, s3, state, delivery, queue, clock, dice })
     }
 
     /// Handles an event. `ends_at_ms`: when the invocation ends, in ms since the epoch.

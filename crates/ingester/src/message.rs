@@ -47,7 +47,7 @@ impl App {
         let mut work = Work {
             app: self,
             notice: &notice,
-            bucket: Bucket::new(self.s3.clone(), &notice.bucket),
+            bucket: Bucket::new(self.s3.clone(), &notice.bucket, self.dice.clone()),
             deadline,
             opened: None,
             owner: None,

@@ -4,8 +4,8 @@
 //! stops at once. An answer that was lost is told from a lost race by reading back: the nonce says whose write it is.
 
 use crate::source::trouble_of_state;
-use aws::bucket::{ATTEMPTS_MAX, BACKOFF_BASE_MS, Bucket, Swapped};
-use aws::clock::jitter_ms;
+use aws::backoff::REQUESTS;
+use aws::bucket::{Bucket, Swapped};
 use aws::{Clock, Fault};
 use bytes::Bytes;
 use calls::ingestion::Commit;
@@ -18,7 +18,6 @@ use protocol::id::{Nonce, StreamId};
 use protocol::keys;
 use protocol::position::ByteRange;
 use protocol::upload::Identity;
-use std::time::Duration;
 
 const JSON: &str = "application/json";
 /// A lease is renewed when so many parts of it, of three, are left.
@@ -63,7 +62,7 @@ impl Owner {
             let found = read(state, stream).await?;
             let (etag, found) = found.map_or((None, None), |(etag, checkpoint)| (Some(etag), Some(checkpoint)));
             let by_now_ms = clock.now_ms();
-            let by = Claimant { nonce: nonce(), now_ms: by_now_ms, lease_ms, afresh };
+            let by = Claimant { nonce: Nonce::new(state.dice().nonce().bytes()), now_ms: by_now_ms, lease_ms, afresh };
             let wanted = match claim(found.clone(), object, by) {
                 Claim::Begin(checkpoint) | Claim::TakeOver(checkpoint) => *checkpoint,
                 Claim::Busy(until_ms) => {
@@ -104,7 +103,7 @@ impl Owner {
     pub(crate) async fn commit(&mut self, write: Write) -> Result<(), Trouble> {
         let now_ms = self.clock.now_ms();
         self.checkpoint.bisection_requests = write.halving_requests;
-        let mut next = self.checkpoint.next(nonce(), now_ms + self.lease_ms);
+        let mut next = self.checkpoint.next(self.nonce(), now_ms + self.lease_ms);
         if next.header.is_none() {
             if let Some(header) = &write.header {
                 next.keep_header(header, &write.terms);
@@ -169,13 +168,17 @@ impl Owner {
         given_up: bool,
         not_before_ms: i64,
     ) -> Result<(), Trouble> {
-        let next = self.checkpoint.next(nonce(), 0);
+        let next = self.checkpoint.next(self.nonce(), 0);
         self.write(Checkpoint { trouble_since_ms, given_up, not_before_ms, ..next }).await
     }
 
     /// Writes the last state: from here on nobody has anything to send.
     pub(crate) async fn end(&mut self, phase: Phase, ending: Ending) -> Result<(), Trouble> {
-        self.write(self.checkpoint.end(nonce(), phase, ending)).await
+        self.write(self.checkpoint.end(self.nonce(), phase, ending)).await
+    }
+
+    fn nonce(&self) -> Nonce {
+        Nonce::new(self.state.dice().nonce().bytes())
     }
 
     async fn write(&mut self, next: Checkpoint) -> Result<(), Trouble> {
@@ -184,11 +187,6 @@ impl Owner {
         self.checkpoint = next;
         Ok(())
     }
-}
-
-/// The mark of a single write.
-fn nonce() -> Nonce {
-    aws::clock::nonce().parse().expect("a nonce is 32 hexadecimal digits")
 }
 
 /// Puts `wanted` in the place of what has `etag`, through lost answers and conflicts; the new ETag, or `None` if another
@@ -213,10 +211,10 @@ async fn swap(
             (Some((etag, found)), _) if found.nonce == wanted.nonce => return Ok(Some(etag)),
             // Nothing happened yet: try again.
             (found, Some(fault)) if found.as_ref().map(|(etag, _)| etag.as_str()) == etag => {
-                if attempt >= ATTEMPTS_MAX {
+                let Some(wait) = REQUESTS.wait(attempt, state.dice()) else {
                     return Err(trouble_of_state(&Fault { attempts: attempt, ..fault }));
-                }
-                tokio::time::sleep(Duration::from_millis(jitter_ms(BACKOFF_BASE_MS << attempt))).await;
+                };
+                tokio::time::sleep(wait).await;
                 attempt += 1;
             }
             _ => return Ok(None),

@@ -1,6 +1,7 @@
 //! The rest of a file, sent to ourselves.
 
 use crate::source::trouble_of_state;
+use aws::Dice;
 use aws::bucket::retried;
 use aws::fault::{Fault, Kind};
 use ingestion::notification::{Notice, continuation};
@@ -11,24 +12,29 @@ use ingestion::trouble::Trouble;
 pub(crate) struct Queue {
     client: aws_sdk_sqs::Client,
     url: String,
+    dice: Dice,
 }
 
 impl Queue {
-    pub(crate) fn new(client: aws_sdk_sqs::Client, url: String) -> Self {
-        Self { client, url }
+    pub(crate) fn new(client: aws_sdk_sqs::Client, url: String, dice: Dice) -> Self {
+        Self { client, url, dice }
     }
 
     /// Sends a message that asks for `notice`, to be seen after a delay.
     pub(crate) async fn send(&self, notice: &Notice, delay_ms: u64) -> Result<(), Trouble> {
         let seconds = i32::try_from(delay_ms.div_ceil(1_000)).unwrap_or(0);
         let body = continuation(notice).to_string();
-        retried(|| async {
+        retried(&self.dice, || async {
             let sent = self.client.send_message().queue_url(&self.url).delay_seconds(seconds).message_body(&body);
-            sent.send().await.map(|_| ()).map_err(|error| {
+            let answer = sent.send().await.map_err(|error| {
                 let fault = Fault::of("send to", self.url.clone(), &error);
                 // SQS words a missing permission as a 400 at times.
                 if fault.code.contains("AccessDenied") { Fault { kind: Kind::Denied, ..fault } } else { fault }
-            })
+            })?;
+            match answer.message_id() {
+                Some(_) => Ok(()),
+                None => Err(Fault::foreign("send to", &self.url, "the answer has no message id: it is not SQS's")),
+            }
         })
         .await
         .map_err(|fault| trouble_of_state(&fault))

@@ -162,7 +162,7 @@ impl App {
     }
 
     async fn list_source(&self, bucket: &str, deadline: Deadline) -> (Step, Option<Option<String>>) {
-        let source = Bucket::new(self.s3.clone(), bucket);
+        let source = Bucket::new(self.s3.clone(), bucket, self.dice.clone());
         let result = |first: &Option<String>| match first {
             Some(_) => "listed".to_owned(),
             None => "listed; it is empty, so whether objects can be read is not known yet".to_owned(),
@@ -172,7 +172,7 @@ impl App {
     }
 
     async fn read_source(&self, bucket: &str, key: &str, deadline: Deadline) -> Step {
-        let source = Bucket::new(self.s3.clone(), bucket);
+        let source = Bucket::new(self.s3.clone(), bucket, self.dice.clone());
         let asking = async {
             let pin = source.open(key, &Version::Latest, 1).await?.pin;
             source.read(key, &pin, 0, 1).await?;

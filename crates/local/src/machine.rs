@@ -2,7 +2,7 @@
 
 use anyhow::Context;
 use aws::clients::{SdkConfig, config_at};
-use aws::{Bucket, Clock};
+use aws::{Bucket, Clock, Dice};
 use receiver::{Keys, Receiver};
 use serde_json::Value;
 use standins::iam::Role;
@@ -64,7 +64,7 @@ impl Machine {
         let source = SOURCE_ID.parse().context("failed to name the source")?;
         // As Segment itself it keeps nothing for us: what was acknowledged the ingester keeps. All of it is compared
         // with the logs afterwards.
-        let segment = Receiver::remembering(Keys::one(WRITE_KEY, source), None, clock.clone());
+        let segment = Receiver::remembering(Keys::one(WRITE_KEY, source), None, clock.clone(), Dice::system());
         let listener = TcpListener::bind("127.0.0.1:0").await.context("failed to listen on 127.0.0.1")?;
         let segment_url = format!("http://{}", listener.local_addr()?);
         let app = receiver::router(Arc::clone(&segment));
@@ -75,16 +75,16 @@ impl Machine {
         });
 
         let settings = |name: &str| setting(name, &segment_url);
-        let ingester = ingester::App::new(ingester::Settings::read(&settings)?, &config, clock.clone())?;
-        let nonces = || aws::clock::nonce().parse().unwrap_or_else(|_| unreachable!("a nonce is 32 hex digits"));
+        let ingester =
+            ingester::App::new(ingester::Settings::read(&settings)?, &config, clock.clone(), Dice::system())?;
         let settings = exporter::Settings::parse(&settings)?;
-        let exporter = exporter::App::new(settings, &config, "segment-s3-demo", clock.clone(), Arc::new(nonces));
+        let exporter = exporter::App::new(settings, &config, "segment-s3-demo", clock.clone(), Dice::system());
         Ok(Self { s3, segment, segment_url, config, ingester, exporter, created, clock, serving })
     }
 
     /// A bucket, seen as its owner sees it.
     pub(crate) fn bucket(&self, name: &str) -> Bucket {
-        Bucket::new(aws::clients::s3(&self.config), name)
+        Bucket::new(aws::clients::s3(&self.config), name, Dice::system())
     }
 
     /// Waits for S3 to tell of a new object, and has it ingested.

@@ -3,8 +3,7 @@
 use crate::keys::Keys;
 use crate::recent::{Recent, Seen};
 use crate::request::{self, BODY_BYTES_MAX, Refusal};
-use aws::clock::nonce;
-use aws::{Bucket, Clock};
+use aws::{Bucket, Clock, Dice, Nonce};
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
@@ -35,6 +34,7 @@ pub struct Receiver {
     keys: Keys,
     keeping: Option<Keeping>,
     clock: Clock,
+    dice: Dice,
     recent: Recent,
 }
 
@@ -47,14 +47,14 @@ struct Sender {
 impl Receiver {
     /// Takes calls for `keys`, keeping them for the exporter; without `keeping` they are only looked at.
     #[must_use]
-    pub fn new(keys: Keys, keeping: Option<Keeping>, clock: Clock) -> Arc<Self> {
-        Arc::new(Self { keys, keeping, clock, recent: Recent::default() })
+    pub fn new(keys: Keys, keeping: Option<Keeping>, clock: Clock, dice: Dice) -> Arc<Self> {
+        Arc::new(Self { keys, keeping, clock, dice, recent: Recent::default() })
     }
 
     /// The same, where everything received is to be accounted for: [`Receiver::recent`] forgets nothing, and grows.
     #[must_use]
-    pub fn remembering(keys: Keys, keeping: Option<Keeping>, clock: Clock) -> Arc<Self> {
-        Arc::new(Self { keys, keeping, clock, recent: Recent::everything() })
+    pub fn remembering(keys: Keys, keeping: Option<Keeping>, clock: Clock, dice: Dice) -> Arc<Self> {
+        Arc::new(Self { keys, keeping, clock, dice, recent: Recent::everything() })
     }
 
     /// The last calls received.
@@ -72,7 +72,7 @@ impl Receiver {
     /// Makes calls durable: only then may they be acknowledged.
     async fn receive(&self, sender: &Sender, calls: Vec<Map<String, Value>>) -> Result<bool, Refusal> {
         let now_ms = self.clock.now_ms();
-        let request = nonce();
+        let request = self.dice.nonce();
         let with_ids: Vec<_> = calls
             .into_iter()
             .enumerate()
@@ -102,7 +102,7 @@ async fn keep(
     keeping: &Keeping,
     sender: &Sender,
     calls: &[Map<String, Value>],
-    request: String,
+    request: Nonce,
     now_ms: i64,
 ) -> Result<(), Refusal> {
     let stamp = Stamp::new(now_ms, &sender.source);
@@ -116,7 +116,7 @@ async fn keep(
         tracing::error!(detail, "received calls could not be kept");
         Refusal { status: 503, code: "unavailable", message: "the calls could not be kept; send them again".to_owned() }
     };
-    let request = request.parse().map_err(|_| unavailable("a nonce is no request id".to_owned()))?;
+    let request = request.to_string().parse().map_err(|_| unavailable("a nonce is no request id".to_owned()))?;
     let name = FragmentName {
         source: sender.source.clone(),
         day: stamp.day(),

@@ -1,7 +1,7 @@
 //! The API as its callers see it, over HTTP.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
-use aws::{Bucket, Clock};
+use aws::{Bucket, Clock, Dice};
 use flate2::read::GzDecoder;
 use receiver::{Keeping, Keys, Receiver, router};
 use serde_json::{Value, json};
@@ -44,7 +44,8 @@ impl Answer {
 impl Api {
     async fn new(state: Option<Bucket>) -> Api {
         let keeping = state.map(|state| Keeping { state, include_write_key: false });
-        let receiver = Receiver::new(Keys::one(KEY, "source1".parse().unwrap()), keeping, Clock::system());
+        let receiver =
+            Receiver::new(Keys::one(KEY, "source1".parse().unwrap()), keeping, Clock::system(), Dice::system());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let app = router(Arc::clone(&receiver));
@@ -82,7 +83,7 @@ async fn state_bucket() -> (Server, Bucket) {
     let s3 = Server::memory().with_bucket(STATE).start().await.unwrap();
     let key = s3.credentials();
     let config = aws::clients::config_at(&s3.url(), &key.access_key_id, &key.secret_access_key);
-    let bucket = Bucket::new(aws::clients::s3(&config), STATE);
+    let bucket = Bucket::new(aws::clients::s3(&config), STATE, Dice::seeded(1));
     (s3, bucket)
 }
 

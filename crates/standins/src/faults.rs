@@ -82,6 +82,14 @@ impl Fault {
         Fault::Do(Arc::new(act))
     }
 
+    /// A gateway between client and service answers in the service's place: 200 with a page of HTML. Some proxies and
+    /// captive portals do so.
+    pub fn gateway_page() -> Answer {
+        let page =
+            "<!DOCTYPE html>\n<html><head><title>Gateway</title></head><body><p>Please wait.</p></body></html>\n";
+        Fault::status(200).header("content-type", "text/html").body(page)
+    }
+
     /// An answer with this status and no body.
     pub fn status(status: u16) -> Answer {
         Answer { status, headers: Vec::new(), body: String::new() }

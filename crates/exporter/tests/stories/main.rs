@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod basics;
+mod gateway;
 mod kills;
 mod model;
 mod races;

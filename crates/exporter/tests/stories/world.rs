@@ -5,7 +5,7 @@ use std::io::Read;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use aws::Clock;
+use aws::{Clock, Dice};
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
@@ -14,9 +14,9 @@ use export::cut::Limits;
 use export::fragment;
 use export::received::{Stamp, append_own_call};
 use export::routes::Routes;
-use exporter::{Answer, App, Caps, Nonces, Report, RoutesFrom, Settings};
+use exporter::{Answer, App, Caps, Report, RoutesFrom, Settings};
 use protocol::fragment::{FragmentName, Origin};
-use protocol::id::{Epoch, Nonce, SourceId};
+use protocol::id::{Epoch, SourceId};
 use protocol::position::ByteRange;
 use serde_json::{Value, json};
 use standins::iam::Role;
@@ -130,22 +130,22 @@ impl World {
     /// The exporter with a role's session in place of the administrator's key.
     pub(crate) fn app_as(&self, keys: &standins::iam::Credentials) -> App {
         let clock = Clock::from_fn(|| NOW_MS);
-        App::new(self.settings(), &self.config_as(keys), "exporter-under-test", clock, self.nonces())
+        App::new(self.settings(), &self.config_as(keys), "exporter-under-test", clock, self.dice())
     }
 
     pub(crate) fn app_with(&self, settings: Settings, clock: Clock) -> App {
         let config = self.config_as(&self.s3.credentials());
-        App::new(settings, &config, "exporter-under-test", clock, self.nonces())
+        App::new(settings, &config, "exporter-under-test", clock, self.dice())
     }
 
     /// Nonces that are the same in every run of a seed, and never the same twice in a run.
-    fn nonces(&self) -> Nonces {
+    fn dice(&self) -> Dice {
         let (drawn, seed) = (Arc::clone(&self.drawn), self.seed);
-        Arc::new(move || {
+        Dice::seeded(seed).with_nonces(move || {
             let mut bits = [0; 16];
             bits[..8].copy_from_slice(&seed.to_be_bytes());
             bits[8..].copy_from_slice(&drawn.fetch_add(1, Ordering::SeqCst).to_be_bytes());
-            Nonce::new(bits)
+            bits.into()
         })
     }
 

@@ -43,6 +43,26 @@ async fn errors_before_and_after_differ_in_the_effect() {
 }
 
 #[tokio::test]
+async fn a_gateways_page_is_a_success_in_html_with_nothing_of_s3s() {
+    for applied in [false, true] {
+        let rule = Rule::any().times(1);
+        let page = Fault::gateway_page();
+        let (server, s3) = server(if applied { rule.after(page) } else { rule.before(page) }).await;
+        let put = s3.put_object().bucket("state").key("k").body(bytes("x")).send().await.unwrap();
+        assert_eq!((put.e_tag, put.version_id), (None, None), "a put seems to have succeeded");
+        assert_eq!(server.object("state", "k").is_some(), applied);
+        server.faults().add(Rule::any().times(3).before(Fault::gateway_page()));
+        let got = s3.get_object().bucket("state").key("k").send().await.unwrap();
+        assert_eq!((got.e_tag, got.content_type.as_deref()), (None, Some("text/html")));
+        assert!(text(got.body).await.starts_with("<!DOCTYPE html>"));
+        assert_eq!(s3.head_object().bucket("state").key("k").send().await.unwrap().e_tag, None);
+        let listed = refusal(s3.list_objects_v2().bucket("state").send().await.unwrap_err());
+        assert_eq!(listed, (200, String::new()), "a page is no listing");
+        s3.list_objects_v2().bucket("state").send().await.unwrap();
+    }
+}
+
+#[tokio::test]
 async fn a_put_cut_half_way_leaves_nothing() {
     let (server, s3) = server(Rule::on("PutObject").times(1).before(Fault::CutRequest)).await;
     let put = || s3.put_object().bucket("state").key("k").body(bytes(&"x".repeat(4_000_000)));

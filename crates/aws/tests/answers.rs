@@ -1,0 +1,123 @@
+//! Which answers count: each operation of a bucket, when a gateway answers in S3's place.
+#![allow(clippy::unwrap_used)]
+
+use aws::bucket::{Pin, Version};
+use aws::{Bucket, Created, Dice, Fault, Kind, Swapped};
+use bytes::Bytes;
+use standins::faults::{self, Moment, Rule};
+use standins::s3::Server;
+
+const BUCKET: &str = "our-state";
+const TEXT: &str = "text/plain";
+
+/// A bucket with an object `there`, its pin, and a rule for every request from then on.
+async fn bucket_with(rule: Rule, moment: Moment) -> (Server, Bucket, Pin) {
+    let server = Server::memory().with_bucket(BUCKET).start().await.unwrap();
+    let key = server.credentials();
+    let config = aws::clients::config_at(&server.url(), &key.access_key_id, &key.secret_access_key);
+    let bucket = Bucket::new(aws::clients::s3(&config), BUCKET, Dice::seeded(1));
+    server.put(BUCKET, "there", "old").unwrap();
+    let pin = bucket.open("there", &Version::Latest, 10).await.unwrap().pin;
+    let page = faults::Fault::gateway_page();
+    server.faults().add(match moment {
+        Moment::Before => rule.before(page),
+        Moment::After => rule.after(page),
+    });
+    (server, bucket, pin)
+}
+
+fn body() -> Bytes {
+    Bytes::from_static(b"new")
+}
+
+/// One operation on the bucket, and whether it came to what it should.
+async fn operate(operation: &str, bucket: &Bucket, pin: &Pin) -> Result<bool, Fault> {
+    Ok(match operation {
+        "get" => bucket.get("there").await?.is_some_and(|object| object.body == "old" && object.etag == pin.etag),
+        "open" => bucket.open("there", &Version::Latest, 10).await?.pin == *pin,
+        "read" => bucket.read("there", pin, 1, 10).await?.pin == *pin,
+        "put" => bucket.put("k", body(), TEXT).await.map(|()| true)?,
+        // After a page the second try finds the object of the first.
+        "create" => matches!(bucket.create("k", body(), TEXT).await?, Created::Done(_) | Created::AlreadyThere),
+        "list" => bucket.list_page("", None).await?.0.iter().any(|object| object.key == "there"),
+        "first key" => bucket.first_key().await?.as_deref() == Some("there"),
+        "delete" => bucket.delete(&["there".to_owned()]).await.map(|()| true)?,
+        "upload" => {
+            let mut upload = bucket.upload("k", TEXT).await?;
+            upload.part(body()).await?;
+            upload.complete().await.map(|()| true)?
+        }
+        other => panic!("no operation: {other}"),
+    })
+}
+
+const OPERATIONS: [&str; 9] = ["get", "open", "read", "put", "create", "list", "first key", "delete", "upload"];
+
+#[tokio::test]
+async fn a_gateways_page_is_no_answer_and_the_request_is_sent_again() {
+    for operation in OPERATIONS {
+        for moment in [Moment::Before, Moment::After] {
+            let requests = if operation == "upload" { 3 } else { 1 };
+            for request in 0..requests {
+                // The repetition of a request that was answered by a page comes before the next request.
+                let (server, bucket, pin) = bucket_with(Rule::any().skip(request).times(1), moment).await;
+                let case = format!("{operation}, request {request}, {moment:?}");
+                assert!(operate(operation, &bucket, &pin).await.unwrap(), "{case}");
+                assert_eq!(server.faults().strikes().len(), 1, "{case}");
+                let writes = matches!(operation, "put" | "create" | "upload");
+                assert_eq!(server.bytes(BUCKET, "k"), writes.then(body), "{case}");
+                assert_eq!(server.object(BUCKET, "there").is_none(), operation == "delete", "{case}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_operation_that_only_a_gateway_answers_fails_and_may_be_tried_later() {
+    let check = async |operation: &str| {
+        let (server, bucket, pin) = bucket_with(Rule::any(), Moment::Before).await;
+        let fault = operate(operation, &bucket, &pin).await.unwrap_err();
+        assert_eq!(fault.kind, Kind::Transient, "{operation}: {fault}");
+        let words = fault.to_string();
+        assert!(words.contains("not S3's") || words.contains("not AWS's"), "{operation}: {fault}");
+        assert_eq!(server.keys(BUCKET, ""), ["there"], "{operation}");
+    };
+    tokio::join!(
+        check("get"),
+        check("open"),
+        check("read"),
+        check("put"),
+        check("create"),
+        check("list"),
+        check("first key"),
+        check("delete"),
+        check("upload"),
+    );
+}
+
+#[tokio::test]
+async fn a_swap_that_a_gateway_answers_is_unsure_whether_or_not_it_landed() {
+    for moment in [Moment::Before, Moment::After] {
+        let (server, bucket, pin) = bucket_with(Rule::any().times(1), moment).await;
+        let swapped = bucket.swap("there", Some(&pin.etag), body(), TEXT).await.unwrap();
+        assert!(matches!(swapped, Swapped::Unsure(_)), "{moment:?}: {swapped:?}");
+        let landed = server.bytes(BUCKET, "there").unwrap() == "new";
+        assert_eq!(landed, moment == Moment::After);
+    }
+}
+
+/// S3 words each refusal: a 404 or a 412 without its words says nothing about the object.
+#[tokio::test]
+async fn a_gateways_404_or_412_is_not_taken_for_s3s() {
+    let check = async |status: u16| {
+        let (server, bucket, _) = bucket_with(Rule::any(), Moment::Before).await;
+        server.faults().clear();
+        let page = faults::Fault::status(status).body("<html><body>Not here.</body></html>");
+        server.faults().add(Rule::any().before(page));
+        assert_eq!(bucket.get("there").await.unwrap_err().kind, Kind::Transient, "{status}");
+        assert_eq!(bucket.create("k", body(), TEXT).await.unwrap_err().kind, Kind::Transient, "{status}");
+        let swapped = bucket.swap("k", None, body(), TEXT).await.unwrap();
+        assert!(matches!(swapped, Swapped::Unsure(_)), "{status}: {swapped:?}");
+    };
+    tokio::join!(check(404), check(412));
+}
