@@ -147,10 +147,8 @@ impl Owner {
     ) -> Result<(), OwnerFault> {
         let now_ms = self.clock.now_ms();
         let mut next = self.checkpoint.next(nonce(), now_ms + self.lease_ms);
-        if next.header.is_none() {
-            if let Some(header) = header {
-                next.keep_header(header, terms);
-            }
+        if let (None, Some(header)) = (&next.header, header) {
+            next.keep_header(header, terms);
         }
         if let Some(commit) = commit {
             let rejects = match next.header.as_ref().filter(|_| !commit.rejects.is_empty()) {
