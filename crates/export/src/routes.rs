@@ -6,7 +6,7 @@ mod document;
 use std::collections::BTreeSet;
 
 use protocol::id::SourceId;
-use protocol::plan::Place;
+use protocol::place::Place;
 
 /// JSON bytes of one log object at most, unless a destination says otherwise.
 ///

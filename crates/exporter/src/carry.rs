@@ -10,7 +10,8 @@ use export::routes::Destination;
 use futures_util::{StreamExt, stream};
 use protocol::id::Nonce;
 use protocol::keys;
-use protocol::plan::{Place, Plan, Purpose, Size};
+use protocol::place::Place;
+use protocol::plan::{Plan, Purpose, Size};
 
 use crate::put::{FETCH_AHEAD, PUTS, Placed, Puts, Trouble};
 use crate::state::{At, DoneCounts};

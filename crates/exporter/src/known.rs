@@ -12,7 +12,8 @@ use futures_util::{Stream, StreamExt, TryStreamExt, stream};
 use protocol::fragment::FragmentName;
 use protocol::head::{ClosedPlan, Head, OpenPlan};
 use protocol::id::Nonce;
-use protocol::plan::{Held, Place, Plan};
+use protocol::place::Place;
+use protocol::plan::{Held, Plan};
 
 use crate::settings::Caps;
 use crate::state::{At, DoneCounts, State, UNREADABLE};

@@ -38,7 +38,7 @@ use aws_config::SdkConfig;
 use export::cut::Flush;
 use export::routes::Routes;
 use protocol::id::Nonce;
-use protocol::plan::Place;
+use protocol::place::Place;
 use serde::Serialize;
 use serde_json::Value;
 use tokio::time::Instant;

@@ -6,7 +6,8 @@
 
 use aws::{Created, Fault};
 use protocol::id::Nonce;
-use protocol::plan::{Place, Plan, Quarantined, Size};
+use protocol::place::Place;
+use protocol::plan::{Plan, Quarantined, Size};
 use serde::Serialize;
 
 use crate::known::readable;

@@ -9,7 +9,8 @@ use protocol::format::Unreadable;
 use protocol::head::Head;
 use protocol::id::Nonce;
 use protocol::keys;
-use protocol::plan::{Place, Plan};
+use protocol::place::Place;
+use protocol::plan::Plan;
 use serde::{Deserialize, Serialize};
 
 const JSON: &str = "application/json";

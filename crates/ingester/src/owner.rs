@@ -104,10 +104,8 @@ impl Owner {
         let now_ms = self.clock.now_ms();
         self.checkpoint.bisection_requests = write.halving_requests;
         let mut next = self.checkpoint.next(self.nonce(), now_ms + self.lease_ms);
-        if next.header.is_none() {
-            if let Some(header) = &write.header {
-                next.keep_header(header, &write.terms);
-            }
+        if let (None, Some(header)) = (&next.header, &write.header) {
+            next.keep_header(header, &write.terms);
         }
         if let Some(commit) = write.commit {
             let rejects = match next.header.as_ref().filter(|_| !commit.rejects.is_empty()) {

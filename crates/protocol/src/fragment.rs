@@ -6,7 +6,6 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use crate::id::{Day, Epoch, RequestId, SourceId, StreamId};
-use crate::keys;
 use crate::position::ByteRange;
 
 /// The first bytes of every fragment and of every log object: deflate, no flags, no time, no
@@ -64,9 +63,14 @@ pub struct FragmentName {
     pub crc32: u32,
 }
 
+impl FragmentName {
+    /// What all fragments begin with.
+    pub const PREFIX: &str = "received/";
+}
+
 impl fmt::Display for FragmentName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}{}/{}/", keys::RECEIVED, self.source, self.day)?;
+        write!(f, "{}{}/{}/", Self::PREFIX, self.source, self.day)?;
         match &self.origin {
             Origin::File { stream, epoch, range: ByteRange { from, to } } => {
                 write!(f, "file.{stream}.{epoch}.{from}-{to}")?;
@@ -117,7 +121,7 @@ impl From<FragmentName> for String {
 }
 
 fn read(key: &str) -> Option<FragmentName> {
-    let mut folders = key.strip_prefix(keys::RECEIVED)?.splitn(3, '/');
+    let mut folders = key.strip_prefix(FragmentName::PREFIX)?.splitn(3, '/');
     let source = folders.next()?.parse().ok()?;
     let day = folders.next()?.parse().ok()?;
     let mut parts = folders.next()?.strip_suffix(".gz")?.split('.');

@@ -2,14 +2,14 @@
 //!
 //! | key | what lies there | who writes it |
 //! |---|---|---|
-//! | `ingest/{stream}/checkpoint.json` | how far a file is settled ([`Checkpoint`](crate::checkpoint::Checkpoint)) | ingester |
-//! | `ingest/{stream}/ledger.json` | what is kept of a file that has ended ([`Ledger`](crate::ledger::Ledger)) | ingester |
+//! | `ingest/{stream}/checkpoint.json` | how far a file is settled (`Checkpoint`) | ingester |
+//! | `ingest/{stream}/ledger.json` | what is kept of a file that has ended (`Ledger`) | ingester |
 //! | `ingest/{stream}/rejects/{epoch}-{from}-{to}.csv` | refused rows of a part of a file | ingester |
 //! | `ingest/validate.txt` | a trial of the rights to write | ingester |
 //! | `rejects/{stream}/{name}` | all refused rows of a file that has ended | ingester |
-//! | `received/{source}/{day}/{rest}` | received events ([`FragmentName`]) | ingester, receiver |
-//! | `exports/head.json` | which plans are open ([`Head`](crate::head::Head)) | exporter |
-//! | `exports/plans/{plan}.{revision}.json` | a plan ([`Plan`](crate::plan::Plan)) | exporter |
+//! | `received/{source}/{day}/{rest}` | received events (`FragmentName`) | ingester, receiver |
+//! | `exports/head.json` | which plans are open (`Head`) | exporter |
+//! | `exports/plans/{plan}.{revision}.json` | a plan (`Plan`) | exporter |
 //! | `exports/done/{plan}/{destination}/{object}` | the mark of an object that its destination has | exporter |
 //! | `exports/failing/{name}/{bucket}` | since when a destination fails | exporter |
 //! | `exports/cursor` | the key behind which listing goes on | exporter |
@@ -17,7 +17,7 @@
 
 use crate::fragment::FragmentName;
 use crate::id::{Epoch, Nonce, StreamId};
-use crate::plan::Place;
+use crate::place::Place;
 use crate::position::ByteRange;
 
 /// What all checkpoints, ledgers and parts of refused rows begin with.
@@ -27,7 +27,7 @@ pub const INGEST: &str = "ingest/";
 pub const REJECTS: &str = "rejects/";
 
 /// What all fragments begin with.
-pub const RECEIVED: &str = "received/";
+pub const RECEIVED: &str = FragmentName::PREFIX;
 
 /// What all plans begin with.
 pub const PLANS: &str = "exports/plans/";

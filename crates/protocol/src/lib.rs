@@ -21,6 +21,8 @@ pub mod fragment;
 
 pub mod committed;
 
+pub mod place;
+
 pub mod plan;
 
 pub mod head;

@@ -16,6 +16,7 @@ use crate::format::{self, Numbers, Unreadable};
 use crate::fragment::{FRAME_LEN, FragmentName, Staged};
 use crate::id::Nonce;
 use crate::keys;
+use crate::place::Place;
 
 /// A plan, or a revision of one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -77,24 +78,6 @@ impl PlannedDestination {
     /// Where its objects go.
     pub fn place(&self) -> Place {
         Place::new(&self.name, &self.bucket, &self.prefix)
-    }
-}
-
-/// Where a plan's objects go. A destination may move while plans for its old place are open: the two are well, or fail,
-/// each for itself.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Place {
-    /// The destination's name.
-    pub name: String,
-    /// `bucket` or `bucket/path/prefix`, as the settings write it.
-    pub bucket: String,
-}
-
-impl Place {
-    /// The place of a destination with this bucket and prefix.
-    pub fn new(name: &str, bucket: &str, prefix: &str) -> Place {
-        let separator = if prefix.is_empty() { "" } else { "/" };
-        Place { name: name.to_owned(), bucket: format!("{bucket}{separator}{prefix}") }
     }
 }
 
