@@ -1,1 +1,298 @@
+//! A driver without IO: it performs the steps of a run in any order, with answers by script or by chance.
 
+use super::*;
+use calls::ingestion::Threshold;
+use calls::subject::Subject;
+use proptest::prelude::*;
+use protocol::claim::{Claim, Claimant, claim};
+use protocol::id::Nonce;
+use protocol::position::Position;
+use protocol::reading::Reading;
+use protocol::upload::Identity;
+use std::collections::BTreeSet;
+
+const NOW_MS: i64 = 1_000_000;
+
+fn checkpoint() -> Checkpoint {
+    let object = Identity {
+        source_id: "s".parse().unwrap(),
+        bucket: "b".into(),
+        key: "track_1.csv".into(),
+        version_id: None,
+        etag: "\"e\"".into(),
+        modified_ms: 5,
+        bytes: 9,
+        replay: None,
+    };
+    let by = Claimant { nonce: Nonce::new([0; 16]), now_ms: NOW_MS, lease_ms: 60_000, afresh: false };
+    match claim(None, &object, by) {
+        Claim::Begin(checkpoint) => *checkpoint,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// A file of so many rows whose user ids are their numbers.
+fn file(rows: usize) -> Vec<u8> {
+    let mut csv = b"userId,event\n".to_vec();
+    (0..rows).for_each(|row| csv.extend_from_slice(format!("u{row},e\n").as_bytes()));
+    csv
+}
+
+/// Work that was begun and not reported.
+enum Work {
+    Request { batch: u64, users: Vec<usize> },
+    Fragment { batch: u64, users: Vec<usize> },
+    Range { from: u64 },
+    Checkpoint(Box<Write>),
+}
+
+/// What comes of a request.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Answer {
+    Accepted,
+    Refused,
+    Unreachable,
+}
+
+/// The world around a run.
+struct Script<'a> {
+    csv: Vec<u8>,
+    checkpoint: Checkpoint,
+    /// Which work is reported next, of so many.
+    pick: Box<dyn FnMut(usize) -> usize + 'a>,
+    answer: Box<dyn FnMut(&[usize]) -> Answer + 'a>,
+    /// Users accepted, in fragments, and in committed rejects.
+    accepted: BTreeSet<usize>,
+    kept: BTreeSet<usize>,
+    requests: usize,
+    most_at_once: usize,
+}
+
+/// The users of a body, by their ids.
+fn users(body: &[u8]) -> Vec<usize> {
+    let text = std::str::from_utf8(body).unwrap();
+    let of = |part: &str| part.split('"').next().unwrap().parse().unwrap();
+    text.split("\"userId\":\"u").skip(1).map(of).collect()
+}
+
+impl<'a> Script<'a> {
+    fn new(rows: usize, answer: impl FnMut(&[usize]) -> Answer + 'a) -> Self {
+        Self {
+            csv: file(rows),
+            checkpoint: checkpoint(),
+            pick: Box::new(|_| 0),
+            answer: Box::new(answer),
+            accepted: BTreeSet::new(),
+            kept: BTreeSet::new(),
+            requests: 0,
+            most_at_once: 0,
+        }
+    }
+
+    fn begin(&self, deadline: Deadline) -> Run {
+        let subject = Subject::of("track_1.csv", &[], None).unwrap();
+        let begin = Begin {
+            checkpoint: &self.checkpoint,
+            renew_at_ms: NOW_MS + 20_000,
+            subject: &subject,
+            reading: &Reading::default(),
+            threshold: Threshold { rows: None, share: 1.0 },
+            keeps: true,
+            requests_in_flight: 4,
+            commit_every_ms: 0,
+            object_bytes: self.csv.len() as u64,
+            first: Vec::new(),
+            deadline,
+            now_ms: NOW_MS,
+        };
+        Run::begin(begin).unwrap()
+    }
+
+    fn run(&mut self) -> End {
+        let mut run = self.begin(Deadline::of(NOW_MS, NOW_MS + 900_000));
+        let mut work = Vec::new();
+        loop {
+            match run.next(NOW_MS) {
+                Step::Send { batch, body, .. } => work.push(Work::Request { batch, users: users(&body) }),
+                Step::Keep { batch, guilty, .. } => {
+                    let guilty: Vec<usize> = guilty.iter().map(|guilty| guilty.call).collect();
+                    let all = users(&batch.body);
+                    let kept = (0..all.len()).filter(|call| !guilty.contains(call)).map(|call| all[call]).collect();
+                    work.push(Work::Fragment { batch: batch.number, users: kept });
+                }
+                Step::Read { from } => work.push(Work::Range { from }),
+                Step::Commit(write) => work.push(Work::Checkpoint(write)),
+                Step::Wait { .. } => {
+                    let next = (self.pick)(work.len());
+                    let next = work.remove(next);
+                    self.report(&mut run, next);
+                }
+                Step::Over(end) => return end,
+            }
+            let requests = work.iter().filter(|work| !matches!(work, Work::Range { .. } | Work::Checkpoint(_))).count();
+            self.most_at_once = self.most_at_once.max(requests);
+        }
+    }
+
+    fn report(&mut self, run: &mut Run, work: Work) {
+        match work {
+            Work::Request { batch, users } => {
+                self.requests += 1;
+                let answer = match (self.answer)(&users) {
+                    Answer::Accepted => {
+                        self.accepted.extend(&users);
+                        Ok(Sent::Accepted { staged: false, at_ms: NOW_MS })
+                    }
+                    Answer::Refused => {
+                        let (message, public) = ("no".to_owned(), "api refuses this file".to_owned());
+                        Ok(Sent::Refused(Refused { message, public, too_large: false }))
+                    }
+                    Answer::Unreachable => Err(Undelivered::Unreachable {
+                        host: "api".to_owned(),
+                        reason: "503".to_owned(),
+                        attempts: 1,
+                        elapsed_ms: 1,
+                        wait_ms: 1,
+                    }),
+                };
+                run.answered(batch, answer);
+            }
+            Work::Fragment { batch, users } => {
+                assert!(users.iter().all(|user| self.accepted.contains(user)), "a fragment has accepted calls only");
+                self.kept.extend(users);
+                run.kept(batch, Ok(()));
+            }
+            Work::Range { from } => {
+                // Short ranges: what a broken connection gives.
+                let from = usize::try_from(from).unwrap();
+                let to = (from + 1 + (self.pick)(5_000)).min(self.csv.len());
+                run.read(Ok(vec![Bytes::copy_from_slice(&self.csv[from..to])]));
+            }
+            Work::Checkpoint(write) => {
+                let mut next = self.checkpoint.next(Nonce::new([1; 16]), NOW_MS + 60_000);
+                if let (None, Some(header)) = (&next.header, &write.header) {
+                    next.keep_header(header, &write.terms);
+                }
+                next.bisection_requests = write.halving_requests;
+                if let Some(commit) = write.commit {
+                    next.commit(commit.to, &commit.account, None, NOW_MS);
+                }
+                self.checkpoint = next;
+                run.committed(Ok((&self.checkpoint, NOW_MS + 20_000)), NOW_MS);
+            }
+        }
+    }
+}
+
+#[test]
+fn every_row_is_accepted_kept_and_committed() {
+    let mut script = Script::new(10_000, |_| Answer::Accepted);
+    assert_eq!(script.run(), End::Complete);
+    let account = &script.checkpoint.account;
+    assert_eq!((account.rows, account.acknowledged, account.rejected), (10_000, 10_000, 0));
+    assert_eq!((script.accepted.len(), script.kept.len()), (10_000, 10_000));
+    assert_eq!(script.checkpoint.position.byte, script.csv.len() as u64);
+}
+
+#[test]
+fn a_file_that_is_refused_whole_fails_and_no_row_is_rejected() {
+    for rows in [1, 5_000] {
+        let mut script = Script::new(rows, |_| Answer::Refused);
+        let end = script.run();
+        assert!(matches!(end, End::Undelivered(Undelivered::WholeFile { .. })), "{end:?}");
+        let Checkpoint { account, position, bisection_requests, .. } = &script.checkpoint;
+        assert_eq!((account.rows, *position, *bisection_requests), (0, Position::START, 0));
+        assert!(script.requests < 250 && script.most_at_once <= 4, "{} requests", script.requests);
+    }
+}
+
+#[test]
+fn ten_refused_rows_at_the_beginning_are_rejected_and_the_rest_is_delivered() {
+    let mut script = Script::new(5_000, |users| {
+        if users.iter().any(|user| *user < 10) { Answer::Refused } else { Answer::Accepted }
+    });
+    assert_eq!(script.run(), End::Complete);
+    let account = &script.checkpoint.account;
+    assert_eq!((account.acknowledged, account.rejected), (4_990, 10));
+    assert_eq!(script.kept, (10..5_000).collect());
+}
+
+#[test]
+fn an_outage_leaves_the_settled_rows_committed() {
+    let mut requests = 0;
+    let mut script = Script::new(10_000, move |_| {
+        requests += 1;
+        if requests > 2 { Answer::Unreachable } else { Answer::Accepted }
+    });
+    let end = script.run();
+    assert!(matches!(end, End::Undelivered(Undelivered::Unreachable { .. })), "{end:?}");
+    let account = &script.checkpoint.account;
+    assert!(account.rows > 0 && account.rows < 10_000 && account.closes());
+}
+
+#[test]
+fn after_the_cut_nothing_new_starts_and_the_run_commits() {
+    let script = Script::new(10_000, |_| Answer::Accepted);
+    let deadline = Deadline::of(NOW_MS, NOW_MS + 60_000);
+    let mut run = script.begin(deadline);
+    assert!(matches!(run.next(NOW_MS), Step::Read { from: 0 }));
+    run.read(Ok(vec![Bytes::copy_from_slice(&script.csv)]));
+    let Step::Send { batch, .. } = run.next(NOW_MS) else { panic!("a request") };
+    run.answered(batch, Ok(Sent::Accepted { staged: true, at_ms: NOW_MS }));
+    match run.next(deadline.cut_at_ms) {
+        Step::Commit(write) => assert!(write.commit.unwrap().account.rows > 0),
+        other => panic!("{other:?}"),
+    }
+    assert!(matches!(run.next(deadline.cut_at_ms), Step::Wait { until_ms } if until_ms == deadline.hand_on_at_ms));
+    // A commit without an answer is given up when the rest has to be handed on.
+    match run.next(deadline.hand_on_at_ms) {
+        Step::Over(End::Uncommitted(trouble)) => assert!(trouble.is_transient()),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn an_owner_that_lost_its_file_ends_at_once() {
+    let script = Script::new(10, |_| Answer::Accepted);
+    let mut run = script.begin(Deadline::of(NOW_MS, NOW_MS + 900_000));
+    assert!(matches!(run.next(NOW_MS), Step::Read { .. }));
+    let renewal = run.next(NOW_MS + 20_000);
+    assert!(matches!(renewal, Step::Commit(_)), "the lease is renewed without a settled row: {renewal:?}");
+    run.committed(Err(Trouble::lost()), NOW_MS + 20_000);
+    assert!(matches!(run.next(NOW_MS + 20_000), Step::Over(End::Uncommitted(_))));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+
+    /// Whatever the order of reports, each row is accepted and kept, or rejected; or the file fails as a whole.
+    #[test]
+    fn each_row_ends_in_one_place(
+        rows in 1_usize..6_000,
+        bad in prop::collection::btree_set(0_usize..6_000, 0..30),
+        order in any::<u64>(),
+    ) {
+        let mut state = order;
+        let mut dice = move |sides: usize| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            usize::try_from(state >> 33).unwrap() % sides.max(1)
+        };
+        let refused = bad.clone();
+        let mut script = Script::new(rows, move |users| {
+            if users.iter().any(|user| refused.contains(user)) { Answer::Refused } else { Answer::Accepted }
+        });
+        script.pick = Box::new(move |sides| dice(sides));
+        let end = script.run();
+        let account = &script.checkpoint.account;
+        let bad_rows = bad.iter().filter(|row| **row < rows).count();
+        if bad_rows == rows {
+            prop_assert!(matches!(end, End::Undelivered(Undelivered::WholeFile { .. })), "every row is refused");
+            prop_assert_eq!(account.rows, 0);
+        } else {
+            prop_assert_eq!(end, End::Complete);
+            prop_assert_eq!((account.rows, account.rejected), (rows as u64, bad_rows as u64));
+            prop_assert!(account.closes());
+            prop_assert_eq!(script.kept.len(), rows - bad_rows);
+        }
+    }
+}
