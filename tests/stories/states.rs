@@ -356,3 +356,33 @@ async fn a_compressed_file_is_inflated_again_up_to_where_it_goes_on() {
     mill.assert_ingested("compressed");
     mill.assert_exported(later(mill.world.exporter()), "compressed").await;
 }
+
+#[tokio::test]
+async fn a_file_that_a_newer_version_began_fails_with_what_to_do_and_nothing_of_it_is_sent() {
+    let mill = Mill::new("track_newer.csv", Rows::new(3_000, 50, 1_000)).await;
+    killed_after_a_commit(&mill, mill.ingester(), &mill.event()).await;
+    let checkpoint =
+        mill.world.s3.keys(STATE, "ingest/").into_iter().find(|key| key.ends_with("checkpoint.json")).unwrap();
+    let (begun, sent) = (mill.checkpoints()[0].clone(), mill.segment.record().acknowledged().len());
+    let function = later(mill.ingester()).deploy();
+    for number in ["format", "reading_format"] {
+        let mut newer = begun.clone();
+        assert_eq!(newer[number], 1, "{newer:#}");
+        newer[number] = json!(9);
+        mill.world.s3.put(STATE, &checkpoint, newer.to_string()).unwrap();
+        let invocation = function.invoke(&mill.event()).await;
+        let Outcome::Error { message, .. } = &invocation.outcome else { panic!("{invocation:#?}") };
+        let words =
+            format!("checkpoint s3://{STATE}/{checkpoint}: {} 9, and this version reads 1", number.replace('_', " "));
+        assert!(message.contains(&words), "{message}");
+        assert!(
+            message.contains("a newer version wrote it; deploy that version again, or replay the file"),
+            "{message}"
+        );
+    }
+    assert_eq!(mill.segment.record().acknowledged().len(), sent);
+    assert_eq!(mill.checkpoints()[0]["reading_format"], 9, "the newer version's checkpoint stays as it is");
+    mill.world.s3.put(STATE, &checkpoint, begun.to_string()).unwrap();
+    answer(&function, &mill.event()).await;
+    mill.assert_ingested("the version that began it goes on");
+}

@@ -71,8 +71,11 @@ pub fn claim(found: Option<Checkpoint>, object: &Identity, by: Claimant) -> Clai
     if by.now_ms < free_at_ms {
         return Claim::Busy(free_at_ms);
     }
+    let starts_afresh = by.afresh && found.given_up;
     Claim::TakeOver(Box::new(Checkpoint {
         format: format::CHECKPOINT.newest,
+        given_up: found.given_up && !starts_afresh,
+        trouble_since_ms: found.trouble_since_ms.filter(|_| !starts_afresh),
         sequence: found.sequence + 1,
         nonce: by.nonce,
         epoch: found.epoch.next(),

@@ -37,7 +37,8 @@ pub const LEDGER: Format = Format { name: "format", oldest: 1, newest: 1, advice
 /// A plan of the exporter.
 pub const PLAN: Format = Format { name: "format", oldest: 1, newest: 1, advice: DEPLOY };
 
-/// The head of the exporter.
+/// The head of the exporter. It rises whenever plans do: an exporter that cannot read the plans that a head names stops at
+/// the head.
 pub const HEAD: Format = Format { name: "format", oldest: 1, newest: 1, advice: DEPLOY };
 
 /// The number of documents that were written before there were numbers.
@@ -45,6 +46,8 @@ pub const FIRST: u32 = 1;
 
 const DEPLOY: &str = "deploy that version again";
 const REPLAY: &str = "deploy that version again, or replay the file";
+
+const _: () = assert!(HEAD.newest >= PLAN.newest, "the head rises with the plans");
 
 impl Format {
     /// Refuses what this version cannot read.
@@ -57,7 +60,7 @@ impl Format {
     }
 }
 
-/// The number of formats that this version reads does not include a document's.
+/// A document has a format that this version does not read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UnknownFormat {
     /// The document's number.
