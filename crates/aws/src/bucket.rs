@@ -115,7 +115,9 @@ impl Bucket {
         &self.dice
     }
 
-    fn target(&self, key: &str) -> String {
+    /// A key of it as a URI, for messages.
+    #[must_use]
+    pub fn target(&self, key: &str) -> String {
         format!("s3://{}/{key}", self.name)
     }
 

@@ -1,38 +1,9 @@
 //! The only place that asks for chance, so that a seed can repeat a run.
 
+use protocol::id::Nonce;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-
-/// A random 128-bit number: it tells one write, plan or owner from every other. Shown as 32 hexadecimal digits.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Nonce([u8; 16]);
-
-impl Nonce {
-    /// Its bytes.
-    #[must_use]
-    pub fn bytes(self) -> [u8; 16] {
-        self.0
-    }
-}
-
-impl From<[u8; 16]> for Nonce {
-    fn from(bytes: [u8; 16]) -> Self {
-        Self(bytes)
-    }
-}
-
-impl fmt::Display for Nonce {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&hex::encode(self.0))
-    }
-}
-
-impl fmt::Debug for Nonce {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
 
 /// Where nonces and jitter come from. Clones share the source.
 #[derive(Clone)]
@@ -51,7 +22,7 @@ impl Dice {
         let nonce = || {
             let mut bytes = [0; 16];
             getrandom::fill(&mut bytes).expect("the operating system gives random bytes");
-            Nonce(bytes)
+            Nonce::new(bytes)
         };
         // Without randomness the longest wait is as good a wait as any.
         let number = || {
@@ -69,7 +40,7 @@ impl Dice {
             let mut bytes = [0; 16];
             bytes[..8].copy_from_slice(&seed.to_be_bytes());
             bytes[8..].copy_from_slice(&nonces().to_be_bytes());
-            Nonce(bytes)
+            Nonce::new(bytes)
         };
         Self { nonces: Arc::new(nonce), numbers: Arc::new(numbers) }
     }
@@ -150,10 +121,5 @@ mod tests {
             assert_eq!(drawn, BTreeSet::from([0, 1, 2, 3]));
             assert_eq!(dice.jitter_ms(0), 0);
         }
-    }
-
-    #[test]
-    fn a_nonce_is_32_hexadecimal_digits() {
-        assert_eq!(Nonce::from([0x0f; 16]).to_string(), "0f".repeat(16));
     }
 }

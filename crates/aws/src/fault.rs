@@ -20,6 +20,8 @@ pub enum Kind {
     Conflict,
     /// Throttled, timed out, broken connection or a 5xx: worth another try.
     Transient,
+    /// The object is there, and is not the document that belongs there.
+    Unreadable,
     /// Anything else: a request that will not get better by repeating.
     Other,
 }
@@ -103,6 +105,18 @@ impl Fault {
             operation,
             target: target.into(),
             detail: detail.into(),
+            code: String::new(),
+            attempts: 1,
+        }
+    }
+
+    /// An object that is not the document that belongs there.
+    pub fn unreadable(target: impl Into<String>, error: impl std::fmt::Display) -> Self {
+        Self {
+            kind: Kind::Unreadable,
+            operation: "understand",
+            target: target.into(),
+            detail: error.to_string(),
             code: String::new(),
             attempts: 1,
         }

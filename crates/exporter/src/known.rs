@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use aws::Fault;
+use aws::{Fault, Kind};
 use export::routes::{Destination, Routes};
 use futures_util::{Stream, StreamExt, TryStreamExt, stream};
 use protocol::fragment::FragmentName;
@@ -16,7 +16,7 @@ use protocol::place::Place;
 use protocol::plan::{Held, Plan};
 
 use crate::settings::Caps;
-use crate::state::{At, DoneCounts, State, UNREADABLE};
+use crate::state::{At, DoneCounts, State};
 
 /// Fragments of the plans that are kept whole; each takes some 300 bytes.
 const SHELVED_FRAGMENTS_MAX: usize = 20_000;
@@ -201,7 +201,7 @@ fn closed(state: &State, plans: Vec<ClosedPlan>) -> impl Stream<Item = Result<Pl
 /// A document that cannot be read is as good as none.
 pub(crate) fn readable(plan: Result<Option<Plan>, Fault>) -> Result<Option<Plan>, Fault> {
     match plan {
-        Err(fault) if fault.operation == UNREADABLE => {
+        Err(fault) if fault.kind == Kind::Unreadable => {
             tracing::error!(%fault, "a plan that cannot be read");
             Ok(None)
         }

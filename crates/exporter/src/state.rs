@@ -2,10 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use aws::backoff::REQUESTS;
-use aws::{Bucket, Created, Fault, Kind, Swapped};
+use aws::document::{Document, Format, Found};
+use aws::{Bucket, Created, Fault};
 use bytes::Bytes;
-use protocol::format::Unreadable;
 use protocol::head::Head;
 use protocol::id::Nonce;
 use protocol::keys;
@@ -28,6 +27,12 @@ pub(crate) struct At {
     etag: Option<String>,
 }
 
+impl From<Found<Head>> for At {
+    fn from(found: Found<Head>) -> At {
+        At { head: found.value, etag: Some(found.etag) }
+    }
+}
+
 /// The state bucket.
 #[derive(Clone)]
 pub(crate) struct State {
@@ -37,57 +42,34 @@ pub(crate) struct State {
 impl State {
     /// A nonce for a plan or a head.
     pub(crate) fn nonce(&self) -> Nonce {
-        Nonce::new(self.bucket.dice().nonce().bytes())
+        self.bucket.dice().nonce()
+    }
+
+    fn head_document(&self) -> Document<Head> {
+        let format = Format {
+            read: |bytes| Ok(Head::from_json(bytes)?),
+            write: |head| head.to_json().into(),
+            is_same_write: Head::is,
+        };
+        Document::new(self.bucket.clone(), keys::HEAD, format)
     }
 
     /// The head; the empty one before the first plan.
     pub(crate) async fn head(&self) -> Result<At, Fault> {
-        let Some(object) = self.bucket.get(keys::HEAD).await? else {
-            return Ok(At { head: Head::empty(), etag: None });
-        };
-        let head = Head::from_json(&object.body).map_err(|error| self.unreadable(keys::HEAD, &error))?;
-        Ok(At { head, etag: Some(object.etag) })
+        let found = self.head_document().read().await?;
+        Ok(found.map_or_else(|| At { head: Head::empty(), etag: None }, At::from))
     }
 
-    /// Replaces the head that was read by the next one; `None` if somebody else did so first.
-    ///
-    /// Without an answer it is read back: sequence number and nonce tell ours from every other. If another has
-    /// followed since, ours may have been there or not; the caller then begins anew from what is there now, which is
-    /// right in either case.
+    /// Replaces the head that was read by the next one; `None` if another exporter did so first.
     pub(crate) async fn swap(&self, at: &At, next: Head) -> Result<Option<At>, Fault> {
-        let body = Bytes::from(next.to_json());
-        let mut attempts = 1;
-        loop {
-            match self.bucket.swap(keys::HEAD, at.etag.as_deref(), body.clone(), JSON).await? {
-                Swapped::Done(etag) => return Ok(Some(At { head: next, etag: Some(etag) })),
-                Swapped::Lost if attempts == 1 => return Ok(None),
-                // The try before this one may have landed after all.
-                Swapped::Lost => {
-                    let found = self.head().await?;
-                    return Ok(found.head.is(&next).then_some(found));
-                }
-                Swapped::Unsure(fault) => {
-                    let Some(wait) = REQUESTS.wait(attempts, self.bucket.dice()) else { return Err(fault) };
-                    tracing::warn!(%fault, "no answer to a change of the head; trying again");
-                    let found = self.head().await?;
-                    if found.head.is(&next) {
-                        return Ok(Some(found));
-                    }
-                    if found.etag != at.etag {
-                        return Ok(None);
-                    }
-                    tokio::time::sleep(wait).await;
-                    attempts += 1;
-                }
-            }
-        }
+        Ok(self.head_document().swap(at.etag.as_deref(), next).await?.map(At::from))
     }
 
     /// A plan's document; `None` if it is not there.
     pub(crate) async fn plan(&self, nonce: Nonce, revision: u32) -> Result<Option<Plan>, Fault> {
         let key = keys::plan(nonce, revision);
         let Some(object) = self.bucket.get(&key).await? else { return Ok(None) };
-        let plan = Plan::from_json(&object.body).map_err(|error| self.unreadable(&key, &error))?;
+        let plan = Plan::from_json(&object.body).map_err(|error| Fault::unreadable(self.bucket.target(&key), error))?;
         Ok(Some(plan))
     }
 
@@ -189,21 +171,7 @@ impl State {
             None => self.bucket.delete(&[keys::CURSOR.to_owned()]).await,
         }
     }
-
-    fn unreadable(&self, key: &str, error: &Unreadable) -> Fault {
-        Fault {
-            kind: Kind::Other,
-            operation: UNREADABLE,
-            target: format!("s3://{}/{key}", self.bucket.name()),
-            detail: error.to_string(),
-            code: String::new(),
-            attempts: 1,
-        }
-    }
 }
-
-/// The operation that failed where an object is there and makes no sense.
-pub(crate) const UNREADABLE: &str = "understand";
 
 /// What is written down of a place that fails.
 #[derive(Serialize, Deserialize)]

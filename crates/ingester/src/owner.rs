@@ -4,9 +4,8 @@
 //! stops at once. An answer that was lost is told from a lost race by reading back: the nonce says whose write it is.
 
 use crate::source::trouble_of_state;
-use aws::backoff::REQUESTS;
-use aws::bucket::{Bucket, Swapped};
-use aws::{Clock, Fault};
+use aws::document::{Document, Format};
+use aws::{Bucket, Clock, Fault, Kind};
 use bytes::Bytes;
 use calls::ingestion::Commit;
 use calls::rejects::{Rejects, join};
@@ -19,7 +18,6 @@ use protocol::keys;
 use protocol::position::ByteRange;
 use protocol::upload::Identity;
 
-const JSON: &str = "application/json";
 /// A lease is renewed when so many parts of it, of three, are left.
 const RENEWED_AT_THIRDS: i64 = 2;
 /// How often a claim that others keep snatching away is tried again.
@@ -62,7 +60,7 @@ impl Owner {
             let found = read(state, stream).await?;
             let (etag, found) = found.map_or((None, None), |(etag, checkpoint)| (Some(etag), Some(checkpoint)));
             let by_now_ms = clock.now_ms();
-            let by = Claimant { nonce: Nonce::new(state.dice().nonce().bytes()), now_ms: by_now_ms, lease_ms, afresh };
+            let by = Claimant { nonce: state.dice().nonce(), now_ms: by_now_ms, lease_ms, afresh };
             let wanted = match claim(found.clone(), object, by) {
                 Claim::Begin(checkpoint) | Claim::TakeOver(checkpoint) => *checkpoint,
                 Claim::Busy(until_ms) => {
@@ -176,7 +174,7 @@ impl Owner {
     }
 
     fn nonce(&self) -> Nonce {
-        Nonce::new(self.state.dice().nonce().bytes())
+        self.state.dice().nonce()
     }
 
     async fn write(&mut self, next: Checkpoint) -> Result<(), Trouble> {
@@ -187,47 +185,36 @@ impl Owner {
     }
 }
 
-/// Puts `wanted` in the place of what has `etag`, through lost answers and conflicts; the new ETag, or `None` if another
-/// owner was faster.
+/// The place of a stream's checkpoint.
+fn document(state: &Bucket, stream: StreamId) -> Document<Checkpoint> {
+    let format = Format {
+        read: |bytes| Ok(Checkpoint::from_json(bytes)?),
+        write: |checkpoint| checkpoint.to_json().into(),
+        is_same_write: |one, other| one.nonce == other.nonce,
+    };
+    Document::new(state.clone(), keys::checkpoint(stream), format)
+}
+
+/// Puts `wanted` in the place of what has `etag`; the new ETag, or `None` if another owner was faster.
 async fn swap(
     state: &Bucket,
     stream: StreamId,
     etag: Option<&str>,
     wanted: &Checkpoint,
 ) -> Result<Option<String>, Trouble> {
-    let key = keys::checkpoint(stream);
-    let mut attempt = 1;
-    loop {
-        let swapped = state.swap(&key, etag, wanted.to_json().into(), JSON).await;
-        let unsure = match swapped.map_err(|fault| trouble_of_state(&fault))? {
-            Swapped::Done(etag) => return Ok(Some(etag)),
-            Swapped::Lost => None,
-            Swapped::Unsure(fault) => Some(fault),
-        };
-        let found = read(state, stream).await?;
-        match (found, unsure) {
-            (Some((etag, found)), _) if found.nonce == wanted.nonce => return Ok(Some(etag)),
-            // Nothing happened yet: try again.
-            (found, Some(fault)) if found.as_ref().map(|(etag, _)| etag.as_str()) == etag => {
-                let Some(wait) = REQUESTS.wait(attempt, state.dice()) else {
-                    return Err(trouble_of_state(&Fault { attempts: attempt, ..fault }));
-                };
-                tokio::time::sleep(wait).await;
-                attempt += 1;
-            }
-            _ => return Ok(None),
-        }
-    }
+    let swapped = document(state, stream).swap(etag, wanted.clone()).await;
+    Ok(swapped.map_err(|fault| trouble_of_checkpoint(&fault))?.map(|found| found.etag))
 }
 
 /// The checkpoint of a stream, with its ETag.
 pub(crate) async fn read(state: &Bucket, stream: StreamId) -> Result<Option<(String, Checkpoint)>, Trouble> {
-    let key = keys::checkpoint(stream);
-    let object = state.get(&key).await.map_err(|fault| trouble_of_state(&fault))?;
-    let Some(object) = object else { return Ok(None) };
-    let checkpoint = Checkpoint::from_json(&object.body).map_err(|error| {
-        let words = format!("checkpoint s3://{}/{key}: {error}", state.name());
-        Trouble::new(Remedy::Person, words)
-    })?;
-    Ok(Some((object.etag, checkpoint)))
+    let found = document(state, stream).read().await.map_err(|fault| trouble_of_checkpoint(&fault))?;
+    Ok(found.map(|found| (found.etag, found.value)))
+}
+
+fn trouble_of_checkpoint(fault: &Fault) -> Trouble {
+    match fault.kind {
+        Kind::Unreadable => Trouble::new(Remedy::Person, format!("checkpoint {}: {}", fault.target, fault.detail)),
+        _ => trouble_of_state(fault),
+    }
 }

@@ -73,7 +73,7 @@ pub(crate) fn trouble_of_source(fault: &Fault) -> Trouble {
             ),
         ),
         Kind::NoBucket => Trouble::new(Remedy::Person, format!("{fault}: no such bucket")),
-        Kind::Other => Trouble::new(Remedy::Person, fault.to_string()),
+        Kind::Unreadable | Kind::Other => Trouble::new(Remedy::Person, fault.to_string()),
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::keys::Keys;
 use crate::recent::{Recent, Seen};
 use crate::request::{self, BODY_BYTES_MAX, Refusal};
-use aws::{Bucket, Clock, Dice, Nonce};
+use aws::{Bucket, Clock, Dice};
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
@@ -16,7 +16,7 @@ use axum::routing::{get, post};
 use export::fragment::{crc32, encode};
 use export::received::{Stamp, append_call};
 use protocol::fragment::{FragmentName, Origin};
-use protocol::id::SourceId;
+use protocol::id::{Nonce, SourceId};
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
 

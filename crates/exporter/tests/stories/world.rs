@@ -16,7 +16,7 @@ use export::received::{Stamp, append_own_call};
 use export::routes::Routes;
 use exporter::{Answer, App, Caps, Report, RoutesFrom, Settings};
 use protocol::fragment::{FragmentName, Origin};
-use protocol::id::{Epoch, SourceId};
+use protocol::id::{Epoch, Nonce, SourceId};
 use protocol::position::ByteRange;
 use serde_json::{Value, json};
 use standins::iam::Role;
@@ -145,7 +145,7 @@ impl World {
             let mut bits = [0; 16];
             bits[..8].copy_from_slice(&seed.to_be_bytes());
             bits[8..].copy_from_slice(&drawn.fetch_add(1, Ordering::SeqCst).to_be_bytes());
-            bits.into()
+            Nonce::new(bits)
         })
     }
 
