@@ -3,7 +3,7 @@
 //! Both follow from the last checkpoint alone. So an invocation that finds them missing writes the same again.
 
 use crate::app::App;
-use crate::source::trouble_of_state;
+use crate::trouble::of_state;
 use aws::bucket::Upload;
 use aws::fault::Fault;
 use bytes::Bytes;
@@ -24,7 +24,7 @@ impl App {
     pub(crate) async fn keep_account(&self, ended: &Checkpoint) -> Result<(), Trouble> {
         let Some(ledger) = Ledger::of(ended) else { return Ok(()) };
         let key = keys::ledger(ledger.stream);
-        if self.state.get(&key).await.map_err(|fault| trouble_of_state(&fault))?.is_some() {
+        if self.state.get(&key).await.map_err(|fault| of_state(&fault))?.is_some() {
             return Ok(());
         }
         if let Some(rejects) = &ledger.rejects {
@@ -44,7 +44,7 @@ impl App {
         let mut joined = head.clone();
         let parts = stream::iter(&ended.rejects).map(|part| self.rejects_part(part.key(stream), part));
         let mut parts = parts.buffered(PARTS_AHEAD);
-        let failed = |fault: Fault| trouble_of_state(&fault);
+        let failed = |fault: Fault| of_state(&fault);
         while let Some(body) = parts.try_next().await? {
             join(&mut joined, &head, &body);
             if joined.len() >= UPLOAD_PART_BYTES {
@@ -65,7 +65,7 @@ impl App {
 
     /// A part that counts. If it is missing, a person deleted it, and its rows must not be lost in silence.
     async fn rejects_part(&self, key: String, part: &RejectsPart) -> Result<Bytes, Trouble> {
-        let found = self.state.get(&key).await.map_err(|fault| trouble_of_state(&fault))?;
+        let found = self.state.get(&key).await.map_err(|fault| of_state(&fault))?;
         let missing = || {
             let words = format!("s3://{}/{key} is missing: it held {} refused rows", self.state.name(), part.rows);
             Trouble::new(Remedy::Person, words)
@@ -74,6 +74,6 @@ impl App {
     }
 
     async fn put(&self, key: &str, body: Bytes, content_type: &str) -> Result<(), Trouble> {
-        self.state.put(key, body, content_type).await.map_err(|fault| trouble_of_state(&fault))
+        self.state.put(key, body, content_type).await.map_err(|fault| of_state(&fault))
     }
 }

@@ -3,18 +3,29 @@
 
 mod settings;
 
-mod account;
 mod app;
-mod fragments;
+
 mod message;
-mod owner;
-mod queue;
-mod report;
-mod rows;
+
 mod source;
 
-mod causes;
+mod owner;
+
+mod rows;
+
+mod fragments;
+
+mod account;
+
+mod queue;
+
+mod trouble;
+
+mod report;
+
 mod validate;
+
+mod causes;
 
 pub use app::{App, Failure};
 pub use ingestion::life::Outcome;

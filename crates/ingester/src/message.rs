@@ -2,10 +2,11 @@
 
 use crate::app::App;
 use crate::fragments::Fragments;
-use crate::owner::{self, Claimed, Owner};
+use crate::owner::{Claimed, Owner, document};
 use crate::report::FileReport;
 use crate::rows;
-use crate::source::{Source, collect, trouble_of_source};
+use crate::source::{Source, collect};
+use crate::trouble::{of_checkpoint, of_source};
 use aws::bucket::{Bucket, Pin, Reading, Version as Asked};
 use calls::subject::{Kind, Subject};
 use ingestion::deadline::Deadline;
@@ -91,8 +92,8 @@ impl Work<'_> {
     async fn try_to_perform(&mut self, action: Action) -> Result<Event, Trouble> {
         match action {
             Action::LookUp(stream) => {
-                let found = owner::read(&self.app.state, stream).await?;
-                Ok(Event::LookedUp(found.map(|(_, checkpoint)| Box::new(checkpoint))))
+                let found = document(&self.app.state, stream).read().await.map_err(|fault| of_checkpoint(&fault))?;
+                Ok(Event::LookedUp(found.map(|found| Box::new(found.value))))
             }
             Action::Open(version) => self.open(version).await,
             Action::Claim { object, afresh } => self.claim(&object, afresh).await,
@@ -133,7 +134,7 @@ impl Work<'_> {
             Version::Begun(version) => Asked::Begun(version),
         };
         let opened = self.bucket.open(&self.notice.key, &asked, RANGE_BYTES).await;
-        let opened = opened.map_err(|fault| trouble_of_source(&fault))?;
+        let opened = opened.map_err(|fault| of_source(&fault))?;
         let Pin { version_id, etag, modified_ms, bytes } = opened.pin.clone();
         let metadata = |name: &str| opened.metadata.get(name).cloned();
         let (replay, collection) = (metadata(REPLAY_METADATA), metadata(COLLECTION_METADATA));

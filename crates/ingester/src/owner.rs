@@ -1,16 +1,16 @@
-//! The checkpoint as it is held by a run: claimed, renewed, committed, given up.
+//! The right of one run to work on a file: claimed, renewed, committed, released.
 //!
-//! Every write is a compare-and-swap on the ETag that this owner wrote last. Whoever loses one is no owner any more and
-//! stops at once. An answer that was lost is told from a lost race by reading back: the nonce says whose write it is.
+//! Every write is a compare-and-swap on the checkpoint that this owner wrote last. An owner that loses a swap has lost the
+//! file and stops at once.
 
-use crate::source::trouble_of_state;
-use aws::document::{Document, Format};
-use aws::{Bucket, Clock, Fault, Kind};
+use crate::trouble::{of_checkpoint, of_state};
+use aws::document::{Document, Format, Found};
+use aws::{Bucket, Clock};
 use bytes::Bytes;
 use calls::ingestion::Commit;
 use calls::rejects::{Rejects, join};
 use ingestion::run::Write;
-use ingestion::trouble::{Remedy, Trouble};
+use ingestion::trouble::Trouble;
 use protocol::checkpoint::{Checkpoint, Ending, Phase, REJECTS_PART_BYTES, RejectsPart};
 use protocol::claim::{Claim, Claimant, claim};
 use protocol::id::{Nonce, StreamId};
@@ -18,36 +18,36 @@ use protocol::keys;
 use protocol::position::ByteRange;
 use protocol::upload::Identity;
 
-/// A lease is renewed when so many parts of it, of three, are left.
+/// A lease is renewed when two thirds of it are left.
 const RENEWED_AT_THIRDS: i64 = 2;
-/// How often a claim that others keep snatching away is tried again.
+/// How often a claim is tried when other owners are faster.
 const CLAIMS_MAX: u32 = 4;
 
-/// What a claim came to.
+/// The result of a claim.
 pub(crate) enum Claimed {
     /// The file is ours. `was_given_up`: it had failed, and starts afresh.
     Owner { owner: Box<Owner>, was_given_up: bool },
     /// Another invocation is at work, or the file waits: until when at least, and when it last made progress (ms since
     /// the epoch).
     Busy { until_ms: i64, progress_ms: i64 },
-    /// There is nothing left to do.
+    /// The file has ended.
     Ended(Box<Checkpoint>),
 }
 
-/// The right to work on a file, until it is lost.
+/// The owner of a file, until another one takes it over.
 pub(crate) struct Owner {
     state: Bucket,
+    document: Document<Checkpoint>,
+    held: Found<Checkpoint>,
     stream: StreamId,
-    etag: String,
-    checkpoint: Checkpoint,
-    /// The rejects part that still grows, as it was written last.
+    /// The rejects part that still grows, with its content.
     open_part: Option<(RejectsPart, Bytes)>,
     lease_ms: i64,
     clock: Clock,
 }
 
 impl Owner {
-    /// Tries to become the owner of a file.
+    /// Tries to become the owner. `afresh`: a file that had failed starts afresh.
     pub(crate) async fn claim(
         state: &Bucket,
         object: &Identity,
@@ -56,52 +56,52 @@ impl Owner {
         clock: &Clock,
     ) -> Result<Claimed, Trouble> {
         let stream = object.stream();
+        let document = document(state, stream);
         for _ in 0..CLAIMS_MAX {
-            let found = read(state, stream).await?;
-            let (etag, found) = found.map_or((None, None), |(etag, checkpoint)| (Some(etag), Some(checkpoint)));
-            let by_now_ms = clock.now_ms();
-            let by = Claimant { nonce: state.dice().nonce(), now_ms: by_now_ms, lease_ms, afresh };
-            let wanted = match claim(found.clone(), object, by) {
-                Claim::Begin(checkpoint) | Claim::TakeOver(checkpoint) => *checkpoint,
-                Claim::Busy(until_ms) => {
-                    // One that waits for its turn is looked after by the message that is to come then.
-                    let at_work = found.filter(|checkpoint| by_now_ms < checkpoint.lease_until_ms);
+            let found = document.read().await.map_err(|fault| of_checkpoint(&fault))?;
+            let (etag, found) = found.map_or((None, None), |found| (Some(found.etag), Some(found.value)));
+            let now_ms = clock.now_ms();
+            let by = Claimant { nonce: state.dice().nonce(), now_ms, lease_ms, afresh };
+            let wanted = match (claim(found.clone(), object, by), &found) {
+                (Claim::Begin(checkpoint) | Claim::TakeOver(checkpoint), _) => *checkpoint,
+                (Claim::Busy(until_ms), _) => {
+                    // A file that waits has a message that comes then, so its progress does not count here.
+                    let at_work = found.filter(|checkpoint| now_ms < checkpoint.lease_until_ms);
                     let progress_ms = at_work.map_or(until_ms, |checkpoint| checkpoint.progress_ms);
                     return Ok(Claimed::Busy { until_ms, progress_ms });
                 }
-                Claim::Ended(_) => match found {
-                    Some(checkpoint) => return Ok(Claimed::Ended(Box::new(checkpoint))),
-                    None => continue,
-                },
+                (Claim::Ended(_), Some(ended)) => return Ok(Claimed::Ended(Box::new(ended.clone()))),
+                (Claim::Ended(_), None) => continue,
             };
             let was_given_up = found.is_some_and(|found| found.given_up) && !wanted.given_up;
-            if let Some(etag) = swap(state, stream, etag.as_deref(), &wanted).await? {
+            let swapped = document.swap(etag.as_deref(), wanted).await.map_err(|fault| of_checkpoint(&fault))?;
+            if let Some(held) = swapped {
                 let (state, clock) = (state.clone(), clock.clone());
-                let owner = Self { state, stream, etag, checkpoint: wanted, open_part: None, lease_ms, clock };
-                return Ok(Claimed::Owner { owner: Box::new(owner), was_given_up });
+                let owner = Box::new(Self { state, document, held, stream, open_part: None, lease_ms, clock });
+                return Ok(Claimed::Owner { owner, was_given_up });
             }
         }
-        // Others are quicker every time: they are at work.
+        // Other owners are faster every time, so they are at work.
         let now_ms = clock.now_ms();
         Ok(Claimed::Busy { until_ms: now_ms + lease_ms, progress_ms: now_ms })
     }
 
-    /// What is committed.
+    /// The checkpoint as this owner wrote it last.
     pub(crate) fn checkpoint(&self) -> &Checkpoint {
-        &self.checkpoint
+        &self.held.value
     }
 
-    /// When the lease is so old that it should be renewed, committing or not.
+    /// When the lease has to be renewed, in ms since the epoch.
     pub(crate) fn renew_at_ms(&self) -> i64 {
-        self.checkpoint.lease_until_ms - self.lease_ms * RENEWED_AT_THIRDS / 3
+        self.checkpoint().lease_until_ms - self.lease_ms * RENEWED_AT_THIRDS / 3
     }
 
-    /// Commits what was settled, and renews the lease. The refused rows are written first: what a checkpoint counts
-    /// is there.
+    /// Writes the settled rows into the checkpoint, and renews the lease. The rejects part is written first: the parts
+    /// that a checkpoint names exist.
     pub(crate) async fn commit(&mut self, write: Write) -> Result<(), Trouble> {
         let now_ms = self.clock.now_ms();
-        self.checkpoint.bisection_requests = write.halving_requests;
-        let mut next = self.checkpoint.next(self.nonce(), now_ms + self.lease_ms);
+        let mut next = self.checkpoint().next(self.nonce(), now_ms + self.lease_ms);
+        next.bisection_requests = write.halving_requests;
         if let (None, Some(header)) = (&next.header, &write.header) {
             next.keep_header(header, &write.terms);
         }
@@ -115,8 +115,8 @@ impl Owner {
         self.write(next).await
     }
 
-    /// Writes the refused rows, behind those of the part that is open. The shorter one counts until the checkpoint names
-    /// the longer.
+    /// Writes the refused rows behind those of the open part. The shorter part counts until the checkpoint names the
+    /// longer one.
     async fn keep_rejects(&mut self, commit: &Commit, head: &[u8]) -> Result<RejectsPart, Trouble> {
         let before = self.open_part().await?;
         let (from, rows) = before.as_ref().map_or((commit.from.byte, 0), |(part, _)| (part.range.from, part.rows));
@@ -129,34 +129,34 @@ impl Owner {
                 whole.into()
             }
         };
-        let (epoch, to, bytes) = (self.checkpoint.epoch, commit.to.byte, body.len() as u64);
+        let (epoch, to, bytes) = (self.checkpoint().epoch, commit.to.byte, body.len() as u64);
         let part = RejectsPart { epoch, range: ByteRange { from, to }, rows: rows + commit.account.rejected, bytes };
-        // One that is there already is our own: nobody else has this epoch.
+        // A part of this name that is there already is our own: no other owner has this epoch.
         let created = self.state.create(&part.key(self.stream), body.clone(), "text/csv").await;
-        created.map_err(|fault| trouble_of_state(&fault))?;
+        created.map_err(|fault| of_state(&fault))?;
         self.open_part = (bytes < REJECTS_PART_BYTES).then_some((part, body));
         Ok(part)
     }
 
-    /// The part that the next refused rows belong to, with what is in it. One that somebody deleted is not gone on with:
-    /// that its rows are lost is said at the end.
+    /// The part that the next refused rows belong to, with its content. If a person deleted it, a new part begins, and
+    /// the end of the file says which rows are missing.
     async fn open_part(&mut self) -> Result<Option<(RejectsPart, Bytes)>, Trouble> {
-        let Some(part) = self.checkpoint.open_part().copied() else { return Ok(None) };
+        let Some(part) = self.checkpoint().open_part().copied() else { return Ok(None) };
         match self.open_part.take().filter(|(held, _)| *held == part) {
             Some(held) => Ok(Some(held)),
             None => {
-                let object = self.state.get(&part.key(self.stream)).await.map_err(|fault| trouble_of_state(&fault))?;
+                let object = self.state.get(&part.key(self.stream)).await.map_err(|fault| of_state(&fault))?;
                 Ok(object.map(|object| (part, object.body)))
             }
         }
     }
 
-    /// Notes for the next write how many requests were spent on finding out which calls are guilty.
-    pub(crate) fn spent(&mut self, bisection_requests: u32) {
-        self.checkpoint.bisection_requests = bisection_requests;
+    /// Remembers for the next write how many requests halving has cost the file.
+    pub(crate) fn spent(&mut self, halving_requests: u32) {
+        self.held.value.bisection_requests = halving_requests;
     }
 
-    /// Lets go of the file, so that the next invocation need not wait for the lease to end. Nobody is to begin before
+    /// Gives the lease back, so that the next invocation need not wait for its end. No invocation starts before
     /// `not_before_ms`.
     pub(crate) async fn release(
         &mut self,
@@ -164,13 +164,13 @@ impl Owner {
         given_up: bool,
         not_before_ms: i64,
     ) -> Result<(), Trouble> {
-        let next = self.checkpoint.next(self.nonce(), 0);
+        let next = self.checkpoint().next(self.nonce(), 0);
         self.write(Checkpoint { trouble_since_ms, given_up, not_before_ms, ..next }).await
     }
 
-    /// Writes the last state: from here on nobody has anything to send.
+    /// Writes the last checkpoint.
     pub(crate) async fn end(&mut self, phase: Phase, ending: Ending) -> Result<(), Trouble> {
-        self.write(self.checkpoint.end(self.nonce(), phase, ending)).await
+        self.write(self.checkpoint().end(self.nonce(), phase, ending)).await
     }
 
     fn nonce(&self) -> Nonce {
@@ -178,43 +178,18 @@ impl Owner {
     }
 
     async fn write(&mut self, next: Checkpoint) -> Result<(), Trouble> {
-        let etag = swap(&self.state, self.stream, Some(&self.etag), &next).await?;
-        self.etag = etag.ok_or_else(Trouble::lost)?;
-        self.checkpoint = next;
+        let swapped = self.document.swap(Some(&self.held.etag), next).await.map_err(|fault| of_checkpoint(&fault))?;
+        self.held = swapped.ok_or_else(Trouble::lost)?;
         Ok(())
     }
 }
 
-/// The place of a stream's checkpoint.
-fn document(state: &Bucket, stream: StreamId) -> Document<Checkpoint> {
+/// The checkpoint of a stream.
+pub(crate) fn document(state: &Bucket, stream: StreamId) -> Document<Checkpoint> {
     let format = Format {
         read: |bytes| Ok(Checkpoint::from_json(bytes)?),
-        write: |checkpoint| checkpoint.to_json().into(),
+        write: Checkpoint::to_json,
         is_same_write: |one, other| one.nonce == other.nonce,
     };
     Document::new(state.clone(), keys::checkpoint(stream), format)
-}
-
-/// Puts `wanted` in the place of what has `etag`; the new ETag, or `None` if another owner was faster.
-async fn swap(
-    state: &Bucket,
-    stream: StreamId,
-    etag: Option<&str>,
-    wanted: &Checkpoint,
-) -> Result<Option<String>, Trouble> {
-    let swapped = document(state, stream).swap(etag, wanted.clone()).await;
-    Ok(swapped.map_err(|fault| trouble_of_checkpoint(&fault))?.map(|found| found.etag))
-}
-
-/// The checkpoint of a stream, with its ETag.
-pub(crate) async fn read(state: &Bucket, stream: StreamId) -> Result<Option<(String, Checkpoint)>, Trouble> {
-    let found = document(state, stream).read().await.map_err(|fault| trouble_of_checkpoint(&fault))?;
-    Ok(found.map(|found| (found.etag, found.value)))
-}
-
-fn trouble_of_checkpoint(fault: &Fault) -> Trouble {
-    match fault.kind {
-        Kind::Unreadable => Trouble::new(Remedy::Person, format!("checkpoint {}: {}", fault.target, fault.detail)),
-        _ => trouble_of_state(fault),
-    }
 }

@@ -2,7 +2,8 @@
 
 use crate::fragments::Fragments;
 use crate::owner::Owner;
-use crate::source::{Source, trouble_of_source, trouble_of_state};
+use crate::source::Source;
+use crate::trouble::{of_source, of_state};
 use aws::Clock;
 use bytes::Bytes;
 use delivery::{Delivery, Stats};
@@ -55,11 +56,11 @@ pub(crate) async fn drive(run: &mut Run, owner: &mut Owner, way: &Way<'_>) -> En
                 let (number, fragment) = (batch.number, way.fragments.make(batch, guilty, at_ms));
                 work.push(Box::pin(async move {
                     let kept = way.fragments.write(fragment).await;
-                    Report::Kept(number, kept.map_err(|fault| trouble_of_state(&fault)))
+                    Report::Kept(number, kept.map_err(|fault| of_state(&fault)))
                 }));
             }
             Step::Read { from } => work.push(Box::pin(async move {
-                Report::Read(way.source.range(from).await.map_err(|fault| trouble_of_source(&fault)))
+                Report::Read(way.source.range(from).await.map_err(|fault| of_source(&fault)))
             })),
             Step::Commit(write) => {
                 let Some(owner) = owner.take() else { return End::Uncommitted(Trouble::lost()) };

@@ -4,10 +4,9 @@
 //! connection costs one range.
 
 use aws::bucket::{Bucket, Pin, Reading};
-use aws::fault::{Fault, Kind};
+use aws::fault::Fault;
 use bytes::Bytes;
 use ingestion::run::RANGE_BYTES;
-use ingestion::trouble::{Remedy, Trouble};
 
 /// How often in a row a range may break off without a byte.
 const BREAKS_MAX: u32 = 6;
@@ -57,28 +56,4 @@ pub(crate) async fn collect(reading: Reading, bucket: &Bucket, key: &str) -> (Ve
             }
         }
     }
-}
-
-/// A failed read of the source, with the words that help: S3 says the same for a missing key and a missing permission.
-pub(crate) fn trouble_of_source(fault: &Fault) -> Trouble {
-    match fault.kind {
-        Kind::Missing | Kind::Precondition => Trouble::new(Remedy::Gone, fault.to_string()),
-        Kind::Transient | Kind::Conflict => Trouble::new(Remedy::Wait, fault.to_string()),
-        Kind::Denied => Trouble::new(
-            Remedy::Person,
-            format!(
-                "{fault}: the function's role needs s3:GetObject (and s3:GetObjectVersion where the bucket keeps \
-                 versions) on the object, and s3:ListBucket on the bucket so that a missing key can be told from a \
-                 forbidden one"
-            ),
-        ),
-        Kind::NoBucket => Trouble::new(Remedy::Person, format!("{fault}: no such bucket")),
-        Kind::Unreadable | Kind::Other => Trouble::new(Remedy::Person, fault.to_string()),
-    }
-}
-
-/// A failed request to the state bucket or the queue. A document that is missing there needs a person.
-pub(crate) fn trouble_of_state(fault: &Fault) -> Trouble {
-    let remedy = if fault.is_transient() { Remedy::Wait } else { Remedy::Person };
-    Trouble::new(remedy, fault.to_string())
 }

@@ -208,9 +208,13 @@ fn a_file_that_is_refused_whole_fails_and_no_row_is_rejected() {
 
 #[test]
 fn ten_refused_rows_at_the_beginning_are_rejected_and_the_rest_is_delivered() {
-    let mut script = Script::new(5_000, |users| {
-        if users.iter().any(|user| *user < 10) { Answer::Refused } else { Answer::Accepted }
-    });
+    let mut script =
+        Script::new(
+            5_000,
+            |users| {
+                if users.iter().any(|user| *user < 10) { Answer::Refused } else { Answer::Accepted }
+            },
+        );
     assert_eq!(script.run(), End::Complete);
     let account = &script.checkpoint.account;
     assert_eq!((account.acknowledged, account.rejected), (4_990, 10));
