@@ -88,7 +88,7 @@ impl<T> Document<T> {
             let is_as_before = found.as_ref().map(|found| found.etag.as_str()) == before;
             let Some(fault) = unsure.filter(|_| is_as_before) else { return Ok(None) };
             let Some(wait) = REQUESTS.wait(attempts, self.bucket.dice()) else {
-                return Err(Fault { attempts, ..fault });
+                return Err(fault.after(attempts));
             };
             tracing::debug!(%fault, attempts, "a swap without an answer has not landed; will try again");
             tokio::time::sleep(wait).await;

@@ -9,7 +9,7 @@ pub(crate) fn of_assume(fault: &Fault, destination: &Destination) -> Vec<Cause> 
     let role = &destination.role_arn;
     match fault.code.as_str() {
         "AccessDenied" => {
-            let caller = caller(&fault.detail);
+            let caller = caller(fault);
             vec![
                 cause(
                     format!("the trust policy of {role} does not name this exporter"),
@@ -62,9 +62,9 @@ pub(crate) fn of_put(fault: &Fault, destination: &Destination) -> Vec<Cause> {
             format!("there is no bucket {bucket}"),
             "compare its name with the one on the bucket's page; or make it",
         )],
-        "PermanentRedirect" | "AuthorizationHeaderMalformed" | "IllegalLocationConstraintException" => vec![cause(
+        _ if fault.is_elsewhere() => vec![cause(
             format!("{bucket} is not in {region}"),
-            match between(&fault.detail, "expecting '", "'") {
+            match fault.right_region() {
                 Some(right) => format!("set region = \"{right}\""),
                 None => "set region to the one on the bucket's page".to_owned(),
             },
@@ -95,11 +95,11 @@ fn denied(fault: &Fault, destination: &Destination) -> Vec<Cause> {
         },
         "allow kms:GenerateDataKey and kms:Decrypt on the key, in the role's policy and in the key's own",
     );
-    let about_kms = fault.detail.contains("kms:");
+    let about_kms = fault.is_about_key();
     if about_kms {
         causes.push(grant.clone());
     }
-    if fault.detail.contains("explicit deny") {
+    if fault.is_denied_explicitly() {
         causes.push(cause(
             "a policy denies it explicitly: the role's, the bucket's, or the organisation's",
             "look for \"Effect\": \"Deny\" in them; an allowing statement does not outweigh it",
@@ -141,7 +141,7 @@ fn otherwise(fault: &Fault) -> Vec<Cause> {
         Kind::Transient | Kind::Conflict => {
             vec![cause("AWS did not answer, or was too busy", "try again; then look at the network between")]
         }
-        Kind::Denied if fault.code.is_empty() => vec![cause(
+        Kind::NoCredentials => vec![cause(
             "the exporter has no credentials of its own",
             "in Lambda give the function a role; elsewhere set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
         )],
@@ -150,8 +150,8 @@ fn otherwise(fault: &Fault) -> Vec<Cause> {
 }
 
 /// `User: ARN is not authorized …`: the caller as AWS knows it; a session's role, since that is what a policy names.
-fn caller(detail: &str) -> String {
-    let Some(arn) = between(detail, "User: ", " is not") else { return "the exporter's role".to_owned() };
+fn caller(fault: &Fault) -> String {
+    let Some(arn) = fault.caller() else { return "the exporter's role".to_owned() };
     let session = arn.split_once(":assumed-role/").and_then(|(account, rest)| {
         let account = account.replace(":sts:", ":iam:");
         Some(format!("{account}:role/{}", rest.split('/').next()?))
@@ -159,14 +159,10 @@ fn caller(detail: &str) -> String {
     session.unwrap_or_else(|| arn.to_owned())
 }
 
-fn between<'a>(text: &'a str, before: &str, after: &str) -> Option<&'a str> {
-    let (_, rest) = text.split_once(before)?;
-    Some(rest.split_once(after)?.0)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use aws::Operation;
     use export::routes::{Routes, Single};
 
     fn destination(change: impl FnOnce(&mut Destination)) -> Destination {
@@ -181,15 +177,15 @@ mod tests {
         destination
     }
 
-    fn fault(kind: Kind, code: &str, detail: &str) -> Fault {
-        Fault { kind, operation: "put", target: String::new(), detail: detail.into(), code: code.into(), attempts: 1 }
+    fn fault(status: u16, code: &str, message: &str) -> Fault {
+        Fault::refused(Operation::Put, "s3://their-logs/key", status, code, message)
     }
 
     #[test]
     fn a_refused_role_names_the_caller_as_a_trust_policy_does() {
         let words = "User: arn:aws:sts::123456789012:assumed-role/exporter-role/exporter is not authorized to perform: \
                      sts:AssumeRole on resource: arn:aws:iam::210987654321:role/Logs";
-        let causes = of_assume(&fault(Kind::Denied, "AccessDenied", words), &destination(|_| ()));
+        let causes = of_assume(&fault(403, "AccessDenied", words), &destination(|_| ()));
         assert_eq!(causes.len(), 4);
         assert!(causes[0].fix.contains("arn:aws:iam::123456789012:role/exporter-role"), "{}", causes[0].fix);
         assert!(causes[1].cause.contains("sts:ExternalId"));
@@ -198,7 +194,7 @@ mod tests {
     #[test]
     fn the_likeliest_cause_of_a_refused_put_comes_first() {
         let check = |destination: Destination, code: &str, detail: &str, expected: &str| {
-            let causes = of_put(&fault(Kind::Denied, code, detail), &destination);
+            let causes = of_put(&fault(403, code, detail), &destination);
             assert!(causes[0].cause.contains(expected), "{causes:#?}");
         };
         let plain = || destination(|_| ());
@@ -215,7 +211,7 @@ mod tests {
     #[test]
     fn the_right_region_is_named_when_the_answer_names_it() {
         let words = "The authorization header is malformed; the region 'eu-west-1' is wrong; expecting 'us-west-2'";
-        let causes = of_put(&fault(Kind::Other, "AuthorizationHeaderMalformed", words), &destination(|_| ()));
+        let causes = of_put(&fault(400, "AuthorizationHeaderMalformed", words), &destination(|_| ()));
         assert_eq!(causes[0].fix, "set region = \"us-west-2\"");
     }
 
@@ -226,7 +222,7 @@ mod tests {
             d.expected_bucket_owner = Some("210987654321".into());
             d.kms_key_arn = Some("arn:aws:kms:eu-west-1:210987654321:key/1".into());
         });
-        let causes = of_put(&fault(Kind::Denied, "AccessDenied", "Access Denied"), &all);
+        let causes = of_put(&fault(403, "AccessDenied", "Access Denied"), &all);
         let words: Vec<&str> = causes.iter().map(|cause| cause.cause.as_str()).collect();
         for expected in ["PutObject", "acl is set", "210987654321", "key/1", "bucket's policy"] {
             assert!(words.iter().any(|cause| cause.contains(expected)), "{expected} is not in {words:#?}");

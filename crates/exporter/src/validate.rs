@@ -7,7 +7,7 @@
 use aws::bucket::etag_of;
 use aws::roles::Role;
 use aws::validation::{Step, cause};
-use aws::{Dice, Fault, Kind};
+use aws::{Dice, Fault, Kind, Operation};
 use bytes::Bytes;
 use export::object::dummy_key;
 use export::routes::{Destination, Routes};
@@ -84,7 +84,7 @@ impl App {
         let mut steps = Vec::new();
         let with = role_of(destination);
         let tried = format!("assume {} with the external id", with.arn);
-        let assumed = in_time("assume", &with.arn, self.roles.assume(&with)).await;
+        let assumed = in_time(Operation::Assume, &with.arn, self.roles.assume(&with)).await;
         let client = match assumed {
             Ok(client) => {
                 steps.push(Step::well(tried, "assumed"));
@@ -106,7 +106,7 @@ impl App {
     async fn check_without_id(&self, with: &Role) -> Step {
         let tried = format!("assume {} without the external id, which must be denied", with.arn);
         let without = Role { external_id: None, ..with.clone() };
-        match in_time("assume", &without.arn, self.roles.assume(&without)).await {
+        match in_time(Operation::Assume, &without.arn, self.roles.assume(&without)).await {
             Err(fault) if fault.code == "AccessDenied" => Step::well(tried, "denied"),
             Err(fault) => Step::ill(tried, fault.to_string(), causes::of_assume_without(&fault)),
             Ok(_) => Step::ill(
@@ -123,7 +123,7 @@ impl App {
     /// Our own bucket: what the exporter needs of it besides deleting.
     async fn check_state(&self) -> Step {
         let tried = format!("read {} and list what waits in it", self.settings.state_bucket);
-        let found = in_time("read", &self.settings.state_bucket, async {
+        let found = in_time(Operation::Read, &self.settings.state_bucket, async {
             let at = self.state.head().await?;
             self.state.bucket.list_page(keys::RECEIVED, None).await?;
             Ok(at.head.open.len())
@@ -154,10 +154,10 @@ async fn put_dummy(client: &aws_sdk_s3::Client, destination: &Destination, dice:
                 .content_type("text/plain")
                 .set_if_none_match(only_where_none_is.then(|| "*".to_owned()))
                 .body(Bytes::from_static(DUMMY).into());
-            let answer = put.send().await.map_err(|error| Fault::of("put", &at, &error))?;
-            etag_of(answer.e_tag(), "put", &at).map(|_| ())
+            let answer = put.send().await.map_err(|error| Fault::of(Operation::Put, &at, &error))?;
+            etag_of(answer.e_tag(), Operation::Put, &at).map(|_| ())
         });
-        in_time("put", &at, put).await
+        in_time(Operation::Put, &at, put).await
     };
     let tried = format!("put {at}");
     let told = |fault: Fault| Step::ill(&tried, fault.to_string(), causes::of_put(&fault, destination));
@@ -165,7 +165,7 @@ async fn put_dummy(client: &aws_sdk_s3::Client, destination: &Destination, dice:
         Ok(()) => Step::well(&tried, "put"),
         Err(fault) if fault.kind == Kind::Precondition => match put(false).await {
             Ok(()) => Step::well(&tried, "put again"),
-            Err(fault) if fault.kind == Kind::Denied && !fault.detail.contains("kms:") => {
+            Err(fault) if fault.kind == Kind::Denied && !fault.is_about_key() => {
                 Step::well(&tried, "it is there already, and may not be replaced")
             }
             Err(fault) => told(fault),
@@ -175,7 +175,7 @@ async fn put_dummy(client: &aws_sdk_s3::Client, destination: &Destination, dice:
 }
 
 async fn in_time<T>(
-    operation: &'static str,
+    operation: Operation,
     target: &str,
     step: impl Future<Output = Result<T, Fault>>,
 ) -> Result<T, Fault> {
