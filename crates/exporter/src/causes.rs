@@ -1,6 +1,6 @@
 //! What AWS's vague answers most likely mean, the likeliest first, each with its fix.
 
-use aws::validation::{Cause, cause};
+use aws::validation::{self, Cause, cause, no_bucket};
 use aws::{Fault, Kind};
 use export::routes::Destination;
 
@@ -58,10 +58,9 @@ pub(crate) fn of_put(fault: &Fault, destination: &Destination) -> Vec<Cause> {
     let Destination { bucket, region, .. } = destination;
     match fault.code.as_str() {
         "AccessDenied" | "AllAccessDisabled" => denied(fault, destination),
-        "NoSuchBucket" => vec![cause(
-            format!("there is no bucket {bucket}"),
-            "compare its name with the one on the bucket's page; or make it",
-        )],
+        "NoSuchBucket" => {
+            vec![no_bucket(bucket, "compare its name with the one on the bucket's page; or make it")]
+        }
         _ if fault.is_elsewhere() => vec![cause(
             format!("{bucket} is not in {region}"),
             match fault.right_region() {
@@ -77,7 +76,7 @@ pub(crate) fn of_put(fault: &Fault, destination: &Destination) -> Vec<Cause> {
             "the KMS key is not there, disabled, or waits for its deletion",
             "see the key's page; it must be in the bucket's region",
         )],
-        _ if fault.kind == Kind::NoBucket => vec![cause(format!("there is no bucket {bucket}"), "make it")],
+        _ if fault.kind == Kind::NoBucket => vec![no_bucket(bucket, "make it")],
         _ => otherwise(fault),
     }
 }
@@ -86,7 +85,6 @@ fn denied(fault: &Fault, destination: &Destination) -> Vec<Cause> {
     let Destination { bucket, prefix, role_arn, .. } = destination;
     let folder = if prefix.is_empty() { String::new() } else { format!("{prefix}/") };
     let resource = format!("arn:aws:s3:::{bucket}/{folder}segment-logs/*");
-    let mut causes = Vec::new();
     let key = destination.kms_key_arn.as_deref();
     let grant = cause(
         match key {
@@ -95,17 +93,7 @@ fn denied(fault: &Fault, destination: &Destination) -> Vec<Cause> {
         },
         "allow kms:GenerateDataKey and kms:Decrypt on the key, in the role's policy and in the key's own",
     );
-    let about_kms = fault.is_about_key();
-    if about_kms {
-        causes.push(grant.clone());
-    }
-    if fault.is_denied_explicitly() {
-        causes.push(cause(
-            "a policy denies it explicitly: the role's, the bucket's, or the organisation's",
-            "look for \"Effect\": \"Deny\" in them; an allowing statement does not outweigh it",
-        ));
-    }
-    causes.push(match prefix.is_empty() {
+    let mut likely = vec![match prefix.is_empty() {
         true => cause(
             format!("the role's policy does not allow s3:PutObject on {resource}"),
             format!("add that statement to a policy of {role_arn}"),
@@ -116,37 +104,30 @@ fn denied(fault: &Fault, destination: &Destination) -> Vec<Cause> {
             ),
             format!("make its Resource {resource}"),
         ),
-    });
+    }];
     if destination.acl.is_some() {
-        causes.push(cause("acl is set, and the role may not set ACLs", "allow s3:PutObjectAcl on the same resource"));
+        likely.push(cause("acl is set, and the role may not set ACLs", "allow s3:PutObjectAcl on the same resource"));
     }
     if let Some(owner) = &destination.expected_bucket_owner {
-        causes.push(cause(
+        likely.push(cause(
             format!("{bucket} does not belong to account {owner}"),
             "compare expected_bucket_owner with the bucket's account",
         ));
     }
-    if !about_kms {
-        causes.push(grant);
-    }
-    causes.push(cause(
+    let unlikely = cause(
         "the bucket's policy denies it: by network, by encryption, by organisation",
         format!("look for \"Effect\": \"Deny\" in the policy of {bucket}"),
-    ));
-    causes
+    );
+    validation::denied(fault, grant, likely, vec![unlikely])
 }
 
 fn otherwise(fault: &Fault) -> Vec<Cause> {
-    match fault.kind {
-        Kind::Transient | Kind::Conflict => {
-            vec![cause("AWS did not answer, or was too busy", "try again; then look at the network between")]
-        }
-        Kind::NoCredentials => vec![cause(
-            "the exporter has no credentials of its own",
-            "in Lambda give the function a role; elsewhere set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
-        )],
-        _ => vec![cause("nothing that is known here", "see the answer's own words")],
-    }
+    let late = cause("AWS did not answer, or was too busy", "try again; then look at the network between");
+    let no_credentials = cause(
+        "the exporter has no credentials of its own",
+        "in Lambda give the function a role; elsewhere set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+    );
+    vec![validation::otherwise(fault, late, no_credentials)]
 }
 
 /// `User: ARN is not authorized …`: the caller as AWS knows it; a session's role, since that is what a policy names.

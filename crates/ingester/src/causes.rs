@@ -1,7 +1,7 @@
 //! What vague answers of AWS and of Segment most likely mean, the likeliest first, each with its fix.
 
-use aws::validation::{Cause, cause};
-use aws::{Fault, Kind, Operation};
+use aws::validation::{self, Cause, cause, no_bucket};
+use aws::{Fault, Kind};
 use delivery::Region;
 
 /// Why there are no settings for the write key at `host`.
@@ -59,10 +59,9 @@ pub(crate) fn of_state(fault: &Fault, bucket: &str) -> Vec<Cause> {
         ),
     );
     match fault.kind {
-        Kind::NoBucket => vec![cause(
-            format!("there is no bucket {bucket}"),
-            "compare STATE_BUCKET with the name on the bucket's page; or make it",
-        )],
+        Kind::NoBucket => {
+            vec![no_bucket(bucket, "compare STATE_BUCKET with the name on the bucket's page; or make it")]
+        }
         Kind::Denied => denied(fault, bucket, may_not, "kms:GenerateDataKey and kms:Decrypt"),
         _ => otherwise(fault, bucket),
     }
@@ -78,9 +77,7 @@ pub(crate) fn of_source(fault: &Fault, bucket: &str) -> Vec<Cause> {
         ),
     );
     match fault.kind {
-        Kind::NoBucket => {
-            vec![cause(format!("there is no bucket {bucket}"), "compare its name with the one on the bucket's page")]
-        }
+        Kind::NoBucket => vec![no_bucket(bucket, "compare its name with the one on the bucket's page")],
         Kind::Denied if fault.code == "InvalidObjectState" => vec![cause(
             "this object is archived (S3 Glacier): it is no sign of how others can be read",
             "drop a file and ask again",
@@ -95,54 +92,39 @@ fn denied(fault: &Fault, bucket: &str, may_not: Cause, of_key: &str) -> Vec<Caus
         format!("{bucket} encrypts with a KMS key that the function's role may not use"),
         format!("allow {of_key} on the key, in the role's policy and in the key's own"),
     );
-    let about_key = fault.is_about_key();
-    let mut causes = Vec::new();
-    if about_key {
-        causes.push(key.clone());
-    }
-    if fault.is_denied_explicitly() {
-        causes.push(cause(
-            "a policy denies it explicitly: the role's, the bucket's, or the organisation's",
-            "look for \"Effect\": \"Deny\" in them; an allowing statement does not outweigh it",
-        ));
-    }
-    causes.push(may_not);
-    causes.push(cause(
+    let another_account = cause(
         format!("{bucket} belongs to another account, and its policy does not let the function's role in"),
         format!("allow the role the same in the policy of {bucket}, or compare the name: it may be somebody else's"),
-    ));
-    if !about_key && fault.operation != Operation::List {
-        causes.push(key);
-    }
-    causes
+    );
+    validation::denied(fault, key, vec![may_not, another_account], Vec::new())
 }
 
 fn otherwise(fault: &Fault, bucket: &str) -> Vec<Cause> {
-    match fault.kind {
-        _ if fault.is_elsewhere() => vec![cause(
+    if fault.is_elsewhere() {
+        return vec![cause(
             format!("{bucket} is in another region than the function"),
             "have both in one: S3 notifies queues and functions of its own region only",
-        )],
-        Kind::Transient | Kind::Conflict => late(),
-        Kind::NoCredentials => vec![cause(
-            "the function has no credentials",
-            "in Lambda give it a role; elsewhere set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
-        )],
-        _ => vec![cause("nothing that is known here", "see the answer's own words")],
+        )];
     }
+    let no_credentials = cause(
+        "the function has no credentials",
+        "in Lambda give it a role; elsewhere set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+    );
+    vec![validation::otherwise(fault, late(), no_credentials)]
 }
 
 /// Why no answer of S3 came in time.
-pub(crate) fn late() -> Vec<Cause> {
-    vec![cause(
+pub(crate) fn late() -> Cause {
+    cause(
         "S3 is out of reach from here, or was too busy",
         "try again; in a VPC the function needs a gateway endpoint for S3, or a NAT gateway",
-    )]
+    )
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use aws::Operation;
 
     fn fault(operation: Operation, status: u16, code: &str, message: &str) -> Fault {
         Fault::refused(operation, "s3://theirs/key", status, code, message)
