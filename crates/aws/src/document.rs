@@ -17,11 +17,14 @@ use std::error::Error;
 
 const JSON: &str = "application/json";
 
+/// Why bytes are not a document.
+pub type NotADocument = Box<dyn Error + Send + Sync>;
+
 /// How a document of type `T` is read, written and told from others.
 #[derive(Debug, Clone, Copy)]
 pub struct Format<T> {
     /// Reads its bytes.
-    pub read: fn(&[u8]) -> Result<T, Box<dyn Error + Send + Sync>>,
+    pub read: fn(&[u8]) -> Result<T, NotADocument>,
     /// Writes its bytes.
     pub write: fn(&T) -> Vec<u8>,
     /// Whether both come from one write: each write has a nonce of its own.
