@@ -2,8 +2,9 @@
 
 use crate::backoff::REQUESTS;
 use crate::dice::Dice;
-use crate::fault::{Fault, Kind};
+use crate::fault::{Fault, Kind, Operation};
 use aws_sdk_s3::Client;
+use aws_sdk_s3::error::BuildError;
 use aws_sdk_s3::operation::get_object::builders::GetObjectFluentBuilder;
 use aws_sdk_s3::operation::list_objects_v2::ListObjectsV2Output;
 use aws_sdk_s3::primitives::{ByteStream, SdkBody};
@@ -135,9 +136,9 @@ impl Bucket {
                 .key(key)
                 .send()
                 .await
-                .map_err(|error| Fault::of("get", &target, &error))?;
-            let etag = etag_of(answer.e_tag(), "get", &target)?;
-            let body = answer.body.collect().await.map_err(|error| Fault::broken("read", &target, &error))?;
+                .map_err(|error| Fault::of(Operation::Get, &target, &error))?;
+            let etag = etag_of(answer.e_tag(), Operation::Get, &target)?;
+            let body = answer.body.collect().await.map_err(|error| Fault::broken(&target, &error))?;
             Ok(Object { body: body.into_bytes(), etag })
         })
         .await;
@@ -195,14 +196,14 @@ impl Bucket {
                 if let Some(pin) = pin {
                     request = pinned(request, pin);
                 }
-                request.send().await.map_err(|error| Fault::of("get", &target, &error))?
+                request.send().await.map_err(|error| Fault::of(Operation::Get, &target, &error))?
             }
-            Err(error) => return Err(Fault::of("get", &target, &error)),
+            Err(error) => return Err(Fault::of(Operation::Get, &target, &error)),
         };
         let found = Pin {
             // "null" is what an unversioned object's version is called in a bucket that has versions.
             version_id: answer.version_id().map(str::to_owned),
-            etag: etag_of(answer.e_tag(), "get", &target)?,
+            etag: etag_of(answer.e_tag(), Operation::Get, &target)?,
             modified_ms: answer.last_modified().and_then(|at| at.to_millis().ok()).unwrap_or_default(),
             bytes: total_bytes(answer.content_range(), answer.content_length()),
         };
@@ -211,14 +212,8 @@ impl Bucket {
             && pin.version_id.is_none()
             && pin.modified_ms != found.modified_ms
         {
-            return Err(Fault {
-                kind: Kind::Precondition,
-                operation: "get",
-                target,
-                detail: "the object was put again since it was first read".to_owned(),
-                code: String::new(),
-                attempts: 1,
-            });
+            let detail = "the object was put again since it was first read";
+            return Err(Fault::new(Kind::Precondition, Operation::Get, target, detail));
         }
         Ok(Reading { pin: found, metadata: answer.metadata.unwrap_or_default(), body: answer.body })
     }
@@ -227,8 +222,8 @@ impl Bucket {
     async fn size(&self, key: &str) -> Result<Option<u64>, Fault> {
         let size = retried(&self.dice, || async {
             let head = self.client.head_object().bucket(&self.name).key(key).send().await;
-            let head = head.map_err(|error| Fault::of("look at", self.target(key), &error))?;
-            etag_of(head.e_tag(), "look at", &self.target(key))?;
+            let head = head.map_err(|error| Fault::of(Operation::LookAt, self.target(key), &error))?;
+            etag_of(head.e_tag(), Operation::LookAt, &self.target(key))?;
             Ok(head.content_length().and_then(|bytes| u64::try_from(bytes).ok()))
         })
         .await;
@@ -246,8 +241,8 @@ impl Bucket {
         retried(&self.dice, || async {
             let put = self.client.put_object().bucket(&self.name).key(key).content_type(content_type);
             let answer = put.body(body.clone().into()).send().await;
-            let answer = answer.map_err(|error| Fault::of("put", self.target(key), &error))?;
-            etag_of(answer.e_tag(), "put", &self.target(key)).map(|_| ())
+            let answer = answer.map_err(|error| Fault::of(Operation::Put, self.target(key), &error))?;
+            etag_of(answer.e_tag(), Operation::Put, &self.target(key)).map(|_| ())
         })
         .await
     }
@@ -260,8 +255,8 @@ impl Bucket {
         let put = retried(&self.dice, || async {
             let put = self.client.put_object().bucket(&self.name).key(key).content_type(content_type);
             let answer = put.if_none_match("*").body(body.clone().into()).send().await;
-            let answer = answer.map_err(|error| Fault::of("create", self.target(key), &error))?;
-            etag_of(answer.e_tag(), "create", &self.target(key))
+            let answer = answer.map_err(|error| Fault::of(Operation::Create, self.target(key), &error))?;
+            etag_of(answer.e_tag(), Operation::Create, &self.target(key))
         })
         .await;
         match put {
@@ -283,12 +278,12 @@ impl Bucket {
             None => request.if_none_match("*"),
         };
         match request.send().await {
-            Ok(answer) => match etag_of(answer.e_tag(), "replace", &self.target(key)) {
+            Ok(answer) => match etag_of(answer.e_tag(), Operation::Replace, &self.target(key)) {
                 Ok(etag) => Ok(Swapped::Done(etag)),
                 Err(fault) => Ok(Swapped::Unsure(fault)),
             },
             Err(error) => {
-                let fault = Fault::of("replace", self.target(key), &error);
+                let fault = Fault::of(Operation::Replace, self.target(key), &error);
                 match fault.kind {
                     Kind::Precondition | Kind::Missing => Ok(Swapped::Lost),
                     Kind::Transient | Kind::Conflict => Ok(Swapped::Unsure(fault)),
@@ -316,7 +311,7 @@ impl Bucket {
                 .set_start_after(start_after.map(str::to_owned))
                 .send()
                 .await
-                .map_err(|error| Fault::of("list", self.target(prefix), &error))?;
+                .map_err(|error| Fault::of(Operation::List, self.target(prefix), &error))?;
             let more = is_truncated(&answer, &self.target(prefix))?;
             let objects: Vec<Listed> = answer
                 .contents()
@@ -340,7 +335,7 @@ impl Bucket {
     pub async fn first_key(&self) -> Result<Option<String>, Fault> {
         retried(&self.dice, || async {
             let list = self.client.list_objects_v2().bucket(&self.name).max_keys(1);
-            let answer = list.send().await.map_err(|error| Fault::of("list", self.target(""), &error))?;
+            let answer = list.send().await.map_err(|error| Fault::of(Operation::List, self.target(""), &error))?;
             is_truncated(&answer, &self.target(""))?;
             Ok(answer.contents().first().and_then(|object| object.key().map(str::to_owned)))
         })
@@ -379,16 +374,9 @@ impl Bucket {
     async fn delete_page(&self, keys: &[String]) -> Result<(), Fault> {
         let target = self.target(keys.first().map_or("", String::as_str));
         let identifiers = keys.iter().filter_map(|key| ObjectIdentifier::builder().key(key).build().ok()).collect();
-        let unsaid = |detail: String| Fault {
-            kind: Kind::Other,
-            operation: "delete",
-            target: target.clone(),
-            detail,
-            code: String::new(),
-            attempts: 1,
-        };
         let delete = Delete::builder().set_objects(Some(identifiers)).build();
-        let delete = delete.map_err(|error| unsaid(error.to_string()))?;
+        let unfit = |error: BuildError| Fault::new(Kind::Other, Operation::Delete, &target, error.to_string());
+        let delete = delete.map_err(unfit)?;
         let answer = self
             .client
             .delete_objects()
@@ -396,26 +384,21 @@ impl Bucket {
             .delete(delete)
             .send()
             .await
-            .map_err(|error| Fault::of("delete", &target, &error))?;
+            .map_err(|error| Fault::of(Operation::Delete, &target, &error))?;
         match answer.errors().first() {
             // S3 tells every key, one way or the other: what it does not speak of may still be there.
             None => {
                 let deleted: BTreeSet<_> = answer.deleted().iter().filter_map(|deleted| deleted.key()).collect();
                 let missed = keys.iter().find(|key| !deleted.contains(key.as_str()));
-                let transient = |fault| Fault { kind: Kind::Transient, ..fault };
-                missed.map_or(Ok(()), |key| Err(transient(unsaid(format!("{key} was not confirmed")))))
+                let detail = |key| format!("{key} was not confirmed");
+                missed.map_or(Ok(()), |key| Err(Fault::foreign(Operation::Delete, &target, detail(key))))
             }
             Some(error) => {
-                let code = error.code().unwrap_or_default().to_owned();
-                let kind = if code == "AccessDenied" { Kind::Denied } else { Kind::Transient };
-                Err(Fault {
-                    kind,
-                    operation: "delete",
-                    target: self.target(error.key().unwrap_or_default()),
-                    detail: format!("{code}: {}", error.message().unwrap_or_default()),
-                    code,
-                    attempts: 1,
-                })
+                let (code, message) = (error.code().unwrap_or_default(), error.message().unwrap_or_default());
+                // A key's refusal has no status; all but a denial may be better next time.
+                let status = if code == "AccessDenied" { 403 } else { 503 };
+                let target = self.target(error.key().unwrap_or_default());
+                Err(Fault::refused(Operation::Delete, target, status, code, message))
             }
         }
     }
@@ -434,11 +417,11 @@ impl Bucket {
                 .content_type(content_type)
                 .send()
                 .await
-                .map_err(|error| Fault::of("start the upload of", self.target(key), &error))?;
+                .map_err(|error| Fault::of(Operation::StartUpload, self.target(key), &error))?;
             match answer.upload_id().filter(|id| !id.is_empty()) {
                 Some(id) => Ok(id.to_owned()),
                 None => Err(Fault::foreign(
-                    "start the upload of",
+                    Operation::StartUpload,
                     self.target(key),
                     "the answer has no upload id: it is not S3's",
                 )),
@@ -478,8 +461,8 @@ impl Upload<'_> {
                 .body(ByteStream::new(SdkBody::from(body.clone())))
                 .send()
                 .await
-                .map_err(|error| Fault::of("upload a part of", self.bucket.target(&self.key), &error))?;
-            etag_of(answer.e_tag(), "upload a part of", &self.bucket.target(&self.key))
+                .map_err(|error| Fault::of(Operation::UploadPart, self.bucket.target(&self.key), &error))?;
+            etag_of(answer.e_tag(), Operation::UploadPart, &self.bucket.target(&self.key))
         })
         .await?;
         self.bytes += body.len() as u64;
@@ -508,8 +491,8 @@ impl Upload<'_> {
             let completing = self.bucket.client.complete_multipart_upload().bucket(&self.bucket.name).key(&self.key);
             let answer = completing.upload_id(&self.id).multipart_upload(parts.clone()).send().await;
             let at = self.bucket.target(&self.key);
-            let answer = answer.map_err(|error| Fault::of("complete the upload of", &at, &error))?;
-            etag_of(answer.e_tag(), "complete the upload of", &at).map(|_| ())
+            let answer = answer.map_err(|error| Fault::of(Operation::CompleteUpload, &at, &error))?;
+            etag_of(answer.e_tag(), Operation::CompleteUpload, &at).map(|_| ())
         })
         .await
     }
@@ -520,7 +503,7 @@ impl Upload<'_> {
 ///
 /// # Errors
 /// A transient fault when there is none, or an empty one.
-pub fn etag_of(etag: Option<&str>, operation: &'static str, target: &str) -> Result<String, Fault> {
+pub fn etag_of(etag: Option<&str>, operation: Operation, target: &str) -> Result<String, Fault> {
     match etag.filter(|etag| !etag.trim_matches('"').is_empty()) {
         Some(etag) => Ok(etag.to_owned()),
         None => Err(Fault::foreign(operation, target, "the answer has no ETag: it is not S3's")),
@@ -532,7 +515,7 @@ pub fn etag_of(etag: Option<&str>, operation: &'static str, target: &str) -> Res
 fn is_truncated(answer: &ListObjectsV2Output, target: &str) -> Result<bool, Fault> {
     match (answer.name(), answer.key_count(), answer.is_truncated()) {
         (Some(_), Some(_), Some(is_truncated)) => Ok(is_truncated),
-        _ => Err(Fault::foreign("list", target, "the answer is no listing: it is not S3's")),
+        _ => Err(Fault::foreign(Operation::List, target, "the answer is no listing: it is not S3's")),
     }
 }
 
@@ -565,7 +548,7 @@ where
             Err(fault) => fault,
         };
         let Some(wait) = REQUESTS.wait(attempts, dice).filter(|_| fault.is_transient()) else {
-            return Err(Fault { attempts, ..fault });
+            return Err(fault.after(attempts));
         };
         tracing::debug!(%fault, attempts, "will try again");
         tokio::time::sleep(wait).await;

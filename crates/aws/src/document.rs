@@ -17,11 +17,14 @@ use std::error::Error;
 
 const JSON: &str = "application/json";
 
+/// Why bytes are not a document.
+pub type NotADocument = Box<dyn Error + Send + Sync>;
+
 /// How a document of type `T` is read, written and told from others.
 #[derive(Debug, Clone, Copy)]
 pub struct Format<T> {
     /// Reads its bytes.
-    pub read: fn(&[u8]) -> Result<T, Box<dyn Error + Send + Sync>>,
+    pub read: fn(&[u8]) -> Result<T, NotADocument>,
     /// Writes its bytes.
     pub write: fn(&T) -> Vec<u8>,
     /// Whether both come from one write: each write has a nonce of its own.
@@ -88,7 +91,7 @@ impl<T> Document<T> {
             let is_as_before = found.as_ref().map(|found| found.etag.as_str()) == before;
             let Some(fault) = unsure.filter(|_| is_as_before) else { return Ok(None) };
             let Some(wait) = REQUESTS.wait(attempts, self.bucket.dice()) else {
-                return Err(Fault { attempts, ..fault });
+                return Err(fault.after(attempts));
             };
             tracing::debug!(%fault, attempts, "a swap without an answer has not landed; will try again");
             tokio::time::sleep(wait).await;

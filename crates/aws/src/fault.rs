@@ -3,6 +3,7 @@
 use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use std::error::Error;
+use std::fmt;
 use std::time::Duration;
 
 /// What the caller does next.
@@ -12,8 +13,10 @@ pub enum Kind {
     Missing,
     /// The bucket is not there.
     NoBucket,
-    /// The credentials may not do this, or there are none.
+    /// The credentials may not do this.
     Denied,
+    /// There are no credentials.
+    NoCredentials,
     /// A condition did not hold: somebody else was first, or the object is another one.
     Precondition,
     /// S3 saw two conditional writes at once; nothing is known to have landed.
@@ -26,14 +29,71 @@ pub enum Kind {
     Other,
 }
 
+/// What was asked of a service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Operation {
+    /// An object.
+    Get,
+    /// The rest of an answer's body.
+    Read,
+    /// An object's size.
+    LookAt,
+    /// To put an object, whatever was there.
+    Put,
+    /// To put an object where none is.
+    Create,
+    /// To put an object in the place of the one that was read.
+    Replace,
+    /// Keys.
+    List,
+    /// To delete objects.
+    Delete,
+    /// To begin an object in parts.
+    StartUpload,
+    /// To put a part.
+    UploadPart,
+    /// To make the parts an object.
+    CompleteUpload,
+    /// A role's session.
+    Assume,
+    /// To put a message into a queue.
+    Send,
+    /// Nothing: an object that was read is not the document that belongs there.
+    Understand,
+}
+
+impl fmt::Display for Operation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Get => "get",
+            Self::Read => "read",
+            Self::LookAt => "look at",
+            Self::Put => "put",
+            Self::Create => "create",
+            Self::Replace => "replace",
+            Self::List => "list",
+            Self::Delete => "delete",
+            Self::StartUpload => "start the upload of",
+            Self::UploadPart => "upload a part of",
+            Self::CompleteUpload => "complete the upload of",
+            Self::Assume => "assume",
+            Self::Send => "send to",
+            Self::Understand => "understand",
+        })
+    }
+}
+
 /// A failed request: what was asked, of what, and what came back. Never holds a body or a secret.
+///
+/// It has no source. Its readers see one line, so `detail` has the whole chain of causes; a source would repeat it.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("failed to {operation} {target}: {detail}{}", tries(*attempts))]
+#[non_exhaustive]
 pub struct Fault {
     /// What the caller does next.
     pub kind: Kind,
-    /// What was asked: `get`, `put`, …
-    pub operation: &'static str,
+    /// What was asked.
+    pub operation: Operation,
     /// What it was asked of: `s3://bucket/key`.
     pub target: String,
     /// The service's code and message, or the chain of causes of a broken connection.
@@ -49,89 +109,73 @@ fn tries(attempts: u32) -> String {
 }
 
 impl Fault {
+    /// A fault without an answer of the service, tried once.
+    pub(crate) fn new(kind: Kind, operation: Operation, target: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self { kind, operation, target: target.into(), detail: detail.into(), code: String::new(), attempts: 1 }
+    }
+
     /// Sorts an SDK error.
-    pub fn of<E>(operation: &'static str, target: impl Into<String>, error: &SdkError<E>) -> Self
+    pub fn of<E>(operation: Operation, target: impl Into<String>, error: &SdkError<E>) -> Self
     where
         E: ProvideErrorMetadata + Error + 'static,
     {
-        let status = error.raw_response().map(|response| response.status().as_u16());
-        let (code, message) = match error {
-            SdkError::ServiceError(service) => {
-                let meta = service.err();
-                (meta.code().unwrap_or_default().to_owned(), meta.message().unwrap_or_default().to_owned())
-            }
-            _ => (String::new(), String::new()),
-        };
         let kind = match error {
-            SdkError::ServiceError(_) => kind_of(status.unwrap_or(0), &code),
+            SdkError::ServiceError(service) => {
+                let (status, meta) = (service.raw().status().as_u16(), service.err());
+                let (code, message) = (meta.code().unwrap_or_default(), meta.message().unwrap_or_default());
+                return Self::refused(operation, target, status, code, message);
+            }
             SdkError::ConstructionFailure(_) => Kind::Other,
             // No credentials surface as a dispatch failure; repeating it only hides the cause. So does a connection
             // that closed before the answer, which the SDK sorts under "other" too: that one may have landed.
-            SdkError::DispatchFailure(_) if lacks_credentials(error) => Kind::Denied,
+            SdkError::DispatchFailure(_) if lacks_credentials(error) => Kind::NoCredentials,
             SdkError::DispatchFailure(failure) if failure.is_user() => Kind::Other,
             _ => Kind::Transient,
         };
-        let detail = match (code.is_empty(), message.is_empty()) {
-            (false, false) => format!("{code}: {message}"),
-            (false, true) => code.clone(),
-            _ => match status {
-                Some(status @ 200..300) if matches!(error, SdkError::ServiceError(_)) => {
-                    format!("status {status} with a body that is not AWS's")
-                }
-                Some(status) if matches!(error, SdkError::ServiceError(_)) => format!("status {status}"),
-                _ => chain(error),
-            },
+        Self::new(kind, operation, target, chain(error))
+    }
+
+    /// An answer of the service that is a refusal; `code` is empty where the answer has none.
+    pub fn refused(operation: Operation, target: impl Into<String>, status: u16, code: &str, message: &str) -> Self {
+        let detail = match (code, message, status) {
+            ("", _, 200..300) => format!("status {status} with a body that is not AWS's"),
+            ("", _, _) => format!("status {status}"),
+            (code, "", _) => code.to_owned(),
+            (code, message, _) => format!("{code}: {message}"),
         };
-        Self { kind, operation, target: target.into(), detail, code, attempts: 1 }
+        Self { code: code.to_owned(), ..Self::new(kind_of(status, code), operation, target, detail) }
+    }
+
+    /// A request that was not sent, since there are no credentials.
+    pub fn without_credentials(operation: Operation, target: impl Into<String>) -> Self {
+        Self::new(Kind::NoCredentials, operation, target, "there are no credentials")
     }
 
     /// A fault found while reading an answer's body.
-    pub fn broken(operation: &'static str, target: impl Into<String>, error: &(dyn Error + 'static)) -> Self {
-        Self {
-            kind: Kind::Transient,
-            operation,
-            target: target.into(),
-            detail: chain(error),
-            code: String::new(),
-            attempts: 1,
-        }
+    pub fn broken(target: impl Into<String>, error: &(dyn Error + 'static)) -> Self {
+        Self::new(Kind::Transient, Operation::Read, target, chain(error))
     }
 
     /// An answer that is not the service's own: something between us and it answered in its place. Whether the request
     /// was carried out is not known.
-    pub fn foreign(operation: &'static str, target: impl Into<String>, detail: impl Into<String>) -> Self {
-        Self {
-            kind: Kind::Transient,
-            operation,
-            target: target.into(),
-            detail: detail.into(),
-            code: String::new(),
-            attempts: 1,
-        }
+    pub fn foreign(operation: Operation, target: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self::new(Kind::Transient, operation, target, detail)
     }
 
     /// An object that is not the document that belongs there.
-    pub fn unreadable(target: impl Into<String>, error: impl std::fmt::Display) -> Self {
-        Self {
-            kind: Kind::Unreadable,
-            operation: "understand",
-            target: target.into(),
-            detail: error.to_string(),
-            code: String::new(),
-            attempts: 1,
-        }
+    pub fn unreadable(target: impl Into<String>, error: impl fmt::Display) -> Self {
+        Self::new(Kind::Unreadable, Operation::Understand, target, error.to_string())
     }
 
     /// A request that was given up, since nothing of it was taken, or no answer came, for so long.
-    pub fn stalled(operation: &'static str, target: impl Into<String>, after: Duration) -> Self {
-        Self {
-            kind: Kind::Transient,
-            operation,
-            target: target.into(),
-            detail: format!("nothing happened for {} s", after.as_secs()),
-            code: String::new(),
-            attempts: 1,
-        }
+    pub fn stalled(operation: Operation, target: impl Into<String>, after: Duration) -> Self {
+        Self::new(Kind::Transient, operation, target, format!("nothing happened for {} s", after.as_secs()))
+    }
+
+    /// The same fault of a request that was tried so often.
+    #[must_use]
+    pub fn after(self, attempts: u32) -> Self {
+        Self { attempts, ..self }
     }
 
     /// True when another try may help.
@@ -139,6 +183,42 @@ impl Fault {
     pub fn is_transient(&self) -> bool {
         matches!(self.kind, Kind::Transient | Kind::Conflict)
     }
+
+    /// True when a permission on a KMS key is missing: AWS names the action (`kms:Decrypt`) in its message.
+    #[must_use]
+    pub fn is_about_key(&self) -> bool {
+        !self.code.is_empty() && self.detail.contains("kms:")
+    }
+
+    /// True when a policy denies the request explicitly, as AWS says in its message.
+    #[must_use]
+    pub fn is_denied_explicitly(&self) -> bool {
+        !self.code.is_empty() && self.detail.contains("explicit deny")
+    }
+
+    /// True when the bucket is in another region than the one that was asked.
+    #[must_use]
+    pub fn is_elsewhere(&self) -> bool {
+        let codes = ["PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException"];
+        codes.contains(&self.code.as_str())
+    }
+
+    /// The region where the bucket is, if AWS says so: `expecting 'us-west-2'`.
+    #[must_use]
+    pub fn right_region(&self) -> Option<&str> {
+        between(&self.detail, "expecting '", "'").filter(|_| self.is_elsewhere())
+    }
+
+    /// The caller's ARN as AWS gives it: `User: ARN is not authorized`.
+    #[must_use]
+    pub fn caller(&self) -> Option<&str> {
+        between(&self.detail, "User: ", " is not")
+    }
+}
+
+fn between<'a>(text: &'a str, before: &str, after: &str) -> Option<&'a str> {
+    let (_, rest) = text.split_once(before)?;
+    Some(rest.split_once(after)?.0)
 }
 
 /// True when the request was never sent, for want of credentials.
@@ -164,6 +244,8 @@ fn kind_of(status: u16, code: &str) -> Kind {
         (200..=299, _) | (404 | 412, "") => Kind::Transient,
         (404, _) => Kind::Missing,
         (401 | 403, _) => Kind::Denied,
+        // SQS words a missing permission as a 400 at times.
+        (_, code) if code.ends_with("AccessDenied") || code.ends_with("AccessDeniedException") => Kind::Denied,
         (412, _) => Kind::Precondition,
         (409, _) => Kind::Conflict,
         (408 | 429 | 500..=599, _) => Kind::Transient,
@@ -197,6 +279,7 @@ mod tests {
             (404, "NotFound", Kind::Missing),
             (404, "NoSuchBucket", Kind::NoBucket),
             (403, "AccessDenied", Kind::Denied),
+            (400, "KMS.AccessDeniedException", Kind::Denied),
             (412, "PreconditionFailed", Kind::Precondition),
             (409, "ConditionalRequestConflict", Kind::Conflict),
             (503, "SlowDown", Kind::Transient),
@@ -215,6 +298,24 @@ mod tests {
         }
         // S3 begins the answer to a long completion before it knows how that ends.
         assert_eq!(kind_of(200, "InternalError"), Kind::Transient);
+    }
+
+    #[test]
+    fn a_refusal_is_read_for_what_helps() {
+        let words = "User: arn:aws:iam::1:user/u is not authorized to perform: kms:Decrypt with an explicit deny";
+        let fault = Fault::refused(Operation::Get, "s3://b/k", 403, "AccessDenied", words);
+        assert!(fault.is_about_key() && fault.is_denied_explicitly() && fault.kind == Kind::Denied);
+        assert_eq!(fault.caller(), Some("arn:aws:iam::1:user/u"));
+        let elsewhere = |code| Fault::refused(Operation::Get, "s3://b/k", 400, code, "expecting 'us-west-2'");
+        assert_eq!(elsewhere("AuthorizationHeaderMalformed").right_region(), Some("us-west-2"));
+        assert_eq!(elsewhere("InvalidArgument").right_region(), None);
+    }
+
+    #[test]
+    fn a_fault_is_one_line_with_all_that_is_known() {
+        let fault = Fault::refused(Operation::StartUpload, "s3://b/k", 503, "SlowDown", "Reduce your rate.").after(6);
+        let expected = "failed to start the upload of s3://b/k: SlowDown: Reduce your rate. (after 6 attempts)";
+        assert_eq!(fault.to_string(), expected);
     }
 
     #[test]

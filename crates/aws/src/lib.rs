@@ -17,4 +17,4 @@ pub use backoff::Backoff;
 pub use bucket::{Bucket, Created, Listed, Swapped};
 pub use clock::Clock;
 pub use dice::Dice;
-pub use fault::{Fault, Kind};
+pub use fault::{Fault, Kind, Operation};

@@ -4,7 +4,7 @@ use crate::bucket::retried;
 use crate::clients;
 use crate::clock::Clock;
 use crate::dice::Dice;
-use crate::fault::Fault;
+use crate::fault::{Fault, Operation};
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{Region, SdkConfig};
 use aws_credential_types::Credentials;
@@ -95,11 +95,11 @@ impl Roles {
                 .duration_seconds(SESSION_SECONDS)
                 .send()
                 .await
-                .map_err(|error| Fault::of("assume", &role.arn, &error))
+                .map_err(|error| Fault::of(Operation::Assume, &role.arn, &error))
         })
         .await?;
         let Some(given) = answer.credentials() else {
-            return Err(Fault::foreign("assume", &role.arn, "the answer has no credentials: it is not STS's"));
+            return Err(Fault::foreign(Operation::Assume, &role.arn, "the answer has no credentials: it is not STS's"));
         };
         let credentials = Credentials::new(
             given.access_key_id(),

@@ -1,6 +1,6 @@
 //! What AWS's vague answers most likely mean, the likeliest first, each with its fix.
 
-use aws::validation::{Cause, cause};
+use aws::validation::{self, Cause, cause, no_bucket};
 use aws::{Fault, Kind};
 use export::routes::Destination;
 
@@ -9,7 +9,7 @@ pub(crate) fn of_assume(fault: &Fault, destination: &Destination) -> Vec<Cause> 
     let role = &destination.role_arn;
     match fault.code.as_str() {
         "AccessDenied" => {
-            let caller = caller(&fault.detail);
+            let caller = caller(fault);
             vec![
                 cause(
                     format!("the trust policy of {role} does not name this exporter"),
@@ -58,13 +58,12 @@ pub(crate) fn of_put(fault: &Fault, destination: &Destination) -> Vec<Cause> {
     let Destination { bucket, region, .. } = destination;
     match fault.code.as_str() {
         "AccessDenied" | "AllAccessDisabled" => denied(fault, destination),
-        "NoSuchBucket" => vec![cause(
-            format!("there is no bucket {bucket}"),
-            "compare its name with the one on the bucket's page; or make it",
-        )],
-        "PermanentRedirect" | "AuthorizationHeaderMalformed" | "IllegalLocationConstraintException" => vec![cause(
+        "NoSuchBucket" => {
+            vec![no_bucket(bucket, "compare its name with the one on the bucket's page; or make it")]
+        }
+        _ if fault.is_elsewhere() => vec![cause(
             format!("{bucket} is not in {region}"),
-            match between(&fault.detail, "expecting '", "'") {
+            match fault.right_region() {
                 Some(right) => format!("set region = \"{right}\""),
                 None => "set region to the one on the bucket's page".to_owned(),
             },
@@ -77,7 +76,7 @@ pub(crate) fn of_put(fault: &Fault, destination: &Destination) -> Vec<Cause> {
             "the KMS key is not there, disabled, or waits for its deletion",
             "see the key's page; it must be in the bucket's region",
         )],
-        _ if fault.kind == Kind::NoBucket => vec![cause(format!("there is no bucket {bucket}"), "make it")],
+        _ if fault.kind == Kind::NoBucket => vec![no_bucket(bucket, "make it")],
         _ => otherwise(fault),
     }
 }
@@ -86,7 +85,6 @@ fn denied(fault: &Fault, destination: &Destination) -> Vec<Cause> {
     let Destination { bucket, prefix, role_arn, .. } = destination;
     let folder = if prefix.is_empty() { String::new() } else { format!("{prefix}/") };
     let resource = format!("arn:aws:s3:::{bucket}/{folder}segment-logs/*");
-    let mut causes = Vec::new();
     let key = destination.kms_key_arn.as_deref();
     let grant = cause(
         match key {
@@ -95,17 +93,7 @@ fn denied(fault: &Fault, destination: &Destination) -> Vec<Cause> {
         },
         "allow kms:GenerateDataKey and kms:Decrypt on the key, in the role's policy and in the key's own",
     );
-    let about_kms = fault.detail.contains("kms:");
-    if about_kms {
-        causes.push(grant.clone());
-    }
-    if fault.detail.contains("explicit deny") {
-        causes.push(cause(
-            "a policy denies it explicitly: the role's, the bucket's, or the organisation's",
-            "look for \"Effect\": \"Deny\" in them; an allowing statement does not outweigh it",
-        ));
-    }
-    causes.push(match prefix.is_empty() {
+    let mut likely = vec![match prefix.is_empty() {
         true => cause(
             format!("the role's policy does not allow s3:PutObject on {resource}"),
             format!("add that statement to a policy of {role_arn}"),
@@ -116,42 +104,35 @@ fn denied(fault: &Fault, destination: &Destination) -> Vec<Cause> {
             ),
             format!("make its Resource {resource}"),
         ),
-    });
+    }];
     if destination.acl.is_some() {
-        causes.push(cause("acl is set, and the role may not set ACLs", "allow s3:PutObjectAcl on the same resource"));
+        likely.push(cause("acl is set, and the role may not set ACLs", "allow s3:PutObjectAcl on the same resource"));
     }
     if let Some(owner) = &destination.expected_bucket_owner {
-        causes.push(cause(
+        likely.push(cause(
             format!("{bucket} does not belong to account {owner}"),
             "compare expected_bucket_owner with the bucket's account",
         ));
     }
-    if !about_kms {
-        causes.push(grant);
-    }
-    causes.push(cause(
+    let unlikely = cause(
         "the bucket's policy denies it: by network, by encryption, by organisation",
         format!("look for \"Effect\": \"Deny\" in the policy of {bucket}"),
-    ));
-    causes
+    );
+    validation::denied(fault, grant, likely, vec![unlikely])
 }
 
 fn otherwise(fault: &Fault) -> Vec<Cause> {
-    match fault.kind {
-        Kind::Transient | Kind::Conflict => {
-            vec![cause("AWS did not answer, or was too busy", "try again; then look at the network between")]
-        }
-        Kind::Denied if fault.code.is_empty() => vec![cause(
-            "the exporter has no credentials of its own",
-            "in Lambda give the function a role; elsewhere set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
-        )],
-        _ => vec![cause("nothing that is known here", "see the answer's own words")],
-    }
+    let late = cause("AWS did not answer, or was too busy", "try again; then look at the network between");
+    let no_credentials = cause(
+        "the exporter has no credentials of its own",
+        "in Lambda give the function a role; elsewhere set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+    );
+    vec![validation::otherwise(fault, late, no_credentials)]
 }
 
 /// `User: ARN is not authorized …`: the caller as AWS knows it; a session's role, since that is what a policy names.
-fn caller(detail: &str) -> String {
-    let Some(arn) = between(detail, "User: ", " is not") else { return "the exporter's role".to_owned() };
+fn caller(fault: &Fault) -> String {
+    let Some(arn) = fault.caller() else { return "the exporter's role".to_owned() };
     let session = arn.split_once(":assumed-role/").and_then(|(account, rest)| {
         let account = account.replace(":sts:", ":iam:");
         Some(format!("{account}:role/{}", rest.split('/').next()?))
@@ -159,14 +140,10 @@ fn caller(detail: &str) -> String {
     session.unwrap_or_else(|| arn.to_owned())
 }
 
-fn between<'a>(text: &'a str, before: &str, after: &str) -> Option<&'a str> {
-    let (_, rest) = text.split_once(before)?;
-    Some(rest.split_once(after)?.0)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use aws::Operation;
     use export::routes::{Routes, Single};
 
     fn destination(change: impl FnOnce(&mut Destination)) -> Destination {
@@ -181,15 +158,15 @@ mod tests {
         destination
     }
 
-    fn fault(kind: Kind, code: &str, detail: &str) -> Fault {
-        Fault { kind, operation: "put", target: String::new(), detail: detail.into(), code: code.into(), attempts: 1 }
+    fn fault(status: u16, code: &str, message: &str) -> Fault {
+        Fault::refused(Operation::Put, "s3://their-logs/key", status, code, message)
     }
 
     #[test]
     fn a_refused_role_names_the_caller_as_a_trust_policy_does() {
         let words = "User: arn:aws:sts::123456789012:assumed-role/exporter-role/exporter is not authorized to perform: \
                      sts:AssumeRole on resource: arn:aws:iam::210987654321:role/Logs";
-        let causes = of_assume(&fault(Kind::Denied, "AccessDenied", words), &destination(|_| ()));
+        let causes = of_assume(&fault(403, "AccessDenied", words), &destination(|_| ()));
         assert_eq!(causes.len(), 4);
         assert!(causes[0].fix.contains("arn:aws:iam::123456789012:role/exporter-role"), "{}", causes[0].fix);
         assert!(causes[1].cause.contains("sts:ExternalId"));
@@ -198,7 +175,7 @@ mod tests {
     #[test]
     fn the_likeliest_cause_of_a_refused_put_comes_first() {
         let check = |destination: Destination, code: &str, detail: &str, expected: &str| {
-            let causes = of_put(&fault(Kind::Denied, code, detail), &destination);
+            let causes = of_put(&fault(403, code, detail), &destination);
             assert!(causes[0].cause.contains(expected), "{causes:#?}");
         };
         let plain = || destination(|_| ());
@@ -215,7 +192,7 @@ mod tests {
     #[test]
     fn the_right_region_is_named_when_the_answer_names_it() {
         let words = "The authorization header is malformed; the region 'eu-west-1' is wrong; expecting 'us-west-2'";
-        let causes = of_put(&fault(Kind::Other, "AuthorizationHeaderMalformed", words), &destination(|_| ()));
+        let causes = of_put(&fault(400, "AuthorizationHeaderMalformed", words), &destination(|_| ()));
         assert_eq!(causes[0].fix, "set region = \"us-west-2\"");
     }
 
@@ -226,7 +203,7 @@ mod tests {
             d.expected_bucket_owner = Some("210987654321".into());
             d.kms_key_arn = Some("arn:aws:kms:eu-west-1:210987654321:key/1".into());
         });
-        let causes = of_put(&fault(Kind::Denied, "AccessDenied", "Access Denied"), &all);
+        let causes = of_put(&fault(403, "AccessDenied", "Access Denied"), &all);
         let words: Vec<&str> = causes.iter().map(|cause| cause.cause.as_str()).collect();
         for expected in ["PutObject", "acl is set", "210987654321", "key/1", "bucket's policy"] {
             assert!(words.iter().any(|cause| cause.contains(expected)), "{expected} is not in {words:#?}");

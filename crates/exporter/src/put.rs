@@ -1,7 +1,7 @@
 //! One log object: fetched in pieces, verified, joined, put in one request.
 
 use aws::bucket::etag_of;
-use aws::{Backoff, Bucket, Fault, Kind};
+use aws::{Backoff, Bucket, Fault, Kind, Operation};
 use aws_sdk_s3::Client;
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{ObjectCannedAcl, ServerSideEncryption};
@@ -157,7 +157,7 @@ impl Puts<'_> {
                 // Nobody else derives this name: it is our own put, of another run or of a lost answer.
                 Err(fault) if fault.kind == Kind::Precondition => return Ok(Ok(Placed::AlreadyThere)),
                 Err(fault) => match self.backoff.wait(attempts, self.state.dice()).filter(|_| fault.is_transient()) {
-                    None => return Ok(Err(Fault { attempts, ..fault })),
+                    None => return Ok(Err(fault.after(attempts))),
                     Some(wait) => {
                         tracing::debug!(%fault, attempts, "will put again");
                         tokio::time::sleep(wait).await;
@@ -186,10 +186,10 @@ impl Puts<'_> {
             .send();
         tokio::select! {
             put = put => {
-                let answer = put.map_err(|error| Fault::of("put", &at, &error))?;
-                etag_of(answer.e_tag(), "put", &at).map(|_| ())
+                let answer = put.map_err(|error| Fault::of(Operation::Put, &at, &error))?;
+                etag_of(answer.e_tag(), Operation::Put, &at).map(|_| ())
             }
-            () = progress.stalled(STALLED_AFTER) => Err(Fault::stalled("put", at, STALLED_AFTER)),
+            () = progress.stalled(STALLED_AFTER) => Err(Fault::stalled(Operation::Put, at, STALLED_AFTER)),
         }
     }
 

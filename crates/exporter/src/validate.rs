@@ -6,8 +6,8 @@
 
 use aws::bucket::etag_of;
 use aws::roles::Role;
-use aws::validation::{Step, cause};
-use aws::{Dice, Fault, Kind};
+use aws::validation::{Step, TRIAL, cause, in_time};
+use aws::{Dice, Fault, Kind, Operation};
 use bytes::Bytes;
 use export::object::dummy_key;
 use export::routes::{Destination, Routes};
@@ -30,8 +30,6 @@ const STEP_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// What is tried of one destination at most: two roles, two puts.
 const STEPS: u32 = 4;
-
-const DUMMY: &[u8] = b"segment-s3 can write here. This object may be deleted.\n";
 
 /// The answer to `{"validate": [NAME, ...]}`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -84,18 +82,10 @@ impl App {
         let mut steps = Vec::new();
         let with = role_of(destination);
         let tried = format!("assume {} with the external id", with.arn);
-        let assumed = in_time("assume", &with.arn, self.roles.assume(&with)).await;
-        let client = match assumed {
-            Ok(client) => {
-                steps.push(Step::well(tried, "assumed"));
-                Some(client)
-            }
-            Err(fault) => {
-                let causes = causes::of_assume(&fault, destination);
-                steps.push(Step::ill(tried, fault.to_string(), causes));
-                None
-            }
-        };
+        let assumed = in_time(Operation::Assume, &with.arn, STEP_TIMEOUT, self.roles.assume(&with)).await;
+        let causes = |fault: &Fault| causes::of_assume(fault, destination);
+        let (step, client) = Step::of(tried, assumed, |_| "assumed".to_owned(), causes);
+        steps.push(step);
         if let Some(client) = client {
             steps.push(self.check_without_id(&with).await);
             steps.push(put_dummy(&client, destination, &self.dice).await);
@@ -106,7 +96,7 @@ impl App {
     async fn check_without_id(&self, with: &Role) -> Step {
         let tried = format!("assume {} without the external id, which must be denied", with.arn);
         let without = Role { external_id: None, ..with.clone() };
-        match in_time("assume", &without.arn, self.roles.assume(&without)).await {
+        match in_time(Operation::Assume, &without.arn, STEP_TIMEOUT, self.roles.assume(&without)).await {
             Err(fault) if fault.code == "AccessDenied" => Step::well(tried, "denied"),
             Err(fault) => Step::ill(tried, fault.to_string(), causes::of_assume_without(&fault)),
             Ok(_) => Step::ill(
@@ -123,23 +113,21 @@ impl App {
     /// Our own bucket: what the exporter needs of it besides deleting.
     async fn check_state(&self) -> Step {
         let tried = format!("read {} and list what waits in it", self.settings.state_bucket);
-        let found = in_time("read", &self.settings.state_bucket, async {
+        let found = in_time(Operation::Read, &self.settings.state_bucket, STEP_TIMEOUT, async {
             let at = self.state.head().await?;
             self.state.bucket.list_page(keys::RECEIVED, None).await?;
             Ok(at.head.open.len())
         });
-        match found.await {
-            Ok(open) => Step::well(tried, format!("{open} plans are open")),
-            Err(fault) => {
-                let fix =
-                    "allow s3:GetObject, s3:PutObject, s3:DeleteObject on it and s3:ListBucket to the exporter's role";
-                let why = match fault.kind {
-                    Kind::NoBucket => "there is no such bucket: compare STATE_BUCKET with its page",
-                    _ => "the exporter's role may not",
-                };
-                Step::ill(tried, fault.to_string(), vec![cause(why, fix)])
-            }
-        }
+        let causes = |fault: &Fault| {
+            let fix =
+                "allow s3:GetObject, s3:PutObject, s3:DeleteObject on it and s3:ListBucket to the exporter's role";
+            let why = match fault.kind {
+                Kind::NoBucket => "there is no such bucket: compare STATE_BUCKET with its page",
+                _ => "the exporter's role may not",
+            };
+            vec![cause(why, fix)]
+        };
+        Step::of(tried, found.await, |open| format!("{open} plans are open"), causes).0
     }
 }
 
@@ -153,11 +141,11 @@ async fn put_dummy(client: &aws_sdk_s3::Client, destination: &Destination, dice:
             let put = put_request(client, destination, &destination.bucket, &key)
                 .content_type("text/plain")
                 .set_if_none_match(only_where_none_is.then(|| "*".to_owned()))
-                .body(Bytes::from_static(DUMMY).into());
-            let answer = put.send().await.map_err(|error| Fault::of("put", &at, &error))?;
-            etag_of(answer.e_tag(), "put", &at).map(|_| ())
+                .body(Bytes::from_static(TRIAL).into());
+            let answer = put.send().await.map_err(|error| Fault::of(Operation::Put, &at, &error))?;
+            etag_of(answer.e_tag(), Operation::Put, &at).map(|_| ())
         });
-        in_time("put", &at, put).await
+        in_time(Operation::Put, &at, STEP_TIMEOUT, put).await
     };
     let tried = format!("put {at}");
     let told = |fault: Fault| Step::ill(&tried, fault.to_string(), causes::of_put(&fault, destination));
@@ -165,22 +153,13 @@ async fn put_dummy(client: &aws_sdk_s3::Client, destination: &Destination, dice:
         Ok(()) => Step::well(&tried, "put"),
         Err(fault) if fault.kind == Kind::Precondition => match put(false).await {
             Ok(()) => Step::well(&tried, "put again"),
-            Err(fault) if fault.kind == Kind::Denied && !fault.detail.contains("kms:") => {
+            Err(fault) if fault.kind == Kind::Denied && !fault.is_about_key() => {
                 Step::well(&tried, "it is there already, and may not be replaced")
             }
             Err(fault) => told(fault),
         },
         Err(fault) => told(fault),
     }
-}
-
-async fn in_time<T>(
-    operation: &'static str,
-    target: &str,
-    step: impl Future<Output = Result<T, Fault>>,
-) -> Result<T, Fault> {
-    let ended = tokio::time::timeout(STEP_TIMEOUT, step).await;
-    ended.unwrap_or_else(|_| Err(Fault::stalled(operation, target, STEP_TIMEOUT)))
 }
 
 fn untried(name: String) -> Checked {

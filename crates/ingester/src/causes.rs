@@ -1,6 +1,6 @@
 //! What vague answers of AWS and of Segment most likely mean, the likeliest first, each with its fix.
 
-use aws::validation::{Cause, cause};
+use aws::validation::{self, Cause, cause, no_bucket};
 use aws::{Fault, Kind};
 use delivery::Region;
 
@@ -59,11 +59,10 @@ pub(crate) fn of_state(fault: &Fault, bucket: &str) -> Vec<Cause> {
         ),
     );
     match fault.kind {
-        Kind::NoBucket => vec![cause(
-            format!("there is no bucket {bucket}"),
-            "compare STATE_BUCKET with the name on the bucket's page; or make it",
-        )],
-        Kind::Denied if !fault.code.is_empty() => denied(fault, bucket, may_not, "kms:GenerateDataKey and kms:Decrypt"),
+        Kind::NoBucket => {
+            vec![no_bucket(bucket, "compare STATE_BUCKET with the name on the bucket's page; or make it")]
+        }
+        Kind::Denied => denied(fault, bucket, may_not, "kms:GenerateDataKey and kms:Decrypt"),
         _ => otherwise(fault, bucket),
     }
 }
@@ -78,14 +77,12 @@ pub(crate) fn of_source(fault: &Fault, bucket: &str) -> Vec<Cause> {
         ),
     );
     match fault.kind {
-        Kind::NoBucket => {
-            vec![cause(format!("there is no bucket {bucket}"), "compare its name with the one on the bucket's page")]
-        }
+        Kind::NoBucket => vec![no_bucket(bucket, "compare its name with the one on the bucket's page")],
         Kind::Denied if fault.code == "InvalidObjectState" => vec![cause(
             "this object is archived (S3 Glacier): it is no sign of how others can be read",
             "drop a file and ask again",
         )],
-        Kind::Denied if !fault.code.is_empty() => denied(fault, bucket, may_not, "kms:Decrypt"),
+        Kind::Denied => denied(fault, bucket, may_not, "kms:Decrypt"),
         _ => otherwise(fault, bucket),
     }
 }
@@ -95,59 +92,42 @@ fn denied(fault: &Fault, bucket: &str, may_not: Cause, of_key: &str) -> Vec<Caus
         format!("{bucket} encrypts with a KMS key that the function's role may not use"),
         format!("allow {of_key} on the key, in the role's policy and in the key's own"),
     );
-    let about_key = fault.detail.contains("kms:");
-    let mut causes = Vec::new();
-    if about_key {
-        causes.push(key.clone());
-    }
-    if fault.detail.contains("explicit deny") {
-        causes.push(cause(
-            "a policy denies it explicitly: the role's, the bucket's, or the organisation's",
-            "look for \"Effect\": \"Deny\" in them; an allowing statement does not outweigh it",
-        ));
-    }
-    causes.push(may_not);
-    causes.push(cause(
+    let another_account = cause(
         format!("{bucket} belongs to another account, and its policy does not let the function's role in"),
         format!("allow the role the same in the policy of {bucket}, or compare the name: it may be somebody else's"),
-    ));
-    if !about_key && fault.operation != "list" {
-        causes.push(key);
-    }
-    causes
+    );
+    validation::denied(fault, key, vec![may_not, another_account], Vec::new())
 }
 
 fn otherwise(fault: &Fault, bucket: &str) -> Vec<Cause> {
-    match (fault.kind, fault.code.as_str()) {
-        (_, "PermanentRedirect" | "AuthorizationHeaderMalformed" | "IllegalLocationConstraintException") => {
-            vec![cause(
-                format!("{bucket} is in another region than the function"),
-                "have both in one: S3 notifies queues and functions of its own region only",
-            )]
-        }
-        (Kind::Transient | Kind::Conflict, _) => late(),
-        (Kind::Denied, _) => vec![cause(
-            "the function has no credentials",
-            "in Lambda give it a role; elsewhere set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
-        )],
-        _ => vec![cause("nothing that is known here", "see the answer's own words")],
+    if fault.is_elsewhere() {
+        return vec![cause(
+            format!("{bucket} is in another region than the function"),
+            "have both in one: S3 notifies queues and functions of its own region only",
+        )];
     }
+    let no_credentials = cause(
+        "the function has no credentials",
+        "in Lambda give it a role; elsewhere set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+    );
+    vec![validation::otherwise(fault, late(), no_credentials)]
 }
 
 /// Why no answer of S3 came in time.
-pub(crate) fn late() -> Vec<Cause> {
-    vec![cause(
+pub(crate) fn late() -> Cause {
+    cause(
         "S3 is out of reach from here, or was too busy",
         "try again; in a VPC the function needs a gateway endpoint for S3, or a NAT gateway",
-    )]
+    )
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use aws::Operation;
 
-    fn fault(kind: Kind, code: &str, detail: &str, operation: &'static str) -> Fault {
-        Fault { kind, operation, target: String::new(), detail: detail.into(), code: code.into(), attempts: 1 }
+    fn fault(operation: Operation, status: u16, code: &str, message: &str) -> Fault {
+        Fault::refused(operation, "s3://theirs/key", status, code, message)
     }
 
     #[test]
@@ -158,33 +138,33 @@ mod tests {
 
     #[test]
     fn a_refusal_names_every_permission_that_is_needed() {
-        for operation in ["list", "get"] {
-            let causes = of_source(&fault(Kind::Denied, "AccessDenied", "Access Denied", operation), "theirs");
+        for operation in [Operation::List, Operation::Get] {
+            let causes = of_source(&fault(operation, 403, "AccessDenied", "Access Denied"), "theirs");
             for part in ["s3:GetObject ", "s3:GetObjectVersion", "s3:ListBucket on arn:aws:s3:::theirs:"] {
                 assert!(causes[0].fix.contains(part), "{part} in {causes:#?}");
             }
         }
-        let causes = of_state(&fault(Kind::Denied, "AccessDenied", "Access Denied", "put"), "ours");
+        let causes = of_state(&fault(Operation::Put, 403, "AccessDenied", "Access Denied"), "ours");
         assert!(causes[0].fix.contains("s3:PutObject on arn:aws:s3:::ours/*"), "{causes:#?}");
     }
 
     #[test]
     fn the_likeliest_cause_comes_first() {
-        let check = |kind: Kind, code: &str, detail: &str, expected: &str| {
-            for causes in [
-                of_source(&fault(kind, code, detail, "get"), "theirs"),
-                of_state(&fault(kind, code, detail, "get"), "theirs"),
-            ] {
+        let likeliest = |fault: &Fault, expected: &str| {
+            for causes in [of_source(fault, "theirs"), of_state(fault, "theirs")] {
                 assert!(causes[0].cause.contains(expected), "{causes:#?}");
             }
         };
-        check(Kind::Denied, "AccessDenied", "not authorized to perform: kms:Decrypt on resource", "KMS key");
-        check(Kind::Denied, "AccessDenied", "with an explicit deny in a resource-based policy", "denies it explicitly");
-        check(Kind::Denied, "", "no credentials", "no credentials");
-        check(Kind::NoBucket, "NoSuchBucket", "", "there is no bucket theirs");
-        check(Kind::Other, "PermanentRedirect", "", "another region");
-        check(Kind::Transient, "SlowDown", "", "too busy");
-        let archived = of_source(&fault(Kind::Denied, "InvalidObjectState", "", "get"), "theirs");
+        let check = |status: u16, code: &str, message: &str, expected: &str| {
+            likeliest(&fault(Operation::Get, status, code, message), expected);
+        };
+        check(403, "AccessDenied", "not authorized to perform: kms:Decrypt on resource", "KMS key");
+        check(403, "AccessDenied", "with an explicit deny in a resource-based policy", "denies it explicitly");
+        likeliest(&Fault::without_credentials(Operation::Get, "s3://theirs/key"), "no credentials");
+        check(404, "NoSuchBucket", "", "there is no bucket theirs");
+        check(301, "PermanentRedirect", "", "another region");
+        check(503, "SlowDown", "", "too busy");
+        let archived = of_source(&fault(Operation::Get, 403, "InvalidObjectState", ""), "theirs");
         assert!(archived[0].cause.contains("archived"), "{archived:#?}");
     }
 }

@@ -3,7 +3,7 @@
 use crate::trouble::of_state;
 use aws::Dice;
 use aws::bucket::retried;
-use aws::fault::{Fault, Kind};
+use aws::fault::{Fault, Operation};
 use ingestion::notification::{Notice, continuation};
 use ingestion::trouble::Trouble;
 
@@ -26,14 +26,12 @@ impl Queue {
         let body = continuation(notice).to_string();
         retried(&self.dice, || async {
             let sent = self.client.send_message().queue_url(&self.url).delay_seconds(seconds).message_body(&body);
-            let answer = sent.send().await.map_err(|error| {
-                let fault = Fault::of("send to", self.url.clone(), &error);
-                // SQS words a missing permission as a 400 at times.
-                if fault.code.contains("AccessDenied") { Fault { kind: Kind::Denied, ..fault } } else { fault }
-            })?;
+            let answer = sent.send().await.map_err(|error| Fault::of(Operation::Send, &self.url, &error))?;
             match answer.message_id() {
                 Some(_) => Ok(()),
-                None => Err(Fault::foreign("send to", &self.url, "the answer has no message id: it is not SQS's")),
+                None => {
+                    Err(Fault::foreign(Operation::Send, &self.url, "the answer has no message id: it is not SQS's"))
+                }
             }
         })
         .await

@@ -52,7 +52,7 @@ pub(crate) async fn collect(reading: Reading, bucket: &Bucket, key: &str) -> (Ve
             Some(Ok(chunk)) => chunks.push(chunk),
             Some(Err(error)) => {
                 let target = format!("s3://{}/{key}", bucket.name());
-                return (chunks, Some(Fault::broken("read", target, &error)));
+                return (chunks, Some(Fault::broken(target, &error)));
             }
         }
     }

@@ -17,7 +17,7 @@ pub(crate) fn of_source(fault: &Fault) -> Trouble {
             ),
         ),
         Kind::NoBucket => Trouble::new(Remedy::Person, format!("{fault}: no such bucket")),
-        Kind::Unreadable | Kind::Other => Trouble::new(Remedy::Person, fault.to_string()),
+        Kind::NoCredentials | Kind::Unreadable | Kind::Other => Trouble::new(Remedy::Person, fault.to_string()),
     }
 }
 

@@ -6,7 +6,7 @@ use crate::App;
 use crate::causes;
 use aws::bucket::Version;
 use aws::settings::bucket_fault;
-use aws::validation::{Cause, Step, cause};
+use aws::validation::{Cause, Step, TRIAL, cause};
 use aws::{Bucket, Fault, telemetry};
 use bytes::Bytes;
 use delivery::Looked;
@@ -21,8 +21,6 @@ use std::time::Duration;
 const STEP_MS_MAX: i64 = 10_000;
 /// Buckets looked at at a time.
 const AT_A_TIME: usize = 8;
-/// What is put into our own bucket, where its lifecycle rule for checkpoints ages it out: we may not delete.
-const TRIAL: &[u8] = b"segment-s3 can write here. This object may be deleted.\n";
 
 /// The answer to `{"validate": [BUCKET, …]}`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -80,11 +78,10 @@ impl App {
     ) -> (Step, Option<T>) {
         let patience = self.patience(deadline);
         match tokio::time::timeout(patience, asking).await {
-            Ok(Ok(found)) => (Step::well(tried, result(&found)), Some(found)),
-            Ok(Err(fault)) => (Step::ill(tried, fault.to_string(), causes(&fault)), None),
+            Ok(ended) => Step::of(tried, ended, result, causes),
             Err(_) => {
                 let result = format!("no answer in {:.1} s", patience.as_secs_f64());
-                (Step::ill(tried, result, causes::late()), None)
+                (Step::ill(tried, result, vec![causes::late()]), None)
             }
         }
     }
@@ -114,7 +111,7 @@ impl App {
         }
     }
 
-    /// Our own bucket: all that a run does with it.
+    /// Our own bucket: all that a run does with it. The lifecycle rule for checkpoints removes the object: we may not.
     async fn check_state(&self, deadline: Deadline) -> Step {
         let name = self.state.name();
         let tried = format!("put s3://{name}/{INGEST_TRIAL}, read it back, and list it");
