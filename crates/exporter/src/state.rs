@@ -46,11 +46,8 @@ impl State {
     }
 
     fn head_document(&self) -> Document<Head> {
-        let format = Format {
-            read: |bytes| Ok(Head::from_json(bytes)?),
-            write: Head::to_json,
-            is_same_write: Head::is,
-        };
+        let format =
+            Format { read: |bytes| Ok(Head::from_json(bytes)?), write: Head::to_json, is_same_write: Head::is };
         Document::new(self.bucket.clone(), keys::HEAD, format)
     }
 

@@ -54,13 +54,16 @@ enum Answer {
     Unreachable,
 }
 
+/// Segment: what it answers to a request of these users.
+type Answers<'a> = dyn FnMut(&[usize]) -> Answer + 'a;
+
 /// The world around a run.
 struct Script<'a> {
     csv: Vec<u8>,
     checkpoint: Checkpoint,
     /// Which work is reported next, of so many.
     pick: Box<dyn FnMut(usize) -> usize + 'a>,
-    answer: Box<dyn FnMut(&[usize]) -> Answer + 'a>,
+    answer: Box<Answers<'a>>,
     /// Users accepted, in fragments, and in committed rejects.
     accepted: BTreeSet<usize>,
     kept: BTreeSet<usize>,
@@ -277,7 +280,7 @@ proptest! {
         order in any::<u64>(),
     ) {
         let mut state = order;
-        let mut dice = move |sides: usize| {
+        let dice = move |sides: usize| {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             usize::try_from(state >> 33).unwrap() % sides.max(1)
         };
@@ -285,7 +288,7 @@ proptest! {
         let mut script = Script::new(rows, move |users| {
             if users.iter().any(|user| refused.contains(user)) { Answer::Refused } else { Answer::Accepted }
         });
-        script.pick = Box::new(move |sides| dice(sides));
+        script.pick = Box::new(dice);
         let end = script.run();
         let account = &script.checkpoint.account;
         let bad_rows = bad.iter().filter(|row| **row < rows).count();

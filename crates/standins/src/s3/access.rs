@@ -10,7 +10,8 @@ use s3s::path::S3Path;
 use s3s::{S3Error, S3ErrorCode, S3Result, s3_error};
 
 use super::signature::{self, Scope};
-use super::store::{BucketSettings, Store, no_such_bucket};
+use super::store::{Store, no_such_bucket};
+use super::version::BucketSettings;
 use super::wire::SharedBody;
 use crate::faults::{Fault, Faults, Moment, Plan, Target};
 use crate::iam::{Directory, Identity, TokenError};

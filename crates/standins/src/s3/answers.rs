@@ -4,7 +4,8 @@ use s3s::dto::*;
 use s3s::{S3Result, s3_error};
 
 use super::checksums;
-use super::store::{Attributes, Found, Meta, NULL_VERSION};
+use super::store::Found;
+use super::version::{Attributes, Meta, NULL_VERSION};
 
 /// What S3 says of an object that came without a content type.
 const CONTENT_TYPE: &str = "binary/octet-stream";

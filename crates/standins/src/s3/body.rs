@@ -11,7 +11,6 @@ use hyper::body::Frame;
 use s3s::dto::StreamingBlob;
 use s3s::{S3Error, S3Result, s3_error};
 
-use super::folder::Folder;
 use crate::dice;
 use crate::serve::BoxError;
 
@@ -165,11 +164,11 @@ impl Finished {
 
 impl Finished {
     /// Puts it where it may stay until the store has settled on its place.
-    pub(crate) fn keep(self, folder: Option<&Folder>, bucket: &str) -> S3Result<Blob> {
-        match (self, folder) {
+    pub(crate) fn keep(self, side_path: Option<io::Result<PathBuf>>) -> S3Result<Blob> {
+        match (self, side_path) {
             (Finished::Memory(bytes), _) => Ok(Blob::Memory(bytes)),
-            (Finished::File(unplaced), Some(folder)) => {
-                let path = folder.side_path(bucket).map_err(S3Error::internal_error)?;
+            (Finished::File(unplaced), Some(path)) => {
+                let path = path.map_err(S3Error::internal_error)?;
                 unplaced.place(&path).map_err(S3Error::internal_error)?;
                 Ok(Blob::File(path))
             }

@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 
 use super::body::{Blob, Draft};
 use super::checksums::{self, Checksums};
-use super::store::{Attributes, Bucket, BucketSettings, Meta, NULL_VERSION, Version};
+use super::version::{Attributes, Bucket, BucketSettings, Meta, NULL_VERSION, Version};
 use crate::dice;
 
 /// What stays as it is in escaped names.

@@ -2,7 +2,7 @@
 
 use std::ops::Bound;
 
-use super::store::{Bucket, Meta};
+use super::version::{Bucket, Meta, Version};
 
 /// "Returns up to 1,000", S3 API Reference.
 const KEYS_MAX: usize = 1_000;
@@ -74,7 +74,7 @@ fn list(
     bucket: &Bucket,
     query: &Query<'_>,
     marker: impl Fn(&str, &Meta) -> Marker,
-    of_key: impl Fn(&str, &[super::store::Version]) -> Vec<(Meta, bool)>,
+    of_key: impl Fn(&str, &[Version]) -> Vec<(Meta, bool)>,
 ) -> Page {
     let keys_max = query.keys_max.map_or(KEYS_MAX, |max| usize::try_from(max).unwrap_or(0).min(KEYS_MAX));
     let mut page = Page { lines: Vec::new(), next: None, keys_max };

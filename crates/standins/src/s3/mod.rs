@@ -15,12 +15,14 @@ mod requests;
 mod server;
 mod signature;
 mod store;
+mod upload;
+mod version;
 mod wire;
 
 pub use notification::{Filter, Notifications, form_encoded, test_event};
 pub use requests::{Request, Requests};
 pub use server::{Object, Server, Setup, StoreError};
-pub use store::Versioning;
+pub use version::Versioning;
 
 /// Where everything is that does not say otherwise.
 pub const REGION: &str = "us-east-1";

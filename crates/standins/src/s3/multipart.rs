@@ -5,10 +5,12 @@ use std::collections::BTreeMap;
 use s3s::dto::{CompletedPart, ETag};
 use s3s::{S3Error, S3Result, s3_error};
 
-use super::body::{Draft, Finished};
+use super::body::Draft;
 use super::checksums::{self, Checksums};
 use super::conditions::WriteCondition;
-use super::store::{Attributes, Meta, NewObject, State, Store};
+use super::store::{NewObject, State, Store};
+use super::upload::{Part, Upload};
+use super::version::{Attributes, Meta};
 use crate::dice;
 
 /// "Part size: 5 MiB to 5 GiB. There is no minimum size limit on the last part", S3 User Guide.
@@ -16,23 +18,6 @@ const PART_BYTES_MIN: u64 = 5 * 1024 * 1024;
 
 /// "Part numbers: 1 to 10,000", S3 User Guide.
 pub(crate) const PART_NUMBER_MAX: i32 = 10_000;
-
-#[derive(Debug)]
-pub(crate) struct Upload {
-    bucket: String,
-    key: String,
-    attributes: Attributes,
-    parts: BTreeMap<i32, Part>,
-    started_ms: i64,
-}
-
-#[derive(Debug)]
-pub(crate) struct Part {
-    pub(crate) md5: [u8; 16],
-    pub(crate) size: u64,
-    pub(crate) body: Finished,
-    pub(crate) modified_ms: i64,
-}
 
 impl Store {
     pub(crate) fn begin_upload(&self, bucket: &str, key: &str, attributes: Attributes) -> String {

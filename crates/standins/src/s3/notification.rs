@@ -8,7 +8,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
-use super::store::Meta;
+use super::version::Meta;
 use crate::clock::iso_ms;
 use crate::dice;
 

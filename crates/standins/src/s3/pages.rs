@@ -5,7 +5,7 @@ use s3s::dto::*;
 use s3s::{S3Result, s3_error};
 
 use super::listing::{self, Line, Marker, Page, Query};
-use super::store::{Bucket, Meta, timestamp};
+use super::version::{Bucket, Meta, timestamp};
 
 /// What `encoding-type=url` leaves as it is.
 const URL: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'*').remove(b'/');

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::record::{Delivery, Verdict};
+use super::record::{Call, Delivery, Object, Verdict};
 
 /// Segment docs, HTTP Tracking API: what a request may hold. Where clients disagree about the
 /// meaning of "KB", the smaller one.
@@ -45,39 +45,6 @@ impl Default for Limits {
 const OBJECT_ID_CHARS_MAX: usize = 100;
 const COLLECTION_CHARS_MAX: usize = 100;
 const OBJECT_VALUE_BYTES_MAX: usize = 32 * 1024;
-
-/// A call of the Tracking API.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Call {
-    /// `track`, …
-    pub kind: String,
-    /// As it was sent; Segment would make one up.
-    pub message_id: Option<String>,
-    /// As it was sent.
-    pub user_id: Option<String>,
-    /// The call's own bytes, as they stood in the body.
-    pub json: Bytes,
-    /// Segment answers 200 to it and throws it away later, with this code.
-    pub discarded: Option<&'static str>,
-}
-
-impl Call {
-    /// The call as a value.
-    pub fn value(&self) -> Value {
-        serde_json::from_slice(&self.json).unwrap_or_default()
-    }
-}
-
-/// An object of the Objects API.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Object {
-    /// `rooms`
-    pub collection: String,
-    /// Its id.
-    pub id: String,
-    /// Its properties.
-    pub properties: Value,
-}
 
 /// The last part of the path, long forms and short.
 pub(crate) fn operation(path: &str) -> &str {

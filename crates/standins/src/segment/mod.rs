@@ -23,8 +23,8 @@ use crate::clock::Clock;
 use crate::faults::{Answer, Fault, Faults, Moment, Target};
 use crate::serve::{self, Listening, Reply, answer, cut_short, made_up};
 
-pub use api::{Call, Limits, Object};
-pub use record::{Answered, Delivery, Record, Verdict};
+pub use api::Limits;
+pub use record::{Answered, Call, Delivery, Object, Record, Verdict};
 
 /// 429, to be tried again in so many seconds.
 pub fn too_many_requests(retry_after_s: u64) -> Answer {

@@ -3,7 +3,41 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::api::{Call, Object};
+use bytes::Bytes;
+use serde_json::Value;
+
+/// A call of the Tracking API.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Call {
+    /// `track`, …
+    pub kind: String,
+    /// As it was sent; Segment would make one up.
+    pub message_id: Option<String>,
+    /// As it was sent.
+    pub user_id: Option<String>,
+    /// The call's own bytes, as they stood in the body.
+    pub json: Bytes,
+    /// Segment answers 200 to it and throws it away later, with this code.
+    pub discarded: Option<&'static str>,
+}
+
+impl Call {
+    /// The call as a value.
+    pub fn value(&self) -> Value {
+        serde_json::from_slice(&self.json).unwrap_or_default()
+    }
+}
+
+/// An object of the Objects API.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Object {
+    /// `rooms`
+    pub collection: String,
+    /// Its id.
+    pub id: String,
+    /// Its properties.
+    pub properties: Value,
+}
 
 /// What Segment thinks of a request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
