@@ -9,6 +9,7 @@ mod outage;
 mod payloads;
 mod protocol;
 mod queue;
+mod readme;
 mod resume;
 mod semantics;
 mod states;
