@@ -16,17 +16,7 @@ use crate::rows::Cell;
 use crate::subject::{Kind, Subject};
 use crate::timestamps;
 
-/// Largest call, encoded.
-///
-/// Segment docs: HTTP API, "32KB per call". Libraries disagree whether that is 32,000 or 32,768
-/// bytes; this satisfies all of them.
-pub const CALL_BYTES_MAX: usize = 32_000;
-
-/// Longest `messageId`: under 100 characters, says Segment (HTTP API, batch limits).
-pub const MESSAGE_ID_CHARS_MAX: usize = 99;
-
-/// Longest `id` of an object. Segment docs: Object API, "id … up to 100 characters".
-pub const OBJECT_ID_CHARS_MAX: usize = 100;
+pub use crate::limits::{CALL_BYTES_MAX, MESSAGE_ID_CHARS_MAX, OBJECT_ID_CHARS_MAX};
 
 /// Where the ids of a file's messages come from.
 ///

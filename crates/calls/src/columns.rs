@@ -8,6 +8,7 @@
 
 mod compiler;
 mod fields;
+mod heading;
 mod snake;
 mod tree;
 
@@ -17,7 +18,8 @@ use crate::reading::Reading;
 use crate::refusal::{FaultCode, FileFault, Warning};
 use crate::subject::{Kind, Subject};
 
-use compiler::{Compiler, Heading};
+use compiler::Compiler;
+use heading::Heading;
 pub(crate) use tree::{Piece, Slot};
 
 /// Most columns of a file.

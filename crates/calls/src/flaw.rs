@@ -1,8 +1,8 @@
 //! What is wrong with a row, and how it is said.
 
-use crate::call::{CALL_BYTES_MAX, MESSAGE_ID_CHARS_MAX, OBJECT_ID_CHARS_MAX};
 use crate::columns::{Plan, REJECT_COLUMNS};
 use crate::dialect::Encoding;
+use crate::limits::{CALL_BYTES_MAX, MESSAGE_ID_CHARS_MAX, OBJECT_ID_CHARS_MAX};
 use crate::refusal::{Refusal, RefusalCode, Span};
 use crate::rows::Cell;
 use crate::subject::Kind;

@@ -9,6 +9,7 @@ mod flaw;
 mod inflate;
 pub mod ingestion;
 mod json;
+mod limits;
 pub mod pace;
 pub mod reading;
 pub mod refusal;
