@@ -134,6 +134,15 @@ pub(crate) struct Roles {
     pub(crate) id: Option<usize>,
 }
 
+impl Roles {
+    /// The columns that hold ids.
+    pub(crate) fn ids(&self) -> impl Iterator<Item = usize> {
+        [self.user_id, self.anonymous_id, self.group_id, self.previous_id, self.message_id, self.id]
+            .into_iter()
+            .flatten()
+    }
+}
+
 /// The header, compiled.
 #[derive(Debug)]
 pub struct Plan {
@@ -142,6 +151,8 @@ pub struct Plan {
     /// How many columns are the source's own: all, unless the last are those of a rejects file.
     pub(crate) own_columns: usize,
     pub(crate) roles: Roles,
+    /// The columns that hold ids.
+    pub(crate) id_columns: Vec<usize>,
     pub(crate) pieces: Vec<Piece>,
     warnings: Vec<Warning>,
     fingerprint: String,

@@ -3,8 +3,9 @@
 use jiff::civil;
 pub use protocol::reading::{EmptyCells, Reading};
 
-use crate::dialect::{Delimiter, Encoding, Measure};
+use crate::dialect::{Delimiter, Encoding, Escape, Measure, Quote, Quoting};
 use crate::subject::{COLLECTION_CHARS_MAX, is_collection};
+use crate::timestamps;
 
 /// Reads the settings through `get`, which gives a setting by its name.
 ///
@@ -24,6 +25,11 @@ pub fn parse(get: &dyn Fn(&str) -> Option<String>, faults: &mut Vec<String>) -> 
         collections: list("COLLECTIONS", ','),
         timestamp_columns: list("TIMESTAMP_COLUMNS", ','),
         timestamp_formats: list("TIMESTAMP_FORMATS", ';'),
+        nulls: list("NULLS", ','),
+        id_nulls: set("ID_NULLS").map(|value| match value.trim() {
+            "off" => Vec::new(),
+            _ => list("ID_NULLS", ','),
+        }),
         ..Reading::default()
     };
     for collection in &reading.collections {
@@ -60,11 +66,23 @@ pub fn parse(get: &dyn Fn(&str) -> Option<String>, faults: &mut Vec<String>) -> 
             _ => faults.push("EMPTY_CELLS: write omit, null or empty".to_owned()),
         }
     }
-    if let Some(value) = set("CSV_ENCODING") {
-        reading.encoding = Encoding::named(&value);
-        if reading.encoding.is_none() {
+    if let Some(value) = set("TIMESTAMP_ZONE") {
+        let value = value.trim();
+        if timestamps::zone(value).is_some() {
+            reading.timestamp_zone = Some(value.to_owned());
+        } else {
             faults.push(format!(
-                "CSV_ENCODING: `{}` is no encoding that can be read: write one such as utf-8, utf-16le, windows-1252 or shift_jis",
+                "TIMESTAMP_ZONE: `{value}` is no time zone: write UTC, a name such as America/New_York, or an offset such as +02:00"
+            ));
+        }
+    }
+    reading.quoting = quoting(set("CSV_QUOTE"), set("CSV_ESCAPE"), faults);
+    if let Some(value) = set("CSV_ENCODING") {
+        reading.encoding_auto = value.trim().eq_ignore_ascii_case("auto");
+        reading.encoding = Encoding::named(&value);
+        if reading.encoding.is_none() && !reading.encoding_auto {
+            faults.push(format!(
+                "CSV_ENCODING: `{}` is no encoding that can be read: write auto, or one such as utf-8, utf-16le, windows-1252 or shift_jis",
                 value.trim()
             ));
         }
@@ -83,7 +101,33 @@ pub fn parse(get: &dyn Fn(&str) -> Option<String>, faults: &mut Vec<String>) -> 
             "CSV_DELIMITER: `{delimiter}` is part of characters in {encoding}, so cells cannot be told apart: write the files in UTF-8"
         ));
     }
+    if let (Some(encoding), Some(Quoting { escape: Escape::Backslash, .. })) = (reading.encoding, reading.quoting)
+        && encoding.may_hide_backslash()
+    {
+        faults.push(format!(
+            "CSV_ESCAPE: a backslash is part of characters in {encoding}, so cells cannot be told apart: write the files in UTF-8"
+        ));
+    }
     reading
+}
+
+/// How cells are quoted, where a setting says it.
+fn quoting(quote: Option<String>, escape: Option<String>, faults: &mut Vec<String>) -> Option<Quoting> {
+    if quote.is_none() && escape.is_none() {
+        return None;
+    }
+    let mut quoting = Quoting::default();
+    match quote.as_deref().map(str::trim) {
+        None | Some("double" | "\"") => {}
+        Some("single" | "'") => quoting.quote = Quote::Single,
+        Some(_) => faults.push("CSV_QUOTE: write double or single".to_owned()),
+    }
+    match escape.as_deref().map(str::trim) {
+        None | Some("doubled") => {}
+        Some("backslash" | "\\") => quoting.escape = Escape::Backslash,
+        Some(_) => faults.push("CSV_ESCAPE: write doubled or backslash".to_owned()),
+    }
+    Some(quoting)
 }
 
 /// Whether `%Q` or one of its kin stands in `format`: an IANA name, such as `America/New_York`.

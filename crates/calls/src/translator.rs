@@ -3,26 +3,35 @@
 //! `push` a piece of the source, take with [`Translator::next`] until it is starved, `finish`. What
 //! is taken depends on the bytes alone, never on how they were cut into pieces.
 
+mod beginnings;
 mod opening;
+mod recognition;
 
 use std::ops::Range;
 
 use crate::call::{Encoder, MessageIds, Row};
 use crate::columns::Plan;
 use crate::dialect::{Compression, Delimiter, Dialect, Encoding, Measure, StoredHeader};
-use crate::flaw::Flaw;
+use crate::flaw::{Flaw, Hint};
+use crate::ids::is_void;
 use crate::inflate::{Inflater, Pulled};
 use crate::reading::Reading;
-use crate::refusal::{FaultCode, FileFault, Position, Refusal, RefusalCode, Span, Warning};
+use crate::refusal::{FaultCode, FileFault, Position, Refusal, RefusalCode, Span, Warning, WarningCode};
 use crate::rows::{Advance, Cell, Record, Rows, Splitter};
 use crate::subject::Subject;
 use crate::text::{Transcoder, transcode};
+use crate::warnings::Note;
+
+use recognition::plain;
 
 pub use crate::inflate::ZSTD_WINDOW_BYTES_MAX;
 pub use crate::rows::ROW_BYTES_MAX;
 
 /// Longest header. 10,000 columns of 25 characters.
 pub const HEADER_BYTES_MAX: usize = 256 * 1024;
+
+/// So much of a file decides how it is written down, and is read before its first row is.
+pub const BEGINNING_BYTES: usize = HEADER_BYTES_MAX;
 
 /// What a record came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,10 +47,26 @@ pub enum Step {
     },
     /// The row is refused.
     Refused(Refusal),
+    /// The record is no row, and nothing is appended.
+    Dropped {
+        /// Where it stands.
+        span: Span,
+        /// What it is.
+        reason: Dropped,
+    },
     /// More bytes are needed: push, or finish.
     Starved,
     /// Every record has been taken.
     End,
+}
+
+/// Why a record is no row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dropped {
+    /// It has nothing but delimiters and blanks.
+    Blank,
+    /// It repeats the header, cell by cell.
+    RepeatedHeader,
 }
 
 /// Translates one file.
@@ -63,6 +88,13 @@ pub struct Translator {
     /// Set once the header is read.
     header: Option<StoredHeader>,
     plan: Option<Plan>,
+    /// The header's cells, by which a repeated header is known.
+    names: Vec<Vec<u8>>,
+    warnings: Vec<Warning>,
+    /// Whether the source breaks off before as much of it is there as decides how it is written down.
+    breaks_off: bool,
+    /// Blank lines before the record taken last, or at the end of the file.
+    blank_lines: u64,
     decoded: Decoded,
 }
 
@@ -76,10 +108,11 @@ enum Stage {
     Broken(FileFault),
 }
 
-/// A record of an encoding that is transcoded record by record.
+/// A record that is not read as it stands: transcoded, or rewritten as RFC 4180 has it.
 #[derive(Debug)]
 struct Decoded {
     text: Vec<u8>,
+    scratch: Vec<u8>,
     splitter: Splitter,
 }
 
@@ -91,17 +124,21 @@ impl Translator {
             subject: subject.clone(),
             reading: reading.clone(),
             inflater: Inflater::default(),
-            transcoder: Transcoder::new(encoding),
+            transcoder: Transcoder::new(encoding, reading.encoding_auto),
             skip: 0,
             transcoded: 0,
             plain: Vec::new(),
             rows: Rows::new(b','),
             stage: Stage::Header { delimiter: reading.delimiter },
-            encoder: Encoder::new(subject, ids, reading.timestamp_formats.clone()),
+            encoder: Encoder::new(subject, ids, reading),
             position: Position::START,
             header: None,
             plan: None,
-            decoded: Decoded { text: Vec::new(), splitter: Splitter::new(b',') },
+            names: Vec::new(),
+            warnings: Vec::new(),
+            breaks_off: false,
+            blank_lines: 0,
+            decoded: Decoded { text: Vec::new(), scratch: Vec::new(), splitter: Splitter::new(b',') },
         }
     }
 
@@ -132,7 +169,7 @@ impl Translator {
         }
         translator.position = at;
         translator.transcoded = at.byte;
-        translator.begin_rows(header.dialect, header.text.clone(), header.rows_from).map_err(|mut fault| {
+        translator.begin_rows(header.clone()).map_err(|mut fault| {
             fault.message = format!("line 1, which was read before: {}", fault.message);
             fault
         })?;
@@ -164,10 +201,17 @@ impl Translator {
     pub fn next(&mut self, calls: &mut Vec<u8>, records: &mut Vec<u8>) -> Result<Step, FileFault> {
         loop {
             if !matches!(self.stage, Stage::Rows) {
-                if self.read_header()? || self.feed()? {
+                if self.read_header()? {
                     continue;
                 }
-                return Ok(Step::Starved);
+                match self.pull() {
+                    Ok(true) => continue,
+                    Ok(false) => return Ok(Step::Starved),
+                    // What came before it is read all the same.
+                    Err(_) if !self.breaks_off => self.breaks_off = true,
+                    Err(fault) => return Err(self.broken(fault)),
+                }
+                continue;
             }
             match self.rows.advance() {
                 Advance::Record => return Ok(self.translate(calls, records)),
@@ -203,9 +247,20 @@ impl Translator {
         self.position
     }
 
-    /// What the owner of the file should know about its columns; complete once the header is read.
+    /// What the owner of the file should know about its columns and about how it is written down; complete once the
+    /// header is read.
     pub fn warnings(&self) -> &[Warning] {
-        self.plan.as_ref().map_or(&[], Plan::warnings)
+        &self.warnings
+    }
+
+    /// What is doubtful about the record taken last.
+    pub fn notes(&self) -> &[Note] {
+        &self.encoder.notes
+    }
+
+    /// How many blank lines stand before the record taken last, or, at [`Step::End`], behind the last record.
+    pub fn blank_lines(&self) -> u64 {
+        self.blank_lines
     }
 
     /// How many bytes are held that have been pushed and not been taken.
@@ -222,6 +277,10 @@ impl Translator {
 
     /// Moves bytes on towards the rows. Returns whether that changed anything.
     fn feed(&mut self) -> Result<bool, FileFault> {
+        self.pull().map_err(|fault| self.broken(fault))
+    }
+
+    fn pull(&mut self) -> Result<bool, FileFault> {
         if self.rows.is_finished() {
             return Ok(false);
         }
@@ -232,7 +291,7 @@ impl Translator {
                 let what = fault.message;
                 let line = self.position.line;
                 let fault = FileFault::new(fault.code, format!("from line {line} on: {what}"));
-                return Err(self.broken(fault.at(self.position)));
+                return Err(fault.at(self.position));
             }
         };
         let ended = pulled == Pulled::End;
@@ -264,7 +323,8 @@ impl Translator {
         let (Some(plan), Some(header), Some(record)) = (&self.plan, &self.header, self.rows.record()) else {
             return Step::End;
         };
-        let encoding = header.dialect.encoding;
+        let dialect = header.dialect;
+        let encoding = dialect.encoding;
         let from = self.position.byte;
         let span = Span {
             from,
@@ -273,26 +333,48 @@ impl Translator {
             line: self.position.line + record.blank.lines,
         };
         self.position = Position { byte: span.to, line: span.line + record.lines };
-        let (text, cells) = match encoding {
-            Encoding::Utf8 | Encoding::Utf16Le | Encoding::Utf16Be => (record.text, record.cells),
-            Encoding::Legacy(_) => self.decoded.decode(record.text, encoding),
-        };
+        self.blank_lines = record.blank.lines;
+        self.encoder.notes.clear();
+        let ctrl_z = record.line_end == 0 && record.text.len() > 1 && record.text.ends_with(&[CTRL_Z]);
+        let (text, cells, quotes) =
+            if matches!(encoding, Encoding::Legacy(_)) || !dialect.quoting.is_rfc4180() || ctrl_z {
+                self.decoded.decode(&record, dialect, plan.own_columns, ctrl_z, &mut self.encoder.notes)
+            } else {
+                (record.text, record.cells, Quotes { unclosed: record.unclosed, stray: record.stray })
+            };
+        if is_header(text, cells, &self.names) {
+            self.encoder.notes.clear();
+            return Step::Dropped { span, reason: Dropped::RepeatedHeader };
+        }
+        let records_from = records.len();
         records.extend_from_slice(text);
         let begin = calls.len();
-        let written = sound(text, cells, &record, plan).and_then(|()| {
+        let written = sound(text, cells, quotes, plan).and_then(|()| {
+            if cells.len() < plan.own_columns {
+                self.encoder.notes.push(Note::row(WarningCode::ShortRow));
+            }
+            if text.first() == Some(&b'\'') && is_single_quoted(text, cells) {
+                self.encoder.notes.push(Note::row(WarningCode::SingleQuotes));
+            }
             let row = Row { text, cells, start: span.start };
             self.encoder.append(plan, row, calls)
         });
         match written {
             Ok(timestamp) => Step::Call { span, len: calls.len() - begin, timestamp },
-            Err(flaw) => Step::Refused(flaw.at(span, cells, plan, encoding, record.lines)),
+            Err(_) if quotes.is_sound() && cells.iter().all(|cell| is_void(cell.raw(text))) => {
+                records.truncate(records_from);
+                self.encoder.notes.clear();
+                Step::Dropped { span, reason: Dropped::Blank }
+            }
+            Err(flaw) => Step::Refused(flaw.at(span, cells, plan, dialect, record.lines)),
         }
     }
 
     /// Counts the blank lines behind the last record as read.
     fn pass_trailing(&mut self) {
         self.position = self.behind_blank_lines();
-        self.rows.take_blank();
+        self.blank_lines = self.rows.take_blank().lines;
+        self.encoder.notes.clear();
     }
 
     /// Where the record begins that is read next, or was found and not taken.
@@ -318,13 +400,84 @@ impl Translator {
     }
 }
 
-impl Decoded {
-    fn decode(&mut self, record: &[u8], encoding: Encoding) -> (&[u8], &[Cell]) {
-        self.text.clear();
-        transcode(record, encoding, &mut self.text);
-        self.splitter.split(&self.text);
-        (&self.text, self.splitter.cells())
+/// What DOS ends a text with.
+const CTRL_Z: u8 = 0x1A;
+
+/// What is wrong with the quotes of a record.
+#[derive(Clone, Copy, Debug)]
+struct Quotes {
+    unclosed: bool,
+    stray: Option<usize>,
+}
+
+impl Quotes {
+    fn is_sound(self) -> bool {
+        !self.unclosed && self.stray.is_none()
     }
+}
+
+impl Decoded {
+    /// The record in UTF-8, as RFC 4180 writes it.
+    fn decode(
+        &mut self,
+        record: &Record<'_>,
+        dialect: Dialect,
+        columns: usize,
+        ctrl_z: bool,
+        notes: &mut Vec<Note>,
+    ) -> (&[u8], &[Cell], Quotes) {
+        let raw = if ctrl_z { &record.text[..record.text.len() - 1] } else { record.text };
+        if ctrl_z {
+            notes.push(Note::row(WarningCode::CtrlZ));
+        }
+        if matches!(dialect.encoding, Encoding::Legacy(_)) && !raw.is_ascii() {
+            let hit = std::str::from_utf8(raw).is_ok();
+            notes.push(Note { hit, ..Note::row(WarningCode::LooksLikeUtf8) });
+        }
+        self.text.clear();
+        transcode(raw, dialect.encoding, &mut self.text);
+        if !dialect.quoting.is_rfc4180() {
+            std::mem::swap(&mut self.text, &mut self.scratch);
+            self.text.clear();
+            let delimiter = dialect.delimiter.byte();
+            if plain(&self.scratch, dialect.quoting, delimiter, columns, &mut self.text) {
+                // Kept as one cell, and with a cell too many, so that it cannot slip through unmended.
+                self.text.clear();
+                self.text.push(b'"');
+                self.scratch.iter().for_each(|byte| {
+                    self.text.extend(if *byte == b'"' { &b"\"\""[..] } else { std::slice::from_ref(byte) })
+                });
+                self.text.push(b'"');
+                self.text.extend(std::iter::repeat_n(delimiter, columns));
+                self.splitter.split(&self.text);
+                return (&self.text, self.splitter.cells(), Quotes { unclosed: false, stray: Some(0) });
+            }
+        }
+        let unclosed = self.splitter.split(&self.text);
+        let quotes = Quotes { unclosed, stray: self.splitter.stray() };
+        (&self.text, self.splitter.cells(), quotes)
+    }
+}
+
+/// Whether a record repeats the header, cell by cell; a byte order mark may stand before it where files were joined.
+#[inline]
+fn is_header(text: &[u8], cells: &[Cell], names: &[Vec<u8>]) -> bool {
+    let (Some(first), Some(name)) = (cells.first(), names.first()) else { return false };
+    let raw = first.raw(text);
+    let raw = if raw.first() == Some(&0xEF) { raw.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(raw) } else { raw };
+    cells.len() == names.len() && raw.len() == name.len() && raw == name && repeats(text, cells, names)
+}
+
+#[cold]
+fn repeats(text: &[u8], cells: &[Cell], names: &[Vec<u8>]) -> bool {
+    let mut scratch = Vec::new();
+    cells.iter().zip(names).skip(1).all(|(cell, name)| cell.value(text, &mut scratch) == name)
+}
+
+/// Whether every cell stands in single quotes.
+#[cold]
+fn is_single_quoted(text: &[u8], cells: &[Cell]) -> bool {
+    cells.iter().map(|cell| cell.raw(text)).all(|raw| raw.len() > 1 && raw.starts_with(b"'") && raw.ends_with(b"'"))
 }
 
 /// Where a record ends, with its line end, of which the blank lines before it begin at `from`.
@@ -342,12 +495,12 @@ fn behind(from: u64, encoding: Encoding, record: &Record<'_>, transcoded: u64) -
 
 /// What a record must be before its cells are looked at.
 #[inline]
-fn sound(text: &[u8], cells: &[Cell], record: &Record<'_>, plan: &Plan) -> Result<(), Flaw> {
-    if record.unclosed {
+fn sound(text: &[u8], cells: &[Cell], quotes: Quotes, plan: &Plan) -> Result<(), Flaw> {
+    if quotes.unclosed {
         let last = cells.len().saturating_sub(1);
         return Err(Flaw::new(RefusalCode::UnclosedQuote).in_column(last));
     }
-    if let Some(column) = record.stray {
+    if let Some(column) = quotes.stray {
         return Err(Flaw::new(RefusalCode::StrayQuote).in_column(column));
     }
     if let Err(error) = std::str::from_utf8(text) {
@@ -360,7 +513,26 @@ fn sound(text: &[u8], cells: &[Cell], record: &Record<'_>, plan: &Plan) -> Resul
     // them is probably the row's own, which a delimiter in another one has moved there.
     let (own, all) = (plan.own_columns, plan.columns().len());
     if cells.len() > own && cells.len() != all {
-        return Err(Flaw::new(RefusalCode::TooManyCells).counting(cells.len()));
+        return Err(Flaw::new(RefusalCode::TooManyCells).counting(cells.len()).hinting(surplus(text, cells, own)));
     }
     Ok(())
+}
+
+/// Why a row may have more cells than the header.
+#[cold]
+fn surplus(text: &[u8], cells: &[Cell], own: usize) -> Hint {
+    let is_empty = |cell: Option<&Cell>| cell.is_some_and(|cell| cell.raw(text).is_empty());
+    let is_number = |cell: Option<&Cell>| {
+        let raw = cell.map_or(&[][..], |cell| cell.raw(text));
+        !raw.is_empty() && raw.iter().all(u8::is_ascii_digit)
+    };
+    if cells.len() != own + 1 {
+        Hint::None
+    } else if is_empty(cells.last()) {
+        Hint::TrailingDelimiter
+    } else if is_number(cells.first()) {
+        Hint::RowNumber
+    } else {
+        Hint::None
+    }
 }

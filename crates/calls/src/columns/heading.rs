@@ -3,12 +3,13 @@
 use std::fmt;
 
 use super::CellType;
+use crate::ids;
 use crate::refusal::{FaultCode, FileFault};
 
 /// A column's name, taken apart.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Heading<'a> {
-    /// The whole name, without blanks around it.
+    /// The whole name, without blanks and invisible characters around it.
     pub(super) full: &'a str,
     /// The name without its type.
     pub(super) name: &'a str,
@@ -18,7 +19,7 @@ pub(super) struct Heading<'a> {
 
 impl<'a> Heading<'a> {
     pub(super) fn read(name: &'a str) -> Heading<'a> {
-        let full = name.trim();
+        let full = name.trim_matches(ids::is_nothing);
         let typed = full.rsplit_once(':').and_then(|(name, word)| {
             let (_, cell) = CellType::NAMED.iter().find(|(named, _)| *named == word)?;
             Some((name.trim_end(), *cell))
@@ -33,6 +34,15 @@ impl<'a> Heading<'a> {
     pub(super) fn last(&self) -> &'a str {
         let last = self.name.rsplit('.').next().unwrap_or(self.name);
         last.strip_suffix("[]").unwrap_or(last)
+    }
+
+    /// What a name has that people do not see in it.
+    pub(super) fn hidden(&self) -> Option<String> {
+        let hidden = |c: &char| c.is_control() || ids::is_invisible(*c) || (c.is_whitespace() && *c != ' ');
+        match self.full.chars().find(hidden)? {
+            '\n' | '\r' => Some("a line break stands in the name, and is sent with it".to_owned()),
+            c => Some(format!("U+{:04X} stands in the name, and is sent with it", u32::from(c))),
+        }
     }
 
     /// The type that may be meant by the word behind the last colon, which is none of ours.

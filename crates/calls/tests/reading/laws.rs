@@ -2,6 +2,7 @@
 
 use calls::dialect::Encoding;
 use calls::refusal::RefusalCode;
+use calls::translator::Dropped;
 use proptest::prelude::*;
 
 use crate::support::{File, Outcome};
@@ -104,7 +105,8 @@ proptest! {
             prop_assert_eq!(taken.after.byte, span.to);
             at = taken.after;
         }
-        prop_assert_eq!(read.calls().len() + read.refusals().len(), read.taken.len());
+        let dropped = read.dropped(Dropped::Blank) + read.dropped(Dropped::RepeatedHeader);
+        prop_assert_eq!(read.calls().len() + read.refusals().len() + dropped, read.taken.len());
         if read.fault.is_none() {
             prop_assert_eq!(read.end.map(|end| end.byte), Some(file.bytes.len() as u64));
         }
