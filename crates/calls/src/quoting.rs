@@ -195,8 +195,13 @@ pub(crate) fn write_cell(value: &[u8], delimiter: u8, out: &mut Vec<u8>) {
     let special = |byte: &u8| *byte == delimiter || matches!(byte, b'"' | b'\n' | b'\r');
     if !value.iter().any(special) {
         out.extend_from_slice(value);
-        return;
+    } else {
+        quote_cell(value, out);
     }
+}
+
+/// Appends a cell in quotes.
+pub(crate) fn quote_cell(value: &[u8], out: &mut Vec<u8>) {
     out.push(b'"');
     for &byte in value {
         if byte == b'"' {

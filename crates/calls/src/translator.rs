@@ -15,6 +15,7 @@ use crate::dialect::{Compression, Delimiter, Dialect, Encoding, Measure, StoredH
 use crate::flaw::{Flaw, Hint};
 use crate::ids::is_void;
 use crate::inflate::{Inflater, Pulled};
+use crate::quoting::quote_cell;
 use crate::reading::Reading;
 use crate::refusal::{FaultCode, FileFault, Position, Refusal, RefusalCode, Span, Warning, WarningCode};
 use crate::rows::{Advance, Cell, Record, Rows, Splitter};
@@ -340,7 +341,7 @@ impl Translator {
             if matches!(encoding, Encoding::Legacy(_)) || !dialect.quoting.is_rfc4180() || ctrl_z {
                 self.decoded.decode(&record, dialect, plan.own_columns, ctrl_z, &mut self.encoder.notes)
             } else {
-                (record.text, record.cells, Quotes { unclosed: record.unclosed, stray: record.stray })
+                (record.text, record.cells, Quotes { unclosed: record.unclosed, stray: record.stray, misfit: false })
             };
         if is_header(text, cells, &self.names) {
             self.encoder.notes.clear();
@@ -407,12 +408,15 @@ const CTRL_Z: u8 = 0x1A;
 #[derive(Clone, Copy, Debug)]
 struct Quotes {
     unclosed: bool,
+    /// The cell that has one astray.
     stray: Option<usize>,
+    /// Whether the record does not fit the file's dialect; no cell of it is known then.
+    misfit: bool,
 }
 
 impl Quotes {
     fn is_sound(self) -> bool {
-        !self.unclosed && self.stray.is_none()
+        !self.unclosed && self.stray.is_none() && !self.misfit
     }
 }
 
@@ -443,18 +447,14 @@ impl Decoded {
             if plain(&self.scratch, dialect.quoting, delimiter, columns, &mut self.text) {
                 // Kept as one cell, and with a cell too many, so that it cannot slip through unmended.
                 self.text.clear();
-                self.text.push(b'"');
-                self.scratch.iter().for_each(|byte| {
-                    self.text.extend(if *byte == b'"' { &b"\"\""[..] } else { std::slice::from_ref(byte) })
-                });
-                self.text.push(b'"');
+                quote_cell(&self.scratch, &mut self.text);
                 self.text.extend(std::iter::repeat_n(delimiter, columns));
                 self.splitter.split(&self.text);
-                return (&self.text, self.splitter.cells(), Quotes { unclosed: false, stray: Some(0) });
+                return (&self.text, self.splitter.cells(), Quotes { unclosed: false, stray: None, misfit: true });
             }
         }
         let unclosed = self.splitter.split(&self.text);
-        let quotes = Quotes { unclosed, stray: self.splitter.stray() };
+        let quotes = Quotes { unclosed, stray: self.splitter.stray(), misfit: false };
         (&self.text, self.splitter.cells(), quotes)
     }
 }
@@ -499,6 +499,9 @@ fn sound(text: &[u8], cells: &[Cell], quotes: Quotes, plan: &Plan) -> Result<(),
     if quotes.unclosed {
         let last = cells.len().saturating_sub(1);
         return Err(Flaw::new(RefusalCode::UnclosedQuote).in_column(last));
+    }
+    if quotes.misfit {
+        return Err(Flaw::new(RefusalCode::StrayQuote));
     }
     if let Some(column) = quotes.stray {
         return Err(Flaw::new(RefusalCode::StrayQuote).in_column(column));
