@@ -4,7 +4,8 @@ use memchr::memchr;
 
 use super::beginnings::{Named, explain, named_delimiter, no_csv, with_nuls};
 use super::recognition::{Recognised, plain, quoted_line, recognise};
-use super::{BEGINNING_BYTES, HEADER_BYTES_MAX, ROW_BYTES_MAX, Stage, Translator, behind};
+use super::records::behind;
+use super::{BEGINNING_BYTES, HEADER_BYTES_MAX, ROW_BYTES_MAX, Stage, Translator};
 use crate::columns::{Plan, REJECT_COLUMNS};
 use crate::dialect::{Compression, Delimiter, Dialect, Encoding, Measure, Quoting, StoredHeader, delimiter_of_header};
 use crate::refusal::{FaultCode, FileFault, Position, Warning};
