@@ -42,7 +42,7 @@ pub fn parse(get: &dyn Fn(&str) -> Option<String>, faults: &mut Vec<String>) -> 
     for format in &reading.timestamp_formats {
         if names_zone(format) {
             faults.push(format!(
-                "TIMESTAMP_FORMATS: `{format}` reads names of time zones, of which no list is at hand: write times with their offset and read it with %z, or write them in UTC"
+                "TIMESTAMP_FORMATS: `{format}` reads names of time zones: write times with their offset and read it with %z, or set TIMESTAMP_ZONE"
             ));
         } else if !is_whole_date(format) {
             faults.push(format!(
@@ -198,8 +198,18 @@ mod tests {
             ("EMPTY_CELLS", "null"),
             ("CSV_ENCODING", "latin1"),
             ("CSV_DELIMITER", "\t"),
+            ("CSV_QUOTE", "single"),
+            ("CSV_ESCAPE", "backslash"),
+            ("TIMESTAMP_ZONE", "America/New_York"),
+            ("NULLS", "NULL, \\N"),
+            ("ID_NULLS", "0,[object Object]"),
         ]);
         assert_eq!(faults, Vec::<String>::new());
+        let quoting = Quoting { quote: Quote::Single, escape: Escape::Backslash, ..Quoting::default() };
+        assert_eq!(reading.quoting, Some(quoting));
+        assert_eq!(reading.timestamp_zone.as_deref(), Some("America/New_York"));
+        assert_eq!(reading.nulls, ["NULL", "\\N"]);
+        assert_eq!(reading.id_nulls.as_deref(), Some(&["0".to_owned(), "[object Object]".to_owned()][..]));
         assert_eq!(reading.collections, ["room_types", "rooms"]);
         assert_eq!(reading.timestamp_columns, ["seenAt", "traits.born"]);
         assert_eq!(reading.timestamp_formats, ["%d/%m/%Y %H:%M", "%b %d, %Y", "%s"]);
@@ -207,6 +217,15 @@ mod tests {
         assert_eq!(reading.empty_cells, EmptyCells::Null);
         assert_eq!(reading.encoding.map(Encoding::name), Some("windows-1252"));
         assert_eq!(reading.delimiter, Some(Delimiter::Tab));
+    }
+
+    #[test]
+    fn what_is_found_out_from_the_file_and_what_is_off_can_be_set_too() {
+        let (reading, faults) = parse(&[("CSV_ENCODING", "Auto"), ("CSV_QUOTE", "double"), ("ID_NULLS", "off")]);
+        assert_eq!(faults, Vec::<String>::new());
+        assert!(reading.encoding_auto && reading.encoding.is_none());
+        assert_eq!(reading.quoting, Some(Quoting::default()));
+        assert_eq!(reading.id_nulls, Some(Vec::new()));
     }
 
     #[test]
@@ -236,6 +255,9 @@ mod tests {
             ("EMPTY_CELLS", "drop"),
             ("CSV_ENCODING", "iso-2022-jp"),
             ("CSV_DELIMITER", ":"),
+            ("TIMESTAMP_ZONE", "New York"),
+            ("CSV_QUOTE", "`"),
+            ("CSV_ESCAPE", "/"),
         ]);
         let names: Vec<&str> = faults.iter().filter_map(|fault| fault.split(':').next()).collect();
         assert_eq!(
@@ -246,12 +268,17 @@ mod tests {
                 "TIMESTAMP_FORMATS",
                 "INFER_TYPES",
                 "EMPTY_CELLS",
+                "TIMESTAMP_ZONE",
+                "CSV_QUOTE",
+                "CSV_ESCAPE",
                 "CSV_ENCODING",
                 "CSV_DELIMITER"
             ]
         );
         assert_eq!(reading.timestamp_formats, ["%d/%m/%Y"]);
         let (_, faults) = parse(&[("CSV_ENCODING", "shift_jis"), ("CSV_DELIMITER", "pipe")]);
+        assert_eq!(faults.len(), 1, "{faults:?}");
+        let (_, faults) = parse(&[("CSV_ENCODING", "shift_jis"), ("CSV_ESCAPE", "backslash")]);
         assert_eq!(faults.len(), 1, "{faults:?}");
     }
 }
