@@ -1,9 +1,9 @@
 #!/bin/sh
-# Puts the reading corpus where the fuzz target looks for seeds, three choosing bytes before each.
+# Puts the reading corpus where the fuzz target looks for seeds, four choosing bytes before each.
 set -eu
 cd "$(dirname "$0")"
 mkdir -p corpus/reading
-for case in ../tests/corpus/*/; do
+for case in ../tests/corpus/*/ ../tests/exports/*/; do
     name=$(sed -n 's/^NAME=//p' "$case/settings" 2>/dev/null || true)
     case "$name" in
         identify_*) kind='\000' ;;
@@ -15,17 +15,22 @@ for case in ../tests/corpus/*/; do
         *) kind='\001' ;;
     esac
     # The byte that the target's `reading` makes these settings of.
-    infer=0 empty=0 encoding=0 delimiter=0 formats=0
+    infer=0 empty=0 encoding=0 delimiter=0 formats=0 more=0
     while IFS= read -r setting; do
         case "$setting" in
             INFER_TYPES=true) infer=1 ;;
             EMPTY_CELLS=null) empty=1 ;;
             EMPTY_CELLS=empty) empty=2 ;;
+            CSV_ENCODING=auto) more=$((more + 32)) ;;
             CSV_ENCODING=utf-16le) encoding=1 ;;
             CSV_ENCODING=windows-1252) encoding=2 ;;
             CSV_ENCODING=*) encoding=3 ;;
             CSV_DELIMITER=tab) delimiter=1 ;;
             TIMESTAMP_FORMATS=*) formats=1 ;;
+            CSV_QUOTE=single) more=$((more + 2)) ;;
+            CSV_ESCAPE=backslash) more=$((more + 3)) ;;
+            TIMESTAMP_ZONE=*) more=$((more + 4)) ;;
+            NULLS=*) more=$((more + 8)) ;;
         esac
     done <<EOF
 $(cat "$case/settings" 2>/dev/null || true)
@@ -34,5 +39,5 @@ EOF
         settings=$((infer + 2 * low + 8 * encoding + 32 * delimiter + 64 * formats))
         [ $((settings / 2 % 3)) -ne "$empty" ] || break
     done
-    { printf "$kind\\$(printf %03o "$settings")\\007"; cat "$case/input"; } > "corpus/reading/$(basename "$case")"
+    { printf "$kind\\$(printf %03o "$settings")\\$(printf %03o "$more")\\007"; cat "$case/input"; } > "corpus/reading/$(basename "$(dirname "$case")")-$(basename "$case")"
 done

@@ -258,6 +258,18 @@ async fn statuses_that_no_retry_mends_name_the_setting() {
 }
 
 #[tokio::test]
+async fn a_403_that_one_request_gets_loses_no_row_and_blames_no_setting() {
+    let scene = Scene::new().await;
+    // Not the first request: by then something of the file was accepted.
+    scene.segment.faults().add(Rule::on("batch").skip(2).times(1).before(Fault::status(403)));
+    let invocation = scene.ingest_with(&[("REQUESTS_IN_FLIGHT", "1")]).await;
+    let report = invocation.response().unwrap_or_else(|| panic!("{invocation:#?}"))["objects"][0].clone();
+    assert_eq!(scene.segment.faults().strikes().len(), 1);
+    assert_eq!([&report["outcome"], &report["rejected"]], [&json!("finished"), &json!(0)], "{report:#}");
+    assert_eq!(scene.segment.record().acknowledged().len(), ROWS);
+}
+
+#[tokio::test]
 async fn what_cannot_be_delivered_in_time_is_undelivered_and_the_next_invocation_goes_on() {
     let scene = Scene::new().await;
     let url = scene.segment.url();

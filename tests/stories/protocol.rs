@@ -367,6 +367,7 @@ impl Model {
                         kind: "track".to_owned(),
                         collection: None,
                         columns: Vec::new(),
+                        warnings: Vec::new(),
                         rejects: None,
                         at_ms: 0,
                     };

@@ -56,6 +56,7 @@ fn encode(subject: &Subject, csv: &[u8]) -> Result<Totals, Box<dyn Error>> {
         match translator.next(&mut body, &mut records)? {
             Step::Call { .. } => totals.calls += 1,
             Step::Refused(_) => totals.refused += 1,
+            Step::Dropped { .. } => {}
             Step::Starved => match pieces.next() {
                 Some(piece) => translator.push(piece),
                 None => translator.finish(),

@@ -4,6 +4,8 @@
 //! settling batches settles rows. Cutting depends on the bytes alone: the same rows give the same batches.
 
 use crate::refusal::{Position, Refusal, Span};
+use crate::translator::Dropped;
+use crate::warnings::{Note, Tally};
 use std::ops::Range;
 
 /// A body before compression: the smallest limit among Segment's libraries (analytics-python, analytics-kotlin), all
@@ -13,7 +15,7 @@ pub const BODY_BYTES_MAX: usize = 475_000;
 pub const BATCH_CALLS_MAX: usize = 2_500;
 /// Objects in a request (Objects API documentation: 1 to 10).
 pub const OBJECTS_MAX: usize = 10;
-/// Rows that one batch may stand for, refused ones included.
+/// Records that one batch may stand for, refused and dropped ones included.
 const BATCH_ROWS_MAX: usize = 2_500;
 /// Bytes of original records, and of what is said of the refused ones, that one batch may hold for the rejects file.
 const RECORDS_BYTES_MAX: usize = 1 << 20;
@@ -86,6 +88,25 @@ pub struct Batch {
     pub refused: Vec<Refused>,
     /// The rows as they stood in the file, for the rejects file.
     pub records: Vec<u8>,
+    /// Blank lines, and records of nothing but delimiters and blanks.
+    pub blank_rows: u64,
+    /// Records that repeat the header.
+    pub repeated_headers: u64,
+    /// What is doubtful about the rows.
+    pub tally: Tally,
+}
+
+/// What is known of the record that was taken last, besides what it came to.
+#[derive(Debug, Clone, Copy)]
+pub struct Taken<'a> {
+    /// Where its own bytes begin among the records of the open batch.
+    pub record_at: usize,
+    /// Where reading goes on behind it.
+    pub after: Position,
+    /// How many blank lines stand before it.
+    pub blank_lines: u64,
+    /// What is doubtful about it.
+    pub notes: &'a [Note],
 }
 
 impl Batch {
@@ -93,6 +114,11 @@ impl Batch {
     #[must_use]
     pub fn rows(&self) -> u64 {
         (self.calls.len() + self.refused.len()) as u64
+    }
+
+    /// How many records it stands for, those included that are no rows.
+    fn records_read(&self) -> u64 {
+        self.rows() + self.blank_rows + self.repeated_headers
     }
 
     /// The JSON of one call.
@@ -138,16 +164,10 @@ impl Gatherer {
         (&mut self.open.body, &mut self.open.records)
     }
 
-    /// Counts in the call of `len` bytes that was appended last, whose record began at `record_at`. Hands out the
+    /// Counts in the call of `len` bytes that was appended last, whose record is `taken`. Hands out the
     /// batch before it when the call no longer fits into that.
-    pub fn call(
-        &mut self,
-        span: Span,
-        len: usize,
-        timestamp: Option<Range<usize>>,
-        record_at: usize,
-        after: Position,
-    ) -> Option<Batch> {
+    pub fn call(&mut self, span: Span, len: usize, timestamp: Option<Range<usize>>, taken: Taken<'_>) -> Option<Batch> {
+        let record_at = taken.record_at;
         let start = self.open.body.len() - len;
         let full = !self.open.calls.is_empty() && self.open.body.len() + TAIL.len() > BODY_BYTES_MAX;
         let (done, start, record) = if full {
@@ -164,22 +184,41 @@ impl Gatherer {
         };
         let timestamp = timestamp.map(|at| start + at.start..start + at.end);
         self.open.calls.push(Call { body: start..start + len, timestamp, span, record });
-        self.reached(after);
+        self.reached(span.line, taken);
         // Where both happen at once the second waits for the next row: one batch is handed out at a time.
         done.or_else(|| self.cut_if_full())
     }
 
-    /// Counts in a refused row, whose record began at `record_at`.
-    pub fn refused(&mut self, refusal: Refusal, record_at: usize, after: Position) -> Option<Batch> {
+    /// Counts in a refused row.
+    pub fn refused(&mut self, refusal: Refusal, taken: Taken<'_>) -> Option<Batch> {
+        let (line, record_at) = (refusal.span.line, taken.record_at);
         self.said_bytes += refusal.message.len() + refusal.column.as_ref().map_or(0, String::len);
         self.open.refused.push(Refused { refusal, record: record_at..self.open.records.len() });
-        self.reached(after);
+        self.reached(line, taken);
         self.cut_if_full()
+    }
+
+    /// Counts in a record that is no row.
+    pub fn dropped(&mut self, reason: Dropped, line: u64, taken: Taken<'_>) -> Option<Batch> {
+        match reason {
+            Dropped::Blank => self.open.blank_rows += 1,
+            Dropped::RepeatedHeader => self.open.repeated_headers += 1,
+        }
+        self.reached(line, taken);
+        self.cut_if_full()
+    }
+
+    /// Counts in the blank lines behind the last record.
+    pub fn trailing(&mut self, blank_lines: u64, after: Position) {
+        if blank_lines > 0 {
+            self.open.blank_rows += blank_lines;
+            (self.open.to, self.open.line_after) = (after.byte, after.line);
+        }
     }
 
     /// Hands out what is open, if there is anything.
     pub fn cut(&mut self) -> Option<Batch> {
-        if self.open.rows() == 0 {
+        if self.open.records_read() == 0 {
             return None;
         }
         let next = Batch {
@@ -212,14 +251,19 @@ impl Gatherer {
         body
     }
 
-    fn reached(&mut self, after: Position) {
-        self.open.to = after.byte;
-        self.open.line_after = after.line;
+    #[inline]
+    fn reached(&mut self, line: u64, taken: Taken<'_>) {
+        self.open.to = taken.after.byte;
+        self.open.line_after = taken.after.line;
+        self.open.blank_rows += taken.blank_lines;
+        if !taken.notes.is_empty() {
+            self.open.tally.add(taken.notes, line);
+        }
     }
 
     fn cut_if_full(&mut self) -> Option<Batch> {
         let full = self.open.calls.len() >= self.envelope.calls_max
-            || self.open.rows() >= BATCH_ROWS_MAX as u64
+            || self.open.records_read() >= BATCH_ROWS_MAX as u64
             || self.open.records.len() + self.said_bytes >= RECORDS_BYTES_MAX;
         if full { self.cut() } else { None }
     }

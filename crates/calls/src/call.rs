@@ -3,30 +3,28 @@
 //! There is no JSON value in between. A row of strings costs the copying of its cells; the encoded
 //! length is the length that counts against Segment's limits.
 
+mod cells;
+
+use std::collections::HashSet;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::ops::Range;
 
 use protocol::id::StreamId;
 
 use crate::columns::{CellType, Piece, Plan, Slot};
-use crate::flaw::Flaw;
+use crate::flaw::{Flaw, Hint};
+use crate::ids::{self, Id, is_void};
 use crate::json;
-use crate::reading::EmptyCells;
-use crate::refusal::RefusalCode;
+use crate::reading::Reading;
+use crate::refusal::{RefusalCode, WarningCode};
 use crate::rows::Cell;
 use crate::subject::{Kind, Subject};
-use crate::timestamps;
+use crate::timestamps::Times;
+use crate::warnings::Note;
 
-/// Largest call, encoded.
-///
-/// Segment docs: HTTP API, "32KB per call". Libraries disagree whether that is 32,000 or 32,768
-/// bytes; this satisfies all of them.
-pub const CALL_BYTES_MAX: usize = 32_000;
+use cells::{date, empty, is_blank, is_one_of, not_an_object, object, odd, trim_blanks, typed};
 
-/// Longest `messageId`: under 100 characters, says Segment (HTTP API, batch limits).
-pub const MESSAGE_ID_CHARS_MAX: usize = 99;
-
-/// Longest `id` of an object. Segment docs: Object API, "id … up to 100 characters".
-pub const OBJECT_ID_CHARS_MAX: usize = 100;
+pub use crate::limits::{CALL_BYTES_MAX, MESSAGE_ID_CHARS_MAX, OBJECT_ID_CHARS_MAX};
 
 /// Where the ids of a file's messages come from.
 ///
@@ -63,16 +61,10 @@ impl<'a> Row<'a> {
     fn cell(&self, column: usize) -> Option<&'a Cell> {
         self.cells.get(column)
     }
-
-    /// Whether the column has more than blanks and control characters.
-    #[inline]
-    fn has(&self, column: Option<usize>) -> bool {
-        column.and_then(|column| self.cell(column)).is_some_and(|cell| {
-            // Allocates only for a cell with quotes in it.
-            !is_void(cell.value(self.text, &mut Vec::new()))
-        })
-    }
 }
+
+/// Message ids that are remembered, to find one that comes again: some 4 MB.
+const MESSAGE_IDS_REMEMBERED_MAX: usize = 1 << 18;
 
 /// Writes calls.
 #[derive(Debug)]
@@ -80,10 +72,24 @@ pub(crate) struct Encoder {
     /// `{"type":"track","messageId":"`, for objects `{`.
     head: Vec<u8>,
     ids: MessageIds,
-    formats: Vec<String>,
+    times: Times,
+    /// What counts as no id.
+    id_nulls: Vec<String>,
+    /// What counts as an empty cell.
+    nulls: Vec<String>,
+    /// The first bytes of cells that may be null markers or hold a spreadsheet's guard.
+    odd_first: [bool; 256],
     scratch: Vec<u8>,
     /// The arrays by index that the writing is in.
     arrays: Vec<Elements>,
+    /// Hashes of the file's own message ids.
+    message_ids: HashSet<u64>,
+    /// Whether every id of the row is plain.
+    plain_ids: bool,
+    /// Columns of which it is settled that their days and months are not exchanged.
+    order_settled: Vec<usize>,
+    /// What is doubtful about the row.
+    pub(crate) notes: Vec<Note>,
 }
 
 /// How far an array by index is written.
@@ -96,12 +102,34 @@ struct Elements {
 }
 
 impl Encoder {
-    pub(crate) fn new(subject: &Subject, ids: MessageIds, formats: Vec<String>) -> Encoder {
+    pub(crate) fn new(subject: &Subject, ids: MessageIds, reading: &Reading) -> Encoder {
         let head = match subject.kind {
             Kind::Object => b"{".to_vec(),
             kind => format!(r#"{{"type":"{kind}","messageId":""#).into_bytes(),
         };
-        Encoder { head, ids, formats, scratch: Vec::new(), arrays: Vec::new() }
+        let id_nulls = match &reading.id_nulls {
+            Some(list) => [list.as_slice(), &reading.nulls].concat(),
+            None => ids::ID_NULLS.iter().map(|null| (*null).to_owned()).chain(reading.nulls.iter().cloned()).collect(),
+        };
+        let mut odd_first = [false; 256];
+        let firsts = reading.nulls.iter().filter_map(|null| null.bytes().next());
+        for first in firsts.chain(*b"\\N#=") {
+            odd_first[usize::from(first)] = true;
+        }
+        Encoder {
+            head,
+            ids,
+            times: Times::new(&reading.timestamp_formats, reading.timestamp_zone.as_deref()),
+            id_nulls,
+            nulls: reading.nulls.clone(),
+            odd_first,
+            scratch: Vec::new(),
+            arrays: Vec::new(),
+            message_ids: HashSet::new(),
+            plain_ids: true,
+            order_settled: Vec::new(),
+            notes: Vec::new(),
+        }
     }
 
     /// Appends the row's call to `out`. Returns where its timestamp's value stands, counted from the
@@ -131,7 +159,8 @@ impl Encoder {
     }
 
     fn write(&mut self, plan: &Plan, row: Row<'_>, out: &mut Vec<u8>) -> Result<Option<Range<usize>>, Flaw> {
-        require(plan, row)?;
+        self.look_at_ids(plan, row)?;
+        self.require(plan, row)?;
         out.extend_from_slice(&self.head);
         let mut timestamp = None;
         if plan.kind() != Kind::Object {
@@ -178,27 +207,121 @@ impl Encoder {
         Ok(timestamp)
     }
 
+    /// Looks at the ids of a row, whether each is one.
+    #[inline]
+    fn look_at_ids(&mut self, plan: &Plan, row: Row<'_>) -> Result<(), Flaw> {
+        self.plain_ids = true;
+        for &column in &plan.id_columns {
+            let Some(cell) = row.cell(column) else { continue };
+            let value = cell.value(row.text, &mut self.scratch);
+            if ids::is_plain(value, &self.id_nulls) {
+                continue;
+            }
+            self.plain_ids = false;
+            let own = plan.columns().get(column).map_or("", |column| column.name.as_str());
+            let notes = &mut self.notes;
+            let id = ids::read(value, own, &self.id_nulls, &mut |code| notes.push(Note::cell(code, column)));
+            if id == Id::Rounded {
+                return Err(Flaw::new(RefusalCode::RoundedId).in_column(column));
+            }
+        }
+        Ok(())
+    }
+
+    /// The id in a column: what is sent of it, empty where there is none.
+    #[inline]
+    fn id<'a>(&'a mut self, column: usize, row: Row<'a>) -> &'a [u8] {
+        let Some(cell) = row.cell(column) else { return &[] };
+        let value = cell.value(row.text, &mut self.scratch);
+        if self.plain_ids {
+            return value;
+        }
+        match ids::read(value, "", &self.id_nulls, &mut |_| ()) {
+            Id::Sound(id) => id,
+            Id::Empty | Id::Null | Id::Rounded => &[],
+        }
+    }
+
+    #[inline]
+    fn has_id(&mut self, column: Option<usize>, row: Row<'_>) -> bool {
+        column.is_some_and(|column| !self.id(column, row).is_empty())
+    }
+
+    /// What every row of a kind must have.
+    ///
+    /// Segment docs: Spec, Identify, Track, Group, Alias; Object API. Page and screen need no name.
+    #[inline]
+    fn require(&mut self, plan: &Plan, row: Row<'_>) -> Result<(), Flaw> {
+        let roles = &plan.roles;
+        let (kind, has_event) = (plan.kind(), plan.kind() != Kind::Track || self.has_event(roles.event, row));
+        let (code, column) = match kind {
+            Kind::Object if !self.has_id(roles.id, row) => (RefusalCode::MissingId, roles.id),
+            Kind::Object => return self.object_id(roles.id, row),
+            _ if !self.has_id(roles.user_id, row) && (kind == Kind::Alias || !self.has_id(roles.anonymous_id, row)) => {
+                (RefusalCode::MissingUserId, roles.user_id.or(roles.anonymous_id))
+            }
+            Kind::Track if !has_event => (RefusalCode::EventMissing, roles.event),
+            Kind::Group if !self.has_id(roles.group_id, row) => (RefusalCode::MissingGroupId, roles.group_id),
+            Kind::Alias if !self.has_id(roles.previous_id, row) => (RefusalCode::MissingPreviousId, roles.previous_id),
+            _ => return Ok(()),
+        };
+        let flaw = Flaw::new(code);
+        let Some(column) = column else { return Err(flaw) };
+        let is_null = self.notes.contains(&Note::cell(WarningCode::IdNullMarker, column));
+        Err(flaw.in_column(column).hinting(if is_null { Hint::NullMarker } else { Hint::None }))
+    }
+
+    fn object_id(&mut self, column: Option<usize>, row: Row<'_>) -> Result<(), Flaw> {
+        let Some(column) = column else { return Ok(()) };
+        let length = chars(self.id(column, row));
+        if length > OBJECT_ID_CHARS_MAX {
+            return Err(Flaw::new(RefusalCode::IdTooLong).in_column(column).counting(length));
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn has_event(&mut self, column: Option<usize>, row: Row<'_>) -> bool {
+        column.and_then(|column| row.cell(column)).is_some_and(|cell| {
+            let value = cell.value(row.text, &mut self.scratch);
+            !is_void(value) && !is_one_of(value, &self.nulls)
+        })
+    }
+
     /// The file's own id where it has one, else ours.
     #[inline]
     fn message_id(&mut self, plan: &Plan, row: Row<'_>, out: &mut Vec<u8>) -> Result<(), Flaw> {
-        let own = plan.roles.message_id.filter(|column| row.has(Some(*column)));
-        match own.and_then(|column| Some((column, row.cell(column)?))) {
-            None => {
-                out.extend_from_slice(self.ids.0.as_bytes());
-                out.push(b'-');
-                out.extend_from_slice(itoa::Buffer::new().format(row.start).as_bytes());
+        let begin = out.len();
+        if let Some(column) = plan.roles.message_id {
+            let id = self.id(column, row);
+            let chars = chars(id);
+            if chars > MESSAGE_ID_CHARS_MAX {
+                return Err(Flaw::new(RefusalCode::MessageIdTooLong).in_column(column).counting(chars));
             }
-            Some((column, cell)) => {
-                let value = trim(cell.value(row.text, &mut self.scratch));
-                let chars = chars(value);
-                if chars > MESSAGE_ID_CHARS_MAX {
-                    return Err(Flaw::new(RefusalCode::MessageIdTooLong).in_column(column).counting(chars));
-                }
-                json::escape(value, out);
+            json::escape(id, out);
+            if chars > 0 {
+                self.remember(column, &out[begin..]);
             }
+        }
+        if out.len() == begin {
+            out.extend_from_slice(self.ids.0.as_bytes());
+            out.push(b'-');
+            out.extend_from_slice(itoa::Buffer::new().format(row.start).as_bytes());
         }
         out.extend_from_slice(b"\",");
         Ok(())
+    }
+
+    /// Notes a message id that came before.
+    fn remember(&mut self, column: usize, id: &[u8]) {
+        let mut hasher = DefaultHasher::new();
+        id.hash(&mut hasher);
+        let hash = hasher.finish();
+        let full = self.message_ids.len() >= MESSAGE_IDS_REMEMBERED_MAX;
+        let known = if full { self.message_ids.contains(&hash) } else { !self.message_ids.insert(hash) };
+        if known {
+            self.notes.push(Note::cell(WarningCode::MessageIdRepeated, column));
+        }
     }
 
     #[inline]
@@ -206,18 +329,15 @@ impl Encoder {
         let Some(column) = plan.roles.timestamp else {
             return Ok(None);
         };
-        let Some(cell) = row.cell(column) else {
-            return Ok(None);
-        };
-        let value = cell.value(row.text, &mut self.scratch);
-        if is_blank(value) {
+        let cell = row.cell(column);
+        let value = cell.map_or(&[][..], |cell| cell.value(row.text, &mut self.scratch));
+        if is_blank(value) || is_one_of(value.trim_ascii(), &self.nulls) {
+            self.notes.push(Note::cell(WarningCode::TimestampEmpty, column));
             return Ok(None);
         }
         out.extend_from_slice(b"\"timestamp\":\"");
         let begin = out.len();
-        if !timestamps::append(value, &self.formats, out) {
-            return Err(Flaw::new(RefusalCode::NotATimestamp).in_column(column));
-        }
+        date(column, value, &self.times, &mut self.order_settled, &mut self.notes, out)?;
         let end = out.len();
         out.extend_from_slice(b"\",");
         Ok(Some(begin..end))
@@ -225,22 +345,57 @@ impl Encoder {
 
     #[inline]
     fn cell(&mut self, slot: &Slot, row: Row<'_>, out: &mut Vec<u8>) -> Result<(), Flaw> {
+        if slot.is_id {
+            let id = self.id(slot.column, row);
+            if !id.is_empty() {
+                out.extend_from_slice(&slot.key);
+                json::escape(id, out);
+                out.extend_from_slice(b"\",");
+            }
+            return Ok(());
+        }
         let Some(cell) = row.cell(slot.column) else {
             return Ok(());
         };
         let value = cell.value(row.text, &mut self.scratch);
+        let Some(first) = value.first() else {
+            empty(slot, out);
+            return Ok(());
+        };
+        if self.odd_first[usize::from(*first)] && odd(slot, value, &self.nulls, &mut self.notes) {
+            empty(slot, out);
+            return Ok(());
+        }
         if slot.cell == CellType::String {
-            let value = if slot.trim { trim(value) } else { value };
-            if value.is_empty() || (slot.blank_is_empty && is_void(value)) {
+            if slot.blank_is_empty && is_void(value) {
                 empty(slot, out);
             } else {
+                if slot.is_email && value.trim_ascii().len() < value.len() && value.contains(&b'@') {
+                    self.notes.push(Note::cell(WarningCode::EmailBlanks, slot.column));
+                }
                 out.extend_from_slice(&slot.key);
                 json::escape(value, out);
                 out.extend_from_slice(b"\",");
             }
             return Ok(());
         }
-        typed(slot, value, &self.formats, out)
+        if slot.cell == CellType::Timestamp {
+            let value = trim_blanks(value);
+            if value.is_empty() || is_one_of(value, &self.nulls) {
+                empty(slot, out);
+                return Ok(());
+            }
+            let begin = out.len();
+            out.extend_from_slice(&slot.key);
+            let read = date(slot.column, value, &self.times, &mut self.order_settled, &mut self.notes, out);
+            if read.is_err() {
+                out.truncate(begin);
+            } else {
+                out.extend_from_slice(b"\",");
+            }
+            return read;
+        }
+        typed(slot, value, &self.nulls, &mut self.notes, out)
     }
 
     /// A whole context in one cell: its own `library` if it has one, else ours.
@@ -255,6 +410,9 @@ impl Encoder {
             &[][..]
         } else {
             let members = object(value).ok_or_else(|| not_an_object(slot, value))?;
+            if json::depth(value) > json::DEPTH_MAX {
+                return Err(Flaw::new(RefusalCode::JsonTooDeep).in_column(slot.column));
+            }
             if members.contains_key("library") {
                 json::compact(value, out);
                 out.push(b',');
@@ -270,177 +428,6 @@ impl Encoder {
         json::compact(inside, out);
         out.extend_from_slice(b"},");
         Ok(())
-    }
-}
-
-/// Writes a cell that is more than a string as it stands.
-fn typed(slot: &Slot, value: &[u8], formats: &[String], out: &mut Vec<u8>) -> Result<(), Flaw> {
-    if slot.cell == CellType::Inferred {
-        if value.is_empty() {
-            empty(slot, out);
-        } else if json::is_plain_literal(value) {
-            bare(slot, value, out);
-        } else {
-            out.extend_from_slice(&slot.key);
-            json::escape(value, out);
-            out.extend_from_slice(b"\",");
-        }
-        return Ok(());
-    }
-    let value = value.trim_ascii();
-    if value.is_empty() {
-        empty(slot, out);
-        return Ok(());
-    }
-    let flaw = |code| Err(Flaw::new(code).in_column(slot.column));
-    match slot.cell {
-        CellType::Number if json::is_number(value) => bare(slot, value, out),
-        CellType::Number => return flaw(RefusalCode::NotANumber),
-        CellType::Integer if json::is_integer(value) => bare(slot, value, out),
-        CellType::Integer => return flaw(RefusalCode::NotAnInteger),
-        CellType::Boolean | CellType::Switch => match boolean(slot.cell, value) {
-            Some(true) => bare(slot, b"true", out),
-            Some(false) => bare(slot, b"false", out),
-            None => return flaw(RefusalCode::NotABoolean),
-        },
-        CellType::Timestamp => {
-            let begin = out.len();
-            out.extend_from_slice(&slot.key);
-            if !timestamps::append(value, formats, out) {
-                out.truncate(begin);
-                return flaw(RefusalCode::NotATimestamp);
-            }
-            out.extend_from_slice(b"\",");
-        }
-        CellType::Object if object(value).is_none() => return Err(not_an_object(slot, value)),
-        // Read into a value, not skipped over: what we send has to be JSON to the strictest reader.
-        CellType::Json if serde_json::from_slice::<serde_json::Value>(value).is_err() => {
-            return flaw(RefusalCode::NotJson);
-        }
-        CellType::Object | CellType::Json => {
-            out.extend_from_slice(slot.bare_key());
-            json::compact(value, out);
-            out.push(b',');
-        }
-        CellType::String | CellType::Inferred => {}
-    }
-    Ok(())
-}
-
-fn object(value: &[u8]) -> Option<serde_json::Map<String, serde_json::Value>> {
-    serde_json::from_slice(value).ok()
-}
-
-fn not_an_object(slot: &Slot, value: &[u8]) -> Flaw {
-    let code = match serde_json::from_slice::<serde_json::Value>(value) {
-        Ok(_) => RefusalCode::NotAnObject,
-        Err(_) => RefusalCode::NotJson,
-    };
-    Flaw::new(code).in_column(slot.column)
-}
-
-/// The spellings of true and false: JSON's, Excel's (`TRUE`), PostgreSQL's (`t`), people's.
-fn boolean(cell: CellType, value: &[u8]) -> Option<bool> {
-    const TRUE: [&str; 5] = ["true", "t", "yes", "y", "1"];
-    const FALSE: [&str; 5] = ["false", "f", "no", "n", "0"];
-    // Of a switch, only the first: nobody said that the column is a boolean.
-    let spellings = if cell == CellType::Switch { 1 } else { 5 };
-    let is = |words: &[&str]| words.iter().take(spellings).any(|word| value.eq_ignore_ascii_case(word.as_bytes()));
-    if is(&TRUE) {
-        Some(true)
-    } else if is(&FALSE) {
-        Some(false)
-    } else {
-        None
-    }
-}
-
-fn bare(slot: &Slot, literal: &[u8], out: &mut Vec<u8>) {
-    out.extend_from_slice(slot.bare_key());
-    out.extend_from_slice(literal);
-    out.push(b',');
-}
-
-#[inline]
-fn empty(slot: &Slot, out: &mut Vec<u8>) {
-    match slot.empty {
-        EmptyCells::Omit => {}
-        EmptyCells::Empty if matches!(slot.cell, CellType::String | CellType::Inferred) => {
-            out.extend_from_slice(&slot.key);
-            out.extend_from_slice(b"\",");
-        }
-        EmptyCells::Null | EmptyCells::Empty => bare(slot, b"null", out),
-    }
-}
-
-/// What every row of a kind must have.
-///
-/// Segment docs: Spec, Identify, Track, Group, Alias; Object API. Page and screen need no name.
-#[inline]
-fn require(plan: &Plan, row: Row<'_>) -> Result<(), Flaw> {
-    let roles = &plan.roles;
-    let missing = |code, column: Option<usize>| {
-        let flaw = Flaw::new(code);
-        Err(match column {
-            Some(column) => flaw.in_column(column),
-            None => flaw,
-        })
-    };
-    if plan.kind() == Kind::Object {
-        let Some(column) = roles.id.filter(|_| row.has(roles.id)) else {
-            return missing(RefusalCode::MissingId, roles.id);
-        };
-        let mut scratch = Vec::new();
-        let length = row.cell(column).map_or(0, |cell| chars(trim(cell.value(row.text, &mut scratch))));
-        if length > OBJECT_ID_CHARS_MAX {
-            return Err(Flaw::new(RefusalCode::IdTooLong).in_column(column).counting(length));
-        }
-        return Ok(());
-    }
-    let named = row.has(roles.user_id) || (plan.kind() != Kind::Alias && row.has(roles.anonymous_id));
-    if !named {
-        return missing(RefusalCode::MissingUserId, roles.user_id.or(roles.anonymous_id));
-    }
-    match plan.kind() {
-        Kind::Track if !row.has(roles.event) => missing(RefusalCode::EventMissing, roles.event),
-        Kind::Group if !row.has(roles.group_id) => missing(RefusalCode::MissingGroupId, roles.group_id),
-        Kind::Alias if !row.has(roles.previous_id) => missing(RefusalCode::MissingPreviousId, roles.previous_id),
-        _ => Ok(()),
-    }
-}
-
-/// Whether there is nothing but blanks.
-#[inline]
-fn is_blank(value: &[u8]) -> bool {
-    match value.first() {
-        None => true,
-        // Nearly every cell is decided here.
-        Some(first) if first.is_ascii_graphic() => false,
-        Some(_) => std::str::from_utf8(value).is_ok_and(|text| text.trim().is_empty()),
-    }
-}
-
-/// Whether there is nothing but blanks and control characters, such as the NULs and the Ctrl-Z that
-/// some programs end a file with: nothing that an id or an event could be.
-#[inline]
-fn is_void(value: &[u8]) -> bool {
-    match value.first() {
-        None => true,
-        Some(first) if first.is_ascii_graphic() => false,
-        Some(_) => {
-            std::str::from_utf8(value).is_ok_and(|text| text.chars().all(|c| c.is_whitespace() || c.is_control()))
-        }
-    }
-}
-
-/// An id without the blanks around it, those of spreadsheets and web pages (U+00A0) among them.
-#[inline]
-fn trim(value: &[u8]) -> &[u8] {
-    match value {
-        [one] if one.is_ascii_graphic() => value,
-        // Nearly every id is decided here.
-        [first, .., last] if first.is_ascii_graphic() && last.is_ascii_graphic() => value,
-        _ => std::str::from_utf8(value).map_or(value, |text| text.trim().as_bytes()),
     }
 }
 

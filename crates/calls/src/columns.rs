@@ -8,6 +8,7 @@
 
 mod compiler;
 mod fields;
+mod heading;
 mod snake;
 mod tree;
 
@@ -17,7 +18,8 @@ use crate::reading::Reading;
 use crate::refusal::{FaultCode, FileFault, Warning};
 use crate::subject::{Kind, Subject};
 
-use compiler::{Compiler, Heading};
+use compiler::Compiler;
+use heading::Heading;
 pub(crate) use tree::{Piece, Slot};
 
 /// Most columns of a file.
@@ -132,6 +134,15 @@ pub(crate) struct Roles {
     pub(crate) id: Option<usize>,
 }
 
+impl Roles {
+    /// The columns that hold ids.
+    pub(crate) fn ids(&self) -> impl Iterator<Item = usize> {
+        [self.user_id, self.anonymous_id, self.group_id, self.previous_id, self.message_id, self.id]
+            .into_iter()
+            .flatten()
+    }
+}
+
 /// The header, compiled.
 #[derive(Debug)]
 pub struct Plan {
@@ -140,6 +151,8 @@ pub struct Plan {
     /// How many columns are the source's own: all, unless the last are those of a rejects file.
     pub(crate) own_columns: usize,
     pub(crate) roles: Roles,
+    /// The columns that hold ids.
+    pub(crate) id_columns: Vec<usize>,
     pub(crate) pieces: Vec<Piece>,
     warnings: Vec<Warning>,
     fingerprint: String,

@@ -1,7 +1,7 @@
 //! How a file is written down: compression, encoding, delimiter. Recognised from its first bytes
 //! and its header, or set.
 
-pub use protocol::reading::{Compression, Delimiter, Dialect, Encoding, StoredHeader};
+pub use protocol::reading::{Compression, Delimiter, Dialect, Encoding, Escape, Quote, Quoting, StoredHeader};
 
 use crate::rows::Splitter;
 
@@ -9,6 +9,9 @@ use crate::rows::Splitter;
 pub(crate) trait Measure {
     /// Whether `delimiter` can be the second byte of a character, as `|` can in Shift_JIS.
     fn may_hide(self, delimiter: Delimiter) -> bool;
+
+    /// Whether a backslash can be the second byte of a character, as it can in Shift_JIS.
+    fn may_hide_backslash(self) -> bool;
 
     /// How many bytes of the source a line end or any other ASCII byte was.
     fn ascii_bytes(self) -> u64;
@@ -24,6 +27,10 @@ impl Measure for Encoding {
             Encoding::Legacy(charset) => delimiter == Delimiter::Pipe && !charset.is_single_byte(),
             _ => false,
         }
+    }
+
+    fn may_hide_backslash(self) -> bool {
+        matches!(self, Encoding::Legacy(charset) if !charset.is_single_byte())
     }
 
     fn ascii_bytes(self) -> u64 {
@@ -76,13 +83,14 @@ pub(crate) fn delimiter_of_header(text: &[u8], last: bool, wanted: &[&str]) -> O
 }
 
 /// The files that people mistake for CSV, by how they begin. None of the beginnings can be that of a
-/// header, and none holds a line end, so the answer does not hang on how much of the file is there.
+/// header, and none holds a line end.
 pub(crate) fn foreign(start: &[u8]) -> Option<&'static str> {
-    const KNOWN: [(&[u8], &str); 10] = [
-        (b"PK\x03\x04", "a zip archive or an Excel workbook (.xlsx): save it as CSV"),
+    const KNOWN: [(&[u8], &str); 11] = [
         (b"\xD0\xCF\x11\xE0", "an old Excel workbook (.xls): save it as CSV"),
-        (b"PAR1\x15", "a Parquet file: export it as CSV"),
+        (b"PAR1", "a Parquet file: export it as CSV"),
         (b"Obj\x01", "an Avro file: export it as CSV"),
+        (b"ORC\x0A", "an ORC file: export it as CSV"),
+        (b"crc\0", "a checksum of another file (.crc): leave it out"),
         (b"%PDF-", "a PDF"),
         (b"\x31AY&SY", "compressed with bzip2: use gzip or zstd"),
         (b"\xFD7zXZ\0", "compressed with xz: use gzip or zstd"),
@@ -91,6 +99,16 @@ pub(crate) fn foreign(start: &[u8]) -> Option<&'static str> {
         (b"\x1F\x8B", "compressed twice: compress it once"),
         (b"\x28\xB5\x2F\xFD", "compressed twice: compress it once"),
     ];
+    if let Some(entry) = start.strip_prefix(b"PK\x03\x04") {
+        const NAME_AT: usize = 26;
+        let name = entry.get(NAME_AT..).unwrap_or_default();
+        let workbook = [&b"[Content_Types].xml"[..], b"xl/", b"_rels/", b"docProps/", b"mimetype"];
+        return Some(if workbook.iter().any(|part| name.starts_with(part)) {
+            "an Excel workbook (.xlsx) or another spreadsheet: save it as CSV"
+        } else {
+            "a zip archive: take the CSV out of it, compress it with gzip if you like, and upload that"
+        });
+    }
     // bzip2 says its block size before what makes it recognisable.
     let start = match start {
         [b'B', b'Z', b'h', b'1'..=b'9', block @ ..] => block,

@@ -1,8 +1,9 @@
 //! What is wrong with a row, and how it is said.
 
-use crate::call::{CALL_BYTES_MAX, MESSAGE_ID_CHARS_MAX, OBJECT_ID_CHARS_MAX};
 use crate::columns::{Plan, REJECT_COLUMNS};
-use crate::dialect::Encoding;
+use crate::dialect::{Dialect, Encoding, Quoting};
+use crate::json;
+use crate::limits::{CALL_BYTES_MAX, MESSAGE_ID_CHARS_MAX, OBJECT_ID_CHARS_MAX};
 use crate::refusal::{Refusal, RefusalCode, Span};
 use crate::rows::Cell;
 use crate::subject::Kind;
@@ -14,11 +15,51 @@ pub(crate) struct Flaw {
     pub(crate) column: Option<usize>,
     /// A number that the message speaks of.
     pub(crate) number: usize,
+    /// What is probably the cause.
+    pub(crate) hint: Hint,
+}
+
+/// What is probably the cause of a flaw, by the look of the cell.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Hint {
+    /// Nothing is known.
+    #[default]
+    None,
+    /// The cell is a null marker.
+    NullMarker,
+    /// The cell is a spreadsheet's number of a day.
+    DayNumber,
+    /// A blank stands among the digits that is not the one of the keyboard.
+    Blank(char),
+    /// JSON as Python prints it.
+    Python,
+    /// The cells that are too many are one empty cell at the end.
+    TrailingDelimiter,
+    /// The row begins with a number that the header has no name for.
+    RowNumber,
+}
+
+impl Hint {
+    pub(crate) fn of(value: &[u8]) -> Hint {
+        if matches!(value, b"\\N" | b"NULL" | b"null" | b"#N/A" | b"undefined") {
+            return Hint::NullMarker;
+        }
+        let text = std::str::from_utf8(value).unwrap_or_default();
+        text.chars().find(|c| !c.is_ascii() && c.is_whitespace()).map_or(Hint::None, Hint::Blank)
+    }
+
+    /// Of a cell that is no JSON.
+    pub(crate) fn of_json(value: &[u8]) -> Hint {
+        let has = |word: &[u8]| value.windows(word.len()).any(|window| window == word);
+        let brackets = matches!(value.first(), Some(b'{' | b'[' | b'('));
+        let python = has(b"'") || has(b"True") || has(b"False") || has(b"None");
+        if brackets && python { Hint::Python } else { Hint::of(value) }
+    }
 }
 
 impl Flaw {
     pub(crate) fn new(code: RefusalCode) -> Flaw {
-        Flaw { code, column: None, number: 0 }
+        Flaw { code, column: None, number: 0, hint: Hint::None }
     }
 
     pub(crate) fn in_column(mut self, column: usize) -> Flaw {
@@ -31,9 +72,14 @@ impl Flaw {
         self
     }
 
+    pub(crate) fn hinting(mut self, hint: Hint) -> Flaw {
+        self.hint = hint;
+        self
+    }
+
     /// The refusal: where, what, and what to write instead. `lines` is how many the row takes.
     #[cold]
-    pub(crate) fn at(self, span: Span, cells: &[Cell], plan: &Plan, encoding: Encoding, lines: u64) -> Refusal {
+    pub(crate) fn at(self, span: Span, cells: &[Cell], plan: &Plan, dialect: Dialect, lines: u64) -> Refusal {
         let columns = plan.columns();
         let column = self.column.and_then(|column| columns.get(column)).map(|column| column.name.clone());
         let at_fault = match self.code {
@@ -44,7 +90,7 @@ impl Flaw {
             _ => self.column.and_then(|column| cells.get(column)).map(|cell| (cell, cell)),
         };
         let cell = at_fault.map(|(first, last)| first.start()..last.end());
-        let what = self.say(plan, encoding, lines);
+        let what = self.say(plan, dialect, lines);
         let line = span.line;
         let message = match &column {
             Some(column) => format!("line {line}, column `{column}`: {what}"),
@@ -53,17 +99,22 @@ impl Flaw {
         Refusal { span, code: self.code, column, cell, message }
     }
 
-    fn say(self, plan: &Plan, encoding: Encoding, lines: u64) -> String {
-        let (kind, number) = (plan.kind(), self.number);
+    fn say(self, plan: &Plan, dialect: Dialect, lines: u64) -> String {
+        let (kind, number, encoding) = (plan.kind(), self.number, dialect.encoding);
+        let empty = if self.hint == Hint::NullMarker { "a null marker, which counts as empty," } else { "empty," };
+        let own = plan.own_columns;
         match self.code {
-            RefusalCode::MissingUserId if kind == Kind::Alias => "empty, and every alias needs a user id".to_owned(),
+            RefusalCode::MissingUserId if kind == Kind::Alias => format!("{empty} and every alias needs a user id"),
             RefusalCode::MissingUserId => {
-                format!("empty, and every {kind} needs a `userId` or an `anonymousId`")
+                format!("{empty} and every {kind} needs a `userId` or an `anonymousId`")
             }
             RefusalCode::EventMissing => "empty, and every track needs an event".to_owned(),
-            RefusalCode::MissingGroupId => "empty, and every group needs a group id".to_owned(),
-            RefusalCode::MissingPreviousId => "empty, and every alias needs a previous id".to_owned(),
-            RefusalCode::MissingId => "empty, and every object needs an id".to_owned(),
+            RefusalCode::MissingGroupId => format!("{empty} and every group needs a group id"),
+            RefusalCode::MissingPreviousId => format!("{empty} and every alias needs a previous id"),
+            RefusalCode::MissingId => format!("{empty} and every object needs an id"),
+            RefusalCode::RoundedId => {
+                "an id in exponent notation has lost digits: format the column as text and export it again".to_owned()
+            }
             RefusalCode::IdTooLong => {
                 format!("{number} characters, an object's id has at most {OBJECT_ID_CHARS_MAX}")
             }
@@ -74,6 +125,12 @@ impl Flaw {
             RefusalCode::CallTooLarge => {
                 format!("the call is {number} bytes, Segment takes at most {CALL_BYTES_MAX}")
             }
+            RefusalCode::TooManyCells if self.hint == Hint::TrailingDelimiter => format!(
+                "{number} cells, the header has {own}, and the last is empty: remove the delimiter at the end of each row, or add one to the header"
+            ),
+            RefusalCode::TooManyCells if self.hint == Hint::RowNumber => format!(
+                "{number} cells, the header has {own}, and the first is a number: if it is the number of the row, add a name for its column in front of the header"
+            ),
             RefusalCode::TooManyCells if number <= plan.columns().len() => format!(
                 "{number} cells, the header has {} before `{}` and {} in all; a cell with a delimiter in it has to be quoted",
                 plan.own_columns,
@@ -84,17 +141,33 @@ impl Flaw {
                 "{number} cells, the header has {}; a cell with a delimiter in it has to be quoted",
                 plan.columns().len()
             ),
+            RefusalCode::UnclosedQuote | RefusalCode::StrayQuote if dialect.quoting != Quoting::default() => {
+                format!("the row does not fit {}, by which this file is read ({} lines)", dialect.quoting, lines.max(1))
+            }
             RefusalCode::UnclosedQuote => {
                 format!("a quote is never closed, so this row took the rest of the file ({} lines)", lines.max(1))
             }
             RefusalCode::StrayQuote => format!(
-                "text behind a closing quote: a quote inside a quoted cell must be doubled, the row may hold several ({} lines)",
+                "text behind a closing quote, or a quote behind a blank: a quote inside a quoted cell must be doubled, a backslash does not escape it, and the row may hold several ({} lines)",
                 lines.max(1)
             ),
             RefusalCode::InvalidEncoding if encoding == Encoding::Utf8 => {
                 "not UTF-8: save the file as UTF-8, or set CSV_ENCODING, for instance to windows-1252".to_owned()
             }
             RefusalCode::InvalidEncoding => format!("not {encoding}"),
+            RefusalCode::JsonTooDeep => format!("JSON that nests more than {} deep", json::DEPTH_MAX),
+            RefusalCode::NotATimestamp if self.hint == Hint::DayNumber => {
+                "not a date but the number of a day, as a spreadsheet stores it: format the column as a date and export it again".to_owned()
+            }
+            RefusalCode::NotATimestamp | RefusalCode::NotANumber | RefusalCode::NotAnInteger | RefusalCode::NotABoolean | RefusalCode::NotJson
+                if self.hint == Hint::NullMarker =>
+            {
+                format!("a null marker and {}: set NULLS to make it empty", self.code.as_str().replace('_', " "))
+            }
+            RefusalCode::NotANumber | RefusalCode::NotAnInteger if matches!(self.hint, Hint::Blank(_)) => {
+                let Hint::Blank(c) = self.hint else { return String::new() };
+                format!("a blank (U+{:04X}) among the digits: write the number without it", u32::from(c))
+            }
             RefusalCode::NotATimestamp => {
                 "not a date: write 2019-05-11T20:32:27Z, Unix time, or set TIMESTAMP_FORMATS".to_owned()
             }
@@ -103,6 +176,9 @@ impl Flaw {
             }
             RefusalCode::NotAnInteger => "not an integer: write digits with at most a `-`".to_owned(),
             RefusalCode::NotABoolean => "not a boolean: write true or false".to_owned(),
+            RefusalCode::NotJson if self.hint == Hint::Python => {
+                "not JSON, it looks like Python: JSON has double quotes and true, false, null".to_owned()
+            }
             RefusalCode::NotJson => "not JSON".to_owned(),
             RefusalCode::NotAnObject => "not a JSON object".to_owned(),
         }

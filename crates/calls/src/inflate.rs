@@ -105,11 +105,10 @@ impl Inflater {
         match pulled {
             Ok(read) => self.read += read,
             Err(what) => {
-                let fault = FileFault::new(FaultCode::CorruptCompression, what);
+                let fault = self.fault.insert(FileFault::new(FaultCode::CorruptCompression, what));
                 if out.len() == before {
-                    return Err(fault);
+                    return Err(fault.clone());
                 }
-                self.fault = Some(fault);
             }
         }
         Ok(if out.len() > before {

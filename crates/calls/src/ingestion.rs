@@ -3,7 +3,7 @@
 //! It knows nothing of S3, HTTP or time. Whoever drives it pushes bytes when it is hungry, sends the batches it hands
 //! out, and settles each with what came of it. What is settled without a gap from the beginning can be committed.
 
-use crate::batches::{Batch, Envelope, Gatherer};
+use crate::batches::{Batch, Envelope, Gatherer, Taken};
 use crate::columns::{Column, Plan};
 use crate::dialect::StoredHeader;
 use crate::refusal::{FileFault, Position, Warning};
@@ -166,13 +166,22 @@ impl Ingestion {
         while !self.ended {
             let (calls, records) = self.gatherer.buffers();
             let record_at = records.len();
-            let batch = match self.translator.next(calls, records) {
-                Ok(Step::Call { span, len, timestamp }) => {
-                    self.gatherer.call(span, len, timestamp, record_at, self.translator.position())
-                }
-                Ok(Step::Refused(refusal)) => self.gatherer.refused(refusal, record_at, self.translator.position()),
+            let step = self.translator.next(calls, records);
+            let taken = Taken {
+                record_at,
+                after: self.translator.position(),
+                blank_lines: self.translator.blank_lines(),
+                notes: self.translator.notes(),
+            };
+            let batch = match step {
+                Ok(Step::Call { span, len, timestamp }) => self.gatherer.call(span, len, timestamp, taken),
+                Ok(Step::Refused(refusal)) => self.gatherer.refused(refusal, taken),
+                Ok(Step::Dropped { span, reason }) => self.gatherer.dropped(reason, span.line, taken),
                 Ok(Step::Starved) => return Next::Hungry,
-                Ok(Step::End) => self.end(None),
+                Ok(Step::End) => {
+                    self.gatherer.trailing(taken.blank_lines, taken.after);
+                    self.end(None)
+                }
                 Err(fault) => self.end(Some(fault)),
             };
             if let Some(batch) = batch {
@@ -224,6 +233,11 @@ impl Ingestion {
         }
         let mut settled = Settled::default();
         settled.account.rows = batch.rows();
+        settled.account.blank_rows = batch.blank_rows;
+        settled.account.repeated_headers = batch.repeated_headers;
+        let columns = self.translator.plan().map_or(&[][..], Plan::columns);
+        let name = |column: u32| columns.get(column as usize).map_or_else(String::new, |column| column.name.clone());
+        settled.account.findings = batch.tally.findings(name);
         settled.account.batches = u64::from(!batch.calls.is_empty());
         settled.account.acknowledged = (batch.calls.len() - guilty.len()) as u64;
         let guilty_bytes: usize = guilty.iter().map(|g| batch.calls[g.call].body.len()).sum();

@@ -146,6 +146,29 @@ pub(crate) fn is_plain_literal(text: &[u8]) -> bool {
     }
 }
 
+/// How deep JSON in a cell may nest.
+pub(crate) const DEPTH_MAX: usize = 64;
+
+/// How deep `json` nests: 1 for `[]`. It need not be valid.
+pub(crate) fn depth(json: &[u8]) -> usize {
+    let (mut depth, mut deepest, mut at) = (0_usize, 0, 0);
+    let mut quoted = false;
+    while let Some(byte) = json.get(at) {
+        match byte {
+            b'\\' if quoted => at += 1,
+            b'"' => quoted = !quoted,
+            b'{' | b'[' if !quoted => {
+                depth += 1;
+                deepest = deepest.max(depth);
+            }
+            b'}' | b']' if !quoted => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        at += 1;
+    }
+    deepest
+}
+
 /// Appends JSON without the blanks between its tokens, which might be line ends. `json` is valid.
 pub(crate) fn compact(json: &[u8], out: &mut Vec<u8>) {
     let mut rest = json;
@@ -223,6 +246,13 @@ mod tests {
             assert_eq!(is_number(text.as_bytes()), expected, "{text}");
         }
         assert!(!is_number("9".repeat(400).as_bytes()));
+    }
+
+    #[test]
+    fn brackets_are_counted_outside_of_strings() {
+        for (text, expected) in [("1", 0), ("[]", 1), (r#"{"a":[{}]}"#, 3), (r#"["[[[\"[["]"#, 1), ("[],[]", 1)] {
+            assert_eq!(depth(text.as_bytes()), expected, "{text}");
+        }
     }
 
     #[test]

@@ -3,8 +3,9 @@
 use jiff::civil;
 pub use protocol::reading::{EmptyCells, Reading};
 
-use crate::dialect::{Delimiter, Encoding, Measure};
+use crate::dialect::{Delimiter, Encoding, Escape, Measure, Quote, Quoting};
 use crate::subject::{COLLECTION_CHARS_MAX, is_collection};
+use crate::timestamps;
 
 /// Reads the settings through `get`, which gives a setting by its name.
 ///
@@ -24,6 +25,11 @@ pub fn parse(get: &dyn Fn(&str) -> Option<String>, faults: &mut Vec<String>) -> 
         collections: list("COLLECTIONS", ','),
         timestamp_columns: list("TIMESTAMP_COLUMNS", ','),
         timestamp_formats: list("TIMESTAMP_FORMATS", ';'),
+        nulls: list("NULLS", ','),
+        id_nulls: set("ID_NULLS").map(|value| match value.trim() {
+            "off" => Vec::new(),
+            _ => list("ID_NULLS", ','),
+        }),
         ..Reading::default()
     };
     for collection in &reading.collections {
@@ -36,7 +42,7 @@ pub fn parse(get: &dyn Fn(&str) -> Option<String>, faults: &mut Vec<String>) -> 
     for format in &reading.timestamp_formats {
         if names_zone(format) {
             faults.push(format!(
-                "TIMESTAMP_FORMATS: `{format}` reads names of time zones, of which no list is at hand: write times with their offset and read it with %z, or write them in UTC"
+                "TIMESTAMP_FORMATS: `{format}` reads names of time zones: write times with their offset and read it with %z, or set TIMESTAMP_ZONE"
             ));
         } else if !is_whole_date(format) {
             faults.push(format!(
@@ -60,11 +66,23 @@ pub fn parse(get: &dyn Fn(&str) -> Option<String>, faults: &mut Vec<String>) -> 
             _ => faults.push("EMPTY_CELLS: write omit, null or empty".to_owned()),
         }
     }
-    if let Some(value) = set("CSV_ENCODING") {
-        reading.encoding = Encoding::named(&value);
-        if reading.encoding.is_none() {
+    if let Some(value) = set("TIMESTAMP_ZONE") {
+        let value = value.trim();
+        if timestamps::zone(value).is_some() {
+            reading.timestamp_zone = Some(value.to_owned());
+        } else {
             faults.push(format!(
-                "CSV_ENCODING: `{}` is no encoding that can be read: write one such as utf-8, utf-16le, windows-1252 or shift_jis",
+                "TIMESTAMP_ZONE: `{value}` is no time zone: write UTC, a name such as America/New_York, or an offset such as +02:00"
+            ));
+        }
+    }
+    reading.quoting = quoting(set("CSV_QUOTE"), set("CSV_ESCAPE"), faults);
+    if let Some(value) = set("CSV_ENCODING") {
+        reading.encoding_auto = value.trim().eq_ignore_ascii_case("auto");
+        reading.encoding = Encoding::named(&value);
+        if reading.encoding.is_none() && !reading.encoding_auto {
+            faults.push(format!(
+                "CSV_ENCODING: `{}` is no encoding that can be read: write auto, or one such as utf-8, utf-16le, windows-1252 or shift_jis",
                 value.trim()
             ));
         }
@@ -83,7 +101,33 @@ pub fn parse(get: &dyn Fn(&str) -> Option<String>, faults: &mut Vec<String>) -> 
             "CSV_DELIMITER: `{delimiter}` is part of characters in {encoding}, so cells cannot be told apart: write the files in UTF-8"
         ));
     }
+    if let (Some(encoding), Some(Quoting { escape: Escape::Backslash, .. })) = (reading.encoding, reading.quoting)
+        && encoding.may_hide_backslash()
+    {
+        faults.push(format!(
+            "CSV_ESCAPE: a backslash is part of characters in {encoding}, so cells cannot be told apart: write the files in UTF-8"
+        ));
+    }
     reading
+}
+
+/// How cells are quoted, where a setting says it.
+fn quoting(quote: Option<String>, escape: Option<String>, faults: &mut Vec<String>) -> Option<Quoting> {
+    if quote.is_none() && escape.is_none() {
+        return None;
+    }
+    let mut quoting = Quoting::default();
+    match quote.as_deref().map(str::trim) {
+        None | Some("double" | "\"") => {}
+        Some("single" | "'") => quoting.quote = Quote::Single,
+        Some(_) => faults.push("CSV_QUOTE: write double or single".to_owned()),
+    }
+    match escape.as_deref().map(str::trim) {
+        None | Some("doubled") => {}
+        Some("backslash" | "\\") => quoting.escape = Escape::Backslash,
+        Some(_) => faults.push("CSV_ESCAPE: write doubled or backslash".to_owned()),
+    }
+    Some(quoting)
 }
 
 /// Whether `%Q` or one of its kin stands in `format`: an IANA name, such as `America/New_York`.
@@ -154,8 +198,18 @@ mod tests {
             ("EMPTY_CELLS", "null"),
             ("CSV_ENCODING", "latin1"),
             ("CSV_DELIMITER", "\t"),
+            ("CSV_QUOTE", "single"),
+            ("CSV_ESCAPE", "backslash"),
+            ("TIMESTAMP_ZONE", "America/New_York"),
+            ("NULLS", "NULL, \\N"),
+            ("ID_NULLS", "0,[object Object]"),
         ]);
         assert_eq!(faults, Vec::<String>::new());
+        let quoting = Quoting { quote: Quote::Single, escape: Escape::Backslash, ..Quoting::default() };
+        assert_eq!(reading.quoting, Some(quoting));
+        assert_eq!(reading.timestamp_zone.as_deref(), Some("America/New_York"));
+        assert_eq!(reading.nulls, ["NULL", "\\N"]);
+        assert_eq!(reading.id_nulls.as_deref(), Some(&["0".to_owned(), "[object Object]".to_owned()][..]));
         assert_eq!(reading.collections, ["room_types", "rooms"]);
         assert_eq!(reading.timestamp_columns, ["seenAt", "traits.born"]);
         assert_eq!(reading.timestamp_formats, ["%d/%m/%Y %H:%M", "%b %d, %Y", "%s"]);
@@ -163,6 +217,15 @@ mod tests {
         assert_eq!(reading.empty_cells, EmptyCells::Null);
         assert_eq!(reading.encoding.map(Encoding::name), Some("windows-1252"));
         assert_eq!(reading.delimiter, Some(Delimiter::Tab));
+    }
+
+    #[test]
+    fn what_is_found_out_from_the_file_and_what_is_off_can_be_set_too() {
+        let (reading, faults) = parse(&[("CSV_ENCODING", "Auto"), ("CSV_QUOTE", "double"), ("ID_NULLS", "off")]);
+        assert_eq!(faults, Vec::<String>::new());
+        assert!(reading.encoding_auto && reading.encoding.is_none());
+        assert_eq!(reading.quoting, Some(Quoting::default()));
+        assert_eq!(reading.id_nulls, Some(Vec::new()));
     }
 
     #[test]
@@ -192,6 +255,9 @@ mod tests {
             ("EMPTY_CELLS", "drop"),
             ("CSV_ENCODING", "iso-2022-jp"),
             ("CSV_DELIMITER", ":"),
+            ("TIMESTAMP_ZONE", "New York"),
+            ("CSV_QUOTE", "`"),
+            ("CSV_ESCAPE", "/"),
         ]);
         let names: Vec<&str> = faults.iter().filter_map(|fault| fault.split(':').next()).collect();
         assert_eq!(
@@ -202,12 +268,17 @@ mod tests {
                 "TIMESTAMP_FORMATS",
                 "INFER_TYPES",
                 "EMPTY_CELLS",
+                "TIMESTAMP_ZONE",
+                "CSV_QUOTE",
+                "CSV_ESCAPE",
                 "CSV_ENCODING",
                 "CSV_DELIMITER"
             ]
         );
         assert_eq!(reading.timestamp_formats, ["%d/%m/%Y"]);
         let (_, faults) = parse(&[("CSV_ENCODING", "shift_jis"), ("CSV_DELIMITER", "pipe")]);
+        assert_eq!(faults.len(), 1, "{faults:?}");
+        let (_, faults) = parse(&[("CSV_ENCODING", "shift_jis"), ("CSV_ESCAPE", "backslash")]);
         assert_eq!(faults.len(), 1, "{faults:?}");
     }
 }

@@ -9,6 +9,7 @@ use std::fmt;
 use std::ops::Range;
 
 pub use protocol::position::Position;
+pub use protocol::reading::Warning;
 use thiserror::Error;
 
 /// The stretch of the source that a record takes: `[from, to)`.
@@ -70,13 +71,15 @@ codes! {
         MessageIdTooLong = "message_id_too_long",
         /// An object row in which every property is empty.
         ObjectEmpty = "object_empty",
+        /// An id as spreadsheets write large numbers: digits are lost.
+        RoundedId = "rounded_id",
         /// The encoded call is larger than Segment takes.
         CallTooLarge = "call_too_large",
         /// More cells than the header has columns.
         TooManyCells = "too_many_cells",
         /// A quote that is still open where the file ends.
         UnclosedQuote = "unclosed_quote",
-        /// Text behind a closing quote, in a row of several lines.
+        /// Text behind a closing quote, or a quote behind a blank.
         StrayQuote = "stray_quote",
         /// Bytes that are not text in the file's encoding.
         InvalidEncoding = "invalid_encoding",
@@ -90,9 +93,59 @@ codes! {
         NotABoolean = "not_a_boolean",
         /// A `:json` column that holds no JSON.
         NotJson = "not_json",
+        /// JSON that nests too deep.
+        JsonTooDeep = "json_too_deep",
         /// A whole `properties:json`, `traits:json`, `context:json` or `integrations:json` that is
         /// JSON, but no object.
         NotAnObject = "not_an_object",
+    }
+}
+
+codes! {
+    /// What is read, but not for certain.
+    WarningCode {
+        /// Fewer cells than the header has columns.
+        ShortRow = "short_row",
+        /// A null marker in place of an id: it counts as empty.
+        IdNullMarker = "id_null_marker",
+        /// An id such as `nan`, `None` or `0`.
+        IdPlaceholder = "id_placeholder",
+        /// An id such as `Total`, `# comment` or `-----`, or the name of its own column.
+        IdNoData = "id_no_data",
+        /// Invisible or control characters inside an id.
+        IdInvisible = "id_invisible_characters",
+        /// An id in a spreadsheet's guard, which is taken off.
+        IdGuard = "id_spreadsheet_guard",
+        /// An id that begins with an apostrophe.
+        IdApostrophe = "id_apostrophe",
+        /// An id such as `1.0`.
+        IdDecimal = "id_decimal",
+        /// A null marker in a cell that is no id.
+        NullMarker = "null_marker",
+        /// A spreadsheet's guard in a cell that is no id.
+        Guard = "spreadsheet_guard",
+        /// Every cell of a row in single quotes.
+        SingleQuotes = "single_quotes",
+        /// An empty `timestamp`.
+        TimestampEmpty = "timestamp_empty",
+        /// A date that stands for none or for ever, or a year of two digits.
+        TimestampSentinel = "timestamp_sentinel",
+        /// A time without a zone.
+        TimestampZoneless = "timestamp_without_zone",
+        /// A time that the change of the clocks makes twice or never.
+        TimestampAmbiguous = "timestamp_ambiguous",
+        /// Dates that are dates with day and month exchanged, too.
+        DayMonthOrder = "day_month_order",
+        /// Text among inferred numbers or booleans.
+        MixedTypes = "mixed_types",
+        /// A `messageId` that an earlier row has.
+        MessageIdRepeated = "message_id_repeated",
+        /// Blanks around an email address.
+        EmailBlanks = "email_blanks",
+        /// Valid UTF-8 that a setting says to read as something else.
+        LooksLikeUtf8 = "looks_like_utf8",
+        /// Ctrl-Z at the end of the file.
+        CtrlZ = "ctrl_z",
     }
 }
 
@@ -107,6 +160,8 @@ codes! {
         CorruptCompression = "corrupt_compression",
         /// Text in an encoding that is not read, or of which the header is not.
         Encoding = "unreadable_encoding",
+        /// Cells are separated by something that is not read.
+        Delimiter = "unreadable_delimiter",
         /// A first record beyond the limit.
         HeaderTooLong = "header_too_long",
         /// More columns than the limit.
@@ -160,15 +215,6 @@ impl FileFault {
         self.at = Some(at);
         self
     }
-}
-
-/// Something about a column that its owner should know, said once for the file.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Warning {
-    /// The column, by its name in the header.
-    pub column: String,
-    /// What to know, and what to write instead.
-    pub message: String,
 }
 
 #[cfg(test)]

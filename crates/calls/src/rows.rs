@@ -7,13 +7,17 @@
 //!   content until the next quote, and a doubled quote is one quote;
 //! * what follows a closing quote belongs to the cell as it stands (`"a"b` is `ab`).
 //!
-//! Two things differ from the crate, and both are reported instead of guessed: a quote that is
-//! still open at the end of the file, and a record beyond [`ROW_BYTES_MAX`].
+//! Three things are reported besides: a quote that is still open at the end of the file, a quote
+//! astray (text behind a closing one, or a quote behind a blank), and a record beyond
+//! [`ROW_BYTES_MAX`]. Records of other dialects are found by [`Walker`], and not split here.
 //!
 //! Cells are not copied: a [`Cell`] is a range of the record, and only a cell with a doubled quote
 //! ever needs [`Cell::unescape`].
 
 use memchr::{memchr, memchr3};
+
+use crate::dialect::Quoting;
+use crate::quoting::{Event, Walker};
 
 /// Longest record, without its line end. A longer one is a quote that was never closed, in nearly
 /// every case: 1 MiB is 32 times what Segment takes in one call.
@@ -99,9 +103,11 @@ pub(crate) struct Splitter {
     escaped: bool,
     /// Whether a quoted cell has been seen, the only place where a record can hold line ends.
     quotes: bool,
-    /// The first cell that has text behind its closing quote.
+    /// The first cell that has text behind its closing quote, or a quote behind a blank.
     stray: Option<usize>,
     cells: Vec<Cell>,
+    /// What finds the end of a record where RFC 4180 does not. Its cells are not split.
+    walker: Option<Walker>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -127,7 +133,14 @@ impl Splitter {
             quotes: false,
             stray: None,
             cells: Vec::new(),
+            walker: None,
         }
+    }
+
+    /// For records that are quoted in another way.
+    fn set_quoting(&mut self, quoting: Quoting) {
+        let is_other = quoting != Quoting { lines: quoting.lines, ..Quoting::default() };
+        self.walker = is_other.then(|| Walker::new(quoting, self.delimiter));
     }
 
     /// Makes ready for another record.
@@ -139,6 +152,9 @@ impl Splitter {
         self.quotes = false;
         self.stray = None;
         self.cells.clear();
+        if let Some(walker) = &mut self.walker {
+            walker.clear();
+        }
     }
 
     /// Splits a record that is known to be whole. Returns whether a quote is left open.
@@ -146,7 +162,7 @@ impl Splitter {
         self.clear();
         // Transcoding cannot make a line end out of anything else, so the record stays one.
         let _ = self.scan(record);
-        self.finish(record.len())
+        self.finish(record)
     }
 
     /// Splits the first record of `text`. Returns whether it ends there; if not, what there is of it
@@ -155,7 +171,7 @@ impl Splitter {
         self.clear();
         let ended = self.scan(text).is_some();
         if !ended {
-            self.finish(text.len());
+            self.finish(text);
         }
         ended
     }
@@ -164,10 +180,41 @@ impl Splitter {
         &self.cells
     }
 
+    /// The first cell of the record with a quote astray.
+    pub(crate) fn stray(&self) -> Option<usize> {
+        self.stray
+    }
+
+    /// Goes on in records of another dialect.
+    #[cold]
+    fn walk(&mut self, text: &[u8]) -> Option<usize> {
+        let walker = self.walker.as_mut()?;
+        self.quotes = true;
+        while let Some(byte) = text.get(self.at) {
+            if walker.step(*byte) == Event::RowEnd {
+                return Some(self.at);
+            }
+            self.at += 1;
+        }
+        None
+    }
+
+    /// Notes a quote behind the blanks that a bare cell begins with.
+    #[cold]
+    fn look_behind_blanks(&mut self, cell: &[u8]) {
+        let behind = cell.iter().find(|byte| !matches!(byte, b' ' | b'\t'));
+        if behind == Some(&QUOTE) && !self.escaped {
+            self.stray = self.stray.or(Some(self.cells.len()));
+        }
+    }
+
     /// Goes on in `text`, which begins where the record begins and holds at least what it held at
     /// the last call. Returns the offset of the line end, or `None` when `text` has run out.
     #[inline]
     fn scan(&mut self, text: &[u8]) -> Option<usize> {
+        if self.walker.is_some() {
+            return self.walk(text);
+        }
         loop {
             match self.state {
                 State::CellStart => match text.get(self.at) {
@@ -186,6 +233,9 @@ impl Splitter {
                         return None;
                     };
                     let end = self.at + found;
+                    if matches!(text[self.start], b' ' | b'\t') {
+                        self.look_behind_blanks(&text[self.start..end]);
+                    }
                     self.close(end);
                     if text[end] != self.delimiter {
                         return Some(end);
@@ -225,7 +275,14 @@ impl Splitter {
     }
 
     /// Ends the record where the text ends. Returns whether a quote is left open.
-    fn finish(&mut self, length: usize) -> bool {
+    fn finish(&mut self, text: &[u8]) -> bool {
+        let length = text.len();
+        if let Some(walker) = &self.walker {
+            return walker.is_open();
+        }
+        if self.state == State::Bare && matches!(text.get(self.start), Some(b' ' | b'\t')) {
+            self.look_behind_blanks(&text[self.start..]);
+        }
         match self.state {
             State::CellStart | State::Bare | State::Quoted => self.close(length),
             State::QuoteSeen => {
@@ -315,8 +372,8 @@ pub(crate) struct Record<'a> {
     pub(crate) blank: Blank,
     /// Whether the file ends within quotes.
     pub(crate) unclosed: bool,
-    /// In a record of several lines, the first cell that has text behind its closing quote: the
-    /// quote was probably meant to open a cell further on, and rows lie between.
+    /// The first cell that has text behind its closing quote, or a quote behind a blank: no cell
+    /// behind it can be trusted.
     pub(crate) stray: Option<usize>,
 }
 
@@ -369,6 +426,17 @@ impl Rows {
         self.splitter.delimiter = delimiter;
     }
 
+    /// Looks for records that are quoted in another way, from the next one on.
+    pub(crate) fn set_quoting(&mut self, quoting: Quoting) {
+        self.splitter.set_quoting(quoting);
+    }
+
+    /// The text behind the record that was found last.
+    pub(crate) fn upcoming(&self) -> &[u8] {
+        let behind = self.current.map_or(0, |extent| extent.length + extent.line_end);
+        &self.text[self.head + behind..]
+    }
+
     /// Uses another limit from the next record on.
     pub(crate) fn set_limit(&mut self, limit: usize) {
         self.limit = limit;
@@ -400,7 +468,7 @@ impl Rows {
                 _ => Extent { length, line_end: 1, unclosed: false },
             },
             None if !self.finished => return Advance::Starved,
-            None => Extent { length: text.len(), line_end: 0, unclosed: self.splitter.finish(text.len()) },
+            None => Extent { length: text.len(), line_end: 0, unclosed: self.splitter.finish(text) },
         };
         self.line_end = None;
         self.current = Some(extent);
@@ -440,7 +508,7 @@ impl Rows {
             lines: inside + u64::from(line_end > 0),
             blank: self.blank,
             unclosed,
-            stray: self.splitter.stray.filter(|_| inside > 0),
+            stray: self.splitter.stray,
         })
     }
 

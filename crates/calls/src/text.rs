@@ -13,25 +13,34 @@ pub(crate) struct Transcoder {
     /// The encoding where no byte order mark says another.
     default: Encoding,
     encoding: Option<Encoding>,
-    /// Length of the byte order mark.
+    /// Whether the encoding is found out from the beginning of the text, without a mark.
+    auto: bool,
+    /// Whether nothing but the lack of any other speaks for the encoding.
+    is_guess: bool,
+    /// Length of the byte order marks.
     bom: usize,
     /// Bytes that say nothing alone: fewer than a mark, or half of a character.
     held: Vec<u8>,
 }
 
 impl Transcoder {
-    pub(crate) fn new(default: Encoding) -> Transcoder {
-        Transcoder { default, encoding: None, bom: 0, held: Vec::new() }
+    pub(crate) fn new(default: Encoding, auto: bool) -> Transcoder {
+        Transcoder { default, encoding: None, auto, is_guess: false, bom: 0, held: Vec::new() }
     }
 
     /// For text that begins in the middle of a file.
     pub(crate) fn within(encoding: Encoding) -> Transcoder {
-        Transcoder { encoding: Some(encoding), ..Transcoder::new(encoding) }
+        Transcoder { encoding: Some(encoding), ..Transcoder::new(encoding, false) }
     }
 
     /// The encoding, once it is known.
     pub(crate) fn encoding(&self) -> Option<Encoding> {
         self.encoding
+    }
+
+    /// Whether nothing but the lack of any other speaks for the encoding.
+    pub(crate) fn is_guess(&self) -> bool {
+        self.is_guess
     }
 
     /// Length of the byte order mark, 0 without one.
@@ -59,9 +68,22 @@ impl Transcoder {
         let mut held = std::mem::take(&mut self.held);
         let mut taken = 0;
         if self.encoding.is_none() {
-            let Some((encoding, bom)) = recognise(&held, self.default, last) else {
+            let Some((marked, bom)) = marked(&held, last) else {
                 self.held = held;
                 return;
+            };
+            if marked.is_none() && self.auto && held.len() <= AUTO_BYTES && !last {
+                self.held = held;
+                return;
+            }
+            let encoding = match marked {
+                Some(encoding) => encoding,
+                None if self.auto => {
+                    let (encoding, is_guess) = found_out(&held);
+                    self.is_guess = is_guess;
+                    encoding
+                }
+                None => self.default,
             };
             (self.encoding, self.bom, taken) = (Some(encoding), bom, bom);
         }
@@ -78,17 +100,52 @@ impl Transcoder {
     }
 }
 
-/// The encoding by the byte order mark, which wins over any setting, and the mark's length.
-fn recognise(start: &[u8], default: Encoding, last: bool) -> Option<(Encoding, usize)> {
+/// So much of a text decides its encoding, where that is found out.
+const AUTO_BYTES: usize = 256 * 1024;
+
+/// Byte order marks that may follow on each other: tools that add one do not look for one.
+const MARKS_MAX: usize = 4;
+
+/// The encoding by the byte order mark, which wins over any setting, and the length of all marks there are. `None`
+/// when more has to be seen.
+fn marked(start: &[u8], last: bool) -> Option<(Option<Encoding>, usize)> {
     const MARKS: [(&[u8], Encoding); 3] =
         [(b"\xEF\xBB\xBF", Encoding::Utf8), (b"\xFF\xFE", Encoding::Utf16Le), (b"\xFE\xFF", Encoding::Utf16Be)];
-    for (mark, encoding) in MARKS {
-        if start.starts_with(mark) {
-            return Some((encoding, mark.len()));
+    let Some((mark, encoding)) = MARKS.iter().find(|(mark, _)| start.starts_with(mark)) else {
+        let may_become = MARKS.iter().any(|(mark, _)| mark.starts_with(start));
+        return (last || !may_become).then_some((None, 0));
+    };
+    let mut at = mark.len();
+    for _ in 1..MARKS_MAX {
+        let rest = &start[at..];
+        if rest.starts_with(mark) {
+            at += mark.len();
+        } else if mark.starts_with(rest) && !last {
+            return None;
+        } else {
+            break;
         }
     }
-    let may_become = MARKS.iter().any(|(mark, _)| mark.starts_with(start));
-    (last || !may_become).then_some((default, 0))
+    Some((Some(*encoding), at))
+}
+
+/// The encoding of a text without a mark, and whether that is a guess.
+fn found_out(start: &[u8]) -> (Encoding, bool) {
+    let start = &start[..start.len().min(AUTO_BYTES)];
+    let nuls_at = |parity: usize| start.iter().skip(parity).step_by(2).filter(|byte| **byte == 0).count();
+    let (even, odd) = (nuls_at(0), nuls_at(1));
+    if even > 4 * odd && even * 4 > start.len() {
+        return (Encoding::Utf16Be, false);
+    }
+    if odd > 4 * even && odd * 4 > start.len() {
+        return (Encoding::Utf16Le, false);
+    }
+    let is_utf8 = match std::str::from_utf8(start) {
+        Ok(_) => true,
+        // A character that is cut off at the end says nothing.
+        Err(error) => error.error_len().is_none() && start.len() == AUTO_BYTES,
+    };
+    if is_utf8 { (Encoding::Utf8, false) } else { (Encoding::Legacy(encoding_rs::WINDOWS_1252), true) }
 }
 
 /// Appends UTF-16 as UTF-8. Returns how many bytes were taken; what is left is half of something.

@@ -1,11 +1,12 @@
 //! Cells to timestamps, in the one shape that Segment is sent: ISO 8601, UTC, milliseconds.
 //!
-//! What is read: ISO 8601 with and without a zone (none is UTC), with `T` or a blank between date
-//! and time, a date alone, Unix seconds (also with a fraction) and Unix milliseconds, and whatever
+//! What is read: ISO 8601 with and without a zone (none is UTC, or the zone that is set), with `T` or a blank between date
+//! and time, a date alone, Unix seconds (also with a fraction), milliseconds, microseconds and nanoseconds, and whatever
 //! strftime formats are configured. Everything else is no date, and the row says so: a date that
 //! is guessed wrong is worse than a refused row, because nobody ever sees it again.
 
 use jiff::fmt::strtime;
+use jiff::tz::TimeZone;
 
 /// Length of a timestamp as it is written: `2019-05-11T20:32:27.940Z`.
 pub(crate) const TIMESTAMP_BYTES: usize = 24;
@@ -21,6 +22,12 @@ const UNIX_SECONDS_MAX: u64 = 4_102_444_800;
 
 /// The largest plain number that is read as milliseconds: the same day.
 const UNIX_MILLIS_MAX: u64 = UNIX_SECONDS_MAX * 1_000;
+
+/// The smallest and the largest plain numbers that are read as microseconds and nanoseconds: the years of seconds.
+const UNIX_MICROS_MIN: u64 = UNIX_SECONDS_MIN * 1_000_000;
+const UNIX_MICROS_MAX: u64 = UNIX_SECONDS_MAX * 1_000_000;
+const UNIX_NANOS_MIN: u64 = UNIX_SECONDS_MIN * 1_000_000_000;
+const UNIX_NANOS_MAX: u64 = UNIX_SECONDS_MAX * 1_000_000_000;
 
 /// 9999-12-31T23:59:59Z in seconds, which databases write for "for ever". As milliseconds it would
 /// be a day in 1978.
@@ -38,24 +45,156 @@ const MS_PER_MINUTE: i64 = 60 * MS_PER_SECOND;
 const MS_PER_HOUR: i64 = 60 * MS_PER_MINUTE;
 const MS_PER_DAY: i64 = 24 * MS_PER_HOUR;
 
-/// Reads a cell and appends it in Segment's shape to `out`. Returns whether it is a date; if not,
-/// nothing is appended.
-pub(crate) fn append(cell: &[u8], formats: &[String], out: &mut Vec<u8>) -> bool {
-    if !formats.is_empty()
-        && let Some(ms) = configured(cell.trim_ascii(), formats)
-    {
-        return write(ms, out);
+/// How timestamps of a file are read.
+#[derive(Debug)]
+pub(crate) struct Times {
+    formats: Vec<String>,
+    /// The same formats with day and month exchanged, of those that have both as numbers.
+    exchanged: Vec<String>,
+    /// The zone of times without one, where it is set.
+    zone: Option<TimeZone>,
+}
+
+/// What a cell was read as.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Read {
+    /// Whether the cell says no zone.
+    pub(crate) is_zoneless: bool,
+    /// Whether the change of the clocks makes the time twice, or never.
+    pub(crate) is_ambiguous: bool,
+}
+
+/// How a cell reads with day and month exchanged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Order {
+    /// As the same date.
+    Same,
+    /// As another date.
+    Fits,
+    /// As none.
+    Unfit,
+}
+
+/// A moment, with its zone or without.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Moment {
+    Utc(i64),
+    Local(i64),
+}
+
+impl Times {
+    pub(crate) fn new(formats: &[String], zone: Option<&str>) -> Times {
+        Times {
+            formats: formats.to_vec(),
+            exchanged: formats.iter().filter_map(|format| exchanged(format)).collect(),
+            zone: zone.and_then(self::zone),
+        }
     }
-    // What we write is what most files hold, and it needs no arithmetic.
-    if is_canonical(cell) {
-        out.extend_from_slice(cell);
-        return true;
+
+    pub(crate) fn zone_is_set(&self) -> bool {
+        self.zone.is_some()
     }
-    let cell = cell.trim_ascii();
-    let Some(ms) = iso(cell).or_else(|| digits(cell)).or_else(|| number(cell)) else {
-        return false;
-    };
-    write(ms, out)
+
+    /// Whether a format has day and month as numbers.
+    #[inline]
+    pub(crate) fn may_be_exchanged(&self) -> bool {
+        !self.exchanged.is_empty()
+    }
+
+    /// How a cell reads with day and month exchanged.
+    pub(crate) fn order(&self, cell: &[u8]) -> Order {
+        let cell = cell.trim_ascii();
+        match (configured(cell, &self.formats), configured(cell, &self.exchanged)) {
+            (_, None) => Order::Unfit,
+            (read, exchanged) if read == exchanged => Order::Same,
+            _ => Order::Fits,
+        }
+    }
+
+    /// Reads a cell and appends it in Segment's shape to `out`. `None` when it is no date, and nothing is appended.
+    #[inline]
+    pub(crate) fn append(&self, cell: &[u8], out: &mut Vec<u8>) -> Option<Read> {
+        if !self.formats.is_empty()
+            && let Some(moment) = configured(cell.trim_ascii(), &self.formats)
+        {
+            return self.write(moment, out);
+        }
+        // What we write is what most files hold, and it needs no arithmetic.
+        if is_canonical(cell) {
+            out.extend_from_slice(cell);
+            return Some(Read::default());
+        }
+        let cell = cell.trim_ascii();
+        let moment = iso(cell).or_else(|| digits(cell)).or_else(|| number(cell).map(Moment::Utc))?;
+        self.write(moment, out)
+    }
+
+    fn write(&self, moment: Moment, out: &mut Vec<u8>) -> Option<Read> {
+        let (ms, read) = match moment {
+            Moment::Utc(ms) => (ms, Read::default()),
+            Moment::Local(ms) => match &self.zone {
+                None => (ms, Read { is_zoneless: true, is_ambiguous: false }),
+                Some(zone) => {
+                    let (ms, is_ambiguous) = in_zone(ms, zone)?;
+                    (ms, Read { is_zoneless: true, is_ambiguous })
+                }
+            },
+        };
+        write(ms, out).then_some(read)
+    }
+}
+
+/// The zone of that name: `UTC`, an offset such as `+02:00`, or a name of the IANA database.
+pub(crate) fn zone(name: &str) -> Option<TimeZone> {
+    let name = name.trim();
+    if name.eq_ignore_ascii_case("utc") || name == "Z" {
+        return Some(TimeZone::UTC);
+    }
+    if name.starts_with(['+', '-']) {
+        let mut rest = Cursor(name.as_bytes());
+        let ahead_ms = rest.zone()??;
+        let seconds = i32::try_from(ahead_ms / MS_PER_SECOND).ok().filter(|_| rest.is_empty())?;
+        return jiff::tz::Offset::from_seconds(seconds).ok().map(TimeZone::fixed);
+    }
+    TimeZone::get(name).ok()
+}
+
+/// A local time in UTC, and whether the change of the clocks makes it twice or never.
+fn in_zone(local_ms: i64, zone: &TimeZone) -> Option<(i64, bool)> {
+    let local = jiff::Timestamp::from_millisecond(local_ms).ok()?;
+    let at = zone.to_ambiguous_timestamp(jiff::tz::Offset::UTC.to_datetime(local));
+    let is_ambiguous = at.is_ambiguous();
+    Some((at.compatible().ok()?.as_millisecond(), is_ambiguous))
+}
+
+/// A format with day and month exchanged, if it has both as numbers.
+fn exchanged(format: &str) -> Option<String> {
+    let (mut out, mut days, mut months) = (String::with_capacity(format.len()), 0, 0);
+    let mut chars = format.chars();
+    while let Some(c) = chars.next() {
+        out.push(c);
+        if c != '%' {
+            continue;
+        }
+        for c in chars.by_ref() {
+            let is_flag = "-_^#:.".contains(c) || c.is_ascii_digit();
+            match c {
+                'd' | 'e' => {
+                    days += 1;
+                    out.push('m');
+                }
+                'm' => {
+                    months += 1;
+                    out.push('d');
+                }
+                c => out.push(c),
+            }
+            if !is_flag {
+                break;
+            }
+        }
+    }
+    (days == 1 && months == 1).then_some(out)
 }
 
 /// Whether the cell is a timestamp exactly as it would be written.
@@ -107,7 +246,7 @@ fn days_since_epoch(year: i64, month: u32, day: u32) -> i64 {
 }
 
 /// Reads ISO 8601's calendar dates, extended (`2019-05-11`) and basic (`20190511T203227Z`).
-fn iso(cell: &[u8]) -> Option<i64> {
+fn iso(cell: &[u8]) -> Option<Moment> {
     let mut rest = Cursor(cell);
     let year = i64::from(rest.digits(4)?);
     let extended = rest.skip(b'-');
@@ -122,36 +261,39 @@ fn iso(cell: &[u8]) -> Option<i64> {
     let midnight = days_since_epoch(year, month, day) * MS_PER_DAY;
     if rest.is_empty() {
         // Eight digits are Unix time to some; the years keep the two apart.
-        return (extended || BASIC_DATE_YEARS.contains(&year)).then_some(midnight);
+        return (extended || BASIC_DATE_YEARS.contains(&year)).then_some(Moment::Local(midnight));
     }
     if !(rest.skip(b'T') || rest.skip(b't') || rest.skip(b' ')) {
         return None;
     }
     let time = rest.time(extended)?;
     let zone = rest.zone()?;
-    rest.is_empty().then_some(midnight + time - zone)
+    rest.is_empty().then_some(match zone {
+        Some(ahead_ms) => Moment::Utc(midnight + time - ahead_ms),
+        None => Moment::Local(midnight + time),
+    })
 }
 
 /// Reads `20190511203227` and `201905112032`, which as Unix time would be absurd: centuries ahead, or
 /// some months of 1976.
-fn digits(cell: &[u8]) -> Option<i64> {
+fn digits(cell: &[u8]) -> Option<Moment> {
     if !matches!(cell.len(), 12 | 14) {
         return None;
     }
     let (date, time) = cell.split_at(8);
     // A date alone is its midnight, and is one only in the years that are meant.
-    let midnight = iso(date)?;
+    let Moment::Local(midnight) = iso(date)? else { return None };
     let mut rest = Cursor(time);
     let time = rest.time(false)?;
-    rest.is_empty().then_some(midnight + time)
+    rest.is_empty().then_some(Moment::Local(midnight + time))
 }
 
-/// Reads Unix seconds, with or without a fraction, and Unix milliseconds.
+/// Reads Unix seconds, with or without a fraction, and Unix milliseconds, microseconds and nanoseconds.
 fn number(cell: &[u8]) -> Option<i64> {
     let mut rest = Cursor(cell);
     let mut whole: u64 = 0;
     let digits = rest.0.iter().take_while(|b| b.is_ascii_digit()).count();
-    if digits == 0 || digits > 15 {
+    if digits == 0 || digits > 19 {
         return None;
     }
     for _ in 0..digits {
@@ -165,29 +307,41 @@ fn number(cell: &[u8]) -> Option<i64> {
     match whole {
         UNIX_SECONDS_MIN..=UNIX_SECONDS_MAX => Some(i64::try_from(whole).ok()? * MS_PER_SECOND + fraction),
         FOR_EVER => None,
+        // "For ever" in milliseconds and microseconds, and dates written with fractions of a second.
+        _ if whole / 1_000 == FOR_EVER || whole / 1_000_000 == FOR_EVER => None,
+        _ if matches!(digits, 15..=18) && self::digits(&cell[..14]).is_some() => None,
         ..=UNIX_MILLIS_MAX if whole > UNIX_SECONDS_MAX && !has_fraction => i64::try_from(whole).ok(),
+        UNIX_MICROS_MIN..=UNIX_MICROS_MAX if !has_fraction => i64::try_from(whole / 1_000).ok(),
+        UNIX_NANOS_MIN..=UNIX_NANOS_MAX if !has_fraction => i64::try_from(whole / 1_000_000).ok(),
         _ => None,
     }
 }
 
-/// Tries the configured strftime formats. A format without a zone is UTC, one without a time is
-/// midnight.
-fn configured(cell: &[u8], formats: &[String]) -> Option<i64> {
-    formats.iter().find_map(|format| formatted(cell, format).filter(|ms| *ms >= CONFIGURED_MIN_MS))
+/// Tries the configured strftime formats. One without a time is midnight.
+fn configured(cell: &[u8], formats: &[String]) -> Option<Moment> {
+    formats.iter().find_map(|format| {
+        formatted(cell, format).filter(|moment| {
+            let (Moment::Utc(ms) | Moment::Local(ms)) = moment;
+            *ms >= CONFIGURED_MIN_MS
+        })
+    })
 }
 
-fn formatted(cell: &[u8], format: &str) -> Option<i64> {
+fn formatted(cell: &[u8], format: &str) -> Option<Moment> {
     let broken = strtime::parse(format, cell).ok()?;
     if let Ok(timestamp) = broken.to_timestamp() {
-        return Some(timestamp.as_millisecond());
+        return Some(Moment::Utc(timestamp.as_millisecond()));
     }
     let at = match broken.to_datetime() {
         Ok(at) => at,
         Err(_) => broken.to_date().ok()?.at(0, 0, 0, 0),
     };
+    let ms = civil_ms(at)?;
     // The last hours of 9999 are beyond that timestamp, with or without a zone.
-    let ahead = broken.offset().map_or(0, |offset| i64::from(offset.seconds())) * MS_PER_SECOND;
-    Some(civil_ms(at)? - ahead)
+    Some(match broken.offset() {
+        Some(offset) => Moment::Utc(ms - i64::from(offset.seconds()) * MS_PER_SECOND),
+        None => Moment::Local(ms),
+    })
 }
 
 /// Milliseconds since the epoch, in UTC.
@@ -318,18 +472,18 @@ impl Cursor<'_> {
     }
 
     /// Nothing, `Z`, `UTC` or `GMT` behind a blank, `+02`, `+0200`, `+02:00`: the milliseconds ahead
-    /// of UTC.
-    fn zone(&mut self) -> Option<i64> {
+    /// of UTC, or `None` inside.
+    fn zone(&mut self) -> Option<Option<i64>> {
         let spaced = self.skip(b' ');
         if self.is_empty() {
-            return Some(0);
+            return Some(None);
         }
         if self.skip(b'Z') || self.skip(b'z') {
-            return Some(0);
+            return Some(Some(0));
         }
         if spaced && (self.0.eq_ignore_ascii_case(b"UTC") || self.0.eq_ignore_ascii_case(b"GMT")) {
             self.0 = &[];
-            return Some(0);
+            return Some(Some(0));
         }
         let sign = if self.skip(b'+') {
             1
@@ -348,7 +502,7 @@ impl Cursor<'_> {
         if hours > 23 || minutes > 59 {
             return None;
         }
-        Some(sign * (i64::from(hours) * MS_PER_HOUR + i64::from(minutes) * MS_PER_MINUTE))
+        Some(Some(sign * (i64::from(hours) * MS_PER_HOUR + i64::from(minutes) * MS_PER_MINUTE)))
     }
 }
 
@@ -360,7 +514,7 @@ mod tests {
     fn read_with(cell: &str, formats: &[&str]) -> Option<String> {
         let formats: Vec<String> = formats.iter().map(|format| (*format).to_owned()).collect();
         let mut out = b"before".to_vec();
-        let is_date = append(cell.as_bytes(), &formats, &mut out);
+        let is_date = Times::new(&formats, None).append(cell.as_bytes(), &mut out).is_some();
         let text = String::from_utf8(out).unwrap();
         let text = text.strip_prefix("before").unwrap().to_owned();
         assert_eq!(is_date, !text.is_empty(), "{cell}");
@@ -420,6 +574,9 @@ mod tests {
         check("63072000000", "1972-01-01T00:00:00.000Z");
         check("253402300798", "1978-01-11T21:31:40.798Z");
         check("4102444800000", "2100-01-01T00:00:00.000Z");
+        check("1557606747940000", "2019-05-11T20:32:27.940Z");
+        check("1557606747940999999", "2019-05-11T20:32:27.940Z");
+        check("4102444800000000000", "2100-01-01T00:00:00.000Z");
     }
 
     #[test]
@@ -472,8 +629,11 @@ mod tests {
             "43596",
             "99999999",
             "15576067479400000",
-            "1557606747940000",
+            "1557606747940000.5",
             "1557606747940.5",
+            "253402300799999999",
+            "2031051120322794",
+            "99999999999999999999",
             "1557606747.",
             "63072000000.5",
             "4102444800001",
@@ -567,6 +727,55 @@ mod tests {
         check("2019-05-31T20:32:27.940Z", "2019-05-31T20:32:27.940Z");
         let beyond = read_with("2019-05-31T20:32:27.940Z", &formats);
         assert_eq!(beyond.as_deref(), Some("2019-05-31T20:32:27.940Z"));
+    }
+
+    #[test]
+    fn times_without_a_zone_are_in_the_zone_that_is_set() {
+        let read = |cell: &str, zone: &str, formats: &[&str]| {
+            let formats: Vec<String> = formats.iter().map(|format| (*format).to_owned()).collect();
+            let mut out = Vec::new();
+            let read = Times::new(&formats, Some(zone)).append(cell.as_bytes(), &mut out).unwrap();
+            (String::from_utf8(out).unwrap(), read.is_ambiguous)
+        };
+        for (cell, zone, expected, is_ambiguous) in [
+            ("2024-01-05 10:00:00", "America/New_York", "2024-01-05T15:00:00.000Z", false),
+            ("2024-07-05 10:00:00", "America/New_York", "2024-07-05T14:00:00.000Z", false),
+            ("2024-01-05", "Europe/Berlin", "2024-01-04T23:00:00.000Z", false),
+            ("20240105100000", "+05:30", "2024-01-05T04:30:00.000Z", false),
+            ("2024-01-05T10:00:00Z", "America/New_York", "2024-01-05T10:00:00.000Z", false),
+            ("1557606747", "America/New_York", "2019-05-11T20:32:27.000Z", false),
+            ("2024-11-03 01:30:00", "America/New_York", "2024-11-03T05:30:00.000Z", true),
+            ("2024-03-10 02:30:00", "America/New_York", "2024-03-10T07:30:00.000Z", true),
+        ] {
+            assert_eq!(read(cell, zone, &[]), (expected.to_owned(), is_ambiguous), "{cell}");
+        }
+        assert_eq!(read("05/01/2024 10:00", "America/New_York", &["%d/%m/%Y %H:%M"]).0, "2024-01-05T15:00:00.000Z");
+        for name in ["America/New_York", "utc", "UTC", "Z", "+02:00", "-0530", "+02"] {
+            assert!(zone(name).is_some(), "{name}");
+        }
+        for name in ["", "EST5", "New York", "+25:00", "+02:00x", "Europe/Nowhere"] {
+            assert!(zone(name).is_none(), "{name}");
+        }
+    }
+
+    #[test]
+    fn another_order_of_day_and_month_is_noticed() {
+        assert_eq!(exchanged("%d/%m/%Y").as_deref(), Some("%m/%d/%Y"));
+        assert_eq!(exchanged("%Y-%-m-%-d %H:%M").as_deref(), Some("%Y-%-d-%-m %H:%M"));
+        for none in ["%b %d, %Y", "%F", "%%d/%m", "%s"] {
+            assert_eq!(exchanged(none), None, "{none}");
+        }
+        let times = Times::new(&["%d/%m/%Y".to_owned()], None);
+        assert!(times.may_be_exchanged());
+        for (cell, order) in [
+            ("05/11/2019", Order::Fits),
+            ("05/13/2019", Order::Fits),
+            ("13/05/2019", Order::Unfit),
+            ("05/05/2019", Order::Same),
+            ("x", Order::Unfit),
+        ] {
+            assert_eq!(times.order(cell.as_bytes()), order, "{cell}");
+        }
     }
 
     proptest! {

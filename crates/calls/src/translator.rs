@@ -3,26 +3,35 @@
 //! `push` a piece of the source, take with [`Translator::next`] until it is starved, `finish`. What
 //! is taken depends on the bytes alone, never on how they were cut into pieces.
 
+mod beginnings;
 mod opening;
+mod recognition;
+mod records;
 
 use std::ops::Range;
 
 use crate::call::{Encoder, MessageIds, Row};
 use crate::columns::Plan;
 use crate::dialect::{Compression, Delimiter, Dialect, Encoding, Measure, StoredHeader};
-use crate::flaw::Flaw;
+use crate::ids::is_void;
 use crate::inflate::{Inflater, Pulled};
 use crate::reading::Reading;
-use crate::refusal::{FaultCode, FileFault, Position, Refusal, RefusalCode, Span, Warning};
-use crate::rows::{Advance, Cell, Record, Rows, Splitter};
+use crate::refusal::{FaultCode, FileFault, Position, Refusal, Span, Warning, WarningCode};
+use crate::rows::{Advance, Rows};
 use crate::subject::Subject;
-use crate::text::{Transcoder, transcode};
+use crate::text::Transcoder;
+use crate::warnings::Note;
+
+use records::{CTRL_Z, Decoded, Quotes, behind, is_header, is_single_quoted, sound};
 
 pub use crate::inflate::ZSTD_WINDOW_BYTES_MAX;
 pub use crate::rows::ROW_BYTES_MAX;
 
 /// Longest header. 10,000 columns of 25 characters.
 pub const HEADER_BYTES_MAX: usize = 256 * 1024;
+
+/// So much of a file decides how it is written down, and is read before its first row is.
+pub const BEGINNING_BYTES: usize = HEADER_BYTES_MAX;
 
 /// What a record came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,10 +47,26 @@ pub enum Step {
     },
     /// The row is refused.
     Refused(Refusal),
+    /// The record is no row, and nothing is appended.
+    Dropped {
+        /// Where it stands.
+        span: Span,
+        /// What it is.
+        reason: Dropped,
+    },
     /// More bytes are needed: push, or finish.
     Starved,
     /// Every record has been taken.
     End,
+}
+
+/// Why a record is no row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dropped {
+    /// It has nothing but delimiters and blanks.
+    Blank,
+    /// It repeats the header, cell by cell.
+    RepeatedHeader,
 }
 
 /// Translates one file.
@@ -63,6 +88,13 @@ pub struct Translator {
     /// Set once the header is read.
     header: Option<StoredHeader>,
     plan: Option<Plan>,
+    /// The header's cells, by which a repeated header is known.
+    names: Vec<Vec<u8>>,
+    warnings: Vec<Warning>,
+    /// Whether the source breaks off before as much of it is there as decides how it is written down.
+    breaks_off: bool,
+    /// Blank lines before the record taken last, or at the end of the file.
+    blank_lines: u64,
     decoded: Decoded,
 }
 
@@ -76,13 +108,6 @@ enum Stage {
     Broken(FileFault),
 }
 
-/// A record of an encoding that is transcoded record by record.
-#[derive(Debug)]
-struct Decoded {
-    text: Vec<u8>,
-    splitter: Splitter,
-}
-
 impl Translator {
     /// Translates a file from its beginning.
     pub fn new(subject: &Subject, reading: &Reading, ids: MessageIds) -> Translator {
@@ -91,17 +116,21 @@ impl Translator {
             subject: subject.clone(),
             reading: reading.clone(),
             inflater: Inflater::default(),
-            transcoder: Transcoder::new(encoding),
+            transcoder: Transcoder::new(encoding, reading.encoding_auto),
             skip: 0,
             transcoded: 0,
             plain: Vec::new(),
             rows: Rows::new(b','),
             stage: Stage::Header { delimiter: reading.delimiter },
-            encoder: Encoder::new(subject, ids, reading.timestamp_formats.clone()),
+            encoder: Encoder::new(subject, ids, reading),
             position: Position::START,
             header: None,
             plan: None,
-            decoded: Decoded { text: Vec::new(), splitter: Splitter::new(b',') },
+            names: Vec::new(),
+            warnings: Vec::new(),
+            breaks_off: false,
+            blank_lines: 0,
+            decoded: Decoded::new(),
         }
     }
 
@@ -132,7 +161,7 @@ impl Translator {
         }
         translator.position = at;
         translator.transcoded = at.byte;
-        translator.begin_rows(header.dialect, header.text.clone(), header.rows_from).map_err(|mut fault| {
+        translator.begin_rows(header.clone()).map_err(|mut fault| {
             fault.message = format!("line 1, which was read before: {}", fault.message);
             fault
         })?;
@@ -164,10 +193,17 @@ impl Translator {
     pub fn next(&mut self, calls: &mut Vec<u8>, records: &mut Vec<u8>) -> Result<Step, FileFault> {
         loop {
             if !matches!(self.stage, Stage::Rows) {
-                if self.read_header()? || self.feed()? {
+                if self.read_header()? {
                     continue;
                 }
-                return Ok(Step::Starved);
+                match self.pull() {
+                    Ok(true) => continue,
+                    Ok(false) => return Ok(Step::Starved),
+                    // What came before it is read all the same.
+                    Err(_) if !self.breaks_off => self.breaks_off = true,
+                    Err(fault) => return Err(self.broken(fault)),
+                }
+                continue;
             }
             match self.rows.advance() {
                 Advance::Record => return Ok(self.translate(calls, records)),
@@ -203,9 +239,20 @@ impl Translator {
         self.position
     }
 
-    /// What the owner of the file should know about its columns; complete once the header is read.
+    /// What the owner of the file should know about its columns and about how it is written down; complete once the
+    /// header is read.
     pub fn warnings(&self) -> &[Warning] {
-        self.plan.as_ref().map_or(&[], Plan::warnings)
+        &self.warnings
+    }
+
+    /// What is doubtful about the record taken last.
+    pub fn notes(&self) -> &[Note] {
+        &self.encoder.notes
+    }
+
+    /// How many blank lines stand before the record taken last, or, at [`Step::End`], behind the last record.
+    pub fn blank_lines(&self) -> u64 {
+        self.blank_lines
     }
 
     /// How many bytes are held that have been pushed and not been taken.
@@ -222,6 +269,10 @@ impl Translator {
 
     /// Moves bytes on towards the rows. Returns whether that changed anything.
     fn feed(&mut self) -> Result<bool, FileFault> {
+        self.pull().map_err(|fault| self.broken(fault))
+    }
+
+    fn pull(&mut self) -> Result<bool, FileFault> {
         if self.rows.is_finished() {
             return Ok(false);
         }
@@ -232,7 +283,7 @@ impl Translator {
                 let what = fault.message;
                 let line = self.position.line;
                 let fault = FileFault::new(fault.code, format!("from line {line} on: {what}"));
-                return Err(self.broken(fault.at(self.position)));
+                return Err(fault.at(self.position));
             }
         };
         let ended = pulled == Pulled::End;
@@ -264,7 +315,8 @@ impl Translator {
         let (Some(plan), Some(header), Some(record)) = (&self.plan, &self.header, self.rows.record()) else {
             return Step::End;
         };
-        let encoding = header.dialect.encoding;
+        let dialect = header.dialect;
+        let encoding = dialect.encoding;
         let from = self.position.byte;
         let span = Span {
             from,
@@ -273,26 +325,48 @@ impl Translator {
             line: self.position.line + record.blank.lines,
         };
         self.position = Position { byte: span.to, line: span.line + record.lines };
-        let (text, cells) = match encoding {
-            Encoding::Utf8 | Encoding::Utf16Le | Encoding::Utf16Be => (record.text, record.cells),
-            Encoding::Legacy(_) => self.decoded.decode(record.text, encoding),
-        };
+        self.blank_lines = record.blank.lines;
+        self.encoder.notes.clear();
+        let ctrl_z = record.line_end == 0 && record.text.len() > 1 && record.text.ends_with(&[CTRL_Z]);
+        let (text, cells, quotes) =
+            if matches!(encoding, Encoding::Legacy(_)) || !dialect.quoting.is_rfc4180() || ctrl_z {
+                self.decoded.decode(&record, dialect, plan.own_columns, ctrl_z, &mut self.encoder.notes)
+            } else {
+                (record.text, record.cells, Quotes { unclosed: record.unclosed, stray: record.stray, misfit: false })
+            };
+        if is_header(text, cells, &self.names) {
+            self.encoder.notes.clear();
+            return Step::Dropped { span, reason: Dropped::RepeatedHeader };
+        }
+        let records_from = records.len();
         records.extend_from_slice(text);
         let begin = calls.len();
-        let written = sound(text, cells, &record, plan).and_then(|()| {
+        let written = sound(text, cells, quotes, plan).and_then(|()| {
+            if cells.len() < plan.own_columns {
+                self.encoder.notes.push(Note::row(WarningCode::ShortRow));
+            }
+            if text.first() == Some(&b'\'') && is_single_quoted(text, cells) {
+                self.encoder.notes.push(Note::row(WarningCode::SingleQuotes));
+            }
             let row = Row { text, cells, start: span.start };
             self.encoder.append(plan, row, calls)
         });
         match written {
             Ok(timestamp) => Step::Call { span, len: calls.len() - begin, timestamp },
-            Err(flaw) => Step::Refused(flaw.at(span, cells, plan, encoding, record.lines)),
+            Err(_) if quotes.is_sound() && cells.iter().all(|cell| is_void(cell.raw(text))) => {
+                records.truncate(records_from);
+                self.encoder.notes.clear();
+                Step::Dropped { span, reason: Dropped::Blank }
+            }
+            Err(flaw) => Step::Refused(flaw.at(span, cells, plan, dialect, record.lines)),
         }
     }
 
     /// Counts the blank lines behind the last record as read.
     fn pass_trailing(&mut self) {
         self.position = self.behind_blank_lines();
-        self.rows.take_blank();
+        self.blank_lines = self.rows.take_blank().lines;
+        self.encoder.notes.clear();
     }
 
     /// Where the record begins that is read next, or was found and not taken.
@@ -316,51 +390,4 @@ impl Translator {
         )
         .at(at)
     }
-}
-
-impl Decoded {
-    fn decode(&mut self, record: &[u8], encoding: Encoding) -> (&[u8], &[Cell]) {
-        self.text.clear();
-        transcode(record, encoding, &mut self.text);
-        self.splitter.split(&self.text);
-        (&self.text, self.splitter.cells())
-    }
-}
-
-/// Where a record ends, with its line end, of which the blank lines before it begin at `from`.
-#[inline]
-fn behind(from: u64, encoding: Encoding, record: &Record<'_>, transcoded: u64) -> u64 {
-    let ascii = record.blank.bytes + record.line_end as u64;
-    let end = from + ascii * encoding.ascii_bytes() + encoding.source_bytes(record.text);
-    match encoding {
-        // Half a character at the very end is one byte, not two, and there what was transcoded is
-        // all there is.
-        Encoding::Utf16Le | Encoding::Utf16Be => end.min(transcoded),
-        Encoding::Utf8 | Encoding::Legacy(_) => end,
-    }
-}
-
-/// What a record must be before its cells are looked at.
-#[inline]
-fn sound(text: &[u8], cells: &[Cell], record: &Record<'_>, plan: &Plan) -> Result<(), Flaw> {
-    if record.unclosed {
-        let last = cells.len().saturating_sub(1);
-        return Err(Flaw::new(RefusalCode::UnclosedQuote).in_column(last));
-    }
-    if let Some(column) = record.stray {
-        return Err(Flaw::new(RefusalCode::StrayQuote).in_column(column));
-    }
-    if let Err(error) = std::str::from_utf8(text) {
-        let at = error.valid_up_to();
-        let flaw = Flaw::new(RefusalCode::InvalidEncoding);
-        let column = cells.iter().position(|cell| at < cell.end());
-        return Err(column.map_or(flaw, |column| flaw.in_column(column)));
-    }
-    // Of a rejects file's four columns a row has all or none: where a few cells stand in them, one of
-    // them is probably the row's own, which a delimiter in another one has moved there.
-    let (own, all) = (plan.own_columns, plan.columns().len());
-    if cells.len() > own && cells.len() != all {
-        return Err(Flaw::new(RefusalCode::TooManyCells).counting(cells.len()));
-    }
-    Ok(())
 }

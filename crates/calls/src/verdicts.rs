@@ -59,9 +59,11 @@ pub enum Verdict {
         /// What is wrong, and which setting to look at.
         message: String,
     },
-    /// We sent what is not JSON: our own fault, and no row's.
-    OurFault {
-        /// Segment's words.
+    /// The answer was 403. Of a file's first request that is a wrong setting. Once something of the file was
+    /// acknowledged, the credentials are right, and something between us and Segment, such as a firewall, refuses what
+    /// stands in some calls.
+    Forbidden {
+        /// What is wrong, and which setting to look at, if nothing was acknowledged.
         message: String,
     },
 }
@@ -83,9 +85,12 @@ pub fn verdict(answer: &Answer, now_ms: i64) -> Verdict {
             }
         },
         400 | 413 => refused(status, body),
-        401 | 403 => {
-            Verdict::Configuration { message: format!("status {status}, the credentials were refused: see WRITE_KEY") }
-        }
+        401 => Verdict::Configuration { message: "status 401, the credentials were refused: see WRITE_KEY".to_owned() },
+        403 => Verdict::Forbidden {
+            message:
+                "status 403: see WRITE_KEY, and whether something in between, such as a firewall, refuses requests"
+                    .to_owned(),
+        },
         404 => Verdict::Configuration {
             message: "status 404: nothing answers at this path: see SEGMENT_ENDPOINT, SEGMENT_OBJECTS_ENDPOINT"
                 .to_owned(),
@@ -100,22 +105,31 @@ pub fn verdict(answer: &Answer, now_ms: i64) -> Verdict {
     }
 }
 
-/// A 400 is about a call, unless its words say that it is about the key or about our JSON.
+/// What a firewall's refusal of some calls is called, in the rejects file and elsewhere.
+pub const FORBIDDEN: &str = "status 403: something between here and Segment, such as a firewall, refuses this call";
+
+/// Segment's words for a write key that is none.
+const INVALID_WRITE_KEY: &str = "An invalid write key was provided";
+/// Segment's words for a body that is no JSON.
+const MALFORMED_JSON: &str = "malformed JSON";
+
+/// A 400 is about a call, unless it says, in exactly Segment's words, that it is about the key. Other words may quote a
+/// cell, so nothing is looked for within them.
 fn refused(status: u16, body: &[u8]) -> Verdict {
     let message = said(body, if status == 413 { "payload too large" } else { "not accepted" });
-    let words = message.to_ascii_lowercase();
-    if status != 413 && words.contains("write key") {
-        return Verdict::Configuration { message: "An invalid write key was provided: see WRITE_KEY".to_owned() };
+    if status != 413 && message == INVALID_WRITE_KEY {
+        return Verdict::Configuration { message: format!("{INVALID_WRITE_KEY}: see WRITE_KEY") };
     }
-    if status != 413 && words.contains("malformed json") {
-        return Verdict::OurFault { message: "malformed JSON".to_owned() };
-    }
-    Verdict::Refused { public: public_words(status, body, &message), message, too_large: status == 413 }
+    let public = public_words(status, body, &message);
+    let message = match message.as_str() {
+        MALFORMED_JSON => format!("{MALFORMED_JSON}: this program wrote it, so please report it"),
+        _ => message,
+    };
+    Verdict::Refused { public, message, too_large: status == 413 }
 }
 
 /// Messages that Segment is known to answer (recorded from the Tracking API), and that quote nothing.
-const KNOWN_MESSAGES: [&str; 4] =
-    ["An invalid write key was provided", "malformed JSON", "Exceed payload limit", "payload too large"];
+const KNOWN_MESSAGES: [&str; 4] = [INVALID_WRITE_KEY, MALFORMED_JSON, "Exceed payload limit", "payload too large"];
 
 fn public_words(status: u16, body: &[u8], message: &str) -> String {
     let body: Option<Value> = serde_json::from_slice(body).ok();
@@ -191,7 +205,7 @@ mod tests {
             Verdict::Retry { .. } => "retry",
             Verdict::Refused { .. } => "refused",
             Verdict::Configuration { .. } => "configuration",
-            Verdict::OurFault { .. } => "our fault",
+            Verdict::Forbidden { .. } => "forbidden",
         }
     }
 
@@ -202,6 +216,7 @@ mod tests {
                 200 => "retry", // without `success` nobody can know
                 400 | 413 => "refused",
                 408 | 410 | 429 | 460 => "retry",
+                403 => "forbidden",
                 501 | 505 | 511 => "configuration",
                 500..=599 => "retry",
                 _ => "configuration",
@@ -219,12 +234,19 @@ mod tests {
     }
 
     #[test]
-    fn a_400_about_the_key_or_our_json_is_about_no_row() {
+    fn a_400_about_the_key_is_about_no_row_and_every_other_is_bisected() {
         let key = r#"{"success":false,"message":"An invalid write key was provided","code":"invalid_request"}"#;
         let json = r#"{"success":false,"message":"malformed JSON","code":"invalid_request"}"#;
         let size = r#"{"success":false,"message":"Exceed payload limit"}"#;
         assert_eq!(word(&verdict(&answer(400, key), AT)), "configuration");
-        assert_eq!(word(&verdict(&answer(400, json), AT)), "our fault");
+        assert_eq!(word(&verdict(&answer(400, json), AT)), "refused");
+        // Words that quote a cell are not taken for Segment's own.
+        for quoting in
+            ["traits.note: `An invalid write key was provided`", "an invalid write key was provided", "write key"]
+        {
+            let body = serde_json::json!({ "success": false, "message": quoting }).to_string();
+            assert_eq!(word(&verdict(&answer(400, &body), AT)), "refused", "{quoting}");
+        }
         let public = "status 400: Exceed payload limit".to_owned();
         let expected = Verdict::Refused { message: "Exceed payload limit".to_owned(), public, too_large: false };
         assert_eq!(verdict(&answer(400, size), AT), expected);

@@ -6,7 +6,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use calls::pace::Pace;
-use calls::verdicts::{Answer, Verdict, verdict};
+use calls::verdicts::{Answer, FORBIDDEN, Verdict, verdict};
 use http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
 use ingestion::deadline::{Deadline, REQUEST_TIMEOUT_MS};
 use ingestion::refusals::Refused;
@@ -188,8 +188,14 @@ impl Delivery {
                 Verdict::Configuration { message } => {
                     return Err(Undelivered::Configuration { host: self.host(path), message });
                 }
-                Verdict::OurFault { message } => {
-                    return Err(Undelivered::WholeFile { public: self.refuses_file(path, &message) });
+                Verdict::Forbidden { message } => {
+                    let host = self.host(path);
+                    let refused = Refused {
+                        message: FORBIDDEN.to_owned(),
+                        public: format!("{host}: {FORBIDDEN}"),
+                        too_large: false,
+                    };
+                    return Ok(Sent::Forbidden { refused, otherwise: Undelivered::Configuration { host, message } });
                 }
                 Verdict::Retry { asked_ms, throttled, reason } => {
                     let wait_ms = wait_ms(attempt, asked_ms, &self.dice);

@@ -186,6 +186,7 @@ impl Work<'_> {
             end: End::Complete,
             checkpoint: Box::new(owner.checkpoint().clone()),
             columns: Vec::new(),
+            warnings: Vec::new(),
             is_untroubled: true,
         };
         match Run::begin(begin) {
@@ -204,6 +205,7 @@ impl Work<'_> {
                 end.end = Box::pin(rows::drive(&mut run, owner, &way)).await;
                 owner.spent(run.halving_requests());
                 end.columns = run.rows().columns();
+                end.warnings = run.rows().warnings().iter().map(|warning| warning.message.clone()).collect();
                 self.report.tell_of_rows(run.rows());
                 self.report.stats = stats.take();
                 end.is_untroubled = self.report.stats.is_untroubled();

@@ -46,9 +46,18 @@ pub struct FileReport {
     /// From which line on nothing is settled, when it did not finish.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub undelivered_from_line: Option<u64>,
-    /// What its owner should know about the columns.
+    /// Blank lines and rows of nothing but delimiters, dropped.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub blank_rows: u64,
+    /// Repeats of the header, dropped.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub repeated_headers: u64,
+    /// What its owner should know about columns and rows.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
+    /// What of that is about the columns and about how the file is written down.
+    #[serde(skip)]
+    pub column_warnings: Vec<String>,
     /// Where checkpoint and ledger are: `ingest/{stream}/`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stream: Option<StreamId>,
@@ -63,6 +72,11 @@ pub struct FileReport {
     /// What this run settled.
     #[serde(skip)]
     pub settled: Account,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 impl FileReport {
@@ -82,7 +96,10 @@ impl FileReport {
             first_rejected: Vec::new(),
             rejects: None,
             undelivered_from_line: None,
+            blank_rows: 0,
+            repeated_headers: 0,
             warnings: Vec::new(),
+            column_warnings: Vec::new(),
             stream: None,
             columns: Vec::new(),
             elapsed_ms: 0,
@@ -105,6 +122,9 @@ impl FileReport {
         let account = &checkpoint.account;
         (self.rows, self.acknowledged, self.rejected) = (account.rows, account.acknowledged, account.rejected);
         self.rejected_by = account.rejected_by.clone();
+        self.blank_rows = account.blank_rows;
+        self.repeated_headers = account.repeated_headers;
+        self.warnings = [self.column_warnings.as_slice(), &account.warnings()].concat();
         if checkpoint.phase != Phase::Finished {
             self.undelivered_from_line = Some(checkpoint.position.line);
         }
@@ -115,7 +135,7 @@ impl FileReport {
     /// What the run has read.
     pub(crate) fn tell_of_rows(&mut self, rows: &Ingestion) {
         self.columns = rows.columns();
-        self.warnings = rows.warnings().iter().map(|warning| warning.message.clone()).collect();
+        self.column_warnings = rows.warnings().iter().map(|warning| warning.message.clone()).collect();
         let words = |example: &Example| {
             let words =
                 if example.message.is_empty() { format!("line {}", example.line) } else { example.message.clone() };

@@ -91,6 +91,8 @@ pub struct RunEnd {
     pub checkpoint: Box<Checkpoint>,
     /// The columns of the file, for the ledger.
     pub columns: Vec<String>,
+    /// What its owner should know about the columns and about how the file is written down, for the ledger.
+    pub warnings: Vec<String>,
     /// True when every request was answered at once.
     pub is_untroubled: bool,
 }
@@ -423,7 +425,7 @@ impl Life {
         self.checkpoint = Some(checkpoint);
         if to == Aim::EndAsReplaced {
             let close = Close::done(Outcome::Replaced, Some(REPLACED.to_owned()));
-            return self.end(close, Phase::Replaced, Vec::new(), now_ms);
+            return self.end(close, Phase::Replaced, (Vec::new(), Vec::new()), now_ms);
         }
         if was_given_up {
             self.notice = self.notice.afresh();
@@ -467,16 +469,23 @@ impl Life {
                 return self.pause(pause, now_ms);
             }
         };
-        self.end(close, phase, run.columns, now_ms)
+        self.end(close, phase, (run.columns, run.warnings), now_ms)
     }
 
-    fn end(&mut self, close: Close, phase: Phase, columns: Vec<String>, now_ms: i64) -> Action {
+    fn end(
+        &mut self,
+        close: Close,
+        phase: Phase,
+        (columns, warnings): (Vec<String>, Vec<String>),
+        now_ms: i64,
+    ) -> Action {
         let ending = Box::new(Ending {
             reason: close.reason.clone(),
             code: close.code.clone(),
             kind: self.subject.as_ref().map(|subject| subject.kind.as_str()).unwrap_or_default().to_owned(),
             collection: self.subject.as_ref().and_then(|subject| subject.collection.clone()),
             columns,
+            warnings,
             rejects: self.checkpoint.as_deref().and_then(rejects_key),
             at_ms: now_ms,
         });

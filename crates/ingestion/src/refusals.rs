@@ -193,6 +193,27 @@ impl<T> Refusals<T> {
         Ruling::GoOn
     }
 
+    /// Something refused the calls that were sent last with a 403. Returns whether that is about the calls: other calls of
+    /// the file were accepted, and the batch has some that are, or may have.
+    pub fn forbid(&mut self, parcel: &mut Parcel, refused: &Refused) -> bool {
+        if self.accepted == 0 {
+            return false;
+        }
+        let Some(calls) = parcel.todo.pop() else { return true };
+        if calls.len() > 1 {
+            let may_halve = self.halving_requests < HALVING_REQUESTS_MAX;
+            self.halving_requests += HALVING_REQUESTS;
+            parcel.halve(&calls);
+            return may_halve;
+        }
+        parcel.blame(calls, refused);
+        if parcel.accepted == 0 && !parcel.tried_last && parcel.guilty.len() >= REFUSED_ALONE_OF_BATCH_MAX {
+            parcel.try_last();
+            return true;
+        }
+        parcel.accepted > 0 || !(parcel.todo.is_empty() || parcel.tried_last)
+    }
+
     /// Keeps a batch until Segment accepts another call of the file. `refused_calls` of it are refused by now.
     pub fn defer(&mut self, batch: T, refused_calls: usize, public: String) {
         self.refused_calls += refused_calls;
@@ -329,6 +350,29 @@ mod tests {
         let mut refusals = Refusals::<()>::new(1, 0);
         refusals.defer((), 100, "words".to_owned());
         assert_eq!(refusals.whole_file(true), None, "a call of the file was accepted");
+    }
+
+    #[test]
+    fn a_403_is_about_calls_only_where_others_of_the_file_and_of_the_batch_are_accepted() {
+        let deliver = |calls: usize, bad: &[usize], accepted: u64| {
+            let mut refusals = Refusals::<()>::new(accepted, 0);
+            let mut parcel = refusals.parcel(&batch(calls));
+            while let Some(range) = parcel.next() {
+                if !range.clone().any(|call| bad.contains(&call)) {
+                    refusals.accept(&mut parcel);
+                } else if !refusals.forbid(&mut parcel, &no(false)) {
+                    return None;
+                }
+            }
+            Some(parcel.guilty().into_iter().map(|guilty| guilty.call).collect::<Vec<_>>())
+        };
+        for bad in [vec![0], vec![0, 1, 2], vec![99], (0..10).collect()] {
+            assert_eq!(deliver(100, &bad, 0), None, "nothing of the file was accepted: {bad:?}");
+            assert_eq!(deliver(100, &bad, 1), Some(bad.clone()));
+        }
+        let all: Vec<usize> = (0..100).collect();
+        assert_eq!(deliver(100, &all, 1), None, "nothing of the batch was accepted");
+        assert_eq!(deliver(1, &[0], 1), None);
     }
 
     #[test]

@@ -90,6 +90,14 @@ pub enum Sent {
     },
     /// Segment refused the request as a whole.
     Refused(Refused),
+    /// The answer was 403. It is about the calls where others were accepted: then something in between refuses them, such
+    /// as a firewall. Else it is about a setting.
+    Forbidden {
+        /// What is said of the calls.
+        refused: Refused,
+        /// What is said of the setting.
+        otherwise: Undelivered,
+    },
 }
 
 /// Why a request has no final answer.
@@ -369,6 +377,11 @@ impl Run {
                 if self.refusals.refuse(&mut open.parcel, &refused, open.sent_bytes) == Ruling::Defer {
                     let refused_calls = open.parcel.guilty().len();
                     return self.refusals.defer(open, refused_calls, refused.public);
+                }
+            }
+            Ok(Sent::Forbidden { refused, otherwise }) => {
+                if !self.refusals.forbid(&mut open.parcel, &refused) {
+                    return self.stop_with(End::Undelivered(otherwise));
                 }
             }
             Err(undelivered) => {

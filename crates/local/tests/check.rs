@@ -134,6 +134,43 @@ fn machines_get_one_document_a_file_without_any_cell() {
 }
 
 #[test]
+fn warnings_say_how_many_rows_and_where_the_first_is() {
+    let csv = b"userId,event,timestamp,properties.a\nu1,e,2024-01-05 10:00:00,NULL\n,,,\nu2,e,,NULL\nuserId,event,timestamp,properties.a\n";
+    let output = check(&["-"], &[], csv);
+    let text = stdout(&output);
+    for part in [
+        "! column `properties.a`: 2 rows, the first on line 2: a null marker",
+        "! column `timestamp`: 1 row, on line 4: no timestamp",
+        "! column `timestamp`: 1 row, on line 2: times without a zone, read as UTC",
+        "  times without a zone are read in UTC\n",
+        "  blank, dropped       1\n",
+        "  headers, dropped     1\n",
+    ] {
+        assert!(text.contains(part), "{part:?} in\n{text}");
+    }
+    assert_eq!(output.status.code(), Some(0));
+    let output = check(&["-", "--json"], &[("TIMESTAMP_ZONE", "America/New_York")], csv);
+    let document: serde_json::Value = serde_json::from_str(stdout(&output)).unwrap();
+    assert_eq!([&document["rows"], &document["blank_rows"], &document["repeated_headers"]], [2, 1, 1]);
+    assert_eq!(document["timestamp_zone"], "America/New_York");
+    let codes: Vec<&str> =
+        document["warnings"].as_array().unwrap().iter().map(|warning| warning["code"].as_str().unwrap()).collect();
+    assert_eq!(codes, ["null_marker", "timestamp_empty"]);
+    assert_eq!([&document["warnings"][0]["rows"], &document["warnings"][0]["line"]], [2, 2]);
+    let output = check(&["-", "--calls"], &[("TIMESTAMP_ZONE", "America/New_York")], csv);
+    assert!(stdout(&output).contains("2024-01-05T15:00:00.000Z"));
+    assert!(stderr(&output).contains("times without a zone are read in America/New_York"));
+}
+
+#[test]
+fn the_dialect_that_a_file_is_read_by_is_named() {
+    let output = check(&["-"], &[], b"userId,event,properties.a\nu,e,\"say \\\"hi\\\"\"\n");
+    let text = stdout(&output);
+    assert!(text.contains("delimiter `,`, backslash escapes"), "{text}");
+    assert!(text.contains("! line 2 is not RFC 4180"), "{text}");
+}
+
+#[test]
 fn standard_input_is_read_under_the_name_that_is_given() {
     let output = check(&["-", "--name", "object_rooms_1.csv", "--json"], &[], b"id,name\n1,x\n");
     let document: serde_json::Value = serde_json::from_str(stdout(&output)).unwrap();

@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::finding::Finding;
+
 /// What rows came to. `rows = acknowledged + rejected`, always; what is undelivered is in neither yet.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Account {
-    /// Rows settled; blank lines are not rows.
+    /// Rows settled; blank lines and repeated headers are not rows.
     pub rows: u64,
     /// Rows whose call Segment acknowledged.
     pub acknowledged: u64,
@@ -20,6 +22,20 @@ pub struct Account {
     pub batches: u64,
     /// Bytes of the calls' JSON that was acknowledged, before compression.
     pub call_bytes: u64,
+    /// Blank lines, and records of nothing but delimiters and blanks. They are dropped: no rows.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub blank_rows: u64,
+    /// Records that repeat the header, as joined exports have them. They are dropped: no rows.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub repeated_headers: u64,
+    /// What was read, but not for certain.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub findings: Vec<Finding>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 impl Account {
@@ -30,12 +46,15 @@ impl Account {
         self.rejected += other.rejected;
         self.batches += other.batches;
         self.call_bytes += other.call_bytes;
+        self.blank_rows += other.blank_rows;
+        self.repeated_headers += other.repeated_headers;
+        Finding::merge(&mut self.findings, &other.findings);
         for (code, rows) in &other.rejected_by {
             *self.rejected_by.entry(code.clone()).or_default() += rows;
         }
     }
 
-    /// What came to it since `earlier`: the plain counts, without the reasons.
+    /// What came to it since `earlier`: the plain counts, without reasons and findings.
     #[must_use]
     pub fn since(&self, earlier: &Self) -> Self {
         Self {
@@ -45,7 +64,16 @@ impl Account {
             rejected_by: BTreeMap::new(),
             batches: self.batches - earlier.batches,
             call_bytes: self.call_bytes - earlier.call_bytes,
+            blank_rows: self.blank_rows - earlier.blank_rows,
+            repeated_headers: self.repeated_headers - earlier.repeated_headers,
+            findings: Vec::new(),
         }
+    }
+
+    /// What its owner should know of the rows, in words.
+    #[must_use]
+    pub fn warnings(&self) -> Vec<String> {
+        self.findings.iter().filter(|finding| finding.holds()).map(Finding::in_words).collect()
     }
 
     /// Counts one refused row.

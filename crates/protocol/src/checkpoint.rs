@@ -93,6 +93,9 @@ pub struct Ending {
     pub collection: Option<String>,
     /// Column → JSON path and type.
     pub columns: Vec<String>,
+    /// What its owner should know about the columns and about how the file is written down.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
     /// The key of the rejects file, if there are refused rows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rejects: Option<String>,
@@ -224,7 +227,7 @@ impl Checkpoint {
     pub fn from_json(json: &[u8]) -> Result<Self, Unreadable> {
         let numbers = Numbers::read(json)?;
         numbers.check(format::CHECKPOINT)?;
-        format::READING.check(numbers.reading_format.unwrap_or(format::FIRST))?;
+        numbers.check_reading()?;
         Ok(serde_json::from_slice(json)?)
     }
 }
@@ -233,7 +236,7 @@ impl Checkpoint {
 mod tests {
     use super::*;
     use crate::claim::{Claim, Claimant, claim};
-    use crate::reading::{Compression, Delimiter, Dialect, Encoding};
+    use crate::reading::{Compression, Delimiter, Dialect, Encoding, Quoting};
 
     fn object() -> Identity {
         Identity {
@@ -332,15 +335,14 @@ mod tests {
     fn a_checkpoint_of_a_newer_version_is_refused_with_what_to_do() {
         let check = |json: &str, expected: &str| {
             let words = Checkpoint::from_json(json.as_bytes()).unwrap_err().to_string();
-            assert_eq!(
-                words,
-                format!(
-                    "{expected} 9, and this version reads 1: a newer version wrote it; deploy that version again, or replay the file"
-                )
-            );
+            let rest = "a newer version wrote it; deploy that version again, or replay the file";
+            assert_eq!(words, format!("{expected}: {rest}"));
         };
-        check(r#"{"format": 9, "all": "different"}"#, "format");
-        check(r#"{"format": 1, "reading_format": 9, "header": "of another form"}"#, "reading format");
+        check(r#"{"format": 9, "all": "different"}"#, "format 9, and this version reads 1");
+        check(
+            r#"{"format": 1, "reading_format": 9, "header": "of another form"}"#,
+            "reading format 9, and this version reads 2",
+        );
     }
 
     #[test]
@@ -351,9 +353,11 @@ mod tests {
             encoding: Encoding::Utf8,
             bom: false,
             delimiter: Delimiter::Comma,
+            quoting: Quoting::default(),
         };
         let rows_from = Position { byte: 7, line: 2 };
-        let header = StoredHeader { dialect, text: "userId".into(), rows_from, fingerprint: "f".into() };
+        let header =
+            StoredHeader { dialect, text: "userId".into(), rows_from, fingerprint: "f".into(), warnings: Vec::new() };
         kept.keep_header(&header, &Terms { collection: None, reading: Reading::default() });
         assert_eq!(kept.reading_format, Some(format::READING.newest));
         let before = Checkpoint { reading_format: None, ..kept };

@@ -10,6 +10,8 @@
 use std::fmt;
 
 use serde::Deserialize;
+use serde::de::IgnoredAny;
+use serde_json::Value;
 
 /// The formats of one kind of document that this version reads. It writes the newest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,7 +31,12 @@ pub const CHECKPOINT: Format = Format { name: "format", oldest: 1, newest: 1, ad
 
 /// How the bytes of a file are read: dialect, header, cells and message ids. A checkpoint keeps the number beside the
 /// header, so that the rest of a file is read as its beginning was.
-pub const READING: Format = Format { name: "reading format", oldest: 1, newest: 1, advice: REPLAY };
+///
+/// 2: rows of delimiters and repeated headers are dropped, quotes astray are refused, null markers are no ids.
+pub const READING: Format = Format { name: "reading format", oldest: 2, newest: 2, advice: REPLAY };
+
+/// How the bytes of a file were read that has ended: nothing of it will be read any more.
+pub const READING_ENDED: Format = Format { oldest: 1, ..READING };
 
 /// The ledger of a file.
 pub const LEDGER: Format = Format { name: "format", oldest: 1, newest: 1, advice: DEPLOY };
@@ -101,12 +108,25 @@ pub enum Unreadable {
 #[derive(Deserialize)]
 pub(crate) struct Numbers {
     pub(crate) format: Option<u32>,
-    pub(crate) reading_format: Option<u32>,
+    reading_format: Option<u32>,
+    header: Option<IgnoredAny>,
+    phase: Option<Value>,
 }
 
 impl Numbers {
     pub(crate) fn read(json: &[u8]) -> Result<Numbers, Unreadable> {
         Ok(serde_json::from_slice(json)?)
+    }
+
+    /// Refuses a checkpoint whose file this version cannot read on.
+    pub(crate) fn check_reading(&self) -> Result<(), Unreadable> {
+        let is_begun = self.header.is_some() || self.reading_format.is_some();
+        let is_ended = self.phase.as_ref().is_some_and(|phase| phase != "running");
+        let format = if is_ended { READING_ENDED } else { READING };
+        if is_begun {
+            format.check(self.reading_format.unwrap_or(FIRST))?;
+        }
+        Ok(())
     }
 
     /// Refuses a document of another format, or without a number.

@@ -44,6 +44,9 @@ pub struct Ledger {
     /// The line that byte stands on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub undelivered_from_line: Option<u64>,
+    /// What its owner should know about columns and rows.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
     /// The settled stretches: which of its fragments count.
     pub committed: Vec<CommittedRange>,
     /// Where the refused rows are, if there are any.
@@ -89,7 +92,8 @@ impl Ledger {
             kind: ending.kind,
             collection: ending.collection,
             columns: ending.columns,
-            account: checkpoint.account.clone(),
+            warnings: [ending.warnings, checkpoint.account.warnings()].concat(),
+            account: Account { findings: Vec::new(), ..checkpoint.account.clone() },
             undelivered_from_byte: unfinished.then_some(checkpoint.position.byte),
             undelivered_from_line: unfinished.then_some(checkpoint.position.line),
             committed: checkpoint.committed.clone(),

@@ -9,6 +9,8 @@ pub mod upload;
 
 pub mod reading;
 
+pub mod finding;
+
 pub mod account;
 
 pub mod checkpoint;

@@ -40,10 +40,105 @@ pub struct Reading {
     pub infer_types: bool,
     /// `EMPTY_CELLS`: what an empty cell becomes.
     pub empty_cells: EmptyCells,
+    /// `TIMESTAMP_ZONE`: the zone of times without one, by its name or its offset; `None` is UTC.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timestamp_zone: Option<String>,
+    /// `NULLS`: cells that count as empty, in exactly these spellings.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub nulls: Vec<String>,
+    /// `ID_NULLS`: cells that are no id, in exactly these spellings; `None` is the list of the documentation.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id_nulls: Option<Vec<String>>,
     /// `CSV_ENCODING`: the encoding of files without a byte order mark; `None` is UTF-8.
     pub encoding: Option<Encoding>,
+    /// `CSV_ENCODING=auto`: whether the encoding is found out from the beginning of each file.
+    #[serde(skip_serializing_if = "is_false")]
+    pub encoding_auto: bool,
+    /// `CSV_QUOTE`, `CSV_ESCAPE`: how cells are quoted; `None` is RFC 4180, or what the beginning of a file shows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub quoting: Option<Quoting>,
     /// `CSV_DELIMITER`: the delimiter; `None` reads it from each header.
     pub delimiter: Option<Delimiter>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
+fn is_false(value: &bool) -> bool {
+    !*value
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
+fn is_rfc4180(quoting: &Quoting) -> bool {
+    quoting.is_rfc4180()
+}
+
+/// The character that stands around a cell.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Quote {
+    /// `"`
+    #[default]
+    Double,
+    /// `'`, only where it is set.
+    Single,
+}
+
+impl Quote {
+    /// The quote as it stands in the text.
+    pub const fn byte(self) -> u8 {
+        match self {
+            Quote::Double => b'"',
+            Quote::Single => b'\'',
+        }
+    }
+}
+
+/// How a quote stands within quotes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Escape {
+    /// Doubled, as RFC 4180 has it.
+    #[default]
+    Doubled,
+    /// Behind a backslash, as MySQL and Spark write it. A backslash also stands before a backslash, a delimiter and a
+    /// line end, within quotes and without.
+    Backslash,
+}
+
+/// How cells are quoted. The default is RFC 4180.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Quoting {
+    /// What stands around a cell.
+    pub quote: Quote,
+    /// How a quote stands within quotes.
+    pub escape: Escape,
+    /// Whether blanks outside of the quotes are no part of a quoted cell.
+    pub spaced: bool,
+    /// Whether a row that is one quoted cell is opened and read as a row of its own.
+    pub lines: bool,
+}
+
+impl Quoting {
+    /// Whether this is RFC 4180.
+    pub fn is_rfc4180(self) -> bool {
+        self == Quoting::default()
+    }
+}
+
+impl fmt::Display for Quoting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_rfc4180() {
+            return f.write_str("RFC 4180");
+        }
+        let parts = [
+            (self.quote == Quote::Single, "single quotes"),
+            (self.escape == Escape::Backslash, "backslash escapes"),
+            (self.spaced, "blanks around quotes"),
+            (self.lines, "whole lines in quotes"),
+        ];
+        let parts: Vec<&str> = parts.iter().filter(|(has, _)| *has).map(|(_, name)| *name).collect();
+        f.write_str(&parts.join(" and "))
+    }
 }
 
 /// How one file is written down.
@@ -57,6 +152,9 @@ pub struct Dialect {
     pub bom: bool,
     /// What stands between its cells.
     pub delimiter: Delimiter,
+    /// How its cells are quoted.
+    #[serde(default, skip_serializing_if = "is_rfc4180")]
+    pub quoting: Quoting,
 }
 
 /// How the source is compressed. Its first bytes say it; the name is not asked, because `.gz` is
@@ -205,10 +303,23 @@ impl fmt::Display for Delimiter {
 pub struct StoredHeader {
     /// How the file is written down.
     pub dialect: Dialect,
-    /// The header's record as it stands, in UTF-8, without its line end.
+    /// The header's record in UTF-8, without its line end: as it stands where the file is quoted by RFC 4180, else
+    /// rewritten so.
     pub text: String,
     /// Where the rows begin.
     pub rows_from: Position,
     /// The fingerprint of the plan that the header was compiled to: rows read under another one are not read alike.
     pub fingerprint: String,
+    /// What its owner should know about how the file is written down.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<Warning>,
+}
+
+/// Something about a column, or about how the file is written down, that its owner should know: said once for the file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Warning {
+    /// The column, by its name in the header; empty when it is about the file.
+    pub column: String,
+    /// What to know, and what to write instead.
+    pub message: String,
 }

@@ -1,7 +1,7 @@
 //! Documents as deployed versions wrote them: each is read, and written again byte for byte.
 //!
 //! `documents/` has a document of every kind in the newest format. `documents/before-numbers/` has those that were written
-//! before ledgers had a format number and checkpoints a reading format. The name of a file begins with its kind.
+//! before ledgers had a format number and checkpoints a reading format, `documents/reading-1/` those of the first reading format. The name of a file begins with its kind.
 //!
 //! When a format rises (`protocol::format`): move the documents of the old format into a folder of its own, say in a test
 //! here how they are read, and put documents of the new format in their place. No document is ever edited.
@@ -85,19 +85,34 @@ fn documents_are_of_the_newest_formats() {
 }
 
 #[test]
-fn a_checkpoint_from_before_there_were_reading_formats_is_of_the_first_one_and_stays_so() {
-    for name in ["before-numbers/checkpoint-running.json", "before-numbers/checkpoint-ended-with-rejects.json"] {
+fn a_file_that_was_begun_in_an_older_way_of_reading_is_refused_with_what_to_do() {
+    for name in ["before-numbers/checkpoint-running.json", "reading-1/checkpoint-running.json"] {
+        let words = Checkpoint::from_json(&read(name)).unwrap_err().to_string();
+        assert!(
+            words.starts_with("reading format 1, and this version reads 2: an older version wrote it; "),
+            "{words}"
+        );
+    }
+}
+
+#[test]
+fn a_file_that_has_ended_is_no_longer_read_whatever_the_way_it_was_read_in() {
+    for (name, number) in [
+        ("before-numbers/checkpoint-ended-with-rejects.json", None),
+        ("reading-1/checkpoint-ended-with-rejects.json", Some(1)),
+    ] {
         let before = read(name);
         let checkpoint = Checkpoint::from_json(&before).unwrap();
-        assert_eq!(checkpoint.reading_format, None, "{name}");
+        assert_eq!(checkpoint.reading_format, number, "{name}");
         assert_eq!(checkpoint.to_json(), before, "{name}");
+        assert_eq!(Ledger::of(&checkpoint).unwrap().to_json(), read("reading-1/ledger.json"), "{name}");
     }
 }
 
 #[test]
 fn a_ledger_from_before_there_were_formats_is_of_the_first_one() {
     let before = Ledger::from_json(&read("before-numbers/ledger.json")).unwrap();
-    assert_eq!(before, Ledger::from_json(&read("ledger.json")).unwrap());
+    assert_eq!(before, Ledger::from_json(&read("reading-1/ledger.json")).unwrap());
     assert_eq!(before.format, format::FIRST);
 }
 
@@ -140,6 +155,6 @@ fn a_document_of_a_newer_format_is_refused_with_what_to_do() {
 fn a_file_that_is_read_in_a_newer_way_is_refused_with_what_to_do() {
     let newer = changed("checkpoint-running.json", |document| document["reading_format"] = 9.into());
     let words = Checkpoint::from_json(&newer).unwrap_err().to_string();
-    assert!(words.starts_with("reading format 9, and this version reads 1: a newer version wrote it; "), "{words}");
+    assert!(words.starts_with("reading format 9, and this version reads 2: a newer version wrote it; "), "{words}");
     assert!(words.ends_with("deploy that version again, or replay the file"), "{words}");
 }

@@ -1,5 +1,6 @@
 //! The compiler of headers: one column after the other into the tree, then the tree into pieces.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::fmt::Write as _;
 
@@ -10,53 +11,10 @@ use crate::refusal::{FaultCode, FileFault, Warning};
 use crate::subject::Kind;
 
 use super::fields::{self, Field};
+use super::heading::Heading;
 use super::snake;
 use super::tree::{self, Conflict, Piece, Tree};
 use super::{CellType, Column, PATH_PARTS_MAX, Plan, REJECT_COLUMNS, Roles};
-
-/// A column's name, taken apart.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Heading<'a> {
-    /// The whole name, without blanks around it.
-    pub(super) full: &'a str,
-    /// The name without its type.
-    pub(super) name: &'a str,
-    named: Option<CellType>,
-}
-
-impl<'a> Heading<'a> {
-    pub(super) fn read(name: &'a str) -> Heading<'a> {
-        let full = name.trim();
-        let typed = full.rsplit_once(':').and_then(|(name, word)| {
-            let (_, cell) = CellType::NAMED.iter().find(|(named, _)| *named == word)?;
-            Some((name.trim_end(), *cell))
-        });
-        match typed {
-            Some((name, cell)) if !name.is_empty() => Heading { full, name, named: Some(cell) },
-            _ => Heading { full, name: full, named: None },
-        }
-    }
-
-    /// The last part of the path, by which a column's type goes that its name does not say.
-    fn last(&self) -> &'a str {
-        let last = self.name.rsplit('.').next().unwrap_or(self.name);
-        last.strip_suffix("[]").unwrap_or(last)
-    }
-
-    /// The type that may be meant by the word behind the last colon, which is none of ours.
-    fn meant_type(&self) -> Option<(&'a str, &'static str)> {
-        let (_, word) = self.full.rsplit_once(':').filter(|_| self.named.is_none())?;
-        let lower = word.to_ascii_lowercase();
-        let (named, _) = CellType::NAMED.iter().find(|(named, _)| {
-            *named == lower || CellType::OTHER_WORDS.iter().any(|(other, meant)| *other == lower && meant == named)
-        })?;
-        Some((word, named))
-    }
-
-    fn fault(&self, what: impl fmt::Display) -> FileFault {
-        FileFault::new(FaultCode::BadColumn, format!("column `{}`: {what}", self.full))
-    }
-}
 
 pub(super) struct Compiler<'a> {
     kind: Kind,
@@ -88,6 +46,9 @@ impl<'a> Compiler<'a> {
     pub(super) fn add(&mut self, heading: &Heading<'_>) -> Result<(), FileFault> {
         if let Some((word, named)) = heading.meant_type() {
             self.warn(heading, format_args!("`:{word}` is no type, so it belongs to the name; is `:{named}` meant?"));
+        }
+        if let Some(hidden) = heading.hidden() {
+            self.warn(heading, hidden);
         }
         if heading.full.is_empty() {
             let column = format!("{}", self.columns.len() + 1);
@@ -319,6 +280,25 @@ impl<'a> Compiler<'a> {
         );
     }
 
+    /// Warns of columns that warehouses, which do not tell capitals, take for one.
+    fn warn_of_cases(&mut self) {
+        let mut seen: HashMap<String, usize> = HashMap::new();
+        for (index, column) in self.columns.iter().enumerate() {
+            let Some(path) = &column.path else { continue };
+            let Some(other) = seen.insert(path.to_lowercase(), index) else { continue };
+            let other = &self.columns[other];
+            if other.path.as_ref() != Some(path) {
+                self.warnings.push(Warning {
+                    message: format!(
+                        "column `{}`: differs from column `{}` in capitals alone; warehouses take both for one",
+                        column.name, other.name
+                    ),
+                    column: column.name.clone(),
+                });
+            }
+        }
+    }
+
     pub(super) fn finish(mut self) -> Result<Plan, FileFault> {
         if self.kind == Kind::Object && !self.tree.has("properties") {
             return Err(FileFault::new(
@@ -333,6 +313,7 @@ impl<'a> Compiler<'a> {
         for (column, path) in emitted.paths {
             self.columns[column].path = Some(path);
         }
+        self.warn_of_cases();
         for column in emitted.gaps {
             let name = self.columns[column].name.clone();
             self.warnings.push(Warning {
@@ -351,6 +332,7 @@ impl<'a> Compiler<'a> {
             kind: self.kind,
             own_columns,
             columns: self.columns,
+            id_columns: self.roles.ids().collect(),
             roles: self.roles,
             pieces: emitted.pieces,
             warnings: self.warnings,
@@ -369,6 +351,7 @@ fn only_text(heading: &Heading<'_>) -> Result<(), FileFault> {
 
 /// A digest of everything that decides what a row becomes.
 fn fingerprint(kind: Kind, pieces: &[Piece], reading: &Reading) -> String {
-    let text = format!("{kind} {pieces:?} {:?}", reading.timestamp_formats);
+    let Reading { timestamp_formats, timestamp_zone, nulls, id_nulls, .. } = reading;
+    let text = format!("{kind} {pieces:?} {timestamp_formats:?} {timestamp_zone:?} {nulls:?} {id_nulls:?}");
     hex::encode(&Sha256::digest(text.as_bytes())[..8])
 }

@@ -5,7 +5,7 @@
 use crate::refusal::{FaultCode, FileFault};
 use crate::subject::Kind;
 
-use super::compiler::Heading;
+use super::heading::Heading;
 
 /// What the first part of a column's name is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -44,10 +44,12 @@ pub(crate) struct Slot {
     pub(crate) key: Box<[u8]>,
     pub(crate) cell: CellType,
     pub(crate) empty: EmptyCells,
-    /// Whether blanks alone count as empty, as they do in ids.
+    /// Whether blanks alone count as empty, as they do in an event.
     pub(crate) blank_is_empty: bool,
-    /// Whether blanks around the cell are no part of it, as they are none of ids.
-    pub(crate) trim: bool,
+    /// Whether the cell is an id.
+    pub(crate) is_id: bool,
+    /// Whether the cell is called an email address.
+    pub(crate) is_email: bool,
 }
 
 impl Slot {
@@ -307,16 +309,15 @@ impl Emitter<'_> {
         if matches!(cell, CellType::String | CellType::Timestamp | CellType::Inferred) {
             key.push(b'"');
         }
-        let ids =
-            [self.roles.user_id, self.roles.anonymous_id, self.roles.group_id, self.roles.previous_id, self.roles.id];
-        let is_id = ids.contains(&Some(column));
+        let last = at.path.rsplit('.').next().unwrap_or_default();
         let slot = Slot {
             column,
             key: key.into(),
             cell,
             empty: self.empties.get(column).copied().unwrap_or_default(),
-            blank_is_empty: is_id || self.roles.event == Some(column),
-            trim: is_id,
+            blank_is_empty: self.roles.event == Some(column),
+            is_id: self.roles.ids().any(|id| id == column),
+            is_email: last.eq_ignore_ascii_case("email"),
         };
         self.out.pieces.push(if at.path == "context" { Piece::Context(slot) } else { Piece::Cell(slot) });
     }

@@ -2,10 +2,13 @@
 
 use memchr::memchr;
 
-use super::{HEADER_BYTES_MAX, ROW_BYTES_MAX, Stage, Translator, behind};
-use crate::columns::Plan;
-use crate::dialect::{Compression, Delimiter, Dialect, Encoding, Measure, StoredHeader, delimiter_of_header, foreign};
-use crate::refusal::{FaultCode, FileFault, Position};
+use super::beginnings::{Named, explain, named_delimiter, no_csv, with_nuls};
+use super::recognition::{Recognised, plain, quoted_line, recognise};
+use super::records::behind;
+use super::{BEGINNING_BYTES, HEADER_BYTES_MAX, ROW_BYTES_MAX, Stage, Translator};
+use crate::columns::{Plan, REJECT_COLUMNS};
+use crate::dialect::{Compression, Delimiter, Dialect, Encoding, Measure, Quoting, StoredHeader, delimiter_of_header};
+use crate::refusal::{FaultCode, FileFault, Position, Warning};
 use crate::rows::{Advance, Splitter};
 use crate::subject::Kind;
 use crate::text::transcode;
@@ -33,16 +36,26 @@ impl Translator {
         if !self.rows.skip_blank_lines() && !self.rows.is_finished() {
             return Ok(false);
         }
-        let text = self.rows.unread();
-        if let Some(what) = foreign(text) {
-            return Err(FileFault::new(FaultCode::NotCsv, format!("this is no CSV, it is {what}")));
-        }
-        let too_long = text.len() > HEADER_BYTES_MAX;
-        let last = self.rows.is_finished() || too_long;
-        let Some(delimiter) = set.or_else(|| delimiter_of_header(text, last, ids_of(self.subject.kind))) else {
+        let text = self.rows.upcoming();
+        // As much as decides, however the bytes come.
+        if text.len() <= BEGINNING_BYTES && !self.rows.is_finished() && !self.breaks_off {
             return Ok(false);
-        };
+        }
+        let complete = text.len() <= BEGINNING_BYTES && !self.breaks_off;
+        let text = &text[..text.len().min(BEGINNING_BYTES)];
+        if let Some(fault) = no_csv(text) {
+            return Err(fault);
+        }
+        if let Some(named) = named_delimiter(text) {
+            return self.take_delimiter(named);
+        }
+        let wanted = ids_of(self.subject.kind);
+        let quoted = quoted_line(text);
+        let delimiter = set.or_else(|| delimiter_of_header(quoted.as_deref().unwrap_or(text), true, wanted));
+        let delimiter = delimiter.unwrap_or(Delimiter::Comma);
+        let Recognised { quoting, trouble_line } = self.quoting_of(text, complete, delimiter);
         self.rows.set_delimiter(delimiter.byte());
+        self.rows.set_quoting(quoting);
         self.rows.set_limit(HEADER_BYTES_MAX);
         match self.rows.advance() {
             Advance::Starved => Ok(false),
@@ -55,11 +68,54 @@ impl Translator {
                     "the header is longer than {HEADER_BYTES_MAX} bytes: a quote in it is never closed, or this is no CSV"
                 ),
             )),
-            Advance::Record => self.header_record(delimiter),
+            Advance::Record => self.header_record(delimiter, quoting, trouble_line),
         }
     }
 
-    fn header_record(&mut self, delimiter: Delimiter) -> Result<bool, FileFault> {
+    /// How the file is quoted that begins with `text`: as it is set, or as its beginning shows.
+    fn quoting_of(&self, text: &[u8], complete: bool, delimiter: Delimiter) -> Recognised {
+        let known = |quoting| Recognised { quoting, trouble_line: None };
+        if came_back(text, delimiter) {
+            // We wrote it, by RFC 4180.
+            return known(Quoting::default());
+        }
+        if let Some(quoting) = self.reading.quoting {
+            return known(quoting);
+        }
+        let encoding = self.transcoder.encoding().unwrap_or(Encoding::Utf8);
+        recognise(text, complete, delimiter.byte(), !encoding.may_hide_backslash())
+    }
+
+    /// Passes the line that names the delimiter.
+    fn take_delimiter(&mut self, named: Named) -> Result<bool, FileFault> {
+        let Named::Delimiter(delimiter) = named else {
+            return Err(FileFault::new(
+                FaultCode::Delimiter,
+                "the line names a delimiter that is not read: write the file with , ; tab or |",
+            ));
+        };
+        self.rows.set_limit(HEADER_BYTES_MAX);
+        self.rows.set_quoting(Quoting::default());
+        if self.rows.advance() != Advance::Record {
+            return Ok(false);
+        }
+        let encoding = self.transcoder.encoding().unwrap_or(Encoding::Utf8);
+        if let Some(record) = self.rows.record() {
+            self.position = Position {
+                byte: behind(self.position.byte, encoding, &record, self.transcoded),
+                line: self.position.line + record.blank.lines + record.lines,
+            };
+        }
+        self.stage = Stage::Header { delimiter: Some(delimiter) };
+        Ok(true)
+    }
+
+    fn header_record(
+        &mut self,
+        delimiter: Delimiter,
+        quoting: Quoting,
+        trouble_line: Option<u64>,
+    ) -> Result<bool, FileFault> {
         let encoding = self.transcoder.encoding().unwrap_or(Encoding::Utf8);
         let Some(record) = self.rows.record() else {
             return Ok(false);
@@ -68,29 +124,35 @@ impl Translator {
             byte: behind(self.position.byte, encoding, &record, self.transcoded),
             line: self.position.line + record.blank.lines + record.lines,
         };
-        // Excel's own way to name the delimiter, on a line before the header.
-        if let [b's' | b'S', b'e' | b'E', b'p' | b'P', b'=', byte] = record.text
-            && let Some(delimiter) = Delimiter::ALL.into_iter().find(|d| d.byte() == *byte)
-        {
-            self.position = after;
-            self.stage = Stage::Header { delimiter: Some(delimiter) };
-            return Ok(true);
-        }
+        let line = self.position.line + record.blank.lines;
         if record.unclosed {
             return Err(FileFault::new(FaultCode::BadColumn, "a quote in the header is never closed"));
         }
         if memchr(0, record.text).is_some() {
+            let at = self.position.byte + record.blank.bytes * encoding.ascii_bytes();
+            return Err(with_nuls(self.rows.unread(), encoding, !at.is_multiple_of(2)));
+        }
+        if record.stray.is_some() {
             return Err(FileFault::new(
-                FaultCode::Encoding,
-                "the header holds NUL bytes: if this is UTF-16 without a byte order mark, set CSV_ENCODING=utf-16le",
+                FaultCode::BadColumn,
+                "text behind a closing quote in the header, or a quote behind a blank: a quote inside a quoted name must be doubled",
             ));
         }
         let mut text = Vec::new();
         transcode(record.text, encoding, &mut text);
+        if !quoting.is_rfc4180() {
+            let raw = std::mem::take(&mut text);
+            plain(&raw, quoting, delimiter.byte(), 2, &mut text);
+        }
+        let is_mojibake = matches!(encoding, Encoding::Legacy(_))
+            && !record.text.is_ascii()
+            && std::str::from_utf8(record.text).is_ok();
         let text = String::from_utf8(text).map_err(|_| {
             FileFault::new(
                 FaultCode::Encoding,
-                format!("the header is not {encoding}: save the file as UTF-8, or set CSV_ENCODING, for instance to windows-1252"),
+                format!(
+                    "the header is not {encoding}: save the file as UTF-8, or set CSV_ENCODING, for instance to auto or windows-1252"
+                ),
             )
         })?;
         if encoding.may_hide(delimiter) {
@@ -106,31 +168,71 @@ impl Translator {
             encoding,
             bom: self.transcoder.bom() > 0,
             delimiter,
+            quoting,
         };
-        self.begin_rows(dialect, text, after)?;
+        let mut warnings = Vec::new();
+        let mut warn = |message: String| warnings.push(Warning { column: String::new(), message });
+        if let Some(trouble) = trouble_line {
+            let trouble = line + trouble - 1;
+            warn(format!(
+                "line {trouble} is not RFC 4180, so the file is read with {quoting}: set CSV_QUOTE or CSV_ESCAPE if it is quoted otherwise"
+            ));
+        }
+        if self.transcoder.is_guess() {
+            warn(format!(
+                "the text is no UTF-8, so it is read as {encoding}: set CSV_ENCODING if it is something else"
+            ));
+        }
+        if is_mojibake {
+            warn(format!(
+                "line {line}: the header is valid UTF-8 and CSV_ENCODING reads it as {encoding}: set CSV_ENCODING=auto or utf-8"
+            ));
+        }
+        let stored = StoredHeader { dialect, text, rows_from: after, fingerprint: String::new(), warnings };
+        let wanted = ids_of(self.subject.kind);
+        if let Err(fault) = self.begin_rows(stored) {
+            return Err(explain(fault, self.rows.unread(), line, delimiter.byte(), wanted));
+        }
         self.position = after;
         Ok(true)
     }
 
     /// Compiles the header and makes ready for rows.
-    pub(super) fn begin_rows(&mut self, dialect: Dialect, text: String, rows_from: Position) -> Result<(), FileFault> {
-        let mut splitter = Splitter::new(dialect.delimiter.byte());
-        splitter.split(text.as_bytes());
+    pub(super) fn begin_rows(&mut self, header: StoredHeader) -> Result<(), FileFault> {
+        let delimiter = header.dialect.delimiter.byte();
+        let text = header.text.as_bytes();
+        let mut splitter = Splitter::new(delimiter);
+        splitter.split(text);
         let mut scratch = Vec::new();
         let names: Vec<String> = splitter
             .cells()
             .iter()
-            .map(|cell| String::from_utf8_lossy(cell.value(text.as_bytes(), &mut scratch)).into_owned())
+            .map(|cell| String::from_utf8_lossy(cell.value(text, &mut scratch)).into_owned())
             .collect();
         let plan = Plan::compile(&names, &self.subject, &self.reading)?;
-        self.rows.set_delimiter(dialect.delimiter.byte());
+        self.rows.set_delimiter(delimiter);
+        self.rows.set_quoting(header.dialect.quoting);
         self.rows.set_limit(ROW_BYTES_MAX);
         self.decoded.splitter = splitter;
-        self.header = Some(StoredHeader { dialect, text, rows_from, fingerprint: plan.fingerprint().to_owned() });
+        self.names = names.into_iter().map(String::into_bytes).collect();
+        self.warnings = [header.warnings.as_slice(), plan.warnings()].concat();
+        self.header = Some(StoredHeader { fingerprint: plan.fingerprint().to_owned(), ..header });
         self.plan = Some(plan);
         self.stage = Stage::Rows;
         Ok(())
     }
+}
+
+/// Whether the header that `text` begins with is that of a rejects file.
+fn came_back(text: &[u8], delimiter: Delimiter) -> bool {
+    let mut splitter = Splitter::new(delimiter.byte());
+    splitter.split_first(text);
+    let cells = splitter.cells();
+    cells.len() >= REJECT_COLUMNS.len()
+        && cells[cells.len() - REJECT_COLUMNS.len()..]
+            .iter()
+            .zip(REJECT_COLUMNS)
+            .all(|(cell, name)| cell.raw(text).trim_ascii() == name.as_bytes())
 }
 
 /// Columns that a header of this kind is recognised by.

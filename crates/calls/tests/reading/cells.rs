@@ -1,6 +1,7 @@
 //! Rows that look as though nothing were wrong with them.
 
 use calls::refusal::RefusalCode;
+use calls::translator::Dropped;
 
 use crate::support::File;
 
@@ -39,6 +40,9 @@ fn ids_are_trimmed_and_nothing_else_is() {
 fn control_characters_are_no_id() {
     for end in ["\u{1a}", "\0\0\0", " \0 \t"] {
         let read = File::new("track_1.csv", format!("userId,event\nu,e\n{end}")).read(&[usize::MAX]);
+        assert_eq!((read.calls().len(), read.refusals().len()), (1, 0), "{end:?}");
+        assert_eq!(read.dropped(Dropped::Blank), 1, "{end:?}");
+        let read = File::new("track_1.csv", format!("userId,event\nu,e\n{end},e")).read(&[usize::MAX]);
         let codes: Vec<RefusalCode> = read.refusals().iter().map(|refusal| refusal.code).collect();
         assert_eq!((read.calls().len(), codes), (1, vec![RefusalCode::MissingUserId]), "{end:?}");
     }
@@ -67,8 +71,7 @@ fn a_lost_quote_does_not_swallow_rows_in_silence() {
     for (text, calls, codes) in [
         ("1,\"Signed Up,\n2,\"Left\",\n3,e,\n", 1, vec![RefusalCode::StrayQuote]),
         ("1,\"a\nb\"c,\n", 0, vec![RefusalCode::StrayQuote]),
-        // Within one line nothing can have been swallowed.
-        ("1,\"a\"b,\n2,c,\n", 2, vec![]),
+        ("1,\"a\"b,\n2,c,\n", 1, vec![RefusalCode::StrayQuote]),
         ("1,\"a\nb\"\"c\",\n", 1, vec![]),
     ] {
         let file = File::new("track_1.csv", format!("userId,event,name\n{text}"));

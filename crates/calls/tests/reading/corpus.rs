@@ -1,4 +1,5 @@
-//! The corpus: `tests/corpus/<reason>/` at the top of the workspace.
+//! The corpus: `tests/corpus/<reason>/` at the top of the workspace, and `tests/exports/<reason>/`: files as people's
+//! tools really write them, each of which was read wrong by something once.
 //!
 //! Each folder holds one `input`, optionally `settings` (`NAME=…` for the file's name, else
 //! `track_1.csv`, and the reading's own variables), and what must come of it: `calls.ndjson`,
@@ -13,17 +14,23 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use calls::reading;
+use calls::translator::Dropped;
 
 use crate::support::{File, Outcome, Read};
 
-fn corpus() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/corpus")
+fn tests() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests")
+}
+
+fn cases_in(folder: &str) -> Vec<PathBuf> {
+    let entries = fs::read_dir(tests().join(folder)).unwrap();
+    let mut cases: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).filter(|path| path.is_dir()).collect();
+    cases.sort();
+    cases
 }
 
 fn cases() -> Vec<PathBuf> {
-    let mut cases: Vec<PathBuf> =
-        fs::read_dir(corpus()).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_dir()).collect();
-    cases.sort();
+    let cases = [cases_in("corpus"), cases_in("exports")].concat();
     assert!(cases.len() > 50, "the corpus is not where it should be");
     cases
 }
@@ -46,13 +53,14 @@ fn report(read: &Read) -> String {
         let dialect = header.dialect;
         let _ = writeln!(
             out,
-            "{}{}, {}, compression {}, rows from byte {} on line {}",
+            "{}{}, {}, {}compression {}, rows from byte {} on line {}",
             dialect.encoding,
             if dialect.bom { " with byte order mark" } else { "" },
             match dialect.delimiter.byte() {
                 b'\t' => "tab".to_owned(),
                 byte => format!("`{}`", char::from(byte)),
             },
+            if dialect.quoting.is_rfc4180() { String::new() } else { format!("{}, ", dialect.quoting) },
             dialect.compression,
             header.rows_from.byte,
             header.rows_from.line,
@@ -61,7 +69,7 @@ fn report(read: &Read) -> String {
             let _ = writeln!(out, "column `{name}` -> {path}: {cell}");
         }
     }
-    for warning in &read.warnings {
+    for warning in read.told() {
         let _ = writeln!(out, "warning: {warning}");
     }
     for refusal in read.refusals() {
@@ -71,7 +79,12 @@ fn report(read: &Read) -> String {
         let at = fault.at.map_or(String::new(), |at| format!(" at byte {}", at.byte));
         let _ = writeln!(out, "fault {}{at}: {fault}", fault.code);
     }
-    let _ = writeln!(out, "{} calls, {} refused", read.calls().len(), read.refusals().len());
+    let dropped = [
+        (read.blank_lines + read.dropped(Dropped::Blank) as u64, "blank"),
+        (read.dropped(Dropped::RepeatedHeader) as u64, "repeated headers"),
+    ];
+    let dropped: String = dropped.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!(", {n} {what}")).collect();
+    let _ = writeln!(out, "{} calls, {} refused{dropped}", read.calls().len(), read.refusals().len());
     out
 }
 
@@ -84,10 +97,76 @@ fn calls(read: &Read) -> String {
 
 #[test]
 fn every_file_of_the_corpus_becomes_what_it_should() {
+    check(&cases_in("corpus"));
+}
+
+/// A test for each export, under the name of its folder.
+macro_rules! exports {
+    ($($name:ident = $folder:literal,)*) => {
+        mod exports {
+            use super::{check, tests};
+            $(#[test] fn $name() { check(&[tests().join("exports").join($folder)]); })*
+        }
+
+        #[test]
+        fn every_export_has_a_test() {
+            let tested = [$($folder),*];
+            for case in cases_in("exports") {
+                let name = case.file_name().unwrap().to_str().unwrap();
+                assert!(tested.contains(&name), "{name}");
+            }
+        }
+    };
+}
+
+exports! {
+    backslash_escaped_quotes = "backslash-escaped-quotes",
+    blank_rows_of_commas = "blank-rows-of-commas",
+    byte_order_mark_twice = "byte-order-mark-twice",
+    day_month_order = "day-month-order",
+    decimal_comma = "decimal-comma",
+    encoding_setting_on_utf8 = "encoding-setting-on-utf8",
+    excel_text_guard = "excel-text-guard",
+    float_in_integer = "float-in-integer",
+    gzip_twice = "gzip-twice",
+    header_with_line_break = "header-with-line-break",
+    infer_mixed_zip = "infer-mixed-zip",
+    invisible_characters_in_ids = "invisible-characters-in-ids",
+    js_date_string = "js-date-string",
+    local_time_without_zone = "local-time-without-zone",
+    microseconds = "microseconds",
+    mixed_line_ends = "mixed-line-ends",
+    name_with_copy_number = "name-with-copy-number",
+    nbsp_in_number = "nbsp-in-number",
+    null_marker_ids = "null-marker-ids",
+    partly_empty_timestamps = "partly-empty-timestamps",
+    preamble = "preamble",
+    python_repr_json = "python-repr-json",
+    repeated_header = "repeated-header",
+    repeated_message_id = "repeated-message-id",
+    scientific_notation_ids = "scientific-notation-ids",
+    sentinel_dates = "sentinel-dates",
+    sep_line_utf16 = "sep-line-utf16",
+    space_before_quote = "space-before-quote",
+    surplus_delimiter_in_rows = "surplus-delimiter-in-rows",
+    tar_gz = "tar-gz",
+    totals_row = "totals-row",
+    trailing_delimiter_everywhere = "trailing-delimiter-everywhere",
+    undoubled_quote_one_line = "undoubled-quote-one-line",
+    unknown_delimiter = "unknown-delimiter",
+    unnamed_index_column = "unnamed-index-column",
+    unquoted_newline_short_rows = "unquoted-newline-short-rows",
+    utf_16be_without_mark = "utf-16be-without-mark",
+    warehouse_timestamps = "warehouse-timestamps",
+    wide_and_long = "wide-and-long",
+    zip = "zip",
+}
+
+fn check(cases: &[PathBuf]) {
     let update = std::env::var_os("UPDATE_CORPUS").is_some();
     let mut wrong = Vec::new();
-    for case in cases() {
-        let read = file(&case).read(&[usize::MAX]);
+    for case in cases {
+        let read = file(case).read(&[usize::MAX]);
         let made = [
             ("calls.ndjson", calls(&read).into_bytes()),
             ("rejects.csv", read.rejects()),

@@ -5,7 +5,7 @@ use calls::call::{CALL_BYTES_MAX, MessageIds};
 use calls::columns::{COLUMN_NAME_CHARS_MAX, COLUMNS_MAX};
 use calls::ingestion::{Ingestion, Next};
 use calls::refusal::{FaultCode, Position, RefusalCode};
-use calls::translator::{HEADER_BYTES_MAX, ROW_BYTES_MAX, Translator};
+use calls::translator::{BEGINNING_BYTES, HEADER_BYTES_MAX, ROW_BYTES_MAX, Translator};
 use protocol::id::StreamId;
 
 use crate::support::{File, Outcome};
@@ -113,7 +113,8 @@ fn blank_lines_take_no_memory() {
         for _ in 0..20 {
             translator.push(&blank);
             while translator.next(&mut calls, &mut records) != Ok(calls::translator::Step::Starved) {}
-            assert!(translator.buffered() <= blank.len(), "{}", translator.buffered());
+            // The beginning of a file is read before its first row is.
+            assert!(translator.buffered() <= blank.len() + BEGINNING_BYTES, "{}", translator.buffered());
         }
     }
     assert!(calls.starts_with(b"{"));

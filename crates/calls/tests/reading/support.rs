@@ -6,7 +6,8 @@ use calls::reading::Reading;
 use calls::refusal::{FileFault, Position, Refusal, Span};
 use calls::rejects::{Reason, Rejects};
 use calls::subject::Subject;
-use calls::translator::{Step, Translator};
+use calls::translator::{Dropped, Step, Translator};
+use calls::warnings::{Finding, Tally};
 use protocol::id::StreamId;
 
 /// What one record came to.
@@ -14,6 +15,7 @@ use protocol::id::StreamId;
 pub(crate) enum Outcome {
     Call(String),
     Refused(Refusal),
+    Dropped(Dropped),
 }
 
 /// One record of a file.
@@ -35,6 +37,9 @@ pub(crate) struct Read {
     /// Where reading ended.
     pub(crate) end: Option<Position>,
     pub(crate) warnings: Vec<String>,
+    /// What is doubtful about the rows.
+    pub(crate) findings: Vec<Finding>,
+    pub(crate) blank_lines: u64,
     /// Name, path and type of each column.
     pub(crate) columns: Vec<[String; 3]>,
 }
@@ -45,16 +50,26 @@ impl Read {
             .iter()
             .filter_map(|taken| match &taken.outcome {
                 Outcome::Call(call) => Some(call.as_str()),
-                Outcome::Refused(_) => None,
+                Outcome::Refused(_) | Outcome::Dropped(_) => None,
             })
             .collect()
+    }
+
+    pub(crate) fn dropped(&self, reason: Dropped) -> usize {
+        self.taken.iter().filter(|taken| taken.outcome == Outcome::Dropped(reason)).count()
+    }
+
+    /// What its owner is told of columns and rows.
+    pub(crate) fn told(&self) -> Vec<String> {
+        let findings = self.findings.iter().filter(|finding| finding.holds()).map(Finding::in_words);
+        self.warnings.iter().cloned().chain(findings).collect()
     }
 
     pub(crate) fn refusals(&self) -> Vec<&Refusal> {
         self.taken
             .iter()
             .filter_map(|taken| match &taken.outcome {
-                Outcome::Call(_) => None,
+                Outcome::Call(_) | Outcome::Dropped(_) => None,
                 Outcome::Refused(refusal) => Some(refusal),
             })
             .collect()
@@ -128,6 +143,7 @@ fn drive(mut translator: Translator, bytes: &[u8], pieces: &[usize]) -> Read {
     // Neither buffer begins empty, as they do not in a batch.
     let (mut calls, mut records) = (b"[".to_vec(), b"<".to_vec());
     let mut finished = false;
+    let mut tally = Tally::default();
     loop {
         let (call_from, record_from) = (calls.len(), records.len());
         let step = match translator.next(&mut calls, &mut records) {
@@ -155,6 +171,10 @@ fn drive(mut translator: Translator, bytes: &[u8], pieces: &[usize]) -> Read {
                 assert!(refusal.cell.as_ref().is_none_or(|cell| cell.start <= cell.end && cell.end <= record.len()));
                 (refusal.span, Outcome::Refused(refusal))
             }
+            Step::Dropped { span, reason } => {
+                assert_eq!((call.as_str(), record.len()), ("", 0), "nothing stays of a dropped record");
+                (span, Outcome::Dropped(reason))
+            }
             Step::Starved if rest.is_empty() => {
                 assert!(!finished, "starved behind the end");
                 finished = true;
@@ -168,14 +188,21 @@ fn drive(mut translator: Translator, bytes: &[u8], pieces: &[usize]) -> Read {
                 rest = after;
                 continue;
             }
-            Step::End => break,
+            Step::End => {
+                read.blank_lines += translator.blank_lines();
+                break;
+            }
         };
         let (span, outcome) = outcome;
+        tally.add(translator.notes(), span.line);
+        read.blank_lines += translator.blank_lines();
         read.taken.push(Taken { span, after: translator.position(), record, outcome });
     }
     read.end = Some(translator.position());
     read.header = translator.header().cloned();
     read.warnings = translator.warnings().iter().map(|warning| warning.message.clone()).collect();
+    let columns = translator.plan().map_or(&[][..], |plan| plan.columns());
+    read.findings = tally.findings(|column| columns[column as usize].name.clone());
     read.columns = translator.plan().map_or(Vec::new(), |plan| {
         plan.columns()
             .iter()

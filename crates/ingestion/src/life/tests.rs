@@ -69,7 +69,13 @@ fn running(notice: Notice, receives: u32, from: Box<Checkpoint>) -> Life {
 }
 
 fn run_end(end: End, checkpoint: Box<Checkpoint>) -> Event {
-    Event::RunEnded(Box::new(RunEnd { end, checkpoint, columns: Vec::new(), is_untroubled: true }))
+    Event::RunEnded(Box::new(RunEnd {
+        end,
+        checkpoint,
+        columns: Vec::new(),
+        warnings: Vec::new(),
+        is_untroubled: true,
+    }))
 }
 
 fn outage() -> Trouble {

@@ -173,7 +173,13 @@ impl World {
             _ => End::Unkept(Trouble::new(Remedy::Person, "AccessDenied")),
         };
         told.has_waited = !matches!(end, End::Complete | End::Unkept(Trouble { remedy: Remedy::Person, .. }));
-        Event::RunEnded(Box::new(RunEnd { end, checkpoint, columns: Vec::new(), is_untroubled: false }))
+        Event::RunEnded(Box::new(RunEnd {
+            end,
+            checkpoint,
+            columns: Vec::new(),
+            warnings: Vec::new(),
+            is_untroubled: false,
+        }))
     }
 
     /// One message is received, and SQS does with it what the answer says.

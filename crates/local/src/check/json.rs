@@ -13,11 +13,20 @@ pub(super) fn of(checked: &Checked, settings: &Settings) -> Value {
         .iter()
         .map(|column| json!({ "name": column.name, "path": column.path, "type": column.cell.as_str() }))
         .collect();
-    let warnings: Vec<Value> = checked
+    let of_columns = checked
         .warnings
         .iter()
-        .map(|warning| json!({ "column": warning.column, "message": warning.message }))
-        .collect();
+        .map(|warning| json!({ "code": "header", "column": warning.column, "message": warning.message }));
+    let of_rows = checked.account.findings.iter().filter(|finding| finding.holds()).map(|finding| {
+        json!({
+            "code": finding.code,
+            "column": finding.column,
+            "rows": finding.rows,
+            "line": finding.line,
+            "message": finding.in_words(),
+        })
+    });
+    let warnings: Vec<Value> = of_columns.chain(of_rows).collect();
     // Where and why, without what stands there: this may end up in a log.
     let refused: Vec<Value> = checked
         .first_refused
@@ -45,6 +54,9 @@ pub(super) fn of(checked: &Checked, settings: &Settings) -> Value {
         "calls": checked.account.acknowledged,
         "refused": checked.account.rejected,
         "refused_by": checked.account.rejected_by,
+        "blank_rows": checked.account.blank_rows,
+        "repeated_headers": checked.account.repeated_headers,
+        "timestamp_zone": settings.reading.timestamp_zone.as_deref().unwrap_or("UTC"),
         "first_refused": refused,
         "requests": checked.wire.requests,
         "json_bytes": checked.wire.json_bytes,

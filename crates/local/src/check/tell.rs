@@ -3,7 +3,7 @@
 use super::expect::expected;
 use super::{Checked, Verdict};
 use crate::voice::Voice;
-use calls::columns::Column;
+use calls::columns::{CellType, Column};
 use calls::dialect::Compression;
 use calls::refusal::Refusal;
 use calls::subject::Kind;
@@ -26,6 +26,7 @@ pub(super) fn all(checked: &Checked, settings: &Settings, voice: Voice) -> Strin
     let mut out = String::new();
     title(&mut out, checked, voice);
     columns(&mut out, checked, voice);
+    zone(&mut out, checked, settings);
     first_calls(&mut out, checked, voice);
     refused(&mut out, checked, voice);
     sums(&mut out, checked, settings, voice);
@@ -37,6 +38,7 @@ pub(super) fn account(checked: &Checked, settings: &Settings, voice: Voice) -> S
     let mut out = String::new();
     title(&mut out, checked, voice);
     warnings(&mut out, checked, voice);
+    zone(&mut out, checked, settings);
     refused(&mut out, checked, voice);
     sums(&mut out, checked, settings, voice);
     out
@@ -70,7 +72,11 @@ fn title(out: &mut String, checked: &Checked, voice: Voice) {
             Compression::None => String::new(),
             compression => format!(", compressed with {compression}"),
         };
-        format!("{}{mark}, delimiter {delimiter}{compressed}", dialect.encoding)
+        let quoting = match dialect.quoting.is_rfc4180() {
+            true => String::new(),
+            false => format!(", {}", dialect.quoting),
+        };
+        format!("{}{mark}, delimiter {delimiter}{quoting}{compressed}", dialect.encoding)
     });
     let size = (checked.bytes > 0).then(|| bytes(checked.bytes));
     let known: Vec<String> = [kind, dialect, size].into_iter().flatten().collect();
@@ -107,13 +113,26 @@ fn columns(out: &mut String, checked: &Checked, voice: Voice) {
 }
 
 fn warnings(out: &mut String, checked: &Checked, voice: Voice) {
-    let warnings = &checked.warnings[..checked.warnings.len().min(WARNINGS_SHOWN_MAX)];
-    for warning in warnings {
-        let _ = writeln!(out, "  {} {}", voice.careful("!"), visible(&warning.message));
+    let of_columns = checked.warnings.iter().map(|warning| warning.message.clone());
+    let all: Vec<String> = of_columns.chain(checked.account.warnings()).collect();
+    let shown = &all[..all.len().min(WARNINGS_SHOWN_MAX)];
+    for message in shown {
+        let _ = writeln!(out, "  {} {}", voice.careful("!"), visible(message));
     }
-    more(out, checked.warnings.len() - warnings.len(), "such columns", voice);
-    if !warnings.is_empty() {
+    more(out, all.len() - shown.len(), "warnings", voice);
+    if !shown.is_empty() {
         out.push('\n');
+    }
+}
+
+/// Says in which zone times without one are read, where there may be such.
+fn zone(out: &mut String, checked: &Checked, settings: &Settings) {
+    let zoneless = |code: &str| matches!(code, "timestamp_without_zone" | "timestamp_ambiguous");
+    let has_zoneless = checked.account.findings.iter().any(|finding| zoneless(&finding.code));
+    let has_timestamps = checked.columns.iter().any(|column| column.cell == CellType::Timestamp);
+    let set = settings.reading.timestamp_zone.as_deref();
+    if has_zoneless || (set.is_some() && has_timestamps) {
+        let _ = writeln!(out, "  times without a zone are read in {}\n", visible(set.unwrap_or("UTC")));
     }
 }
 
@@ -171,6 +190,12 @@ fn sums(out: &mut String, checked: &Checked, settings: &Settings, voice: Voice) 
     count("refused", account.rejected);
     for (code, rows) in &account.rejected_by {
         count(&format!("  {code}"), *rows);
+    }
+    if account.blank_rows > 0 {
+        count("blank, dropped", account.blank_rows);
+    }
+    if account.repeated_headers > 0 {
+        count("headers, dropped", account.repeated_headers);
     }
     if let Some(from) = checked.undelivered_from {
         let _ = writeln!(out, "  {:<20} from line {} on", "undelivered", grouped(from.line));

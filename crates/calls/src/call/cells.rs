@@ -1,0 +1,204 @@
+//! One cell to JSON, by the type of its column.
+
+use crate::columns::{CellType, Slot};
+use crate::flaw::{Flaw, Hint};
+use crate::ids;
+use crate::json;
+use crate::reading::EmptyCells;
+use crate::refusal::{RefusalCode, WarningCode};
+use crate::timestamps::{Order, Times};
+use crate::warnings::Note;
+
+/// Whether a cell that may be a null marker is one that counts as empty. Notes those that do not, and guards.
+#[cold]
+pub(super) fn odd(slot: &Slot, value: &[u8], nulls: &[String], notes: &mut Vec<Note>) -> bool {
+    if is_one_of(value, nulls) {
+        return true;
+    }
+    if slot.cell != CellType::String && slot.cell != CellType::Inferred {
+        return false;
+    }
+    if matches!(value, b"\\N" | b"NULL" | b"#N/A") {
+        notes.push(Note::cell(WarningCode::NullMarker, slot.column));
+    } else if ids::guarded(value).is_some() {
+        notes.push(Note::cell(WarningCode::Guard, slot.column));
+    }
+    false
+}
+
+pub(super) fn is_one_of(value: &[u8], words: &[String]) -> bool {
+    words.iter().any(|word| word.as_bytes() == value)
+}
+
+/// Appends a date, and notes what is doubtful about it.
+pub(super) fn date(
+    column: usize,
+    value: &[u8],
+    times: &Times,
+    order_settled: &mut Vec<usize>,
+    notes: &mut Vec<Note>,
+    out: &mut Vec<u8>,
+) -> Result<(), Flaw> {
+    let begin = out.len();
+    let read = times.append(value, out);
+    if times.may_be_exchanged() && !order_settled.contains(&column) {
+        match times.order(value) {
+            Order::Same => {}
+            Order::Fits => notes.push(Note::cell(WarningCode::DayMonthOrder, column)),
+            Order::Unfit => {
+                notes.push(Note::against(WarningCode::DayMonthOrder, column));
+                order_settled.push(column);
+            }
+        }
+    }
+    let Some(read) = read else {
+        let hint = if is_day_number(value) { Hint::DayNumber } else { Hint::of(value) };
+        return Err(Flaw::new(RefusalCode::NotATimestamp).in_column(column).hinting(hint));
+    };
+    if read.is_zoneless && !times.zone_is_set() {
+        notes.push(Note::cell(WarningCode::TimestampZoneless, column));
+    }
+    if read.is_ambiguous {
+        notes.push(Note::cell(WarningCode::TimestampAmbiguous, column));
+    }
+    if is_sentinel(&out[begin..]) {
+        notes.push(Note::cell(WarningCode::TimestampSentinel, column));
+    }
+    Ok(())
+}
+
+/// Whether a timestamp, as it is written, stands for none or for ever: before 1900, from 2100 on, or the first day of
+/// a spreadsheet's or a database's calendar.
+#[inline]
+fn is_sentinel(written: &[u8]) -> bool {
+    !(written.starts_with(b"19") || written.starts_with(b"20")) || written.starts_with(b"1900-01-01")
+}
+
+/// Whether a cell is a spreadsheet's number of a day: 1 is the first of 1900, 73050 the last of 2099.
+fn is_day_number(value: &[u8]) -> bool {
+    let text = std::str::from_utf8(value).unwrap_or_default().trim();
+    let whole = text.split(['.', ',']).next().unwrap_or_default();
+    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b'.' | b','));
+    digits && whole.len() == 5 && whole.parse().is_ok_and(|day: u32| (10_000..=73_050).contains(&day))
+}
+
+/// Writes a cell that is more than a string as it stands, and no timestamp.
+pub(super) fn typed(
+    slot: &Slot,
+    value: &[u8],
+    nulls: &[String],
+    notes: &mut Vec<Note>,
+    out: &mut Vec<u8>,
+) -> Result<(), Flaw> {
+    if slot.cell == CellType::Inferred {
+        if json::is_plain_literal(value) {
+            notes.push(Note::against(WarningCode::MixedTypes, slot.column));
+            bare(slot, value, out);
+        } else {
+            notes.push(Note::cell(WarningCode::MixedTypes, slot.column));
+            out.extend_from_slice(&slot.key);
+            json::escape(value, out);
+            out.extend_from_slice(b"\",");
+        }
+        return Ok(());
+    }
+    let value = trim_blanks(value);
+    if value.is_empty() || is_one_of(value, nulls) {
+        empty(slot, out);
+        return Ok(());
+    }
+    let flaw = |code| Err(Flaw::new(code).in_column(slot.column).hinting(Hint::of(value)));
+    match slot.cell {
+        CellType::Number if json::is_number(value) => bare(slot, value, out),
+        CellType::Number => return flaw(RefusalCode::NotANumber),
+        CellType::Integer if json::is_integer(value) => bare(slot, value, out),
+        CellType::Integer => return flaw(RefusalCode::NotAnInteger),
+        CellType::Boolean | CellType::Switch => match boolean(slot.cell, value) {
+            Some(true) => bare(slot, b"true", out),
+            Some(false) => bare(slot, b"false", out),
+            None => return flaw(RefusalCode::NotABoolean),
+        },
+        CellType::Object | CellType::Json if json::depth(value) > json::DEPTH_MAX => {
+            return flaw(RefusalCode::JsonTooDeep);
+        }
+        CellType::Object if object(value).is_none() => return Err(not_an_object(slot, value)),
+        // Read into a value, not skipped over: what we send has to be JSON to the strictest reader.
+        CellType::Json if serde_json::from_slice::<serde_json::Value>(value).is_err() => {
+            return Err(Flaw::new(RefusalCode::NotJson).in_column(slot.column).hinting(Hint::of_json(value)));
+        }
+        CellType::Object | CellType::Json => {
+            out.extend_from_slice(slot.bare_key());
+            json::compact(value, out);
+            out.push(b',');
+        }
+        CellType::String | CellType::Inferred | CellType::Timestamp => {}
+    }
+    Ok(())
+}
+
+pub(super) fn object(value: &[u8]) -> Option<serde_json::Map<String, serde_json::Value>> {
+    serde_json::from_slice(value).ok()
+}
+
+pub(super) fn not_an_object(slot: &Slot, value: &[u8]) -> Flaw {
+    let code = match serde_json::from_slice::<serde_json::Value>(value) {
+        Ok(_) => RefusalCode::NotAnObject,
+        Err(_) => RefusalCode::NotJson,
+    };
+    let hint = if code == RefusalCode::NotJson { Hint::of_json(value) } else { Hint::None };
+    Flaw::new(code).in_column(slot.column).hinting(hint)
+}
+
+/// The spellings of true and false: JSON's, Excel's (`TRUE`), PostgreSQL's (`t`), people's.
+fn boolean(cell: CellType, value: &[u8]) -> Option<bool> {
+    const TRUE: [&str; 5] = ["true", "t", "yes", "y", "1"];
+    const FALSE: [&str; 5] = ["false", "f", "no", "n", "0"];
+    // Of a switch, only the first: nobody said that the column is a boolean.
+    let spellings = if cell == CellType::Switch { 1 } else { 5 };
+    let is = |words: &[&str]| words.iter().take(spellings).any(|word| value.eq_ignore_ascii_case(word.as_bytes()));
+    if is(&TRUE) {
+        Some(true)
+    } else if is(&FALSE) {
+        Some(false)
+    } else {
+        None
+    }
+}
+
+fn bare(slot: &Slot, literal: &[u8], out: &mut Vec<u8>) {
+    out.extend_from_slice(slot.bare_key());
+    out.extend_from_slice(literal);
+    out.push(b',');
+}
+
+#[inline]
+pub(super) fn empty(slot: &Slot, out: &mut Vec<u8>) {
+    match slot.empty {
+        EmptyCells::Omit => {}
+        EmptyCells::Empty if matches!(slot.cell, CellType::String | CellType::Inferred) => {
+            out.extend_from_slice(&slot.key);
+            out.extend_from_slice(b"\",");
+        }
+        EmptyCells::Null | EmptyCells::Empty => bare(slot, b"null", out),
+    }
+}
+
+/// Whether there is nothing but blanks.
+#[inline]
+pub(super) fn is_blank(value: &[u8]) -> bool {
+    match value.first() {
+        None => true,
+        // Nearly every cell is decided here.
+        Some(first) if first.is_ascii_graphic() => false,
+        Some(_) => std::str::from_utf8(value).is_ok_and(|text| text.trim().is_empty()),
+    }
+}
+
+/// A cell without blanks around it, those of spreadsheets and web pages (U+00A0) among them.
+#[inline]
+pub(super) fn trim_blanks(value: &[u8]) -> &[u8] {
+    match value {
+        [first, .., last] if first.is_ascii_graphic() && last.is_ascii_graphic() => value,
+        _ => std::str::from_utf8(value).map_or(value, |text| text.trim().as_bytes()),
+    }
+}

@@ -1,0 +1,61 @@
+//! The name of one column, taken apart.
+
+use std::fmt;
+
+use super::CellType;
+use crate::ids;
+use crate::refusal::{FaultCode, FileFault};
+
+/// A column's name, taken apart.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Heading<'a> {
+    /// The whole name, without blanks and invisible characters around it.
+    pub(super) full: &'a str,
+    /// The name without its type.
+    pub(super) name: &'a str,
+    /// The type that the name says.
+    pub(super) named: Option<CellType>,
+}
+
+impl<'a> Heading<'a> {
+    pub(super) fn read(name: &'a str) -> Heading<'a> {
+        let full = name.trim_matches(ids::is_nothing);
+        let typed = full.rsplit_once(':').and_then(|(name, word)| {
+            let (_, cell) = CellType::NAMED.iter().find(|(named, _)| *named == word)?;
+            Some((name.trim_end(), *cell))
+        });
+        match typed {
+            Some((name, cell)) if !name.is_empty() => Heading { full, name, named: Some(cell) },
+            _ => Heading { full, name: full, named: None },
+        }
+    }
+
+    /// The last part of the path, by which a column's type goes that its name does not say.
+    pub(super) fn last(&self) -> &'a str {
+        let last = self.name.rsplit('.').next().unwrap_or(self.name);
+        last.strip_suffix("[]").unwrap_or(last)
+    }
+
+    /// What a name has that people do not see in it.
+    pub(super) fn hidden(&self) -> Option<String> {
+        let hidden = |c: &char| c.is_control() || ids::is_invisible(*c) || (c.is_whitespace() && *c != ' ');
+        match self.full.chars().find(hidden)? {
+            '\n' | '\r' => Some("a line break stands in the name, and is sent with it".to_owned()),
+            c => Some(format!("U+{:04X} stands in the name, and is sent with it", u32::from(c))),
+        }
+    }
+
+    /// The type that may be meant by the word behind the last colon, which is none of ours.
+    pub(super) fn meant_type(&self) -> Option<(&'a str, &'static str)> {
+        let (_, word) = self.full.rsplit_once(':').filter(|_| self.named.is_none())?;
+        let lower = word.to_ascii_lowercase();
+        let (named, _) = CellType::NAMED.iter().find(|(named, _)| {
+            *named == lower || CellType::OTHER_WORDS.iter().any(|(other, meant)| *other == lower && meant == named)
+        })?;
+        Some((word, named))
+    }
+
+    pub(super) fn fault(&self, what: impl fmt::Display) -> FileFault {
+        FileFault::new(FaultCode::BadColumn, format!("column `{}`: {what}", self.full))
+    }
+}

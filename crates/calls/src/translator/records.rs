@@ -1,0 +1,164 @@
+//! One record: in UTF-8 and by RFC 4180, whatever the file's dialect; what it is, and what it must be before its cells
+//! are looked at.
+
+use crate::columns::Plan;
+use crate::dialect::{Dialect, Encoding, Measure};
+use crate::flaw::{Flaw, Hint};
+use crate::quoting::quote_cell;
+use crate::refusal::{RefusalCode, WarningCode};
+use crate::rows::{Cell, Record, Splitter};
+use crate::text::transcode;
+use crate::warnings::Note;
+
+use super::recognition::plain;
+
+/// A record that is not read as it stands: transcoded, or rewritten as RFC 4180 has it.
+#[derive(Debug)]
+pub(super) struct Decoded {
+    text: Vec<u8>,
+    scratch: Vec<u8>,
+    pub(super) splitter: Splitter,
+}
+
+/// What DOS ends a text with.
+pub(super) const CTRL_Z: u8 = 0x1A;
+
+/// What is wrong with the quotes of a record.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Quotes {
+    pub(super) unclosed: bool,
+    /// The cell that has one astray.
+    pub(super) stray: Option<usize>,
+    /// Whether the record does not fit the file's dialect; no cell of it is known then.
+    pub(super) misfit: bool,
+}
+
+impl Quotes {
+    pub(super) fn is_sound(self) -> bool {
+        !self.unclosed && self.stray.is_none() && !self.misfit
+    }
+}
+
+impl Decoded {
+    pub(super) fn new() -> Decoded {
+        Decoded { text: Vec::new(), scratch: Vec::new(), splitter: Splitter::new(b',') }
+    }
+
+    /// The record in UTF-8, as RFC 4180 writes it.
+    pub(super) fn decode(
+        &mut self,
+        record: &Record<'_>,
+        dialect: Dialect,
+        columns: usize,
+        ctrl_z: bool,
+        notes: &mut Vec<Note>,
+    ) -> (&[u8], &[Cell], Quotes) {
+        let raw = if ctrl_z { &record.text[..record.text.len() - 1] } else { record.text };
+        if ctrl_z {
+            notes.push(Note::row(WarningCode::CtrlZ));
+        }
+        if matches!(dialect.encoding, Encoding::Legacy(_)) && !raw.is_ascii() {
+            let hit = std::str::from_utf8(raw).is_ok();
+            notes.push(Note { hit, ..Note::row(WarningCode::LooksLikeUtf8) });
+        }
+        self.text.clear();
+        transcode(raw, dialect.encoding, &mut self.text);
+        if !dialect.quoting.is_rfc4180() {
+            std::mem::swap(&mut self.text, &mut self.scratch);
+            self.text.clear();
+            let delimiter = dialect.delimiter.byte();
+            if plain(&self.scratch, dialect.quoting, delimiter, columns, &mut self.text) {
+                // Kept as one cell, and with a cell too many, so that it cannot slip through unmended.
+                self.text.clear();
+                quote_cell(&self.scratch, &mut self.text);
+                self.text.extend(std::iter::repeat_n(delimiter, columns));
+                self.splitter.split(&self.text);
+                return (&self.text, self.splitter.cells(), Quotes { unclosed: false, stray: None, misfit: true });
+            }
+        }
+        let unclosed = self.splitter.split(&self.text);
+        let quotes = Quotes { unclosed, stray: self.splitter.stray(), misfit: false };
+        (&self.text, self.splitter.cells(), quotes)
+    }
+}
+
+/// Whether a record repeats the header, cell by cell; a byte order mark may stand before it where files were joined.
+#[inline]
+pub(super) fn is_header(text: &[u8], cells: &[Cell], names: &[Vec<u8>]) -> bool {
+    let (Some(first), Some(name)) = (cells.first(), names.first()) else { return false };
+    let raw = first.raw(text);
+    let raw = if raw.first() == Some(&0xEF) { raw.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(raw) } else { raw };
+    cells.len() == names.len() && raw.len() == name.len() && raw == name && repeats(text, cells, names)
+}
+
+#[cold]
+fn repeats(text: &[u8], cells: &[Cell], names: &[Vec<u8>]) -> bool {
+    let mut scratch = Vec::new();
+    cells.iter().zip(names).skip(1).all(|(cell, name)| cell.value(text, &mut scratch) == name)
+}
+
+/// Whether every cell stands in single quotes.
+#[cold]
+pub(super) fn is_single_quoted(text: &[u8], cells: &[Cell]) -> bool {
+    cells.iter().map(|cell| cell.raw(text)).all(|raw| raw.len() > 1 && raw.starts_with(b"'") && raw.ends_with(b"'"))
+}
+
+/// Where a record ends, with its line end, of which the blank lines before it begin at `from`.
+#[inline]
+pub(super) fn behind(from: u64, encoding: Encoding, record: &Record<'_>, transcoded: u64) -> u64 {
+    let ascii = record.blank.bytes + record.line_end as u64;
+    let end = from + ascii * encoding.ascii_bytes() + encoding.source_bytes(record.text);
+    match encoding {
+        // Half a character at the very end is one byte, not two, and there what was transcoded is
+        // all there is.
+        Encoding::Utf16Le | Encoding::Utf16Be => end.min(transcoded),
+        Encoding::Utf8 | Encoding::Legacy(_) => end,
+    }
+}
+
+/// What a record must be before its cells are looked at.
+#[inline]
+pub(super) fn sound(text: &[u8], cells: &[Cell], quotes: Quotes, plan: &Plan) -> Result<(), Flaw> {
+    if quotes.unclosed {
+        let last = cells.len().saturating_sub(1);
+        return Err(Flaw::new(RefusalCode::UnclosedQuote).in_column(last));
+    }
+    if quotes.misfit {
+        return Err(Flaw::new(RefusalCode::StrayQuote));
+    }
+    if let Some(column) = quotes.stray {
+        return Err(Flaw::new(RefusalCode::StrayQuote).in_column(column));
+    }
+    if let Err(error) = std::str::from_utf8(text) {
+        let at = error.valid_up_to();
+        let flaw = Flaw::new(RefusalCode::InvalidEncoding);
+        let column = cells.iter().position(|cell| at < cell.end());
+        return Err(column.map_or(flaw, |column| flaw.in_column(column)));
+    }
+    // Of a rejects file's four columns a row has all or none: where a few cells stand in them, one of
+    // them is probably the row's own, which a delimiter in another one has moved there.
+    let (own, all) = (plan.own_columns, plan.columns().len());
+    if cells.len() > own && cells.len() != all {
+        return Err(Flaw::new(RefusalCode::TooManyCells).counting(cells.len()).hinting(surplus(text, cells, own)));
+    }
+    Ok(())
+}
+
+/// Why a row may have more cells than the header.
+#[cold]
+fn surplus(text: &[u8], cells: &[Cell], own: usize) -> Hint {
+    let is_empty = |cell: Option<&Cell>| cell.is_some_and(|cell| cell.raw(text).is_empty());
+    let is_number = |cell: Option<&Cell>| {
+        let raw = cell.map_or(&[][..], |cell| cell.raw(text));
+        !raw.is_empty() && raw.iter().all(u8::is_ascii_digit)
+    };
+    if cells.len() != own + 1 {
+        Hint::None
+    } else if is_empty(cells.last()) {
+        Hint::TrailingDelimiter
+    } else if is_number(cells.first()) {
+        Hint::RowNumber
+    } else {
+        Hint::None
+    }
+}

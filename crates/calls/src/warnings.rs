@@ -1,0 +1,182 @@
+//! What is read, but not for certain: counted once per kind and column, with the line of the first.
+//!
+//! While a row is read, each doubt about it becomes a [`Note`]. A batch gathers the notes of its rows in a [`Tally`].
+//! When the batch is settled, the tally becomes [`Finding`]s of the account, so that a row counts once however often
+//! it is read.
+
+use std::collections::HashMap;
+
+pub use protocol::finding::{Finding, Holds};
+
+use crate::refusal::WarningCode;
+
+/// A doubt about one row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Note {
+    /// What kind of doubt.
+    pub(crate) code: WarningCode,
+    /// The column that it is about, if it is about one.
+    pub(crate) column: Option<u32>,
+    /// Whether the row is one of those. If not, it only could have been, and speaks against the others.
+    pub(crate) hit: bool,
+}
+
+impl Note {
+    /// A doubt about the row as a whole.
+    pub(crate) fn row(code: WarningCode) -> Note {
+        Note { code, column: None, hit: true }
+    }
+
+    /// A doubt about a cell.
+    pub(crate) fn cell(code: WarningCode, column: usize) -> Note {
+        Note { code, column: u32::try_from(column).ok(), hit: true }
+    }
+
+    /// A cell that speaks against a doubt about its column.
+    pub(crate) fn against(code: WarningCode, column: usize) -> Note {
+        Note { hit: false, ..Note::cell(code, column) }
+    }
+}
+
+/// How often something was met.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Count {
+    rows: u64,
+    of: u64,
+    /// The line of the first.
+    line: u64,
+    /// In the order in which they came.
+    order: usize,
+}
+
+/// The doubts about the rows of one batch.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    counts: HashMap<(WarningCode, Option<u32>), Count>,
+}
+
+impl Tally {
+    /// Counts in what was noted of the row on `line`.
+    pub fn add(&mut self, notes: &[Note], line: u64) {
+        for note in notes {
+            let order = self.counts.len();
+            let count = self.counts.entry((note.code, note.column)).or_insert(Count { rows: 0, of: 0, line, order });
+            if note.hit && count.rows == 0 {
+                count.line = line;
+            }
+            count.rows += u64::from(note.hit);
+            count.of += 1;
+        }
+    }
+
+    /// The findings, the columns called as `name` says.
+    pub fn findings(&self, name: impl Fn(u32) -> String) -> Vec<Finding> {
+        let mut counts: Vec<_> = self.counts.iter().collect();
+        counts.sort_by_key(|(_, count)| count.order);
+        counts
+            .into_iter()
+            .map(|((code, column), count)| Finding {
+                code: code.as_str().to_owned(),
+                column: column.map(&name),
+                rows: count.rows,
+                of: count.of,
+                line: count.line,
+                holds: code.holds(),
+                message: code.advice().to_owned(),
+            })
+            .collect()
+    }
+}
+
+impl WarningCode {
+    /// When rows of this kind are to be told of.
+    pub(crate) fn holds(self) -> Holds {
+        match self {
+            WarningCode::DayMonthOrder | WarningCode::LooksLikeUtf8 => Holds::Every,
+            WarningCode::MixedTypes => Holds::Some,
+            _ => Holds::Any,
+        }
+    }
+
+    /// What to know, and what to do.
+    pub(crate) fn advice(self) -> &'static str {
+        match self {
+            WarningCode::ShortRow => {
+                "fewer cells than the header has columns, so the missing cells count as empty; an unquoted line break may have cut a row in two"
+            }
+            WarningCode::IdNullMarker => "a null marker in place of an id, which counts as empty (ID_NULLS)",
+            WarningCode::IdPlaceholder => {
+                "the id looks like a placeholder for none and is sent as an id; name it in ID_NULLS if it is none"
+            }
+            WarningCode::IdNoData => {
+                "the id looks like a total, a comment, a rule or a repeated header and is sent as an id; remove the row if it is no data"
+            }
+            WarningCode::IdInvisible => "invisible or control characters inside the id, which is sent with them",
+            WarningCode::IdGuard => "the id stands in a spreadsheet's guard (=\"…\"), which is taken off",
+            WarningCode::IdApostrophe => {
+                "the id begins with an apostrophe and is sent with it; set CSV_QUOTE=single if it is a quote"
+            }
+            WarningCode::IdDecimal => {
+                "the id ends in `.0`, as a table of numbers writes it, and is sent so; export the column as text"
+            }
+            WarningCode::NullMarker => "a null marker, which is sent as text; set NULLS to make it empty",
+            WarningCode::Guard => "a spreadsheet's guard (=\"…\"), which is sent as it stands",
+            WarningCode::SingleQuotes => {
+                "every cell stands in single quotes, which are sent; set CSV_QUOTE=single if they are quotes"
+            }
+            WarningCode::TimestampEmpty => "no timestamp: Segment gives the call the time of its arrival",
+            WarningCode::TimestampSentinel => {
+                "a date that programs write for none or for ever, or a year of two digits; it is sent as it stands"
+            }
+            WarningCode::TimestampZoneless => "times without a zone, read as UTC; set TIMESTAMP_ZONE if they are not",
+            WarningCode::TimestampAmbiguous => {
+                "a time that the change of the clocks makes twice or never; the offset before the change is taken"
+            }
+            WarningCode::DayMonthOrder => {
+                "TIMESTAMP_FORMATS reads these dates, and with day and month the other way round every cell of the column is a date as well, another one; check the order"
+            }
+            WarningCode::MixedTypes => {
+                "text, and the other cells of the column are numbers or booleans by INFER_TYPES; name the type in the header, as in `:string`"
+            }
+            WarningCode::MessageIdRepeated => {
+                "the message id of an earlier row: of calls with the same id Segment keeps the first"
+            }
+            WarningCode::EmailBlanks => "blanks around an email address, which are sent",
+            WarningCode::LooksLikeUtf8 => {
+                "the text is valid UTF-8 and CSV_ENCODING reads it as something else; set CSV_ENCODING=auto or utf-8"
+            }
+            WarningCode::CtrlZ => "the file ends with Ctrl-Z, which is taken off",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_are_counted_once_per_kind_and_column_with_the_first_line() {
+        let mut tally = Tally::default();
+        tally.add(&[Note::cell(WarningCode::NullMarker, 1), Note::row(WarningCode::ShortRow)], 7);
+        tally.add(&[Note::against(WarningCode::MixedTypes, 2)], 8);
+        tally.add(&[Note::cell(WarningCode::NullMarker, 1), Note::cell(WarningCode::MixedTypes, 2)], 9);
+        let findings = tally.findings(|column| format!("c{column}"));
+        let found: Vec<_> =
+            findings.iter().map(|f| (f.code.as_str(), f.column.as_deref(), f.rows, f.of, f.line)).collect();
+        assert_eq!(
+            found,
+            [("null_marker", Some("c1"), 2, 2, 7), ("short_row", None, 1, 1, 7), ("mixed_types", Some("c2"), 1, 2, 9)]
+        );
+        assert!(findings[0].in_words().starts_with("column `c1`: 2 rows, the first on line 7: "));
+        assert!(findings[2].in_words().starts_with("column `c2`: 1 of 2 rows, on line 9: "));
+    }
+
+    #[test]
+    fn the_document_has_every_warning() {
+        let document = include_str!("../README.md");
+        for code in WarningCode::ALL {
+            assert!(document.contains(&format!("`{code}`")), "{code}");
+        }
+        assert!(document.contains(&format!("`{}`", protocol::finding::MORE)));
+    }
+}

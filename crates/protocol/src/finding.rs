@@ -1,0 +1,143 @@
+//! What was read, but not for certain: how many rows, and where the first stands.
+
+use serde::{Deserialize, Serialize};
+
+/// Findings that an account holds, at most. Further kinds and columns are counted together.
+///
+/// Each commit writes them, so they have to stay small: 200 of them are some 40 kB.
+pub const FINDINGS_MAX: usize = 200;
+
+/// The code of what is beyond [`FINDINGS_MAX`].
+pub const MORE: &str = "more_warnings";
+
+/// Something about rows that their owner should know.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Finding {
+    /// The stable code.
+    pub code: String,
+    /// The column, by its name in the header.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub column: Option<String>,
+    /// How many rows.
+    pub rows: u64,
+    /// Of how many rows that could have been so, as far as that is counted.
+    pub of: u64,
+    /// The line of the first.
+    pub line: u64,
+    /// When it is to be told.
+    #[serde(default)]
+    pub holds: Holds,
+    /// What to know, and what to do.
+    pub message: String,
+}
+
+/// When a finding is one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Holds {
+    /// With the first row.
+    #[default]
+    Any,
+    /// Where every cell of the column has it: a single one speaks against all.
+    Every,
+    /// Where some cells of the column have it, and others do not.
+    Some,
+}
+
+impl Finding {
+    /// Whether it is to be told.
+    #[must_use]
+    pub fn holds(&self) -> bool {
+        match self.holds {
+            Holds::Any => self.rows > 0,
+            Holds::Every => self.rows > 0 && self.rows == self.of,
+            Holds::Some => self.rows > 0 && self.rows < self.of,
+        }
+    }
+
+    /// In words: where, how many, what to do.
+    #[must_use]
+    pub fn in_words(&self) -> String {
+        let column = self.column.as_ref().map(|column| format!("column `{column}`: ")).unwrap_or_default();
+        let of = if self.holds == Holds::Some { format!(" of {}", self.of) } else { String::new() };
+        let rows = if self.rows == 1 && of.is_empty() { "row" } else { "rows" };
+        let first = if self.rows == 1 { "on" } else { "the first on" };
+        format!("{column}{}{of} {rows}, {first} line {}: {}", self.rows, self.line, self.message)
+    }
+
+    /// Adds findings to those of earlier rows.
+    pub fn merge(all: &mut Vec<Finding>, more: &[Finding]) {
+        for finding in more {
+            let same = |known: &&mut Finding| known.code == finding.code && known.column == finding.column;
+            if let Some(known) = all.iter_mut().find(same) {
+                if known.rows == 0 {
+                    known.line = finding.line;
+                }
+                known.rows += finding.rows;
+                known.of += finding.of;
+            } else if all.len() < FINDINGS_MAX {
+                all.push(finding.clone());
+            } else if finding.rows > 0 {
+                Self::count_beyond(all, finding);
+            }
+        }
+    }
+
+    fn count_beyond(all: &mut Vec<Finding>, finding: &Finding) {
+        if let Some(known) = all.iter_mut().find(|known| known.code == MORE) {
+            known.rows += finding.rows;
+            return;
+        }
+        all.push(Finding {
+            code: MORE.to_owned(),
+            column: None,
+            holds: Holds::Any,
+            message: "further kinds of warnings, which are counted together".to_owned(),
+            ..finding.clone()
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn finding(holds: Holds, rows: u64, of: u64) -> Finding {
+        Finding { code: "code".to_owned(), column: None, rows, of, line: 3, holds, message: "words".to_owned() }
+    }
+
+    #[test]
+    fn a_finding_about_every_cell_is_none_once_one_speaks_against_it() {
+        for (holds, rows, of, expected) in [
+            (Holds::Every, 3, 3, true),
+            (Holds::Every, 3, 4, false),
+            (Holds::Every, 0, 0, false),
+            (Holds::Some, 3, 4, true),
+            (Holds::Some, 4, 4, false),
+            (Holds::Some, 0, 4, false),
+            (Holds::Any, 1, 1, true),
+            (Holds::Any, 0, 1, false),
+        ] {
+            assert_eq!(finding(holds, rows, of).holds(), expected, "{holds:?} {rows} {of}");
+        }
+    }
+
+    #[test]
+    fn findings_of_one_kind_and_column_are_one_with_the_first_line() {
+        let mut all = vec![finding(Holds::Some, 0, 2)];
+        Finding::merge(&mut all, &[Finding { line: 9, ..finding(Holds::Some, 1, 1) }]);
+        assert_eq!(all, [Finding { line: 9, ..finding(Holds::Some, 1, 3) }]);
+        assert_eq!(all[0].in_words(), "1 of 3 rows, on line 9: words");
+    }
+
+    #[test]
+    fn an_account_holds_no_more_findings_than_the_limit() {
+        let mut all = Vec::new();
+        for column in 0..2 * FINDINGS_MAX {
+            let column = Some(column.to_string());
+            Finding::merge(&mut all, &[Finding { column, ..finding(Holds::Any, 1, 1) }]);
+        }
+        assert_eq!(all.len(), FINDINGS_MAX + 1);
+        assert_eq!(all.last().map(|finding| finding.rows), Some(FINDINGS_MAX as u64));
+    }
+}
