@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod basics;
+mod explorer;
 mod gateway;
 mod kills;
 mod model;
