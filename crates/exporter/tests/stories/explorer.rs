@@ -15,6 +15,8 @@
 //! `HeadBeforeListing` and `DeleteBeforeClose` (the model forgets closed plans sooner). `HeadBeforeQuarantine` means
 //! the head that was read *and* the swap that depends on it.
 
+#![expect(clippy::print_stdout, reason = "numbers and schedules are what a person looks for here")]
+
 mod fences;
 mod scenes;
 
@@ -110,17 +112,17 @@ fn two_exporters_at_once_export_each_event_once() {
 
 #[test]
 fn two_exporters_at_once_export_each_event_to_every_destination() {
-    explore("two_destinations", &[(1, 0)]);
+    explore("two_destinations", &[(2, 0)]);
 }
 
 #[test]
 fn a_head_that_looks_the_same_after_a_full_cycle_is_not_taken_for_the_same() {
-    explore("after_a_cycle", &[(1, 0)]);
+    explore("after_a_cycle", &[(2, 0)]);
 }
 
 #[test]
 fn a_zombie_that_wakes_after_its_plan_was_closed_changes_nothing() {
-    explore("one_sleeps", &[(1, 0)]);
+    explore("one_sleeps", &[(2, 0)]);
 }
 
 #[test]
@@ -140,7 +142,7 @@ fn a_damaged_fragment_is_quarantined_once_while_another_exporter_is_at_work() {
 
 #[test]
 fn a_destination_that_fails_delays_only_itself_while_another_exporter_is_at_work() {
-    explore("one_destination_fails", &[(1, 0)]);
+    explore("one_destination_fails", &[(2, 0)]);
 }
 
 #[test]

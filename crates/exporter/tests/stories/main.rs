@@ -6,7 +6,6 @@ mod explorer;
 mod gateway;
 mod kills;
 mod model;
-mod races;
 mod readers;
 mod seeds;
 mod troubles;

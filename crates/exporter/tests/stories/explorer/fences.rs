@@ -180,17 +180,13 @@ impl Tamper for Without {
                 return Some(answer(200, None, listing?.into()));
             }
             (&Method::GET, _) if is_list_of("exports/plans/") && self.lacks(Fence::SweepAfterSwap) => self.sweep(run),
-            (&Method::GET, marker) if marker.starts_with("/our-state/exports/done/") => {
-                if self.lacks(Fence::MarkerBeforeQuarantine) {
-                    let body = "<Error><Code>NoSuchKey</Code><Message>The key does not exist.</Message></Error>";
-                    return Some(answer(404, None, body.into()));
-                }
+            (&Method::GET, marker) if is_marker(marker) && self.lacks(Fence::MarkerBeforeQuarantine) => {
+                let body = "<Error><Code>NoSuchKey</Code><Message>The key does not exist.</Message></Error>";
+                return Some(answer(404, None, body.into()));
             }
-            (&Method::PUT, marker) if marker.starts_with("/our-state/exports/done/") => {
-                if self.lacks(Fence::EveryDestinationFirst) {
-                    let other = marker["/our-state/".len()..].replace("/0/0", "/1/0");
-                    self.world.s3.put(STATE, &other, "").unwrap();
-                }
+            (&Method::PUT, marker) if is_marker(marker) && self.lacks(Fence::EveryDestinationFirst) => {
+                let other = marker["/our-state/".len()..].replace("/0/0", "/1/0");
+                self.world.s3.put(STATE, &other, "").unwrap();
             }
             (&Method::PUT, object) if object.contains("/segment-logs/") && self.lacks(Fence::NameFromPlan) => {
                 self.attempts += 1;
@@ -227,6 +223,10 @@ impl Tamper for Without {
         }
         memory.has_missed_a_fragment |= path.starts_with("/our-state/received/") && answer.status() == 404;
     }
+}
+
+fn is_marker(path: &str) -> bool {
+    path.starts_with("/our-state/exports/done/")
 }
 
 /// True if heads do not say what was closed.
