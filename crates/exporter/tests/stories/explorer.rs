@@ -122,7 +122,7 @@ fn a_head_that_looks_the_same_after_a_full_cycle_is_not_taken_for_the_same() {
 
 #[test]
 fn a_zombie_that_wakes_after_its_plan_was_closed_changes_nothing() {
-    explore("one_sleeps", &[(2, 0)]);
+    explore("one_sleeps", &[(1, 0)]);
 }
 
 #[test]

@@ -32,6 +32,8 @@ pub(super) struct Set {
     given_up: &'static [&'static str],
     /// Fragments in quarantine at the end.
     quarantined: usize,
+    /// What a person does again at the end, since a crash may have cut it off.
+    again: Vec<Start>,
 }
 
 pub(super) const SCENES: [Scene; 9] = [
@@ -50,19 +52,21 @@ impl Set {
     fn of(world: World, complete: &'static [&'static str]) -> Set {
         let world = Rc::new(world);
         let runs = vec![tick(&world, 1, &[]), tick(&world, 2, &[])];
-        Set { world, runs, alarms: &[], mend: |_| {}, complete, given_up: &[], quarantined: 0 }
+        Set { world, runs, alarms: &[], mend: |_| {}, complete, given_up: &[], quarantined: 0, again: Vec::new() }
     }
 
     /// The scene as the explorer has it, with what changes requests on their way.
     pub(super) fn stage(self, tamper: impl FnOnce(&Rc<World>) -> Option<Box<dyn Tamper>>) -> Stage {
         let tamper = tamper(&self.world);
-        let Set { world, runs, alarms, mend, complete, given_up, quarantined } = self;
+        let Set { world, runs, alarms, mend, complete, given_up, quarantined, again } = self;
         let service = world.s3.service();
-        let last = tick(&world, 9, alarms).1;
+        let last = again.into_iter().chain([tick(&world, 9, alarms).1]);
         let finish: Start = Box::new(move |http| -> Running {
             Box::pin(async move {
                 mend(&world);
-                last(http).await?;
+                for last in last {
+                    last(http.clone()).await?;
+                }
                 complete.iter().for_each(|bucket| world.assert_complete(bucket));
                 given_up.iter().for_each(|bucket| assert_no_event_is_there_twice(&world, bucket));
                 world.assert_settled();
@@ -227,6 +231,7 @@ fn one_is_abandoned() -> Set {
         "plan 0000000000000008",
     ];
     set.runs = vec![tick(&set.world, 1, alarms), abandon(&set.world, 2)];
+    set.again = vec![abandon(&set.world, 3).1];
     (set.alarms, set.quarantined, set.given_up) = (alarms, 1, &["logs-b"]);
     set
 }
