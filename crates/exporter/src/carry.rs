@@ -13,15 +13,10 @@ use protocol::keys;
 use protocol::place::Place;
 use protocol::plan::{Plan, Purpose, Size};
 
-use crate::put::{FETCH_AHEAD, PUTS, Placed, Puts, Trouble};
+use crate::AtATime;
+use crate::put::{PUTS, Placed, Puts, Trouble};
 use crate::state::{At, DoneCounts};
 use crate::tick::Tick;
-
-/// Places that are served at a time.
-const PLACES_AT_A_TIME: usize = 8;
-
-/// Objects put to one destination at a time: most are small, and waiting for answers is most of the work.
-const OBJECTS_AT_A_TIME: usize = 4;
 
 const DAY_MS: i64 = 86_400_000;
 
@@ -88,13 +83,13 @@ struct Batch {
 }
 
 impl Batch {
-    fn of(left: usize, care: Care) -> Batch {
+    fn of(left: usize, care: Care, limits: AtATime) -> Batch {
         let (objects, backoff) = match care {
             Care::Usual => (left, PUTS),
             Care::Probe => (1, Backoff { attempts_max: 1, ..PUTS }),
         };
-        let at_a_time = objects.clamp(1, OBJECTS_AT_A_TIME);
-        Batch { objects, at_a_time, fetch_ahead: FETCH_AHEAD / at_a_time, backoff }
+        let at_a_time = objects.clamp(1, limits.objects);
+        Batch { objects, at_a_time, fetch_ahead: (limits.fragments / at_a_time).max(1), backoff }
     }
 }
 
@@ -125,7 +120,8 @@ impl Tick<'_> {
             let care = if failing.contains(&keys::failing(&place)) { Care::Probe } else { Care::Usual };
             self.serve(place, items, care, &pending)
         };
-        let mut served = std::pin::pin!(stream::iter(work).map(serve).buffer_unordered(PLACES_AT_A_TIME));
+        let mut served =
+            std::pin::pin!(stream::iter(work).map(serve).buffer_unordered(self.app.settings.at_a_time.places));
         let mut first_fault = None;
         while let Some(result) = served.next().await {
             first_fault = first_fault.or(result.err());
@@ -233,7 +229,7 @@ impl Tick<'_> {
             }
             // Once for all of them, or each would ask for a session of its own.
             self.app.roles.s3(&role_of(to.destination)).await.map_err(Trouble::Destination)?;
-            let batch = Batch::of(left.len(), *care);
+            let batch = Batch::of(left.len(), *care, self.app.settings.at_a_time);
             let place = |object: &usize| self.place(to, &plan, index, *object, batch);
             let now = left.get(..batch.objects).unwrap_or(&left);
             let mut steps = std::pin::pin!(stream::iter(now).map(place).buffer_unordered(batch.at_a_time));

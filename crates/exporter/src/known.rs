@@ -21,9 +21,6 @@ use crate::state::{At, DoneCounts, State};
 /// Fragments of the plans that are kept whole; each takes some 300 bytes.
 const SHELVED_FRAGMENTS_MAX: usize = 20_000;
 
-/// Plans that are read at a time; the largest have some two megabytes.
-const PLANS_AHEAD: usize = 8;
-
 /// What stays in memory of an open plan.
 #[derive(Debug)]
 pub(crate) struct Outline {
@@ -103,7 +100,7 @@ impl Known {
             at.head.open.iter().filter(|open| !plans.outlines.contains_key(&open.plan)).cloned().collect()
         };
         let read = async |open: OpenPlan| readable(state.plan(open.plan, open.revision).await);
-        let mut reading = std::pin::pin!(stream::iter(unknown).map(read).buffer_unordered(PLANS_AHEAD));
+        let mut reading = std::pin::pin!(stream::iter(unknown).map(read).buffer_unordered(state.at_a_time.plans));
         let mut all = true;
         while let Some(plan) = reading.try_next().await? {
             all &= plan.map(|plan| self.learn(plan)).is_some();
@@ -195,7 +192,7 @@ pub(crate) async fn exported(
 /// Plans that are closed, as far as their documents are there.
 fn closed(state: &State, plans: Vec<ClosedPlan>) -> impl Stream<Item = Result<Plan, Fault>> {
     let read = async |closed: ClosedPlan| readable(state.plan(closed.plan, closed.revision).await).transpose();
-    stream::iter(plans).map(read).buffer_unordered(PLANS_AHEAD).filter_map(std::future::ready)
+    stream::iter(plans).map(read).buffer_unordered(state.at_a_time.plans).filter_map(std::future::ready)
 }
 
 /// A document that cannot be read is as good as none.

@@ -46,7 +46,7 @@ use tokio::time::Instant;
 pub use report::{Planned, Put, Report, Waiting};
 pub use request::{Request, Unknown};
 pub use revise::Abandoned;
-pub use settings::{Caps, EXPIRE_DAYS, RoutesFrom, Settings};
+pub use settings::{AtATime, Caps, EXPIRE_DAYS, RoutesFrom, Settings};
 pub use validate::{Checked, Validated};
 
 use put::Memory;
@@ -116,7 +116,17 @@ impl App {
         let roles = Roles::new(config.clone(), name, clock.clone(), dice.clone());
         let Caps { fetched_bytes_max, rewritten_bytes_max, .. } = settings.caps;
         let (fetched, rewritten) = (Memory::of(fetched_bytes_max), Memory::of(rewritten_bytes_max));
-        App { name: name.to_owned(), settings, state: State { bucket }, roles, clock, dice, client, fetched, rewritten }
+        App {
+            name: name.to_owned(),
+            state: State { bucket, at_a_time: settings.at_a_time },
+            settings,
+            roles,
+            clock,
+            dice,
+            client,
+            fetched,
+            rewritten,
+        }
     }
 
     /// Does what an event asks for, and stops in time before the deadline (epoch milliseconds).

@@ -18,9 +18,6 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::body::{self, Maker, Progress};
 
-/// Fragments fetched ahead of those that are being sent to one place.
-pub(crate) const FETCH_AHEAD: usize = 32;
-
 /// A put of which nothing was taken for so long, or that has no answer for so long, is given up and tried again.
 const STALLED_AFTER: Duration = Duration::from_secs(60);
 
@@ -185,6 +182,7 @@ impl Puts<'_> {
             .body(body)
             .send();
         tokio::select! {
+            biased;
             put = put => {
                 let answer = put.map_err(|error| Fault::of(Operation::Put, &at, &error))?;
                 etag_of(answer.e_tag(), Operation::Put, &at).map(|_| ())

@@ -21,6 +21,34 @@ pub struct Settings {
     pub limits: Limits,
     /// How much there may be of everything else.
     pub caps: Caps,
+    /// How much is done at a time.
+    pub at_a_time: AtATime,
+}
+
+/// How many requests are under way at a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AtATime {
+    /// Places that are served.
+    pub places: usize,
+    /// Objects put to one destination: most are small, and waiting for answers is most of the work.
+    pub objects: usize,
+    /// Fragments fetched ahead of those that are being sent to one place.
+    pub fragments: usize,
+    /// Plans that are read; the largest have some two megabytes.
+    pub plans: usize,
+    /// Accounts of files that are read.
+    pub accounts: usize,
+}
+
+impl Default for AtATime {
+    fn default() -> AtATime {
+        AtATime { places: 8, objects: 4, fragments: 32, plans: 8, accounts: 32 }
+    }
+}
+
+impl AtATime {
+    /// One request after the other, so that a run repeats.
+    pub const ONE: AtATime = AtATime { places: 1, objects: 1, fragments: 1, plans: 1, accounts: 1 };
 }
 
 /// What bounds a tick, whatever waits and whoever fails.
@@ -86,7 +114,8 @@ impl Settings {
             reader.fault("EXPIRE_DAYS", format_args!("is {expire_days}; write 1 to {EXPIRE_DAYS}"));
         }
         let routes = routes(&mut reader);
-        reader.finish(Settings { state_bucket, routes, expire_days, limits: Limits::default(), caps: Caps::default() })
+        let (limits, caps, at_a_time) = (Limits::default(), Caps::default(), AtATime::default());
+        reader.finish(Settings { state_bucket, routes, expire_days, limits, caps, at_a_time })
     }
 }
 

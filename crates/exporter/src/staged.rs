@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use aws::{Bucket, Fault, Listed as Object};
+use aws::{Fault, Listed as Object};
 use export::cut::{Draft, Flush, Limits, cut};
 use export::routes::Routes;
 use futures_util::{StreamExt, TryStreamExt, stream};
@@ -15,9 +15,6 @@ use protocol::plan::{Held, Purpose, Size};
 use tokio::time::Instant;
 
 use crate::state::State;
-
-/// Accounts read at a time.
-const ACCOUNTS_AHEAD: usize = 32;
 
 const DAY_MS: i64 = 86_400_000;
 
@@ -129,7 +126,7 @@ pub(crate) async fn find(state: &State, rules: &Rules<'_>) -> Result<Found, Faul
         .into_iter()
         .partition(|staged| promising.contains(&(staged.name.source.clone(), staged.name.day)));
     let all = asked.iter().chain(&listed.overdue).chain(&listed.expired);
-    let accounts = Accounts::read(&state.bucket, all.filter_map(|staged| stream_of(&staged.name))).await?;
+    let accounts = Accounts::read(state, all.filter_map(|staged| stream_of(&staged.name))).await?;
 
     let (counted, rest) = accounts.part(asked);
     let (overdue, overdue_rest) = accounts.part(listed.overdue);
@@ -208,21 +205,21 @@ impl Accounts {
     /// Reads each file's checkpoint, or its ledger where there is no checkpoint any more.
     ///
     /// After the listing, so that what was committed since then is only waited for.
-    async fn read(bucket: &Bucket, streams: impl Iterator<Item = StreamId>) -> Result<Accounts, Fault> {
+    async fn read(state: &State, streams: impl Iterator<Item = StreamId>) -> Result<Accounts, Fault> {
         let streams: BTreeSet<StreamId> = streams.collect();
         let read = async |stream: StreamId| {
             type Add = fn(&mut Committed, StreamId, &[u8]) -> Result<(), Unreadable>;
             let checkpoint = (keys::checkpoint(stream), Committed::add_checkpoint as Add);
             let ledger = (keys::ledger(stream), Committed::add_ledger as Add);
             for (key, add) in [checkpoint, ledger] {
-                if let Some(object) = bucket.get(&key).await? {
+                if let Some(object) = state.bucket.get(&key).await? {
                     return Ok((stream, Some((key, add, object.body))));
                 }
             }
             Ok((stream, None))
         };
         let mut accounts = Accounts::default();
-        let mut reading = std::pin::pin!(stream::iter(streams).map(read).buffer_unordered(ACCOUNTS_AHEAD));
+        let mut reading = std::pin::pin!(stream::iter(streams).map(read).buffer_unordered(state.at_a_time.accounts));
         while let Some((stream, account)) = reading.try_next().await? {
             let Some((key, add, body)) = account else { continue };
             if let Err(error) = add(&mut accounts.committed, stream, &body) {

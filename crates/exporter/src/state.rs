@@ -12,6 +12,8 @@ use protocol::place::Place;
 use protocol::plan::Plan;
 use serde::{Deserialize, Serialize};
 
+use crate::AtATime;
+
 const JSON: &str = "application/json";
 
 /// Completion markers of one plan at most: objects times destinations, with room to spare.
@@ -37,6 +39,7 @@ impl From<Found<Head>> for At {
 #[derive(Clone)]
 pub(crate) struct State {
     pub(crate) bucket: Bucket,
+    pub(crate) at_a_time: AtATime,
 }
 
 impl State {

@@ -1,5 +1,6 @@
 //! Chance that repeats, and names that do not.
 
+use std::cell::Cell;
 use std::hash::{Hash, Hasher};
 
 /// A number in `0.0..1.0` that depends on nothing but `seed` and `what`, so that a schedule of
@@ -57,7 +58,35 @@ pub(crate) fn uuid() -> String {
     format!("{}-{}-4{}-8{}-{}", &hex[..8], &hex[8..12], &hex[13..16], &hex[17..20], &hex[20..])
 }
 
+thread_local! {
+    /// The state of chance that repeats, where this thread wants that.
+    static REPEATING: Cell<Option<u64>> = const { Cell::new(None) };
+}
+
+/// While it lives, what is random on this thread is the same every time.
+#[cfg(feature = "explorer")]
+pub(crate) struct Repeating(());
+
+#[cfg(feature = "explorer")]
+impl Repeating {
+    pub(crate) fn start() -> Repeating {
+        REPEATING.set(Some(0));
+        Repeating(())
+    }
+}
+
+#[cfg(feature = "explorer")]
+impl Drop for Repeating {
+    fn drop(&mut self) {
+        REPEATING.set(None);
+    }
+}
+
 fn random(bytes: usize) -> Vec<u8> {
+    if let Some(drawn) = REPEATING.get() {
+        REPEATING.set(Some(drawn + 1));
+        return (0..bytes).map(|place| mix(drawn, place).to_le_bytes()[0]).collect();
+    }
     let mut buffer = vec![0; bytes];
     // Without a source of randomness nothing here works, and the machine is broken.
     if let Err(error) = getrandom::fill(&mut buffer) {

@@ -5,7 +5,6 @@ pub mod faults;
 
 pub mod iam;
 pub mod s3;
-mod sts;
 
 pub mod sqs;
 
@@ -13,6 +12,9 @@ pub mod event_source;
 pub mod lambda;
 
 pub mod segment;
+
+#[cfg(feature = "explorer")]
+pub mod explorer;
 
 mod dice;
 mod serve;

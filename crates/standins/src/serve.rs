@@ -105,6 +105,11 @@ where
     Ok(Listening { address, connections, accept })
 }
 
+/// A body as it comes from the socket.
+pub(crate) fn incoming(body: Incoming) -> Body {
+    body.map_err(BoxError::from).boxed_unsync()
+}
+
 pub(crate) fn full(bytes: impl Into<Bytes>) -> Body {
     Full::new(bytes.into()).map_err(|never: Infallible| match never {}).boxed_unsync()
 }

@@ -43,3 +43,32 @@ async fn the_binary_killed_at_any_request_goes_on_with_the_next_invocation() {
     }
     world.assert_settled();
 }
+
+#[tokio::test]
+async fn two_binaries_at_once_export_each_event_once() {
+    let mut world = World::with(&["logs-a", "logs-b"]).await;
+    world.s3.faults().add(Rule::any().share(1, 0.3).before(Fault::Slow(Duration::from_millis(5))));
+    let routes = destination("d0", "logs-a", &["*"]) + &destination("d1", "logs-b", &["*"]);
+    let deployed = || {
+        let exporter = Function::new("exporter", env!("CARGO_BIN_EXE_exporter")).envs(world.s3.env());
+        exporter.env("STATE_BUCKET", STATE).env("ROUTES", &routes).timeout(Duration::from_secs(60)).deploy()
+    };
+    let (one, other) = (deployed(), deployed());
+    for round in 0..3 {
+        for request in 0..6 {
+            world.receive(&format!("source{}", request % 3), &format!("r{round}-{request}"), 80);
+        }
+        let (tick, payload) = (json!({}), json!({}));
+        let (one, other) = tokio::join!(one.invoke(&tick), other.invoke(&payload));
+        for invocation in [one, other] {
+            let report = invocation.response().unwrap_or_else(|| panic!("{invocation:#?}"));
+            assert_eq!(report["alarms"], json!([]), "{report:#}");
+        }
+    }
+    let invocation = one.invoke(&json!({})).await;
+    assert!(invocation.response().is_some(), "{invocation:#?}");
+    for bucket in ["logs-a", "logs-b"] {
+        world.assert_complete(bucket);
+    }
+    world.assert_settled();
+}

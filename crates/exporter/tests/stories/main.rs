@@ -2,10 +2,10 @@
 #![allow(clippy::unwrap_used)]
 
 mod basics;
+mod explorer;
 mod gateway;
 mod kills;
 mod model;
-mod races;
 mod readers;
 mod seeds;
 mod troubles;

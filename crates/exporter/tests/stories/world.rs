@@ -5,7 +5,7 @@ use std::io::Read;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use aws::{Clock, Dice};
+use aws::{Bucket, Clock, Dice};
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
@@ -14,13 +14,13 @@ use export::cut::Limits;
 use export::fragment;
 use export::received::{Stamp, append_own_call};
 use export::routes::Routes;
-use exporter::{Answer, App, Caps, Report, RoutesFrom, Settings};
+use exporter::{Answer, App, AtATime, Caps, Report, RoutesFrom, Settings};
 use protocol::fragment::{FragmentName, Origin};
 use protocol::id::{Epoch, Nonce, SourceId};
 use protocol::position::ByteRange;
 use serde_json::{Value, json};
 use standins::iam::Role;
-use standins::s3::Server;
+use standins::s3::{Server, Setup};
 
 pub(crate) const STATE: &str = "our-state";
 pub(crate) const ACCOUNT: &str = "123456789012";
@@ -77,6 +77,18 @@ pub(crate) fn documented_role(place: &str) -> Role {
 impl World {
     /// Our state bucket, and these buckets of a customer's, each with its role; one destination for each takes all.
     pub(crate) async fn with(places: &[&str]) -> World {
+        let (setup, routes) = World::setup(places);
+        World::on(setup.start().await.unwrap(), routes)
+    }
+
+    /// The same without a socket, where time stands still: only clients that [`app_through`](World::app_through) is
+    /// given reach it.
+    pub(crate) fn in_process(places: &[&str]) -> World {
+        let (setup, routes) = World::setup(places);
+        World::on(setup.with_clock(standins::Clock::frozen_at(NOW_MS)).in_process().unwrap(), routes)
+    }
+
+    fn setup(places: &[&str]) -> (Setup, String) {
         let mut setup = Server::memory().with_account(ACCOUNT).with_bucket(STATE);
         let mut routes = String::new();
         for (number, place) in places.iter().enumerate() {
@@ -84,8 +96,7 @@ impl World {
             setup = setup.with_foreign_bucket(bucket, CUSTOMER, "us-east-1").with_role(documented_role(place));
             routes.push_str(&destination(&format!("d{number}"), place, &["*"]));
         }
-        let s3 = setup.start().await.unwrap();
-        World::on(s3, routes)
+        (setup, routes)
     }
 
     /// A world on this S3, with these routes.
@@ -93,6 +104,24 @@ impl World {
         // One for all apps, and without TLS: loading the machine's certificates takes most of a story's time.
         let http = aws_smithy_http_client::Builder::new().build_http();
         World { s3, routes, received: Lines::new(), http, drawn: Arc::default(), seed: 1 }
+    }
+
+    /// The exporter as the explorer has it: its requests go through `http`, one after the other, and its chance is
+    /// that of `seed`.
+    pub(crate) fn app_through(&self, http: SharedHttpClient, seed: u64) -> App {
+        let settings = Settings { at_a_time: AtATime::ONE, ..self.settings() };
+        let clock = Clock::from_fn(|| NOW_MS);
+        App::new(settings, &self.config_through(http), "exporter-under-test", clock, dice(Arc::default(), seed))
+    }
+
+    /// Our own bucket, through `http`.
+    pub(crate) fn bucket_through(&self, http: SharedHttpClient) -> Bucket {
+        Bucket::new(aws::clients::s3(&self.config_through(http)), STATE, dice(Arc::default(), 0))
+    }
+
+    fn config_through(&self, http: SharedHttpClient) -> SdkConfig {
+        let config = self.config_as(&self.s3.credentials()).into_builder().http_client(http).build();
+        aws::clients::without_stalled_streams(aws::clients::with_clock(config, &Clock::from_fn(|| NOW_MS)))
     }
 
     fn config_as(&self, keys: &standins::iam::Credentials) -> SdkConfig {
@@ -115,6 +144,7 @@ impl World {
             expire_days: 30,
             limits: Limits::default(),
             caps: Caps::default(),
+            at_a_time: AtATime::default(),
         }
     }
 
@@ -140,13 +170,7 @@ impl World {
 
     /// Nonces that are the same in every run of a seed, and never the same twice in a run.
     fn dice(&self) -> Dice {
-        let (drawn, seed) = (Arc::clone(&self.drawn), self.seed);
-        Dice::seeded(seed).with_nonces(move || {
-            let mut bits = [0; 16];
-            bits[..8].copy_from_slice(&seed.to_be_bytes());
-            bits[8..].copy_from_slice(&drawn.fetch_add(1, Ordering::SeqCst).to_be_bytes());
-            Nonce::new(bits)
-        })
+        dice(Arc::clone(&self.drawn), self.seed)
     }
 
     /// Stages what a receiver acknowledged: `events` events of one request. Returns its key.
@@ -287,6 +311,15 @@ impl World {
         let head = self.s3.bytes(STATE, "exports/head.json").unwrap_or_else(|| r#"{"open":[]}"#.into());
         serde_json::from_slice(&head).unwrap()
     }
+}
+
+fn dice(drawn: Arc<AtomicU64>, seed: u64) -> Dice {
+    Dice::seeded(seed).with_nonces(move || {
+        let mut bits = [0; 16];
+        bits[..8].copy_from_slice(&seed.to_be_bytes());
+        bits[8..].copy_from_slice(&drawn.fetch_add(1, Ordering::SeqCst).to_be_bytes());
+        Nonce::new(bits)
+    })
 }
 
 /// Milliseconds of so many days.

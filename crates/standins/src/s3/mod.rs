@@ -13,8 +13,11 @@ mod operations;
 mod pages;
 mod requests;
 mod server;
+mod service;
+mod shared_body;
 mod signature;
 mod store;
+mod sts;
 mod upload;
 mod version;
 mod wire;
@@ -22,6 +25,7 @@ mod wire;
 pub use notification::{Filter, Notifications, form_encoded, test_event};
 pub use requests::{Request, Requests};
 pub use server::{Object, Server, Setup, StoreError};
+pub use service::Service;
 pub use version::Versioning;
 
 /// Where everything is that does not say otherwise.

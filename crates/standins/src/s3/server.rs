@@ -2,25 +2,27 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use hyper::body::Incoming;
 use s3s::service::S3ServiceBuilder;
 
 use super::access::Guard;
 use super::notification::{Filter, Notifications};
 use super::operations::Operations;
 use super::requests::Requests;
+use super::service::Service;
 use super::store::Store;
+use super::sts::StsRoute;
 use super::version::{Attributes, BucketSettings, Meta, NULL_VERSION, Versioning};
 use super::wire::Wire;
 use crate::clock::Clock;
 use crate::faults::Faults;
 use crate::iam::{Credentials, DEFAULT_ACCOUNT, Directory, Policy, Role};
 use crate::serve::{self, Listening};
-use crate::sts::StsRoute;
 
 /// What a server is to be. [`start`](Setup::start) makes it so.
 #[derive(Debug)]
@@ -116,6 +118,16 @@ impl Setup {
 
     /// Starts the server on the running tokio runtime.
     pub async fn start(self) -> io::Result<Server> {
+        let address = self.address;
+        let mut server = self.in_process()?;
+        let wire = server.service.wire();
+        let handle = move |request: http::Request<Incoming>| wire.clone().handle(request.map(serve::incoming));
+        server.listening = Some(serve::listen(address, handle).await?);
+        Ok(server)
+    }
+
+    /// Sets the server up without a socket: [`Server::service`] is the way to it.
+    pub fn in_process(self) -> io::Result<Server> {
         let store = Arc::new(match self.folder {
             None => Store::in_memory(self.clock.clone()),
             Some(root) => Store::in_folder(root, self.clock.clone())?,
@@ -150,15 +162,18 @@ impl Setup {
         service.set_route(StsRoute(guard));
         let requests = Requests::default();
         let wire = Wire { service: service.build(), requests: requests.clone(), clock: self.clock.clone() };
-        let listening = serve::listen(self.address, move |request| wire.clone().handle(request)).await?;
-        Ok(Server { listening, store, directory, credentials, faults: self.faults, requests, clock: self.clock })
+        let service = Service::new(wire, Arc::clone(&store));
+        let (listening, faults, clock) = (None, self.faults, self.clock);
+        Ok(Server { listening, service, store, directory, credentials, faults, requests, clock })
     }
 }
 
 /// A running S3 with its STS. Dropped, it stops; what is in a folder stays.
 #[derive(Debug)]
 pub struct Server {
-    listening: Listening,
+    /// None in process.
+    listening: Option<Listening>,
+    service: Service,
     store: Arc<Store>,
     directory: Directory,
     credentials: Credentials,
@@ -215,19 +230,24 @@ impl Server {
         Setup::new(Some(root.into()))
     }
 
-    /// The endpoint, for S3 and STS alike.
+    /// The endpoint, for S3 and STS alike. In process it leads nowhere.
     pub fn url(&self) -> String {
-        self.listening.url()
+        self.listening.as_ref().map_or_else(|| String::from("http://in.process"), Listening::url)
     }
 
-    /// The address it listens at.
+    /// The address it listens at; the unspecified one in process.
     pub fn address(&self) -> SocketAddr {
-        self.listening.address()
+        self.listening.as_ref().map_or_else(|| (Ipv4Addr::UNSPECIFIED, 0).into(), Listening::address)
     }
 
     /// Connections accepted so far.
     pub fn connections(&self) -> u64 {
-        self.listening.connections()
+        self.listening.as_ref().map_or(0, Listening::connections)
+    }
+
+    /// The way to it without a socket.
+    pub fn service(&self) -> Service {
+        self.service.clone()
     }
 
     /// The administrator's access key: may do everything in this account.

@@ -1,23 +1,18 @@
 //! Between the socket and `s3s`: the log, faults that need the connection, and STS's error format.
 
-use std::collections::VecDeque;
-use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, ready};
-
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::{HeaderMap, Request, Response};
 use http_body_util::BodyExt as _;
-use hyper::body::{Body as _, Frame, Incoming, SizeHint};
 use s3s::service::S3Service;
 
 use super::access::{Trace, as_error};
 use super::requests::{self, Requests};
+use super::shared_body::SharedBody;
+use super::sts;
 use crate::clock::Clock;
 use crate::dice;
 use crate::faults::{Fault, Moment};
-use crate::serve::{Body, BoxError, Reply, cut_short, made_up};
-use crate::sts;
+use crate::serve::{Body, Reply, cut_short, made_up};
 
 /// How much of a body that nobody wanted is read all the same, so that the client hears the
 /// answer instead of a broken pipe.
@@ -33,12 +28,13 @@ pub(crate) struct Wire {
 impl Wire {
     /// Handles a request to its end even if the client goes away: what S3 has received whole, it
     /// applies.
-    pub(crate) async fn handle(self, request: Request<Incoming>) -> Reply {
+    pub(crate) async fn handle(self, request: Request<Body>) -> Reply {
         let handled = tokio::spawn(self.handle_here(request)).await;
         handled.unwrap_or(Reply::Drop)
     }
 
-    async fn handle_here(self, request: Request<Incoming>) -> Reply {
+    /// The same in this very task, for callers that stay to the end.
+    pub(crate) async fn handle_here(self, request: Request<Body>) -> Reply {
         let is_sts = sts::is_for_sts(request.method(), request.uri(), request.headers());
         let mut log = log_entry(request.headers());
         let (mut parts, incoming) = request.into_parts();
@@ -145,112 +141,5 @@ fn log_entry(headers: &HeaderMap) -> requests::Request {
         if_none_match: header("if-none-match"),
         faults: Vec::new(),
         at_ms: 0,
-    }
-}
-
-/// A request's body that `s3s` reads, and that the wire can still read when `s3s` did not.
-#[derive(Clone, Debug)]
-pub(crate) struct SharedBody(Arc<Mutex<Shared>>);
-
-#[derive(Debug)]
-struct Shared {
-    /// Read ahead.
-    buffered: VecDeque<Result<Bytes, BoxError>>,
-    incoming: Incoming,
-}
-
-impl SharedBody {
-    fn new(incoming: Incoming) -> SharedBody {
-        SharedBody(Arc::new(Mutex::new(Shared { buffered: VecDeque::new(), incoming })))
-    }
-
-    /// Reads to the end, for whoever comes later: a request that is held back has been received.
-    pub(crate) async fn receive(&self) {
-        while let Some(chunk) = self.next().await {
-            let failed = chunk.is_err();
-            self.lock().buffered.push_back(chunk);
-            if failed {
-                return;
-            }
-        }
-    }
-
-    /// What was read ahead.
-    fn received(&self) -> Bytes {
-        let shared = self.lock();
-        let chunks = shared.buffered.iter().flatten();
-        chunks
-            .fold(BytesMut::new(), |mut all, chunk| {
-                all.extend_from_slice(chunk);
-                all
-            })
-            .freeze()
-    }
-
-    /// Reads and forgets up to about so many bytes.
-    async fn read(&self, bytes: u64) {
-        self.lock().buffered.clear();
-        let mut read = 0;
-        while read < bytes {
-            match self.next().await {
-                Some(Ok(chunk)) => read += chunk.len() as u64,
-                _ => return,
-            }
-        }
-    }
-
-    async fn next(&self) -> Option<Result<Bytes, BoxError>> {
-        std::future::poll_fn(|cx| self.lock().poll_incoming(cx)).await
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Shared> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Shared {
-    fn poll_incoming(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BoxError>>> {
-        loop {
-            return Poll::Ready(match ready!(Pin::new(&mut self.incoming).poll_frame(cx)) {
-                None => None,
-                Some(Err(error)) => Some(Err(error.into())),
-                Some(Ok(frame)) => match frame.into_data() {
-                    Ok(data) => Some(Ok(data)),
-                    Err(_trailers) => continue,
-                },
-            });
-        }
-    }
-}
-
-impl hyper::body::Body for SharedBody {
-    type Data = Bytes;
-    type Error = BoxError;
-
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        let mut shared = self.lock();
-        let chunk = match shared.buffered.pop_front() {
-            Some(chunk) => Some(chunk),
-            None => ready!(shared.poll_incoming(cx)),
-        };
-        Poll::Ready(chunk.map(|chunk| chunk.map(Frame::data)))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        let shared = self.lock();
-        shared.buffered.is_empty() && shared.incoming.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        let shared = self.lock();
-        let ahead = shared.buffered.iter().flatten().map(|chunk| chunk.len() as u64);
-        let ahead: u64 = ahead.sum();
-        let rest = shared.incoming.size_hint();
-        let mut hint = SizeHint::new();
-        hint.set_lower(ahead + rest.lower());
-        if let Some(upper) = rest.upper() {
-            hint.set_upper(ahead + upper);
-        }
-        hint
     }
 }

@@ -9,11 +9,11 @@ use http_body_util::BodyExt as _;
 use s3s::route::S3Route;
 use s3s::{HttpResponse, S3Error, S3Request, S3Response, S3Result};
 
+use super::access::{Guard, Trace, Vouched};
 use crate::clock::iso_seconds;
 use crate::dice;
 use crate::faults::Target;
 use crate::iam::{AssumeError, AssumeRequest, Identity, TokenError};
-use crate::s3::access::{Guard, Trace};
 use crate::serve::{Body, answer};
 
 const XMLNS: &str = "https://sts.amazonaws.com/doc/2011-06-15/";
@@ -84,16 +84,18 @@ impl StsRoute {
     fn caller(&self, request: &S3Request<s3s::Body>) -> Result<std::sync::Arc<Identity>, Refusal> {
         let forbidden =
             |code, message: &str| Refusal { status: StatusCode::FORBIDDEN, code, message: message.to_owned() };
-        let credentials = request
-            .credentials
-            .as_ref()
+        let vouched = request.extensions.get::<Vouched>();
+        let access_key = vouched.map(|vouched| vouched.access_key.as_str());
+        let access_key = access_key
+            .or_else(|| request.credentials.as_ref().map(|credentials| credentials.access_key.as_str()))
             .ok_or_else(|| forbidden("MissingAuthenticationToken", "Request is missing Authentication Token"))?;
-        if request.service.as_deref() != Some("sts") {
+        let service = vouched.map(|vouched| vouched.service.as_str()).or(request.service.as_deref());
+        if service != Some("sts") {
             return Err(forbidden("SignatureDoesNotMatch", "Credential should be scoped to correct service: 'sts'."));
         }
         let token = request.headers.get("x-amz-security-token");
         let token = token.and_then(|value| value.to_str().ok());
-        let identity = self.0.directory.identify(&credentials.access_key, token);
+        let identity = self.0.directory.identify(access_key, token);
         identity.map_err(|error| match error {
             TokenError::Expired => forbidden("ExpiredToken", "The security token included in the request is expired"),
             TokenError::UnknownKey | TokenError::WrongToken => {
