@@ -16,7 +16,7 @@ use calls::ledger::Account;
 use calls::reading::{EmptyCells, Reading};
 use calls::refusal::{FileFault, Position};
 use calls::subject::{Kind, Subject};
-use calls::translator::{Dropped, Step, Translator};
+use calls::translator::{Dropped, Translated, Translator};
 use libfuzzer_sys::fuzz_target;
 use protocol::id::StreamId;
 
@@ -132,7 +132,7 @@ fn read(mut translator: Translator, file: &[u8], piece: usize) -> (Read, Option<
     loop {
         let (mut call, mut record) = (Vec::new(), Vec::new());
         let (span, call) = match translator.next(&mut call, &mut record) {
-            Ok(Step::Call { span, len, timestamp }) => {
+            Ok(Translated::Call { span, len, timestamp }) => {
                 assert_eq!(len, call.len());
                 assert!(len <= CALL_BYTES_MAX);
                 let value: serde_json::Value = serde_json::from_slice(&call).expect("a call is JSON");
@@ -140,22 +140,22 @@ fn read(mut translator: Translator, file: &[u8], piece: usize) -> (Read, Option<
                 assert!(timestamp.is_none_or(|at| at.len() == 24 && call[at.end] == b'"'));
                 (span, Place::Call(call))
             }
-            Ok(Step::Refused(refusal)) => {
+            Ok(Translated::Refused(refusal)) => {
                 assert!(call.is_empty());
                 (refusal.span, Place::Refused)
             }
-            Ok(Step::Dropped { span, reason }) => {
+            Ok(Translated::Dropped { span, reason }) => {
                 assert!(call.is_empty() && record.is_empty());
                 (span, Place::Dropped(reason))
             }
-            Ok(Step::Starved) => {
+            Ok(Translated::Starved) => {
                 match pieces.next() {
                     Some(piece) => translator.push(piece),
                     None => translator.finish(),
                 }
                 continue;
             }
-            Ok(Step::End) => break,
+            Ok(Translated::End) => break,
             Err(fault) => {
                 read.fault = Some(fault);
                 break;

@@ -88,7 +88,7 @@ pub enum Version {
 }
 
 /// An object being read: what it is, what its owner said of it, and its bytes as they come.
-pub struct Reading {
+pub struct OpenObject {
     /// What the first answer pinned.
     pub pin: Pin,
     /// User metadata (`x-amz-meta-…` without that prefix).
@@ -153,7 +153,7 @@ impl Bucket {
     ///
     /// # Errors
     /// `Missing` when the key, or the version that was begun, is not there.
-    pub async fn open(&self, key: &str, version: &Version, bytes_max: u64) -> Result<Reading, Fault> {
+    pub async fn open(&self, key: &str, version: &Version, bytes_max: u64) -> Result<OpenObject, Fault> {
         let of = |version: &str| Pin { version_id: Some(version.to_owned()), ..Pin::default() };
         match version {
             Version::Latest => {}
@@ -176,12 +176,12 @@ impl Bucket {
     ///
     /// # Errors
     /// `Missing` when the key or the pinned version is gone, `Precondition` when another object took its place.
-    pub async fn read(&self, key: &str, pin: &Pin, from: u64, bytes_max: u64) -> Result<Reading, Fault> {
+    pub async fn read(&self, key: &str, pin: &Pin, from: u64, bytes_max: u64) -> Result<OpenObject, Fault> {
         let pin = Some(pin);
         retried(&self.dice, || self.read_once(key, pin, from, bytes_max)).await
     }
 
-    async fn read_once(&self, key: &str, pin: Option<&Pin>, from: u64, bytes_max: u64) -> Result<Reading, Fault> {
+    async fn read_once(&self, key: &str, pin: Option<&Pin>, from: u64, bytes_max: u64) -> Result<OpenObject, Fault> {
         let range = format!("bytes={from}-{}", from + bytes_max.max(1) - 1);
         let target = self.target(key);
         let mut request = self.client.get_object().bucket(&self.name).key(key).range(range);
@@ -215,7 +215,7 @@ impl Bucket {
             let detail = "the object was put again since it was first read";
             return Err(Fault::new(Kind::Precondition, Operation::Get, target, detail));
         }
-        Ok(Reading { pin: found, metadata: answer.metadata.unwrap_or_default(), body: answer.body })
+        Ok(OpenObject { pin: found, metadata: answer.metadata.unwrap_or_default(), body: answer.body })
     }
 
     /// How many bytes an object has; `None` when it is not there.

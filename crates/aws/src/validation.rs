@@ -12,7 +12,7 @@ pub const TRIAL: &[u8] = b"segment-s3 can write here. This object may be deleted
 
 /// One thing that was tried.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Step {
+pub struct Check {
     /// What.
     pub tried: String,
     /// True if it ended as it should.
@@ -24,7 +24,7 @@ pub struct Step {
     pub likely_causes: Vec<Cause>,
 }
 
-impl Step {
+impl Check {
     /// It ended as it should.
     pub fn well(tried: impl Into<String>, result: impl Into<String>) -> Self {
         Self { tried: tried.into(), ok: true, result: result.into(), likely_causes: Vec::new() }
@@ -36,7 +36,7 @@ impl Step {
     }
 }
 
-impl Step {
+impl Check {
     /// A request that has ended: `result` says how, if it ended well; `causes` says why, if it did not.
     pub fn of<T>(
         tried: impl Into<String>,
@@ -136,13 +136,13 @@ mod tests {
 
     #[test]
     fn a_step_ends_well_or_with_the_fault_and_its_causes() {
-        let (step, found) = Step::of("try", Ok(1), |found| format!("{found} found"), |_| panic!("no causes"));
-        assert_eq!((step, found), (Step::well("try", "1 found"), Some(1)));
+        let (step, found) = Check::of("try", Ok(1), |found| format!("{found} found"), |_| panic!("no causes"));
+        assert_eq!((step, found), (Check::well("try", "1 found"), Some(1)));
         let fault = Fault::without_credentials(Operation::Get, "s3://b/k");
         let words = fault.to_string();
         let late = || cause("late", "");
         let causes = |fault: &Fault| vec![otherwise(fault, late(), cause("none", ""))];
-        let (step, found) = Step::of("try", Err::<(), _>(fault), |()| panic!("no result"), causes);
-        assert_eq!((step, found), (Step::ill("try", words, vec![cause("none", "")]), None));
+        let (step, found) = Check::of("try", Err::<(), _>(fault), |()| panic!("no result"), causes);
+        assert_eq!((step, found), (Check::ill("try", words, vec![cause("none", "")]), None));
     }
 }

@@ -13,7 +13,7 @@ use std::path::Path;
 use calls::call::MessageIds;
 use calls::reading;
 use calls::subject::Subject;
-use calls::translator::{Step, Translator};
+use calls::translator::{Translated, Translator};
 use protocol::id::StreamId;
 
 const PIECE_BYTES: usize = 1024 * 1024;
@@ -54,14 +54,14 @@ fn encode(subject: &Subject, csv: &[u8]) -> Result<Totals, Box<dyn Error>> {
     let mut pieces = csv.chunks(PIECE_BYTES);
     loop {
         match translator.next(&mut body, &mut records)? {
-            Step::Call { .. } => totals.calls += 1,
-            Step::Refused(_) => totals.refused += 1,
-            Step::Dropped { .. } => {}
-            Step::Starved => match pieces.next() {
+            Translated::Call { .. } => totals.calls += 1,
+            Translated::Refused(_) => totals.refused += 1,
+            Translated::Dropped { .. } => {}
+            Translated::Starved => match pieces.next() {
                 Some(piece) => translator.push(piece),
                 None => translator.finish(),
             },
-            Step::End => break,
+            Translated::End => break,
         }
         if body.len() > BODY_BYTES - 32_000 {
             totals.bytes += body.len() as u64;

@@ -3,7 +3,7 @@
 //! A batch covers one stretch of the file: each row in it is either a call in its body or a refusal beside it, so that
 //! settling batches settles rows. Cutting depends on the bytes alone: the same rows give the same batches.
 
-use crate::refusal::{Position, Refusal, Span};
+use crate::refusal::{Position, RowRefusal, Span};
 use crate::translator::Dropped;
 use crate::warnings::{Note, Tally};
 use std::ops::Range;
@@ -62,9 +62,9 @@ pub struct Call {
 
 /// A row that makes no call.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Refused {
+pub struct RefusedRow {
     /// Why.
-    pub refusal: Refusal,
+    pub refusal: RowRefusal,
     /// The row's own bytes among the batch's records.
     pub record: Range<usize>,
 }
@@ -85,7 +85,7 @@ pub struct Batch {
     /// The calls in the body, in the order of the rows.
     pub calls: Vec<Call>,
     /// The rows refused before the wire, in the order of the rows.
-    pub refused: Vec<Refused>,
+    pub refused: Vec<RefusedRow>,
     /// The rows as they stood in the file, for the rejects file.
     pub records: Vec<u8>,
     /// Blank lines, and records of nothing but delimiters and blanks.
@@ -190,10 +190,10 @@ impl Gatherer {
     }
 
     /// Counts in a refused row.
-    pub fn refused(&mut self, refusal: Refusal, taken: Taken<'_>) -> Option<Batch> {
+    pub fn refused(&mut self, refusal: RowRefusal, taken: Taken<'_>) -> Option<Batch> {
         let (line, record_at) = (refusal.span.line, taken.record_at);
         self.said_bytes += refusal.message.len() + refusal.column.as_ref().map_or(0, String::len);
-        self.open.refused.push(Refused { refusal, record: record_at..self.open.records.len() });
+        self.open.refused.push(RefusedRow { refusal, record: record_at..self.open.records.len() });
         self.reached(line, taken);
         self.cut_if_full()
     }

@@ -11,7 +11,7 @@ use std::ops::Range;
 
 use protocol::id::StreamId;
 
-use crate::columns::{CellType, Piece, Plan, Slot};
+use crate::columns::{CellType, ColumnPlan, Piece, Slot};
 use crate::flaw::{Flaw, Hint};
 use crate::ids::{self, Id, is_void};
 use crate::json;
@@ -137,7 +137,7 @@ impl Encoder {
     #[inline]
     pub(crate) fn append(
         &mut self,
-        plan: &Plan,
+        plan: &ColumnPlan,
         row: Row<'_>,
         out: &mut Vec<u8>,
     ) -> Result<Option<Range<usize>>, Flaw> {
@@ -158,7 +158,7 @@ impl Encoder {
         }
     }
 
-    fn write(&mut self, plan: &Plan, row: Row<'_>, out: &mut Vec<u8>) -> Result<Option<Range<usize>>, Flaw> {
+    fn write(&mut self, plan: &ColumnPlan, row: Row<'_>, out: &mut Vec<u8>) -> Result<Option<Range<usize>>, Flaw> {
         self.look_at_ids(plan, row)?;
         self.require(plan, row)?;
         out.extend_from_slice(&self.head);
@@ -209,7 +209,7 @@ impl Encoder {
 
     /// Looks at the ids of a row, whether each is one.
     #[inline]
-    fn look_at_ids(&mut self, plan: &Plan, row: Row<'_>) -> Result<(), Flaw> {
+    fn look_at_ids(&mut self, plan: &ColumnPlan, row: Row<'_>) -> Result<(), Flaw> {
         self.plain_ids = true;
         for &column in &plan.id_columns {
             let Some(cell) = row.cell(column) else { continue };
@@ -251,7 +251,7 @@ impl Encoder {
     ///
     /// Segment docs: Spec, Identify, Track, Group, Alias; Object API. Page and screen need no name.
     #[inline]
-    fn require(&mut self, plan: &Plan, row: Row<'_>) -> Result<(), Flaw> {
+    fn require(&mut self, plan: &ColumnPlan, row: Row<'_>) -> Result<(), Flaw> {
         let roles = &plan.roles;
         let (kind, has_event) = (plan.kind(), plan.kind() != Kind::Track || self.has_event(roles.event, row));
         let (code, column) = match kind {
@@ -290,7 +290,7 @@ impl Encoder {
 
     /// The file's own id where it has one, else ours.
     #[inline]
-    fn message_id(&mut self, plan: &Plan, row: Row<'_>, out: &mut Vec<u8>) -> Result<(), Flaw> {
+    fn message_id(&mut self, plan: &ColumnPlan, row: Row<'_>, out: &mut Vec<u8>) -> Result<(), Flaw> {
         let begin = out.len();
         if let Some(column) = plan.roles.message_id {
             let id = self.id(column, row);
@@ -325,7 +325,7 @@ impl Encoder {
     }
 
     #[inline]
-    fn timestamp(&mut self, plan: &Plan, row: Row<'_>, out: &mut Vec<u8>) -> Result<Option<Range<usize>>, Flaw> {
+    fn timestamp(&mut self, plan: &ColumnPlan, row: Row<'_>, out: &mut Vec<u8>) -> Result<Option<Range<usize>>, Flaw> {
         let Some(column) = plan.roles.timestamp else {
             return Ok(None);
         };

@@ -1,4 +1,4 @@
-//! The header, compiled once to a [`Plan`]: for each column where its cells go and as what, and for
+//! The header, compiled once to a [`ColumnPlan`]: for each column where its cells go and as what, and for
 //! the call as a whole the JSON around them.
 //!
 //! Names are paths: `context.device.id` is nested, `tags.0` and `products.0.id` are arrays by
@@ -145,7 +145,7 @@ impl Roles {
 
 /// The header, compiled.
 #[derive(Debug)]
-pub struct Plan {
+pub struct ColumnPlan {
     kind: Kind,
     columns: Vec<Column>,
     /// How many columns are the source's own: all, unless the last are those of a rejects file.
@@ -158,7 +158,7 @@ pub struct Plan {
     fingerprint: String,
 }
 
-impl Plan {
+impl ColumnPlan {
     /// The kind of the calls.
     pub fn kind(&self) -> Kind {
         self.kind
@@ -180,7 +180,7 @@ impl Plan {
     }
 
     /// Compiles a header. `names` are its cells.
-    pub(crate) fn compile(names: &[String], subject: &Subject, reading: &Reading) -> Result<Plan, FileFault> {
+    pub(crate) fn compile(names: &[String], subject: &Subject, reading: &Reading) -> Result<ColumnPlan, FileFault> {
         if names.len() > COLUMNS_MAX {
             return Err(FileFault::new(
                 FaultCode::TooManyColumns,

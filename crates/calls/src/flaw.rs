@@ -1,10 +1,10 @@
 //! What is wrong with a row, and how it is said.
 
-use crate::columns::{Plan, REJECT_COLUMNS};
+use crate::columns::{ColumnPlan, REJECT_COLUMNS};
 use crate::dialect::{Dialect, Encoding, Quoting};
 use crate::json;
 use crate::limits::{CALL_BYTES_MAX, MESSAGE_ID_CHARS_MAX, OBJECT_ID_CHARS_MAX};
-use crate::refusal::{Refusal, RefusalCode, Span};
+use crate::refusal::{RefusalCode, RowRefusal, Span};
 use crate::rows::Cell;
 use crate::subject::Kind;
 
@@ -79,7 +79,7 @@ impl Flaw {
 
     /// The refusal: where, what, and what to write instead. `lines` is how many the row takes.
     #[cold]
-    pub(crate) fn at(self, span: Span, cells: &[Cell], plan: &Plan, dialect: Dialect, lines: u64) -> Refusal {
+    pub(crate) fn at(self, span: Span, cells: &[Cell], plan: &ColumnPlan, dialect: Dialect, lines: u64) -> RowRefusal {
         let columns = plan.columns();
         let column = self.column.and_then(|column| columns.get(column)).map(|column| column.name.clone());
         let at_fault = match self.code {
@@ -96,10 +96,10 @@ impl Flaw {
             Some(column) => format!("line {line}, column `{column}`: {what}"),
             None => format!("line {line}: {what}"),
         };
-        Refusal { span, code: self.code, column, cell, message }
+        RowRefusal { span, code: self.code, column, cell, message }
     }
 
-    fn say(self, plan: &Plan, dialect: Dialect, lines: u64) -> String {
+    fn say(self, plan: &ColumnPlan, dialect: Dialect, lines: u64) -> String {
         let (kind, number, encoding) = (plan.kind(), self.number, dialect.encoding);
         let empty = if self.hint == Hint::NullMarker { "a null marker, which counts as empty," } else { "empty," };
         let own = plan.own_columns;

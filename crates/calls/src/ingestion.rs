@@ -4,11 +4,11 @@
 //! out, and settles each with what came of it. What is settled without a gap from the beginning can be committed.
 
 use crate::batches::{Batch, Envelope, Gatherer, Taken};
-use crate::columns::{Column, Plan};
+use crate::columns::{Column, ColumnPlan};
 use crate::dialect::StoredHeader;
 use crate::refusal::{FileFault, Position, Warning};
 use crate::rejects::{Reason, Rejects};
-use crate::translator::{Step, Translator};
+use crate::translator::{Translated, Translator};
 use protocol::account::Account;
 use std::collections::VecDeque;
 
@@ -174,11 +174,11 @@ impl Ingestion {
                 notes: self.translator.notes(),
             };
             let batch = match step {
-                Ok(Step::Call { span, len, timestamp }) => self.gatherer.call(span, len, timestamp, taken),
-                Ok(Step::Refused(refusal)) => self.gatherer.refused(refusal, taken),
-                Ok(Step::Dropped { span, reason }) => self.gatherer.dropped(reason, span.line, taken),
-                Ok(Step::Starved) => return Next::Hungry,
-                Ok(Step::End) => {
+                Ok(Translated::Call { span, len, timestamp }) => self.gatherer.call(span, len, timestamp, taken),
+                Ok(Translated::Refused(refusal)) => self.gatherer.refused(refusal, taken),
+                Ok(Translated::Dropped { span, reason }) => self.gatherer.dropped(reason, span.line, taken),
+                Ok(Translated::Starved) => return Next::Hungry,
+                Ok(Translated::End) => {
                     self.gatherer.trailing(taken.blank_lines, taken.after);
                     self.end(None)
                 }
@@ -235,7 +235,7 @@ impl Ingestion {
         settled.account.rows = batch.rows();
         settled.account.blank_rows = batch.blank_rows;
         settled.account.repeated_headers = batch.repeated_headers;
-        let columns = self.translator.plan().map_or(&[][..], Plan::columns);
+        let columns = self.translator.plan().map_or(&[][..], ColumnPlan::columns);
         let name = |column: u32| columns.get(column as usize).map_or_else(String::new, |column| column.name.clone());
         settled.account.findings = batch.tally.findings(name);
         settled.account.batches = u64::from(!batch.calls.is_empty());
@@ -319,7 +319,7 @@ impl Ingestion {
 
     /// What the header was compiled to, once it was read.
     #[must_use]
-    pub fn plan(&self) -> Option<&Plan> {
+    pub fn plan(&self) -> Option<&ColumnPlan> {
         self.translator.plan()
     }
 

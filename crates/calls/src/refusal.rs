@@ -1,4 +1,4 @@
-//! What can be wrong: with one row (a [`Refusal`], which is data) and with the whole file (a
+//! What can be wrong: with one row (a [`RowRefusal`], which is data) and with the whole file (a
 //! [`FileFault`], which is an error).
 //!
 //! Codes are stable: they stand in rejects files, ledgers and metrics. Messages say where first,
@@ -181,7 +181,7 @@ codes! {
 
 /// A row that is refused, with all that its owner needs to find and mend it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refusal {
+pub struct RowRefusal {
     /// Where the row stands.
     pub span: Span,
     /// Why, for machines.

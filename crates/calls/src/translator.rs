@@ -11,12 +11,12 @@ mod records;
 use std::ops::Range;
 
 use crate::call::{Encoder, MessageIds, Row};
-use crate::columns::Plan;
+use crate::columns::ColumnPlan;
 use crate::dialect::{Compression, Delimiter, Dialect, Encoding, Measure, StoredHeader};
 use crate::ids::is_void;
 use crate::inflate::{Inflater, Pulled};
 use crate::reading::Reading;
-use crate::refusal::{FaultCode, FileFault, Position, Refusal, Span, Warning, WarningCode};
+use crate::refusal::{FaultCode, FileFault, Position, RowRefusal, Span, Warning, WarningCode};
 use crate::rows::{Advance, Rows};
 use crate::subject::Subject;
 use crate::text::Transcoder;
@@ -35,7 +35,7 @@ pub const BEGINNING_BYTES: usize = HEADER_BYTES_MAX;
 
 /// What a record came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Step {
+pub enum Translated {
     /// A call has been appended.
     Call {
         /// Where its record stands.
@@ -46,7 +46,7 @@ pub enum Step {
         timestamp: Option<Range<usize>>,
     },
     /// The row is refused.
-    Refused(Refusal),
+    Refused(RowRefusal),
     /// The record is no row, and nothing is appended.
     Dropped {
         /// Where it stands.
@@ -87,7 +87,7 @@ pub struct Translator {
     position: Position,
     /// Set once the header is read.
     header: Option<StoredHeader>,
-    plan: Option<Plan>,
+    plan: Option<ColumnPlan>,
     /// The header's cells, by which a repeated header is known.
     names: Vec<Vec<u8>>,
     warnings: Vec<Warning>,
@@ -190,7 +190,7 @@ impl Translator {
     /// When the file cannot be read further. Everything up to here stands; the same error comes
     /// again on every further call.
     #[inline]
-    pub fn next(&mut self, calls: &mut Vec<u8>, records: &mut Vec<u8>) -> Result<Step, FileFault> {
+    pub fn next(&mut self, calls: &mut Vec<u8>, records: &mut Vec<u8>) -> Result<Translated, FileFault> {
         loop {
             if !matches!(self.stage, Stage::Rows) {
                 if self.read_header()? {
@@ -198,7 +198,7 @@ impl Translator {
                 }
                 match self.pull() {
                     Ok(true) => continue,
-                    Ok(false) => return Ok(Step::Starved),
+                    Ok(false) => return Ok(Translated::Starved),
                     // What came before it is read all the same.
                     Err(_) if !self.breaks_off => self.breaks_off = true,
                     Err(fault) => return Err(self.broken(fault)),
@@ -209,12 +209,12 @@ impl Translator {
                 Advance::Record => return Ok(self.translate(calls, records)),
                 Advance::Starved => {
                     if !self.feed()? {
-                        return Ok(Step::Starved);
+                        return Ok(Translated::Starved);
                     }
                 }
                 Advance::End => {
                     self.pass_trailing();
-                    return Ok(Step::End);
+                    return Ok(Translated::End);
                 }
                 Advance::TooLong => {
                     let fault = self.row_too_long();
@@ -230,7 +230,7 @@ impl Translator {
     }
 
     /// What the header was compiled to, once it is read.
-    pub fn plan(&self) -> Option<&Plan> {
+    pub fn plan(&self) -> Option<&ColumnPlan> {
         self.plan.as_ref()
     }
 
@@ -250,7 +250,7 @@ impl Translator {
         &self.encoder.notes
     }
 
-    /// How many blank lines stand before the record taken last, or, at [`Step::End`], behind the last record.
+    /// How many blank lines stand before the record taken last, or, at [`Translated::End`], behind the last record.
     pub fn blank_lines(&self) -> u64 {
         self.blank_lines
     }
@@ -311,9 +311,9 @@ impl Translator {
     }
 
     /// Translates the record that the rows stand at.
-    fn translate(&mut self, calls: &mut Vec<u8>, records: &mut Vec<u8>) -> Step {
+    fn translate(&mut self, calls: &mut Vec<u8>, records: &mut Vec<u8>) -> Translated {
         let (Some(plan), Some(header), Some(record)) = (&self.plan, &self.header, self.rows.record()) else {
-            return Step::End;
+            return Translated::End;
         };
         let dialect = header.dialect;
         let encoding = dialect.encoding;
@@ -336,7 +336,7 @@ impl Translator {
             };
         if is_header(text, cells, &self.names) {
             self.encoder.notes.clear();
-            return Step::Dropped { span, reason: Dropped::RepeatedHeader };
+            return Translated::Dropped { span, reason: Dropped::RepeatedHeader };
         }
         let records_from = records.len();
         records.extend_from_slice(text);
@@ -352,13 +352,13 @@ impl Translator {
             self.encoder.append(plan, row, calls)
         });
         match written {
-            Ok(timestamp) => Step::Call { span, len: calls.len() - begin, timestamp },
+            Ok(timestamp) => Translated::Call { span, len: calls.len() - begin, timestamp },
             Err(_) if quotes.is_sound() && cells.iter().all(|cell| is_void(cell.raw(text))) => {
                 records.truncate(records_from);
                 self.encoder.notes.clear();
-                Step::Dropped { span, reason: Dropped::Blank }
+                Translated::Dropped { span, reason: Dropped::Blank }
             }
-            Err(flaw) => Step::Refused(flaw.at(span, cells, plan, dialect, record.lines)),
+            Err(flaw) => Translated::Refused(flaw.at(span, cells, plan, dialect, record.lines)),
         }
     }
 

@@ -9,7 +9,7 @@ use calls::pace::Pace;
 use calls::verdicts::{Answer, FORBIDDEN, Verdict, verdict};
 use http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
 use ingestion::deadline::{Deadline, REQUEST_TIMEOUT_MS};
-use ingestion::refusals::Refused;
+use ingestion::refusals::RefusedRequest;
 use ingestion::run::{Sent, Undelivered};
 use libdeflater::{CompressionLvl, Compressor};
 use std::cell::RefCell;
@@ -183,14 +183,14 @@ impl Delivery {
                 Verdict::Acknowledged => return Ok(Sent::Accepted { staged, at_ms: now_ms }),
                 Verdict::Refused { message, public, too_large } => {
                     let public = self.refuses_file(path, &public);
-                    return Ok(Sent::Refused(Refused { message, public, too_large }));
+                    return Ok(Sent::Refused(RefusedRequest { message, public, too_large }));
                 }
                 Verdict::Configuration { message } => {
                     return Err(Undelivered::Configuration { host: self.host(path), message });
                 }
                 Verdict::Forbidden { message } => {
                     let host = self.host(path);
-                    let refused = Refused {
+                    let refused = RefusedRequest {
                         message: FORBIDDEN.to_owned(),
                         public: format!("{host}: {FORBIDDEN}"),
                         too_large: false,

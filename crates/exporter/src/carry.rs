@@ -36,7 +36,7 @@ pub(crate) enum Delivered {
 }
 
 /// How the work on one object ended.
-enum Step {
+enum ObjectEnd {
     /// It is there.
     Done(usize, Placed),
     /// A fragment is left out of the plan now.
@@ -236,7 +236,7 @@ impl Tick<'_> {
             let mut is_well = false;
             while let Some(step) = steps.next().await {
                 match step? {
-                    Step::Done(object, placed) => {
+                    ObjectEnd::Done(object, placed) => {
                         done.insert((index, object));
                         is_well |= matches!(placed, Placed::Put(_) | Placed::AlreadyThere);
                         // Another exporter is at work on this plan: see what else it has done.
@@ -244,8 +244,8 @@ impl Tick<'_> {
                             done.append(&mut state.done(nonce).await.map_err(Trouble::State)?);
                         }
                     }
-                    Step::Revised => {}
-                    Step::Closed => return Ok(Delivered::Closed),
+                    ObjectEnd::Revised => {}
+                    ObjectEnd::Closed => return Ok(Delivered::Closed),
                 }
             }
             if *care == Care::Probe && is_well {
@@ -256,10 +256,17 @@ impl Tick<'_> {
     }
 
     /// Puts one object and writes down that it is there.
-    async fn place(&self, to: To<'_>, plan: &Plan, index: usize, object: usize, batch: Batch) -> Result<Step, Trouble> {
+    async fn place(
+        &self,
+        to: To<'_>,
+        plan: &Plan,
+        index: usize,
+        object: usize,
+        batch: Batch,
+    ) -> Result<ObjectEnd, Trouble> {
         let planned = plan.destinations.get(index).and_then(|d| Some((d, d.objects.get(object)?)));
         let (Some((planned, content)), Some(key)) = (planned, object::key_of(plan, index, object)) else {
-            return Ok(Step::Done(object, Placed::Nothing));
+            return Ok(ObjectEnd::Done(object, Placed::Nothing));
         };
         let role = role_of(to.destination);
         let mut renewed = false;
@@ -286,28 +293,28 @@ impl Tick<'_> {
         };
         self.app.state.mark(plan.nonce, index, object, &key).await.map_err(Trouble::State)?;
         self.note_placed(to, &format!("s3://{}/{key}", planned.bucket), placed, plan.object_size(content));
-        Ok(Step::Done(object, placed))
+        Ok(ObjectEnd::Done(object, placed))
     }
 
     /// An object could not be made since a fragment is unfit: finds out whether that is news, and leaves out what is.
-    async fn without(&self, puts: &Puts<'_>, plan: &Plan, index: usize, object: usize) -> Result<Step, Trouble> {
+    async fn without(&self, puts: &Puts<'_>, plan: &Plan, index: usize, object: usize) -> Result<ObjectEnd, Trouble> {
         // The head first: a plan that was closed since takes its markers along.
         let (at, _) = self.look().await.map_err(Trouble::State)?;
-        let Some(open) = at.head.find(plan.nonce) else { return Ok(Step::Closed) };
+        let Some(open) = at.head.find(plan.nonce) else { return Ok(ObjectEnd::Closed) };
         if open.revision != plan.revision {
             let is_known = self.known.outline(plan.nonce).is_some();
             // A revision whose document is missing is told by planning; here nothing can be done about it.
-            return Ok(if is_known { Step::Revised } else { Step::Closed });
+            return Ok(if is_known { ObjectEnd::Revised } else { ObjectEnd::Closed });
         }
         // Fragments go when all objects are there: another exporter may have come to that point.
         if self.app.state.is_done(plan.nonce, index, object).await.map_err(Trouble::State)? {
-            return Ok(Step::Done(object, Placed::ByAnother));
+            return Ok(ObjectEnd::Done(object, Placed::ByAnother));
         }
         let planned = plan.destinations.get(index).and_then(|d| d.objects.get(object));
-        let Some(planned) = planned else { return Ok(Step::Closed) };
+        let Some(planned) = planned else { return Ok(ObjectEnd::Closed) };
         let quarantined = puts.set_aside(plan, planned).await.map_err(Trouble::State)?;
         self.quarantine(&at, plan, quarantined).await.map_err(Trouble::State)?;
-        Ok(Step::Revised)
+        Ok(ObjectEnd::Revised)
     }
 
     fn note_placed(&self, to: To<'_>, uri: &str, placed: Placed, size: Size) {

@@ -6,7 +6,7 @@
 
 use aws::bucket::etag_of;
 use aws::roles::Role;
-use aws::validation::{Step, TRIAL, cause, in_time};
+use aws::validation::{Check, TRIAL, cause, in_time};
 use aws::{Dice, Fault, Kind, Operation};
 use bytes::Bytes;
 use export::object::dummy_key;
@@ -39,7 +39,7 @@ pub struct Validated {
     /// All of it in a sentence.
     pub summary: String,
     /// Our own bucket.
-    pub state_bucket: Step,
+    pub state_bucket: Check,
     /// Each destination.
     pub destinations: Vec<Checked>,
 }
@@ -52,7 +52,7 @@ pub struct Checked {
     /// True if it can be written to, and only with the external id.
     pub ok: bool,
     /// What was tried, in order.
-    pub steps: Vec<Step>,
+    pub steps: Vec<Check>,
 }
 
 impl App {
@@ -84,7 +84,7 @@ impl App {
         let tried = format!("assume {} with the external id", with.arn);
         let assumed = in_time(Operation::Assume, &with.arn, STEP_TIMEOUT, self.roles.assume(&with)).await;
         let causes = |fault: &Fault| causes::of_assume(fault, destination);
-        let (step, client) = Step::of(tried, assumed, |_| "assumed".to_owned(), causes);
+        let (step, client) = Check::of(tried, assumed, |_| "assumed".to_owned(), causes);
         steps.push(step);
         if let Some(client) = client {
             steps.push(self.check_without_id(&with).await);
@@ -93,13 +93,13 @@ impl App {
         Checked { destination: destination.name.clone(), ok: steps.iter().all(|step| step.ok), steps }
     }
 
-    async fn check_without_id(&self, with: &Role) -> Step {
+    async fn check_without_id(&self, with: &Role) -> Check {
         let tried = format!("assume {} without the external id, which must be denied", with.arn);
         let without = Role { external_id: None, ..with.clone() };
         match in_time(Operation::Assume, &without.arn, STEP_TIMEOUT, self.roles.assume(&without)).await {
-            Err(fault) if fault.code == "AccessDenied" => Step::well(tried, "denied"),
-            Err(fault) => Step::ill(tried, fault.to_string(), causes::of_assume_without(&fault)),
-            Ok(_) => Step::ill(
+            Err(fault) if fault.code == "AccessDenied" => Check::well(tried, "denied"),
+            Err(fault) => Check::ill(tried, fault.to_string(), causes::of_assume_without(&fault)),
+            Ok(_) => Check::ill(
                 tried,
                 "INSECURE: the role was assumed",
                 vec![cause(
@@ -111,7 +111,7 @@ impl App {
     }
 
     /// Our own bucket: what the exporter needs of it besides deleting.
-    async fn check_state(&self) -> Step {
+    async fn check_state(&self) -> Check {
         let tried = format!("read {} and list what waits in it", self.settings.state_bucket);
         let found = in_time(Operation::Read, &self.settings.state_bucket, STEP_TIMEOUT, async {
             let at = self.state.head().await?;
@@ -127,13 +127,13 @@ impl App {
             };
             vec![cause(why, fix)]
         };
-        Step::of(tried, found.await, |open| format!("{open} plans are open"), causes).0
+        Check::of(tried, found.await, |open| format!("{open} plans are open"), causes).0
     }
 }
 
 /// Puts as log objects are put, where none is; and where one is already, anew, so that permissions and keys are tried
 /// whole each time. A bucket's policy may allow the former only, which is enough.
-async fn put_dummy(client: &aws_sdk_s3::Client, destination: &Destination, dice: &Dice) -> Step {
+async fn put_dummy(client: &aws_sdk_s3::Client, destination: &Destination, dice: &Dice) -> Check {
     let key = dummy_key(&destination.prefix);
     let at = format!("s3://{}/{key}", destination.bucket);
     let put = async |only_where_none_is: bool| {
@@ -148,13 +148,13 @@ async fn put_dummy(client: &aws_sdk_s3::Client, destination: &Destination, dice:
         in_time(Operation::Put, &at, STEP_TIMEOUT, put).await
     };
     let tried = format!("put {at}");
-    let told = |fault: Fault| Step::ill(&tried, fault.to_string(), causes::of_put(&fault, destination));
+    let told = |fault: Fault| Check::ill(&tried, fault.to_string(), causes::of_put(&fault, destination));
     match put(true).await {
-        Ok(()) => Step::well(&tried, "put"),
+        Ok(()) => Check::well(&tried, "put"),
         Err(fault) if fault.kind == Kind::Precondition => match put(false).await {
-            Ok(()) => Step::well(&tried, "put again"),
+            Ok(()) => Check::well(&tried, "put again"),
             Err(fault) if fault.kind == Kind::Denied && !fault.is_about_key() => {
-                Step::well(&tried, "it is there already, and may not be replaced")
+                Check::well(&tried, "it is there already, and may not be replaced")
             }
             Err(fault) => told(fault),
         },
@@ -163,12 +163,12 @@ async fn put_dummy(client: &aws_sdk_s3::Client, destination: &Destination, dice:
 }
 
 fn untried(name: String) -> Checked {
-    let step = Step::ill("find the time", "there was too little of it left: name fewer destinations at once", vec![]);
+    let step = Check::ill("find the time", "there was too little of it left: name fewer destinations at once", vec![]);
     Checked { destination: name, ok: false, steps: vec![step] }
 }
 
 fn unknown(name: String, routes: &Routes) -> Checked {
     let known: Vec<&str> = routes.destinations.iter().map(|destination| destination.name.as_str()).collect();
-    let step = Step::ill("find it in the settings", format!("not there; {} are", known.join(", ")), vec![]);
+    let step = Check::ill("find it in the settings", format!("not there; {} are", known.join(", ")), vec![]);
     Checked { destination: name, ok: false, steps: vec![step] }
 }

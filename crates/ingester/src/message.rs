@@ -7,7 +7,7 @@ use crate::report::FileReport;
 use crate::rows;
 use crate::source::{Source, collect};
 use crate::trouble::{of_checkpoint, of_source};
-use aws::bucket::{Bucket, Pin, Reading, Version as Asked};
+use aws::bucket::{Bucket, OpenObject, Pin, Version as Asked};
 use calls::subject::{Kind, Subject};
 use ingestion::deadline::Deadline;
 use ingestion::life::{Action, Event, Found, Life, Rules, RunEnd, Version};
@@ -30,7 +30,7 @@ struct Work<'a> {
     bucket: Bucket,
     deadline: Deadline,
     /// The first GET, not read yet.
-    opened: Option<Reading>,
+    opened: Option<OpenObject>,
     owner: Option<Owner>,
     report: FileReport,
 }

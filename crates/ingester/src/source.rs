@@ -3,7 +3,7 @@
 //! A range is read whole before any of it is used, so that slow deliveries never hold a GET that stalls, and a broken
 //! connection costs one range.
 
-use aws::bucket::{Bucket, Pin, Reading};
+use aws::bucket::{Bucket, OpenObject, Pin};
 use aws::fault::Fault;
 use bytes::Bytes;
 use ingestion::run::RANGE_BYTES;
@@ -43,7 +43,7 @@ impl Source {
 }
 
 /// What arrives of an answer's body.
-pub(crate) async fn collect(reading: Reading, bucket: &Bucket, key: &str) -> (Vec<Bytes>, Option<Fault>) {
+pub(crate) async fn collect(reading: OpenObject, bucket: &Bucket, key: &str) -> (Vec<Bytes>, Option<Fault>) {
     let mut body = reading.body;
     let mut chunks = Vec::new();
     loop {

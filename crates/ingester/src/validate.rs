@@ -6,7 +6,7 @@ use crate::App;
 use crate::causes;
 use aws::bucket::Version;
 use aws::settings::bucket_fault;
-use aws::validation::{Cause, Step, TRIAL, cause};
+use aws::validation::{Cause, Check, TRIAL, cause};
 use aws::{Bucket, Fault, telemetry};
 use bytes::Bytes;
 use delivery::Looked;
@@ -30,9 +30,9 @@ pub struct Validated {
     /// All of it in a sentence.
     pub summary: String,
     /// Whether Segment knows the write key.
-    pub write_key: Step,
+    pub write_key: Check,
     /// Our own bucket.
-    pub state_bucket: Step,
+    pub state_bucket: Check,
     /// Each source bucket.
     pub sources: Vec<Checked>,
 }
@@ -45,7 +45,7 @@ pub struct Checked {
     /// True if files that are dropped into it can be read.
     pub ok: bool,
     /// What was tried, in order.
-    pub steps: Vec<Step>,
+    pub steps: Vec<Check>,
 }
 
 impl App {
@@ -75,44 +75,44 @@ impl App {
         asking: impl Future<Output = Result<T, Fault>>,
         result: impl FnOnce(&T) -> String,
         causes: impl FnOnce(&Fault) -> Vec<Cause>,
-    ) -> (Step, Option<T>) {
+    ) -> (Check, Option<T>) {
         let patience = self.patience(deadline);
         match tokio::time::timeout(patience, asking).await {
-            Ok(ended) => Step::of(tried, ended, result, causes),
+            Ok(ended) => Check::of(tried, ended, result, causes),
             Err(_) => {
                 let result = format!("no answer in {:.1} s", patience.as_secs_f64());
-                (Step::ill(tried, result, vec![causes::late()]), None)
+                (Check::ill(tried, result, vec![causes::late()]), None)
             }
         }
     }
 
     /// Segment answers 200 to calls with a key that is nobody's, and drops them: only the settings tell.
-    async fn check_key(&self, deadline: Deadline) -> Step {
+    async fn check_key(&self, deadline: Deadline) -> Check {
         let host = self.delivery.settings_host();
         let tried = format!("ask {host} for the settings of the source with this write key");
         match self.delivery.look_up_key(self.patience(deadline)).await {
-            Looked::Known { sends_to: None } => Step::well(tried, "the write key is known"),
+            Looked::Known { sends_to: None } => Check::well(tried, "the write key is known"),
             Looked::Known { sends_to: Some(api) } => match self.delivery.settings().other_region(&api) {
-                None => Step::well(tried, "the write key is known"),
+                None => Check::well(tried, "the write key is known"),
                 Some(right) => {
                     let ours = &self.delivery.settings().tracking_endpoint;
                     let result = format!("the write key is known, but its calls belong to {api}, not to {ours}");
-                    Step::ill(tried, result, causes::of_region(right))
+                    Check::ill(tried, result, causes::of_region(right))
                 }
             },
             Looked::Unknown { status } => {
                 let result = format!("the write key is unknown (status {status})");
-                Step::ill(tried, result, causes::of_unknown_key(host))
+                Check::ill(tried, result, causes::of_unknown_key(host))
             }
             Looked::Unclear { reason } => {
                 let result = format!("it could not be found out whether the write key is known: {reason}");
-                Step::ill(tried, result, causes::of_unclear_key(host))
+                Check::ill(tried, result, causes::of_unclear_key(host))
             }
         }
     }
 
     /// Our own bucket: all that a run does with it. The lifecycle rule for checkpoints removes the object: we may not.
-    async fn check_state(&self, deadline: Deadline) -> Step {
+    async fn check_state(&self, deadline: Deadline) -> Check {
         let name = self.state.name();
         let tried = format!("put s3://{name}/{INGEST_TRIAL}, read it back, and list it");
         let asking = async {
@@ -125,7 +125,7 @@ impl App {
         let (step, found) = self.step(tried.clone(), deadline, asking, result, |f| causes::of_state(f, name)).await;
         if found == Some(false) {
             let cause = cause("somebody else writes to this bucket, or deletes from it", "let nobody");
-            return Step::ill(tried, "what was put is not what is there", vec![cause]);
+            return Check::ill(tried, "what was put is not what is there", vec![cause]);
         }
         step
     }
@@ -143,22 +143,22 @@ impl App {
         Checked { ok: steps.iter().all(|step| step.ok), bucket, steps }
     }
 
-    fn check_name(&self, bucket: &str) -> Step {
+    fn check_name(&self, bucket: &str) -> Check {
         let tried = "see whether it can be a source";
         if bucket == self.settings.state_bucket {
             let cause = cause(
                 "it is STATE_BUCKET, which is never a source: rejects would feed on themselves",
                 "drop files into another bucket",
             );
-            return Step::ill(tried, "it cannot", vec![cause]);
+            return Check::ill(tried, "it cannot", vec![cause]);
         }
         match bucket_fault(bucket) {
-            Some(fault) => Step::ill(tried, format!("the name {fault}"), Vec::new()),
-            None => Step::well(tried, "it can"),
+            Some(fault) => Check::ill(tried, format!("the name {fault}"), Vec::new()),
+            None => Check::well(tried, "it can"),
         }
     }
 
-    async fn list_source(&self, bucket: &str, deadline: Deadline) -> (Step, Option<Option<String>>) {
+    async fn list_source(&self, bucket: &str, deadline: Deadline) -> (Check, Option<Option<String>>) {
         let source = Bucket::new(self.s3.clone(), bucket, self.dice.clone());
         let result = |first: &Option<String>| match first {
             Some(_) => "listed".to_owned(),
@@ -168,7 +168,7 @@ impl App {
         self.step(tried, deadline, source.first_key(), result, |fault| causes::of_source(fault, bucket)).await
     }
 
-    async fn read_source(&self, bucket: &str, key: &str, deadline: Deadline) -> Step {
+    async fn read_source(&self, bucket: &str, key: &str, deadline: Deadline) -> Check {
         let source = Bucket::new(self.s3.clone(), bucket, self.dice.clone());
         let asking = async {
             let pin = source.open(key, &Version::Latest, 1).await?.pin;
@@ -185,7 +185,7 @@ impl App {
 }
 
 impl Validated {
-    fn new(write_key: Step, state_bucket: Step, sources: Vec<Checked>) -> Self {
+    fn new(write_key: Check, state_bucket: Check, sources: Vec<Checked>) -> Self {
         let well = sources.iter().filter(|checked| checked.ok).count();
         let ok = write_key.ok && state_bucket.ok && well == sources.len();
         let mut words = vec![match sources.len() {

@@ -38,7 +38,7 @@ pub struct Parcel {
 
 /// A refusal of some calls.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Refused {
+pub struct RefusedRequest {
     /// Segment's words. They may quote a cell, so they go into the rejects file only.
     pub message: String,
     /// Words for report and log, with the host.
@@ -115,7 +115,7 @@ impl Parcel {
         self.todo.push(calls.start..middle);
     }
 
-    fn blame(&mut self, calls: Range<usize>, refused: &Refused) {
+    fn blame(&mut self, calls: Range<usize>, refused: &RefusedRequest) {
         let code = match (calls.len(), refused.too_large) {
             (1, true) => "too_large_for_segment",
             (1, false) => "refused_by_segment",
@@ -167,7 +167,7 @@ impl<T> Refusals<T> {
     }
 
     /// Segment refused the calls that were sent last, in a body of `body_bytes`.
-    pub fn refuse(&mut self, parcel: &mut Parcel, refused: &Refused, body_bytes: usize) -> Ruling {
+    pub fn refuse(&mut self, parcel: &mut Parcel, refused: &RefusedRequest, body_bytes: usize) -> Ruling {
         if refused.too_large {
             self.body_bytes_max = self.body_bytes_max.min((body_bytes / 2).max(BODY_BYTES_MIN));
         }
@@ -195,7 +195,7 @@ impl<T> Refusals<T> {
 
     /// Something refused the calls that were sent last with a 403. Returns whether that is about the calls: other calls of
     /// the file were accepted, and the batch has some that are, or may have.
-    pub fn forbid(&mut self, parcel: &mut Parcel, refused: &Refused) -> bool {
+    pub fn forbid(&mut self, parcel: &mut Parcel, refused: &RefusedRequest) -> bool {
         if self.accepted == 0 {
             return false;
         }
@@ -271,8 +271,8 @@ mod tests {
         Batch { calls: (0..calls).map(call).collect(), ..Batch::default() }
     }
 
-    fn no(too_large: bool) -> Refused {
-        Refused { message: "no".to_owned(), public: "host refuses this file".to_owned(), too_large }
+    fn no(too_large: bool) -> RefusedRequest {
+        RefusedRequest { message: "no".to_owned(), public: "host refuses this file".to_owned(), too_large }
     }
 
     /// Delivers `calls` calls of which `bad` are refused; returns the refused ones and the number of requests.

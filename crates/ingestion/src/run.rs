@@ -8,7 +8,7 @@ mod open;
 mod start;
 
 use crate::deadline::Deadline;
-use crate::refusals::{Refusals, Refused, Ruling};
+use crate::refusals::{Refusals, RefusedRequest, Ruling};
 use crate::trouble::Trouble;
 use bytes::Bytes;
 use calls::batches::Batch;
@@ -89,12 +89,12 @@ pub enum Sent {
         at_ms: i64,
     },
     /// Segment refused the request as a whole.
-    Refused(Refused),
+    Refused(RefusedRequest),
     /// The answer was 403. It is about the calls where others were accepted: then something in between refuses them, such
     /// as a firewall. Else it is about a setting.
     Forbidden {
         /// What is said of the calls.
-        refused: Refused,
+        refused: RefusedRequest,
         /// What is said of the setting.
         otherwise: Undelivered,
     },

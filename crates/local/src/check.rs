@@ -15,7 +15,7 @@ use calls::call::MessageIds;
 use calls::columns::Column;
 use calls::dialect::StoredHeader;
 use calls::ingestion::{Ingestion, Next};
-use calls::refusal::{FaultCode, Position, Refusal, Warning};
+use calls::refusal::{FaultCode, Position, RowRefusal, Warning};
 use calls::subject::Subject;
 use calls::translator::Translator;
 use clap::Args;
@@ -57,18 +57,18 @@ pub(crate) struct CheckArgs {
 
 /// How a check ends, the worst last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Verdict {
+enum Usability {
     Sound,
     RowsRefused,
     Unusable,
 }
 
-impl From<Verdict> for ExitCode {
-    fn from(verdict: Verdict) -> ExitCode {
+impl From<Usability> for ExitCode {
+    fn from(verdict: Usability) -> ExitCode {
         ExitCode::from(match verdict {
-            Verdict::Sound => 0,
-            Verdict::RowsRefused => 1,
-            Verdict::Unusable => 2,
+            Usability::Sound => 0,
+            Usability::RowsRefused => 1,
+            Usability::Unusable => 2,
         })
     }
 }
@@ -86,7 +86,7 @@ struct Checked {
     bytes: u64,
     first_calls: Vec<String>,
     /// The first refused rows, with their records.
-    first_refused: Vec<(Refusal, Vec<u8>)>,
+    first_refused: Vec<(RowRefusal, Vec<u8>)>,
     wire: Wire,
     /// Why the file cannot be used, or not be read to its end.
     fault: Option<String>,
@@ -100,13 +100,13 @@ struct Checked {
 }
 
 impl Checked {
-    fn verdict(&self) -> Verdict {
+    fn verdict(&self) -> Usability {
         if self.fault.is_some() || self.stopped.is_some() {
-            Verdict::Unusable
+            Usability::Unusable
         } else if self.account.rejected > 0 {
-            Verdict::RowsRefused
+            Usability::RowsRefused
         } else {
-            Verdict::Sound
+            Usability::Sound
         }
     }
 }
@@ -118,10 +118,10 @@ pub(crate) fn run(args: &CheckArgs) -> anyhow::Result<ExitCode> {
         Ok(settings) => settings,
         Err(faults) => {
             eprintln!("segment-s3: {faults}");
-            return Ok(Verdict::Unusable.into());
+            return Ok(Usability::Unusable.into());
         }
     };
-    let mut worst = Verdict::Sound;
+    let mut worst = Usability::Sound;
     for (index, path) in args.files.iter().enumerate() {
         let checked = match check(path, args, &settings) {
             Ok(checked) => checked,
@@ -275,7 +275,7 @@ impl Checked {
         self.fault = fault.map(ToString::to_string);
         self.fault_code = fault.map(|fault| fault.code);
         self.fault_at = fault.and_then(|fault| fault.at);
-        if self.verdict() == Verdict::Unusable {
+        if self.verdict() == Usability::Unusable {
             self.undelivered_from = settled_to.or(self.header.as_ref().map(|header| header.rows_from));
         }
     }

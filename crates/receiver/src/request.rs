@@ -23,13 +23,13 @@ const MESSAGE_ID_CHARS_MAX: usize = 99;
 
 /// Why a request is not taken. The codes are those of Segment's delivery overview.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Refusal {
+pub(crate) struct BadRequest {
     pub(crate) status: u16,
     pub(crate) code: &'static str,
     pub(crate) message: String,
 }
 
-impl Refusal {
+impl BadRequest {
     pub(crate) fn bad(code: &'static str, message: impl Into<String>) -> Self {
         Self { status: 400, code, message: message.into() }
     }
@@ -48,28 +48,28 @@ impl Refusal {
 }
 
 /// The body as JSON, whatever its content type says: analytics.js and analytics-kotlin send `text/plain`.
-pub(crate) fn json(headers: &HeaderMap, body: &[u8]) -> Result<Map<String, Value>, Refusal> {
+pub(crate) fn json(headers: &HeaderMap, body: &[u8]) -> Result<Map<String, Value>, BadRequest> {
     let encoding = headers.get(CONTENT_ENCODING).map(|encoding| encoding.as_bytes().to_ascii_lowercase());
     let gzip = match encoding.as_deref() {
         None | Some(b"" | b"identity") => false,
         Some(b"gzip") => true,
-        Some(_) => return Err(Refusal::bad("invalid_request", "the content encoding must be gzip or none")),
+        Some(_) => return Err(BadRequest::bad("invalid_request", "the content encoding must be gzip or none")),
     };
     let mut inflated = Vec::new();
     let body = if gzip {
         // One byte more than is taken tells a body that is too large from one that just fits.
         let mut decoder = MultiGzDecoder::new(body).take(BODY_BYTES_MAX as u64 + 1);
-        decoder.read_to_end(&mut inflated).map_err(|_| Refusal::bad("invalid_request", "malformed gzip"))?;
+        decoder.read_to_end(&mut inflated).map_err(|_| BadRequest::bad("invalid_request", "malformed gzip"))?;
         &inflated
     } else {
         body
     };
     if body.len() > BODY_BYTES_MAX {
-        return Err(Refusal::too_large());
+        return Err(BadRequest::too_large());
     }
     match serde_json::from_slice(body) {
         Ok(Value::Object(fields)) => Ok(fields),
-        _ => Err(Refusal::malformed()),
+        _ => Err(BadRequest::malformed()),
     }
 }
 
@@ -87,19 +87,19 @@ pub(crate) fn write_key(headers: &HeaderMap, body: &Map<String, Value>) -> Optio
 }
 
 /// The calls of a batch, with what the batch carries merged into each.
-pub(crate) fn batch(mut body: Map<String, Value>) -> Result<Vec<Map<String, Value>>, Refusal> {
+pub(crate) fn batch(mut body: Map<String, Value>) -> Result<Vec<Map<String, Value>>, BadRequest> {
     let Some(Value::Array(items)) = body.remove("batch") else {
-        return Err(Refusal::bad("bad_request", "`batch` must be a list of calls"));
+        return Err(BadRequest::bad("bad_request", "`batch` must be a list of calls"));
     };
     if items.is_empty() {
-        return Err(Refusal::bad("empty_batch", "`batch` holds no calls"));
+        return Err(BadRequest::bad("empty_batch", "`batch` holds no calls"));
     }
     if items.len() > BATCH_CALLS_MAX {
-        return Err(Refusal::bad("bad_request", format!("`batch` holds more than {BATCH_CALLS_MAX} calls")));
+        return Err(BadRequest::bad("bad_request", format!("`batch` holds more than {BATCH_CALLS_MAX} calls")));
     }
     let calls = items.into_iter().enumerate().map(|(index, item)| {
         let Value::Object(mut call) = item else {
-            return Err(Refusal::bad("bad_request", format!("call {index}: not an object")));
+            return Err(BadRequest::bad("bad_request", format!("call {index}: not an object")));
         };
         for name in ["context", "integrations"] {
             merge(&mut call, name, body.get(name));
@@ -107,13 +107,13 @@ pub(crate) fn batch(mut body: Map<String, Value>) -> Result<Vec<Map<String, Valu
         if let (Some(sent_at), false) = (body.get("sentAt"), call.contains_key("sentAt")) {
             call.insert("sentAt".to_owned(), sent_at.clone());
         }
-        check(call).map_err(|refusal| Refusal { message: format!("call {index}: {}", refusal.message), ..refusal })
+        check(call).map_err(|refusal| BadRequest { message: format!("call {index}: {}", refusal.message), ..refusal })
     });
     calls.collect()
 }
 
 /// A call that came alone, at the path of its kind.
-pub(crate) fn single(kind: &str, mut call: Map<String, Value>) -> Result<Map<String, Value>, Refusal> {
+pub(crate) fn single(kind: &str, mut call: Map<String, Value>) -> Result<Map<String, Value>, BadRequest> {
     call.insert("type".to_owned(), Value::from(kind));
     call.remove("writeKey");
     check(call)
@@ -131,7 +131,7 @@ fn merge(call: &mut Map<String, Value>, name: &str, common: Option<&Value>) {
 }
 
 /// Requires what the specification requires of each kind.
-fn check(call: Map<String, Value>) -> Result<Map<String, Value>, Refusal> {
+fn check(call: Map<String, Value>) -> Result<Map<String, Value>, BadRequest> {
     let has = |name: &str| match call.get(name) {
         Some(Value::String(text)) => !text.is_empty(),
         Some(Value::Number(_)) => true,
@@ -140,34 +140,36 @@ fn check(call: Map<String, Value>) -> Result<Map<String, Value>, Refusal> {
     let kind = call.get("type").and_then(Value::as_str).unwrap_or_default();
     match kind {
         "identify" | "page" | "screen" => {}
-        "track" if !has("event") => return Err(Refusal::bad("event_not_defined", "`event` is missing")),
-        "group" if !has("groupId") => return Err(Refusal::bad("bad_request", "`groupId` is missing")),
-        "alias" if !has("previousId") => return Err(Refusal::bad("bad_request", "`previousId` is missing")),
+        "track" if !has("event") => return Err(BadRequest::bad("event_not_defined", "`event` is missing")),
+        "group" if !has("groupId") => return Err(BadRequest::bad("bad_request", "`groupId` is missing")),
+        "alias" if !has("previousId") => return Err(BadRequest::bad("bad_request", "`previousId` is missing")),
         "track" | "group" | "alias" => {}
-        _ => return Err(Refusal::bad("bad_request", "`type` must be identify, track, page, screen, group or alias")),
+        _ => {
+            return Err(BadRequest::bad("bad_request", "`type` must be identify, track, page, screen, group or alias"));
+        }
     }
     if !has("userId") && !has("anonymousId") {
-        return Err(Refusal::bad("no_user_anon_id", "`userId` and `anonymousId` are missing"));
+        return Err(BadRequest::bad("no_user_anon_id", "`userId` and `anonymousId` are missing"));
     }
     for (name, code) in [("properties", "properties_not_object"), ("traits", "traits_not_object")] {
         if call.get(name).is_some_and(|value| !value.is_object() && !value.is_null()) {
-            return Err(Refusal::bad(code, format!("`{name}` must be an object")));
+            return Err(BadRequest::bad(code, format!("`{name}` must be an object")));
         }
     }
     match call.get("messageId") {
         None | Some(Value::Null) => {}
         Some(Value::String(id)) if id.chars().count() <= MESSAGE_ID_CHARS_MAX => {}
-        Some(Value::String(_)) => return Err(Refusal::bad("bad_request", "`messageId` has 100 characters or more")),
-        Some(_) => return Err(Refusal::bad("bad_request", "`messageId` must be a text")),
+        Some(Value::String(_)) => return Err(BadRequest::bad("bad_request", "`messageId` has 100 characters or more")),
+        Some(_) => return Err(BadRequest::bad("bad_request", "`messageId` must be a text")),
     }
     if serde_json::to_vec(&call).is_ok_and(|bytes| bytes.len() > CALL_BYTES_MAX) {
-        return Err(Refusal::bad("invalid_request", "Exceed payload limit"));
+        return Err(BadRequest::bad("invalid_request", "Exceed payload limit"));
     }
     Ok(call)
 }
 
 /// The collection and the objects of a request of the Objects API.
-pub(crate) fn objects(mut body: Map<String, Value>) -> Result<(String, Vec<Map<String, Value>>), Refusal> {
+pub(crate) fn objects(mut body: Map<String, Value>) -> Result<(String, Vec<Map<String, Value>>), BadRequest> {
     let collection = body.get("collection").and_then(Value::as_str).unwrap_or_default().to_owned();
     let fits = (1..=100).contains(&collection.len())
         && collection.bytes().all(|b| b.is_ascii_lowercase() || b == b'_')
@@ -175,16 +177,16 @@ pub(crate) fn objects(mut body: Map<String, Value>) -> Result<(String, Vec<Map<S
         && !collection.ends_with('_');
     if !fits {
         let message = "`collection` must be 1 to 100 of a-z and `_`, not beginning or ending with `_`";
-        return Err(Refusal::bad("bad_request", message));
+        return Err(BadRequest::bad("bad_request", message));
     }
     let Some(Value::Array(items)) = body.remove("objects") else {
-        return Err(Refusal::bad("bad_request", "`objects` must be a list"));
+        return Err(BadRequest::bad("bad_request", "`objects` must be a list"));
     };
     if items.is_empty() || items.len() > OBJECTS_MAX {
-        return Err(Refusal::bad("bad_request", format!("`objects` must hold 1 to {OBJECTS_MAX}")));
+        return Err(BadRequest::bad("bad_request", format!("`objects` must hold 1 to {OBJECTS_MAX}")));
     }
     let objects = items.into_iter().enumerate().map(|(index, item)| {
-        let bad = |message: &str| Refusal::bad("bad_request", format!("object {index}: {message}"));
+        let bad = |message: &str| BadRequest::bad("bad_request", format!("object {index}: {message}"));
         let Value::Object(object) = item else { return Err(bad("not an object")) };
         let id = object.get("id").and_then(Value::as_str).unwrap_or_default();
         if id.is_empty() || id.chars().count() > 100 {
@@ -216,7 +218,7 @@ mod tests {
         }
     }
 
-    fn code(refusal: Result<Vec<Map<String, Value>>, Refusal>) -> &'static str {
+    fn code(refusal: Result<Vec<Map<String, Value>>, BadRequest>) -> &'static str {
         refusal.unwrap_err().code
     }
 

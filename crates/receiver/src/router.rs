@@ -2,7 +2,7 @@
 
 use crate::keys::Keys;
 use crate::recent::{Recent, Seen};
-use crate::request::{self, BODY_BYTES_MAX, Refusal};
+use crate::request::{self, BODY_BYTES_MAX, BadRequest};
 use aws::{Bucket, Clock, Dice};
 use axum::Router;
 use axum::body::Bytes;
@@ -63,14 +63,14 @@ impl Receiver {
         &self.recent
     }
 
-    fn sender(&self, headers: &HeaderMap, body: &Map<String, Value>) -> Result<Sender, Refusal> {
-        let write_key = request::write_key(headers, body).ok_or_else(Refusal::write_key)?;
-        let source = self.keys.source(&write_key).cloned().ok_or_else(Refusal::write_key)?;
+    fn sender(&self, headers: &HeaderMap, body: &Map<String, Value>) -> Result<Sender, BadRequest> {
+        let write_key = request::write_key(headers, body).ok_or_else(BadRequest::write_key)?;
+        let source = self.keys.source(&write_key).cloned().ok_or_else(BadRequest::write_key)?;
         Ok(Sender { write_key, source })
     }
 
     /// Makes calls durable: only then may they be acknowledged.
-    async fn receive(&self, sender: &Sender, calls: Vec<Map<String, Value>>) -> Result<bool, Refusal> {
+    async fn receive(&self, sender: &Sender, calls: Vec<Map<String, Value>>) -> Result<bool, BadRequest> {
         let now_ms = self.clock.now_ms();
         let request = self.dice.nonce();
         let with_ids: Vec<_> = calls
@@ -104,7 +104,7 @@ async fn keep(
     calls: &[Map<String, Value>],
     request: Nonce,
     now_ms: i64,
-) -> Result<(), Refusal> {
+) -> Result<(), BadRequest> {
     let stamp = Stamp::new(now_ms, &sender.source);
     let stamp = if keeping.include_write_key { stamp.with_write_key(&sender.write_key) } else { stamp };
     let mut lines = Vec::new();
@@ -114,7 +114,11 @@ async fn keep(
     let fragment = encode(&lines);
     let unavailable = |detail: String| {
         tracing::error!(detail, "received calls could not be kept");
-        Refusal { status: 503, code: "unavailable", message: "the calls could not be kept; send them again".to_owned() }
+        BadRequest {
+            status: 503,
+            code: "unavailable",
+            message: "the calls could not be kept; send them again".to_owned(),
+        }
     };
     let request = request.to_string().parse().map_err(|_| unavailable("a nonce is no request id".to_owned()))?;
     let name = FragmentName {
@@ -157,10 +161,10 @@ pub fn router(receiver: Arc<Receiver>) -> Router {
 /// A body, or why there is none.
 type Body = Result<Bytes, BytesRejection>;
 
-fn whole(body: Body) -> Result<Bytes, Refusal> {
+fn whole(body: Body) -> Result<Bytes, BadRequest> {
     body.map_err(|rejection| match rejection.status() {
-        StatusCode::PAYLOAD_TOO_LARGE => Refusal::too_large(),
-        _ => Refusal::malformed(),
+        StatusCode::PAYLOAD_TOO_LARGE => BadRequest::too_large(),
+        _ => BadRequest::malformed(),
     })
 }
 
@@ -200,7 +204,7 @@ async fn set(State(receiver): State<Arc<Receiver>>, headers: HeaderMap, body: Bo
 /// What browser and mobile libraries ask for before they send.
 async fn settings(State(receiver): State<Arc<Receiver>>, Path(key): Path<String>) -> Response {
     if receiver.keys.source(&key).is_none() {
-        let refusal = Refusal { status: 404, ..Refusal::write_key() };
+        let refusal = BadRequest { status: 404, ..BadRequest::write_key() };
         return refuse(&refusal);
     }
     json_response(StatusCode::OK, &json!({ "integrations": { "Segment.io": { "apiKey": key } } }), false)
@@ -217,22 +221,22 @@ async fn preflight(request: Request, next: Next) -> Response {
 
 /// Segment answers a GET as it answers a POST without a body.
 async fn other_method() -> Response {
-    refuse(&Refusal::malformed())
+    refuse(&BadRequest::malformed())
 }
 
 async fn unknown() -> Response {
     let message = "no such path; the Tracking API is at /v1/batch, /v1/track and its like";
-    refuse(&Refusal { status: 404, code: "not_found", message: message.to_owned() })
+    refuse(&BadRequest { status: 404, code: "not_found", message: message.to_owned() })
 }
 
-async fn answer(receive: impl Future<Output = Result<bool, Refusal>>) -> Response {
+async fn answer(receive: impl Future<Output = Result<bool, BadRequest>>) -> Response {
     match receive.await {
         Ok(staged) => json_response(StatusCode::OK, &json!({ "success": true }), staged),
         Err(refusal) => refuse(&refusal),
     }
 }
 
-fn refuse(refusal: &Refusal) -> Response {
+fn refuse(refusal: &BadRequest) -> Response {
     let status = StatusCode::from_u16(refusal.status).unwrap_or(StatusCode::BAD_REQUEST);
     let body = json!({ "success": false, "message": refusal.message, "code": refusal.code });
     json_response(status, &body, false)

@@ -334,10 +334,10 @@ impl Faults {
     }
 
     /// What is to happen to this request.
-    pub(crate) fn plan(&self, target: &Target) -> Plan {
+    pub(crate) fn plan(&self, target: &Target) -> Injection {
         let mut state = self.state();
         let State { rules, strikes } = &mut *state;
-        let mut plan = Plan { target: target.clone(), faults: Vec::new() };
+        let mut plan = Injection { target: target.clone(), faults: Vec::new() };
         for (index, armed) in rules.iter_mut().enumerate() {
             let Some((moment, fault)) = armed.ask(index, target) else {
                 continue;
@@ -379,12 +379,12 @@ impl Armed {
 
 /// The faults in store for one request.
 #[derive(Clone, Debug)]
-pub(crate) struct Plan {
+pub(crate) struct Injection {
     target: Target,
     faults: Vec<(Moment, Fault)>,
 }
 
-impl Plan {
+impl Injection {
     /// Waits where it must, and gives the first fault that ends the request at this moment.
     pub(crate) async fn strike(&self, moment: Moment) -> Option<Fault> {
         for (_, fault) in self.faults.iter().filter(|(when, _)| *when == moment) {

@@ -14,7 +14,7 @@ use super::fields::{self, Field};
 use super::heading::Heading;
 use super::snake;
 use super::tree::{self, Conflict, Piece, Tree};
-use super::{CellType, Column, PATH_PARTS_MAX, Plan, REJECT_COLUMNS, Roles};
+use super::{CellType, Column, ColumnPlan, PATH_PARTS_MAX, REJECT_COLUMNS, Roles};
 
 pub(super) struct Compiler<'a> {
     kind: Kind,
@@ -299,7 +299,7 @@ impl<'a> Compiler<'a> {
         }
     }
 
-    pub(super) fn finish(mut self) -> Result<Plan, FileFault> {
+    pub(super) fn finish(mut self) -> Result<ColumnPlan, FileFault> {
         if self.kind == Kind::Object && !self.tree.has("properties") {
             return Err(FileFault::new(
                 FaultCode::MissingColumn,
@@ -328,7 +328,7 @@ impl<'a> Compiler<'a> {
             Some(own) if self.columns[own..].iter().map(|column| column.name.as_str()).eq(REJECT_COLUMNS) => own,
             _ => self.columns.len(),
         };
-        Ok(Plan {
+        Ok(ColumnPlan {
             kind: self.kind,
             own_columns,
             columns: self.columns,

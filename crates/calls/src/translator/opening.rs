@@ -6,7 +6,7 @@ use super::beginnings::{Named, explain, named_delimiter, no_csv, with_nuls};
 use super::recognition::{Recognised, plain, quoted_line, recognise};
 use super::records::behind;
 use super::{BEGINNING_BYTES, HEADER_BYTES_MAX, ROW_BYTES_MAX, Stage, Translator};
-use crate::columns::{Plan, REJECT_COLUMNS};
+use crate::columns::{ColumnPlan, REJECT_COLUMNS};
 use crate::dialect::{Compression, Delimiter, Dialect, Encoding, Measure, Quoting, StoredHeader, delimiter_of_header};
 use crate::refusal::{FaultCode, FileFault, Position, Warning};
 use crate::rows::{Advance, Splitter};
@@ -209,7 +209,7 @@ impl Translator {
             .iter()
             .map(|cell| String::from_utf8_lossy(cell.value(text, &mut scratch)).into_owned())
             .collect();
-        let plan = Plan::compile(&names, &self.subject, &self.reading)?;
+        let plan = ColumnPlan::compile(&names, &self.subject, &self.reading)?;
         self.rows.set_delimiter(delimiter);
         self.rows.set_quoting(header.dialect.quoting);
         self.rows.set_limit(ROW_BYTES_MAX);

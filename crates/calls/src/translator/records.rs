@@ -1,7 +1,7 @@
 //! One record: in UTF-8 and by RFC 4180, whatever the file's dialect; what it is, and what it must be before its cells
 //! are looked at.
 
-use crate::columns::Plan;
+use crate::columns::ColumnPlan;
 use crate::dialect::{Dialect, Encoding, Measure};
 use crate::flaw::{Flaw, Hint};
 use crate::quoting::quote_cell;
@@ -118,7 +118,7 @@ pub(super) fn behind(from: u64, encoding: Encoding, record: &Record<'_>, transco
 
 /// What a record must be before its cells are looked at.
 #[inline]
-pub(super) fn sound(text: &[u8], cells: &[Cell], quotes: Quotes, plan: &Plan) -> Result<(), Flaw> {
+pub(super) fn sound(text: &[u8], cells: &[Cell], quotes: Quotes, plan: &ColumnPlan) -> Result<(), Flaw> {
     if quotes.unclosed {
         let last = cells.len().saturating_sub(1);
         return Err(Flaw::new(RefusalCode::UnclosedQuote).in_column(last));

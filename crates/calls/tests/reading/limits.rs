@@ -112,7 +112,7 @@ fn blank_lines_take_no_memory() {
         translator.push(part);
         for _ in 0..20 {
             translator.push(&blank);
-            while translator.next(&mut calls, &mut records) != Ok(calls::translator::Step::Starved) {}
+            while translator.next(&mut calls, &mut records) != Ok(calls::translator::Translated::Starved) {}
             // The beginning of a file is read before its first row is.
             assert!(translator.buffered() <= blank.len() + BEGINNING_BYTES, "{}", translator.buffered());
         }
@@ -137,7 +137,7 @@ fn a_bomb_is_inflated_no_faster_than_it_is_read() {
     translator.finish();
     let mut taken = 0;
     let (mut calls, mut records) = (Vec::new(), Vec::new());
-    while let calls::translator::Step::Call { .. } = translator.next(&mut calls, &mut records).unwrap() {
+    while let calls::translator::Translated::Call { .. } = translator.next(&mut calls, &mut records).unwrap() {
         taken += 1;
         (calls, records) = (Vec::new(), Vec::new());
         assert!(translator.buffered() < bomb.len() + 1024 * 1024, "{}", translator.buffered());

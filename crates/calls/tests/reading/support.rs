@@ -3,10 +3,10 @@
 use calls::call::MessageIds;
 use calls::dialect::StoredHeader;
 use calls::reading::Reading;
-use calls::refusal::{FileFault, Position, Refusal, Span};
+use calls::refusal::{FileFault, Position, RowRefusal, Span};
 use calls::rejects::{Reason, Rejects};
 use calls::subject::Subject;
-use calls::translator::{Dropped, Step, Translator};
+use calls::translator::{Dropped, Translated, Translator};
 use calls::warnings::{Finding, Tally};
 use protocol::id::StreamId;
 
@@ -14,7 +14,7 @@ use protocol::id::StreamId;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
     Call(String),
-    Refused(Refusal),
+    Refused(RowRefusal),
     Dropped(Dropped),
 }
 
@@ -65,7 +65,7 @@ impl Read {
         self.warnings.iter().cloned().chain(findings).collect()
     }
 
-    pub(crate) fn refusals(&self) -> Vec<&Refusal> {
+    pub(crate) fn refusals(&self) -> Vec<&RowRefusal> {
         self.taken
             .iter()
             .filter_map(|taken| match &taken.outcome {
@@ -158,7 +158,7 @@ fn drive(mut translator: Translator, bytes: &[u8], pieces: &[usize]) -> Read {
         let call = String::from_utf8(calls[call_from..].to_vec()).unwrap();
         let record = records[record_from..].to_vec();
         let outcome = match step {
-            Step::Call { span, len, timestamp } => {
+            Translated::Call { span, len, timestamp } => {
                 assert_eq!(len, call.len());
                 if let Some(at) = timestamp {
                     assert_eq!(at.len(), 24);
@@ -166,29 +166,29 @@ fn drive(mut translator: Translator, bytes: &[u8], pieces: &[usize]) -> Read {
                 }
                 (span, Outcome::Call(call))
             }
-            Step::Refused(refusal) => {
+            Translated::Refused(refusal) => {
                 assert_eq!(call, "", "nothing stays of a refused call");
                 assert!(refusal.cell.as_ref().is_none_or(|cell| cell.start <= cell.end && cell.end <= record.len()));
                 (refusal.span, Outcome::Refused(refusal))
             }
-            Step::Dropped { span, reason } => {
+            Translated::Dropped { span, reason } => {
                 assert_eq!((call.as_str(), record.len()), ("", 0), "nothing stays of a dropped record");
                 (span, Outcome::Dropped(reason))
             }
-            Step::Starved if rest.is_empty() => {
+            Translated::Starved if rest.is_empty() => {
                 assert!(!finished, "starved behind the end");
                 finished = true;
                 translator.finish();
                 continue;
             }
-            Step::Starved => {
+            Translated::Starved => {
                 let length = lengths.next().map_or(1, |length| (*length).clamp(1, rest.len()));
                 let (piece, after) = rest.split_at(length);
                 translator.push(piece);
                 rest = after;
                 continue;
             }
-            Step::End => {
+            Translated::End => {
                 read.blank_lines += translator.blank_lines();
                 break;
             }

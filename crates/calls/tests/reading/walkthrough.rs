@@ -3,7 +3,7 @@
 use calls::call::MessageIds;
 use calls::reading::Reading;
 use calls::subject::Subject;
-use calls::translator::{Step, Translator};
+use calls::translator::{Translated, Translator};
 use protocol::id::StreamId;
 
 const IDENTITY: [u8; 16] = 0x0123_4567_89ab_cdef_0123_4567_89ab_cdef_u128.to_be_bytes();
@@ -18,11 +18,11 @@ fn calls(name: &str, csv: &str) -> Vec<String> {
     loop {
         let (mut call, mut record) = (Vec::new(), Vec::new());
         match translator.next(&mut call, &mut record).unwrap() {
-            Step::Call { len, .. } => {
+            Translated::Call { len, .. } => {
                 assert_eq!(len, call.len());
                 all.push(String::from_utf8(call).unwrap());
             }
-            Step::End => return all,
+            Translated::End => return all,
             step => panic!("{step:?}"),
         }
     }
@@ -79,7 +79,7 @@ fn a_timestamp_stands_where_the_step_says() {
     translator.finish();
     let mut out = b"before".to_vec();
     let step = translator.next(&mut out, &mut Vec::new()).unwrap();
-    let Step::Call { timestamp, .. } = step else {
+    let Translated::Call { timestamp, .. } = step else {
         panic!("{step:?}");
     };
     let call = &out[b"before".len()..];

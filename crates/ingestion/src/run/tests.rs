@@ -148,7 +148,7 @@ impl<'a> Script<'a> {
                     }
                     Answer::Refused => {
                         let (message, public) = ("no".to_owned(), "api refuses this file".to_owned());
-                        Ok(Sent::Refused(Refused { message, public, too_large: false }))
+                        Ok(Sent::Refused(RefusedRequest { message, public, too_large: false }))
                     }
                     Answer::Unreachable => Err(Undelivered::Unreachable {
                         host: "api".to_owned(),

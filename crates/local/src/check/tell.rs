@@ -1,11 +1,11 @@
 //! What a check found, for people.
 
 use super::expect::expected;
-use super::{Checked, Verdict};
+use super::{Checked, Usability};
 use crate::voice::Voice;
 use calls::columns::{CellType, Column};
 use calls::dialect::Compression;
-use calls::refusal::Refusal;
+use calls::refusal::RowRefusal;
 use calls::subject::Kind;
 use ingester::Settings;
 use std::fmt::Write as _;
@@ -47,10 +47,10 @@ pub(super) fn account(checked: &Checked, settings: &Settings, voice: Voice) -> S
 fn title(out: &mut String, checked: &Checked, voice: Voice) {
     let refused = || format!("{} of {} rows refused", grouped(checked.account.rejected), grouped(checked.account.rows));
     let verdict = match checked.verdict() {
-        Verdict::Sound if checked.account.rows == 0 => voice.careful("no rows, nothing is sent"),
-        Verdict::Sound => voice.good("every row can be sent"),
-        Verdict::RowsRefused => voice.careful(&refused()),
-        Verdict::Unusable => match checked.fault_at {
+        Usability::Sound if checked.account.rows == 0 => voice.careful("no rows, nothing is sent"),
+        Usability::Sound => voice.good("every row can be sent"),
+        Usability::RowsRefused => voice.careful(&refused()),
+        Usability::Unusable => match checked.fault_at {
             _ if checked.stopped.is_some() => voice.bad(&format!("would be stopped: {}", refused())),
             Some(at) if checked.account.rows > 0 => voice.bad(&format!("breaks off at line {}", grouped(at.line))),
             _ => voice.bad("cannot be used"),
@@ -238,7 +238,7 @@ fn sums(out: &mut String, checked: &Checked, settings: &Settings, voice: Voice) 
 }
 
 /// The part of a refused row that matters, and carets under the cell at fault.
-fn excerpt(refusal: &Refusal, record: &[u8]) -> (String, String) {
+fn excerpt(refusal: &RowRefusal, record: &[u8]) -> (String, String) {
     let cell = refusal.cell.clone().unwrap_or(0..0);
     let chars = |range: &[u8]| visible(&String::from_utf8_lossy(range)).chars().collect::<Vec<char>>();
     let before = chars(&record[..cell.start]);
@@ -463,8 +463,8 @@ mod tests {
         assert_eq!(pretty(&json), expected);
     }
 
-    fn refusal(cell: Option<std::ops::Range<usize>>) -> Refusal {
-        Refusal {
+    fn refusal(cell: Option<std::ops::Range<usize>>) -> RowRefusal {
+        RowRefusal {
             span: Span { from: 0, start: 0, to: 0, line: 1 },
             code: RefusalCode::NotATimestamp,
             column: None,

@@ -13,7 +13,7 @@ use super::shared_body::SharedBody;
 use super::signature::{self, Scope};
 use super::store::{Store, no_such_bucket};
 use super::version::BucketSettings;
-use crate::faults::{Fault, Faults, Moment, Plan, Target};
+use crate::faults::{Fault, Faults, Injection, Moment, Target};
 use crate::iam::{Directory, Identity, TokenError};
 
 /// What is learnt of a request on its way through; the wire looks at it afterwards.
@@ -24,7 +24,7 @@ pub(crate) struct Trace(Arc<Mutex<Traced>>);
 pub(crate) struct Traced {
     pub(crate) target: Option<Target>,
     pub(crate) caller: Option<String>,
-    pub(crate) plan: Option<Plan>,
+    pub(crate) plan: Option<Injection>,
     pub(crate) body: Option<SharedBody>,
     /// The fault that ended the request before it had an effect.
     pub(crate) ended: Option<Fault>,

@@ -32,7 +32,7 @@ pub(crate) struct StsRoute(pub(crate) Guard);
 
 /// An answer that is not a success.
 #[derive(Debug)]
-struct Refusal {
+struct StsError {
     status: StatusCode,
     code: &'static str,
     message: String,
@@ -70,20 +70,20 @@ impl S3Route for StsRoute {
         let answered = match target.operation.as_str() {
             "AssumeRole" => self.assume_role(&caller, &form),
             "GetCallerIdentity" => Ok(caller_identity(&caller)),
-            other => Err(Refusal {
+            other => Err(StsError {
                 status: StatusCode::BAD_REQUEST,
                 code: "InvalidAction",
                 message: format!("Could not find operation {other} for version 2011-06-15"),
             }),
         };
-        Ok(answered.map_or_else(Refusal::into_response, |body| xml(StatusCode::OK, body)))
+        Ok(answered.map_or_else(StsError::into_response, |body| xml(StatusCode::OK, body)))
     }
 }
 
 impl StsRoute {
-    fn caller(&self, request: &S3Request<s3s::Body>) -> Result<std::sync::Arc<Identity>, Refusal> {
+    fn caller(&self, request: &S3Request<s3s::Body>) -> Result<std::sync::Arc<Identity>, StsError> {
         let forbidden =
-            |code, message: &str| Refusal { status: StatusCode::FORBIDDEN, code, message: message.to_owned() };
+            |code, message: &str| StsError { status: StatusCode::FORBIDDEN, code, message: message.to_owned() };
         let vouched = request.extensions.get::<Vouched>();
         let access_key = vouched.map(|vouched| vouched.access_key.as_str());
         let access_key = access_key
@@ -104,7 +104,7 @@ impl StsRoute {
         })
     }
 
-    fn assume_role(&self, caller: &Identity, form: &HashMap<String, String>) -> Result<String, Refusal> {
+    fn assume_role(&self, caller: &Identity, form: &HashMap<String, String>) -> Result<String, StsError> {
         let field = |name: &str| form.get(name).map(String::as_str);
         let role_arn = field("RoleArn").unwrap_or_default();
         let session_name = field("RoleSessionName").unwrap_or_default();
@@ -118,7 +118,7 @@ impl StsRoute {
             policy: field("Policy"),
         };
         let session = self.0.directory.assume(caller, &request).map_err(|error| match error {
-            AssumeError::Denied => Refusal {
+            AssumeError::Denied => StsError {
                 status: StatusCode::FORBIDDEN,
                 code: "AccessDenied",
                 message: format!(
@@ -128,7 +128,7 @@ impl StsRoute {
             },
             AssumeError::Invalid(message) => invalid(message),
             AssumeError::MalformedPolicy(message) => {
-                Refusal { status: StatusCode::BAD_REQUEST, code: "MalformedPolicyDocument", message }
+                StsError { status: StatusCode::BAD_REQUEST, code: "MalformedPolicyDocument", message }
             }
         })?;
         let credentials = &session.credentials;
@@ -162,7 +162,7 @@ fn caller_identity(caller: &Identity) -> String {
 }
 
 /// The patterns of the STS API Reference, as far as people get them wrong.
-fn check_names(role_arn: &str, session_name: &str) -> Result<(), Refusal> {
+fn check_names(role_arn: &str, session_name: &str) -> Result<(), StsError> {
     let violated = |value: &str, field: &str, constraint: &str| {
         invalid(format!(
             "1 validation error detected: Value '{value}' at '{field}' failed to satisfy constraint: {constraint}"
@@ -182,11 +182,11 @@ fn check_names(role_arn: &str, session_name: &str) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn invalid(message: String) -> Refusal {
-    Refusal { status: StatusCode::BAD_REQUEST, code: "ValidationError", message }
+fn invalid(message: String) -> StsError {
+    StsError { status: StatusCode::BAD_REQUEST, code: "ValidationError", message }
 }
 
-impl Refusal {
+impl StsError {
     fn to_xml(&self) -> String {
         let kind = match self.status.is_server_error() {
             true => "Receiver",
@@ -240,7 +240,7 @@ pub(crate) async fn in_its_own_format(response: HttpResponse) -> Response<Body> 
         }
         _ => ("ValidationError", "The request is not valid."),
     };
-    let refusal = Refusal { status, code, message: message.to_owned() };
+    let refusal = StsError { status, code, message: message.to_owned() };
     answer(status.as_u16(), "text/xml", refusal.to_xml())
 }
 

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::record::{Call, Delivery, Object, Verdict};
+use super::record::{Call, Delivery, Judgement, Object};
 
 /// Segment docs, HTTP Tracking API: what a request may hold. Where clients disagree about the
 /// meaning of "KB", the smaller one.
@@ -100,13 +100,13 @@ struct Head {
     event: Option<Value>,
 }
 
-struct Refusal {
+struct ApiError {
     status: u16,
     message: String,
 }
 
-fn refuse(status: u16, message: impl Into<String>) -> Refusal {
-    Refusal { status, message: message.into() }
+fn refuse(status: u16, message: impl Into<String>) -> ApiError {
+    ApiError { status, message: message.into() }
 }
 
 impl Judge<'_> {
@@ -130,7 +130,7 @@ impl Judge<'_> {
                 delivery.verdict = verdict;
                 (200, String::from(r#"{"success":true}"#))
             }
-            Err(Refusal { status, message }) => {
+            Err(ApiError { status, message }) => {
                 let code = if status == 404 { "not_found" } else { "invalid_request" };
                 let answer = serde_json::json!({
                     "success": false,
@@ -139,7 +139,7 @@ impl Judge<'_> {
                     // Where the libraries of the Objects API look.
                     "error": {"message": message},
                 });
-                delivery.verdict = Verdict::Refused(message);
+                delivery.verdict = Judgement::Refused(message);
                 (status, answer.to_string())
             }
         }
@@ -154,16 +154,16 @@ impl Judge<'_> {
         key.clone_into(&mut delivery.write_key);
         let known = self.write_keys.is_none_or(|known| known.contains(key));
         if !known || key.len() < self.limits.write_key_chars_min {
-            delivery.verdict = Verdict::Refused(String::from("not found"));
+            delivery.verdict = Judgement::Refused(String::from("not found"));
             return (404, String::from("Not Found"));
         }
-        delivery.verdict = Verdict::Applied;
+        delivery.verdict = Judgement::Applied;
         let api_host = self.api_host;
         let settings = serde_json::json!({"integrations": {"Segment.io": {"apiKey": key, "apiHost": api_host}}});
         (200, settings.to_string())
     }
 
-    fn calls(&self, headers: &HeaderMap, body: Bytes, delivery: &mut Delivery) -> Result<Verdict, Refusal> {
+    fn calls(&self, headers: &HeaderMap, body: Bytes, delivery: &mut Delivery) -> Result<Judgement, ApiError> {
         let body = self.inflated(headers, body, delivery)?;
         let envelope = envelope(&body)?;
         delivery.sent_at = envelope.sent_at.is_some();
@@ -191,14 +191,14 @@ impl Judge<'_> {
             return Err(refuse(400, "a call of this batch is refused"));
         }
         Ok(match delivery.calls.len() {
-            _ if !known => Verdict::Dropped(String::from("unknown_source")),
-            0 => Verdict::Dropped(String::from("empty_batch")),
-            many if many > self.limits.calls_max => Verdict::Dropped(String::from("too many calls")),
-            _ => Verdict::Applied,
+            _ if !known => Judgement::Dropped(String::from("unknown_source")),
+            0 => Judgement::Dropped(String::from("empty_batch")),
+            many if many > self.limits.calls_max => Judgement::Dropped(String::from("too many calls")),
+            _ => Judgement::Applied,
         })
     }
 
-    fn objects(&self, headers: &HeaderMap, body: Bytes, delivery: &mut Delivery) -> Result<Verdict, Refusal> {
+    fn objects(&self, headers: &HeaderMap, body: Bytes, delivery: &mut Delivery) -> Result<Judgement, ApiError> {
         delivery.synchronous = headers.get("synchronous").is_some_and(|value| value == "true");
         let body = self.inflated(headers, body, delivery)?;
         let mut envelope = envelope(&body)?;
@@ -227,12 +227,12 @@ impl Judge<'_> {
             return Err(refuse(400, "an object of this request is refused"));
         }
         Ok(match known {
-            true => Verdict::Applied,
-            false => Verdict::Dropped(String::from("unknown_source")),
+            true => Judgement::Applied,
+            false => Judgement::Dropped(String::from("unknown_source")),
         })
     }
 
-    fn inflated(&self, headers: &HeaderMap, body: Bytes, delivery: &mut Delivery) -> Result<Bytes, Refusal> {
+    fn inflated(&self, headers: &HeaderMap, body: Bytes, delivery: &mut Delivery) -> Result<Bytes, ApiError> {
         let encoding = headers.get(http::header::CONTENT_ENCODING);
         delivery.gzip = encoding.is_some_and(|encoding| encoding == "gzip");
         let body = match delivery.gzip {
@@ -263,7 +263,7 @@ impl Judge<'_> {
         headers: &HeaderMap,
         envelope: &Envelope<'_>,
         delivery: &mut Delivery,
-    ) -> Result<bool, Refusal> {
+    ) -> Result<bool, ApiError> {
         let in_body = envelope.write_key.clone().or_else(|| envelope.write_key_of_objects.clone());
         let write_key = in_header(headers).or(in_body).unwrap_or_default();
         delivery.write_key.clone_from(&write_key);
@@ -282,15 +282,15 @@ fn in_header(headers: &HeaderMap) -> Option<String> {
     Some(text.split(':').next().unwrap_or_default().to_owned())
 }
 
-fn malformed() -> Refusal {
+fn malformed() -> ApiError {
     refuse(400, "malformed JSON")
 }
 
-fn envelope(body: &[u8]) -> Result<Envelope<'_>, Refusal> {
+fn envelope(body: &[u8]) -> Result<Envelope<'_>, ApiError> {
     serde_json::from_slice(body).map_err(|_| malformed())
 }
 
-fn call_of(json: Bytes, kind: Option<String>) -> Result<Call, Refusal> {
+fn call_of(json: Bytes, kind: Option<String>) -> Result<Call, ApiError> {
     let head: Head = serde_json::from_slice(&json).map_err(|_| malformed())?;
     let text = |value: &Option<Value>| value.as_ref().and_then(Value::as_str).map(str::to_owned);
     let filled = |value: &Option<Value>| text(value).is_some_and(|text| !text.is_empty());
@@ -308,7 +308,7 @@ fn call_of(json: Bytes, kind: Option<String>) -> Result<Call, Refusal> {
     Ok(Call { kind, message_id: head.message_id, user_id: text(&head.user_id), json, discarded })
 }
 
-fn object_of(collection: &str, mut object: Value) -> Result<Object, Refusal> {
+fn object_of(collection: &str, mut object: Value) -> Result<Object, ApiError> {
     let id = object.get("id").and_then(Value::as_str).unwrap_or_default().to_owned();
     if id.is_empty() || id.chars().count() > OBJECT_ID_CHARS_MAX {
         return Err(refuse(400, "invalid object id"));

@@ -24,7 +24,7 @@ use crate::faults::{Answer, Fault, Faults, Moment, Target};
 use crate::serve::{self, Listening, Reply, answer, cut_short, made_up};
 
 pub use api::Limits;
-pub use record::{Answered, Call, Delivery, Object, Record, Verdict};
+pub use record::{Answered, Call, Delivery, Judgement, Object, Record};
 
 /// 429, to be tried again in so many seconds.
 pub fn too_many_requests(retry_after_s: u64) -> Answer {
@@ -246,7 +246,7 @@ impl Shared {
         };
         delivery.wire_bytes = body.len();
         if let Some(fault) = plan.strike(Moment::Before).await {
-            delivery.verdict = Verdict::Refused(format!("fault {}", fault.name()));
+            delivery.verdict = Judgement::Refused(format!("fault {}", fault.name()));
             return Reply::Answer(refusal(&fault));
         }
         let response = self.judge(&parts.method, &parts.headers, body, delivery);
@@ -269,7 +269,7 @@ impl Shared {
         delivery: &mut Delivery,
     ) -> http::Response<serve::Body> {
         if self.sink {
-            delivery.verdict = Verdict::Applied;
+            delivery.verdict = Judgement::Applied;
             return json(200, r#"{"success":true}"#);
         }
         let grudges = self.grudges();

@@ -41,7 +41,7 @@ pub struct Object {
 
 /// What Segment thinks of a request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Verdict {
+pub enum Judgement {
     /// Never read whole.
     #[default]
     Unread,
@@ -93,7 +93,7 @@ pub struct Delivery {
     /// The objects in it, in order.
     pub objects: Vec<Object>,
     /// What Segment thought of it.
-    pub verdict: Verdict,
+    pub verdict: Judgement,
     /// What the client heard.
     pub answered: Answered,
     /// The faults that struck.
@@ -103,7 +103,7 @@ pub struct Delivery {
 impl Delivery {
     /// Applied, and the client heard of it.
     pub fn is_acknowledged(&self) -> bool {
-        self.verdict == Verdict::Applied && self.answered == Answered::Status(200)
+        self.verdict == Judgement::Applied && self.answered == Answered::Status(200)
     }
 }
 
@@ -125,7 +125,7 @@ impl Record {
     /// The calls that Segment took, in order, as often as it took them; whether their senders
     /// heard of it or not.
     pub fn applied(&self) -> Vec<Call> {
-        self.calls(|delivery| delivery.verdict == Verdict::Applied)
+        self.calls(|delivery| delivery.verdict == Judgement::Applied)
     }
 
     /// The calls that Segment took and whose senders heard so.
@@ -136,7 +136,7 @@ impl Record {
     /// How often each message id was applied.
     pub fn message_ids(&self) -> BTreeMap<String, usize> {
         let mut counts = BTreeMap::new();
-        for delivery in self.lock().iter().filter(|delivery| delivery.verdict == Verdict::Applied) {
+        for delivery in self.lock().iter().filter(|delivery| delivery.verdict == Judgement::Applied) {
             for id in delivery.calls.iter().filter_map(|call| call.message_id.clone()) {
                 *counts.entry(id).or_default() += 1;
             }
@@ -149,8 +149,8 @@ impl Record {
         let deliveries = self.lock();
         let calls = deliveries.iter().flat_map(|delivery| {
             delivery.calls.iter().filter_map(|call| match &delivery.verdict {
-                Verdict::Dropped(why) => Some((call.clone(), why.clone())),
-                Verdict::Applied => call.discarded.map(|why| (call.clone(), why.to_owned())),
+                Judgement::Dropped(why) => Some((call.clone(), why.clone())),
+                Judgement::Applied => call.discarded.map(|why| (call.clone(), why.to_owned())),
                 _ => None,
             })
         });
@@ -160,7 +160,7 @@ impl Record {
     /// The objects that Segment took, in order, as often as it took them.
     pub fn objects(&self) -> Vec<Object> {
         let deliveries = self.lock();
-        let taken = deliveries.iter().filter(|delivery| delivery.verdict == Verdict::Applied);
+        let taken = deliveries.iter().filter(|delivery| delivery.verdict == Judgement::Applied);
         taken.flat_map(|delivery| delivery.objects.clone()).collect()
     }
 

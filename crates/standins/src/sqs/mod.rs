@@ -23,7 +23,7 @@ use crate::faults::{Fault, Faults, Moment, Target};
 use crate::s3;
 use crate::serve::{self, Listening, Reply, answer, cut_short, made_up};
 
-use protocol::{Refusal, no_such_queue, refused};
+use protocol::{SqsError, no_such_queue, refused};
 use queue::Queue;
 
 pub(crate) use protocol::{arn, md5_hex, system_attributes};
@@ -180,7 +180,7 @@ impl Queues {
         self.lock().entry(name.to_owned()).or_default().settings = settings;
     }
 
-    fn remove(&self, name: &str) -> Result<(), Refusal> {
+    fn remove(&self, name: &str) -> Result<(), SqsError> {
         self.lock().remove(name).map(|_| ()).ok_or_else(no_such_queue)
     }
 
@@ -188,7 +188,7 @@ impl Queues {
         self.lock().keys().cloned().collect()
     }
 
-    pub(crate) fn with<R>(&self, name: &str, act: impl FnOnce(&mut Queue) -> R) -> Result<R, Refusal> {
+    pub(crate) fn with<R>(&self, name: &str, act: impl FnOnce(&mut Queue) -> R) -> Result<R, SqsError> {
         self.lock().get_mut(name).map(act).ok_or_else(no_such_queue)
     }
 
@@ -199,7 +199,7 @@ impl Queues {
         attributes: BTreeMap<String, Value>,
         delay_s: Option<i64>,
         now_ms: i64,
-    ) -> Result<Message, Refusal> {
+    ) -> Result<Message, SqsError> {
         let sent = self.with(name, |queue| queue.send(body, attributes, delay_s, now_ms));
         self.changed();
         sent
@@ -214,7 +214,7 @@ impl Queues {
         visibility_s: Option<i64>,
         clock: &Clock,
         wait: Duration,
-    ) -> Result<Vec<Message>, Refusal> {
+    ) -> Result<Vec<Message>, SqsError> {
         let wait_ms = i64::try_from(wait.as_millis()).unwrap_or(i64::MAX);
         let until_ms = clock.now_ms().saturating_add(wait_ms);
         let over = tokio::time::sleep(wait);
@@ -236,7 +236,7 @@ impl Queues {
         }
     }
 
-    fn take(&self, name: &str, count: usize, visibility_s: Option<i64>, now_ms: i64) -> Result<Vec<Message>, Refusal> {
+    fn take(&self, name: &str, count: usize, visibility_s: Option<i64>, now_ms: i64) -> Result<Vec<Message>, SqsError> {
         let mut queues = self.lock();
         let queue = queues.get_mut(name).ok_or_else(no_such_queue)?;
         let (lent, dead) = queue.receive(count, visibility_s, now_ms);
@@ -325,5 +325,5 @@ fn failed(fault: &Fault, response: Option<http::Response<serve::Body>>) -> Reply
             "The request processing has failed because of an unknown error, exception or failure.",
         ),
     };
-    Reply::Answer(refused(&Refusal { status, code, old_code: code, message: message.to_owned() }))
+    Reply::Answer(refused(&SqsError { status, code, old_code: code, message: message.to_owned() }))
 }

@@ -20,23 +20,23 @@ const ATTRIBUTES_MAX: usize = 10;
 
 /// An answer that is not a success: its code, the code that older clients know, and a message.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Refusal {
+pub(crate) struct SqsError {
     pub(crate) status: u16,
     pub(crate) code: &'static str,
     pub(crate) old_code: &'static str,
     pub(crate) message: String,
 }
 
-fn refuse(code: &'static str, old_code: &'static str, message: impl Into<String>) -> Refusal {
-    Refusal { status: 400, code, old_code, message: message.into() }
+fn refuse(code: &'static str, old_code: &'static str, message: impl Into<String>) -> SqsError {
+    SqsError { status: 400, code, old_code, message: message.into() }
 }
 
-fn invalid(message: impl Into<String>) -> Refusal {
+fn invalid(message: impl Into<String>) -> SqsError {
     refuse("InvalidParameterValue", "InvalidParameterValue", message)
 }
 
 /// The answer's body; an empty one for actions that answer nothing.
-type Answer = Result<Value, Refusal>;
+type Answer = Result<Value, SqsError>;
 
 pub(crate) async fn act(queues: &Queues, clock: &Clock, url: &str, action: &str, input: &Value) -> Answer {
     let now_ms = clock.now_ms();
@@ -89,7 +89,7 @@ fn create(queues: &Queues, url: &str, input: &Value) -> Answer {
     Ok(json!({"QueueUrl": queue_url(url, name)}))
 }
 
-fn set(settings: &mut QueueSettings, attributes: Option<&Value>) -> Result<(), Refusal> {
+fn set(settings: &mut QueueSettings, attributes: Option<&Value>) -> Result<(), SqsError> {
     let attributes = attributes.and_then(Value::as_object).cloned().unwrap_or_default();
     for (name, value) in attributes {
         let value = value.as_str().unwrap_or_default().to_owned();
@@ -114,7 +114,7 @@ fn set(settings: &mut QueueSettings, attributes: Option<&Value>) -> Result<(), R
 }
 
 /// `{"deadLetterTargetArn":"arn:aws:sqs:…:name","maxReceiveCount":"5"}`
-fn redrive_policy(json: &str) -> Result<(String, u32), Refusal> {
+fn redrive_policy(json: &str) -> Result<(String, u32), SqsError> {
     let policy: Value = serde_json::from_str(json).unwrap_or_default();
     let arn = policy.get("deadLetterTargetArn").and_then(Value::as_str);
     let name = arn.and_then(|arn| arn.rsplit(':').next());
@@ -238,7 +238,7 @@ fn change_visibility(queues: &Queues, name: &str, input: &Value, now_ms: i64) ->
     changed.map(|()| Value::Null).map_err(|error| receipt_refusal(error, receipt))
 }
 
-fn receipt_refusal(error: ReceiptError, receipt: &str) -> Refusal {
+fn receipt_refusal(error: ReceiptError, receipt: &str) -> SqsError {
     match error {
         ReceiptError::Malformed => refuse(
             "ReceiptHandleIsInvalid",
@@ -341,25 +341,25 @@ pub(crate) fn arn(name: &str) -> String {
 }
 
 /// The queue's name, from its URL.
-pub(crate) fn queue_of(input: &Value) -> Result<&str, Refusal> {
+pub(crate) fn queue_of(input: &Value) -> Result<&str, SqsError> {
     let url = text(input, "QueueUrl")?;
     Ok(url.rsplit('/').next().unwrap_or_default())
 }
 
-pub(crate) fn no_such_queue() -> Refusal {
+pub(crate) fn no_such_queue() -> SqsError {
     refuse("QueueDoesNotExist", "AWS.SimpleQueueService.NonExistentQueue", "The specified queue does not exist.")
 }
 
-fn text<'a>(input: &'a Value, name: &str) -> Result<&'a str, Refusal> {
+fn text<'a>(input: &'a Value, name: &str) -> Result<&'a str, SqsError> {
     let text = input.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
     text.ok_or_else(|| missing(name))
 }
 
-fn missing(name: &str) -> Refusal {
+fn missing(name: &str) -> SqsError {
     refuse("MissingParameter", "MissingParameter", format!("The request must contain the parameter {name}."))
 }
 
-fn seconds(input: &Value, name: &str, max: i64) -> Result<Option<i64>, Refusal> {
+fn seconds(input: &Value, name: &str, max: i64) -> Result<Option<i64>, SqsError> {
     match input.get(name).and_then(Value::as_i64) {
         Some(seconds) if !(0..=max).contains(&seconds) => Err(invalid(format!(
             "Value {seconds} for parameter {name} is invalid. Reason: Must be between 0 and {max}, if provided."
@@ -374,7 +374,7 @@ pub(crate) fn md5_hex(bytes: &[u8]) -> String {
 }
 
 /// A refusal as it travels.
-pub(crate) fn refused(refusal: &Refusal) -> http::Response<crate::serve::Body> {
+pub(crate) fn refused(refusal: &SqsError) -> http::Response<crate::serve::Body> {
     let body = json!({
         "__type": format!("com.amazonaws.sqs#{}", refusal.code),
         "message": refusal.message,

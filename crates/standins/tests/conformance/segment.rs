@@ -7,7 +7,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::{Value, json};
 use standins::faults::{Fault, Gate, Rule};
-use standins::segment::{Answered, Limits, Server, Verdict, too_many_requests, unsuccessful};
+use standins::segment::{Answered, Judgement, Limits, Server, too_many_requests, unsuccessful};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 const WRITE_KEY: &str = "0123456789abcdef0123456789abcdef";
@@ -62,7 +62,7 @@ async fn check_refused(server: &Server, path: &str, headers: &[(&str, &str)], bo
     assert_eq!((&answer["success"], &answer["code"]), (&json!(false), &json!("invalid_request")));
     assert_eq!(answer["message"], message);
     let last = server.record().deliveries().pop().unwrap();
-    assert_eq!(last.verdict, Verdict::Refused(message.to_owned()));
+    assert_eq!(last.verdict, Judgement::Refused(message.to_owned()));
     assert_eq!(server.record().applied(), []);
 }
 
