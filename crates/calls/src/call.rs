@@ -13,7 +13,7 @@ use protocol::id::StreamId;
 
 use crate::columns::{CellType, ColumnPlan, Piece, Slot};
 use crate::flaw::{Flaw, Hint};
-use crate::ids::{self, Id, is_void};
+use crate::ids::{self, Id, Nulls, is_void};
 use crate::json;
 use crate::reading::Reading;
 use crate::refusal::{RefusalCode, WarningCode};
@@ -22,7 +22,7 @@ use crate::subject::{Kind, Subject};
 use crate::timestamps::Times;
 use crate::warnings::Note;
 
-use cells::{date, empty, is_blank, is_one_of, not_an_object, object, odd, trim_blanks, typed};
+use cells::{date, empty, is_blank, not_an_object, object, odd, trim_blanks, typed};
 
 pub use crate::limits::{CALL_BYTES_MAX, MESSAGE_ID_CHARS_MAX, OBJECT_ID_CHARS_MAX};
 
@@ -74,9 +74,9 @@ pub(crate) struct Encoder {
     ids: MessageIds,
     times: Times,
     /// What counts as no id.
-    id_nulls: Vec<String>,
+    id_nulls: Nulls,
     /// What counts as an empty cell.
-    nulls: Vec<String>,
+    nulls: Nulls,
     /// The first bytes of cells that may be null markers or hold a spreadsheet's guard.
     odd_first: [bool; 256],
     scratch: Vec<u8>,
@@ -120,8 +120,8 @@ impl Encoder {
             head,
             ids,
             times: Times::new(&reading.timestamp_formats, reading.timestamp_zone.as_deref()),
-            id_nulls,
-            nulls: reading.nulls.clone(),
+            id_nulls: Nulls::new(id_nulls),
+            nulls: Nulls::new(reading.nulls.clone()),
             odd_first,
             scratch: Vec::new(),
             arrays: Vec::new(),
@@ -244,7 +244,11 @@ impl Encoder {
 
     #[inline]
     fn has_id(&mut self, column: Option<usize>, row: Row<'_>) -> bool {
-        column.is_some_and(|column| !self.id(column, row).is_empty())
+        let Some(column) = column else { return false };
+        if self.plain_ids {
+            return row.cell(column).is_some_and(|cell| cell.end() > cell.start());
+        }
+        !self.id(column, row).is_empty()
     }
 
     /// What every row of a kind must have.
@@ -284,7 +288,7 @@ impl Encoder {
     fn has_event(&mut self, column: Option<usize>, row: Row<'_>) -> bool {
         column.and_then(|column| row.cell(column)).is_some_and(|cell| {
             let value = cell.value(row.text, &mut self.scratch);
-            !is_void(value) && !is_one_of(value, &self.nulls)
+            !is_void(value) && !self.nulls.has(value)
         })
     }
 
@@ -331,7 +335,7 @@ impl Encoder {
         };
         let cell = row.cell(column);
         let value = cell.map_or(&[][..], |cell| cell.value(row.text, &mut self.scratch));
-        if is_blank(value) || is_one_of(value.trim_ascii(), &self.nulls) {
+        if is_blank(value) || self.nulls.has(value.trim_ascii()) {
             self.notes.push(Note::cell(WarningCode::TimestampEmpty, column));
             return Ok(None);
         }
@@ -381,7 +385,7 @@ impl Encoder {
         }
         if slot.cell == CellType::Timestamp {
             let value = trim_blanks(value);
-            if value.is_empty() || is_one_of(value, &self.nulls) {
+            if value.is_empty() || self.nulls.has(value) {
                 empty(slot, out);
                 return Ok(());
             }

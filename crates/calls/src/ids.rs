@@ -20,19 +20,60 @@ pub(crate) enum Id<'a> {
 
 /// Whether a cell is an id as it stands, or empty, without a second look. Nearly every id is decided here.
 #[inline]
-pub(crate) fn is_plain(cell: &[u8], nulls: &[String]) -> bool {
+pub(crate) fn is_plain(cell: &[u8], nulls: &Nulls) -> bool {
     let Some((&first, rest)) = cell.split_first() else { return true };
     let last = rest.last().copied().unwrap_or(first);
     let odd = match first {
         // Words for none, for a total and the like have no digit at their end.
-        b'a'..=b'z' | b'A'..=b'Z' => (cell.len() <= WORD_BYTES_MAX && !last.is_ascii_digit()) || is_total(cell),
+        b'a'..=b'z' | b'A'..=b'Z' => {
+            (cell.len() <= WORD_BYTES_MAX && !last.is_ascii_digit()) || (matches!(first, b't' | b'T') && is_total(cell))
+        }
         b'0' => last == b'0' || is_number_like(cell),
         b'1'..=b'9' => is_number_like(cell),
         _ => true,
     };
-    !odd && last != b' '
-        && cell.iter().all(|byte| matches!(byte, 0x20..=0x7E))
-        && !nulls.iter().any(|null| null.as_bytes() == cell)
+    !odd && last != b' ' && is_printable(cell) && !nulls.has(cell)
+}
+
+/// Whether every byte is printable ASCII or a blank. Eight bytes at a time.
+#[inline]
+fn is_printable(text: &[u8]) -> bool {
+    const ONES: u64 = u64::MAX / 255;
+    const HIGHS: u64 = ONES << 7;
+    // A high bit of a byte that is below 0x20, 0x7F or beyond; a carry comes of such a byte alone.
+    let odd = |bytes: [u8; 8]| {
+        let word = u64::from_le_bytes(bytes);
+        (word.wrapping_sub(ONES * 0x20) | word.wrapping_add(ONES) | word) & HIGHS != 0
+    };
+    let (words, _) = text.as_chunks::<8>();
+    match text.last_chunk::<8>() {
+        Some(last) => !words.iter().any(|word| odd(*word)) && !odd(*last),
+        None => text.iter().all(|byte| matches!(byte, 0x20..=0x7E)),
+    }
+}
+
+/// Words that stand for nothing, in exactly their spellings.
+#[derive(Debug, Default)]
+pub(crate) struct Nulls {
+    words: Vec<String>,
+    /// A bit for each length in bytes that a word has; the last for all that are longer.
+    lengths: u64,
+}
+
+impl Nulls {
+    pub(crate) fn new(words: Vec<String>) -> Nulls {
+        let lengths = words.iter().fold(0, |lengths, word| lengths | Nulls::bit(word.len()));
+        Nulls { words, lengths }
+    }
+
+    fn bit(length: usize) -> u64 {
+        1 << length.min(63)
+    }
+
+    #[inline]
+    pub(crate) fn has(&self, cell: &[u8]) -> bool {
+        self.lengths & Nulls::bit(cell.len()) != 0 && self.words.iter().any(|word| word.as_bytes() == cell)
+    }
 }
 
 /// The longest of the words that are looked for.
@@ -44,7 +85,7 @@ fn is_number_like(cell: &[u8]) -> bool {
 }
 
 /// Reads an id, and says through `note` what is doubtful about it. `own` is the name of its column.
-pub(crate) fn read<'a>(cell: &'a [u8], own: &str, nulls: &[String], note: &mut dyn FnMut(WarningCode)) -> Id<'a> {
+pub(crate) fn read<'a>(cell: &'a [u8], own: &str, nulls: &Nulls, note: &mut dyn FnMut(WarningCode)) -> Id<'a> {
     let mut id = trim(cell);
     if let Some(guarded) = guarded(id) {
         note(WarningCode::IdGuard);
@@ -53,7 +94,7 @@ pub(crate) fn read<'a>(cell: &'a [u8], own: &str, nulls: &[String], note: &mut d
     if id.is_empty() {
         return Id::Empty;
     }
-    if nulls.iter().any(|null| null.as_bytes() == id) {
+    if nulls.has(id) {
         note(WarningCode::IdNullMarker);
         return Id::Null;
     }
@@ -229,8 +270,8 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn nulls() -> Vec<String> {
-        ID_NULLS.map(str::to_owned).to_vec()
+    fn nulls() -> Nulls {
+        Nulls::new(ID_NULLS.map(str::to_owned).to_vec())
     }
 
     fn read_noted(cell: &str) -> (Id<'_>, Vec<&'static str>) {

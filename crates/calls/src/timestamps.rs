@@ -111,6 +111,16 @@ impl Times {
         }
     }
 
+    /// Appends a cell that is as it would be written, where no format is configured. Most files hold such.
+    #[inline]
+    pub(crate) fn append_canonical(&self, cell: &[u8], out: &mut Vec<u8>) -> bool {
+        let canonical = self.formats.is_empty() && is_canonical(cell);
+        if canonical {
+            out.extend_from_slice(cell);
+        }
+        canonical
+    }
+
     /// Reads a cell and appends it in Segment's shape to `out`. `None` when it is no date, and nothing is appended.
     #[inline]
     pub(crate) fn append(&self, cell: &[u8], out: &mut Vec<u8>) -> Option<Read> {

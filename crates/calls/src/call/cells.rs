@@ -2,7 +2,7 @@
 
 use crate::columns::{CellType, Slot};
 use crate::flaw::{Flaw, Hint};
-use crate::ids;
+use crate::ids::{self, Nulls};
 use crate::json;
 use crate::reading::EmptyCells;
 use crate::refusal::{RefusalCode, WarningCode};
@@ -11,8 +11,8 @@ use crate::warnings::Note;
 
 /// Whether a cell that may be a null marker is one that counts as empty. Notes those that do not, and guards.
 #[cold]
-pub(super) fn odd(slot: &Slot, value: &[u8], nulls: &[String], notes: &mut Vec<Note>) -> bool {
-    if is_one_of(value, nulls) {
+pub(super) fn odd(slot: &Slot, value: &[u8], nulls: &Nulls, notes: &mut Vec<Note>) -> bool {
+    if nulls.has(value) {
         return true;
     }
     if slot.cell != CellType::String && slot.cell != CellType::Inferred {
@@ -26,12 +26,26 @@ pub(super) fn odd(slot: &Slot, value: &[u8], nulls: &[String], notes: &mut Vec<N
     false
 }
 
-pub(super) fn is_one_of(value: &[u8], words: &[String]) -> bool {
-    words.iter().any(|word| word.as_bytes() == value)
+/// Appends a date, and notes what is doubtful about it.
+#[inline]
+pub(super) fn date(
+    column: usize,
+    value: &[u8],
+    times: &Times,
+    order_settled: &mut Vec<usize>,
+    notes: &mut Vec<Note>,
+    out: &mut Vec<u8>,
+) -> Result<(), Flaw> {
+    if times.append_canonical(value, out) {
+        if is_sentinel(value) {
+            notes.push(Note::cell(WarningCode::TimestampSentinel, column));
+        }
+        return Ok(());
+    }
+    read_date(column, value, times, order_settled, notes, out)
 }
 
-/// Appends a date, and notes what is doubtful about it.
-pub(super) fn date(
+fn read_date(
     column: usize,
     value: &[u8],
     times: &Times,
@@ -71,7 +85,12 @@ pub(super) fn date(
 /// a spreadsheet's or a database's calendar.
 #[inline]
 fn is_sentinel(written: &[u8]) -> bool {
-    !(written.starts_with(b"19") || written.starts_with(b"20")) || written.starts_with(b"1900-01-01")
+    match written {
+        [b'2', b'0', ..] => false,
+        [b'1', b'9', decade, ..] if *decade != b'0' => false,
+        [b'1', b'9', ..] => written.starts_with(b"1900-01-01"),
+        _ => true,
+    }
 }
 
 /// Whether a cell is a spreadsheet's number of a day: 1 is the first of 1900, 73050 the last of 2099.
@@ -86,7 +105,7 @@ fn is_day_number(value: &[u8]) -> bool {
 pub(super) fn typed(
     slot: &Slot,
     value: &[u8],
-    nulls: &[String],
+    nulls: &Nulls,
     notes: &mut Vec<Note>,
     out: &mut Vec<u8>,
 ) -> Result<(), Flaw> {
@@ -103,7 +122,7 @@ pub(super) fn typed(
         return Ok(());
     }
     let value = trim_blanks(value);
-    if value.is_empty() || is_one_of(value, nulls) {
+    if value.is_empty() || nulls.has(value) {
         empty(slot, out);
         return Ok(());
     }

@@ -92,7 +92,9 @@ pub(super) fn plain(row: &[u8], quoting: Quoting, delimiter: u8, columns: usize,
         }
         _ => out.extend_from_slice(row),
     }
-    splitter.split(&out[begin..]) || splitter.stray().is_some()
+    // What stands in the quotes has to be one row, whole.
+    let inside = &out[begin..];
+    splitter.split_first(inside) || splitter.split(inside) || splitter.stray().is_some()
 }
 
 /// What stands in quotes, where the first row of `text` is one quoted cell.
@@ -132,6 +134,7 @@ mod tests {
         // One row that does not fit, and nothing is certain.
         check("a,b\n1,\"say \\\"hi\\\"\"\n2,\"x\"y\"\n", "RFC 4180");
         check("a,b\n1,\"x\"y\"\n", "RFC 4180");
+        check("a,b\n\"1\n\"\n2,x\n", "RFC 4180");
         check("a,b\n1\n2,\\\n", "RFC 4180");
     }
 

@@ -86,15 +86,20 @@ impl Decoded {
 #[inline]
 pub(super) fn is_header(text: &[u8], cells: &[Cell], names: &[Vec<u8>]) -> bool {
     let (Some(first), Some(name)) = (cells.first(), names.first()) else { return false };
-    let raw = first.raw(text);
-    let raw = if raw.first() == Some(&0xEF) { raw.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(raw) } else { raw };
-    cells.len() == names.len() && raw.len() == name.len() && raw == name && repeats(text, cells, names)
+    let length = first.end() - first.start();
+    let may_be = length == name.len() || length == name.len() + MARK.len();
+    may_be && cells.len() == names.len() && repeats(text, cells, names)
 }
 
-#[cold]
+const MARK: &[u8] = "\u{FEFF}".as_bytes();
+
+#[inline(never)]
 fn repeats(text: &[u8], cells: &[Cell], names: &[Vec<u8>]) -> bool {
     let mut scratch = Vec::new();
-    cells.iter().zip(names).skip(1).all(|(cell, name)| cell.value(text, &mut scratch) == name)
+    let first = cells.first().map_or(&[][..], |cell| cell.raw(text));
+    let first = first.strip_prefix(MARK).unwrap_or(first);
+    names.first().is_some_and(|name| name == first)
+        && cells.iter().zip(names).skip(1).all(|(cell, name)| cell.value(text, &mut scratch) == name)
 }
 
 /// Whether every cell stands in single quotes.
