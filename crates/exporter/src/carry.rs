@@ -299,7 +299,7 @@ impl Tick<'_> {
     /// An object could not be made since a fragment is unfit: finds out whether that is news, and leaves out what is.
     async fn without(&self, puts: &Puts<'_>, plan: &Plan, index: usize, object: usize) -> Result<ObjectEnd, Trouble> {
         // The head first: a plan that was closed since takes its markers along.
-        let (at, _) = self.look().await.map_err(Trouble::State)?;
+        let (at, _) = self.refresh().await.map_err(Trouble::State)?;
         let Some(open) = at.head.find(plan.nonce) else { return Ok(ObjectEnd::Closed) };
         if open.revision != plan.revision {
             let is_known = self.known.outline(plan.nonce).is_some();
@@ -312,7 +312,7 @@ impl Tick<'_> {
         }
         let planned = plan.destinations.get(index).and_then(|d| d.objects.get(object));
         let Some(planned) = planned else { return Ok(ObjectEnd::Closed) };
-        let quarantined = puts.set_aside(plan, planned).await.map_err(Trouble::State)?;
+        let quarantined = puts.keep_for_inspection(plan, planned).await.map_err(Trouble::State)?;
         self.quarantine(&at, plan, quarantined).await.map_err(Trouble::State)?;
         Ok(ObjectEnd::Revised)
     }

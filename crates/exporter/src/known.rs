@@ -90,7 +90,7 @@ impl Known {
     }
 
     /// The head, with every open plan known. False if one could not be found, which is no news while others close plans.
-    pub(crate) async fn look(&self, state: &State) -> Result<(At, bool), Fault> {
+    pub(crate) async fn refresh(&self, state: &State) -> Result<(At, bool), Fault> {
         let at = state.head().await?;
         let is_latest = |nonce: &Nonce, revision| at.head.find(*nonce).is_some_and(|open| open.revision == revision);
         let unknown: Vec<OpenPlan> = {

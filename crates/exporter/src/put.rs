@@ -219,7 +219,11 @@ impl Puts<'_> {
     /// All fragments of an object that are unfit, once what is there in their places is kept for a person to look at.
     ///
     /// All of them, since where one is, more may be, and each revision of a plan is written whole.
-    pub(crate) async fn set_aside(&self, plan: &Plan, object: &PlannedObject) -> Result<Vec<Quarantined>, Fault> {
+    pub(crate) async fn keep_for_inspection(
+        &self,
+        plan: &Plan,
+        object: &PlannedObject,
+    ) -> Result<Vec<Quarantined>, Fault> {
         let content: Vec<(usize, &Staged)> = plan.content(object).collect();
         let mut rewriter = Rewriter::default();
         let mut quarantined = Vec::new();

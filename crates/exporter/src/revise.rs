@@ -86,7 +86,7 @@ impl Tick<'_> {
     /// Gives up what is planned for a destination, or for one of its places, in every open plan.
     pub(crate) async fn abandon(&self, destination: &str, bucket: Option<&str>) -> Result<Abandoned, Fault> {
         let mut abandoned = Abandoned { destination: destination.to_owned(), ..Abandoned::default() };
-        let (at, _) = self.look().await?;
+        let (at, _) = self.refresh().await?;
         for open in &at.head.open {
             let is_named = |place: &Place| place.name == destination && bucket.is_none_or(|it| place.bucket == it);
             if let Some(size) = self.abandon_in(open.plan, is_named, "abandoned as told").await? {
@@ -126,7 +126,7 @@ impl Tick<'_> {
         why: &str,
     ) -> Result<Option<Size>, Fault> {
         loop {
-            let (at, _) = self.look().await?;
+            let (at, _) = self.refresh().await?;
             let Some(outline) = self.known.outline(nonce) else { return Ok(None) };
             let named: Vec<usize> =
                 outline.wanted.iter().filter(|(_, place)| is_named(place)).map(|(index, _)| *index).collect();

@@ -32,7 +32,7 @@ pub(crate) struct Found {
     /// Events that wait until a plan closes, by the destination for which no more may be planned.
     pub(crate) capped: BTreeMap<usize, Size>,
     /// Fragments that seem to have been exported and deleted already.
-    pub(crate) risen: BTreeSet<FragmentName>,
+    pub(crate) late_fragments: BTreeSet<FragmentName>,
     /// Objects among the fragments that are none.
     pub(crate) strangers: u64,
     /// Files whose account could not be read; their fragments wait.
@@ -91,7 +91,7 @@ impl Listed {
             return;
         }
         if rules.settled.contains(&name) {
-            found.risen.insert(name);
+            found.late_fragments.insert(name);
             return;
         }
         let takers = rules.routes.taking(&name.source);

@@ -72,15 +72,15 @@ impl<'a> Tick<'a> {
         self.report.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) async fn look(&self) -> Result<(At, bool), Fault> {
-        self.known.look(&self.app.state).await
+    pub(crate) async fn refresh(&self) -> Result<(At, bool), Fault> {
+        self.known.refresh(&self.app.state).await
     }
 
     /// Opens plans for what waits, and says what is open then.
     async fn plan(&self, list_until: Instant, done: &DoneCounts) -> Result<At, Fault> {
         let state = &self.app.state;
         for _ in 0..ROUNDS_MAX {
-            let (at, all) = self.look().await?;
+            let (at, all) = self.refresh().await?;
             if !all {
                 if state.head().await?.head.is(&at.head) {
                     self.note_missing(&at);
@@ -102,7 +102,7 @@ impl<'a> Tick<'a> {
                 until: list_until,
             };
             let found = staged::find(state, &rules).await?;
-            self.bury(&at, &found).await?;
+            self.delete_again(&at, &found).await?;
             self.note(&found);
             if let Some(at) = self.open(at, found.drafts).await? {
                 return Ok(at);
@@ -111,17 +111,17 @@ impl<'a> Tick<'a> {
         // What others have opened is carried out all the same.
         self.report()
             .alarm(format!("nothing new is planned: other runs changed the head {ROUNDS_MAX} times meanwhile"));
-        Ok(self.look().await?.0)
+        Ok(self.refresh().await?.0)
     }
 
     /// Deletes what was exported and deleted already, and has landed once more: a first try that was slower than the
     /// second.
-    async fn bury(&self, at: &At, found: &Found) -> Result<(), Fault> {
-        if found.risen.is_empty() {
+    async fn delete_again(&self, at: &At, found: &Found) -> Result<(), Fault> {
+        if found.late_fragments.is_empty() {
             return Ok(());
         }
         let state = &self.app.state;
-        let keys = known::exported(state, &at.head, &found.risen).await?;
+        let keys = known::exported(state, &at.head, &found.late_fragments).await?;
         tracing::warn!(fragments = keys.len(), "fragments that are exported landed once more; they are deleted again");
         state.bucket.delete(&keys).await
     }

@@ -118,7 +118,7 @@ impl App {
     }
 
     /// The summary line and the metrics of one object.
-    pub(crate) fn tell(&self, report: &FileReport) {
+    pub(crate) fn summarize(&self, report: &FileReport) {
         let stats = &report.stats;
         let mut summary = json!({
             "message": "ingested",

@@ -63,11 +63,11 @@ impl App {
             action = life.on(event, self.clock.now_ms());
         };
         let mut report = work.report;
-        report.tell_of(&life, &self.settings.state_bucket);
+        report.describe(&life, &self.settings.state_bucket);
         report.elapsed_ms = self.clock.now_ms() - began_ms;
         let is_done = close.is_done();
         report.close(close);
-        self.tell(&report);
+        self.summarize(&report);
         (report, is_done)
     }
 }
@@ -206,7 +206,7 @@ impl Work<'_> {
                 owner.spent(run.halving_requests());
                 end.columns = run.rows().columns();
                 end.warnings = run.rows().warnings().iter().map(|warning| warning.message.clone()).collect();
-                self.report.tell_of_rows(run.rows());
+                self.report.describe_rows(run.rows());
                 self.report.stats = stats.take();
                 end.is_untroubled = self.report.stats.is_untroubled();
             }

@@ -114,7 +114,7 @@ impl FileReport {
     }
 
     /// What the file is, and what its checkpoint says.
-    pub(crate) fn tell_of(&mut self, life: &Life, state_bucket: &str) {
+    pub(crate) fn describe(&mut self, life: &Life, state_bucket: &str) {
         self.kind = life.subject().map(|subject| subject.kind.as_str());
         self.collection = life.subject().and_then(|subject| subject.collection.clone());
         self.stream = life.stream();
@@ -133,7 +133,7 @@ impl FileReport {
     }
 
     /// What the run has read.
-    pub(crate) fn tell_of_rows(&mut self, rows: &Ingestion) {
+    pub(crate) fn describe_rows(&mut self, rows: &Ingestion) {
         self.columns = rows.columns();
         self.column_warnings = rows.warnings().iter().map(|warning| warning.message.clone()).collect();
         let words = |example: &Example| {

@@ -251,11 +251,6 @@ impl<T> Refusals<T> {
     pub fn halving_requests(&self) -> u32 {
         if self.is_whole { self.halving_requests_before } else { self.halving_requests }
     }
-
-    /// Segment refused the file by its answer to one request. While nothing was accepted, halving has cost nothing.
-    pub fn refuse_whole_file(&mut self) {
-        self.is_whole = self.accepted == 0;
-    }
 }
 
 #[cfg(test)]

@@ -384,12 +384,7 @@ impl Run {
                     return self.stop_with(End::Undelivered(otherwise));
                 }
             }
-            Err(undelivered) => {
-                if matches!(undelivered, Undelivered::WholeFile { .. }) {
-                    self.refusals.refuse_whole_file();
-                }
-                return self.stop_with(End::Undelivered(undelivered));
-            }
+            Err(undelivered) => return self.stop_with(End::Undelivered(undelivered)),
         }
         if open.parcel.next().is_some() || self.keeps && open.is_to_be_kept() {
             self.open(open);

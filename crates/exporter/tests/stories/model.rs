@@ -86,7 +86,7 @@ struct World {
     arrived: Events,
     staged: Events,
     /// The one that landed once more.
-    risen: Events,
+    late: Events,
     /// From then on nothing lands late, and closed plans are forgotten.
     is_hour_over: bool,
     head: Head,
@@ -124,11 +124,11 @@ enum Run {
         head: Head,
         known: Known,
     },
-    Bury {
+    DeleteAgain {
         head: Head,
         known: Known,
         listed: Events,
-        risen: Events,
+        late: Events,
     },
     WritePlan {
         head: Head,
@@ -216,16 +216,16 @@ impl Model {
             next.push(arrived);
         }
         let gone = state.world.arrived & !state.world.staged;
-        if gone != 0 && state.world.risen == 0 && !state.world.is_hour_over {
+        if gone != 0 && state.world.late == 0 && !state.world.is_hour_over {
             let mut landed = state.clone();
-            landed.world.risen = gone & gone.wrapping_neg();
-            landed.world.staged |= landed.world.risen;
+            landed.world.late = gone & gone.wrapping_neg();
+            landed.world.staged |= landed.world.late;
             next.push(landed);
         }
         // An exporter runs many times an hour: it has seen by then what landed once more.
         if !state.world.head.closed.is_empty()
             && !state.world.is_hour_over
-            && state.world.staged & state.world.risen == 0
+            && state.world.staged & state.world.late == 0
         {
             let mut later = state.clone();
             later.world.is_hour_over = true;
@@ -286,9 +286,9 @@ impl Model {
                 let run = self.sort(world, head, known, world.staged);
                 one(after, run)
             }
-            Run::Bury { head, known, listed, risen } => {
-                after.staged &= !risen;
-                one(after, self.choose(head, known, listed & !risen))
+            Run::DeleteAgain { head, known, listed, late } => {
+                after.staged &= !late;
+                one(after, self.choose(head, known, listed & !late))
             }
             Run::WritePlan { mut head, mut known, events } => {
                 if after.plans.len() == self.scope.plans_max {
@@ -452,7 +452,7 @@ impl Model {
         let settled = closed.filter_map(|plan| world.plans[usize::from(*plan)]).fold(0, |all, events| all | events);
         match listed & settled {
             0 => self.choose(head, known, listed),
-            risen => Run::Bury { head, known, listed, risen },
+            late => Run::DeleteAgain { head, known, listed, late },
         }
     }
 
