@@ -286,13 +286,13 @@ impl Model {
                 match claim(
                     found,
                     &self.object,
-                    Claimant { nonce: nonce(sequence), now_ms, lease_ms: 1, afresh: false },
+                    Claimant { nonce: nonce(sequence), now_ms, lease_ms: 1, afresh: protocol::claim::Afresh::No },
                 ) {
                     Claim::Begin(wanted) | Claim::TakeOver(wanted) => {
                         let wanted = self.document(*wanted);
                         next.push(with(At::Writing { expected: state.checkpoint, wanted, tries: 1 }));
                     }
-                    Claim::Busy(_) | Claim::Ended(_) => {}
+                    Claim::Busy { .. } | Claim::Ended(_) => {}
                 }
             }
             At::Away => {}

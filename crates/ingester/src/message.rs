@@ -14,6 +14,7 @@ use ingestion::life::{Action, Event, Found, Life, Rules, RunEnd, Version};
 use ingestion::notification::Notice;
 use ingestion::run::{Begin, End, RANGE_BYTES, Run, Start};
 use ingestion::trouble::Trouble;
+use protocol::claim::Afresh;
 use protocol::upload::Identity;
 use std::cell::RefCell;
 use std::time::Duration;
@@ -142,13 +143,13 @@ impl Work<'_> {
         Ok(Event::Opened(Found { version_id, etag, modified_ms, bytes, replay, collection }))
     }
 
-    async fn claim(&mut self, object: &Identity, afresh: bool) -> Result<Event, Trouble> {
+    async fn claim(&mut self, object: &Identity, afresh: Afresh) -> Result<Event, Trouble> {
         let (state, lease_ms) = (&self.app.state, self.app.settings.lease_ms);
         Ok(match Owner::claim(state, object, lease_ms, afresh, &self.app.clock).await? {
-            Claimed::Owner { owner, was_given_up } => {
+            Claimed::Owner(owner) => {
                 let checkpoint = Box::new(owner.checkpoint().clone());
                 self.owner = Some(*owner);
-                Event::Claimed { checkpoint, was_given_up }
+                Event::Claimed(checkpoint)
             }
             Claimed::Ended(checkpoint) => Event::AlreadyEnded(checkpoint),
             Claimed::Busy { until_ms, progress_ms } => Event::Busy { until_ms, progress_ms },

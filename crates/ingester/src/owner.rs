@@ -12,7 +12,7 @@ use calls::rejects::{Rejects, join};
 use ingestion::run::Write;
 use ingestion::trouble::Trouble;
 use protocol::checkpoint::{Checkpoint, Ending, Phase, REJECTS_PART_BYTES, RejectsPart};
-use protocol::claim::{Claim, Claimant, claim};
+use protocol::claim::{Afresh, Claim, Claimant, claim};
 use protocol::id::{Nonce, StreamId};
 use protocol::keys;
 use protocol::position::ByteRange;
@@ -25,8 +25,8 @@ const CLAIMS_MAX: u32 = 4;
 
 /// The result of a claim.
 pub(crate) enum Claimed {
-    /// The file is ours. `was_given_up`: it had failed, and starts afresh.
-    Owner { owner: Box<Owner>, was_given_up: bool },
+    /// The file is ours.
+    Owner(Box<Owner>),
     /// Another invocation is at work, or the file waits: until when at least, and when it last made progress (ms since
     /// the epoch).
     Busy { until_ms: i64, progress_ms: i64 },
@@ -47,12 +47,12 @@ pub(crate) struct Owner {
 }
 
 impl Owner {
-    /// Tries to become the owner. `afresh`: a file that had failed starts afresh.
+    /// Tries to become the owner.
     pub(crate) async fn claim(
         state: &Bucket,
         object: &Identity,
         lease_ms: i64,
-        afresh: bool,
+        afresh: Afresh,
         clock: &Clock,
     ) -> Result<Claimed, Trouble> {
         let stream = object.stream();
@@ -64,21 +64,15 @@ impl Owner {
             let by = Claimant { nonce: state.dice().nonce(), now_ms, lease_ms, afresh };
             let wanted = match (claim(found.clone(), object, by), &found) {
                 (Claim::Begin(checkpoint) | Claim::TakeOver(checkpoint), _) => *checkpoint,
-                (Claim::Busy(until_ms), _) => {
-                    // A file that waits has a message that comes then, so its progress does not count here.
-                    let at_work = found.filter(|checkpoint| now_ms < checkpoint.lease_until_ms);
-                    let progress_ms = at_work.map_or(until_ms, |checkpoint| checkpoint.progress_ms);
-                    return Ok(Claimed::Busy { until_ms, progress_ms });
-                }
+                (Claim::Busy { until_ms, progress_ms }, _) => return Ok(Claimed::Busy { until_ms, progress_ms }),
                 (Claim::Ended(_), Some(ended)) => return Ok(Claimed::Ended(Box::new(ended.clone()))),
                 (Claim::Ended(_), None) => continue,
             };
-            let was_given_up = found.is_some_and(|found| found.given_up) && !wanted.given_up;
             let swapped = document.swap(etag.as_deref(), wanted).await.map_err(|fault| of_checkpoint(&fault))?;
             if let Some(held) = swapped {
                 let (state, clock) = (state.clone(), clock.clone());
                 let owner = Box::new(Self { state, document, held, stream, open_part: None, lease_ms, clock });
-                return Ok(Claimed::Owner { owner, was_given_up });
+                return Ok(Claimed::Owner(owner));
             }
         }
         // Other owners are faster every time, so they are at work.

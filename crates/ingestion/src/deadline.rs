@@ -22,6 +22,8 @@ pub struct Deadline {
     pub cut_at_ms: i64,
     /// Commits end here, so that the rest of the file can be sent to the queue.
     pub hand_on_at_ms: i64,
+    /// The invocation ends.
+    pub ends_at_ms: i64,
 }
 
 impl Deadline {
@@ -42,6 +44,7 @@ impl Deadline {
             answers_until_ms: cut_at_ms - keep_ms,
             cut_at_ms,
             hand_on_at_ms: ends_at_ms - commit_ms / 4,
+            ends_at_ms,
         }
     }
 

@@ -26,6 +26,7 @@ use crate::trouble::{Remedy, Trouble};
 use calls::subject::Subject;
 use postpone::Pause;
 use protocol::checkpoint::{Checkpoint, Ending, Phase};
+use protocol::claim::Afresh;
 use protocol::id::{SourceId, StreamId};
 use protocol::keys;
 use protocol::upload::Identity;
@@ -35,8 +36,7 @@ pub use postpone::DELAY_MAX_MS;
 
 /// A file fails after so long without progress, whatever the reason.
 pub const NO_PROGRESS_MAX_MS: i64 = 12 * 60 * 60 * 1_000;
-/// A file fails after so many invocations in a row without progress. Waits add up to more than 12 hours, so that limit
-/// comes first.
+/// A file fails after so many invocations in a row without progress. Where each one waits, the 12 hours come first.
 pub const HOPS_MAX: u32 = 2_000;
 /// The reason of a file whose object was replaced between two invocations.
 const REPLACED: &str = "it was replaced or deleted before it was finished; the new object has its own event";
@@ -104,13 +104,8 @@ pub enum Event {
     LookedUp(Option<Box<Checkpoint>>),
     /// Of [`Action::Open`].
     Opened(Found),
-    /// Of [`Action::Claim`]: the file is ours. `was_given_up`: the file had failed, and the claim starts it afresh.
-    Claimed {
-        /// The checkpoint, claimed.
-        checkpoint: Box<Checkpoint>,
-        /// The file had failed, and the claim starts it afresh.
-        was_given_up: bool,
-    },
+    /// Of [`Action::Claim`]: the file is ours, by this checkpoint.
+    Claimed(Box<Checkpoint>),
     /// Of [`Action::Claim`]: another invocation is at work, or the file waits.
     Busy {
         /// Until when at least, in ms since the epoch.
@@ -141,12 +136,12 @@ pub enum Action {
     LookUp(StreamId),
     /// Read the beginning of the object.
     Open(Version),
-    /// Claim the checkpoint of this upload. `afresh`: a file that had failed starts afresh.
+    /// Claim the checkpoint of this upload.
     Claim {
         /// The upload.
         object: Identity,
-        /// A file that had failed starts afresh.
-        afresh: bool,
+        /// Whether the file starts its count of hours without progress again.
+        afresh: Afresh,
     },
     /// Send rows, beginning where the checkpoint stands.
     Run(Subject),
@@ -186,7 +181,8 @@ impl Action {
         match self {
             Self::LookUp(_) | Self::Open(_) | Self::Claim { .. } => Some(deadline.cut_at_ms),
             Self::End { .. } | Self::KeepAccount(_) | Self::Release { .. } => Some(deadline.hand_on_at_ms),
-            Self::Run(_) | Self::Send { .. } | Self::Close(_) => None,
+            Self::Send { .. } => Some(deadline.ends_at_ms),
+            Self::Run(_) | Self::Close(_) => None,
         }
     }
 }
@@ -226,6 +222,7 @@ pub struct Life {
     rules: Rules,
     notice: Notice,
     receives: u32,
+    afresh: Afresh,
     is_fresh: bool,
     state: State,
     /// The checkpoint of the upload that the message names.
@@ -240,13 +237,15 @@ impl Life {
     /// A message is received for the `receives`th time.
     #[must_use]
     pub fn receive(rules: Rules, notice: Notice, receives: u32, deadline: &Deadline, now_ms: i64) -> (Self, Action) {
-        let notice = if postpone::is_redriven(&notice, receives, now_ms) { notice.afresh() } else { notice };
+        let afresh = postpone::afresh(&notice, receives, now_ms);
+        let notice = if afresh == Afresh::Yes { notice.afresh() } else { notice };
         let stream = notice.hop.as_ref().and_then(|hop| hop.stream);
         let is_fresh = deadline.is_fresh(now_ms);
         let mut life = Self {
             rules,
             notice,
             receives,
+            afresh,
             is_fresh,
             state: State::Closed,
             begun: None,
@@ -289,6 +288,7 @@ impl Life {
     pub fn on(&mut self, event: Event, now_ms: i64) -> Action {
         let state = std::mem::replace(&mut self.state, State::Closed);
         match (state, event) {
+            (State::LookingUp, Event::LookedUp(Some(begun))) if begun.phase.is_terminal() => self.already_done(begun),
             (State::LookingUp, Event::LookedUp(begun)) => self.look_up(begun),
             (State::Opening, Event::Opened(found)) => self.opened(found),
             (State::Opening, Event::Failed(trouble)) if trouble.remedy == Remedy::Gone => self.gone(),
@@ -299,22 +299,13 @@ impl Life {
                     None => self.refuse(unnamed),
                 }
             }
-            (State::Claiming { to }, Event::Claimed { checkpoint, was_given_up }) => {
-                self.claimed(to, checkpoint, was_given_up, now_ms)
-            }
+            (State::Claiming { to }, Event::Claimed(checkpoint)) => self.claimed(to, checkpoint, now_ms),
             (State::Claiming { to: Aim::Run }, Event::Busy { until_ms, progress_ms }) => {
                 self.pause(Pause::busy(&self.hop(), until_ms, progress_ms, now_ms), now_ms)
             }
             // The other invocation finds the object gone, or was killed: this message sees to the end.
             (State::Claiming { .. }, Event::Busy { .. }) => self.trouble(&Trouble::lost(), now_ms),
-            (State::Claiming { to }, Event::AlreadyEnded(checkpoint)) => {
-                // The invocation that ended the file may have crashed before it wrote the ledger.
-                let close = match to {
-                    Aim::Run => Close::done(Outcome::AlreadyDone, None),
-                    Aim::EndAsReplaced => Close::done(Outcome::Replaced, Some(REPLACED.to_owned())),
-                };
-                self.keep_account(close, checkpoint)
-            }
+            (State::Claiming { .. }, Event::AlreadyEnded(checkpoint)) => self.already_done(checkpoint),
             (State::Running { from_byte }, Event::RunEnded(run)) => self.run_ended(from_byte, *run, now_ms),
             (State::Ending(close), Event::Ended(checkpoint)) => self.keep_account(close, checkpoint),
             (State::KeepingAccount(close), Event::AccountKept) => self.close(close),
@@ -389,14 +380,15 @@ impl Life {
         if stream == object.stream() {
             return Some(object);
         }
-        let source_id = self.begun.as_ref()?.object.source_id.clone();
+        // A stream without a checkpoint was never begun: the object is as good as new.
+        let Some(begun) = &self.begun else { return Some(object) };
+        let source_id = begun.object.source_id.clone();
         Some(Identity { source_id, ..object }).filter(|object| stream == object.stream())
     }
 
     fn claim(&mut self, object: Identity, subject: Subject) -> Action {
         self.subject = Some(subject);
-        // A message that was never received before is new, or a person sent it again.
-        let afresh = self.receives <= 1;
+        let afresh = self.afresh;
         self.go(State::Claiming { to: Aim::Run }, Action::Claim { object, afresh })
     }
 
@@ -406,16 +398,18 @@ impl Life {
             return self.close(Close::done(Outcome::Replaced, Some("it is not there (any more)".to_owned())));
         };
         self.stream = Some(stream);
-        self.subject = Subject::of(&self.notice.key, &[], Some("any")).ok();
         let Some(begun) = self.begun.clone() else {
             return self.close(Close::done(Outcome::Replaced, Some(REPLACED.to_owned())));
         };
-        let action = Action::Claim { object: begun.object.clone(), afresh: false };
+        let collection = begun.terms.as_ref().and_then(|terms| terms.collection.as_deref());
+        let by_name = || Subject::of(&self.notice.key, &self.rules.collections, None).ok();
+        self.subject = named(&self.notice.key, collection).or_else(by_name);
+        let action = Action::Claim { object: begun.object.clone(), afresh: Afresh::No };
         self.checkpoint = Some(begun);
         self.go(State::Claiming { to: Aim::EndAsReplaced }, action)
     }
 
-    fn claimed(&mut self, to: Aim, checkpoint: Box<Checkpoint>, was_given_up: bool, now_ms: i64) -> Action {
+    fn claimed(&mut self, to: Aim, checkpoint: Box<Checkpoint>, now_ms: i64) -> Action {
         if let Some(subject) =
             checkpoint.terms.as_ref().and_then(|terms| named(&self.notice.key, terms.collection.as_deref()))
         {
@@ -427,15 +421,12 @@ impl Life {
             let close = Close::done(Outcome::Replaced, Some(REPLACED.to_owned()));
             return self.end(close, Phase::Replaced, (Vec::new(), Vec::new()), now_ms);
         }
-        if was_given_up {
-            self.notice = self.notice.afresh();
-        }
         let hop = self.hop();
         // A message received again although its file made progress is healthy. A new message takes its place, so that
         // waits and kills never use up its receives.
         if self.receives > 1 && position > hop.position && self.rules.has_queue {
             let reason = "its message came again although the file made progress: a new message takes its place";
-            let hop = Hop { position, count: 0, trouble_since_ms: None, ..hop };
+            let hop = Hop { position, count: 0, trouble_since_ms: None, sent_ms: Some(now_ms), ..hop };
             let then = Then::Send { hop, wait_ms: 0, reason: reason.to_owned() };
             let release = Action::Release { trouble_since_ms: None, given_up: false, not_before_ms: 0 };
             return self.go(State::Releasing(then), release);
@@ -492,6 +483,14 @@ impl Life {
         self.go(State::Ending(close), Action::End { phase, ending })
     }
 
+    /// The file has ended. The invocation that ended it may have crashed before it wrote the ledger.
+    fn already_done(&mut self, checkpoint: Box<Checkpoint>) -> Action {
+        let collection = checkpoint.terms.as_ref().and_then(|terms| terms.collection.as_deref());
+        self.subject = named(&self.notice.key, collection).or_else(|| self.subject.take());
+        self.stream = Some(checkpoint.object.stream());
+        self.keep_account(Close::done(Outcome::AlreadyDone, None), checkpoint)
+    }
+
     fn keep_account(&mut self, close: Close, checkpoint: Box<Checkpoint>) -> Action {
         self.checkpoint = Some(checkpoint.clone());
         self.go(State::KeepingAccount(close), Action::KeepAccount(checkpoint))
@@ -517,6 +516,7 @@ impl Life {
             position: before.map_or(0, |hop| hop.position),
             stream: self.stream.or_else(|| before.and_then(|hop| hop.stream)),
             trouble_since_ms: before.and_then(|hop| hop.trouble_since_ms),
+            sent_ms: None,
         }
     }
 }
@@ -536,6 +536,6 @@ fn rejects_key(checkpoint: &Checkpoint) -> Option<String> {
 }
 
 #[cfg(test)]
-mod tests;
+mod random_lives;
 #[cfg(test)]
-mod walk;
+mod tests;

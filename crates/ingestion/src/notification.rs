@@ -50,9 +50,12 @@ pub struct Hop {
     /// The upload that was begun, so that a later one in the same place is not taken for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stream: Option<StreamId>,
-    /// Since when invocations could not even look at the file for an outage, in ms since the epoch.
+    /// Since when the file has made no progress for an outage, in ms since the epoch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trouble_since_ms: Option<i64>,
+    /// When this message was sent, in ms since the epoch: a dead letter that a person sends again is older.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sent_ms: Option<i64>,
 }
 
 /// A message of a queue: its id, to report a failure by, and what it holds.
@@ -275,7 +278,13 @@ mod tests {
 
     #[test]
     fn a_continuation_reads_back_as_it_was_written() {
-        let hop = Hop { count: 2, position: 7, stream: Some(StreamId::new([3; 16])), trouble_since_ms: Some(9) };
+        let hop = Hop {
+            count: 2,
+            position: 7,
+            stream: Some(StreamId::new([3; 16])),
+            trouble_since_ms: Some(9),
+            sent_ms: Some(10),
+        };
         let notice = Notice {
             bucket: "b".into(),
             key: "k +%.csv".into(),

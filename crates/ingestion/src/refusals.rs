@@ -23,6 +23,8 @@ const REFUSED_ALONE_OF_BATCH_MAX: usize = 10;
 /// Calls of deferred batches that are refused one by one, with none of the file accepted, before the file fails: the
 /// beginnings of four batches, or four requests of objects.
 pub const REFUSED_ALONE_OF_FILE_MAX: usize = 40;
+/// Batches that got a 403, with none of the file accepted in this run, before the file fails.
+const FORBIDDEN_BATCHES_MAX: usize = 2;
 /// The smallest size in bytes to which bodies are cut after a 413.
 pub const BODY_BYTES_MIN: usize = 32_768;
 
@@ -52,22 +54,36 @@ pub struct RefusedRequest {
 pub enum Ruling {
     /// Send what is left of the parcel.
     GoOn,
-    /// Defer the batch until Segment accepts another call of the file.
+    /// Defer the batch until another call of the file is accepted.
     Defer,
+    /// The refusal is not about calls: the file fails.
+    Fail,
 }
 
-/// The refusals of one file. `T` is a batch with its parcel, as the run keeps it.
+/// A batch that waits until another call of the file is accepted.
 #[derive(Debug)]
-pub struct Refusals<T> {
+struct Deferred<T, F> {
+    batch: T,
+    refused_calls: usize,
+    /// It got a 403, which may be about the write key.
+    is_forbidden: bool,
+    /// How the file fails if no call is accepted.
+    failure: F,
+}
+
+/// The refusals of one file. `T` is a batch with its parcel, and `F` a failure, as the run has them.
+#[derive(Debug)]
+pub struct Refusals<T, F> {
     /// Calls that Segment accepted, in earlier runs too.
     accepted: u64,
+    /// The same in this run.
+    accepted_now: u64,
     /// Requests that halving has cost, in earlier runs too.
     halving_requests: u32,
     /// The same at the start of this run.
     halving_requests_before: u32,
     body_bytes_max: usize,
-    deferred: Vec<(T, String)>,
-    refused_calls: usize,
+    deferred: Vec<Deferred<T, F>>,
     is_whole: bool,
 }
 
@@ -137,17 +153,17 @@ impl Parcel {
     }
 }
 
-impl<T> Refusals<T> {
+impl<T, F: Clone> Refusals<T, F> {
     /// Continues from earlier runs: how many calls Segment accepted, and how many requests halving has cost.
     #[must_use]
     pub fn new(accepted: u64, halving_requests: u32) -> Self {
         Self {
             accepted,
+            accepted_now: 0,
             halving_requests,
             halving_requests_before: halving_requests,
             body_bytes_max: usize::MAX,
             deferred: Vec::new(),
-            refused_calls: 0,
             is_whole: false,
         }
     }
@@ -163,6 +179,7 @@ impl<T> Refusals<T> {
         if let Some(calls) = parcel.todo.pop() {
             parcel.accepted += calls.len();
             self.accepted += calls.len() as u64;
+            self.accepted_now += calls.len() as u64;
         }
     }
 
@@ -171,17 +188,7 @@ impl<T> Refusals<T> {
         if refused.too_large {
             self.body_bytes_max = self.body_bytes_max.min((body_bytes / 2).max(BODY_BYTES_MIN));
         }
-        let Some(calls) = parcel.todo.pop() else { return Ruling::GoOn };
-        if calls.len() > 1 {
-            let may_halve = self.halving_requests < HALVING_REQUESTS_MAX;
-            self.halving_requests += HALVING_REQUESTS;
-            if may_halve {
-                parcel.halve(&calls);
-                return Ruling::GoOn;
-            }
-        }
-        parcel.blame(calls, refused);
-        if self.accepted > 0 {
+        if self.halve_or_blame(parcel, refused) || self.accepted > 0 {
             return Ruling::GoOn;
         }
         if parcel.todo.is_empty() || parcel.tried_last {
@@ -193,36 +200,52 @@ impl<T> Refusals<T> {
         Ruling::GoOn
     }
 
-    /// Something refused the calls that were sent last with a 403. Returns whether that is about the calls: other calls of
-    /// the file were accepted, and the batch has some that are, or may have.
-    pub fn forbid(&mut self, parcel: &mut Parcel, refused: &RefusedRequest) -> bool {
-        if self.accepted == 0 {
-            return false;
+    /// The calls that were sent last got a 403: from a firewall, for their content, or from Segment, for the write key.
+    /// Before this run has an accepted call, that is open. Afterwards the key is right, unless nothing of a whole batch
+    /// is accepted any more.
+    pub fn forbid(&mut self, parcel: &mut Parcel, refused: &RefusedRequest) -> Ruling {
+        if self.accepted_now == 0 {
+            return Ruling::Defer;
         }
+        if self.halve_or_blame(parcel, refused) || parcel.accepted > 0 {
+            return Ruling::GoOn;
+        }
+        if parcel.tried_last {
+            return Ruling::Fail;
+        }
+        if parcel.guilty.len() >= REFUSED_ALONE_OF_BATCH_MAX {
+            parcel.try_last();
+        }
+        Ruling::GoOn
+    }
+
+    /// Halves a refused request, while there is allowance. Otherwise its calls are refused. True when it was halved.
+    fn halve_or_blame(&mut self, parcel: &mut Parcel, refused: &RefusedRequest) -> bool {
         let Some(calls) = parcel.todo.pop() else { return true };
-        if calls.len() > 1 {
-            let may_halve = self.halving_requests < HALVING_REQUESTS_MAX;
+        let may_halve = calls.len() > 1 && self.halving_requests < HALVING_REQUESTS_MAX;
+        if may_halve {
             self.halving_requests += HALVING_REQUESTS;
             parcel.halve(&calls);
-            return may_halve;
+        } else {
+            parcel.blame(calls, refused);
         }
-        parcel.blame(calls, refused);
-        if parcel.accepted == 0 && !parcel.tried_last && parcel.guilty.len() >= REFUSED_ALONE_OF_BATCH_MAX {
-            parcel.try_last();
-            return true;
-        }
-        parcel.accepted > 0 || !(parcel.todo.is_empty() || parcel.tried_last)
+        may_halve
     }
 
-    /// Keeps a batch until Segment accepts another call of the file. `refused_calls` of it are refused by now.
-    pub fn defer(&mut self, batch: T, refused_calls: usize, public: String) {
-        self.refused_calls += refused_calls;
-        self.deferred.push((batch, public));
+    /// Keeps a batch until another call of the file is accepted; `refused_calls` of it are refused by now. `failure` is
+    /// how the file fails if no call is accepted; `is_forbidden` says that the answer was a 403.
+    pub fn defer(&mut self, batch: T, refused_calls: usize, failure: F, is_forbidden: bool) {
+        self.deferred.push(Deferred { batch, refused_calls, is_forbidden, failure });
     }
 
-    /// Takes a deferred batch back, once Segment has accepted a call of the file.
+    /// Takes a deferred batch back whose refusal is about its rows, since another call was accepted.
     pub fn resume(&mut self) -> Option<T> {
-        if self.accepted > 0 { self.deferred.pop().map(|(batch, _)| batch) } else { None }
+        let at = self.deferred.iter().rposition(|deferred| self.is_about_rows(deferred))?;
+        Some(self.deferred.remove(at).batch)
+    }
+
+    fn is_about_rows(&self, deferred: &Deferred<T, F>) -> bool {
+        if deferred.is_forbidden { self.accepted_now > 0 } else { self.accepted > 0 }
     }
 
     /// True while batches are deferred.
@@ -234,16 +257,22 @@ impl<T> Refusals<T> {
     /// True while it is open whether the file is refused: requests then go one after the other.
     #[must_use]
     pub fn is_in_doubt(&self) -> bool {
-        self.has_deferred() && self.accepted == 0
+        self.deferred.iter().any(|deferred| !self.is_about_rows(deferred))
     }
 
-    /// The words of the refusal, if Segment refuses the whole file. `is_all`: no row of the file is left to send.
-    pub fn whole_file(&mut self, is_all: bool) -> Option<String> {
-        if !self.is_in_doubt() || !is_all && self.refused_calls < REFUSED_ALONE_OF_FILE_MAX {
-            return None;
+    /// How the file fails, if the whole file is refused. `is_all`: no row of the file is left to send.
+    pub fn whole_file(&mut self, is_all: bool) -> Option<F> {
+        let open = self.deferred.iter().filter(|deferred| !self.is_about_rows(deferred));
+        let (mut refused_calls, mut forbidden, mut failure) = (0, 0, None);
+        for deferred in open {
+            refused_calls += deferred.refused_calls;
+            forbidden += usize::from(deferred.is_forbidden);
+            failure = Some(deferred.failure.clone());
         }
-        self.is_whole = true;
-        self.deferred.last().map(|(_, public)| public.clone())
+        let is_enough = refused_calls >= REFUSED_ALONE_OF_FILE_MAX || forbidden >= FORBIDDEN_BATCHES_MAX;
+        let failure = failure.filter(|_| is_all || is_enough)?;
+        self.is_whole = self.accepted == 0;
+        Some(failure)
     }
 
     /// Requests that halving has cost the file, for the checkpoint. If the whole file was refused, this run cost nothing.
@@ -272,7 +301,7 @@ mod tests {
 
     /// Delivers `calls` calls of which `bad` are refused; returns the refused ones and the number of requests.
     fn deliver(calls: usize, bad: &[usize], accepted: u64) -> (Result<Vec<usize>, ()>, usize) {
-        let mut refusals = Refusals::<()>::new(accepted, 0);
+        let mut refusals = Refusals::<(), ()>::new(accepted, 0);
         let (mut parcel, mut requests) = (refusals.parcel(&batch(calls)), 0);
         while let Some(range) = parcel.next() {
             requests += 1;
@@ -312,7 +341,7 @@ mod tests {
     #[test]
     fn a_deferred_batch_goes_on_once_a_call_of_the_file_is_accepted() {
         let bad: Vec<usize> = (0..10).chain([99]).collect();
-        let mut refusals = Refusals::<Parcel>::new(0, 0);
+        let mut refusals = Refusals::<Parcel, ()>::new(0, 0);
         let mut parcel = refusals.parcel(&batch(100));
         let mut deferred = 0;
         while let Some(range) = parcel.next() {
@@ -320,7 +349,7 @@ mod tests {
                 refusals.accept(&mut parcel);
             } else if refusals.refuse(&mut parcel, &no(false), 1_000) == Ruling::Defer {
                 deferred += 1;
-                refusals.defer(parcel, 11, String::new());
+                refusals.defer(parcel, 11, (), false);
                 assert!(refusals.is_in_doubt() && refusals.resume().is_none());
                 let mut other = refusals.parcel(&batch(1));
                 refusals.accept(&mut other);
@@ -335,44 +364,74 @@ mod tests {
     #[test]
     fn a_file_is_refused_when_all_of_it_or_forty_calls_alone_are() {
         for (refused_calls, is_all, expected) in [(39, false, false), (40, false, true), (1, true, true)] {
-            let mut refusals = Refusals::<()>::new(0, 7);
+            let mut refusals = Refusals::<(), ()>::new(0, 7);
             let mut parcel = refusals.parcel(&batch(2));
             refusals.refuse(&mut parcel, &no(false), 1_000);
-            refusals.defer((), refused_calls, "words".to_owned());
+            refusals.defer((), refused_calls, (), false);
             assert_eq!(refusals.whole_file(is_all).is_some(), expected, "{refused_calls} {is_all}");
             assert_eq!(refusals.halving_requests(), if expected { 7 } else { 9 });
         }
-        let mut refusals = Refusals::<()>::new(1, 0);
-        refusals.defer((), 100, "words".to_owned());
+        let mut refusals = Refusals::<(), ()>::new(1, 0);
+        refusals.defer((), 100, (), false);
         assert_eq!(refusals.whole_file(true), None, "a call of the file was accepted");
+    }
+
+    /// Delivers a batch by 403s, after `accepted_now` accepted calls of this run.
+    fn forbidden(calls: usize, bad: &[usize], accepted_now: usize) -> (Ruling, Vec<usize>) {
+        let mut refusals = Refusals::<(), ()>::new(7, 0);
+        let mut first = refusals.parcel(&batch(accepted_now));
+        refusals.accept(&mut first);
+        let mut parcel = refusals.parcel(&batch(calls));
+        while let Some(range) = parcel.next() {
+            if !range.clone().any(|call| bad.contains(&call)) {
+                refusals.accept(&mut parcel);
+                continue;
+            }
+            let ruling = refusals.forbid(&mut parcel, &no(false));
+            if ruling != Ruling::GoOn {
+                return (ruling, Vec::new());
+            }
+        }
+        (Ruling::GoOn, parcel.guilty().into_iter().map(|guilty| guilty.call).collect())
     }
 
     #[test]
     fn a_403_is_about_calls_only_where_others_of_the_file_and_of_the_batch_are_accepted() {
-        let deliver = |calls: usize, bad: &[usize], accepted: u64| {
-            let mut refusals = Refusals::<()>::new(accepted, 0);
-            let mut parcel = refusals.parcel(&batch(calls));
-            while let Some(range) = parcel.next() {
-                if !range.clone().any(|call| bad.contains(&call)) {
-                    refusals.accept(&mut parcel);
-                } else if !refusals.forbid(&mut parcel, &no(false)) {
-                    return None;
-                }
-            }
-            Some(parcel.guilty().into_iter().map(|guilty| guilty.call).collect::<Vec<_>>())
-        };
         for bad in [vec![0], vec![0, 1, 2], vec![99], (0..10).collect()] {
-            assert_eq!(deliver(100, &bad, 0), None, "nothing of the file was accepted: {bad:?}");
-            assert_eq!(deliver(100, &bad, 1), Some(bad.clone()));
+            assert_eq!(forbidden(100, &bad, 0), (Ruling::Defer, vec![]), "this run has accepted nothing: {bad:?}");
+            assert_eq!(forbidden(100, &bad, 1), (Ruling::GoOn, bad));
         }
         let all: Vec<usize> = (0..100).collect();
-        assert_eq!(deliver(100, &all, 1), None, "nothing of the batch was accepted");
-        assert_eq!(deliver(1, &[0], 1), None);
+        assert_eq!(forbidden(100, &all, 1), (Ruling::Fail, vec![]), "nothing of the batch is accepted");
+        assert_eq!(forbidden(1, &[0], 1), (Ruling::GoOn, vec![0]), "the last row of a file");
+    }
+
+    #[test]
+    fn a_403_for_two_batches_fails_the_file_unless_a_call_is_accepted_first() {
+        let mut refusals = Refusals::<u8, &str>::new(7, 0);
+        refusals.defer(1, 0, "key", true);
+        assert_eq!((refusals.is_in_doubt(), refusals.resume(), refusals.whole_file(false)), (true, None, None));
+        refusals.defer(2, 0, "key", true);
+        assert_eq!(refusals.whole_file(false), Some("key"));
+        let mut parcel = refusals.parcel(&batch(1));
+        refusals.accept(&mut parcel);
+        assert_eq!((refusals.whole_file(true), refusals.resume(), refusals.resume()), (None, Some(2), Some(1)));
+    }
+
+    #[test]
+    fn without_allowance_a_403_goes_to_the_rejects_whole_too() {
+        let mut refusals = Refusals::<(), ()>::new(0, HALVING_REQUESTS_MAX);
+        let mut parcel = refusals.parcel(&batch(1));
+        refusals.accept(&mut parcel);
+        let mut parcel = refusals.parcel(&batch(3));
+        assert_eq!(refusals.forbid(&mut parcel, &no(false)), Ruling::GoOn);
+        assert_eq!((parcel.next(), parcel.guilty().len()), (None, 3));
+        assert_eq!(refusals.halving_requests(), HALVING_REQUESTS_MAX, "requests that are not sent cost nothing");
     }
 
     #[test]
     fn without_allowance_a_refused_request_goes_to_the_rejects_whole() {
-        let mut refusals = Refusals::<()>::new(1, HALVING_REQUESTS_MAX);
+        let mut refusals = Refusals::<(), ()>::new(1, HALVING_REQUESTS_MAX);
         let mut parcel = refusals.parcel(&batch(3));
         assert_eq!(refusals.refuse(&mut parcel, &no(false), 1_000), Ruling::GoOn);
         assert_eq!(parcel.next(), None);
@@ -382,7 +441,7 @@ mod tests {
 
     #[test]
     fn later_bodies_are_no_larger_than_half_of_a_body_that_was_too_large() {
-        let mut refusals = Refusals::<()>::new(1, 0);
+        let mut refusals = Refusals::<(), ()>::new(1, 0);
         let mut parcel = refusals.parcel(&batch(2));
         refusals.refuse(&mut parcel, &no(true), 80_000);
         assert_eq!(refusals.body_bytes_max, 40_000);
@@ -393,7 +452,7 @@ mod tests {
     #[test]
     fn a_parcel_is_cut_into_requests_and_a_call_never_is() {
         let mut parcel = Parcel::new(&batch(10), 35);
-        let mut refusals = Refusals::<()>::new(0, 0);
+        let mut refusals = Refusals::<(), ()>::new(0, 0);
         let mut sent = Vec::new();
         while let Some(calls) = parcel.next() {
             sent.push(calls);

@@ -180,7 +180,7 @@ pub struct Run {
     phase: Phase,
     rows: Ingestion,
     threshold: Threshold,
-    refusals: Refusals<Open>,
+    refusals: Refusals<Open, Undelivered>,
     /// Objects go one request after the other: their order counts.
     is_in_order: bool,
     /// Whether accepted calls are kept for the exporter.
@@ -210,8 +210,9 @@ pub struct Run {
     deadline: Deadline,
 }
 
-/// Of two reasons to stop the one that counts. A file ends for good only without a gap in its settled rows. So a reason
-/// that leaves a gap replaces `Exceeded`, which the next run judges again. A fault says more than the end of the time.
+/// Of two reasons to stop the one that counts. A file stops for too many refused rows only without a gap in its settled
+/// rows. So a reason that leaves a gap replaces `Exceeded`, which the next run judges again. A fault says more than the
+/// end of the time.
 fn worse(stop: Option<End>, end: End) -> End {
     match stop {
         None | Some(End::Exceeded(_)) => end,
@@ -256,7 +257,7 @@ impl Run {
     fn open_batches(&mut self) -> bool {
         while self.stop.is_none() && self.open.len() < self.in_flight_max() {
             if let Some(deferred) = self.refusals.resume() {
-                self.open(deferred);
+                self.go_on(deferred);
                 continue;
             }
             if !self.rows.has_room() {
@@ -374,18 +375,33 @@ impl Run {
                 open.accepted(staged, at_ms);
             }
             Ok(Sent::Refused(refused)) => {
-                if self.refusals.refuse(&mut open.parcel, &refused, open.sent_bytes) == Ruling::Defer {
-                    let refused_calls = open.parcel.guilty().len();
-                    return self.refusals.defer(open, refused_calls, refused.public);
-                }
+                let ruling = self.refusals.refuse(&mut open.parcel, &refused, open.sent_bytes);
+                let failure = Undelivered::WholeFile { public: refused.public };
+                return self.rule(open, ruling, failure, false);
             }
             Ok(Sent::Forbidden { refused, otherwise }) => {
-                if !self.refusals.forbid(&mut open.parcel, &refused) {
-                    return self.stop_with(End::Undelivered(otherwise));
-                }
+                let ruling = self.refusals.forbid(&mut open.parcel, &refused);
+                return self.rule(open, ruling, otherwise, true);
             }
             Err(undelivered) => return self.stop_with(End::Undelivered(undelivered)),
         }
+        self.go_on(open);
+    }
+
+    /// Does with a refused batch what the ruling says. `failure` is how the file fails if the refusal is about the file.
+    fn rule(&mut self, open: Open, ruling: Ruling, failure: Undelivered, is_forbidden: bool) {
+        match ruling {
+            Ruling::GoOn => self.go_on(open),
+            Ruling::Defer => {
+                let refused_calls = open.parcel.guilty().len();
+                self.refusals.defer(open, refused_calls, failure, is_forbidden);
+            }
+            Ruling::Fail => self.stop_with(End::Undelivered(failure)),
+        }
+    }
+
+    /// The next step of a batch: another request, its fragment, or its end.
+    fn go_on(&mut self, open: Open) {
         if open.parcel.next().is_some() || self.keeps && open.is_to_be_kept() {
             self.open(open);
         } else {
@@ -454,7 +470,7 @@ impl Run {
         let mut account = self.account.clone();
         account.add(self.rows.uncommitted());
         self.threshold.exceeded(&account).or_else(|| {
-            let gigabytes = (REJECTS_PARTS_MAX as u64 * REJECTS_PART_BYTES) >> 30;
+            let gigabytes = REJECTS_PARTS_MAX as u64 * REJECTS_PART_BYTES / 1_000_000_000;
             (self.rejects_parts >= REJECTS_PARTS_MAX)
                 .then(|| format!("its refused rows fill {gigabytes} GB: more than are kept"))
         })
@@ -482,8 +498,7 @@ impl Run {
     }
 
     fn whole_file(&mut self, is_all: bool) -> Option<End> {
-        let public = self.refusals.whole_file(is_all)?;
-        Some(End::Undelivered(Undelivered::WholeFile { public }))
+        self.refusals.whole_file(is_all).map(End::Undelivered)
     }
 
     fn in_flight_max(&self) -> usize {

@@ -216,7 +216,8 @@ impl Checkpoint {
     /// As JSON.
     #[must_use]
     pub fn to_json(&self) -> Vec<u8> {
-        serde_json::to_vec_pretty(self).unwrap_or_default()
+        #[expect(clippy::expect_used, reason = "texts, numbers and lists of them are always JSON")]
+        serde_json::to_vec_pretty(self).expect("the document is JSON")
     }
 
     /// From JSON.
@@ -252,7 +253,7 @@ mod tests {
     }
 
     fn by(now_ms: i64) -> Claimant {
-        Claimant { nonce: Nonce::new([1; 16]), now_ms, lease_ms: 10, afresh: false }
+        Claimant { nonce: Nonce::new([1; 16]), now_ms, lease_ms: 10, afresh: crate::claim::Afresh::No }
     }
 
     fn begun() -> Checkpoint {

@@ -10,14 +10,31 @@ use crate::upload::Identity;
 /// What whoever read a checkpoint does next.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Claim {
-    /// Nobody has begun: create this.
+    /// The file is new: create this.
     Begin(Box<Checkpoint>),
-    /// Nobody is at work any more: replace it by this.
+    /// No run is at work any more: replace the checkpoint by this.
     TakeOver(Box<Checkpoint>),
-    /// Somebody is at work until then (ms since the epoch), or it is to wait until then.
-    Busy(i64),
-    /// There is nothing left to do.
+    /// Another run is at work, or the file waits.
+    Busy {
+        /// Until when at least, in ms since the epoch.
+        until_ms: i64,
+        /// When the file last made progress, in ms since the epoch. A file that waits has a message that comes then, so
+        /// its wait counts as progress.
+        progress_ms: i64,
+    },
+    /// The file has ended.
     Ended(Phase),
+}
+
+/// Whether a file starts its count of hours without progress again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Afresh {
+    /// No: the message is one of a row of messages.
+    No,
+    /// Only if the file had failed: the message is new.
+    IfFailed,
+    /// Yes: a person sent a message again.
+    Yes,
 }
 
 /// Who asks, and when.
@@ -29,8 +46,8 @@ pub struct Claimant {
     pub now_ms: i64,
     /// How long the lease is to last.
     pub lease_ms: i64,
-    /// True when a file that had failed starts afresh: a person sent it again.
-    pub afresh: bool,
+    /// Whether the file starts its count of hours without progress again.
+    pub afresh: Afresh,
 }
 
 /// Decides what to do with a file, given its checkpoint as it was read.
@@ -69,13 +86,20 @@ pub fn claim(found: Option<Checkpoint>, object: &Identity, by: Claimant) -> Clai
     }
     let free_at_ms = found.lease_until_ms.max(found.not_before_ms);
     if by.now_ms < free_at_ms {
-        return Claim::Busy(free_at_ms);
+        let is_at_work = by.now_ms < found.lease_until_ms;
+        let progress_ms = if is_at_work { found.progress_ms } else { free_at_ms };
+        return Claim::Busy { until_ms: free_at_ms, progress_ms };
     }
-    let starts_afresh = by.afresh && found.given_up;
+    let starts_afresh = match by.afresh {
+        Afresh::No => false,
+        Afresh::IfFailed => found.given_up,
+        Afresh::Yes => true,
+    };
     Claim::TakeOver(Box::new(Checkpoint {
         format: format::CHECKPOINT.newest,
         given_up: found.given_up && !starts_afresh,
         trouble_since_ms: found.trouble_since_ms.filter(|_| !starts_afresh),
+        progress_ms: if starts_afresh { by.now_ms } else { found.progress_ms },
         sequence: found.sequence + 1,
         nonce: by.nonce,
         epoch: found.epoch.next(),
@@ -108,7 +132,7 @@ mod tests {
     }
 
     fn by(now_ms: i64) -> Claimant {
-        Claimant { nonce: nonce(now_ms), now_ms, lease_ms: 10, afresh: false }
+        Claimant { nonce: nonce(now_ms), now_ms, lease_ms: 10, afresh: Afresh::No }
     }
 
     fn begun() -> Checkpoint {
@@ -121,23 +145,28 @@ mod tests {
     #[test]
     fn a_live_lease_is_respected_and_an_old_one_is_taken_over_in_a_new_epoch() {
         let first = begun();
-        assert_eq!(claim(Some(first.clone()), &object(), by(109)), Claim::Busy(110));
+        assert_eq!(claim(Some(first.clone()), &object(), by(109)), Claim::Busy { until_ms: 110, progress_ms: 100 });
         let Claim::TakeOver(second) = claim(Some(first), &object(), by(110)) else { panic!("taken over") };
         assert_eq!((second.epoch, second.sequence, second.nonce), (Epoch(1), 1, nonce(110)));
     }
 
     #[test]
-    fn a_failed_file_starts_afresh_only_for_a_new_message() {
-        let failed = Checkpoint { given_up: true, trouble_since_ms: Some(5), lease_until_ms: 0, ..begun() };
-        for (afresh, expected) in [(false, (true, Some(5))), (true, (false, None))] {
-            let by = Claimant { afresh, ..by(200) };
-            let Claim::TakeOver(next) = claim(Some(failed.clone()), &object(), by) else { panic!("taken over") };
-            assert_eq!((next.given_up, next.trouble_since_ms), expected);
+    fn a_file_starts_afresh_for_a_person_and_after_a_failure_for_a_new_message() {
+        for (given_up, afresh, starts) in [
+            (true, Afresh::No, false),
+            (true, Afresh::IfFailed, true),
+            (true, Afresh::Yes, true),
+            (false, Afresh::No, false),
+            (false, Afresh::IfFailed, false),
+            (false, Afresh::Yes, true),
+        ] {
+            let found = Checkpoint { given_up, trouble_since_ms: Some(5), lease_until_ms: 0, ..begun() };
+            let Claim::TakeOver(next) = claim(Some(found), &object(), Claimant { afresh, ..by(200) }) else {
+                panic!("taken over")
+            };
+            let expected = if starts { (false, None, 200) } else { (given_up, Some(5), 100) };
+            assert_eq!((next.given_up, next.trouble_since_ms, next.progress_ms), expected, "{given_up} {afresh:?}");
         }
-        let waiting = Checkpoint { given_up: false, ..failed };
-        let by = Claimant { afresh: true, ..by(200) };
-        let Claim::TakeOver(next) = claim(Some(waiting), &object(), by) else { panic!("taken over") };
-        assert_eq!(next.trouble_since_ms, Some(5), "a file that has not failed remembers its trouble");
     }
 
     #[test]
@@ -151,7 +180,7 @@ mod tests {
     #[test]
     fn a_file_that_waits_for_its_turn_is_left_alone_until_then() {
         let waits = Checkpoint { lease_until_ms: 0, not_before_ms: 500, ..begun() };
-        assert_eq!(claim(Some(waits.clone()), &object(), by(499)), Claim::Busy(500));
+        assert_eq!(claim(Some(waits.clone()), &object(), by(499)), Claim::Busy { until_ms: 500, progress_ms: 500 });
         let Claim::TakeOver(next) = claim(Some(waits), &object(), by(500)) else { panic!("taken over") };
         assert_eq!(next.not_before_ms, 0);
     }

@@ -73,7 +73,8 @@ impl Ledger {
     /// As JSON.
     #[must_use]
     pub fn to_json(&self) -> Vec<u8> {
-        serde_json::to_vec_pretty(self).unwrap_or_default()
+        #[expect(clippy::expect_used, reason = "texts, numbers and lists of them are always JSON")]
+        serde_json::to_vec_pretty(self).expect("the document is JSON")
     }
 
     /// What is to be kept of a file that has ended; `None` while it has not. It follows from the checkpoint alone.

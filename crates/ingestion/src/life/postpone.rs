@@ -4,9 +4,13 @@ use super::{Action, Close, HOPS_MAX, Life, NO_PROGRESS_MAX_MS, State, Then};
 use crate::notification::{Hop, Notice};
 use crate::run::{End, Undelivered};
 use crate::trouble::Trouble;
+use protocol::claim::Afresh;
 
 /// The longest delay of a message (SQS quotas: 15 minutes).
 pub const DELAY_MAX_MS: u64 = 900_000;
+/// A successor message is received within its delay, or within an hour more where messages queue up. A dead letter has
+/// waited longer: five receives, each with the queue's visibility timeout of 90 minutes.
+const REDRIVEN_AFTER_MS: i64 = 75 * 60_000;
 /// Wait after a trouble with S3.
 const STORAGE_WAIT_MS: u64 = 30_000;
 /// The shortest wait for another invocation that is at work.
@@ -41,25 +45,27 @@ impl Pause {
     }
 }
 
-/// True when a time without progress is longer than 12 hours and `grace_ms`.
-fn is_over(since_ms: Option<i64>, grace_ms: i64, now_ms: i64) -> bool {
-    since_ms.is_some_and(|since_ms| now_ms - since_ms > NO_PROGRESS_MAX_MS + grace_ms)
-}
-
-/// True when a person sent a failed message again: it was never received before, and speaks of an outage older than any
-/// message that we send.
-pub(super) fn is_redriven(notice: &Notice, receives: u32, now_ms: i64) -> bool {
-    let since_ms = notice.hop.as_ref().and_then(|hop| hop.trouble_since_ms);
-    receives <= 1 && is_over(since_ms, DELAY_MAX_MS.cast_signed(), now_ms)
+/// Whether a message starts the count of hours without progress again.
+///
+/// A successor message that is received for the first time long after it was sent is a dead letter that a person sent
+/// again: it has used up its receives before. A message without a hop is the event itself.
+pub(super) fn afresh(notice: &Notice, receives: u32, now_ms: i64) -> Afresh {
+    match &notice.hop {
+        _ if receives > 1 => Afresh::No,
+        None => Afresh::IfFailed,
+        Some(Hop { sent_ms: Some(sent_ms), .. }) if now_ms - sent_ms > REDRIVEN_AFTER_MS => Afresh::Yes,
+        Some(_) => Afresh::No,
+    }
 }
 
 impl Life {
     /// Waits by a successor message, or fails.
     pub(super) fn pause(&mut self, pause: Pause, now_ms: i64) -> Action {
         let Pause { reason, wait_ms, since_ms, hop, is_owned } = pause;
+        let (wait_ms, hop) = (wait_ms.map(|wait_ms| wait_ms.min(DELAY_MAX_MS)), Hop { sent_ms: Some(now_ms), ..hop });
         let limit = if wait_ms.is_none() {
             None
-        } else if is_over(since_ms, 0, now_ms) {
+        } else if since_ms.is_some_and(|since_ms| now_ms - since_ms > NO_PROGRESS_MAX_MS) {
             Some(NO_PROGRESS.to_owned())
         } else if hop.count > HOPS_MAX {
             Some(format!("{HOPS_MAX} invocations in a row made no progress"))
@@ -68,9 +74,7 @@ impl Life {
         };
         let given_up = limit.is_some();
         let then = match wait_ms {
-            Some(wait_ms) if self.rules.has_queue && !given_up => {
-                Then::Send { hop, wait_ms: wait_ms.min(DELAY_MAX_MS), reason }
-            }
+            Some(wait_ms) if self.rules.has_queue && !given_up => Then::Send { hop, wait_ms, reason },
             Some(_) if !given_up => Then::Close(Close::failed(format!(
                 "{reason}: the settled rows are committed, and a retry of this event continues behind them"
             ))),

@@ -1,7 +1,7 @@
 use super::*;
 use crate::run::Undelivered;
 use calls::refusal::{FaultCode, FileFault};
-use protocol::claim::{Claim, Claimant, claim};
+use protocol::claim::{Afresh, Claim, Claimant, claim};
 use protocol::id::Nonce;
 use protocol::position::Position;
 
@@ -35,7 +35,7 @@ fn upload() -> Identity {
 
 /// Its checkpoint, claimed by a first owner.
 pub(super) fn checkpoint() -> Box<Checkpoint> {
-    let by = Claimant { nonce: Nonce::new([0; 16]), now_ms: NOW_MS, lease_ms: 10, afresh: false };
+    let by = Claimant { nonce: Nonce::new([0; 16]), now_ms: NOW_MS, lease_ms: 10, afresh: Afresh::No };
     match claim(None, &upload(), by) {
         Claim::Begin(checkpoint) => checkpoint,
         other => panic!("{other:?}"),
@@ -47,7 +47,7 @@ fn at(byte: u64) -> Box<Checkpoint> {
 }
 
 fn continued(position: u64, count: u32) -> Notice {
-    let hop = Hop { count, position, stream: Some(upload().stream()), trouble_since_ms: None };
+    let hop = Hop { count, position, stream: Some(upload().stream()), trouble_since_ms: None, sent_ms: Some(NOW_MS) };
     Notice { hop: Some(hop), ..notice("track_1.csv") }
 }
 
@@ -63,7 +63,7 @@ fn running(notice: Notice, receives: u32, from: Box<Checkpoint>) -> Life {
     }
     assert!(matches!(action, Action::Open(_)), "{action:?}");
     life.on(Event::Opened(found()), NOW_MS);
-    let action = life.on(Event::Claimed { checkpoint: from, was_given_up: false }, NOW_MS);
+    let action = life.on(Event::Claimed(from), NOW_MS);
     assert!(matches!(action, Action::Run(_)), "{action:?}");
     life
 }
@@ -99,8 +99,8 @@ fn a_new_file_is_opened_claimed_run_and_ended() {
     let (mut life, action) = receive(notice("track_1.csv"), 1);
     assert_eq!(action, Action::Open(Version::Latest));
     let action = life.on(Event::Opened(found()), NOW_MS);
-    assert_eq!(action, Action::Claim { object: upload(), afresh: true });
-    let action = life.on(Event::Claimed { checkpoint: checkpoint(), was_given_up: false }, NOW_MS);
+    assert_eq!(action, Action::Claim { object: upload(), afresh: Afresh::IfFailed });
+    let action = life.on(Event::Claimed(checkpoint()), NOW_MS);
     assert!(matches!(action, Action::Run(_)));
     let action = life.on(run_end(End::Complete, at(9)), NOW_MS);
     let Action::End { phase, ending } = action else { panic!("{action:?}") };
@@ -143,8 +143,8 @@ fn an_upload_that_was_begun_and_is_gone_ends_as_replaced() {
         let (mut life, _) = receive(continued(3, 1), 1);
         life.on(Event::LookedUp(Some(at(3))), NOW_MS);
         let action = life.on(event, NOW_MS);
-        assert_eq!(action, Action::Claim { object: upload(), afresh: false });
-        let action = life.on(Event::Claimed { checkpoint: at(3), was_given_up: false }, NOW_MS);
+        assert_eq!(action, Action::Claim { object: upload(), afresh: Afresh::No });
+        let action = life.on(Event::Claimed(at(3)), NOW_MS);
         assert!(matches!(action, Action::End { phase: Phase::Replaced, .. }), "{action:?}");
         life.on(Event::Ended(at(3)), NOW_MS);
         assert_closed(&life.on(Event::AccountKept, NOW_MS), Outcome::Replaced, "its own event");
@@ -165,7 +165,7 @@ fn a_file_keeps_the_source_id_under_which_it_was_begun() {
     let (mut life, _) = Life::receive(renamed, continued(3, 1), 1, &deadline(), NOW_MS);
     life.on(Event::LookedUp(Some(at(3))), NOW_MS);
     let action = life.on(Event::Opened(found()), NOW_MS);
-    assert_eq!(action, Action::Claim { object: upload(), afresh: true });
+    assert_eq!(action, Action::Claim { object: upload(), afresh: Afresh::No });
 }
 
 #[test]
@@ -199,7 +199,7 @@ fn a_message_received_again_after_progress_gets_a_new_message() {
     let (mut life, _) = receive(continued(3, 7), 2);
     life.on(Event::LookedUp(Some(at(5))), NOW_MS);
     life.on(Event::Opened(found()), NOW_MS);
-    let action = life.on(Event::Claimed { checkpoint: at(5), was_given_up: false }, NOW_MS);
+    let action = life.on(Event::Claimed(at(5)), NOW_MS);
     assert!(matches!(action, Action::Release { given_up: false, not_before_ms: 0, .. }), "{action:?}");
     let action = life.on(Event::Released, NOW_MS);
     let Action::Send { notice, wait_ms: 0 } = action else { panic!("{action:?}") };
@@ -265,14 +265,17 @@ fn two_thousand_invocations_without_progress_fail_the_file() {
 
 #[test]
 fn a_message_that_a_person_sent_again_starts_afresh() {
-    for (receives, since_ms, afresh) in [
-        (1, NOW_MS - 13 * HOUR_MS, true),
-        (1, NOW_MS - 12 * HOUR_MS - 900_000, false),
-        (2, NOW_MS - 13 * HOUR_MS, false),
-    ] {
-        let mut message = continued(3, 1_999);
-        message.hop.as_mut().unwrap().trouble_since_ms = Some(since_ms);
+    for (receives, sent_ms, afresh) in
+        [(1, NOW_MS - 75 * 60_000 - 1, true), (1, NOW_MS - 75 * 60_000, false), (2, NOW_MS - 13 * HOUR_MS, false)]
+    {
+        let mut message = continued(3, HOPS_MAX);
+        let hop = message.hop.as_mut().unwrap();
+        (hop.sent_ms, hop.trouble_since_ms) = (Some(sent_ms), Some(NOW_MS - 13 * HOUR_MS));
         let (mut life, _) = receive(message, receives);
+        life.on(Event::LookedUp(Some(at(3))), NOW_MS);
+        let action = life.on(Event::Opened(found()), NOW_MS);
+        let expected = if afresh { Afresh::Yes } else { Afresh::No };
+        assert_eq!(action, Action::Claim { object: upload(), afresh: expected });
         match life.on(Event::Failed(outage()), NOW_MS) {
             Action::Send { notice, .. } if afresh => {
                 assert_eq!(notice.hop.map(|hop| (hop.count, hop.trouble_since_ms)), Some((1, Some(NOW_MS))));
@@ -283,14 +286,22 @@ fn a_message_that_a_person_sent_again_starts_afresh() {
 }
 
 #[test]
-fn a_failed_file_that_is_claimed_afresh_forgets_its_hops() {
-    let (mut life, _) = receive(continued(3, 1_999), 1);
-    life.on(Event::LookedUp(Some(at(3))), NOW_MS);
-    life.on(Event::Opened(found()), NOW_MS);
-    life.on(Event::Claimed { checkpoint: at(3), was_given_up: true }, NOW_MS);
-    life.on(run_end(unreachable(1), at(3)), NOW_MS);
-    let action = life.on(Event::Released, NOW_MS);
-    assert!(matches!(action, Action::Send { ref notice, .. } if notice.hop.as_ref().unwrap().count == 1), "{action:?}");
+fn a_stream_that_was_never_begun_is_as_good_as_new() {
+    let renamed = Rules { source_id: "t".parse().unwrap(), ..rules() };
+    let (mut life, _) = Life::receive(renamed, continued(0, 1), 1, &deadline(), NOW_MS);
+    life.on(Event::LookedUp(None), NOW_MS);
+    match life.on(Event::Opened(found()), NOW_MS) {
+        Action::Claim { object, .. } => assert_eq!(object.source_id.as_str(), "t"),
+        action => panic!("{action:?}"),
+    }
+}
+
+#[test]
+fn a_file_that_has_ended_is_done_although_its_object_is_gone() {
+    let (mut life, _) = receive(continued(9, 1), 1);
+    let ended = Box::new(Checkpoint { phase: Phase::Finished, ..*at(9) });
+    assert_eq!(life.on(Event::LookedUp(Some(ended.clone())), NOW_MS), Action::KeepAccount(ended));
+    assert_closed(&life.on(Event::AccountKept, NOW_MS), Outcome::AlreadyDone, "");
 }
 
 #[test]

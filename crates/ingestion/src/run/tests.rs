@@ -4,7 +4,7 @@ use super::*;
 use calls::ingestion::Threshold;
 use calls::subject::Subject;
 use proptest::prelude::*;
-use protocol::claim::{Claim, Claimant, claim};
+use protocol::claim::{Afresh, Claim, Claimant, claim};
 use protocol::id::Nonce;
 use protocol::position::Position;
 use protocol::reading::Reading;
@@ -24,7 +24,7 @@ fn checkpoint() -> Checkpoint {
         bytes: 9,
         replay: None,
     };
-    let by = Claimant { nonce: Nonce::new([0; 16]), now_ms: NOW_MS, lease_ms: 60_000, afresh: false };
+    let by = Claimant { nonce: Nonce::new([0; 16]), now_ms: NOW_MS, lease_ms: 60_000, afresh: Afresh::No };
     match claim(None, &object, by) {
         Claim::Begin(checkpoint) => *checkpoint,
         other => panic!("{other:?}"),
@@ -120,7 +120,9 @@ impl<'a> Script<'a> {
                 Step::Keep { batch, guilty, .. } => {
                     let guilty: Vec<usize> = guilty.iter().map(|guilty| guilty.call).collect();
                     let all = users(&batch.body);
-                    let kept = (0..all.len()).filter(|call| !guilty.contains(call)).map(|call| all[call]).collect();
+                    let kept: Vec<usize> =
+                        (0..all.len()).filter(|call| !guilty.contains(call)).map(|call| all[call]).collect();
+                    assert!(!kept.is_empty(), "a fragment has events");
                     work.push(Work::Fragment { batch: batch.number, users: kept });
                 }
                 Step::Read { from } => work.push(Work::Range { from }),
@@ -222,6 +224,18 @@ fn ten_refused_rows_at_the_beginning_are_rejected_and_the_rest_is_delivered() {
     let account = &script.checkpoint.account;
     assert_eq!((account.acknowledged, account.rejected), (4_990, 10));
     assert_eq!(script.kept, (10..5_000).collect());
+}
+
+#[test]
+fn a_deferred_batch_of_which_every_call_is_refused_makes_no_fragment() {
+    let mut script =
+        Script::new(0, |users| if users.iter().any(|user| *user < 16) { Answer::Refused } else { Answer::Accepted });
+    script.csv = b"userId,event,properties.p\n".to_vec();
+    // Sixteen calls of this size fill a batch.
+    (0..40).for_each(|row| script.csv.extend_from_slice(format!("u{row},e,{}\n", "p".repeat(29_000)).as_bytes()));
+    assert_eq!(script.run(), End::Complete);
+    let account = &script.checkpoint.account;
+    assert_eq!((account.rows, account.rejected, script.kept.len()), (40, 16, 24));
 }
 
 #[test]

@@ -8,7 +8,7 @@ use super::*;
 use crate::run::Undelivered;
 use proptest::prelude::*;
 use protocol::account::Account;
-use protocol::claim::{Claim, Claimant, claim};
+use protocol::claim::{Afresh, Claim, Claimant, claim};
 use protocol::id::Nonce;
 use protocol::position::Position;
 use std::collections::VecDeque;
@@ -126,7 +126,7 @@ impl World {
         }
     }
 
-    fn claim(&mut self, object: &Identity, afresh: bool) -> Event {
+    fn claim(&mut self, object: &Identity, afresh: Afresh) -> Event {
         self.writes += 1;
         let by = Claimant {
             nonce: Nonce::new(u128::from(self.writes).to_be_bytes()),
@@ -135,18 +135,12 @@ impl World {
             afresh,
         };
         let found = self.checkpoint.clone().map(|checkpoint| *checkpoint);
-        let was_given_up = found.as_ref().is_some_and(|found| found.given_up);
         match claim(found, object, by) {
             Claim::Begin(checkpoint) | Claim::TakeOver(checkpoint) => {
                 self.checkpoint = Some(checkpoint.clone());
-                let was_given_up = was_given_up && !checkpoint.given_up;
-                Event::Claimed { checkpoint, was_given_up }
+                Event::Claimed(checkpoint)
             }
-            Claim::Busy(until_ms) => {
-                let progress_ms = self.checkpoint.as_ref().unwrap().progress_ms;
-                let at_work = self.now_ms < self.checkpoint.as_ref().unwrap().lease_until_ms;
-                Event::Busy { until_ms, progress_ms: if at_work { progress_ms } else { until_ms } }
-            }
+            Claim::Busy { until_ms, progress_ms } => Event::Busy { until_ms, progress_ms },
             Claim::Ended(_) => Event::AlreadyEnded(self.checkpoint.clone().unwrap()),
         }
     }
