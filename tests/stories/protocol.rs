@@ -5,6 +5,9 @@
 //! out with its answer lost, or arrive any time later; an exporter looks all the time. Each row has a refused one
 //! beside it, which goes into a part that grows with the commits. Claims, commits and what counts are decided by the
 //! functions that decide it in production; all else is written down here.
+//!
+//! `crates/ingester/src/explorer.rs` explores the real driver of two owners, with its real requests and documents, but
+//! within bounds on switches and faults. This model has any number of switches, and a crashed owner comes back.
 
 use protocol::account::Account;
 use protocol::checkpoint::{Checkpoint, Ending, Phase, RejectsPart};

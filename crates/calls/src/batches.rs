@@ -42,6 +42,12 @@ impl Envelope {
         head.extend_from_slice(br#","objects":["#);
         Self { head, calls_max: OBJECTS_MAX }
     }
+
+    /// The same with at most so many calls in a body.
+    #[must_use]
+    pub fn with_calls_max(self, calls_max: usize) -> Self {
+        Self { calls_max: self.calls_max.min(calls_max), ..self }
+    }
 }
 
 /// How every body ends.

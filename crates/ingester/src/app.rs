@@ -2,6 +2,7 @@
 
 use crate::queue::Queue;
 use crate::report::{FileReport, Report};
+use crate::sender::Sender;
 use crate::settings::Settings;
 use anyhow::Context;
 use aws::telemetry::{self, metrics};
@@ -12,13 +13,17 @@ use ingestion::deadline::Deadline;
 use ingestion::life::Outcome;
 use ingestion::notification::{Message, Notice, Notification, read};
 use serde_json::{Value, json};
+use std::sync::Arc;
 
 /// The function, ready to handle events.
 pub struct App {
     pub(crate) settings: Settings,
     pub(crate) s3: aws_sdk_s3::Client,
     pub(crate) state: Bucket,
-    pub(crate) delivery: Delivery,
+    pub(crate) delivery: Arc<Delivery>,
+    /// Answers in Segment's place.
+    #[cfg(test)]
+    pub(crate) script: Option<crate::sender::Script>,
     pub(crate) queue: Option<Queue>,
     pub(crate) clock: Clock,
     pub(crate) dice: Dice,
@@ -63,7 +68,17 @@ impl App {
         let queue = |url| Queue::new(aws_sdk_sqs::Client::new(config), url, dice.clone());
         let queue = settings.queue_url.clone().map(queue);
         let state = Bucket::new(s3.clone(), &settings.state_bucket, dice.clone());
-        Ok(Self { settings, s3, state, delivery, queue, clock, dice })
+        Ok(Self {
+            settings,
+            s3,
+            state,
+            delivery: Arc::new(delivery),
+            #[cfg(test)]
+            script: None,
+            queue,
+            clock,
+            dice,
+        })
     }
 
     /// Handles an event. `ends_at_ms`: when the invocation ends, in ms since the epoch.
@@ -77,6 +92,15 @@ impl App {
             Notification::Queue(messages) => Ok(serde_json::to_value(self.handle_queue(messages, deadline).await)?),
             Notification::Validate(buckets) => Ok(serde_json::to_value(self.validate(buckets, deadline).await)?),
         }
+    }
+
+    /// The sender of requests to Segment.
+    pub(crate) fn sender(&self) -> Sender<'_> {
+        #[cfg(test)]
+        if let Some(script) = &self.script {
+            return Sender::Script(script);
+        }
+        Sender::Delivery(&self.delivery)
     }
 
     async fn handle_direct(&self, notices: Vec<Notice>, deadline: Deadline) -> anyhow::Result<Value> {

@@ -13,6 +13,8 @@ mod owner;
 
 mod rows;
 
+mod sender;
+
 mod fragments;
 
 mod account;
@@ -26,6 +28,9 @@ mod report;
 mod validate;
 
 mod causes;
+
+#[cfg(test)]
+mod explorer;
 
 pub use app::{App, Failure};
 pub use ingestion::life::Outcome;

@@ -177,6 +177,7 @@ impl Work<'_> {
             threshold: settings.threshold,
             keeps,
             requests_in_flight: settings.delivery.requests_in_flight,
+            batch_calls_max: settings.batch_calls_max,
             commit_every_ms: settings.commit_every_ms,
             object_bytes: pin.bytes,
             first,
@@ -195,7 +196,7 @@ impl Work<'_> {
             Ok(mut run) => {
                 let stats = RefCell::default();
                 let way = rows::Way {
-                    delivery: &self.app.delivery,
+                    sender: self.app.sender(),
                     objects: subject.kind == Kind::Object,
                     fragments: Fragments::new(&self.app.state, settings, owner.checkpoint()),
                     source: Source::new(self.bucket.clone(), &self.notice.key, pin),

@@ -2,11 +2,12 @@
 
 use crate::fragments::Fragments;
 use crate::owner::Owner;
+use crate::sender::Sender;
 use crate::source::Source;
 use crate::trouble::{of_source, of_state};
 use aws::Clock;
 use bytes::Bytes;
-use delivery::{Delivery, Stats};
+use delivery::Stats;
 use futures_util::StreamExt;
 use futures_util::future::LocalBoxFuture;
 use futures_util::stream::FuturesUnordered;
@@ -19,7 +20,7 @@ use std::time::Duration;
 
 /// Where the steps of a run lead.
 pub(crate) struct Way<'a> {
-    pub(crate) delivery: &'a Delivery,
+    pub(crate) sender: Sender<'a>,
     /// True for the Objects API.
     pub(crate) objects: bool,
     pub(crate) fragments: Fragments,
@@ -47,9 +48,9 @@ pub(crate) async fn drive(run: &mut Run, owner: &mut Owner, way: &Way<'_>) -> En
         let now_ms = way.clock.now_ms();
         match run.next(now_ms) {
             Step::Send { batch, body, calls } => {
-                let body = way.delivery.encode(&body);
+                let body = way.sender.encode(&body);
                 work.push(Box::pin(async move {
-                    Report::Answered(batch, way.delivery.send(way.objects, body, calls, way.deadline, way.stats).await)
+                    Report::Answered(batch, way.sender.send(way.objects, body, calls, way.deadline, way.stats).await)
                 }));
             }
             Step::Keep { batch, guilty, at_ms } => {

@@ -1,6 +1,7 @@
 //! The function's settings, all from the environment.
 
 use aws::settings::{Faults, Reader, bucket_fault};
+use calls::batches::BATCH_CALLS_MAX;
 use calls::ingestion::Threshold;
 use calls::reading::{self, Reading};
 use protocol::id::SourceId;
@@ -38,6 +39,8 @@ pub struct Settings {
     pub lease_ms: i64,
     /// How often what was settled is committed, in ms.
     pub commit_every_ms: i64,
+    /// Calls in a request at most. Tests lower it, so that a small file has several requests.
+    pub(crate) batch_calls_max: usize,
     /// Where the rest of a file is sent.
     pub queue_url: Option<String>,
 }
@@ -76,6 +79,7 @@ impl Settings {
             threshold,
             lease_ms: i64::from(lease) * 1_000,
             commit_every_ms,
+            batch_calls_max: BATCH_CALLS_MAX,
             queue_url,
         };
         reader.finish(settings)

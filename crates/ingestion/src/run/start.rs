@@ -64,6 +64,8 @@ pub struct Begin<'a> {
     pub keeps: bool,
     /// Requests at once.
     pub requests_in_flight: usize,
+    /// Calls in a request at most. The limits of Segment hold besides.
+    pub batch_calls_max: usize,
     /// Ms between commits.
     pub commit_every_ms: i64,
     /// The size of the object, as stored.
@@ -95,7 +97,7 @@ impl Run {
         let read: u64 = first.iter().map(|chunk| chunk.len() as u64).sum();
         let mut run = Self {
             phase: Phase::Working,
-            rows: Ingestion::new(translator, envelope, start.row),
+            rows: Ingestion::new(translator, envelope.with_calls_max(begin.batch_calls_max), start.row),
             threshold: begin.threshold,
             refusals: Refusals::new(checkpoint.account.acknowledged, checkpoint.bisection_requests),
             is_in_order: subject.kind == Kind::Object,

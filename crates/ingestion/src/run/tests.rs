@@ -102,6 +102,7 @@ impl<'a> Script<'a> {
             threshold: Threshold { rows: None, share: 1.0 },
             keeps: true,
             requests_in_flight: 4,
+            batch_calls_max: usize::MAX,
             commit_every_ms: 0,
             object_bytes: self.csv.len() as u64,
             first: Vec::new(),

@@ -22,7 +22,11 @@ const CHUNKED: &[u8] = b"STREAMING-";
 pub struct Service {
     wire: Wire,
     store: Arc<Store>,
+    watch: Option<Watch>,
 }
+
+/// Sees each request that was carried out, with its answer.
+type Watch = Arc<dyn Fn(&Request<Bytes>, &Response<Bytes>) + Send + Sync>;
 
 impl fmt::Debug for Service {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -32,7 +36,14 @@ impl fmt::Debug for Service {
 
 impl Service {
     pub(crate) fn new(wire: Wire, store: Arc<Store>) -> Service {
-        Service { wire, store }
+        Service { wire, store, watch: None }
+    }
+
+    /// The same, where `watch` sees each request that was carried out, with its answer. It may panic: then the test fails
+    /// at that moment.
+    #[must_use]
+    pub fn watched(self, watch: impl Fn(&Request<Bytes>, &Response<Bytes>) + Send + Sync + 'static) -> Service {
+        Service { watch: Some(Arc::new(watch)), ..self }
     }
 
     /// A hash of every object's bucket, key and ETag: the same content has the same.
@@ -55,6 +66,14 @@ impl Service {
 
     /// Carries a request out and answers it; `None` if a fault drops the connection.
     pub async fn call(&self, request: Request<Bytes>) -> Option<Response<Bytes>> {
+        let Some(watch) = &self.watch else { return self.carry_out(request).await };
+        let asked = request.clone();
+        let answer = self.carry_out(request).await?;
+        watch(&asked, &answer);
+        Some(answer)
+    }
+
+    async fn carry_out(&self, request: Request<Bytes>) -> Option<Response<Bytes>> {
         let (mut parts, body) = request.into_parts();
         if let Some(vouched) = vouched(&parts.headers) {
             parts.extensions.insert(vouched);

@@ -1,0 +1,48 @@
+//! The sender of requests to Segment: [`Delivery`], or a test's script in its place.
+
+use bytes::Bytes;
+use delivery::{Delivery, Stats};
+use ingestion::deadline::Deadline;
+use ingestion::run::{Sent, Undelivered};
+use std::cell::RefCell;
+
+/// Sends requests until their answers are final.
+#[derive(Clone, Copy)]
+pub(crate) enum Sender<'a> {
+    /// Over HTTP.
+    Delivery(&'a Delivery),
+    /// A script has every answer at once.
+    #[cfg(test)]
+    Script(&'a Script),
+}
+
+/// The answer to a request, given its JSON.
+#[cfg(test)]
+pub(crate) type Script = Box<dyn Fn(&[u8]) -> Result<Sent, Undelivered>>;
+
+impl Sender<'_> {
+    /// A body as it is sent.
+    pub(crate) fn encode(self, body: &[u8]) -> Bytes {
+        match self {
+            Sender::Delivery(delivery) => delivery.encode(body),
+            #[cfg(test)]
+            Sender::Script(_) => Bytes::copy_from_slice(body),
+        }
+    }
+
+    /// Sends an encoded request. See [`Delivery::send`].
+    pub(crate) async fn send(
+        self,
+        objects: bool,
+        body: Bytes,
+        calls: usize,
+        deadline: Deadline,
+        stats: &RefCell<Stats>,
+    ) -> Result<Sent, Undelivered> {
+        match self {
+            Sender::Delivery(delivery) => delivery.send(objects, body, calls, deadline, stats).await,
+            #[cfg(test)]
+            Sender::Script(answer) => answer(&body),
+        }
+    }
+}
