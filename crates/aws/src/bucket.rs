@@ -10,6 +10,7 @@ use aws_sdk_s3::operation::list_objects_v2::ListObjectsV2Output;
 use aws_sdk_s3::primitives::{ByteStream, SdkBody};
 use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart, Delete, ObjectIdentifier};
 use bytes::Bytes;
+use protocol::upload::Version;
 use std::collections::BTreeSet;
 
 /// `DeleteObjects` takes at most this many keys (S3 API reference).
@@ -74,17 +75,6 @@ pub struct Pin {
     pub modified_ms: i64,
     /// Its size in bytes.
     pub bytes: u64,
-}
-
-/// Which version of an object is asked for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Version {
-    /// Whichever is there.
-    Latest,
-    /// The one that an event speaks of: if it cannot be had (invented, deleted, not ours to read), the latest is taken.
-    Hinted(String),
-    /// The one that was begun, and no other: whoever may not read it today may tomorrow.
-    Begun(String),
 }
 
 /// An object being read: what it is, what its owner said of it, and its bytes as they come.

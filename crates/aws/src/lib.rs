@@ -1,16 +1,26 @@
 #![doc = include_str!("../README.md")]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
-pub mod backoff;
-pub mod bucket;
-pub mod clients;
-pub mod clock;
-pub mod dice;
-pub mod document;
-pub mod fault;
-pub mod roles;
 pub mod settings;
+
+pub mod clock;
+
+pub mod dice;
+
+pub mod backoff;
+
+pub mod fault;
+
+pub mod clients;
+
+pub mod bucket;
+
+pub mod document;
+
+pub mod roles;
+
 pub mod telemetry;
+
 pub mod validation;
 
 pub use backoff::Backoff;

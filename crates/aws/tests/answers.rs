@@ -1,9 +1,10 @@
 //! Which answers count: each operation of a bucket, when a gateway answers in S3's place.
 #![allow(clippy::unwrap_used)]
 
-use aws::bucket::{Pin, Version};
+use aws::bucket::Pin;
 use aws::{Bucket, Created, Dice, Fault, Kind, Swapped};
 use bytes::Bytes;
+use protocol::upload::Version;
 use standins::faults::{self, Moment, Rule};
 use standins::s3::Server;
 

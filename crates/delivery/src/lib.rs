@@ -1,10 +1,13 @@
 #![doc = include_str!("../README.md")]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
-mod deliver;
-mod lookup;
 mod settings;
+
 mod write_key;
+
+mod deliver;
+
+mod lookup;
 
 pub use deliver::{Delivery, Stats};
 pub use lookup::Looked;

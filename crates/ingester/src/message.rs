@@ -7,15 +7,16 @@ use crate::report::FileReport;
 use crate::rows;
 use crate::source::{Source, collect};
 use crate::trouble::{of_checkpoint, of_source};
-use aws::bucket::{Bucket, OpenObject, Pin, Version as Asked};
+use aws::bucket::{Bucket, OpenObject, Pin};
+use bytes::Bytes;
 use calls::subject::{Kind, Subject};
 use ingestion::deadline::Deadline;
-use ingestion::life::{Action, Event, Found, Life, Rules, RunEnd, Version};
+use ingestion::life::{Action, Event, Found, Life, Rules, RunEnd};
 use ingestion::notification::Notice;
-use ingestion::run::{Begin, End, RANGE_BYTES, Run, Start};
+use ingestion::run::{Begin, RANGE_BYTES, Run, Start};
 use ingestion::trouble::Trouble;
 use protocol::claim::Afresh;
-use protocol::upload::Identity;
+use protocol::upload::{Identity, Version};
 use std::cell::RefCell;
 use std::time::Duration;
 
@@ -129,12 +130,7 @@ impl Work<'_> {
 
     /// The first GET: it decides which upload this is.
     async fn open(&mut self, version: Version) -> Result<Event, Trouble> {
-        let asked = match version {
-            Version::Latest => Asked::Latest,
-            Version::Hinted(version) => Asked::Hinted(version),
-            Version::Begun(version) => Asked::Begun(version),
-        };
-        let opened = self.bucket.open(&self.notice.key, &asked, RANGE_BYTES).await;
+        let opened = self.bucket.open(&self.notice.key, &version, RANGE_BYTES).await;
         let opened = opened.map_err(|fault| of_source(&fault))?;
         let Pin { version_id, etag, modified_ms, bytes } = opened.pin.clone();
         let metadata = |name: &str| opened.metadata.get(name).cloned();
@@ -159,46 +155,20 @@ impl Work<'_> {
     /// Sends rows until the file or the time ends.
     async fn run(&mut self, subject: Subject) -> Result<Event, Trouble> {
         let opened = self.opened.take().ok_or_else(Trouble::lost)?;
+        let pin = opened.pin.clone();
+        let start = Start::of(self.owner()?.checkpoint());
+        let first = if start.byte == 0 { self.first_range(opened).await? } else { Vec::new() };
         let owner = self.owner.as_mut().ok_or_else(Trouble::lost)?;
         let before = owner.checkpoint().account.clone();
-        let settings = &self.app.settings;
-        let pin = opened.pin.clone();
-        // A range that breaks off is read on from where it ended.
-        let first = match Start::of(owner.checkpoint()).byte {
-            0 => collect(opened, &self.bucket, &self.notice.key).await.0,
-            _ => Vec::new(),
-        };
-        let keeps = settings.keep_for_export && subject.kind != Kind::Object;
-        let begin = Begin {
-            checkpoint: owner.checkpoint(),
-            renew_at_ms: owner.renew_at_ms(),
-            subject: &subject,
-            reading: &settings.reading,
-            threshold: settings.threshold,
-            keeps,
-            requests_in_flight: settings.delivery.requests_in_flight,
-            batch_calls_max: settings.batch_calls_max,
-            commit_every_ms: settings.commit_every_ms,
-            object_bytes: pin.bytes,
-            first,
-            deadline: self.deadline,
-            now_ms: self.app.clock.now_ms(),
-        };
-        let mut end = RunEnd {
-            end: End::Complete,
-            checkpoint: Box::new(owner.checkpoint().clone()),
-            columns: Vec::new(),
-            warnings: Vec::new(),
-            is_untroubled: true,
-        };
-        match Run::begin(begin) {
+        let mut end = RunEnd::at(owner.checkpoint());
+        match Run::begin(begin(self.app, owner, &subject, pin.bytes, first, self.deadline)) {
             Err(refused) => end.end = refused,
             Ok(mut run) => {
                 let stats = RefCell::default();
                 let way = rows::Way {
                     sender: self.app.sender(),
                     objects: subject.kind == Kind::Object,
-                    fragments: Fragments::new(&self.app.state, settings, owner.checkpoint()),
+                    fragments: Fragments::new(&self.app.state, &self.app.settings, owner.checkpoint()),
                     source: Source::new(self.bucket.clone(), &self.notice.key, pin),
                     deadline: self.deadline,
                     clock: &self.app.clock,
@@ -206,15 +176,48 @@ impl Work<'_> {
                 };
                 end.end = Box::pin(rows::drive(&mut run, owner, &way)).await;
                 owner.spent(run.halving_requests());
-                end.columns = run.rows().columns();
-                end.warnings = run.rows().warnings().iter().map(|warning| warning.message.clone()).collect();
                 self.report.describe_rows(run.rows());
                 self.report.stats = stats.take();
-                end.is_untroubled = self.report.stats.is_untroubled();
+                end.describe(run.rows(), self.report.stats.is_untroubled());
             }
         }
         *end.checkpoint = owner.checkpoint().clone();
         self.report.settled = end.checkpoint.account.since(&before);
         Ok(Event::RunEnded(Box::new(end)))
+    }
+
+    /// The bytes of the first GET. A body that breaks off is read on from there; one that trickles ends in time.
+    async fn first_range(&self, opened: OpenObject) -> Result<Vec<Bytes>, Trouble> {
+        let left_ms = self.deadline.drain_at_ms - self.app.clock.now_ms();
+        let left = Duration::from_millis(u64::try_from(left_ms).unwrap_or(0));
+        let collected = tokio::time::timeout(left, collect(opened, &self.bucket, &self.notice.key)).await;
+        collected.map(|(chunks, _)| chunks).map_err(|_| Trouble::out_of_time())
+    }
+}
+
+/// What a run starts from.
+fn begin<'a>(
+    app: &'a App,
+    owner: &'a Owner,
+    subject: &'a Subject,
+    object_bytes: u64,
+    first: Vec<Bytes>,
+    deadline: Deadline,
+) -> Begin<'a> {
+    let settings = &app.settings;
+    Begin {
+        checkpoint: owner.checkpoint(),
+        renew_at_ms: owner.renew_at_ms(),
+        subject,
+        reading: &settings.reading,
+        threshold: settings.threshold,
+        keeps: settings.keep_for_export && subject.kind != Kind::Object,
+        requests_in_flight: settings.delivery.requests_in_flight,
+        batch_calls_max: settings.batch_calls_max,
+        commit_every_ms: settings.commit_every_ms,
+        object_bytes,
+        first,
+        deadline,
+        now_ms: app.clock.now_ms(),
     }
 }

@@ -95,7 +95,7 @@ impl Owner {
     pub(crate) async fn commit(&mut self, write: Write) -> Result<(), Trouble> {
         let now_ms = self.clock.now_ms();
         let mut next = self.checkpoint().next(self.nonce(), now_ms + self.lease_ms);
-        next.bisection_requests = write.halving_requests;
+        next.halving_requests = write.halving_requests;
         if let (None, Some(header)) = (&next.header, &write.header) {
             next.keep_header(header, &write.terms);
         }
@@ -147,7 +147,7 @@ impl Owner {
 
     /// Remembers for the next write how many requests halving has cost the file.
     pub(crate) fn spent(&mut self, halving_requests: u32) {
-        self.held.value.bisection_requests = halving_requests;
+        self.held.value.halving_requests = halving_requests;
     }
 
     /// Gives the lease back, so that the next invocation need not wait for its end. No invocation starts before

@@ -39,30 +39,18 @@ enum Report<'a> {
     Committed(&'a mut Owner, Result<(), Trouble>),
 }
 
+/// Work under way.
+type Work<'a> = FuturesUnordered<LocalBoxFuture<'a, Report<'a>>>;
+
 /// Runs until the machine says that it is over.
 pub(crate) async fn drive(run: &mut Run, owner: &mut Owner, way: &Way<'_>) -> End {
-    let mut work: FuturesUnordered<LocalBoxFuture<'_, Report<'_>>> = FuturesUnordered::new();
+    let mut work = Work::new();
     // Away while it commits.
     let mut owner = Some(owner);
     loop {
         let now_ms = way.clock.now_ms();
         match run.next(now_ms) {
-            Step::Send { batch, body, calls } => {
-                let body = way.sender.encode(&body);
-                work.push(Box::pin(async move {
-                    Report::Answered(batch, way.sender.send(way.objects, body, calls, way.deadline, way.stats).await)
-                }));
-            }
-            Step::Keep { batch, guilty, at_ms } => {
-                let (number, fragment) = (batch.number, way.fragments.make(batch, guilty, at_ms));
-                work.push(Box::pin(async move {
-                    let kept = way.fragments.write(fragment).await;
-                    Report::Kept(number, kept.map_err(|fault| of_state(&fault)))
-                }));
-            }
-            Step::Read { from } => work.push(Box::pin(async move {
-                Report::Read(way.source.range(from).await.map_err(|fault| of_source(&fault)))
-            })),
+            Step::Over(end) => return end,
             Step::Commit(write) => {
                 let Some(owner) = owner.take() else { return End::Uncommitted(Trouble::lost()) };
                 work.push(Box::pin(async move {
@@ -77,18 +65,53 @@ pub(crate) async fn drive(run: &mut Run, owner: &mut Owner, way: &Way<'_>) -> En
                     Some(report) = work.next(), if !work.is_empty() => report,
                     () = tokio::time::sleep(left) => continue,
                 };
-                match report {
-                    Report::Answered(batch, answer) => run.answered(batch, answer),
-                    Report::Kept(batch, kept) => run.kept(batch, kept),
-                    Report::Read(read) => run.read(read),
-                    Report::Committed(back, committed) => {
-                        let held: (&Checkpoint, i64) = (back.checkpoint(), back.renew_at_ms());
-                        run.committed(committed.map(|()| held), way.clock.now_ms());
-                        owner = Some(back);
-                    }
-                }
+                owner = report.give(run, way.clock).or(owner);
             }
-            Step::Over(end) => return end,
+            step => way.start(step, &mut work),
         }
+    }
+}
+
+impl<'a> Way<'a> {
+    /// Starts a request, a fragment or a range.
+    fn start<'w>(&'w self, step: Step<'_>, work: &mut Work<'w>) {
+        match step {
+            Step::Send { batch, body, calls } => {
+                let body = self.sender.encode(&body);
+                work.push(Box::pin(async move {
+                    let answer = self.sender.send(self.objects, body, calls, self.deadline, self.stats).await;
+                    Report::Answered(batch, answer)
+                }));
+            }
+            Step::Keep { batch, guilty, at_ms } => {
+                let (number, fragment) = (batch.number, self.fragments.make(batch, guilty, at_ms));
+                work.push(Box::pin(async move {
+                    let kept = self.fragments.write(fragment).await;
+                    Report::Kept(number, kept.map_err(|fault| of_state(&fault)))
+                }));
+            }
+            Step::Read { from } => work.push(Box::pin(async move {
+                Report::Read(self.source.range(from).await.map_err(|fault| of_source(&fault)))
+            })),
+            // The caller has these.
+            Step::Commit(_) | Step::Wait { .. } | Step::Over(_) => {}
+        }
+    }
+}
+
+impl<'a> Report<'a> {
+    /// Reports to the machine; the owner comes back from a commit.
+    fn give(self, run: &mut Run, clock: &Clock) -> Option<&'a mut Owner> {
+        match self {
+            Report::Answered(batch, answer) => run.answered(batch, answer),
+            Report::Kept(batch, kept) => run.kept(batch, kept),
+            Report::Read(read) => run.read(read),
+            Report::Committed(owner, committed) => {
+                let held: (&Checkpoint, i64) = (owner.checkpoint(), owner.renew_at_ms());
+                run.committed(committed.map(|()| held), clock.now_ms());
+                return Some(owner);
+            }
+        }
+        None
     }
 }

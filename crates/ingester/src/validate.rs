@@ -4,7 +4,6 @@
 
 use crate::App;
 use crate::causes;
-use aws::bucket::Version;
 use aws::settings::bucket_fault;
 use aws::validation::{Cause, Check, TRIAL, cause};
 use aws::{Bucket, Fault, telemetry};
@@ -13,6 +12,7 @@ use delivery::Looked;
 use futures_util::{StreamExt, stream};
 use ingestion::deadline::Deadline;
 use protocol::keys::INGEST_TRIAL;
+use protocol::upload::Version;
 use serde::Serialize;
 use serde_json::json;
 use std::time::Duration;

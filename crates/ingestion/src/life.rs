@@ -23,13 +23,14 @@ use crate::deadline::Deadline;
 use crate::notification::{Hop, Notice, replay_tag};
 use crate::run::End;
 use crate::trouble::{Remedy, Trouble};
+use calls::ingestion::Ingestion;
 use calls::subject::Subject;
 use postpone::Pause;
 use protocol::checkpoint::{Checkpoint, Ending, Phase};
 use protocol::claim::Afresh;
 use protocol::id::{SourceId, StreamId};
 use protocol::keys;
-use protocol::upload::Identity;
+use protocol::upload::{Identity, Version};
 
 pub use close::{Close, Outcome};
 pub use postpone::DELAY_MAX_MS;
@@ -52,17 +53,6 @@ pub struct Rules {
     pub collections: Vec<String>,
     /// Whether successor messages can be sent.
     pub has_queue: bool,
-}
-
-/// Which version of an object to read.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Version {
-    /// The latest.
-    Latest,
-    /// The version of the event. If it cannot be read (invented, deleted, forbidden), the latest is read.
-    Hinted(String),
-    /// The version that was begun, and no other.
-    Begun(String),
 }
 
 /// What the first GET found.
@@ -95,6 +85,27 @@ pub struct RunEnd {
     pub warnings: Vec<String>,
     /// True when every request was answered at once.
     pub is_untroubled: bool,
+}
+
+impl RunEnd {
+    /// A run that is complete before it has read a row; the other fields say more once it has.
+    #[must_use]
+    pub fn at(checkpoint: &Checkpoint) -> Self {
+        Self {
+            end: End::Complete,
+            checkpoint: Box::new(checkpoint.clone()),
+            columns: Vec::new(),
+            warnings: Vec::new(),
+            is_untroubled: true,
+        }
+    }
+
+    /// What the run has read, and whether every request was answered at once.
+    pub fn describe(&mut self, rows: &Ingestion, is_untroubled: bool) {
+        self.columns = rows.columns();
+        self.warnings = rows.warnings().iter().map(|warning| warning.message.clone()).collect();
+        self.is_untroubled = is_untroubled;
+    }
 }
 
 /// The result of an action.

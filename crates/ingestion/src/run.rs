@@ -165,9 +165,9 @@ pub enum End {
     Uncommitted(Trouble),
 }
 
-/// The phases of a run.
+/// Whether a run still begins work.
 #[derive(Debug)]
-enum Phase {
+enum Mode {
     /// Rows are sent.
     Working,
     /// Nothing new starts; `committed` once the last commit is written.
@@ -177,7 +177,7 @@ enum Phase {
 /// The machine.
 #[derive(Debug)]
 pub struct Run {
-    phase: Phase,
+    mode: Mode,
     rows: Ingestion,
     threshold: Threshold,
     refusals: Refusals<Open, Undelivered>,
@@ -224,12 +224,12 @@ fn worse(stop: Option<End>, end: End) -> End {
 impl Run {
     /// The next thing to do.
     pub fn next(&mut self, now_ms: i64) -> Step<'_> {
-        if matches!(self.phase, Phase::Working) {
+        if matches!(self.mode, Mode::Working) {
             self.advance(now_ms);
         }
-        match &self.phase {
-            Phase::Working => self.working_step(now_ms),
-            Phase::Closing { .. } => self.closing_step(now_ms),
+        match &self.mode {
+            Mode::Working => self.working_step(now_ms),
+            Mode::Closing { .. } => self.closing_step(now_ms),
         }
     }
 
@@ -340,7 +340,7 @@ impl Run {
 
     /// Commits once more, then ends.
     fn closing_step(&mut self, now_ms: i64) -> Step<'_> {
-        let Phase::Closing { end, committed } = &mut self.phase else { return Step::Wait { until_ms: now_ms + 1 } };
+        let Mode::Closing { end, committed } = &mut self.mode else { return Step::Wait { until_ms: now_ms + 1 } };
         if self.is_committing {
             if now_ms < self.deadline.hand_on_at_ms {
                 return Step::Wait { until_ms: self.deadline.hand_on_at_ms };
@@ -354,7 +354,7 @@ impl Run {
     }
 
     fn commit(&mut self) -> Step<'_> {
-        if let Phase::Closing { committed, .. } = &mut self.phase {
+        if let Mode::Closing { committed, .. } = &mut self.mode {
             *committed = true;
         }
         let commit = self.rows.commit();
@@ -440,7 +440,7 @@ impl Run {
                 (self.committed_at_ms, self.renew_at_ms) = (now_ms, renew_at_ms);
             }
             Err(trouble) => {
-                self.phase = Phase::Closing { end: End::Uncommitted(trouble), committed: true };
+                self.mode = Mode::Closing { end: End::Uncommitted(trouble), committed: true };
             }
         }
     }
@@ -484,7 +484,7 @@ impl Run {
         // Batches under way are sent again by the next run.
         self.open.clear();
         self.ready.clear();
-        self.phase = Phase::Closing { end, committed: false };
+        self.mode = Mode::Closing { end, committed: false };
     }
 
     /// How the run ends when nothing is under way any more.

@@ -154,9 +154,9 @@ pub struct Checkpoint {
     /// comes in between is one too many, and waits as well.
     #[serde(default)]
     pub not_before_ms: i64,
-    /// Requests spent so far on finding out which calls are guilty.
-    #[serde(default)]
-    pub bisection_requests: u32,
+    /// Requests that halving refused requests has cost the file.
+    #[serde(default, rename = "bisection_requests")]
+    pub halving_requests: u32,
     /// How it ended, once it has: rejects file and ledger are made of this document and of nothing else, so whoever
     /// makes them, and however often, they are the same.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -323,7 +323,7 @@ mod tests {
             assert!(document.as_object_mut().unwrap().remove(later).is_some(), "{later}");
         }
         let read = Checkpoint::from_json(&serde_json::to_vec(&document).unwrap()).unwrap();
-        assert_eq!((read.not_before_ms, read.bisection_requests), (0, 0));
+        assert_eq!((read.not_before_ms, read.halving_requests), (0, 0));
     }
 
     #[test]

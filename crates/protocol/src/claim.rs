@@ -77,7 +77,7 @@ pub fn claim(found: Option<Checkpoint>, object: &Identity, by: Claimant) -> Clai
             trouble_since_ms: None,
             given_up: false,
             not_before_ms: 0,
-            bisection_requests: 0,
+            halving_requests: 0,
             ending: None,
         }));
     };

@@ -54,6 +54,17 @@ impl Identity {
     }
 }
 
+/// Which version of an object to read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Version {
+    /// The latest.
+    Latest,
+    /// The version of the event. If it cannot be read (invented, deleted, forbidden), the latest is read.
+    Hinted(String),
+    /// The version that was begun, and no other.
+    Begun(String),
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,6 +1,6 @@
 //! Where a run starts, and what has to hold before it does.
 
-use super::{End, Phase, Run};
+use super::{End, Mode, Run};
 use crate::deadline::Deadline;
 use crate::refusals::Refusals;
 use bytes::Bytes;
@@ -96,10 +96,10 @@ impl Run {
         };
         let read: u64 = first.iter().map(|chunk| chunk.len() as u64).sum();
         let mut run = Self {
-            phase: Phase::Working,
+            mode: Mode::Working,
             rows: Ingestion::new(translator, envelope.with_calls_max(begin.batch_calls_max), start.row),
             threshold: begin.threshold,
-            refusals: Refusals::new(checkpoint.account.acknowledged, checkpoint.bisection_requests),
+            refusals: Refusals::new(checkpoint.account.acknowledged, checkpoint.halving_requests),
             is_in_order: subject.kind == Kind::Object,
             keeps: begin.keeps,
             requests_in_flight: begin.requests_in_flight,

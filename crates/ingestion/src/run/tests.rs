@@ -179,7 +179,7 @@ impl<'a> Script<'a> {
                 if let (None, Some(header)) = (&next.header, &write.header) {
                     next.keep_header(header, &write.terms);
                 }
-                next.bisection_requests = write.halving_requests;
+                next.halving_requests = write.halving_requests;
                 if let Some(commit) = write.commit {
                     next.commit(commit.to, &commit.account, None, NOW_MS);
                 }
@@ -206,8 +206,8 @@ fn a_file_that_is_refused_whole_fails_and_no_row_is_rejected() {
         let mut script = Script::new(rows, |_| Answer::Refused);
         let end = script.run();
         assert!(matches!(end, End::Undelivered(Undelivered::WholeFile { .. })), "{end:?}");
-        let Checkpoint { account, position, bisection_requests, .. } = &script.checkpoint;
-        assert_eq!((account.rows, *position, *bisection_requests), (0, Position::START, 0));
+        let Checkpoint { account, position, halving_requests, .. } = &script.checkpoint;
+        assert_eq!((account.rows, *position, *halving_requests), (0, Position::START, 0));
         assert!(script.requests < 250 && script.most_at_once <= 4, "{} requests", script.requests);
     }
 }
