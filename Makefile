@@ -5,10 +5,17 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
 CARGO ?= cargo
+# A first build gains nothing from incremental compilation, which takes almost half as long again for our own crates.
+# Once cargo was used here by itself, `make` does as it does, so that nothing is built twice.
+export CARGO_INCREMENTAL ?= $(if $(wildcard target/debug/incremental),1,0)
 VENV := .venv
 # Crates without IO, and what must not be in their dependency trees.
 PURE := protocol calls ingestion export
+PURE_TESTS := $(addprefix -p ,$(PURE))
 IMPURE := tokio|hyper|reqwest|http|axum|aws-.*|aws_.*|lambda.*|s3s|rustls|mio|socket2
+# What is deployed, and what must not be in it: stand-ins, tests, and a clock that tests can stop.
+PRODUCTION := ingester exporter
+TESTING := standins|stories|guard|local|s3s|proptest|insta|tempfile
 # Tools of fixed versions lie under names that have the version, so that another version is another file to make.
 DENY_VERSION := 0.20.2
 SAM_VERSION := 1.170.0
@@ -16,7 +23,8 @@ CFN_LINT_VERSION := 1.58.0
 DENY := target/tools/cargo-deny-$(DENY_VERSION)/bin/cargo-deny
 LINTERS := $(VENV)/sam-$(SAM_VERSION)-cfn-lint-$(CFN_LINT_VERSION)
 
-.PHONY: help demo test check python fmt clippy doc purity deny template clean
+.PHONY: help demo test test-fast test-long fuzz check python fmt clippy doc purity deny advisories template bench-guard \
+  bench-renew clean
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -25,8 +33,21 @@ demo: ## The whole system on this machine, told as a story; its buckets stay und
 	$(CARGO) run --quiet --locked -p local --bin segment-s3 -- demo
 
 test: ## Unit and property tests, then the stories over the real binaries
-	$(CARGO) build --locked --workspace --all-targets
-	$(CARGO) test --locked --workspace
+	$(CARGO) test --locked --workspace --tests
+	$(CARGO) test --locked --workspace --doc
+
+test-fast: ## The tests of the pure crates: no server, no process
+	$(CARGO) test --locked $(PURE_TESTS)
+
+test-long: ## The stories of chance with many more seeds and kills (SEEDS, KILLS)
+	KILLS=$${KILLS:-2000} SEEDS=$${SEEDS:-200} $(CARGO) test --locked --workspace --test stories -- \
+	  resume:: faults::
+	SEEDS=0..$${SEEDS:-2000} $(CARGO) test --locked --workspace --test stories -- seeds::
+
+FUZZ_SECONDS ?= 300
+fuzz: ## Fuzzes the reading of CSV for FUZZ_SECONDS; needs a nightly compiler and cargo-fuzz
+	fuzz/seed.sh
+	cd fuzz && cargo +nightly fuzz run reading -- -max_total_time=$(FUZZ_SECONDS)
 
 check: python fmt clippy doc purity template deny ## Formatting, lints, docs, purity, the template, dependency policy
 
@@ -39,11 +60,19 @@ clippy: ## Lints, warnings denied
 doc: ## Documentation of our crates, warnings denied
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps --document-private-items --quiet
 
-purity: ## The pure crates carry no runtime, no HTTP and no AWS
+purity: ## The pure crates carry no runtime, no HTTP and no AWS; what is deployed carries no stand-in
 	@set -euo pipefail; for crate in $(PURE); do \
 	  tree=$$($(CARGO) tree --locked -p $$crate -e normal --prefix none --format '{p}' | awk '{print $$1}' | sort -u); \
 	  if bad=$$(grep -xE '$(IMPURE)' <<<"$$tree"); then echo "$$crate is not pure: $$bad" >&2; exit 1; fi; \
 	  echo "$$crate is pure"; \
+	done; \
+	for crate in $(PRODUCTION); do \
+	  tree=$$($(CARGO) tree --locked -p $$crate -e normal,build --prefix none --format '{p} {f}'); \
+	  if bad=$$(awk '{print $$1}' <<<"$$tree" | sort -u | grep -xE '$(TESTING)'); then \
+	    echo "$$crate carries tests: $$bad" >&2; exit 1; fi; \
+	  if bad=$$(grep -E '^tokio .*test-util' <<<"$$tree"); then \
+	    echo "$$crate carries a clock for tests: $$bad" >&2; exit 1; fi; \
+	  echo "$$crate carries no stand-in"; \
 	done
 
 template: $(LINTERS) ## The template, as CloudFormation and SAM see it
@@ -66,6 +95,15 @@ python:
 
 deny: $(DENY) ## Licences, bans and sources of dependencies
 	$(DENY) --all-features check licenses bans sources
+
+advisories: $(DENY) ## Known vulnerabilities of dependencies; needs the network
+	$(DENY) --all-features check advisories
+
+bench-guard: ## Instructions of encode, batch and stitch: more than 5 % more than bench/counts.txt fails
+	bench/guard.sh
+
+bench-renew: ## Writes bench/counts.txt anew
+	bench/guard.sh renew
 
 $(DENY):
 	$(CARGO) install --quiet --locked --root target/tools/cargo-deny-$(DENY_VERSION) cargo-deny@$(DENY_VERSION)

@@ -1,10 +1,14 @@
 //! What the stories share: a small world of stand-ins around the real binaries.
 #![expect(clippy::unwrap_used, reason = "a story that cannot set its scene has failed")]
 
+pub mod binaries;
 pub mod dice;
+pub mod failure;
 pub mod line;
 pub mod mill;
 
+use crate::binaries::binary;
+use crate::failure::Failure;
 use aws::{Bucket, Clock, Dice};
 use flate2::read::GzDecoder;
 use receiver::{Keeping, Keys, Receiver};
@@ -13,7 +17,7 @@ use standins::iam::Role;
 use standins::lambda::{Function, Lambda};
 use standins::s3::Server;
 use std::io::Read;
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -46,6 +50,8 @@ pub struct World {
     pub segment: Arc<Receiver>,
     /// Where Segment listens.
     pub segment_url: String,
+    /// What is kept of this world if its story fails.
+    pub(crate) failure: Failure,
 }
 
 impl World {
@@ -55,7 +61,7 @@ impl World {
         let setup = Server::memory().with_bucket(SOURCE).with_bucket(STATE).with_bucket(CUSTOMER).with_role(role);
         let s3 = setup.start().await.unwrap();
         let (segment, segment_url) = receive(None).await;
-        Self { s3, segment, segment_url }
+        Self { s3, segment, segment_url, failure: Failure::of_this_story() }
     }
 
     /// The same, but the receiver keeps what it takes for the exporter, as it does where it stands in Segment's place.
@@ -71,6 +77,7 @@ impl World {
     /// The ingester's binary with its settings.
     pub fn ingester(&self) -> Function {
         Function::new("ingester", binary("ingester"))
+            .journal(&self.failure.journal)
             .envs(self.s3.env())
             .env("WRITE_KEY", WRITE_KEY)
             .env("SOURCE_ID", SOURCE_ID)
@@ -83,6 +90,7 @@ impl World {
     /// The exporter's binary with its settings.
     pub fn exporter(&self) -> Function {
         Function::new("exporter", binary("exporter"))
+            .journal(&self.failure.journal)
             .envs(self.s3.env())
             .env("STATE_BUCKET", STATE)
             .env("DESTINATION_BUCKET", CUSTOMER)
@@ -125,6 +133,17 @@ impl World {
     }
 }
 
+impl Drop for World {
+    fn drop(&mut self) {
+        self.failure.keep(|evidence| {
+            evidence.s3(&self.s3)?;
+            let calls = self.segment.recent().all();
+            let calls: Vec<_> = calls.iter().map(|seen| Value::Object(seen.call.clone()).to_string()).collect();
+            evidence.list("segment-calls.txt", &calls)
+        });
+    }
+}
+
 async fn receive(state: Option<Bucket>) -> (Arc<Receiver>, String) {
     let keeping = state.map(|state| Keeping { state, include_write_key: false });
     let segment =
@@ -161,13 +180,7 @@ pub fn sample(name: &str) -> Vec<u8> {
     std::fs::read(root().join("samples").join(name)).unwrap()
 }
 
-/// A binary that was built before the stories began, beside the story's own.
-pub fn binary(name: &str) -> PathBuf {
-    let path = std::env::current_exe().unwrap().parent().unwrap().parent().unwrap().join(name);
-    assert!(path.exists(), "{} is not built: run `make test`", path.display());
-    path
-}
-
-fn root() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+/// The repository's folder.
+fn root() -> &'static Path {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
 }

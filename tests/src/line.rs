@@ -23,6 +23,15 @@ pub struct Line {
     pub sqs: Server,
 }
 
+impl Drop for Line {
+    fn drop(&mut self) {
+        let _ = self.mill.world.failure.add(|evidence| {
+            evidence.list("queue.txt", &self.sqs.messages(QUEUE))?;
+            evidence.list("dead-letters.txt", &self.sqs.messages(DEAD_LETTERS))
+        });
+    }
+}
+
 impl Line {
     /// A queue with dead letters, as the template has it.
     pub async fn new(mill: Mill) -> Self {

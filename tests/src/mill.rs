@@ -62,6 +62,16 @@ pub struct Mill {
     pub key: String,
 }
 
+impl Drop for Mill {
+    fn drop(&mut self) {
+        // The world, which is dropped next, reports where this is.
+        let _ = self
+            .world
+            .failure
+            .add(|evidence| evidence.list("segment-requests.txt", &self.segment.record().deliveries()));
+    }
+}
+
 impl Mill {
     /// Puts the file where it is to be ingested.
     pub async fn new(key: &str, rows: Rows) -> Self {

@@ -7,7 +7,6 @@ mod faults;
 mod main_line;
 mod outage;
 mod payloads;
-mod protocol;
 mod queue;
 mod readme;
 mod resume;

@@ -19,7 +19,8 @@ struct Scene {
 impl Scene {
     async fn new() -> Self {
         let segment = segment::Server::setup().with_write_key(WRITE_KEY).start().await.unwrap();
-        let world = World { segment_url: segment.url(), ..World::new().await };
+        let mut world = World::new().await;
+        world.segment_url = segment.url();
         Self { world, segment }
     }
 

@@ -6,7 +6,11 @@ use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region};
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
-use aws_sdk_s3::config::StalledStreamProtectionConfig;
+use aws_sdk_s3::config::{SharedHttpClient, StalledStreamProtectionConfig};
+use aws_smithy_http_client::proxy::ProxyConfig;
+use aws_smithy_http_client::tls::Provider;
+use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
+use aws_smithy_http_client::{Builder, ConnectorBuilder};
 use std::time::Duration;
 
 use crate::clock::Clock;
@@ -21,6 +25,7 @@ pub async fn config() -> SdkConfig {
     aws_config::defaults(BehaviorVersion::latest())
         .retry_config(RetryConfig::disabled())
         .timeout_config(timeouts())
+        .http_client(https(ProxyConfig::from_env()))
         .load()
         .await
 }
@@ -40,7 +45,7 @@ pub fn config_at(endpoint: &str, access_key_id: &str, secret_access_key: &str) -
         .endpoint_url(endpoint)
         .credentials_provider(SharedCredentialsProvider::new(credentials))
         // The SDK's own client obeys `HTTP_PROXY` and its like, on loopback too.
-        .http_client(aws_smithy_http_client::Builder::new().build_http())
+        .http_client(Builder::new().build_http())
         .build()
 }
 
@@ -55,6 +60,17 @@ pub fn with_clock(config: SdkConfig, clock: &Clock) -> SdkConfig {
 #[must_use]
 pub fn without_stalled_streams(config: SdkConfig) -> SdkConfig {
     config.into_builder().stalled_stream_protection(StalledStreamProtectionConfig::disabled()).build()
+}
+
+/// The SDK's default client, but with *ring* for TLS: the default, aws-lc, takes far longer to compile.
+fn https(proxy: ProxyConfig) -> SharedHttpClient {
+    Builder::new().build_with_connector_fn(move |settings, components| {
+        let mut connector = ConnectorBuilder::default().tls_provider(Provider::Rustls(CryptoMode::Ring));
+        connector.set_connector_settings(settings.cloned());
+        connector.set_sleep_impl(components.and_then(|components| components.sleep_impl()));
+        connector.set_proxy_config(Some(proxy.clone()));
+        connector.build()
+    })
 }
 
 fn timeouts() -> TimeoutConfig {
@@ -79,6 +95,21 @@ pub fn s3_settings(config: &SdkConfig) -> aws_sdk_s3::config::Builder {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_request_to_an_https_endpoint_begins_with_a_tls_handshake() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let config = config_at(&format!("https://{}", listener.local_addr().unwrap()), "id", "secret");
+        let client = s3(&config.into_builder().http_client(https(ProxyConfig::disabled())).build());
+        let first_byte = async {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            tokio::io::AsyncReadExt::read_u8(&mut stream).await.unwrap()
+        };
+        let (listed, first_byte) = tokio::join!(client.list_buckets().send(), first_byte);
+        // RFC 8446, "ContentType": a handshake.
+        assert_eq!(first_byte, 22);
+        assert!(listed.is_err(), "{listed:?}");
+    }
 
     #[test]
     fn time_and_stalled_streams_are_settings_of_the_config() {

@@ -1,7 +1,10 @@
 //! JSON log lines and CloudWatch embedded metrics.
 
 use serde_json::{Value, json};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{fmt, registry};
 
 /// Where every metric is filed.
 pub const NAMESPACE: &str = "SegmentS3";
@@ -53,14 +56,21 @@ pub mod metrics {
 
 /// Starts logging: JSON lines in Lambda, plain ones elsewhere. `RUST_LOG` narrows it; a second call does nothing.
 pub fn start() {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_target(false);
+    let filter = filter(std::env::var("RUST_LOG").ok().as_deref());
     // Lambda's logs go to CloudWatch, where the time is known already.
     let _ = if std::env::var_os("AWS_LAMBDA_FUNCTION_NAME").is_some() {
-        builder.json().flatten_event(true).with_current_span(false).without_time().try_init()
+        let lines = fmt::layer().with_target(false).json().flatten_event(true).with_current_span(false).without_time();
+        registry().with(lines.with_filter(filter)).try_init()
     } else {
-        builder.with_writer(std::io::stderr).try_init()
+        let lines = fmt::layer().with_target(false).with_writer(std::io::stderr);
+        registry().with(lines.with_filter(filter)).try_init()
     };
+}
+
+/// The filter that `RUST_LOG` describes: `debug`, or `info,delivery=trace`. Without one it is `info`.
+fn filter(rust_log: Option<&str>) -> Targets {
+    let described = rust_log.filter(|text| !text.trim().is_empty()).and_then(|text| text.parse().ok());
+    described.unwrap_or_else(|| Targets::new().with_default(LevelFilter::INFO))
 }
 
 /// One embedded-metrics record (CloudWatch embedded metric format, version 0) with one dimension set.
@@ -108,6 +118,21 @@ pub fn emit(record: &Value) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_filter_is_what_rust_log_says_and_else_info() {
+        let check = |rust_log, target: &str, level, expected| {
+            assert_eq!(filter(rust_log).would_enable(target, &level), expected, "{rust_log:?}: {target} {level}");
+        };
+        use tracing::Level;
+        for nothing in [None, Some(""), Some(" "), Some("=/=")] {
+            check(nothing, "delivery", Level::INFO, true);
+            check(nothing, "delivery", Level::DEBUG, false);
+        }
+        check(Some("debug"), "aws::bucket", Level::DEBUG, true);
+        check(Some("warn,delivery=trace"), "delivery::deliver", Level::TRACE, true);
+        check(Some("warn,delivery=trace"), "aws::bucket", Level::INFO, false);
+    }
 
     #[test]
     fn a_record_names_its_metrics_with_units_and_carries_their_values() {

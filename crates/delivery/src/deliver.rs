@@ -108,6 +108,8 @@ impl Delivery {
     /// # Errors
     /// When no TLS could be set up, or the write key cannot stand in a header.
     pub fn new(settings: Settings, clock: Clock, dice: Dice) -> Result<Self, reqwest::Error> {
+        // Reqwest takes the process's provider. Another part of the process may have chosen before.
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let http = reqwest::Client::builder()
             .user_agent(concat!("segment-s3/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(CONNECT_TIMEOUT)

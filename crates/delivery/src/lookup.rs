@@ -119,6 +119,20 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_request_to_an_https_endpoint_begins_with_a_tls_handshake() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let delivery = delivery(&format!("https://{}", listener.local_addr().unwrap()));
+        let first_byte = async {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            tokio::io::AsyncReadExt::read_u8(&mut stream).await.unwrap()
+        };
+        let (looked, first_byte) = tokio::join!(delivery.look_up_key(Duration::from_secs(5)), first_byte);
+        // RFC 8446, "ContentType": a handshake.
+        assert_eq!(first_byte, 22);
+        assert!(matches!(looked, Looked::Unclear { .. }), "{looked:?}");
+    }
+
+    #[tokio::test]
     async fn why_nobody_answered_is_said_without_the_key() {
         // Port 9 is closed; the other is no host.
         for endpoint in ["http://127.0.0.1:9", "http://no-such-host.invalid"] {

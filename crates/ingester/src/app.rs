@@ -7,7 +7,6 @@ use crate::settings::Settings;
 use anyhow::Context;
 use aws::telemetry::{self, metrics};
 use aws::{Bucket, Clock, Dice};
-use aws_lambda_events::sqs::{BatchItemFailure, SqsBatchResponse};
 use delivery::Delivery;
 use ingestion::deadline::Deadline;
 use ingestion::life::Outcome;
@@ -35,12 +34,19 @@ pub struct App {
 pub struct Failure(pub Report);
 
 /// What SQS is told: which messages are to come again; the report is for people.
+/// Lambda developer guide, "Partial batch responses": the messages named come again, the others are deleted.
 #[derive(Debug, serde::Serialize)]
+#[serde(rename_all = "camelCase")]
 struct QueueAnswer {
-    #[serde(flatten)]
-    failures: SqsBatchResponse,
+    batch_item_failures: Vec<BatchItemFailure>,
     #[serde(flatten)]
     report: Report,
+}
+
+#[derive(Debug, serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+struct BatchItemFailure {
+    item_identifier: String,
 }
 
 fn words(report: &Report) -> String {
@@ -116,7 +122,7 @@ impl App {
 
     async fn handle_queue(&self, messages: Vec<Message>, deadline: Deadline) -> QueueAnswer {
         let mut report = Report::default();
-        let mut failures = SqsBatchResponse::default();
+        let mut batch_item_failures = Vec::new();
         for message in messages {
             let mut failed = false;
             match message.notices {
@@ -133,12 +139,10 @@ impl App {
                 }
             }
             if failed {
-                let mut failure = BatchItemFailure::default();
-                failure.item_identifier = message.id;
-                failures.batch_item_failures.push(failure);
+                batch_item_failures.push(BatchItemFailure { item_identifier: message.id });
             }
         }
-        QueueAnswer { failures, report }
+        QueueAnswer { batch_item_failures, report }
     }
 
     /// The summary line and the metrics of one object.

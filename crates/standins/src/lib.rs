@@ -13,6 +13,8 @@ pub mod lambda;
 
 pub mod segment;
 
+pub mod evidence;
+
 #[cfg(feature = "explorer")]
 pub mod explorer;
 

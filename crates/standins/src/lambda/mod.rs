@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tokio::sync::Semaphore;
 
+use crate::evidence::Journal;
 use sandbox::Sandbox;
 
 /// "Init phase … is limited to 10 seconds", Lambda Developer Guide.
@@ -33,6 +34,7 @@ pub struct Function {
     timeout: Duration,
     memory_mb: u32,
     concurrency: usize,
+    journal: Option<Journal>,
 }
 
 impl Function {
@@ -46,11 +48,12 @@ impl Function {
             timeout: Duration::from_secs(3),
             memory_mb: 128,
             concurrency: 1,
+            journal: None,
         }
     }
 
-    /// Sets an environment variable. The function sees these and what Lambda itself sets, nothing
-    /// of the environment of the test.
+    /// Sets an environment variable. The function sees these and what Lambda itself sets. Of the
+    /// environment of the test it sees `RUST_LOG` and, to measure coverage, `LLVM_PROFILE_FILE`.
     pub fn env(mut self, name: &str, value: impl Into<String>) -> Function {
         self.env.insert(name.to_owned(), value.into());
         self
@@ -78,6 +81,12 @@ impl Function {
     /// How many environments may run at once. Further invocations wait.
     pub fn concurrency(mut self, concurrency: usize) -> Function {
         self.concurrency = concurrency.max(1);
+        self
+    }
+
+    /// Writes each line of the function's log to this journal too, and when invocations begin and end.
+    pub fn journal(mut self, journal: &Journal) -> Function {
+        self.journal = Some(journal.clone());
         self
     }
 
@@ -177,10 +186,12 @@ impl Lambda {
         };
         // Puts it back, or ends it, also when this future is dropped half way.
         let mut guard = Busy { inner: &self.0, sandbox: Arc::clone(&sandbox), reusable: false };
+        self.note(|| format!("invocation {request_id} begins with {payload}"));
         let started = Instant::now();
         let timeout = self.state().timeout;
         let (outcome, duration) = sandbox.run(&request_id, payload, timeout).await;
         let memory_peak_bytes = sandbox.memory_peak_bytes();
+        self.note(|| format!("invocation {request_id} ends with {outcome:?}"));
         let ended = matches!(outcome, Outcome::Crashed { .. } | Outcome::TimedOut);
         guard.reusable = !ended && !sandbox.has_ended();
         Invocation {
@@ -242,12 +253,17 @@ impl Lambda {
                 return Ok(sandbox);
             }
         }
-        let Function { name, bootstrap, env, memory_mb, .. } = &self.0.function;
-        let sandbox = Arc::new(Sandbox::start(name, bootstrap, env, *memory_mb).await?);
+        let sandbox = Arc::new(Sandbox::start(&self.0.function).await?);
         let mut state = self.state();
         state.started += 1;
         state.busy.push(Arc::clone(&sandbox));
         Ok(sandbox)
+    }
+
+    fn note(&self, line: impl FnOnce() -> String) {
+        if let Some(journal) = &self.0.function.journal {
+            journal.add(format!("{}: {}", self.0.function.name, line()));
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -1,9 +1,7 @@
 //! One execution environment: a child process and the Runtime API that it talks to.
 
-use std::collections::BTreeMap;
 use std::io;
 use std::os::unix::process::ExitStatusExt as _;
-use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -14,8 +12,9 @@ use tokio::process::{Child, Command};
 use tokio::sync::watch;
 
 use super::runtime_api::{Desk, Job};
-use super::{INIT_MAX, Outcome};
+use super::{Function, INIT_MAX, Outcome};
 use crate::dice;
+use crate::evidence::Journal;
 use crate::serve::{self, Listening};
 
 /// How long a function that has answered may take to ask for more, before its log is read anyway.
@@ -32,12 +31,8 @@ pub(crate) struct Sandbox {
 }
 
 impl Sandbox {
-    pub(crate) async fn start(
-        name: &str,
-        bootstrap: &Path,
-        env: &BTreeMap<String, String>,
-        memory_mb: u32,
-    ) -> io::Result<Sandbox> {
+    pub(crate) async fn start(function: &Function) -> io::Result<Sandbox> {
+        let Function { name, bootstrap, env, memory_mb, journal, .. } = function;
         let desk = Arc::new(Desk::new(name));
         let at_desk = Arc::clone(&desk);
         let api = serve::listen(serve::any_port(), move |request| Arc::clone(&at_desk).handle(request)).await?;
@@ -56,9 +51,9 @@ impl Sandbox {
             .env("AWS_LAMBDA_LOG_STREAM_NAME", dice::token(16))
             .env("AWS_LAMBDA_INITIALIZATION_TYPE", "on-demand")
             .env("_HANDLER", "bootstrap");
-        // A binary built to measure coverage has to know where to write it.
-        for (variable, value) in std::env::vars().filter(|(name, _)| name == "LLVM_PROFILE_FILE") {
-            command.env(variable, value);
+        // What to log, and where a binary that was built to measure coverage writes it.
+        for variable in ["RUST_LOG", "LLVM_PROFILE_FILE"] {
+            command.envs(std::env::var_os(variable).map(|value| (variable, value)));
         }
         let mut child = command
             .envs(env)
@@ -69,12 +64,13 @@ impl Sandbox {
             .spawn()?;
         let log = Arc::new(Mutex::new(Vec::new()));
         let (pipes, open_pipes) = watch::channel(2);
-        let pipes = Arc::new(pipes);
+        let speaker = format!("{name}[{}]", child.id().unwrap_or_default());
+        let writer = Writer { log: Arc::clone(&log), pipes: Arc::new(pipes), speaker, journal: journal.clone() };
         if let Some(stdout) = child.stdout.take() {
-            tokio::spawn(read_lines(stdout, Arc::clone(&log), Arc::clone(&pipes)));
+            tokio::spawn(read_lines(stdout, writer.clone()));
         }
         if let Some(stderr) = child.stderr.take() {
-            tokio::spawn(read_lines(stderr, Arc::clone(&log), pipes));
+            tokio::spawn(read_lines(stderr, writer));
         }
         Ok(Sandbox { desk, child: Mutex::new(child), log, open_pipes, _api: api })
     }
@@ -178,12 +174,25 @@ fn crashed(status: Option<ExitStatus>) -> Outcome {
     }
 }
 
-async fn read_lines(pipe: impl AsyncRead + Unpin, log: Arc<Mutex<Vec<String>>>, pipes: Arc<watch::Sender<usize>>) {
+/// Where the lines of a process go.
+#[derive(Clone)]
+struct Writer {
+    log: Arc<Mutex<Vec<String>>>,
+    pipes: Arc<watch::Sender<usize>>,
+    /// The function's name and the process's id.
+    speaker: String,
+    journal: Option<Journal>,
+}
+
+async fn read_lines(pipe: impl AsyncRead + Unpin, writer: Writer) {
     let mut lines = BufReader::new(pipe).split(b'\n');
     while let Ok(Some(line)) = lines.next_segment().await {
         let line = String::from_utf8_lossy(&line).into_owned();
         tracing::debug!(target: "standins::lambda", "{line}");
-        log.lock().unwrap_or_else(PoisonError::into_inner).push(line);
+        if let Some(journal) = &writer.journal {
+            journal.add(format!("{}: {line}", writer.speaker));
+        }
+        writer.log.lock().unwrap_or_else(PoisonError::into_inner).push(line);
     }
-    pipes.send_modify(|open| *open -= 1);
+    writer.pipes.send_modify(|open| *open -= 1);
 }

@@ -371,6 +371,11 @@ impl Server {
         Some(object(key, &found.meta))
     }
 
+    /// The names of all buckets, in order.
+    pub fn buckets(&self) -> Vec<String> {
+        self.store.lock().buckets.keys().cloned().collect()
+    }
+
     /// The objects whose keys begin so, in order.
     pub fn objects(&self, bucket: &str, prefix: &str) -> Vec<Object> {
         let state = self.store.lock();

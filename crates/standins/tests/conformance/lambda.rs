@@ -3,7 +3,9 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::json;
+use standins::evidence::{Evidence, Journal};
 use standins::lambda::{Function, Outcome};
+use standins::s3::Server;
 
 fn function() -> Function {
     Function::new("told", env!("CARGO_BIN_EXE_standins-bootstrap")).timeout(Duration::from_secs(30))
@@ -27,6 +29,30 @@ async fn a_function_answers_and_is_used_again() {
         assert!(done.memory_peak_bytes.unwrap() > 100_000);
     }
     assert_eq!(lambda.started(), 1);
+}
+
+#[tokio::test]
+async fn evidence_has_the_objects_the_requests_and_the_log() {
+    let journal = Journal::default();
+    let s3 = Server::memory().with_bucket("b").start().await.unwrap();
+    for (key, text) in [("in/a.csv", "1"), ("in", "2"), ("../x//", "3")] {
+        s3.put("b", key, text).unwrap();
+    }
+    function().journal(&journal).deploy().invoke(&json!("seen")).await;
+    let folder = tempfile::tempdir().unwrap();
+    let evidence = Evidence::in_folder(folder.path()).unwrap();
+    evidence.s3(&s3).unwrap();
+    evidence.journal(&journal).unwrap();
+    let text = |path: &str| std::fs::read_to_string(folder.path().join(path)).unwrap();
+    let objects = ["buckets/b/in%2Fa.csv", "buckets/b/in", "buckets/b/%2E%2E/x/%/%"].map(text);
+    assert_eq!(objects, ["1", "2", "3"]);
+    assert_eq!(text("s3-requests.txt"), "");
+    let log = text("functions.log");
+    let lines: Vec<_> = log.lines().collect();
+    assert_eq!(lines.len(), 3, "{log}");
+    assert!(lines[0].starts_with("told: invocation ") && lines[0].ends_with("begins with \"seen\""), "{log}");
+    assert!(lines[1].starts_with("told[") && lines[1].ends_with("]: working on \"seen\""), "{log}");
+    assert!(lines[2].contains(" ends with Response("), "{log}");
 }
 
 #[tokio::test]

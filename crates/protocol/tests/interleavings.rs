@@ -8,6 +8,7 @@
 //!
 //! `crates/ingester/src/explorer.rs` explores the real driver of two owners, with its real requests and documents, but
 //! within bounds on switches and faults. This model has any number of switches, and a crashed owner comes back.
+#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "tests, and a figure for a person")]
 
 use protocol::account::Account;
 use protocol::checkpoint::{Checkpoint, Ending, Phase, RejectsPart};
