@@ -72,6 +72,7 @@ async fn an_outage_of_s3_is_given_up_after_twelve_hours_too() {
     assert!(message.contains("no progress for 12 hours"), "{message}");
     // A person redrives it later, too early once more: it waits again instead of failing at once.
     rest["continue"]["hop"]["trouble_since_ms"] = (since_ms - 13 * HOUR_MS).into();
+    rest["continue"]["hop"]["sent_ms"] = (since_ms - 2 * HOUR_MS).into();
     let report = stories::answer(&line.ingester().deploy(), &rest).await;
     assert_eq!(report["objects"][0]["outcome"], "continues", "{report:#}");
     faults.clear();
@@ -105,7 +106,8 @@ async fn twelve_hours_without_progress_are_a_dead_letter_and_a_redrive_goes_on()
 async fn a_file_that_makes_no_progress_however_often_it_is_continued_becomes_a_dead_letter() {
     let line = line().await;
     let notice = serde_json::json!({"continue": {
-        "bucket": stories::SOURCE, "key": line.mill.key, "hop": {"count": 2_000, "position": 0},
+        "bucket": stories::SOURCE, "key": line.mill.key,
+        "hop": {"count": 2_000, "position": 0, "sent_ms": line.sqs.clock().now_ms()},
     }});
     line.mill.segment.faults().add(Rule::on("batch").before(too_many_requests(300)));
     line.sqs.send(QUEUE, &notice.to_string());
