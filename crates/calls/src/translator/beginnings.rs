@@ -26,9 +26,11 @@ pub(super) fn no_csv(text: &[u8]) -> Option<FileFault> {
     Some(FileFault::new(FaultCode::NotCsv, format!("this is no CSV, it is {what}")))
 }
 
-/// POSIX tar has its name at a fixed place of the first header.
+/// POSIX tar has its name at a fixed place of the first header, with NUL bytes around it that no text has.
 fn is_tar(text: &[u8]) -> bool {
-    text.get(257..262) == Some(b"ustar")
+    const MAGIC_AT: usize = 257;
+    let Some((fields, magic)) = text.split_at_checked(MAGIC_AT) else { return false };
+    (magic.starts_with(b"ustar\0") || magic.starts_with(b"ustar  \0")) && fields.contains(&0)
 }
 
 /// `md5sum` and its kin: digits, two blanks or a blank and an asterisk, a name; or the digits alone.
@@ -163,6 +165,22 @@ mod tests {
         }
         for text in ["userId,event\n", "abc  def\n", "10\r\n1\r\n", "a;chunk\n"] {
             assert!(no_csv(text.as_bytes()).is_none(), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_archive_is_told_by_bytes_that_no_text_has() {
+        let mut tar = vec![0; 512];
+        tar[..11].copy_from_slice(b"track_1.csv");
+        tar[257..263].copy_from_slice(b"ustar\0");
+        assert!(no_csv(&tar).is_some());
+        tar[257..265].copy_from_slice(b"ustar  \0");
+        assert!(no_csv(&tar).is_some());
+        let filler = "x".repeat(256 - "userId,event\n1,".len());
+        for end in ["Mustard\n", "Mustar\0\n", "Mustar  \0\n"] {
+            let text = format!("userId,event\n1,{filler}{end}");
+            assert_eq!(text.find("ustar"), Some(257));
+            assert!(no_csv(text.as_bytes()).is_none(), "{end}");
         }
     }
 
