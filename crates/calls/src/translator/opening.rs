@@ -3,7 +3,7 @@
 use memchr::memchr;
 
 use super::beginnings::{Named, explain, named_delimiter, no_csv, with_nuls};
-use super::recognition::{Recognised, plain, quoted_line, recognise};
+use super::recognition::{Beginning, Recognised, Shape, plain, quoted_line, recognise};
 use super::records::behind;
 use super::{BEGINNING_BYTES, HEADER_BYTES_MAX, ROW_BYTES_MAX, Stage, Translator};
 use crate::columns::{ColumnPlan, REJECT_COLUMNS};
@@ -53,9 +53,10 @@ impl Translator {
         let quoted = quoted_line(text);
         let delimiter = set.or_else(|| delimiter_of_header(quoted.as_deref().unwrap_or(text), true, wanted));
         let delimiter = delimiter.unwrap_or(Delimiter::Comma);
-        let Recognised { quoting, trouble_line } = self.quoting_of(text, complete, delimiter);
+        let beginning = Beginning { text, complete, delimiter: delimiter.byte(), wanted };
+        let recognised = self.quoting_of(beginning, delimiter);
         self.rows.set_delimiter(delimiter.byte());
-        self.rows.set_quoting(quoting);
+        self.rows.set_quoting(recognised.quoting);
         self.rows.set_limit(HEADER_BYTES_MAX);
         match self.rows.advance() {
             Advance::Starved => Ok(false),
@@ -68,22 +69,21 @@ impl Translator {
                     "the header is longer than {HEADER_BYTES_MAX} bytes: a quote in it is never closed, or this is no CSV"
                 ),
             )),
-            Advance::Record => self.header_record(delimiter, quoting, trouble_line),
+            Advance::Record => self.header_record(delimiter, recognised),
         }
     }
 
-    /// How the file is quoted that begins with `text`: as it is set, or as its beginning shows.
-    fn quoting_of(&self, text: &[u8], complete: bool, delimiter: Delimiter) -> Recognised {
-        let known = |quoting| Recognised { quoting, trouble_line: None };
-        if came_back(text, delimiter) {
+    /// How the file is quoted: as it is set, or as its beginning shows.
+    fn quoting_of(&self, beginning: Beginning<'_>, delimiter: Delimiter) -> Recognised {
+        if came_back(beginning.text, delimiter) {
             // We wrote it, by RFC 4180.
-            return known(Quoting::default());
+            return Recognised::known(Quoting::default());
         }
         if let Some(quoting) = self.reading.quoting {
-            return known(quoting);
+            return Recognised::known(quoting);
         }
         let encoding = self.transcoder.encoding().unwrap_or(Encoding::Utf8);
-        recognise(text, complete, delimiter.byte(), !encoding.may_hide_backslash())
+        recognise(beginning, !encoding.may_hide_backslash())
     }
 
     /// Passes the line that names the delimiter.
@@ -110,12 +110,8 @@ impl Translator {
         Ok(true)
     }
 
-    fn header_record(
-        &mut self,
-        delimiter: Delimiter,
-        quoting: Quoting,
-        trouble_line: Option<u64>,
-    ) -> Result<bool, FileFault> {
+    fn header_record(&mut self, delimiter: Delimiter, recognised: Recognised) -> Result<bool, FileFault> {
+        let Recognised { quoting, trouble_line, shape } = recognised;
         let encoding = self.transcoder.encoding().unwrap_or(Encoding::Utf8);
         let Some(record) = self.rows.record() else {
             return Ok(false);
@@ -163,6 +159,16 @@ impl Translator {
                 ),
             ));
         }
+        if let Some(Shape::RowsBy(other)) = shape {
+            return Err(FileFault::new(
+                FaultCode::Delimiter,
+                format!(
+                    "the header is separated by {}, and the rows by {}: write both with the same delimiter",
+                    named(delimiter),
+                    named(other)
+                ),
+            ));
+        }
         let dialect = Dialect {
             compression: self.inflater.compression().unwrap_or(Compression::None),
             encoding,
@@ -177,6 +183,17 @@ impl Translator {
             warn(format!(
                 "line {trouble} is not RFC 4180, so the file is read with {quoting}: set CSV_QUOTE or CSV_ESCAPE if it is quoted otherwise"
             ));
+        }
+        match shape {
+            Some(Shape::RowNumbers) => warn(
+                "each row has one cell more than the header, and the first cells count up by one: if they are numbers of rows, add a name for their column in front of the header"
+                    .to_owned(),
+            ),
+            Some(Shape::OneNameAndRowsBy(other)) => warn(format!(
+                "the header has one column, and each row has {}: if that separates cells, name every column in the header",
+                named(other)
+            )),
+            Some(Shape::RowsBy(_)) | None => {}
         }
         if self.transcoder.is_guess() {
             warn(format!(
@@ -221,6 +238,11 @@ impl Translator {
         self.stage = Stage::Rows;
         Ok(())
     }
+}
+
+/// The delimiter, as a message calls it.
+fn named(delimiter: Delimiter) -> String {
+    if delimiter == Delimiter::Tab { "a tab".to_owned() } else { format!("`{delimiter}`") }
 }
 
 /// Whether the header that `text` begins with is that of a rejects file.

@@ -153,17 +153,5 @@ pub(super) fn sound(text: &[u8], cells: &[Cell], quotes: Quotes, plan: &ColumnPl
 #[cold]
 fn surplus(text: &[u8], cells: &[Cell], own: usize) -> Hint {
     let is_empty = |cell: Option<&Cell>| cell.is_some_and(|cell| cell.raw(text).is_empty());
-    let is_number = |cell: Option<&Cell>| {
-        let raw = cell.map_or(&[][..], |cell| cell.raw(text));
-        !raw.is_empty() && raw.iter().all(u8::is_ascii_digit)
-    };
-    if cells.len() != own + 1 {
-        Hint::None
-    } else if is_empty(cells.last()) {
-        Hint::TrailingDelimiter
-    } else if is_number(cells.first()) {
-        Hint::RowNumber
-    } else {
-        Hint::None
-    }
+    if cells.len() == own + 1 && is_empty(cells.last()) { Hint::TrailingDelimiter } else { Hint::None }
 }
