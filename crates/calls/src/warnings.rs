@@ -145,7 +145,7 @@ impl WarningCode {
             WarningCode::LooksLikeUtf8 => {
                 "the text is valid UTF-8 and CSV_ENCODING reads it as something else; set CSV_ENCODING=auto or utf-8"
             }
-            WarningCode::CtrlZ => "the file ends with Ctrl-Z, which is taken off",
+            WarningCode::CtrlZ => "the row ends with Ctrl-Z, which is taken off",
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::dialect::{Delimiter, Encoding, foreign};
 use crate::refusal::{FaultCode, FileFault};
-use crate::rows::Splitter;
+use crate::rows::{Splitter, strip_marks};
 
 /// Records that are looked at for the header, where the first is none.
 const PREAMBLE_RECORDS_MAX: usize = 50;
@@ -82,7 +82,7 @@ pub(super) enum Named {
 /// Reads such a line, if `text` begins with one.
 pub(super) fn named_delimiter(text: &[u8]) -> Option<Named> {
     const NAME_BYTES_MAX: usize = 4;
-    let line = text.split(|byte| matches!(byte, b'\n' | b'\r')).next().unwrap_or_default();
+    let line = strip_marks(text).split(|byte| matches!(byte, b'\n' | b'\r')).next().unwrap_or_default();
     let line = line.strip_prefix(b"\"").map_or(line, |inside| inside.strip_suffix(b"\"").unwrap_or(inside));
     let (start, name) = line.split_at_checked(4)?;
     if !start.eq_ignore_ascii_case(b"sep=") || name.is_empty() || name.len() > NAME_BYTES_MAX {

@@ -9,7 +9,7 @@ use super::{BEGINNING_BYTES, HEADER_BYTES_MAX, ROW_BYTES_MAX, Stage, Translator}
 use crate::columns::{ColumnPlan, REJECT_COLUMNS};
 use crate::dialect::{Compression, Delimiter, Dialect, Encoding, Measure, Quoting, StoredHeader, delimiter_of_header};
 use crate::refusal::{FaultCode, FileFault, Position, Warning};
-use crate::rows::{Advance, Splitter};
+use crate::rows::{Advance, Splitter, strip_marks};
 use crate::subject::Kind;
 use crate::text::transcode;
 
@@ -136,6 +136,7 @@ impl Translator {
         }
         let mut text = Vec::new();
         transcode(record.text, encoding, &mut text);
+        text.drain(..text.len() - strip_marks(&text).len());
         if !quoting.is_rfc4180() {
             let raw = std::mem::take(&mut text);
             plain(&raw, quoting, delimiter.byte(), 2, &mut text);
@@ -230,6 +231,7 @@ impl Translator {
         self.rows.set_delimiter(delimiter);
         self.rows.set_quoting(header.dialect.quoting);
         self.rows.set_limit(ROW_BYTES_MAX);
+        self.rows.set_marks(!header.dialect.encoding.may_hide_backslash());
         self.decoded.splitter = splitter;
         self.names = names.into_iter().map(String::into_bytes).collect();
         self.warnings = [header.warnings.as_slice(), plan.warnings()].concat();

@@ -6,7 +6,9 @@
 use crate::dialect::{Delimiter, Escape, Quoting};
 use crate::ids::is_void;
 use crate::quoting::rewrite;
-use crate::rows::{Advance, Rows, Splitter};
+use crate::rows::{Advance, Rows, Splitter, strip_marks};
+
+use super::records::without_ctrl_z;
 
 /// What the beginning of a file shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,12 +106,11 @@ fn rows_of(beginning: Beginning<'_>, quoting: Quoting) -> Vec<Row> {
         let Some(record) = rows.record() else { break };
         let from = at + usize::try_from(record.blank.bytes).unwrap_or_default();
         let mut rewritten = Vec::new();
-        let (is_sound, text) = if quoting.is_rfc4180() {
-            (record.stray.is_none() && !record.unclosed, record.text)
-        } else {
-            (!plain(record.text, quoting, beginning.delimiter, columns, &mut rewritten), &rewritten[..])
-        };
-        splitter.split(text);
+        let text = without_ctrl_z(record.text).unwrap_or(record.text);
+        let is_astray = plain(text, quoting, beginning.delimiter, columns, &mut rewritten);
+        let text = &rewritten[..];
+        let unclosed = splitter.split(text);
+        let is_sound = !is_astray && !unclosed && splitter.stray().is_none();
         let mut scratch = Vec::new();
         let cells: Vec<_> = splitter.cells().iter().map(|cell| cell.value(text, &mut scratch).to_vec()).collect();
         if all.is_empty() {
@@ -121,7 +122,7 @@ fn rows_of(beginning: Beginning<'_>, quoting: Quoting) -> Vec<Row> {
             to: from + record.text.len(),
             is_sound,
             is_void: cells.iter().all(|cell| is_void(cell)),
-            is_quoted: record.text.first() == Some(&b'"'),
+            is_quoted: strip_marks(record.text).first() == Some(&b'"'),
             has_escape: record.text.windows(2).any(|pair| pair == b"\\\""),
             cells,
         });
@@ -251,15 +252,17 @@ fn read(beginning: Beginning<'_>, quoting: Quoting) -> Result<(), u64> {
     while rows.advance() == Advance::Record {
         let Some(record) = rows.record() else { break };
         line += record.blank.lines;
-        let (cells, whole, void) = if quoting.is_rfc4180() {
+        let text = without_ctrl_z(record.text);
+        let (cells, whole, void) = if quoting.is_rfc4180() && text.is_none() {
             let void = record.cells.iter().all(|cell| is_void(cell.raw(record.text)));
             (record.cells.len(), record.stray.is_none() && !record.unclosed, void)
         } else {
             rewritten.clear();
-            let is_astray = plain(record.text, quoting, delimiter, columns.unwrap_or(2), &mut rewritten);
-            splitter.split(&rewritten);
+            let text = text.unwrap_or(record.text);
+            let is_astray = plain(text, quoting, delimiter, columns.unwrap_or(2), &mut rewritten);
+            let is_sound = !splitter.split(&rewritten) && splitter.stray().is_none();
             let void = splitter.cells().iter().all(|cell| is_void(cell.raw(&rewritten)));
-            (splitter.cells().len(), !is_astray, void)
+            (splitter.cells().len(), !is_astray && is_sound, void)
         };
         let fits = match columns {
             None => {
@@ -278,6 +281,11 @@ fn read(beginning: Beginning<'_>, quoting: Quoting) -> Result<(), u64> {
 
 /// Appends a row as RFC 4180 writes it. `columns` is how many the header has. Returns whether a quote is astray.
 pub(super) fn plain(row: &[u8], quoting: Quoting, delimiter: u8, columns: usize, out: &mut Vec<u8>) -> bool {
+    let row = strip_marks(row);
+    if quoting.is_rfc4180() {
+        out.extend_from_slice(row);
+        return false;
+    }
     if !quoting.lines {
         return rewrite(row, quoting, delimiter, out).is_any();
     }
@@ -297,6 +305,7 @@ pub(super) fn plain(row: &[u8], quoting: Quoting, delimiter: u8, columns: usize,
 
 /// What stands in quotes, where the first row of `text` is one quoted cell.
 pub(super) fn quoted_line(text: &[u8]) -> Option<Vec<u8>> {
+    let text = strip_marks(text);
     if text.first() != Some(&b'"') {
         return None;
     }
