@@ -103,6 +103,8 @@ enum Stage {
     /// The header is still to come; the delimiter may be known from a setting or a `sep=` line.
     Header {
         delimiter: Option<Delimiter>,
+        /// Whether a `sep=` line names it.
+        named: bool,
     },
     Rows,
     Broken(FileFault),
@@ -121,7 +123,7 @@ impl Translator {
             transcoded: 0,
             plain: Vec::new(),
             rows: Rows::new(b','),
-            stage: Stage::Header { delimiter: reading.delimiter },
+            stage: Stage::Header { delimiter: reading.delimiter, named: false },
             encoder: Encoder::new(subject, ids, reading),
             position: Position::START,
             header: None,

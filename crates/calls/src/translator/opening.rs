@@ -2,12 +2,16 @@
 
 use memchr::memchr;
 
-use super::beginnings::{Named, explain, named_delimiter, no_csv, with_nuls};
+use super::beginnings::{
+    Failed, Named, explain, is_narrow, named_delimiter, no_csv, no_csv_either, other_line_end, separated_otherwise,
+    with_nuls,
+};
 use super::recognition::{Beginning, Recognised, Shape, plain, quoted_line, recognise};
 use super::records::behind;
 use super::{BEGINNING_BYTES, HEADER_BYTES_MAX, ROW_BYTES_MAX, Stage, Translator};
 use crate::columns::{ColumnPlan, REJECT_COLUMNS};
 use crate::dialect::{Compression, Delimiter, Dialect, Encoding, Measure, Quoting, StoredHeader, delimiter_of_header};
+use crate::ids::is_void;
 use crate::refusal::{FaultCode, FileFault, Position, Warning};
 use crate::rows::{Advance, Splitter, strip_marks};
 use crate::subject::Kind;
@@ -17,7 +21,7 @@ impl Translator {
     /// Reads the header, if it is there. Returns whether that came a step further.
     pub(super) fn read_header(&mut self) -> Result<bool, FileFault> {
         let set = match &self.stage {
-            Stage::Header { delimiter } => *delimiter,
+            Stage::Header { delimiter, .. } => *delimiter,
             Stage::Rows => return Ok(false),
             Stage::Broken(fault) => return Err(fault.clone()),
         };
@@ -43,7 +47,9 @@ impl Translator {
         }
         let complete = text.len() <= BEGINNING_BYTES && !self.breaks_off;
         let text = &text[..text.len().min(BEGINNING_BYTES)];
-        if let Some(fault) = no_csv(text) {
+        let by_setting = self.transcoder.encoding().filter(|_| self.transcoder.bom() == 0);
+        let fault = no_csv(text).or_else(|| by_setting.and_then(|encoding| is_narrow(text, encoding)));
+        if let Some(fault) = fault {
             return Err(fault);
         }
         if let Some(named) = named_delimiter(text) {
@@ -106,7 +112,7 @@ impl Translator {
                 line: self.position.line + record.blank.lines + record.lines,
             };
         }
-        self.stage = Stage::Header { delimiter: Some(delimiter) };
+        self.stage = Stage::Header { delimiter: Some(delimiter), named: true };
         Ok(true)
     }
 
@@ -121,18 +127,25 @@ impl Translator {
             line: self.position.line + record.blank.lines + record.lines,
         };
         let line = self.position.line + record.blank.lines;
+        if (record.unclosed || record.stray.is_some())
+            && let Some(fault) = no_csv_either(record.text)
+        {
+            return Err(fault);
+        }
         if record.unclosed {
             return Err(FileFault::new(FaultCode::BadColumn, "a quote in the header is never closed"));
         }
         if memchr(0, record.text).is_some() {
             let at = self.position.byte + record.blank.bytes * encoding.ascii_bytes();
-            return Err(with_nuls(self.rows.unread(), encoding, !at.is_multiple_of(2)));
+            return Err(with_nuls(self.rows.unread(), encoding, !at.is_multiple_of(2), self.transcoder.bom() > 0));
         }
+        let wanted = ids_of(self.subject.kind);
         if record.stray.is_some() {
-            return Err(FileFault::new(
+            let otherwise = separated_otherwise(&String::from_utf8_lossy(record.text), wanted);
+            return Err(otherwise.unwrap_or_else(|| FileFault::new(
                 FaultCode::BadColumn,
                 "text behind a closing quote in the header, or a quote behind a blank: a quote inside a quoted name must be doubled",
-            ));
+            )));
         }
         let mut text = Vec::new();
         transcode(record.text, encoding, &mut text);
@@ -152,6 +165,12 @@ impl Translator {
                 ),
             )
         })?;
+        if self.rows.is_finished()
+            && is_void(self.rows.upcoming())
+            && let Some(fault) = other_line_end(&text, delimiter.byte(), wanted)
+        {
+            return Err(fault);
+        }
         if encoding.may_hide(delimiter) {
             return Err(FileFault::new(
                 FaultCode::Encoding,
@@ -206,10 +225,24 @@ impl Translator {
                 "line {line}: the header is valid UTF-8 and CSV_ENCODING reads it as {encoding}: set CSV_ENCODING=auto or utf-8"
             ));
         }
+        let header = text.clone();
         let stored = StoredHeader { dialect, text, rows_from: after, fingerprint: String::new(), warnings };
-        let wanted = ids_of(self.subject.kind);
+        let named_by = match self.stage {
+            Stage::Header { delimiter: Some(_), named: true } => Some("the line before the header"),
+            Stage::Header { delimiter: Some(_), named: false } => Some("CSV_DELIMITER"),
+            _ => None,
+        };
         if let Err(fault) = self.begin_rows(stored) {
-            return Err(explain(fault, self.rows.unread(), line, delimiter.byte(), wanted));
+            let failed = Failed {
+                text: self.rows.unread(),
+                header: &header,
+                line,
+                delimiter: delimiter.byte(),
+                quote: quoting.quote,
+                named_by,
+                wanted,
+            };
+            return Err(explain(fault, failed));
         }
         self.position = after;
         Ok(true)
