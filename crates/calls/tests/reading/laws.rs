@@ -112,6 +112,27 @@ fn rfc4180() -> impl Strategy<Value = (Vec<u8>, Vec<Vec<String>>)> {
     })
 }
 
+/// A file as RFC 4180 has it, in which rows may lack cells or have too many.
+fn uneven_rfc4180() -> impl Strategy<Value = (Vec<u8>, Vec<Vec<String>>)> {
+    let cell = prop_oneof![
+        3 => cell(),
+        1 => r#"[ab]{0,2}[\\"]{1,2}"#,
+    ];
+    let rows = proptest::collection::vec(proptest::collection::vec(cell, 0..4), 1..12);
+    (rows, any::<bool>()).prop_map(|(rows, always)| {
+        let mut writer = csv::WriterBuilder::new()
+            .flexible(true)
+            .quote_style(if always { csv::QuoteStyle::Always } else { csv::QuoteStyle::Necessary })
+            .from_writer(Vec::new());
+        writer.write_record(["userId", "event", "properties.a", "properties.b"]).unwrap();
+        for (row, number) in rows.iter().zip(0..) {
+            let id = format!("u{number}");
+            writer.write_record([id.as_str(), "e"].into_iter().chain(row.iter().map(String::as_str))).unwrap();
+        }
+        (writer.into_inner().unwrap(), rows)
+    })
+}
+
 /// The line on which a byte stands, counted the slow way.
 fn line_of(text: &[u8], byte: u64) -> u64 {
     let before = &text[..usize::try_from(byte).unwrap()];
@@ -180,6 +201,19 @@ proptest! {
             })
             .collect();
         prop_assert_eq!(cells, reference);
+    }
+
+    #[test]
+    fn a_row_that_rfc_4180_reads_whole_is_read_so_whatever_the_rows_beside_it((bytes, rows) in uneven_rfc4180()) {
+        let read = File::new("track_1.csv", bytes).read(&[usize::MAX]);
+        let calls: Vec<serde_json::Value> =
+            read.calls().iter().map(|call| serde_json::from_str(call).unwrap()).collect();
+        for (row, number) in rows.iter().zip(0..).filter(|(row, _)| row.len() == 2) {
+            let id = format!("u{number}");
+            let call = calls.iter().find(|call| call["userId"] == id.as_str());
+            let cell = |name: &str| Some(call?["properties"][name].as_str().unwrap_or_default().to_owned());
+            prop_assert_eq!(&[cell("a"), cell("b")].map(Option::unwrap_or_default)[..], &row[..], "{}", id);
+        }
     }
 
     #[test]
