@@ -112,22 +112,22 @@ fn rfc4180() -> impl Strategy<Value = (Vec<u8>, Vec<Vec<String>>)> {
     })
 }
 
-/// A file as RFC 4180 has it, in which rows may lack cells or have too many.
+/// A file as RFC 4180 has it, in which rows may lack a cell or have one too many.
 fn uneven_rfc4180() -> impl Strategy<Value = (Vec<u8>, Vec<Vec<String>>)> {
     let cell = prop_oneof![
-        3 => cell(),
-        1 => r#"[ab]{0,2}[\\"]{1,2}"#,
+        1 => cell(),
+        2 => r#"[ab,]{0,2}[\\"]{1,2}"#,
     ];
-    let rows = proptest::collection::vec(proptest::collection::vec(cell, 0..4), 1..12);
+    let rows = proptest::collection::vec(proptest::collection::vec(cell, 0..3), 1..5);
     (rows, any::<bool>()).prop_map(|(rows, always)| {
         let mut writer = csv::WriterBuilder::new()
             .flexible(true)
             .quote_style(if always { csv::QuoteStyle::Always } else { csv::QuoteStyle::Necessary })
             .from_writer(Vec::new());
-        writer.write_record(["userId", "event", "properties.a", "properties.b"]).unwrap();
+        writer.write_record(["userId", "traits.a"]).unwrap();
         for (row, number) in rows.iter().zip(0..) {
             let id = format!("u{number}");
-            writer.write_record([id.as_str(), "e"].into_iter().chain(row.iter().map(String::as_str))).unwrap();
+            writer.write_record(std::iter::once(id.as_str()).chain(row.iter().map(String::as_str))).unwrap();
         }
         (writer.into_inner().unwrap(), rows)
     })
@@ -205,14 +205,13 @@ proptest! {
 
     #[test]
     fn a_row_that_rfc_4180_reads_whole_is_read_so_whatever_the_rows_beside_it((bytes, rows) in uneven_rfc4180()) {
-        let read = File::new("track_1.csv", bytes).read(&[usize::MAX]);
+        let read = File::new("identify_1.csv", bytes).read(&[usize::MAX]);
         let calls: Vec<serde_json::Value> =
             read.calls().iter().map(|call| serde_json::from_str(call).unwrap()).collect();
-        for (row, number) in rows.iter().zip(0..).filter(|(row, _)| row.len() == 2) {
-            let id = format!("u{number}");
-            let call = calls.iter().find(|call| call["userId"] == id.as_str());
-            let cell = |name: &str| Some(call?["properties"][name].as_str().unwrap_or_default().to_owned());
-            prop_assert_eq!(&[cell("a"), cell("b")].map(Option::unwrap_or_default)[..], &row[..], "{}", id);
+        for (row, number) in rows.iter().zip(0..).filter(|(row, _)| row.len() == 1) {
+            let call = calls.iter().find(|call| call["userId"] == format!("u{number}"));
+            let cell = call.map(|call| call["traits"]["a"].as_str().unwrap_or_default());
+            prop_assert_eq!(cell, Some(row[0].as_str()));
         }
     }
 
