@@ -92,7 +92,7 @@ impl Decoded {
 pub(super) fn is_header(text: &[u8], cells: &[Cell], names: &[Vec<u8>], delimiter: Delimiter) -> bool {
     let (Some(first), Some(name)) = (cells.first(), names.first()) else { return false };
     (first.end() - first.start() == name.len() && cells.len() == names.len() && repeats(text, cells, names))
-        || (text.len() <= NAMED_BYTES_MAX && names_delimiter(text, delimiter))
+        || (text.len() <= NAMED_BYTES_MAX && text.contains(&b'=') && names_delimiter(text, delimiter))
 }
 
 /// `sep=;` in quotes, behind a byte order mark.
