@@ -21,6 +21,8 @@ fn hostile_rows() -> impl Strategy<Value = Vec<u8>> {
         1 => Just(br#"{""a"":[1,null]}"#.to_vec()),
         2 => "[a-c ]{1,3}".prop_map(String::into_bytes),
         1 => Just("ü€😀".as_bytes().to_vec()),
+        1 => prop_oneof![Just("\n\u{FEFF}\""), Just("\u{FEFF}"), Just("\u{1A}\0\n"), Just("\nsep=,\n"), Just("\\\"")]
+            .prop_map(|text| text.as_bytes().to_vec()),
         1 => proptest::collection::vec(any::<u8>(), 1..4),
     ];
     proptest::collection::vec(token, 0..80).prop_map(|tokens| tokens.concat())
