@@ -117,7 +117,7 @@ impl Translator {
     }
 
     fn header_record(&mut self, delimiter: Delimiter, recognised: Recognised) -> Result<bool, FileFault> {
-        let Recognised { quoting, trouble_line, shape } = recognised;
+        let Recognised { quoting, shape, .. } = recognised;
         let encoding = self.transcoder.encoding().unwrap_or(Encoding::Utf8);
         let Some(record) = self.rows.record() else {
             return Ok(false);
@@ -196,34 +196,11 @@ impl Translator {
             delimiter,
             quoting,
         };
-        let mut warnings = Vec::new();
-        let mut warn = |message: String| warnings.push(Warning { column: String::new(), message });
-        if let Some(trouble) = trouble_line {
-            let trouble = line + trouble - 1;
-            warn(format!(
-                "line {trouble} is not RFC 4180, so the file is read with {quoting}: set CSV_QUOTE or CSV_ESCAPE if it is quoted otherwise"
-            ));
-        }
-        match shape {
-            Some(Shape::RowNumbers) => warn(
-                "each row has one cell more than the header, and the first cells count up by one: if they are numbers of rows, add a name for their column in front of the header"
-                    .to_owned(),
-            ),
-            Some(Shape::OneNameAndRowsBy(other)) => warn(format!(
-                "the header has one column, and each row has {}: if that separates cells, name every column in the header",
-                named(other)
-            )),
-            Some(Shape::RowsBy(_)) | None => {}
-        }
-        if self.transcoder.is_guess() {
-            warn(format!(
-                "the text is no UTF-8, so it is read as {encoding}: set CSV_ENCODING if it is something else"
-            ));
-        }
+        let mut warnings = self.doubts(recognised, line, encoding);
         if is_mojibake {
-            warn(format!(
+            warnings.push(warning(format!(
                 "line {line}: the header is valid UTF-8 and CSV_ENCODING reads it as {encoding}: set CSV_ENCODING=auto or utf-8"
-            ));
+            )));
         }
         let header = text.clone();
         let stored = StoredHeader { dialect, text, rows_from: after, fingerprint: String::new(), warnings };
@@ -246,6 +223,37 @@ impl Translator {
         }
         self.position = after;
         Ok(true)
+    }
+
+    /// What is doubtful about how a file is written, whose header stands on `line`.
+    fn doubts(&self, recognised: Recognised, line: u64, encoding: Encoding) -> Vec<Warning> {
+        let Recognised { quoting, trouble_line, shape } = recognised;
+        let dialect = trouble_line.map(|trouble| {
+            let trouble = line + trouble - 1;
+            let cause = if quoting.lines && trouble == line {
+                format!("line {line} has the header in one quoted cell")
+            } else {
+                format!("line {trouble} is not RFC 4180")
+            };
+            format!(
+                "{cause}, so the file is read with {quoting}: set CSV_QUOTE or CSV_ESCAPE if it is quoted otherwise"
+            )
+        });
+        let cells = match shape {
+            Some(Shape::RowNumbers) => Some(
+                "each row has one cell more than the header, and the first cells count up by one: if they are numbers of rows, add a name for their column in front of the header"
+                    .to_owned(),
+            ),
+            Some(Shape::OneNameAndRowsBy(other)) => Some(format!(
+                "the header has one column, and each row has {}: if that separates cells, name every column in the header",
+                named(other)
+            )),
+            Some(Shape::RowsBy(_)) | None => None,
+        };
+        let guess = self.transcoder.is_guess().then(|| {
+            format!("the text is no UTF-8, so it is read as {encoding}: set CSV_ENCODING if it is something else")
+        });
+        [dialect, cells, guess].into_iter().flatten().map(warning).collect()
     }
 
     /// Compiles the header and makes ready for rows.
@@ -273,6 +281,10 @@ impl Translator {
         self.stage = Stage::Rows;
         Ok(())
     }
+}
+
+fn warning(message: String) -> Warning {
+    Warning { column: String::new(), message }
 }
 
 /// The delimiter, as a message calls it.
