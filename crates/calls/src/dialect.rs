@@ -83,36 +83,99 @@ pub(crate) fn delimiter_of_header(text: &[u8], last: bool, wanted: &[&str]) -> O
 }
 
 /// The files that people mistake for CSV, by how they begin. None of the beginnings can be that of a
-/// header, and none holds a line end.
+/// header: each holds a byte that no text has, or such a byte has to follow soon.
 pub(crate) fn foreign(start: &[u8]) -> Option<&'static str> {
-    const KNOWN: [(&[u8], &str); 11] = [
+    const KNOWN: [(&[u8], &str); 15] = [
         (b"\xD0\xCF\x11\xE0", "an old Excel workbook (.xls): save it as CSV"),
-        (b"PAR1", "a Parquet file: export it as CSV"),
         (b"Obj\x01", "an Avro file: export it as CSV"),
-        (b"ORC\x0A", "an ORC file: export it as CSV"),
         (b"crc\0", "a checksum of another file (.crc): leave it out"),
-        (b"%PDF-", "a PDF"),
-        (b"\x31AY&SY", "compressed with bzip2: use gzip or zstd"),
+        (b"SQLite format 3\0", "a SQLite database: export the table as CSV"),
+        (b"ARROW1\0", "an Arrow file: export it as CSV"),
+        (b"PK\x05\x06", "an empty zip archive: there is no CSV in it"),
+        (b"PK\x07\x08", "a zip archive in several parts: take the CSV out of it and upload that"),
+        (b"7z\xBC\xAF\x27\x1C", "a 7-Zip archive: take the CSV out of it and upload that"),
+        (b"Rar!\x1A\x07", "a RAR archive: take the CSV out of it and upload that"),
         (b"\xFD7zXZ\0", "compressed with xz: use gzip or zstd"),
         (b"\x1F\x9D", "compressed with compress: use gzip or zstd"),
+        (b"\x04\x22\x4D\x18", "compressed with lz4: use gzip or zstd"),
+        (b"\xFF\x06\0\0sNaPpY", "compressed with snappy: use gzip or zstd"),
         // Only behind a compression that has been recognised and undone.
         (b"\x1F\x8B", "compressed twice: compress it once"),
         (b"\x28\xB5\x2F\xFD", "compressed twice: compress it once"),
     ];
+    // These begin as a text may.
+    const WORDS: [(&[u8], &str); 4] = [
+        (b"PAR1", "a Parquet file: export it as CSV"),
+        (b"ORC", "an ORC file: export it as CSV"),
+        (b"x\x9C", "compressed with zlib: use gzip or zstd"),
+        (b"x\xDA", "compressed with zlib: use gzip or zstd"),
+    ];
     if let Some(entry) = start.strip_prefix(b"PK\x03\x04") {
-        const NAME_AT: usize = 26;
-        let name = entry.get(NAME_AT..).unwrap_or_default();
-        let workbook = [&b"[Content_Types].xml"[..], b"xl/", b"_rels/", b"docProps/", b"mimetype"];
-        return Some(if workbook.iter().any(|part| name.starts_with(part)) {
-            "an Excel workbook (.xlsx) or another spreadsheet: save it as CSV"
-        } else {
-            "a zip archive: take the CSV out of it, compress it with gzip if you like, and upload that"
-        });
+        return Some(archive(entry));
+    }
+    if is_pdf(start) {
+        return Some("a PDF");
     }
     // bzip2 says its block size before what makes it recognisable.
-    let start = match start {
-        [b'B', b'Z', b'h', b'1'..=b'9', block @ ..] => block,
-        _ => start,
-    };
-    KNOWN.iter().find(|(magic, _)| start.starts_with(magic)).map(|(_, what)| *what)
+    if let [b'B', b'Z', b'h', b'1'..=b'9', b'1', b'A', b'Y', b'&', b'S', b'Y', ..] = start {
+        return Some("compressed with bzip2: use gzip or zstd");
+    }
+    let known = KNOWN.iter().find(|(magic, _)| start.starts_with(magic));
+    let word = || WORDS.iter().find(|(word, _)| start.strip_prefix(*word).is_some_and(is_binary));
+    known.or_else(word).map(|(_, what)| *what)
+}
+
+/// What a zip archive is, by the name of its first entry.
+fn archive(entry: &[u8]) -> &'static str {
+    const NAME_AT: usize = 26;
+    let name = entry.get(NAME_AT..).unwrap_or_default();
+    let workbook = [&b"[Content_Types].xml"[..], b"xl/", b"_rels/", b"docProps/", b"mimetype"];
+    if workbook.iter().any(|part| name.starts_with(part)) {
+        "an Excel workbook (.xlsx) or another spreadsheet: save it as CSV"
+    } else {
+        "a zip archive: take the CSV out of it, compress it with gzip if you like, and upload that"
+    }
+}
+
+/// Whether a control byte that no text has is among the next few bytes.
+fn is_binary(next: &[u8]) -> bool {
+    const LOOKED_AT_BYTES: usize = 8;
+    next.iter().take(LOOKED_AT_BYTES).any(|byte| matches!(byte, 0..=8 | 0x0E..=0x1A | 0x1C..=0x1E))
+}
+
+/// The version of a PDF is the rest of its first line.
+fn is_pdf(start: &[u8]) -> bool {
+    matches!(start.strip_prefix(b"%PDF-"), Some([b'0'..=b'9', b'.', b'0'..=b'9', b'\n' | b'\r' | b' ' | b'%', ..]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_header_that_begins_like_another_file_is_a_header() {
+        for text in
+            ["PAR1,userId\n", "PAR1\nuserId\n", "%PDF-views,userId\n", "ORC\nuserId", "1AY&SY,userId", "xÜ,userId"]
+        {
+            assert_eq!(foreign(text.as_bytes()), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn other_files_are_told_by_name() {
+        for (start, word) in [
+            (&b"PAR1\x15\x04\x15"[..], "Parquet"),
+            (b"%PDF-1.4\n%\xE2", "PDF"),
+            (b"ORC\n\x0B\n\x03\0", "ORC"),
+            (b"BZh91AY&SY\x12", "bzip2"),
+            (b"x\x9C\x4B\0\x02", "zlib"),
+            (b"PK\x05\x06\0\0", "zip"),
+            (b"PK\x07\x08PK\x03\x04", "zip"),
+            (b"SQLite format 3\0\x10", "SQLite"),
+            (b"7z\xBC\xAF\x27\x1C\0", "7-Zip"),
+            (b"Rar!\x1A\x07\x01\0", "RAR"),
+        ] {
+            assert!(foreign(start).is_some_and(|what| what.contains(word)), "{word}");
+        }
+    }
 }

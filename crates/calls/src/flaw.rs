@@ -35,8 +35,6 @@ pub(crate) enum Hint {
     Python,
     /// The cells that are too many are one empty cell at the end.
     TrailingDelimiter,
-    /// The row begins with a number that the header has no name for.
-    RowNumber,
 }
 
 impl Hint {
@@ -127,9 +125,6 @@ impl Flaw {
             }
             RefusalCode::TooManyCells if self.hint == Hint::TrailingDelimiter => format!(
                 "{number} cells, the header has {own}, and the last is empty: remove the delimiter at the end of each row, or add one to the header"
-            ),
-            RefusalCode::TooManyCells if self.hint == Hint::RowNumber => format!(
-                "{number} cells, the header has {own}, and the first is a number: if it is the number of the row, add a name for its column in front of the header"
             ),
             RefusalCode::TooManyCells if number <= plan.columns().len() => format!(
                 "{number} cells, the header has {} before `{}` and {} in all; a cell with a delimiter in it has to be quoted",

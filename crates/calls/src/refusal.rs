@@ -144,7 +144,7 @@ codes! {
         EmailBlanks = "email_blanks",
         /// Valid UTF-8 that a setting says to read as something else.
         LooksLikeUtf8 = "looks_like_utf8",
-        /// Ctrl-Z at the end of the file.
+        /// Ctrl-Z at the end of a row.
         CtrlZ = "ctrl_z",
     }
 }

@@ -7,9 +7,11 @@
 //!   content until the next quote, and a doubled quote is one quote;
 //! * what follows a closing quote belongs to the cell as it stands (`"a"b` is `ab`).
 //!
+//! Byte order marks at the start of a record are no part of its first cell: joined files have them.
+//!
 //! Three things are reported besides: a quote that is still open at the end of the file, a quote
-//! astray (text behind a closing one, or a quote behind a blank), and a record beyond
-//! [`ROW_BYTES_MAX`]. Records of other dialects are found by [`Walker`], and not split here.
+//! astray (text behind a closing one, a quote behind a blank, or a quote in a bare cell where a backslash stands
+//! before a closing one), and a record beyond [`ROW_BYTES_MAX`]. Records of other dialects are found by [`Walker`], and not split here.
 //!
 //! Cells are not copied: a [`Cell`] is a range of the record, and only a cell with a doubled quote
 //! ever needs [`Cell::unescape`].
@@ -24,6 +26,16 @@ use crate::quoting::{Event, Walker};
 pub const ROW_BYTES_MAX: usize = 1024 * 1024;
 
 const QUOTE: u8 = b'"';
+
+const MARK: &[u8] = "\u{FEFF}".as_bytes();
+
+/// A record without the byte order marks that it begins with.
+pub(crate) fn strip_marks(mut record: &[u8]) -> &[u8] {
+    while let Some(rest) = record.strip_prefix(MARK) {
+        record = rest;
+    }
+    record
+}
 
 /// One cell: a range of its record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,6 +115,10 @@ pub(crate) struct Splitter {
     escaped: bool,
     /// Whether a quoted cell has been seen, the only place where a record can hold line ends.
     quotes: bool,
+    /// Whether a quoted cell ends in a backslash, so that its last quote may be content.
+    backslash: bool,
+    /// Whether [`MARK`] at the start of a record is a byte order mark.
+    marks: bool,
     /// The first cell that has text behind its closing quote, or a quote behind a blank.
     stray: Option<usize>,
     cells: Vec<Cell>,
@@ -122,6 +138,14 @@ enum State {
     QuoteSeen,
 }
 
+/// What stands where a byte order mark may.
+enum Mark {
+    Passed,
+    None,
+    /// The text runs out within it.
+    CutOff,
+}
+
 impl Splitter {
     pub(crate) fn new(delimiter: u8) -> Splitter {
         Splitter {
@@ -131,6 +155,8 @@ impl Splitter {
             start: 0,
             escaped: false,
             quotes: false,
+            backslash: false,
+            marks: true,
             stray: None,
             cells: Vec::new(),
             walker: None,
@@ -150,6 +176,7 @@ impl Splitter {
         self.start = 0;
         self.escaped = false;
         self.quotes = false;
+        self.backslash = false;
         self.stray = None;
         self.cells.clear();
         if let Some(walker) = &mut self.walker {
@@ -188,6 +215,13 @@ impl Splitter {
     /// Goes on in records of another dialect.
     #[cold]
     fn walk(&mut self, text: &[u8]) -> Option<usize> {
+        while self.at == self.start && self.marks && text.get(self.at) == Some(&MARK[0]) {
+            match self.pass_mark(text) {
+                Mark::Passed => {}
+                Mark::None => break,
+                Mark::CutOff => return None,
+            }
+        }
         let walker = self.walker.as_mut()?;
         self.quotes = true;
         while let Some(byte) = text.get(self.at) {
@@ -197,6 +231,29 @@ impl Splitter {
             self.at += 1;
         }
         None
+    }
+
+    /// Passes a byte order mark, if one is next.
+    #[cold]
+    fn pass_mark(&mut self, text: &[u8]) -> Mark {
+        let rest = &text[self.at..];
+        if rest.starts_with(MARK) {
+            self.at += MARK.len();
+            self.start = self.at;
+            Mark::Passed
+        } else if MARK.starts_with(rest) {
+            Mark::CutOff
+        } else {
+            Mark::None
+        }
+    }
+
+    /// Notes a quote in a bare cell of a record in which a backslash stands before a closing quote.
+    #[cold]
+    fn look_for_quote(&mut self, cell: &[u8]) {
+        if memchr(QUOTE, cell).is_some() && !self.escaped {
+            self.stray = self.stray.or(Some(self.cells.len()));
+        }
     }
 
     /// Notes a quote behind the blanks that a bare cell begins with.
@@ -225,6 +282,13 @@ impl Splitter {
                         self.quotes = true;
                         self.state = State::Quoted;
                     }
+                    Some(&first) if first == MARK[0] && self.cells.is_empty() && self.marks => {
+                        match self.pass_mark(text) {
+                            Mark::Passed => {}
+                            Mark::None => self.state = State::Bare,
+                            Mark::CutOff => return None,
+                        }
+                    }
                     Some(_) => self.state = State::Bare,
                 },
                 State::Bare => {
@@ -235,6 +299,9 @@ impl Splitter {
                     let end = self.at + found;
                     if matches!(text[self.start], b' ' | b'\t') {
                         self.look_behind_blanks(&text[self.start..end]);
+                    }
+                    if self.backslash {
+                        self.look_for_quote(&text[self.start..end]);
                     }
                     self.close(end);
                     if text[end] != self.delimiter {
@@ -258,6 +325,7 @@ impl Splitter {
                     }
                     Some(&byte) if byte == self.delimiter || byte == b'\n' || byte == b'\r' => {
                         let end = self.at;
+                        self.backslash |= end > self.start + 1 && text[end - 2] == b'\\';
                         self.cells.push(Cell::new(self.start, end - 1, self.escaped));
                         self.begin(end + 1);
                         if byte != self.delimiter {
@@ -282,6 +350,9 @@ impl Splitter {
         }
         if self.state == State::Bare && matches!(text.get(self.start), Some(b' ' | b'\t')) {
             self.look_behind_blanks(&text[self.start..]);
+        }
+        if self.state == State::Bare && self.backslash {
+            self.look_for_quote(&text[self.start..]);
         }
         match self.state {
             State::CellStart | State::Bare | State::Quoted => self.close(length),
@@ -429,6 +500,11 @@ impl Rows {
     /// Looks for records that are quoted in another way, from the next one on.
     pub(crate) fn set_quoting(&mut self, quoting: Quoting) {
         self.splitter.set_quoting(quoting);
+    }
+
+    /// Whether the bytes of a byte order mark can be nothing else at the start of a record.
+    pub(crate) fn set_marks(&mut self, marks: bool) {
+        self.splitter.marks = marks;
     }
 
     /// The text behind the record that was found last.
@@ -629,9 +705,9 @@ mod tests {
         prop_oneof![Just(vec![1]), Just(vec![usize::MAX]), proptest::collection::vec(1_usize..40, 1..6),]
     }
 
-    /// The reference takes a byte order mark away; here that is not the rows' business.
+    /// The reference takes a byte order mark away at the start of the text alone.
     fn has_mark(text: &[u8]) -> bool {
-        text.starts_with(b"\xEF\xBB\xBF")
+        text.windows(MARK.len()).any(|at| at == MARK)
     }
 
     proptest! {
@@ -676,6 +752,28 @@ mod tests {
             rows.finish();
             assert_eq!(rows.advance(), Advance::Record);
             assert_eq!(rows.record().unwrap().unclosed, unclosed, "{text}");
+        }
+    }
+
+    #[test]
+    fn byte_order_marks_at_the_start_of_a_record_are_no_part_of_its_cells() {
+        for pieces in [&[1][..], &[2], &[usize::MAX]] {
+            let text = "a,b\n\u{FEFF}\"c\nd\",\u{FEFF}e\n\u{FEFF}\u{FEFF}f\n\u{FEFF}\n";
+            let expected: Records = [vec!["a", "b"], vec!["c\nd", "\u{FEFF}e"], vec!["f"], vec![""]]
+                .map(|cells| cells.into_iter().map(|cell| cell.as_bytes().to_vec()).collect())
+                .to_vec();
+            assert_eq!(read(text.as_bytes(), b',', pieces), expected);
+        }
+    }
+
+    #[test]
+    fn a_quote_in_a_bare_cell_is_astray_only_where_a_backslash_stands_before_a_closing_one() {
+        for (row, stray) in
+            [(r#"1,"a\",b""#, Some(2)), (r#""a\",b",c"#, Some(1)), (r#""C:\",b"#, None), (r#""a",5""#, None)]
+        {
+            let mut splitter = Splitter::new(b',');
+            splitter.split(row.as_bytes());
+            assert_eq!(splitter.stray(), stray, "{row}");
         }
     }
 

@@ -1,6 +1,9 @@
 //! Bytes to text: byte order marks, UTF-16, and the encodings that ASCII is part of.
 
-use crate::dialect::Encoding;
+use memchr::memmem;
+
+use crate::columns::REJECT_COLUMNS;
+use crate::dialect::{Delimiter, Encoding};
 
 /// What stands in transcoded text where the source had no character. It is in no UTF-8, so the row
 /// is refused, and refused again when it comes back unmended.
@@ -140,12 +143,40 @@ fn found_out(start: &[u8]) -> (Encoding, bool) {
     if odd > 4 * even && odd * 4 > start.len() {
         return (Encoding::Utf16Le, false);
     }
-    let is_utf8 = match std::str::from_utf8(start) {
-        Ok(_) => true,
-        // A character that is cut off at the end says nothing.
-        Err(error) => error.error_len().is_none() && start.len() == AUTO_BYTES,
-    };
-    if is_utf8 { (Encoding::Utf8, false) } else { (Encoding::Legacy(encoding_rs::WINDOWS_1252), true) }
+    if is_of_rejects(start) || is_mostly_utf8(start) {
+        (Encoding::Utf8, false)
+    } else {
+        (Encoding::Legacy(encoding_rs::WINDOWS_1252), true)
+    }
+}
+
+/// Whether the header is that of a rejects file: we write UTF-8, and a row that was refused for its bytes still has them.
+fn is_of_rejects(start: &[u8]) -> bool {
+    let is_end = |rest: &[u8]| matches!(rest.first(), None | Some(b'\n' | b'\r'));
+    Delimiter::ALL.into_iter().any(|delimiter| {
+        let names = REJECT_COLUMNS.join(&char::from(delimiter.byte()).to_string());
+        memmem::find_iter(start, &names).any(|at| is_end(&start[at + names.len()..]))
+    })
+}
+
+/// Whether more lines beyond ASCII are UTF-8 than are not: in no other encoding are such lines UTF-8 but by chance. The
+/// exceptions are refused one by one.
+fn is_mostly_utf8(start: &[u8]) -> bool {
+    let (mut valid, mut invalid) = (0, 0);
+    for line in start.split(|byte| matches!(byte, b'\n' | b'\r')).filter(|line| !line.is_ascii()) {
+        match std::str::from_utf8(line) {
+            Ok(_) => valid += 1,
+            // A character that is cut off at the end says nothing.
+            Err(error) if error.error_len().is_none() && is_cut_off(start, line) => {}
+            Err(_) => invalid += 1,
+        }
+    }
+    invalid == 0 || valid > invalid
+}
+
+/// Whether `line` is the last of a beginning that more text may follow.
+fn is_cut_off(start: &[u8], line: &[u8]) -> bool {
+    start.len() == AUTO_BYTES && start.as_ptr_range().end == line.as_ptr_range().end
 }
 
 /// Appends UTF-16 as UTF-8. Returns how many bytes were taken; what is left is half of something.
@@ -205,5 +236,31 @@ pub(crate) fn transcode(record: &[u8], encoding: Encoding, out: &mut Vec<u8>) {
             encoding_rs::DecoderResult::OutputFull => {}
             encoding_rs::DecoderResult::Malformed(_, _) => out.push(NO_CHARACTER),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_line_in_another_encoding_does_not_change_that_of_the_file() {
+        let utf8 = "x,Müller\n".repeat(49);
+        for (text, expected) in [
+            ([utf8.as_bytes(), b"y,caf\xE9\n"].concat(), Encoding::Utf8),
+            ([b"y,caf\xE9\n", utf8.as_bytes()].concat(), Encoding::Utf8),
+            (b"x,caf\xE9\ny,M\xC3\xBCller\n".to_vec(), Encoding::Legacy(encoding_rs::WINDOWS_1252)),
+            (b"x,caf\xE9".to_vec(), Encoding::Legacy(encoding_rs::WINDOWS_1252)),
+            (b"x,caf\xC3".to_vec(), Encoding::Legacy(encoding_rs::WINDOWS_1252)),
+            (b"x\n".to_vec(), Encoding::Utf8),
+        ] {
+            assert_eq!(found_out(&text).0, expected, "{}", String::from_utf8_lossy(&text));
+        }
+    }
+
+    #[test]
+    fn a_character_that_is_cut_off_where_looking_ends_says_nothing() {
+        let text = format!("{}ü", "x".repeat(AUTO_BYTES - 1));
+        assert_eq!(found_out(text.as_bytes()).0, Encoding::Utf8);
     }
 }

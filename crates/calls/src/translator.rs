@@ -22,7 +22,7 @@ use crate::subject::Subject;
 use crate::text::Transcoder;
 use crate::warnings::Note;
 
-use records::{CTRL_Z, Decoded, Quotes, behind, is_header, is_single_quoted, sound};
+use records::{Decoded, Quotes, behind, is_header, is_single_quoted, sound, without_ctrl_z};
 
 pub use crate::inflate::ZSTD_WINDOW_BYTES_MAX;
 pub use crate::rows::ROW_BYTES_MAX;
@@ -103,6 +103,8 @@ enum Stage {
     /// The header is still to come; the delimiter may be known from a setting or a `sep=` line.
     Header {
         delimiter: Option<Delimiter>,
+        /// Whether a `sep=` line names it.
+        named: bool,
     },
     Rows,
     Broken(FileFault),
@@ -121,7 +123,7 @@ impl Translator {
             transcoded: 0,
             plain: Vec::new(),
             rows: Rows::new(b','),
-            stage: Stage::Header { delimiter: reading.delimiter },
+            stage: Stage::Header { delimiter: reading.delimiter, named: false },
             encoder: Encoder::new(subject, ids, reading),
             position: Position::START,
             header: None,
@@ -327,14 +329,14 @@ impl Translator {
         self.position = Position { byte: span.to, line: span.line + record.lines };
         self.blank_lines = record.blank.lines;
         self.encoder.notes.clear();
-        let ctrl_z = record.line_end == 0 && record.text.len() > 1 && record.text.ends_with(&[CTRL_Z]);
+        let ctrl_z = without_ctrl_z(record.text);
         let (text, cells, quotes) =
-            if matches!(encoding, Encoding::Legacy(_)) || !dialect.quoting.is_rfc4180() || ctrl_z {
+            if matches!(encoding, Encoding::Legacy(_)) || !dialect.quoting.is_rfc4180() || ctrl_z.is_some() {
                 self.decoded.decode(&record, dialect, plan.own_columns, ctrl_z, &mut self.encoder.notes)
             } else {
                 (record.text, record.cells, Quotes { unclosed: record.unclosed, stray: record.stray, misfit: false })
             };
-        if is_header(text, cells, &self.names) {
+        if is_header(text, cells, &self.names, dialect.delimiter) {
             self.encoder.notes.clear();
             return Translated::Dropped { span, reason: Dropped::RepeatedHeader };
         }

@@ -43,7 +43,7 @@ impl Note {
 struct Count {
     rows: u64,
     of: u64,
-    /// The line of the first.
+    /// The line of the first, or of the first exception where a majority holds.
     line: u64,
     /// In the order in which they came.
     order: usize,
@@ -61,7 +61,8 @@ impl Tally {
         for note in notes {
             let order = self.counts.len();
             let count = self.counts.entry((note.code, note.column)).or_insert(Count { rows: 0, of: 0, line, order });
-            if note.hit && count.rows == 0 {
+            let against = !note.hit && note.code.holds() == Holds::Most && count.rows == count.of;
+            if (note.hit && count.rows == 0 && note.code.holds() != Holds::Most) || against {
                 count.line = line;
             }
             count.rows += u64::from(note.hit);
@@ -92,7 +93,8 @@ impl WarningCode {
     /// When rows of this kind are to be told of.
     pub(crate) fn holds(self) -> Holds {
         match self {
-            WarningCode::DayMonthOrder | WarningCode::LooksLikeUtf8 => Holds::Every,
+            WarningCode::DayMonthOrder => Holds::Every,
+            WarningCode::LooksLikeUtf8 => Holds::Most,
             WarningCode::MixedTypes => Holds::Some,
             _ => Holds::Any,
         }
@@ -145,7 +147,7 @@ impl WarningCode {
             WarningCode::LooksLikeUtf8 => {
                 "the text is valid UTF-8 and CSV_ENCODING reads it as something else; set CSV_ENCODING=auto or utf-8"
             }
-            WarningCode::CtrlZ => "the file ends with Ctrl-Z, which is taken off",
+            WarningCode::CtrlZ => "the row ends with Ctrl-Z, which is taken off",
         }
     }
 }

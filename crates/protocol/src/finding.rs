@@ -22,7 +22,7 @@ pub struct Finding {
     pub rows: u64,
     /// Of how many rows that could have been so, as far as that is counted.
     pub of: u64,
-    /// The line of the first.
+    /// The line of the first. With [`Holds::Most`], of the first exception, if there is one.
     pub line: u64,
     /// When it is to be told.
     #[serde(default)]
@@ -42,6 +42,8 @@ pub enum Holds {
     Every,
     /// Where some cells of the column have it, and others do not.
     Some,
+    /// Where more than half of them have it.
+    Most,
 }
 
 impl Finding {
@@ -52,6 +54,7 @@ impl Finding {
             Holds::Any => self.rows > 0,
             Holds::Every => self.rows > 0 && self.rows == self.of,
             Holds::Some => self.rows > 0 && self.rows < self.of,
+            Holds::Most => self.rows > self.of - self.rows.min(self.of),
         }
     }
 
@@ -59,9 +62,14 @@ impl Finding {
     #[must_use]
     pub fn in_words(&self) -> String {
         let column = self.column.as_ref().map(|column| format!("column `{column}`: ")).unwrap_or_default();
-        let of = if self.holds == Holds::Some { format!(" of {}", self.of) } else { String::new() };
+        let has_exception = self.holds == Holds::Most && self.rows < self.of;
+        let of = if self.holds == Holds::Some || has_exception { format!(" of {}", self.of) } else { String::new() };
         let rows = if self.rows == 1 && of.is_empty() { "row" } else { "rows" };
-        let first = if self.rows == 1 { "on" } else { "the first on" };
+        let first = match self.rows {
+            _ if has_exception => "the first exception on",
+            1 => "on",
+            _ => "the first on",
+        };
         format!("{column}{}{of} {rows}, {first} line {}: {}", self.rows, self.line, self.message)
     }
 
@@ -70,7 +78,11 @@ impl Finding {
         for finding in more {
             let same = |known: &&mut Finding| known.code == finding.code && known.column == finding.column;
             if let Some(known) = all.iter_mut().find(same) {
-                if known.rows == 0 {
+                let is_first = match known.holds {
+                    Holds::Most => known.rows == known.of && finding.rows < finding.of,
+                    _ => known.rows == 0,
+                };
+                if is_first {
                     known.line = finding.line;
                 }
                 known.rows += finding.rows;
@@ -107,6 +119,15 @@ mod tests {
     }
 
     #[test]
+    fn a_finding_about_most_rows_names_the_first_exception() {
+        let mut all = vec![finding(Holds::Most, 3, 3)];
+        assert_eq!(all[0].in_words(), "3 rows, the first on line 3: words");
+        Finding::merge(&mut all, &[Finding { line: 9, ..finding(Holds::Most, 1, 2) }]);
+        Finding::merge(&mut all, &[Finding { line: 12, ..finding(Holds::Most, 1, 2) }]);
+        assert_eq!(all[0].in_words(), "5 of 7 rows, the first exception on line 9: words");
+    }
+
+    #[test]
     fn a_finding_about_every_cell_is_none_once_one_speaks_against_it() {
         for (holds, rows, of, expected) in [
             (Holds::Every, 3, 3, true),
@@ -115,6 +136,9 @@ mod tests {
             (Holds::Some, 3, 4, true),
             (Holds::Some, 4, 4, false),
             (Holds::Some, 0, 4, false),
+            (Holds::Most, 3, 4, true),
+            (Holds::Most, 2, 4, false),
+            (Holds::Most, 0, 0, false),
             (Holds::Any, 1, 1, true),
             (Holds::Any, 0, 1, false),
         ] {

@@ -1,8 +1,10 @@
 //! Files that are no CSV, or not the CSV that they should be, told by how they begin.
 
-use crate::dialect::{Delimiter, Encoding, foreign};
+use crate::dialect::{Delimiter, Encoding, Quote, delimiter_of_header, foreign};
 use crate::refusal::{FaultCode, FileFault};
-use crate::rows::Splitter;
+use crate::rows::{Cell, Splitter, strip_marks};
+
+use super::recognition::{Beginning, names_in_one_cell};
 
 /// Records that are looked at for the header, where the first is none.
 const PREAMBLE_RECORDS_MAX: usize = 50;
@@ -26,9 +28,11 @@ pub(super) fn no_csv(text: &[u8]) -> Option<FileFault> {
     Some(FileFault::new(FaultCode::NotCsv, format!("this is no CSV, it is {what}")))
 }
 
-/// POSIX tar has its name at a fixed place of the first header.
+/// POSIX tar has its name at a fixed place of the first header, with NUL bytes around it that no text has.
 fn is_tar(text: &[u8]) -> bool {
-    text.get(257..262) == Some(b"ustar")
+    const MAGIC_AT: usize = 257;
+    let Some((fields, magic)) = text.split_at_checked(MAGIC_AT) else { return false };
+    (magic.starts_with(b"ustar\0") || magic.starts_with(b"ustar  \0")) && fields.contains(&0)
 }
 
 /// `md5sum` and its kin: digits, two blanks or a blank and an asterisk, a name; or the digits alone.
@@ -44,29 +48,138 @@ fn is_checksum(text: &[u8]) -> bool {
 fn is_chunked(text: &[u8]) -> bool {
     let digits = text.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
     let signed = digits > 0 && text[digits..].starts_with(b";chunk-signature=");
-    let trailer = b"\r\nx-amz-checksum-";
-    signed || (digits > 0 && text[digits..].starts_with(b"\r\n") && text.windows(trailer.len()).any(|at| at == trailer))
+    signed || is_framed(text)
 }
 
-/// What a text with NUL bytes is. `odd` says that it begins at an odd byte of the file.
-pub(super) fn with_nuls(text: &[u8], encoding: Encoding, odd: bool) -> FileFault {
+/// Whether the text begins with a length, and another length or the trailer stands where the first says.
+fn is_framed(text: &[u8]) -> bool {
+    const TRAILER: &[u8] = b"\r\nx-amz-checksum-";
+    let Some((length, chunk)) = chunk_length(text) else { return false };
+    let next = chunk.get(length..).and_then(|behind| behind.strip_prefix(b"\r\n"));
+    next.is_some_and(|next| chunk_length(next).is_some()) || chunk.windows(TRAILER.len()).any(|at| at == TRAILER)
+}
+
+/// The length that `text` begins with, in hexadecimal and on a line of its own, and the text behind it.
+fn chunk_length(text: &[u8]) -> Option<(usize, &[u8])> {
+    let digits = text.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
+    let chunk = text[digits..].strip_prefix(b"\r\n")?;
+    let length = usize::from_str_radix(std::str::from_utf8(&text[..digits]).ok()?, 16).ok()?;
+    Some((length, chunk))
+}
+
+/// What the file is, when its beginning could be that of a header and the header does not work.
+pub(super) fn no_csv_either(text: &[u8]) -> Option<FileFault> {
+    const KNOWN: [(&str, &str); 12] = [
+        ("{\"", "JSON: export it as CSV"),
+        ("{\n", "JSON: export it as CSV"),
+        ("[{", "JSON: export it as CSV"),
+        ("[\n", "JSON: export it as CSV"),
+        ("<!doctype", "an HTML page: look whether the download ended at a page of errors or of a login"),
+        ("<html", "an HTML page: look whether the download ended at a page of errors or of a login"),
+        ("<?xml", "XML: export it as CSV"),
+        ("version https://git-lfs.github.com/", "a pointer of Git LFS: upload the file that it points to"),
+        ("-----begin pgp", "encrypted or signed with PGP: decrypt it first"),
+        ("md5 (", "a checksum of another file: leave it out"),
+        ("sha1 (", "a checksum of another file: leave it out"),
+        ("sha256 (", "a checksum of another file: leave it out"),
+    ];
+    let start = strip_marks(text).trim_ascii_start();
+    let begins = |word: &str| start.get(..word.len()).is_some_and(|start| start.eq_ignore_ascii_case(word.as_bytes()));
+    let (_, what) = KNOWN.iter().find(|(word, _)| begins(word))?;
+    Some(FileFault::new(FaultCode::NotCsv, format!("this is no CSV, it is {what}")))
+}
+
+/// What a text with NUL bytes is. `odd` says that it begins at an odd byte of the file, and `marked` that a byte order
+/// mark stands before it.
+pub(super) fn with_nuls(text: &[u8], encoding: Encoding, odd: bool, marked: bool) -> FileFault {
     const LOOKED_AT_BYTES: usize = 1_024;
     let start = &text[..text.len().min(LOOKED_AT_BYTES)];
-    let nuls_at = |parity: usize| {
-        start.iter().enumerate().filter(|(at, byte)| **byte == 0 && (at + usize::from(odd)) % 2 == parity).count()
+    // The share of NUL bytes at every `step`th byte, in percent.
+    let nuls_at = |from: usize, step: usize| {
+        let all = start.iter().skip(from).step_by(step);
+        let nuls = all.clone().filter(|byte| **byte == 0).count();
+        nuls * 100 / all.count().max(1)
     };
-    let (even, uneven) = (nuls_at(0), nuls_at(1));
     let is_wide = matches!(encoding, Encoding::Utf16Le | Encoding::Utf16Be);
-    let message = if is_wide || (even > 0 && uneven > 0 && (even + uneven) * 10 > start.len() * 6) {
-        "this looks like UTF-32, which is not read: save the file as UTF-8"
-    } else if even > 4 * uneven && even * 4 > start.len() {
-        "this looks like UTF-16 without a byte order mark: set CSV_ENCODING=utf-16be"
-    } else if uneven > 4 * even && uneven * 4 > start.len() {
-        "this looks like UTF-16 without a byte order mark: set CSV_ENCODING=utf-16le"
+    // Three of four bytes, or one of two units, and the last one never.
+    let is_utf32 = if is_wide {
+        (0..2).any(|at| nuls_at(at, 2) < 10 && nuls_at(1 - at, 2) > 90)
     } else {
-        "the header holds NUL bytes, so this is no text: save the file as CSV in UTF-8"
+        (0..4).any(|at| nuls_at(at, 4) < 10 && (1..4).all(|next| nuls_at((at + next) % 4, 4) > 70))
+    };
+    let order = if nuls_at(0, 2) > 50 && nuls_at(1, 2) < 10 {
+        Some(if odd { "utf-16le" } else { "utf-16be" })
+    } else if nuls_at(1, 2) > 50 && nuls_at(0, 2) < 10 {
+        Some(if odd { "utf-16be" } else { "utf-16le" })
+    } else {
+        None
+    };
+    let message = match order {
+        _ if is_utf32 => "this looks like UTF-32, which is not read: save the file as UTF-8".to_owned(),
+        Some(_) if marked => {
+            "the byte order mark says UTF-8, and the text looks like UTF-16: save the file as UTF-8".to_owned()
+        }
+        Some(order) if !is_wide => {
+            format!("this looks like UTF-16 without a byte order mark: set CSV_ENCODING={order}")
+        }
+        _ => "the header holds NUL bytes, so this is no text: save the file as CSV in UTF-8".to_owned(),
     };
     FileFault::new(FaultCode::Encoding, message)
+}
+
+/// What is wrong where a setting reads a text as UTF-16, and each of its bytes is a character of ASCII.
+pub(super) fn is_narrow(text: &[u8], encoding: Encoding) -> Option<FileFault> {
+    const LOOKED_AT_CHARS: usize = 8;
+    let is_wide = matches!(encoding, Encoding::Utf16Le | Encoding::Utf16Be);
+    let start = String::from_utf8_lossy(&text[..text.len().min(4 * LOOKED_AT_CHARS)]);
+    let is_text = |byte: u32| matches!(byte, 0x09 | 0x0A | 0x0D | 0x20..=0x7E);
+    let is_pair = |c: char| is_text(u32::from(c) >> 8) && is_text(u32::from(c) & 0xFF);
+    let pairs = start.chars().take(LOOKED_AT_CHARS).take_while(|c| is_pair(*c)).count();
+    (is_wide && pairs == LOOKED_AT_CHARS).then(|| {
+        FileFault::new(
+            FaultCode::Encoding,
+            format!("CSV_ENCODING says {encoding}, and this looks like UTF-8: set CSV_ENCODING=auto or utf-8"),
+        )
+    })
+}
+
+/// The character that ends the lines of a file which is one line otherwise. `header` is all of it.
+pub(super) fn other_line_end(header: &str, delimiter: u8, wanted: &[&str]) -> Option<FileFault> {
+    const OTHERS: [(&str, &str); 8] = [
+        ("\u{2028}", "U+2028"),
+        ("\u{2029}", "U+2029"),
+        ("\u{85}", "U+0085"),
+        ("\u{1E}", "U+001E"),
+        ("\u{B}", "U+000B"),
+        ("\u{C}", "U+000C"),
+        ("\\r\\n", "a backslash with a letter"),
+        ("\\n", "a backslash with a letter"),
+    ];
+    let mut splitter = Splitter::new(delimiter);
+    let (_, name) = OTHERS.into_iter().find(|(other, _)| {
+        header.split_once(other).is_some_and(|(first, _)| {
+            !splitter.split(first.as_bytes()) && has_wanted(splitter.cells(), first.as_bytes(), wanted)
+        })
+    })?;
+    Some(FileFault::new(
+        FaultCode::Delimiter,
+        format!("the file is one line, and {name} seems to end its rows: end each row with a line feed"),
+    ))
+}
+
+/// Whether the header that `text` begins with has a wanted name by that delimiter.
+fn names_by(delimiter: Delimiter, text: &[u8], wanted: &[&str]) -> bool {
+    let mut splitter = Splitter::new(delimiter.byte());
+    splitter.split_first(text);
+    has_wanted(splitter.cells(), text, wanted)
+}
+
+fn has_wanted(cells: &[Cell], text: &[u8], wanted: &[&str]) -> bool {
+    let mut scratch = Vec::new();
+    cells.iter().any(|cell| {
+        let name = cell.value(text, &mut scratch).trim_ascii();
+        wanted.iter().any(|wanted| wanted.as_bytes() == name)
+    })
 }
 
 /// The delimiter that a line before the header names, as Excel has it (`sep=;`).
@@ -77,56 +190,127 @@ pub(super) enum Named {
     Unknown,
 }
 
-/// Reads such a line, if `text` begins with one.
+/// Reads such a line, if `text` begins with one. A spreadsheet that saves the line as a row pads it with its own
+/// delimiter, which then is the one of the file.
 pub(super) fn named_delimiter(text: &[u8]) -> Option<Named> {
     const NAME_BYTES_MAX: usize = 4;
-    let line = text.split(|byte| matches!(byte, b'\n' | b'\r')).next().unwrap_or_default();
+    let line = strip_marks(text).split(|byte| matches!(byte, b'\n' | b'\r')).next().unwrap_or_default();
+    let is_padding = |byte: &u8| matches!(byte, b',' | b';' | b'\t');
+    let padding = line.last().filter(|byte| is_padding(byte)).copied();
+    let pads = line.iter().rev().take_while(|byte| Some(**byte) == padding).count();
+    // Without quotes, the first of them is the name.
+    let quoted = line.first() == Some(&b'"');
+    let pads = if !quoted && line.len() - pads == PREFIX.len() { pads.saturating_sub(1) } else { pads };
+    let (line, pads) = if quoted || is_named_by_one(&line[..line.len() - pads]) {
+        line.split_at(line.len() - pads)
+    } else {
+        (line, &[][..])
+    };
     let line = line.strip_prefix(b"\"").map_or(line, |inside| inside.strip_suffix(b"\"").unwrap_or(inside));
-    let (start, name) = line.split_at_checked(4)?;
-    if !start.eq_ignore_ascii_case(b"sep=") || name.is_empty() || name.len() > NAME_BYTES_MAX {
+    let (start, name) = line.split_at_checked(PREFIX.len())?;
+    if !start.eq_ignore_ascii_case(PREFIX) || name.is_empty() || name.len() > NAME_BYTES_MAX {
         return None;
     }
+    let name = match (pads.first(), name) {
+        (Some(padding), _) => std::slice::from_ref(padding),
+        (None, b"\\t") => b"\t",
+        (None, name) => name,
+    };
     let known = Delimiter::ALL.into_iter().find(|delimiter| name == [delimiter.byte()]);
     Some(known.map_or(Named::Unknown, Named::Delimiter))
 }
 
-/// Says more of a header that has no column for what every row must have. `text` begins with the header, on `line`.
-pub(super) fn explain(fault: FileFault, text: &[u8], line: u64, delimiter: u8, wanted: &[&str]) -> FileFault {
+const PREFIX: &[u8] = b"sep=";
+
+fn is_named_by_one(line: &[u8]) -> bool {
+    line.len() == PREFIX.len() + 1
+}
+
+/// A header that does not work.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Failed<'a> {
+    /// The text, which begins with it.
+    pub(super) text: &'a [u8],
+    /// The header, in UTF-8.
+    pub(super) header: &'a str,
+    pub(super) line: u64,
+    pub(super) delimiter: u8,
+    pub(super) quote: Quote,
+    /// What says which delimiter it is, if not the header.
+    pub(super) named_by: Option<&'a str>,
+    /// Columns that a header is recognised by.
+    pub(super) wanted: &'a [&'a str],
+}
+
+/// Says more of a header that does not work.
+pub(super) fn explain(fault: FileFault, failed: Failed<'_>) -> FileFault {
+    if let Some(fault) = no_csv_either(failed.text) {
+        return fault;
+    }
     if fault.code != FaultCode::MissingColumn {
         return fault;
     }
+    let Failed { text, header, delimiter, wanted, .. } = failed;
     let mut splitter = Splitter::new(delimiter);
     splitter.split_first(text);
-    let cells = splitter.cells().len();
-    let end = text.iter().position(|byte| matches!(byte, b'\n' | b'\r')).unwrap_or(text.len());
-    let header = &text[..end];
-    if cells == 1
-        && let Some(other) = other_delimiter(header, wanted)
-    {
-        let name = if other.is_control() { format!("U+{:04X}", u32::from(other)) } else { other.to_string() };
-        return FileFault::new(
-            FaultCode::Delimiter,
-            format!("the columns are separated by `{name}`, which is not read: write the file with , ; tab or |"),
-        );
+    if splitter.cells().len() == 1 {
+        if let Some(by) = failed.named_by
+            && let Some(other) = delimiter_of_header(text, true, wanted).filter(|other| other.byte() != delimiter)
+            && names_by(other, text, wanted)
+        {
+            return FileFault::new(
+                FaultCode::Delimiter,
+                format!("the header is separated by `{other}`, and {by} names another delimiter: correct or remove it"),
+            );
+        }
+        if let Some(fault) = separated_otherwise(header, wanted) {
+            return fault;
+        }
     }
+    let say = |more: &str| FileFault { message: format!("{}; {more}", fault.message), ..fault.clone() };
     let quoted = |cell: &[u8]| cell.len() > 1 && cell.starts_with(b"'") && cell.ends_with(b"'");
     if splitter.cells().iter().all(|cell| quoted(cell.raw(text).trim_ascii())) {
-        let message = format!("{}; every name stands in single quotes: set CSV_QUOTE=single", fault.message);
-        return FileFault { message, ..fault };
+        return say("every name stands in single quotes: set CSV_QUOTE=single");
     }
-    if let Some(lines) = later_header(text, delimiter, wanted) {
-        let message = format!("{}; line {} names them: remove the lines before it", fault.message, line + lines);
-        return FileFault { message, ..fault };
+    if failed.quote == Quote::Single && has_wanted(splitter.cells(), text, wanted) {
+        return say("the names stand in double quotes: remove CSV_QUOTE=single");
     }
-    fault
+    let beginning = Beginning { text, complete: true, delimiter, wanted };
+    if names_in_one_cell(beginning) {
+        return say("the names stand in one quoted cell, and some rows do not: remove the quotes around whole lines");
+    }
+    match later_header(text, delimiter, wanted) {
+        Some(1) if chunk_length(text).is_some() => say(&format!(
+            "line {} names them: if line {} is the length of a chunk, of an upload that was stored with its transfer framing (aws-chunked), upload the file again with another client; else remove the line",
+            failed.line + 1,
+            failed.line
+        )),
+        Some(lines) => say(&format!("line {} names them: remove the lines before it", failed.line + lines)),
+        None => fault,
+    }
+}
+
+/// What is wrong with a header whose names are separated by none of the delimiters.
+pub(super) fn separated_otherwise(header: &str, wanted: &[&str]) -> Option<FileFault> {
+    let other = other_delimiter(header, wanted)?;
+    let name = if other.is_control() { format!("U+{:04X}", u32::from(other)) } else { other.to_string() };
+    Some(FileFault::new(
+        FaultCode::Delimiter,
+        format!("the columns are separated by `{name}`, which is not read: write the file with , ; tab or |"),
+    ))
 }
 
 /// The character between the names of a header, when it is none of the delimiters.
-fn other_delimiter(header: &[u8], wanted: &[&str]) -> Option<char> {
-    const OTHERS: [char; 9] = ['~', '^', '\u{1}', '\u{1F}', '\u{1E}', '\u{2}', ':', '/', ' '];
-    let text = std::str::from_utf8(header).ok()?;
+fn other_delimiter(header: &str, wanted: &[&str]) -> Option<char> {
+    const OTHERS: [char; 14] = [
+        '~', '^', '\u{1}', '\u{1F}', '\u{1E}', '\u{2}', '\u{14}', '\u{A6}', '\u{AC}', '\u{FF0C}', '\u{FF1B}', ':', '/',
+        ' ',
+    ];
+    // Some programs quote with a thorn.
+    let quotes = ['"', '\'', '\u{FE}'];
     OTHERS.into_iter().find(|other| {
-        text.contains(*other) && text.split(*other).any(|name| wanted.contains(&name.trim().trim_matches('"')))
+        header.contains(*other)
+            && header.split(*other).any(|name| wanted.contains(&name.trim().trim_matches(&quotes[..])))
     })
 }
 
@@ -137,12 +321,7 @@ fn later_header(text: &[u8], delimiter: u8, wanted: &[&str]) -> Option<u64> {
     text.split('\n').zip(0..).skip(1).take(PREAMBLE_RECORDS_MAX).find_map(|(line, index)| {
         let line = line.trim_end_matches('\r').as_bytes();
         splitter.split(line);
-        let mut scratch = Vec::new();
-        let named = splitter.cells().iter().any(|cell| {
-            let name = cell.value(line, &mut scratch).trim_ascii();
-            wanted.iter().any(|wanted| wanted.as_bytes() == name)
-        });
-        named.then_some(index)
+        has_wanted(splitter.cells(), line, wanted).then_some(index)
     })
 }
 
@@ -161,8 +340,27 @@ mod tests {
         ] {
             assert!(no_csv(text.as_bytes()).is_some(), "{text}");
         }
-        for text in ["userId,event\n", "abc  def\n", "10\r\n1\r\n", "a;chunk\n"] {
+        let chunk = "userId,event\n1,a\n".repeat(40);
+        let framed = format!("{:x}\r\n{chunk}\r\n{:x}\r\n{chunk}\r\n0\r\n", chunk.len(), chunk.len());
+        assert!(no_csv(framed.as_bytes()).is_some());
+        for text in ["userId,event\n", "abc  def\n", "10\r\n1\r\n", "a;chunk\n", "12\r\nuserId,event\r\n1,a\r\n2\r\n"] {
             assert!(no_csv(text.as_bytes()).is_none(), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_archive_is_told_by_bytes_that_no_text_has() {
+        let mut tar = vec![0; 512];
+        tar[..11].copy_from_slice(b"track_1.csv");
+        tar[257..263].copy_from_slice(b"ustar\0");
+        assert!(no_csv(&tar).is_some());
+        tar[257..265].copy_from_slice(b"ustar  \0");
+        assert!(no_csv(&tar).is_some());
+        let filler = "x".repeat(256 - "userId,event\n1,".len());
+        for end in ["Mustard\n", "Mustar\0\n", "Mustar  \0\n"] {
+            let text = format!("userId,event\n1,{filler}{end}");
+            assert_eq!(text.find("ustar"), Some(257));
+            assert!(no_csv(text.as_bytes()).is_none(), "{end}");
         }
     }
 
@@ -178,7 +376,7 @@ mod tests {
             (&wide, false, "UTF-32"),
             (&b"userId\0,event\n".to_vec(), false, "no text"),
         ] {
-            let fault = with_nuls(text, Encoding::Utf8, odd);
+            let fault = with_nuls(text, Encoding::Utf8, odd, false);
             assert!(fault.message.contains(word), "{fault}");
         }
     }
@@ -191,7 +389,13 @@ mod tests {
             ("sep=\t\n", Some(Named::Delimiter(Delimiter::Tab))),
             ("sep=~\n", Some(Named::Unknown)),
             ("sep=§\n", Some(Named::Unknown)),
+            ("sep=\\t\n", Some(Named::Delimiter(Delimiter::Tab))),
+            ("sep=;,,\n", Some(Named::Delimiter(Delimiter::Comma))),
+            ("sep=,,,\n", Some(Named::Delimiter(Delimiter::Comma))),
+            ("\"sep=,\";;\n", Some(Named::Delimiter(Delimiter::Semicolon))),
+            ("sep=||\n", Some(Named::Unknown)),
             ("sep=\n", None),
+            ("sep=ab,cd,,\n", None),
             ("separator,userId\n", None),
         ] {
             assert_eq!(named_delimiter(text.as_bytes()), named, "{text}");

@@ -2,14 +2,18 @@
 
 use memchr::memchr;
 
-use super::beginnings::{Named, explain, named_delimiter, no_csv, with_nuls};
-use super::recognition::{Recognised, plain, quoted_line, recognise};
+use super::beginnings::{
+    Failed, Named, explain, is_narrow, named_delimiter, no_csv, no_csv_either, other_line_end, separated_otherwise,
+    with_nuls,
+};
+use super::recognition::{Beginning, Recognised, Shape, plain, quoted_line, recognise};
 use super::records::behind;
 use super::{BEGINNING_BYTES, HEADER_BYTES_MAX, ROW_BYTES_MAX, Stage, Translator};
 use crate::columns::{ColumnPlan, REJECT_COLUMNS};
 use crate::dialect::{Compression, Delimiter, Dialect, Encoding, Measure, Quoting, StoredHeader, delimiter_of_header};
+use crate::ids::is_void;
 use crate::refusal::{FaultCode, FileFault, Position, Warning};
-use crate::rows::{Advance, Splitter};
+use crate::rows::{Advance, Splitter, strip_marks};
 use crate::subject::Kind;
 use crate::text::transcode;
 
@@ -17,7 +21,7 @@ impl Translator {
     /// Reads the header, if it is there. Returns whether that came a step further.
     pub(super) fn read_header(&mut self) -> Result<bool, FileFault> {
         let set = match &self.stage {
-            Stage::Header { delimiter } => *delimiter,
+            Stage::Header { delimiter, .. } => *delimiter,
             Stage::Rows => return Ok(false),
             Stage::Broken(fault) => return Err(fault.clone()),
         };
@@ -43,7 +47,9 @@ impl Translator {
         }
         let complete = text.len() <= BEGINNING_BYTES && !self.breaks_off;
         let text = &text[..text.len().min(BEGINNING_BYTES)];
-        if let Some(fault) = no_csv(text) {
+        let by_setting = self.transcoder.encoding().filter(|_| self.transcoder.bom() == 0);
+        let fault = no_csv(text).or_else(|| by_setting.and_then(|encoding| is_narrow(text, encoding)));
+        if let Some(fault) = fault {
             return Err(fault);
         }
         if let Some(named) = named_delimiter(text) {
@@ -53,9 +59,10 @@ impl Translator {
         let quoted = quoted_line(text);
         let delimiter = set.or_else(|| delimiter_of_header(quoted.as_deref().unwrap_or(text), true, wanted));
         let delimiter = delimiter.unwrap_or(Delimiter::Comma);
-        let Recognised { quoting, trouble_line } = self.quoting_of(text, complete, delimiter);
+        let beginning = Beginning { text, complete, delimiter: delimiter.byte(), wanted };
+        let recognised = self.quoting_of(beginning, delimiter);
         self.rows.set_delimiter(delimiter.byte());
-        self.rows.set_quoting(quoting);
+        self.rows.set_quoting(recognised.quoting);
         self.rows.set_limit(HEADER_BYTES_MAX);
         match self.rows.advance() {
             Advance::Starved => Ok(false),
@@ -68,22 +75,21 @@ impl Translator {
                     "the header is longer than {HEADER_BYTES_MAX} bytes: a quote in it is never closed, or this is no CSV"
                 ),
             )),
-            Advance::Record => self.header_record(delimiter, quoting, trouble_line),
+            Advance::Record => self.header_record(delimiter, recognised),
         }
     }
 
-    /// How the file is quoted that begins with `text`: as it is set, or as its beginning shows.
-    fn quoting_of(&self, text: &[u8], complete: bool, delimiter: Delimiter) -> Recognised {
-        let known = |quoting| Recognised { quoting, trouble_line: None };
-        if came_back(text, delimiter) {
+    /// How the file is quoted: as it is set, or as its beginning shows.
+    fn quoting_of(&self, beginning: Beginning<'_>, delimiter: Delimiter) -> Recognised {
+        if came_back(beginning.text, delimiter) {
             // We wrote it, by RFC 4180.
-            return known(Quoting::default());
+            return Recognised::known(Quoting::default());
         }
         if let Some(quoting) = self.reading.quoting {
-            return known(quoting);
+            return Recognised::known(quoting);
         }
         let encoding = self.transcoder.encoding().unwrap_or(Encoding::Utf8);
-        recognise(text, complete, delimiter.byte(), !encoding.may_hide_backslash())
+        recognise(beginning, !encoding.may_hide_backslash())
     }
 
     /// Passes the line that names the delimiter.
@@ -106,16 +112,12 @@ impl Translator {
                 line: self.position.line + record.blank.lines + record.lines,
             };
         }
-        self.stage = Stage::Header { delimiter: Some(delimiter) };
+        self.stage = Stage::Header { delimiter: Some(delimiter), named: true };
         Ok(true)
     }
 
-    fn header_record(
-        &mut self,
-        delimiter: Delimiter,
-        quoting: Quoting,
-        trouble_line: Option<u64>,
-    ) -> Result<bool, FileFault> {
+    fn header_record(&mut self, delimiter: Delimiter, recognised: Recognised) -> Result<bool, FileFault> {
+        let Recognised { quoting, shape, .. } = recognised;
         let encoding = self.transcoder.encoding().unwrap_or(Encoding::Utf8);
         let Some(record) = self.rows.record() else {
             return Ok(false);
@@ -125,21 +127,29 @@ impl Translator {
             line: self.position.line + record.blank.lines + record.lines,
         };
         let line = self.position.line + record.blank.lines;
+        if (record.unclosed || record.stray.is_some())
+            && let Some(fault) = no_csv_either(record.text)
+        {
+            return Err(fault);
+        }
         if record.unclosed {
             return Err(FileFault::new(FaultCode::BadColumn, "a quote in the header is never closed"));
         }
         if memchr(0, record.text).is_some() {
             let at = self.position.byte + record.blank.bytes * encoding.ascii_bytes();
-            return Err(with_nuls(self.rows.unread(), encoding, !at.is_multiple_of(2)));
+            return Err(with_nuls(self.rows.unread(), encoding, !at.is_multiple_of(2), self.transcoder.bom() > 0));
         }
+        let wanted = ids_of(self.subject.kind);
         if record.stray.is_some() {
-            return Err(FileFault::new(
+            let otherwise = separated_otherwise(&String::from_utf8_lossy(record.text), wanted);
+            return Err(otherwise.unwrap_or_else(|| FileFault::new(
                 FaultCode::BadColumn,
                 "text behind a closing quote in the header, or a quote behind a blank: a quote inside a quoted name must be doubled",
-            ));
+            )));
         }
         let mut text = Vec::new();
         transcode(record.text, encoding, &mut text);
+        text.drain(..text.len() - strip_marks(&text).len());
         if !quoting.is_rfc4180() {
             let raw = std::mem::take(&mut text);
             plain(&raw, quoting, delimiter.byte(), 2, &mut text);
@@ -155,11 +165,27 @@ impl Translator {
                 ),
             )
         })?;
+        if self.rows.is_finished()
+            && is_void(self.rows.upcoming())
+            && let Some(fault) = other_line_end(&text, delimiter.byte(), wanted)
+        {
+            return Err(fault);
+        }
         if encoding.may_hide(delimiter) {
             return Err(FileFault::new(
                 FaultCode::Encoding,
                 format!(
                     "`{delimiter}` is part of characters in {encoding}, so cells cannot be told apart: save the file as UTF-8"
+                ),
+            ));
+        }
+        if let Some(Shape::RowsBy(other)) = shape {
+            return Err(FileFault::new(
+                FaultCode::Delimiter,
+                format!(
+                    "the header is separated by {}, and the rows by {}: write both with the same delimiter",
+                    named(delimiter),
+                    named(other)
                 ),
             ));
         }
@@ -170,31 +196,64 @@ impl Translator {
             delimiter,
             quoting,
         };
-        let mut warnings = Vec::new();
-        let mut warn = |message: String| warnings.push(Warning { column: String::new(), message });
-        if let Some(trouble) = trouble_line {
-            let trouble = line + trouble - 1;
-            warn(format!(
-                "line {trouble} is not RFC 4180, so the file is read with {quoting}: set CSV_QUOTE or CSV_ESCAPE if it is quoted otherwise"
-            ));
-        }
-        if self.transcoder.is_guess() {
-            warn(format!(
-                "the text is no UTF-8, so it is read as {encoding}: set CSV_ENCODING if it is something else"
-            ));
-        }
+        let mut warnings = self.doubts(recognised, line, encoding);
         if is_mojibake {
-            warn(format!(
+            warnings.push(warning(format!(
                 "line {line}: the header is valid UTF-8 and CSV_ENCODING reads it as {encoding}: set CSV_ENCODING=auto or utf-8"
-            ));
+            )));
         }
+        let header = text.clone();
         let stored = StoredHeader { dialect, text, rows_from: after, fingerprint: String::new(), warnings };
-        let wanted = ids_of(self.subject.kind);
+        let named_by = match self.stage {
+            Stage::Header { delimiter: Some(_), named: true } => Some("the line before the header"),
+            Stage::Header { delimiter: Some(_), named: false } => Some("CSV_DELIMITER"),
+            _ => None,
+        };
         if let Err(fault) = self.begin_rows(stored) {
-            return Err(explain(fault, self.rows.unread(), line, delimiter.byte(), wanted));
+            let failed = Failed {
+                text: self.rows.unread(),
+                header: &header,
+                line,
+                delimiter: delimiter.byte(),
+                quote: quoting.quote,
+                named_by,
+                wanted,
+            };
+            return Err(explain(fault, failed));
         }
         self.position = after;
         Ok(true)
+    }
+
+    /// What is doubtful about how a file is written, whose header stands on `line`.
+    fn doubts(&self, recognised: Recognised, line: u64, encoding: Encoding) -> Vec<Warning> {
+        let Recognised { quoting, trouble_line, shape } = recognised;
+        let dialect = trouble_line.map(|trouble| {
+            let trouble = line + trouble - 1;
+            let cause = if quoting.lines && trouble == line {
+                format!("line {line} has the header in one quoted cell")
+            } else {
+                format!("line {trouble} is not RFC 4180")
+            };
+            format!(
+                "{cause}, so the file is read with {quoting}: set CSV_QUOTE or CSV_ESCAPE if it is quoted otherwise"
+            )
+        });
+        let cells = match shape {
+            Some(Shape::RowNumbers) => Some(
+                "each row has one cell more than the header, and the first cells count up by one: if they are numbers of rows, add a name for their column in front of the header"
+                    .to_owned(),
+            ),
+            Some(Shape::OneNameAndRowsBy(other)) => Some(format!(
+                "the header has one column, and each row has {}: if that separates cells, name every column in the header",
+                named(other)
+            )),
+            Some(Shape::RowsBy(_)) | None => None,
+        };
+        let guess = self.transcoder.is_guess().then(|| {
+            format!("the text is no UTF-8, so it is read as {encoding}: set CSV_ENCODING if it is something else")
+        });
+        [dialect, cells, guess].into_iter().flatten().map(warning).collect()
     }
 
     /// Compiles the header and makes ready for rows.
@@ -213,6 +272,7 @@ impl Translator {
         self.rows.set_delimiter(delimiter);
         self.rows.set_quoting(header.dialect.quoting);
         self.rows.set_limit(ROW_BYTES_MAX);
+        self.rows.set_marks(!header.dialect.encoding.may_hide_backslash());
         self.decoded.splitter = splitter;
         self.names = names.into_iter().map(String::into_bytes).collect();
         self.warnings = [header.warnings.as_slice(), plan.warnings()].concat();
@@ -221,6 +281,15 @@ impl Translator {
         self.stage = Stage::Rows;
         Ok(())
     }
+}
+
+fn warning(message: String) -> Warning {
+    Warning { column: String::new(), message }
+}
+
+/// The delimiter, as a message calls it.
+fn named(delimiter: Delimiter) -> String {
+    if delimiter == Delimiter::Tab { "a tab".to_owned() } else { format!("`{delimiter}`") }
 }
 
 /// Whether the header that `text` begins with is that of a rejects file.

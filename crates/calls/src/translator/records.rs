@@ -2,14 +2,15 @@
 //! are looked at.
 
 use crate::columns::ColumnPlan;
-use crate::dialect::{Dialect, Encoding, Measure};
+use crate::dialect::{Delimiter, Dialect, Encoding, Measure};
 use crate::flaw::{Flaw, Hint};
 use crate::quoting::quote_cell;
 use crate::refusal::{RefusalCode, WarningCode};
-use crate::rows::{Cell, Record, Splitter};
+use crate::rows::{Cell, Record, Splitter, strip_marks};
 use crate::text::transcode;
 use crate::warnings::Note;
 
+use super::beginnings::{Named, named_delimiter};
 use super::recognition::plain;
 
 /// A record that is not read as it stands: transcoded, or rewritten as RFC 4180 has it.
@@ -21,7 +22,7 @@ pub(super) struct Decoded {
 }
 
 /// What DOS ends a text with.
-pub(super) const CTRL_Z: u8 = 0x1A;
+const CTRL_Z: u8 = 0x1A;
 
 /// What is wrong with the quotes of a record.
 #[derive(Clone, Copy, Debug)]
@@ -50,12 +51,16 @@ impl Decoded {
         record: &Record<'_>,
         dialect: Dialect,
         columns: usize,
-        ctrl_z: bool,
+        without_ctrl_z: Option<&[u8]>,
         notes: &mut Vec<Note>,
     ) -> (&[u8], &[Cell], Quotes) {
-        let raw = if ctrl_z { &record.text[..record.text.len() - 1] } else { record.text };
-        if ctrl_z {
+        let mut raw = record.text;
+        if let Some(text) = without_ctrl_z {
+            raw = text;
             notes.push(Note::row(WarningCode::CtrlZ));
+        }
+        if !dialect.encoding.may_hide_backslash() {
+            raw = strip_marks(raw);
         }
         if matches!(dialect.encoding, Encoding::Legacy(_)) && !raw.is_ascii() {
             let hit = std::str::from_utf8(raw).is_ok();
@@ -82,24 +87,38 @@ impl Decoded {
     }
 }
 
-/// Whether a record repeats the header, cell by cell; a byte order mark may stand before it where files were joined.
+/// Whether a record repeats the header, cell by cell, or the line before it that names the delimiter (`sep=;`).
 #[inline]
-pub(super) fn is_header(text: &[u8], cells: &[Cell], names: &[Vec<u8>]) -> bool {
+pub(super) fn is_header(text: &[u8], cells: &[Cell], names: &[Vec<u8>], delimiter: Delimiter) -> bool {
     let (Some(first), Some(name)) = (cells.first(), names.first()) else { return false };
-    let length = first.end() - first.start();
-    let may_be = length == name.len() || length == name.len() + MARK.len();
-    may_be && cells.len() == names.len() && repeats(text, cells, names)
+    (first.end() - first.start() == name.len() && cells.len() == names.len() && repeats(text, cells, names))
+        || (text.len() <= NAMED_BYTES_MAX && text.contains(&b'=') && names_delimiter(text, delimiter))
 }
 
-const MARK: &[u8] = "\u{FEFF}".as_bytes();
+/// `sep=;` in quotes, behind a byte order mark.
+const NAMED_BYTES_MAX: usize = 10;
+
+#[inline(never)]
+fn names_delimiter(text: &[u8], delimiter: Delimiter) -> bool {
+    named_delimiter(text) == Some(Named::Delimiter(delimiter))
+}
 
 #[inline(never)]
 fn repeats(text: &[u8], cells: &[Cell], names: &[Vec<u8>]) -> bool {
     let mut scratch = Vec::new();
-    let first = cells.first().map_or(&[][..], |cell| cell.raw(text));
-    let first = first.strip_prefix(MARK).unwrap_or(first);
-    names.first().is_some_and(|name| name == first)
-        && cells.iter().zip(names).skip(1).all(|(cell, name)| cell.value(text, &mut scratch) == name)
+    cells.iter().zip(names).all(|(cell, name)| cell.value(text, &mut scratch) == name)
+}
+
+/// A record without the Ctrl-Z that DOS ends a text with, and the NUL bytes behind it.
+#[inline]
+pub(super) fn without_ctrl_z(text: &[u8]) -> Option<&[u8]> {
+    match text.last() {
+        Some(&(CTRL_Z | 0)) => {
+            let end = text.iter().rposition(|byte| *byte != 0)?;
+            (text[end] == CTRL_Z).then(|| &text[..end])
+        }
+        _ => None,
+    }
 }
 
 /// Whether every cell stands in single quotes.
@@ -153,17 +172,5 @@ pub(super) fn sound(text: &[u8], cells: &[Cell], quotes: Quotes, plan: &ColumnPl
 #[cold]
 fn surplus(text: &[u8], cells: &[Cell], own: usize) -> Hint {
     let is_empty = |cell: Option<&Cell>| cell.is_some_and(|cell| cell.raw(text).is_empty());
-    let is_number = |cell: Option<&Cell>| {
-        let raw = cell.map_or(&[][..], |cell| cell.raw(text));
-        !raw.is_empty() && raw.iter().all(u8::is_ascii_digit)
-    };
-    if cells.len() != own + 1 {
-        Hint::None
-    } else if is_empty(cells.last()) {
-        Hint::TrailingDelimiter
-    } else if is_number(cells.first()) {
-        Hint::RowNumber
-    } else {
-        Hint::None
-    }
+    if cells.len() == own + 1 && is_empty(cells.last()) { Hint::TrailingDelimiter } else { Hint::None }
 }

@@ -21,6 +21,8 @@ fn hostile_rows() -> impl Strategy<Value = Vec<u8>> {
         1 => Just(br#"{""a"":[1,null]}"#.to_vec()),
         2 => "[a-c ]{1,3}".prop_map(String::into_bytes),
         1 => Just("ü€😀".as_bytes().to_vec()),
+        1 => prop_oneof![Just("\n\u{FEFF}\""), Just("\u{FEFF}"), Just("\u{1A}\0\n"), Just("\nsep=,\n"), Just("\\\"")]
+            .prop_map(|text| text.as_bytes().to_vec()),
         1 => proptest::collection::vec(any::<u8>(), 1..4),
     ];
     proptest::collection::vec(token, 0..80).prop_map(|tokens| tokens.concat())
@@ -112,6 +114,27 @@ fn rfc4180() -> impl Strategy<Value = (Vec<u8>, Vec<Vec<String>>)> {
     })
 }
 
+/// A file as RFC 4180 has it, in which rows may lack a cell or have one too many.
+fn uneven_rfc4180() -> impl Strategy<Value = (Vec<u8>, Vec<Vec<String>>)> {
+    let cell = prop_oneof![
+        1 => cell(),
+        2 => r#"[ab,]{0,2}[\\"]{1,2}"#,
+    ];
+    let rows = proptest::collection::vec(proptest::collection::vec(cell, 0..3), 1..5);
+    (rows, any::<bool>()).prop_map(|(rows, always)| {
+        let mut writer = csv::WriterBuilder::new()
+            .flexible(true)
+            .quote_style(if always { csv::QuoteStyle::Always } else { csv::QuoteStyle::Necessary })
+            .from_writer(Vec::new());
+        writer.write_record(["userId", "traits.a"]).unwrap();
+        for (row, number) in rows.iter().zip(0..) {
+            let id = format!("u{number}");
+            writer.write_record(std::iter::once(id.as_str()).chain(row.iter().map(String::as_str))).unwrap();
+        }
+        (writer.into_inner().unwrap(), rows)
+    })
+}
+
 /// The line on which a byte stands, counted the slow way.
 fn line_of(text: &[u8], byte: u64) -> u64 {
     let before = &text[..usize::try_from(byte).unwrap()];
@@ -180,6 +203,18 @@ proptest! {
             })
             .collect();
         prop_assert_eq!(cells, reference);
+    }
+
+    #[test]
+    fn a_row_that_rfc_4180_reads_whole_is_read_so_whatever_the_rows_beside_it((bytes, rows) in uneven_rfc4180()) {
+        let read = File::new("identify_1.csv", bytes).read(&[usize::MAX]);
+        let calls: Vec<serde_json::Value> =
+            read.calls().iter().map(|call| serde_json::from_str(call).unwrap()).collect();
+        for (row, number) in rows.iter().zip(0..).filter(|(row, _)| row.len() == 1) {
+            let call = calls.iter().find(|call| call["userId"] == format!("u{number}"));
+            let cell = call.map(|call| call["traits"]["a"].as_str().unwrap_or_default());
+            prop_assert_eq!(cell, Some(row[0].as_str()));
+        }
     }
 
     #[test]
