@@ -2,11 +2,13 @@
 
 use crate::columns::{ColumnPlan, REJECT_COLUMNS};
 use crate::dialect::{Dialect, Encoding, Quoting};
+use crate::ids;
 use crate::json;
 use crate::limits::{CALL_BYTES_MAX, MESSAGE_ID_CHARS_MAX, OBJECT_ID_CHARS_MAX};
 use crate::refusal::{RefusalCode, RowRefusal, Span};
 use crate::rows::Cell;
 use crate::subject::Kind;
+use crate::timestamps::{self, Likeness};
 
 /// What is wrong with a row, before its place is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,8 +31,16 @@ pub(crate) enum Hint {
     NullMarker,
     /// The cell is a spreadsheet's number of a day.
     DayNumber,
-    /// A blank stands among the digits that is not the one of the keyboard.
-    Blank(char),
+    /// A blank that is not the one of the keyboard, or an invisible character.
+    Character(char),
+    /// The cell stands in a spreadsheet's guard.
+    Guard,
+    /// A date that programs write for none or for ever.
+    Sentinel,
+    /// A time with the name of its zone.
+    NamedZone,
+    /// Digits that are no Unix time.
+    TimeNumber,
     /// JSON as Python prints it.
     Python,
     /// The cells that are too many are one empty cell at the end.
@@ -41,11 +51,25 @@ pub(crate) enum Hint {
 
 impl Hint {
     pub(crate) fn of(value: &[u8]) -> Hint {
-        if matches!(value, b"\\N" | b"NULL" | b"null" | b"#N/A" | b"undefined") {
+        if ids::is_null_marker(ids::trim(value)) {
             return Hint::NullMarker;
         }
+        if ids::guarded(value.trim_ascii()).is_some() {
+            return Hint::Guard;
+        }
         let text = std::str::from_utf8(value).unwrap_or_default();
-        text.chars().find(|c| !c.is_ascii() && c.is_whitespace()).map_or(Hint::None, Hint::Blank)
+        let hidden = text.chars().find(|c| !c.is_ascii() && (c.is_whitespace() || ids::is_invisible(*c)));
+        hidden.map_or(Hint::None, Hint::Character)
+    }
+
+    /// Of a cell that is no date.
+    pub(crate) fn of_time(value: &[u8]) -> Hint {
+        match timestamps::likeness(value) {
+            Some(Likeness::Sentinel) => Hint::Sentinel,
+            Some(Likeness::NamedZone) => Hint::NamedZone,
+            Some(Likeness::Number) => Hint::TimeNumber,
+            None => Hint::of(value),
+        }
     }
 
     /// Of a cell that is no JSON.
@@ -164,9 +188,25 @@ impl Flaw {
             {
                 format!("a null marker and {}: set NULLS to make it empty", self.code.as_str().replace('_', " "))
             }
-            RefusalCode::NotANumber | RefusalCode::NotAnInteger if matches!(self.hint, Hint::Blank(_)) => {
-                let Hint::Blank(c) = self.hint else { return String::new() };
-                format!("a blank (U+{:04X}) among the digits: write the number without it", u32::from(c))
+            RefusalCode::NotATimestamp | RefusalCode::NotANumber | RefusalCode::NotAnInteger | RefusalCode::NotABoolean
+                if matches!(self.hint, Hint::Character(_)) =>
+            {
+                let Hint::Character(c) = self.hint else { return String::new() };
+                format!("a blank or an invisible character (U+{:04X}) in it: write the cell without it", u32::from(c))
+            }
+            RefusalCode::NotATimestamp | RefusalCode::NotANumber | RefusalCode::NotAnInteger | RefusalCode::NotABoolean
+                if self.hint == Hint::Guard =>
+            {
+                "a spreadsheet's guard (=\"…\") around it: write the cell without it".to_owned()
+            }
+            RefusalCode::NotATimestamp if self.hint == Hint::Sentinel => {
+                "not a date that can be sent: programs write it for none or for ever; set NULLS to make it empty".to_owned()
+            }
+            RefusalCode::NotATimestamp if self.hint == Hint::NamedZone => {
+                "a time with the name of its zone: write `Z` or an offset such as +02:00 instead".to_owned()
+            }
+            RefusalCode::NotATimestamp if self.hint == Hint::TimeNumber => {
+                "digits that are not Unix time for certain: write 2019-05-11T20:32:27Z, or set TIMESTAMP_FORMATS".to_owned()
             }
             RefusalCode::NotATimestamp => {
                 "not a date: write 2019-05-11T20:32:27Z, Unix time, or set TIMESTAMP_FORMATS".to_owned()

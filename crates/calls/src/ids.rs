@@ -153,6 +153,34 @@ pub(crate) fn is_invisible(c: char) -> bool {
     )
 }
 
+/// Whether a cell is what programs write for none: databases, spreadsheets, JavaScript, Python. In exactly these
+/// spellings, because in others they may be words of people.
+pub(crate) fn is_null_marker(cell: &[u8]) -> bool {
+    const MARKERS: [&[u8]; 18] = [
+        b"\\N",
+        b"NULL",
+        b"null",
+        b"(null)",
+        b"undefined",
+        b"[object Object]",
+        b"NaN",
+        b"nan",
+        b"NaT",
+        b"None",
+        b"<NA>",
+        b"#N/A",
+        b"#NV",
+        b"#REF!",
+        b"#VALUE!",
+        b"#NAME?",
+        b"#DIV/0!",
+        b"#NUM!",
+    ];
+    // A spreadsheet writes a column that is too narrow for its numbers as `####`.
+    let is_narrow = cell.len() > 2 && cell.iter().all(|byte| *byte == b'#');
+    is_narrow || MARKERS.contains(&cell)
+}
+
 /// What stands between `="` and `"`, by which spreadsheets keep a number as text.
 pub(crate) fn guarded(cell: &[u8]) -> Option<&[u8]> {
     cell.strip_prefix(b"=\"")?.strip_suffix(b"\"").filter(|inside| !inside.contains(&b'"'))

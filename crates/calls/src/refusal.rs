@@ -130,6 +130,8 @@ codes! {
         TimestampEmpty = "timestamp_empty",
         /// A date that stands for none or for ever, or a year of two digits.
         TimestampSentinel = "timestamp_sentinel",
+        /// Numbers read as Unix time that spell dates and times as well.
+        TimestampDigits = "timestamp_digits",
         /// A time without a zone.
         TimestampZoneless = "timestamp_without_zone",
         /// A time that the change of the clocks makes twice or never.

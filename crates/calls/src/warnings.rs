@@ -92,7 +92,7 @@ impl WarningCode {
     /// When rows of this kind are to be told of.
     pub(crate) fn holds(self) -> Holds {
         match self {
-            WarningCode::DayMonthOrder | WarningCode::LooksLikeUtf8 => Holds::Every,
+            WarningCode::DayMonthOrder | WarningCode::LooksLikeUtf8 | WarningCode::TimestampDigits => Holds::Every,
             WarningCode::MixedTypes => Holds::Some,
             _ => Holds::Any,
         }
@@ -126,14 +126,17 @@ impl WarningCode {
             }
             WarningCode::TimestampEmpty => "no timestamp: Segment gives the call the time of its arrival",
             WarningCode::TimestampSentinel => {
-                "a date that programs write for none or for ever, or a year of two digits; it is sent as it stands"
+                "a date that programs write for none or for ever, or a year of two digits whose century is a guess; it is sent as it stands"
+            }
+            WarningCode::TimestampDigits => {
+                "numbers read as Unix time, and each spells a date and time such as 1905112032 (19-05-11 20:32) as well; set TIMESTAMP_FORMATS if they are such"
             }
             WarningCode::TimestampZoneless => "times without a zone, read as UTC; set TIMESTAMP_ZONE if they are not",
             WarningCode::TimestampAmbiguous => {
                 "a time that the change of the clocks makes twice or never; the offset before the change is taken"
             }
             WarningCode::DayMonthOrder => {
-                "TIMESTAMP_FORMATS reads these dates, and with day and month the other way round every cell of the column is a date as well, another one; check the order"
+                "TIMESTAMP_FORMATS reads these dates, and with day and month the other way round each of them is another date; check the order"
             }
             WarningCode::MixedTypes => {
                 "text, and the other cells of the column are numbers or booleans by INFER_TYPES; name the type in the header, as in `:string`"

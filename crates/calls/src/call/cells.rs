@@ -6,7 +6,7 @@ use crate::ids::{self, Nulls};
 use crate::json;
 use crate::reading::EmptyCells;
 use crate::refusal::{RefusalCode, WarningCode};
-use crate::timestamps::{Order, Times};
+use crate::timestamps::{Order, Times, is_sentinel};
 use crate::warnings::Note;
 
 /// Whether a cell that may be a null marker is one that counts as empty. Notes those that do not, and guards.
@@ -53,7 +53,6 @@ fn read_date(
     notes: &mut Vec<Note>,
     out: &mut Vec<u8>,
 ) -> Result<(), Flaw> {
-    let begin = out.len();
     let read = times.append(value, out);
     if times.may_be_exchanged() && !order_settled.contains(&column) {
         match times.order(value) {
@@ -66,7 +65,7 @@ fn read_date(
         }
     }
     let Some(read) = read else {
-        let hint = if is_day_number(value) { Hint::DayNumber } else { Hint::of(value) };
+        let hint = if is_day_number(value) { Hint::DayNumber } else { Hint::of_time(value) };
         return Err(Flaw::new(RefusalCode::NotATimestamp).in_column(column).hinting(hint));
     };
     if read.is_zoneless && !times.zone_is_set() {
@@ -75,22 +74,14 @@ fn read_date(
     if read.is_ambiguous {
         notes.push(Note::cell(WarningCode::TimestampAmbiguous, column));
     }
-    if is_sentinel(&out[begin..]) {
+    if read.is_number {
+        let note = if read.is_spelled { Note::cell } else { Note::against };
+        notes.push(note(WarningCode::TimestampDigits, column));
+    }
+    if read.is_sentinel {
         notes.push(Note::cell(WarningCode::TimestampSentinel, column));
     }
     Ok(())
-}
-
-/// Whether a timestamp, as it is written, stands for none or for ever: before 1900, from 2100 on, or the first day of
-/// a spreadsheet's or a database's calendar.
-#[inline]
-fn is_sentinel(written: &[u8]) -> bool {
-    match written {
-        [b'2', b'0', ..] => false,
-        [b'1', b'9', decade, ..] if *decade != b'0' => false,
-        [b'1', b'9', ..] => written.starts_with(b"1900-01-01"),
-        _ => true,
-    }
 }
 
 /// Whether a cell is a spreadsheet's number of a day: 1 is the first of 1900, 73050 the last of 2099.
