@@ -13,7 +13,7 @@ use protocol::id::StreamId;
 
 use crate::columns::{CellType, ColumnPlan, Piece, Slot};
 use crate::flaw::{Flaw, Hint};
-use crate::ids::{self, Id, Nulls, is_void};
+use crate::ids::{self, Id, Names, Nulls, is_void};
 use crate::json;
 use crate::reading::Reading;
 use crate::refusal::{RefusalCode, WarningCode};
@@ -22,7 +22,7 @@ use crate::subject::{Kind, Subject};
 use crate::timestamps::Times;
 use crate::warnings::Note;
 
-use cells::{date, empty, is_blank, not_an_object, object, odd, trim_blanks, typed};
+use cells::{date, empty, is_blank, is_odd, not_an_object, object, odd, odd_bytes_max, trim_blanks, typed};
 
 pub use crate::limits::{CALL_BYTES_MAX, MESSAGE_ID_CHARS_MAX, OBJECT_ID_CHARS_MAX};
 
@@ -75,10 +75,12 @@ pub(crate) struct Encoder {
     times: Times,
     /// What counts as no id.
     id_nulls: Nulls,
+    /// For a second look at ids, of which all doubts are noted.
+    no_names: Names,
     /// What counts as an empty cell.
     nulls: Nulls,
-    /// The first bytes of cells that may be null markers or hold a spreadsheet's guard.
-    odd_first: [bool; 256],
+    /// How long a cell is at most that may be a null marker or hold a spreadsheet's guard, by its first byte.
+    odd_bytes_max: [usize; 256],
     scratch: Vec<u8>,
     /// The arrays by index that the writing is in.
     arrays: Vec<Elements>,
@@ -111,18 +113,15 @@ impl Encoder {
             Some(list) => [list.as_slice(), &reading.nulls].concat(),
             None => ids::ID_NULLS.iter().map(|null| (*null).to_owned()).chain(reading.nulls.iter().cloned()).collect(),
         };
-        let mut odd_first = [false; 256];
-        let firsts = reading.nulls.iter().filter_map(|null| null.bytes().next());
-        for first in firsts.chain(*b"\\N#=") {
-            odd_first[usize::from(first)] = true;
-        }
+        let odd_bytes_max = odd_bytes_max(&reading.nulls);
         Encoder {
             head,
             ids,
             times: Times::new(&reading.timestamp_formats, reading.timestamp_zone.as_deref()),
             id_nulls: Nulls::new(id_nulls),
+            no_names: Names::default(),
             nulls: Nulls::new(reading.nulls.clone()),
-            odd_first,
+            odd_bytes_max,
             scratch: Vec::new(),
             arrays: Vec::new(),
             message_ids: HashSet::new(),
@@ -211,16 +210,23 @@ impl Encoder {
     #[inline]
     fn look_at_ids(&mut self, plan: &ColumnPlan, row: Row<'_>) -> Result<(), Flaw> {
         self.plain_ids = true;
+        if !plan.first_is_id
+            && let Some(cell) = row.cell(0)
+        {
+            let value = cell.value(row.text, &mut self.scratch);
+            if value.first().is_some_and(|first| ids::may_be_footer(*first)) && ids::is_footer(value) {
+                self.notes.push(Note::cell(WarningCode::Footer, 0));
+            }
+        }
         for &column in &plan.id_columns {
             let Some(cell) = row.cell(column) else { continue };
             let value = cell.value(row.text, &mut self.scratch);
-            if ids::is_plain(value, &self.id_nulls) {
+            if ids::is_plain(value, &self.id_nulls, &plan.names) {
                 continue;
             }
             self.plain_ids = false;
-            let own = plan.columns().get(column).map_or("", |column| column.name.as_str());
             let notes = &mut self.notes;
-            let id = ids::read(value, own, &self.id_nulls, &mut |code| notes.push(Note::cell(code, column)));
+            let id = ids::read(value, &plan.names, &self.id_nulls, &mut |code| notes.push(Note::cell(code, column)));
             if id == Id::Rounded {
                 return Err(Flaw::new(RefusalCode::RoundedId).in_column(column));
             }
@@ -236,7 +242,7 @@ impl Encoder {
         if self.plain_ids {
             return value;
         }
-        match ids::read(value, "", &self.id_nulls, &mut |_| ()) {
+        match ids::read(value, &self.no_names, &self.id_nulls, &mut |_| ()) {
             Id::Sound(id) => id,
             Id::Empty | Id::Null | Id::Rounded => &[],
         }
@@ -366,7 +372,7 @@ impl Encoder {
             empty(slot, out);
             return Ok(());
         };
-        if self.odd_first[usize::from(*first)] && odd(slot, value, &self.nulls, &mut self.notes) {
+        if is_odd(value, *first, &self.odd_bytes_max) && odd(slot, value, &self.nulls, &mut self.notes) {
             empty(slot, out);
             return Ok(());
         }
@@ -374,8 +380,8 @@ impl Encoder {
             if slot.blank_is_empty && is_void(value) {
                 empty(slot, out);
             } else {
-                if slot.is_email && value.trim_ascii().len() < value.len() && value.contains(&b'@') {
-                    self.notes.push(Note::cell(WarningCode::EmailBlanks, slot.column));
+                if (slot.is_email || slot.blank_is_empty) && ids::trim(value).len() < value.len() {
+                    blanks_around(slot, value, &mut self.notes);
                 }
                 out.extend_from_slice(&slot.key);
                 json::escape(value, out);
@@ -432,6 +438,16 @@ impl Encoder {
         json::compact(inside, out);
         out.extend_from_slice(b"},");
         Ok(())
+    }
+}
+
+/// Notes blanks and invisible characters around an event or an email address.
+#[cold]
+fn blanks_around(slot: &Slot, value: &[u8], notes: &mut Vec<Note>) {
+    if slot.blank_is_empty {
+        notes.push(Note::cell(WarningCode::EventBlanks, slot.column));
+    } else if value.contains(&b'@') {
+        notes.push(Note::cell(WarningCode::EmailBlanks, slot.column));
     }
 }
 

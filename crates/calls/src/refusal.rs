@@ -110,7 +110,7 @@ codes! {
         IdNullMarker = "id_null_marker",
         /// An id such as `nan`, `None` or `0`.
         IdPlaceholder = "id_placeholder",
-        /// An id such as `Total`, `# comment` or `-----`, or the name of its own column.
+        /// An id such as `Total`, `# comment` or `-----`, or the name of a column.
         IdNoData = "id_no_data",
         /// Invisible or control characters inside an id.
         IdInvisible = "id_invisible_characters",
@@ -120,6 +120,14 @@ codes! {
         IdApostrophe = "id_apostrophe",
         /// An id such as `1.0`.
         IdDecimal = "id_decimal",
+        /// An id in quotes.
+        IdQuotes = "id_quotes",
+        /// An id in the notation of a program, such as `ObjectId(5f1a)`.
+        IdNotation = "id_notation",
+        /// A row whose first cell says that it is a total.
+        Footer = "total_row",
+        /// A number as spreadsheets round it, in a cell that is no id.
+        RoundedNumber = "rounded_number",
         /// A null marker in a cell that is no id.
         NullMarker = "null_marker",
         /// A spreadsheet's guard in a cell that is no id.
@@ -142,6 +150,8 @@ codes! {
         MixedTypes = "mixed_types",
         /// A `messageId` that an earlier row has.
         MessageIdRepeated = "message_id_repeated",
+        /// Blanks around an event.
+        EventBlanks = "event_blanks",
         /// Blanks around an email address.
         EmailBlanks = "email_blanks",
         /// Valid UTF-8 that a setting says to read as something else.

@@ -109,15 +109,29 @@ impl WarningCode {
                 "the id looks like a placeholder for none and is sent as an id; name it in ID_NULLS if it is none"
             }
             WarningCode::IdNoData => {
-                "the id looks like a total, a comment, a rule or a repeated header and is sent as an id; remove the row if it is no data"
+                "the id looks like a total, a comment, a rule, a type or the name of a column and is sent as an id; remove the row if it is no data"
             }
-            WarningCode::IdInvisible => "invisible or control characters inside the id, which is sent with them",
+            WarningCode::IdInvisible => {
+                "characters inside the id that are invisible or lost (U+FFFD), or blanks other than U+0020; it is sent with them"
+            }
             WarningCode::IdGuard => "the id stands in a spreadsheet's guard (=\"…\"), which is taken off",
             WarningCode::IdApostrophe => {
                 "the id begins with an apostrophe and is sent with it; set CSV_QUOTE=single if it is a quote"
             }
             WarningCode::IdDecimal => {
-                "the id ends in `.0`, as a table of numbers writes it, and is sent so; export the column as text"
+                "the id has a fraction of zeros (`1.0`), as a table of numbers writes it, and is sent so; export the column as text"
+            }
+            WarningCode::IdQuotes => {
+                "the id stands in quotes and is sent with them; export it without, or with other quotes"
+            }
+            WarningCode::IdNotation => {
+                "the id stands in the notation of a program, such as `ObjectId(…)`, and is sent so; export the id alone"
+            }
+            WarningCode::Footer => {
+                "the row begins like a total or the end of a report and is sent; remove the row if it is not data"
+            }
+            WarningCode::RoundedNumber => {
+                "a number in exponent notation, which a spreadsheet may have rounded, is sent as it stands; format the column as text and export it again"
             }
             WarningCode::NullMarker => "a null marker, which is sent as text; set NULLS to make it empty",
             WarningCode::Guard => "a spreadsheet's guard (=\"…\"), which is sent as it stands",
@@ -144,7 +158,8 @@ impl WarningCode {
             WarningCode::MessageIdRepeated => {
                 "the message id of an earlier row: of calls with the same id Segment keeps the first"
             }
-            WarningCode::EmailBlanks => "blanks around an email address, which are sent",
+            WarningCode::EventBlanks => "blanks or invisible characters around an event, which are sent",
+            WarningCode::EmailBlanks => "blanks or invisible characters around an email address, which are sent",
             WarningCode::LooksLikeUtf8 => {
                 "the text is valid UTF-8 and CSV_ENCODING reads it as something else; set CSV_ENCODING=auto or utf-8"
             }

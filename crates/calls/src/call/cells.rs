@@ -9,7 +9,44 @@ use crate::refusal::{RefusalCode, WarningCode};
 use crate::timestamps::{Order, Times, is_sentinel};
 use crate::warnings::Note;
 
-/// Whether a cell that may be a null marker is one that counts as empty. Notes those that do not, and guards.
+/// The longest cell that is looked at for a null marker, with some blanks around it.
+const MARKER_BYTES_MAX: usize = 20;
+
+/// How long a cell is at most that needs a second look, by its first byte.
+pub(super) fn odd_bytes_max(nulls: &[String]) -> [usize; 256] {
+    let mut bytes_max = [0; 256];
+    // Null markers, also behind a blank, and numbers below zero.
+    for first in *b"\\NnuU([< -" {
+        bytes_max[usize::from(first)] = MARKER_BYTES_MAX;
+    }
+    // A guard, and a column of a spreadsheet that is too narrow.
+    for first in *b"=#" {
+        bytes_max[usize::from(first)] = usize::MAX;
+    }
+    for null in nulls {
+        let Some(first) = null.bytes().next() else { continue };
+        let bytes = &mut bytes_max[usize::from(first)];
+        *bytes = null.len().max(*bytes);
+    }
+    bytes_max
+}
+
+/// Whether a cell needs a second look: it may be a null marker, a guard or a rounded number.
+#[inline]
+pub(super) fn is_odd(value: &[u8], first: u8, bytes_max: &[usize; 256]) -> bool {
+    value.len() <= bytes_max[usize::from(first)] || may_be_rounded(value, first)
+}
+
+/// Whether a cell begins like `4.479E+11` and has a letter near its end.
+#[inline]
+fn may_be_rounded(value: &[u8], first: u8) -> bool {
+    first.is_ascii_digit()
+        && matches!(value.get(1), Some(b'.' | b',' | b'E' | b'e'))
+        && value.iter().rev().take(5).any(|byte| matches!(byte, b'E' | b'e'))
+}
+
+/// Whether a cell that may be a null marker is one that counts as empty. Notes those that do not, guards, and numbers
+/// that a spreadsheet has rounded.
 #[cold]
 pub(super) fn odd(slot: &Slot, value: &[u8], nulls: &Nulls, notes: &mut Vec<Note>) -> bool {
     if nulls.has(value) {
@@ -18,10 +55,12 @@ pub(super) fn odd(slot: &Slot, value: &[u8], nulls: &Nulls, notes: &mut Vec<Note
     if slot.cell != CellType::String && slot.cell != CellType::Inferred {
         return false;
     }
-    if matches!(value, b"\\N" | b"NULL" | b"#N/A") {
+    if ids::is_null_marker(ids::trim(value)) {
         notes.push(Note::cell(WarningCode::NullMarker, slot.column));
     } else if ids::guarded(value).is_some() {
         notes.push(Note::cell(WarningCode::Guard, slot.column));
+    } else if ids::is_rounded(value.trim_ascii()) {
+        notes.push(Note::cell(WarningCode::RoundedNumber, slot.column));
     }
     false
 }

@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 
 use sha2::{Digest, Sha256};
 
+use crate::ids::Names;
 use crate::reading::{EmptyCells, Reading};
 use crate::refusal::{FaultCode, FileFault, Warning};
 use crate::subject::Kind;
@@ -328,11 +329,14 @@ impl<'a> Compiler<'a> {
             Some(own) if self.columns[own..].iter().map(|column| column.name.as_str()).eq(REJECT_COLUMNS) => own,
             _ => self.columns.len(),
         };
+        let id_columns: Vec<usize> = self.roles.ids().collect();
         Ok(ColumnPlan {
             kind: self.kind,
             own_columns,
+            first_is_id: id_columns.contains(&0),
+            names: Names::new(self.columns.iter().map(|column| column.name.as_str())),
             columns: self.columns,
-            id_columns: self.roles.ids().collect(),
+            id_columns,
             roles: self.roles,
             pieces: emitted.pieces,
             warnings: self.warnings,
