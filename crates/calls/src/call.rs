@@ -22,7 +22,7 @@ use crate::subject::{Kind, Subject};
 use crate::timestamps::Times;
 use crate::warnings::Note;
 
-use cells::{date, empty, is_blank, is_odd, not_an_object, object, odd, odd_bytes_max, trim_blanks, typed};
+use cells::{date, empty, is_blank, is_odd, odd, odd_bytes_max, shape, trim_blanks, typed};
 
 pub use crate::limits::{CALL_BYTES_MAX, MESSAGE_ID_CHARS_MAX, OBJECT_ID_CHARS_MAX};
 
@@ -412,18 +412,14 @@ impl Encoder {
     fn context(&mut self, slot: &Slot, row: Row<'_>, out: &mut Vec<u8>) -> Result<(), Flaw> {
         let library = json::library_member();
         let value = match row.cell(slot.column) {
-            Some(cell) => cell.value(row.text, &mut self.scratch).trim_ascii(),
+            Some(cell) => trim_blanks(cell.value(row.text, &mut self.scratch)),
             None => b"",
         };
         out.extend_from_slice(&slot.key);
-        let inside = if value.is_empty() {
+        let inside = if value.is_empty() || self.nulls.has(value) {
             &[][..]
         } else {
-            let members = object(value).ok_or_else(|| not_an_object(slot, value))?;
-            if json::depth(value) > json::DEPTH_MAX {
-                return Err(Flaw::new(RefusalCode::JsonTooDeep).in_column(slot.column));
-            }
-            if members.contains_key("library") {
+            if shape(slot, value, &mut self.notes)?.has_library {
                 json::compact(value, out);
                 out.push(b',');
                 return Ok(());

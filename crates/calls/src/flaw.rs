@@ -43,6 +43,14 @@ pub(crate) enum Hint {
     TimeNumber,
     /// JSON as Python prints it.
     Python,
+    /// A map as Java and Hive print it.
+    JavaMap,
+    /// An array as Postgres prints it.
+    PostgresArray,
+    /// JSON without its end.
+    CutOff,
+    /// A string that holds JSON.
+    EncodedTwice,
     /// The cells that are too many are one empty cell at the end.
     TrailingDelimiter,
     /// The row begins with a number that the header has no name for.
@@ -74,10 +82,51 @@ impl Hint {
 
     /// Of a cell that is no JSON.
     pub(crate) fn of_json(value: &[u8]) -> Hint {
-        let has = |word: &[u8]| value.windows(word.len()).any(|window| window == word);
-        let brackets = matches!(value.first(), Some(b'{' | b'[' | b'('));
-        let python = has(b"'") || has(b"True") || has(b"False") || has(b"None");
-        if brackets && python { Hint::Python } else { Hint::of(value) }
+        let value = value.trim_ascii();
+        let text = std::str::from_utf8(value).unwrap_or_default();
+        if is_python(text) {
+            return Hint::Python;
+        }
+        let notation = match Hint::of(value) {
+            Hint::None => braces(text),
+            hint => return hint,
+        };
+        if notation == Hint::None && matches!(value, [b'{' | b'[', .., last] if !matches!(last, b'}' | b']')) {
+            return Hint::CutOff;
+        }
+        notation
+    }
+}
+
+/// Whether a text is a value as Python prints it: a name or a string in single quotes where JSON has none, or a call.
+fn is_python(text: &str) -> bool {
+    let call = text.split_once('(').filter(|(name, _)| !name.is_empty() && text.ends_with(')'));
+    let is_call =
+        call.is_some_and(|(name, _)| name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_')));
+    if is_call {
+        return true;
+    }
+    if !text.starts_with(['{', '[', '(']) {
+        return false;
+    }
+    // What stands in double quotes is text, in which people write apostrophes.
+    let bare: Vec<&str> = text.split('"').step_by(2).collect();
+    let opens = |piece: &&str| ["{'", "['", "('", ", '", ": '", ":'", ",'"].iter().any(|open| piece.contains(open));
+    let is_word = |word: &str| matches!(word, "None" | "True" | "False" | "datetime" | "OrderedDict" | "nan");
+    bare.iter().any(opens)
+        || bare.iter().flat_map(|piece| piece.split(|c: char| !c.is_ascii_alphanumeric())).any(is_word)
+}
+
+/// `{a=1}` of Hive and Java, `{a,b}` of Postgres.
+fn braces(text: &str) -> Hint {
+    let Some(inside) = text.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')) else { return Hint::None };
+    let is_map = inside.split_once('=').is_some_and(|(name, _)| !name.is_empty() && !name.contains(['"', ':']));
+    if is_map {
+        Hint::JavaMap
+    } else if !inside.contains(':') && !inside.contains('{') {
+        Hint::PostgresArray
+    } else {
+        Hint::None
     }
 }
 
@@ -219,8 +268,48 @@ impl Flaw {
             RefusalCode::NotJson if self.hint == Hint::Python => {
                 "not JSON, it looks like Python: JSON has double quotes and true, false, null".to_owned()
             }
+            RefusalCode::NotJson if self.hint == Hint::JavaMap => {
+                "not JSON, it looks like a map of Hive or Java ({a=1}): write {\"a\":1}".to_owned()
+            }
+            RefusalCode::NotJson if self.hint == Hint::PostgresArray => {
+                "not JSON, it looks like an array of Postgres ({a,b}): write [\"a\",\"b\"], for instance with to_json".to_owned()
+            }
+            RefusalCode::NotJson if self.hint == Hint::CutOff => {
+                "not JSON, its end is missing: the export may have cut long cells off".to_owned()
+            }
             RefusalCode::NotJson => "not JSON".to_owned(),
+            RefusalCode::NotAnObject if self.hint == Hint::EncodedTwice => {
+                "not a JSON object but a string that holds one: it was encoded twice".to_owned()
+            }
             RefusalCode::NotAnObject => "not a JSON object".to_owned(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cell_that_is_no_json_says_what_it_looks_like() {
+        for (cell, expected) in [
+            ("{'a': True}", Hint::Python),
+            ("{\"a\": None}", Hint::Python),
+            ("[1, nan]", Hint::Python),
+            ("OrderedDict([('a', 1)])", Hint::Python),
+            ("datetime.date(2019, 5, 11)", Hint::Python),
+            ("{\"a\": \"it's a long te", Hint::CutOff),
+            ("{\"a\": \"None of it", Hint::CutOff),
+            ("[1, 2", Hint::CutOff),
+            ("{\"a\": \"it's\",}", Hint::None),
+            ("{a=1, b=2}", Hint::JavaMap),
+            ("{a,b}", Hint::PostgresArray),
+            ("NaN", Hint::NullMarker),
+            ("None", Hint::NullMarker),
+            ("[object Object]", Hint::NullMarker),
+            ("x", Hint::None),
+        ] {
+            assert_eq!(Hint::of_json(cell.as_bytes()), expected, "{cell}");
         }
     }
 }

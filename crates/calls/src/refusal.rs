@@ -132,6 +132,10 @@ codes! {
         NullMarker = "null_marker",
         /// A spreadsheet's guard in a cell that is no id.
         Guard = "spreadsheet_guard",
+        /// JSON in a string: it was encoded twice.
+        JsonEncodedTwice = "json_encoded_twice",
+        /// A name that a JSON object has twice.
+        JsonNameRepeated = "json_name_repeated",
         /// Every cell of a row in single quotes.
         SingleQuotes = "single_quotes",
         /// An empty `timestamp`.

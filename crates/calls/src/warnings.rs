@@ -135,6 +135,12 @@ impl WarningCode {
             }
             WarningCode::NullMarker => "a null marker, which is sent as text; set NULLS to make it empty",
             WarningCode::Guard => "a spreadsheet's guard (=\"…\"), which is sent as it stands",
+            WarningCode::JsonEncodedTwice => {
+                "a JSON string that holds JSON, which is sent as a string; export it encoded once"
+            }
+            WarningCode::JsonNameRepeated => {
+                "a JSON object has the same name twice and is sent so; readers take the first or the last value"
+            }
             WarningCode::SingleQuotes => {
                 "every cell stands in single quotes, which are sent; set CSV_QUOTE=single if they are quotes"
             }

@@ -167,15 +167,8 @@ pub(super) fn typed(
             Some(false) => bare(slot, b"false", out),
             None => return flaw(RefusalCode::NotABoolean),
         },
-        CellType::Object | CellType::Json if json::depth(value) > json::DEPTH_MAX => {
-            return flaw(RefusalCode::JsonTooDeep);
-        }
-        CellType::Object if object(value).is_none() => return Err(not_an_object(slot, value)),
-        // Read into a value, not skipped over: what we send has to be JSON to the strictest reader.
-        CellType::Json if serde_json::from_slice::<serde_json::Value>(value).is_err() => {
-            return Err(Flaw::new(RefusalCode::NotJson).in_column(slot.column).hinting(Hint::of_json(value)));
-        }
         CellType::Object | CellType::Json => {
+            shape(slot, value, notes)?;
             out.extend_from_slice(slot.bare_key());
             json::compact(value, out);
             out.push(b',');
@@ -185,17 +178,25 @@ pub(super) fn typed(
     Ok(())
 }
 
-pub(super) fn object(value: &[u8]) -> Option<serde_json::Map<String, serde_json::Value>> {
-    serde_json::from_slice(value).ok()
-}
-
-pub(super) fn not_an_object(slot: &Slot, value: &[u8]) -> Flaw {
-    let code = match serde_json::from_slice::<serde_json::Value>(value) {
-        Ok(_) => RefusalCode::NotAnObject,
-        Err(_) => RefusalCode::NotJson,
-    };
-    let hint = if code == RefusalCode::NotJson { Hint::of_json(value) } else { Hint::None };
-    Flaw::new(code).in_column(slot.column).hinting(hint)
+/// The shape of a cell of JSON, and what is doubtful about it. The depth comes first, because a reader of JSON has a limit
+/// of its own.
+pub(super) fn shape(slot: &Slot, value: &[u8], notes: &mut Vec<Note>) -> Result<json::Shape, Flaw> {
+    let flaw = |code| Flaw::new(code).in_column(slot.column);
+    if json::depth(value) > json::DEPTH_MAX {
+        return Err(flaw(RefusalCode::JsonTooDeep));
+    }
+    let shape = json::shape(value).ok_or_else(|| flaw(RefusalCode::NotJson).hinting(Hint::of_json(value)))?;
+    if slot.cell == CellType::Object && !shape.is_object {
+        let hint = if shape.is_encoded_twice { Hint::EncodedTwice } else { Hint::None };
+        return Err(flaw(RefusalCode::NotAnObject).hinting(hint));
+    }
+    if shape.is_encoded_twice {
+        notes.push(Note::cell(WarningCode::JsonEncodedTwice, slot.column));
+    }
+    if shape.repeats_name {
+        notes.push(Note::cell(WarningCode::JsonNameRepeated, slot.column));
+    }
+    Ok(shape)
 }
 
 /// The spellings of true and false: JSON's, Excel's (`TRUE`), PostgreSQL's (`t`), people's.
