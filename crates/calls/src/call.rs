@@ -159,6 +159,7 @@ impl Encoder {
 
     fn write(&mut self, plan: &ColumnPlan, row: Row<'_>, out: &mut Vec<u8>) -> Result<Option<Range<usize>>, Flaw> {
         self.look_at_ids(plan, row)?;
+        self.look_for_copy_text(row);
         self.require(plan, row)?;
         out.extend_from_slice(&self.head);
         let mut timestamp = None;
@@ -232,6 +233,27 @@ impl Encoder {
             }
         }
         Ok(())
+    }
+
+    /// Notes the escapes of Postgres' `COPY`: a file of tabs with `\N` for nothing has them in place of tabs and line ends.
+    #[inline]
+    fn look_for_copy_text(&mut self, row: Row<'_>) {
+        let is_tab = row.cell(0).is_some_and(|first| row.text.get(first.end()) == Some(&b'\t'));
+        if is_tab && memchr::memchr(b'\\', row.text).is_some() {
+            let (mut has_null, mut has_escape) = (false, false);
+            for cell in row.cells {
+                let value = cell.value(row.text, &mut self.scratch);
+                has_null |= value == b"\\N";
+                has_escape |= value.windows(2).any(|pair| matches!(pair, b"\\\\" | b"\\n" | b"\\t" | b"\\r"));
+            }
+            // Either alone is no proof: together, in one row or in several, they hold.
+            if has_null {
+                self.notes.push(Note { hit: false, ..Note::row(WarningCode::CopyEscapes) });
+            }
+            if has_escape {
+                self.notes.push(Note::row(WarningCode::CopyEscapes));
+            }
+        }
     }
 
     /// The id in a column: what is sent of it, empty where there is none.

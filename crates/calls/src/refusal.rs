@@ -152,6 +152,12 @@ codes! {
         DayMonthOrder = "day_month_order",
         /// Text among inferred numbers or booleans.
         MixedTypes = "mixed_types",
+        /// Escapes of Postgres' `COPY`.
+        CopyEscapes = "copy_escapes",
+        /// Booleans among inferred numbers.
+        MixedLiterals = "numbers_and_booleans",
+        /// Numbers of which each may be a thousand times as large.
+        Thousands = "thousands",
         /// A `messageId` that an earlier row has.
         MessageIdRepeated = "message_id_repeated",
         /// Blanks around an event.

@@ -92,8 +92,11 @@ impl WarningCode {
     /// When rows of this kind are to be told of.
     pub(crate) fn holds(self) -> Holds {
         match self {
-            WarningCode::DayMonthOrder | WarningCode::LooksLikeUtf8 | WarningCode::TimestampDigits => Holds::Every,
-            WarningCode::MixedTypes => Holds::Some,
+            WarningCode::DayMonthOrder
+            | WarningCode::LooksLikeUtf8
+            | WarningCode::TimestampDigits
+            | WarningCode::Thousands => Holds::Every,
+            WarningCode::MixedTypes | WarningCode::MixedLiterals | WarningCode::CopyEscapes => Holds::Some,
             _ => Holds::Any,
         }
     }
@@ -160,6 +163,15 @@ impl WarningCode {
             }
             WarningCode::MixedTypes => {
                 "text, and the other cells of the column are numbers or booleans by INFER_TYPES; name the type in the header, as in `:string`"
+            }
+            WarningCode::CopyEscapes => {
+                "backslashes as Postgres' COPY writes them in place of tabs and line ends, which are sent as they stand; export with COPY … (FORMAT csv)"
+            }
+            WarningCode::MixedLiterals => {
+                "booleans, and other cells of the column are numbers by INFER_TYPES; name the type in the header, as in `:boolean`"
+            }
+            WarningCode::Thousands => {
+                "each point in the column has three digits behind it, so it may separate thousands; it is read as a decimal point: export the numbers without separators if it is not one"
             }
             WarningCode::MessageIdRepeated => {
                 "the message id of an earlier row: of calls with the same id Segment keeps the first"

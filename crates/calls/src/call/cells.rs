@@ -142,6 +142,10 @@ pub(super) fn typed(
     if slot.cell == CellType::Inferred {
         if json::is_plain_literal(value) {
             notes.push(Note::against(WarningCode::MixedTypes, slot.column));
+            let is_boolean = matches!(value, b"true" | b"false");
+            let note = if is_boolean { Note::cell } else { Note::against };
+            notes.push(note(WarningCode::MixedLiterals, slot.column));
+            note_thousands(slot, value, notes);
             bare(slot, value, out);
         } else {
             notes.push(Note::cell(WarningCode::MixedTypes, slot.column));
@@ -158,7 +162,10 @@ pub(super) fn typed(
     }
     let flaw = |code| Err(Flaw::new(code).in_column(slot.column).hinting(Hint::of(value)));
     match slot.cell {
-        CellType::Number if json::is_number(value) => bare(slot, value, out),
+        CellType::Number if json::is_number(value) => {
+            note_thousands(slot, value, notes);
+            bare(slot, value, out);
+        }
         CellType::Number => return flaw(RefusalCode::NotANumber),
         CellType::Integer if json::is_integer(value) => bare(slot, value, out),
         CellType::Integer => return flaw(RefusalCode::NotAnInteger),
@@ -176,6 +183,19 @@ pub(super) fn typed(
         CellType::String | CellType::Inferred | CellType::Timestamp => {}
     }
     Ok(())
+}
+
+/// Notes whether the point of a number may stand before thousands, as German programs write it: `1.234`. A column of such
+/// numbers alone is in doubt.
+fn note_thousands(slot: &Slot, value: &[u8], notes: &mut Vec<Note>) {
+    let Some(at) = value.iter().position(|byte| *byte == b'.') else { return };
+    let whole = value[..at].strip_prefix(b"-").unwrap_or(&value[..at]);
+    let is_doubtful = value.len() == at + 4
+        && matches!(whole.len(), 1..=3)
+        && whole.first() != Some(&b'0')
+        && value[at + 1..].iter().all(u8::is_ascii_digit);
+    let note = if is_doubtful { Note::cell } else { Note::against };
+    notes.push(note(WarningCode::Thousands, slot.column));
 }
 
 /// The shape of a cell of JSON, and what is doubtful about it. The depth comes first, because a reader of JSON has a limit

@@ -281,17 +281,19 @@ impl<'a> Compiler<'a> {
         );
     }
 
-    /// Warns of columns that warehouses, which do not tell capitals, take for one.
+    /// Warns of columns that warehouses take for one: Segment names columns there in small letters, with `_` between words.
     fn warn_of_cases(&mut self) {
         let mut seen: HashMap<String, usize> = HashMap::new();
         for (index, column) in self.columns.iter().enumerate() {
             let Some(path) = &column.path else { continue };
-            let Some(other) = seen.insert(path.to_lowercase(), index) else { continue };
+            let Some(other) = seen.insert(snake::snake_case(path), index) else { continue };
             let other = &self.columns[other];
-            if other.path.as_ref() != Some(path) {
+            if let Some(other_path) = other.path.as_ref().filter(|other| *other != path) {
+                let same_letters = other_path.to_lowercase() == path.to_lowercase();
+                let what = if same_letters { "capitals" } else { "capitals and signs" };
                 self.warnings.push(Warning {
                     message: format!(
-                        "column `{}`: differs from column `{}` in capitals alone; warehouses take both for one",
+                        "column `{}`: differs from column `{}` in {what} alone; warehouses take both for one",
                         column.name, other.name
                     ),
                     column: column.name.clone(),
