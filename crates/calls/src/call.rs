@@ -22,7 +22,7 @@ use crate::subject::{Kind, Subject};
 use crate::timestamps::Times;
 use crate::warnings::Note;
 
-use cells::{date, empty, is_blank, is_odd, odd, odd_bytes_max, shape, trim_blanks, typed};
+use cells::{Settled, date, empty, is_blank, is_odd, odd, odd_bytes_max, shape, trim_blanks, typed};
 
 pub use crate::limits::{CALL_BYTES_MAX, MESSAGE_ID_CHARS_MAX, OBJECT_ID_CHARS_MAX};
 
@@ -88,8 +88,8 @@ pub(crate) struct Encoder {
     message_ids: HashSet<u64>,
     /// Whether every id of the row is plain.
     plain_ids: bool,
-    /// Columns of which it is settled that their days and months are not exchanged.
-    order_settled: Vec<usize>,
+    /// Doubts that hold only for every cell of a column, and are settled by one that speaks against them.
+    settled: Settled,
     /// What is doubtful about the row.
     pub(crate) notes: Vec<Note>,
 }
@@ -126,7 +126,7 @@ impl Encoder {
             arrays: Vec::new(),
             message_ids: HashSet::new(),
             plain_ids: true,
-            order_settled: Vec::new(),
+            settled: Settled::default(),
             notes: Vec::new(),
         }
     }
@@ -369,7 +369,7 @@ impl Encoder {
         }
         out.extend_from_slice(b"\"timestamp\":\"");
         let begin = out.len();
-        date(column, value, &self.times, &mut self.order_settled, &mut self.notes, out)?;
+        date(column, value, &self.times, &mut self.settled, &mut self.notes, out)?;
         let end = out.len();
         out.extend_from_slice(b"\",");
         Ok(Some(begin..end))
@@ -419,7 +419,7 @@ impl Encoder {
             }
             let begin = out.len();
             out.extend_from_slice(&slot.key);
-            let read = date(slot.column, value, &self.times, &mut self.order_settled, &mut self.notes, out);
+            let read = date(slot.column, value, &self.times, &mut self.settled, &mut self.notes, out);
             if read.is_err() {
                 out.truncate(begin);
             } else {
@@ -427,7 +427,7 @@ impl Encoder {
             }
             return read;
         }
-        typed(slot, value, &self.nulls, &mut self.notes, out)
+        typed(slot, value, &self.nulls, &mut self.settled, &mut self.notes, out)
     }
 
     /// A whole context in one cell: its own `library` if it has one, else ours.

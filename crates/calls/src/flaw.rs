@@ -70,7 +70,7 @@ impl Hint {
         hidden.map_or(Hint::None, Hint::Character)
     }
 
-    /// Of a cell that is no date.
+    /// The hint for a cell that is not a date.
     pub(crate) fn of_time(value: &[u8]) -> Hint {
         match timestamps::likeness(value) {
             Some(Likeness::Sentinel) => Hint::Sentinel,
@@ -80,7 +80,7 @@ impl Hint {
         }
     }
 
-    /// Of a cell that is no JSON.
+    /// The hint for a cell that is not JSON.
     pub(crate) fn of_json(value: &[u8]) -> Hint {
         let value = value.trim_ascii();
         let text = std::str::from_utf8(value).unwrap_or_default();
@@ -291,7 +291,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_cell_that_is_no_json_says_what_it_looks_like() {
+    fn a_refused_json_cell_gets_a_hint_about_its_notation() {
         for (cell, expected) in [
             ("{'a': True}", Hint::Python),
             ("{\"a\": None}", Hint::Python),

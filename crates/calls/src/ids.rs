@@ -444,7 +444,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_eye_does_not_see_is_taken_off_the_ends_and_warned_of_inside() {
+    fn blanks_and_fillers_of_unicode_are_removed_at_the_ends_and_warned_of_inside() {
         for hidden in ['\u{2028}', '\u{3164}', '\u{FE0F}', '\u{E0001}', '\u{A0}', '\u{2800}'] {
             check(&format!("{hidden}1{hidden}"), Id::Sound(b"1"), &[]);
             let inside = format!("1{hidden}2");

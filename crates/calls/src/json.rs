@@ -174,7 +174,7 @@ pub(crate) fn depth(json: &[u8]) -> usize {
     deepest
 }
 
-/// What a JSON value is, and what is doubtful about it.
+/// The kind of a JSON value, and the doubts about it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Shape {
     pub(crate) is_object: bool,
@@ -186,7 +186,7 @@ pub(crate) struct Shape {
     pub(crate) is_encoded_twice: bool,
 }
 
-/// The shape of `json`, or `None` if it is no JSON to the strictest reader: each string and number is read, not skipped
+/// The shape of `json`, or `None` if a strict reader refuses it: each string and number is read, not skipped
 /// over.
 pub(crate) fn shape(json: &[u8]) -> Option<Shape> {
     serde_json::from_slice(json).ok()

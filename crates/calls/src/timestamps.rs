@@ -1,9 +1,9 @@
 //! Cells to timestamps, in the one shape that Segment is sent: ISO 8601, UTC, milliseconds.
 //!
-//! What is read: ISO 8601 with and without a zone (none is UTC, or the zone that is set), with `T` or a blank between date
-//! and time, a date alone, Unix seconds (also with a fraction), milliseconds, microseconds and nanoseconds, and whatever
-//! strftime formats are configured. Everything else is no date, and the row says so: a date that
-//! is guessed wrong is worse than a refused row, because nobody ever sees it again.
+//! These cells are dates: ISO 8601 with and without a zone (without one it is UTC, or the zone that is set), with `T` or a
+//! blank between date and time, a date alone, Unix seconds (also with a fraction), milliseconds, microseconds and
+//! nanoseconds, and the strftime formats that are configured. Any other cell is refused: a date that is guessed wrong is
+//! worse than a refused row, because nobody ever sees it again.
 
 use jiff::fmt::strtime;
 use jiff::tz::TimeZone;
@@ -432,18 +432,18 @@ fn number(cell: &[u8]) -> Option<i64> {
     }
 }
 
-/// What a cell that is no date probably is.
+/// The probable kind of a cell that is not a date.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Likeness {
     /// A date that programs write for none or for ever, and that is beyond the years or in no calendar.
     Sentinel,
     /// A time with the name of its zone behind it.
     NamedZone,
-    /// Digits that are no Unix time.
+    /// Digits that are not Unix time.
     Number,
 }
 
-/// What a cell that is no date looks like.
+/// Guesses the kind of a cell that is not a date.
 pub(crate) fn likeness(cell: &[u8]) -> Option<Likeness> {
     let cell = cell.trim_ascii();
     let is_number = !cell.is_empty() && cell.iter().all(u8::is_ascii_digit);
@@ -996,7 +996,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cell_that_is_no_date_says_what_it_looks_like() {
+    fn a_refused_date_gets_a_hint_about_its_kind() {
         for (cell, expected) in [
             ("0000-00-00 00:00:00", Some(Likeness::Sentinel)),
             ("00000000", Some(Likeness::Sentinel)),

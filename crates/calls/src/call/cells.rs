@@ -65,13 +65,34 @@ pub(super) fn odd(slot: &Slot, value: &[u8], nulls: &Nulls, notes: &mut Vec<Note
     false
 }
 
+/// Doubts about columns that a cell has spoken against, so that no further cell is looked at.
+#[derive(Debug, Default)]
+pub(super) struct Settled(Vec<(WarningCode, usize)>);
+
+impl Settled {
+    #[inline]
+    fn has(&self, code: WarningCode, column: usize) -> bool {
+        self.0.contains(&(code, column))
+    }
+
+    /// Notes a cell for or against a doubt that is not settled.
+    fn note(&mut self, code: WarningCode, column: usize, hit: bool, notes: &mut Vec<Note>) {
+        if hit {
+            notes.push(Note::cell(code, column));
+        } else {
+            notes.push(Note::against(code, column));
+            self.0.push((code, column));
+        }
+    }
+}
+
 /// Appends a date, and notes what is doubtful about it.
 #[inline]
 pub(super) fn date(
     column: usize,
     value: &[u8],
     times: &Times,
-    order_settled: &mut Vec<usize>,
+    settled: &mut Settled,
     notes: &mut Vec<Note>,
     out: &mut Vec<u8>,
 ) -> Result<(), Flaw> {
@@ -81,26 +102,23 @@ pub(super) fn date(
         }
         return Ok(());
     }
-    read_date(column, value, times, order_settled, notes, out)
+    read_date(column, value, times, settled, notes, out)
 }
 
 fn read_date(
     column: usize,
     value: &[u8],
     times: &Times,
-    order_settled: &mut Vec<usize>,
+    settled: &mut Settled,
     notes: &mut Vec<Note>,
     out: &mut Vec<u8>,
 ) -> Result<(), Flaw> {
     let read = times.append(value, out);
-    if times.may_be_exchanged() && !order_settled.contains(&column) {
+    if times.may_be_exchanged() && !settled.has(WarningCode::DayMonthOrder, column) {
         match times.order(value) {
             Order::Same => {}
-            Order::Fits => notes.push(Note::cell(WarningCode::DayMonthOrder, column)),
-            Order::Unfit => {
-                notes.push(Note::against(WarningCode::DayMonthOrder, column));
-                order_settled.push(column);
-            }
+            Order::Fits => settled.note(WarningCode::DayMonthOrder, column, true, notes),
+            Order::Unfit => settled.note(WarningCode::DayMonthOrder, column, false, notes),
         }
     }
     let Some(read) = read else {
@@ -113,9 +131,8 @@ fn read_date(
     if read.is_ambiguous {
         notes.push(Note::cell(WarningCode::TimestampAmbiguous, column));
     }
-    if read.is_number {
-        let note = if read.is_spelled { Note::cell } else { Note::against };
-        notes.push(note(WarningCode::TimestampDigits, column));
+    if read.is_number && !settled.has(WarningCode::TimestampDigits, column) {
+        settled.note(WarningCode::TimestampDigits, column, read.is_spelled, notes);
     }
     if read.is_sentinel {
         notes.push(Note::cell(WarningCode::TimestampSentinel, column));
@@ -136,6 +153,7 @@ pub(super) fn typed(
     slot: &Slot,
     value: &[u8],
     nulls: &Nulls,
+    settled: &mut Settled,
     notes: &mut Vec<Note>,
     out: &mut Vec<u8>,
 ) -> Result<(), Flaw> {
@@ -145,7 +163,7 @@ pub(super) fn typed(
             let is_boolean = matches!(value, b"true" | b"false");
             let note = if is_boolean { Note::cell } else { Note::against };
             notes.push(note(WarningCode::MixedLiterals, slot.column));
-            note_thousands(slot, value, notes);
+            note_thousands(slot, value, settled, notes);
             bare(slot, value, out);
         } else {
             notes.push(Note::cell(WarningCode::MixedTypes, slot.column));
@@ -163,7 +181,7 @@ pub(super) fn typed(
     let flaw = |code| Err(Flaw::new(code).in_column(slot.column).hinting(Hint::of(value)));
     match slot.cell {
         CellType::Number if json::is_number(value) => {
-            note_thousands(slot, value, notes);
+            note_thousands(slot, value, settled, notes);
             bare(slot, value, out);
         }
         CellType::Number => return flaw(RefusalCode::NotANumber),
@@ -187,18 +205,20 @@ pub(super) fn typed(
 
 /// Notes whether the point of a number may stand before thousands, as German programs write it: `1.234`. A column of such
 /// numbers alone is in doubt.
-fn note_thousands(slot: &Slot, value: &[u8], notes: &mut Vec<Note>) {
+fn note_thousands(slot: &Slot, value: &[u8], settled: &mut Settled, notes: &mut Vec<Note>) {
+    if settled.has(WarningCode::Thousands, slot.column) {
+        return;
+    }
     let Some(at) = value.iter().position(|byte| *byte == b'.') else { return };
     let whole = value[..at].strip_prefix(b"-").unwrap_or(&value[..at]);
     let is_doubtful = value.len() == at + 4
         && matches!(whole.len(), 1..=3)
         && whole.first() != Some(&b'0')
         && value[at + 1..].iter().all(u8::is_ascii_digit);
-    let note = if is_doubtful { Note::cell } else { Note::against };
-    notes.push(note(WarningCode::Thousands, slot.column));
+    settled.note(WarningCode::Thousands, slot.column, is_doubtful, notes);
 }
 
-/// The shape of a cell of JSON, and what is doubtful about it. The depth comes first, because a reader of JSON has a limit
+/// The shape of a cell of JSON. Notes the doubts about it. The depth comes first, because a reader of JSON has a limit
 /// of its own.
 pub(super) fn shape(slot: &Slot, value: &[u8], notes: &mut Vec<Note>) -> Result<json::Shape, Flaw> {
     let flaw = |code| Flaw::new(code).in_column(slot.column);
