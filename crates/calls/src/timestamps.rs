@@ -165,7 +165,7 @@ impl Times {
             return self.write(moment, out);
         }
         let read = self.write(Moment::Unix(number(cell)?), out)?;
-        Some(Read { is_number: true, is_spelled: spells_a_time(cell), ..read })
+        Some(Read { is_number: true, is_spelled: spells_a_time(whole(cell)), ..read })
     }
 
     /// Whether the first format that reads the cell has a year of two digits, and programs disagree about its century.
@@ -388,6 +388,11 @@ fn digits(cell: &[u8]) -> Option<Moment> {
     rest.is_empty().then_some(Moment::Local(midnight + time))
 }
 
+/// The digits before a fraction.
+fn whole(number: &[u8]) -> &[u8] {
+    number.split(|byte| *byte == b'.').next().unwrap_or(number)
+}
+
 /// Whether digits that are read as Unix time spell a time with a year of two digits as well: `1905112032` and
 /// `190511203227`. One in 200 numbers of Unix time does; a column of such numbers is no Unix time.
 fn spells_a_time(cell: &[u8]) -> bool {
@@ -419,7 +424,7 @@ fn number(cell: &[u8]) -> Option<i64> {
     }
     let has_fraction = digits < cell.len();
     match whole {
-        _ if spells_an_hour(cell) => None,
+        _ if spells_an_hour(&cell[..digits]) => None,
         UNIX_SECONDS_MIN..=UNIX_SECONDS_MAX => Some(i64::try_from(whole).ok()? * MS_PER_SECOND + fraction),
         FOR_EVER => None,
         // "For ever" in milliseconds and microseconds, and dates written with fractions of a second.
@@ -790,6 +795,7 @@ mod tests {
             "132020803479400000",
             "999999999999999999",
             "2024010512",
+            "2024010512.0",
             "2019123123",
             "1557606747940000.5",
             "1557606747940.5",
@@ -986,9 +992,13 @@ mod tests {
 
     #[test]
     fn a_number_of_unix_time_that_spells_a_time_is_noticed() {
-        for (cell, expected) in
-            [("1905112032", true), ("190511203227", true), ("1557606747", false), ("1557606747940", false)]
-        {
+        for (cell, expected) in [
+            ("1905112032", true),
+            ("1905112032.0", true),
+            ("190511203227", true),
+            ("1557606747", false),
+            ("1557606747940", false),
+        ] {
             let read = read_in(cell, None, &[]).unwrap();
             assert_eq!((read.is_number, read.is_spelled), (true, expected), "{cell}");
         }
