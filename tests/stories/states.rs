@@ -367,13 +367,13 @@ async fn a_file_that_a_newer_version_began_fails_with_what_to_do_and_nothing_of_
     let function = later(mill.ingester()).deploy();
     for number in ["format", "reading_format"] {
         let mut newer = begun.clone();
-        assert_eq!(newer[number], 1, "{newer:#}");
+        assert!(newer[number].as_u64() < Some(9), "{newer:#}");
         newer[number] = json!(9);
         mill.world.s3.put(STATE, &checkpoint, newer.to_string()).unwrap();
         let invocation = function.invoke(&mill.event()).await;
         let Outcome::Error { message, .. } = &invocation.outcome else { panic!("{invocation:#?}") };
         let words =
-            format!("checkpoint s3://{STATE}/{checkpoint}: {} 9, and this version reads 1", number.replace('_', " "));
+            format!("checkpoint s3://{STATE}/{checkpoint}: {} 9, and this version reads", number.replace('_', " "));
         assert!(message.contains(&words), "{message}");
         assert!(
             message.contains("a newer version wrote it; deploy that version again, or replay the file"),

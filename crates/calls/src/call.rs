@@ -13,7 +13,7 @@ use protocol::id::StreamId;
 
 use crate::columns::{CellType, ColumnPlan, Piece, Slot};
 use crate::flaw::{Flaw, Hint};
-use crate::ids::{self, Id, Nulls, is_void};
+use crate::ids::{self, Id, Names, Nulls, is_void};
 use crate::json;
 use crate::reading::Reading;
 use crate::refusal::{RefusalCode, WarningCode};
@@ -22,7 +22,7 @@ use crate::subject::{Kind, Subject};
 use crate::timestamps::Times;
 use crate::warnings::Note;
 
-use cells::{date, empty, is_blank, not_an_object, object, odd, trim_blanks, typed};
+use cells::{Settled, date, empty, is_blank, is_odd, odd, odd_bytes_max, shape, trim_blanks, typed};
 
 pub use crate::limits::{CALL_BYTES_MAX, MESSAGE_ID_CHARS_MAX, OBJECT_ID_CHARS_MAX};
 
@@ -75,10 +75,12 @@ pub(crate) struct Encoder {
     times: Times,
     /// What counts as no id.
     id_nulls: Nulls,
+    /// For a second look at ids, of which all doubts are noted.
+    no_names: Names,
     /// What counts as an empty cell.
     nulls: Nulls,
-    /// The first bytes of cells that may be null markers or hold a spreadsheet's guard.
-    odd_first: [bool; 256],
+    /// How long a cell is at most that may be a null marker or hold a spreadsheet's guard, by its first byte.
+    odd_bytes_max: [usize; 256],
     scratch: Vec<u8>,
     /// The arrays by index that the writing is in.
     arrays: Vec<Elements>,
@@ -86,8 +88,8 @@ pub(crate) struct Encoder {
     message_ids: HashSet<u64>,
     /// Whether every id of the row is plain.
     plain_ids: bool,
-    /// Columns of which it is settled that their days and months are not exchanged.
-    order_settled: Vec<usize>,
+    /// Doubts that hold only for every cell of a column, and are settled by one that speaks against them.
+    settled: Settled,
     /// What is doubtful about the row.
     pub(crate) notes: Vec<Note>,
 }
@@ -111,23 +113,20 @@ impl Encoder {
             Some(list) => [list.as_slice(), &reading.nulls].concat(),
             None => ids::ID_NULLS.iter().map(|null| (*null).to_owned()).chain(reading.nulls.iter().cloned()).collect(),
         };
-        let mut odd_first = [false; 256];
-        let firsts = reading.nulls.iter().filter_map(|null| null.bytes().next());
-        for first in firsts.chain(*b"\\N#=") {
-            odd_first[usize::from(first)] = true;
-        }
+        let odd_bytes_max = odd_bytes_max(&reading.nulls);
         Encoder {
             head,
             ids,
             times: Times::new(&reading.timestamp_formats, reading.timestamp_zone.as_deref()),
             id_nulls: Nulls::new(id_nulls),
+            no_names: Names::default(),
             nulls: Nulls::new(reading.nulls.clone()),
-            odd_first,
+            odd_bytes_max,
             scratch: Vec::new(),
             arrays: Vec::new(),
             message_ids: HashSet::new(),
             plain_ids: true,
-            order_settled: Vec::new(),
+            settled: Settled::default(),
             notes: Vec::new(),
         }
     }
@@ -160,6 +159,7 @@ impl Encoder {
 
     fn write(&mut self, plan: &ColumnPlan, row: Row<'_>, out: &mut Vec<u8>) -> Result<Option<Range<usize>>, Flaw> {
         self.look_at_ids(plan, row)?;
+        self.look_for_copy_text(row);
         self.require(plan, row)?;
         out.extend_from_slice(&self.head);
         let mut timestamp = None;
@@ -211,21 +211,49 @@ impl Encoder {
     #[inline]
     fn look_at_ids(&mut self, plan: &ColumnPlan, row: Row<'_>) -> Result<(), Flaw> {
         self.plain_ids = true;
+        if !plan.first_is_id
+            && let Some(cell) = row.cell(0)
+        {
+            let value = cell.value(row.text, &mut self.scratch);
+            if value.first().is_some_and(|first| ids::may_be_footer(*first)) && ids::is_footer(value) {
+                self.notes.push(Note::cell(WarningCode::Footer, 0));
+            }
+        }
         for &column in &plan.id_columns {
             let Some(cell) = row.cell(column) else { continue };
             let value = cell.value(row.text, &mut self.scratch);
-            if ids::is_plain(value, &self.id_nulls) {
+            if ids::is_plain(value, &self.id_nulls, &plan.names) {
                 continue;
             }
             self.plain_ids = false;
-            let own = plan.columns().get(column).map_or("", |column| column.name.as_str());
             let notes = &mut self.notes;
-            let id = ids::read(value, own, &self.id_nulls, &mut |code| notes.push(Note::cell(code, column)));
+            let id = ids::read(value, &plan.names, &self.id_nulls, &mut |code| notes.push(Note::cell(code, column)));
             if id == Id::Rounded {
                 return Err(Flaw::new(RefusalCode::RoundedId).in_column(column));
             }
         }
         Ok(())
+    }
+
+    /// Notes the escapes of Postgres' `COPY`: a file of tabs with `\N` for nothing has them in place of tabs and line ends.
+    #[inline]
+    fn look_for_copy_text(&mut self, row: Row<'_>) {
+        let is_tab = row.cell(0).is_some_and(|first| row.text.get(first.end()) == Some(&b'\t'));
+        if is_tab && memchr::memchr(b'\\', row.text).is_some() {
+            let (mut has_null, mut has_escape) = (false, false);
+            for cell in row.cells {
+                let value = cell.value(row.text, &mut self.scratch);
+                has_null |= value == b"\\N";
+                has_escape |= value.windows(2).any(|pair| matches!(pair, b"\\\\" | b"\\n" | b"\\t" | b"\\r"));
+            }
+            // Either alone is no proof: together, in one row or in several, they hold.
+            if has_null {
+                self.notes.push(Note { hit: false, ..Note::row(WarningCode::CopyEscapes) });
+            }
+            if has_escape {
+                self.notes.push(Note::row(WarningCode::CopyEscapes));
+            }
+        }
     }
 
     /// The id in a column: what is sent of it, empty where there is none.
@@ -236,7 +264,7 @@ impl Encoder {
         if self.plain_ids {
             return value;
         }
-        match ids::read(value, "", &self.id_nulls, &mut |_| ()) {
+        match ids::read(value, &self.no_names, &self.id_nulls, &mut |_| ()) {
             Id::Sound(id) => id,
             Id::Empty | Id::Null | Id::Rounded => &[],
         }
@@ -341,7 +369,7 @@ impl Encoder {
         }
         out.extend_from_slice(b"\"timestamp\":\"");
         let begin = out.len();
-        date(column, value, &self.times, &mut self.order_settled, &mut self.notes, out)?;
+        date(column, value, &self.times, &mut self.settled, &mut self.notes, out)?;
         let end = out.len();
         out.extend_from_slice(b"\",");
         Ok(Some(begin..end))
@@ -366,7 +394,7 @@ impl Encoder {
             empty(slot, out);
             return Ok(());
         };
-        if self.odd_first[usize::from(*first)] && odd(slot, value, &self.nulls, &mut self.notes) {
+        if is_odd(value, *first, &self.odd_bytes_max) && odd(slot, value, &self.nulls, &mut self.notes) {
             empty(slot, out);
             return Ok(());
         }
@@ -374,8 +402,8 @@ impl Encoder {
             if slot.blank_is_empty && is_void(value) {
                 empty(slot, out);
             } else {
-                if slot.is_email && value.trim_ascii().len() < value.len() && value.contains(&b'@') {
-                    self.notes.push(Note::cell(WarningCode::EmailBlanks, slot.column));
+                if (slot.is_email || slot.blank_is_empty) && ids::trim(value).len() < value.len() {
+                    blanks_around(slot, value, &mut self.notes);
                 }
                 out.extend_from_slice(&slot.key);
                 json::escape(value, out);
@@ -391,7 +419,7 @@ impl Encoder {
             }
             let begin = out.len();
             out.extend_from_slice(&slot.key);
-            let read = date(slot.column, value, &self.times, &mut self.order_settled, &mut self.notes, out);
+            let read = date(slot.column, value, &self.times, &mut self.settled, &mut self.notes, out);
             if read.is_err() {
                 out.truncate(begin);
             } else {
@@ -399,25 +427,21 @@ impl Encoder {
             }
             return read;
         }
-        typed(slot, value, &self.nulls, &mut self.notes, out)
+        typed(slot, value, &self.nulls, &mut self.settled, &mut self.notes, out)
     }
 
     /// A whole context in one cell: its own `library` if it has one, else ours.
     fn context(&mut self, slot: &Slot, row: Row<'_>, out: &mut Vec<u8>) -> Result<(), Flaw> {
         let library = json::library_member();
         let value = match row.cell(slot.column) {
-            Some(cell) => cell.value(row.text, &mut self.scratch).trim_ascii(),
+            Some(cell) => trim_blanks(cell.value(row.text, &mut self.scratch)),
             None => b"",
         };
         out.extend_from_slice(&slot.key);
-        let inside = if value.is_empty() {
+        let inside = if value.is_empty() || self.nulls.has(value) {
             &[][..]
         } else {
-            let members = object(value).ok_or_else(|| not_an_object(slot, value))?;
-            if json::depth(value) > json::DEPTH_MAX {
-                return Err(Flaw::new(RefusalCode::JsonTooDeep).in_column(slot.column));
-            }
-            if members.contains_key("library") {
+            if shape(slot, value, &mut self.notes)?.has_library {
                 json::compact(value, out);
                 out.push(b',');
                 return Ok(());
@@ -432,6 +456,16 @@ impl Encoder {
         json::compact(inside, out);
         out.extend_from_slice(b"},");
         Ok(())
+    }
+}
+
+/// Notes blanks and invisible characters around an event or an email address.
+#[cold]
+fn blanks_around(slot: &Slot, value: &[u8], notes: &mut Vec<Note>) {
+    if slot.blank_is_empty {
+        notes.push(Note::cell(WarningCode::EventBlanks, slot.column));
+    } else if value.contains(&b'@') {
+        notes.push(Note::cell(WarningCode::EmailBlanks, slot.column));
     }
 }
 

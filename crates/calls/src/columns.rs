@@ -14,6 +14,7 @@ mod tree;
 
 use std::fmt;
 
+use crate::ids::Names;
 use crate::reading::Reading;
 use crate::refusal::{FaultCode, FileFault, Warning};
 use crate::subject::{Kind, Subject};
@@ -153,6 +154,10 @@ pub struct ColumnPlan {
     pub(crate) roles: Roles,
     /// The columns that hold ids.
     pub(crate) id_columns: Vec<usize>,
+    /// Whether the first column holds ids.
+    pub(crate) first_is_id: bool,
+    /// The names of the columns, to find a header among the rows.
+    pub(crate) names: Names,
     pub(crate) pieces: Vec<Piece>,
     warnings: Vec<Warning>,
     fingerprint: String,

@@ -2,11 +2,13 @@
 
 use crate::columns::{ColumnPlan, REJECT_COLUMNS};
 use crate::dialect::{Dialect, Encoding, Quoting};
+use crate::ids;
 use crate::json;
 use crate::limits::{CALL_BYTES_MAX, MESSAGE_ID_CHARS_MAX, OBJECT_ID_CHARS_MAX};
 use crate::refusal::{RefusalCode, RowRefusal, Span};
 use crate::rows::Cell;
 use crate::subject::Kind;
+use crate::timestamps::{self, Likeness};
 
 /// What is wrong with a row, before its place is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,29 +31,100 @@ pub(crate) enum Hint {
     NullMarker,
     /// The cell is a spreadsheet's number of a day.
     DayNumber,
-    /// A blank stands among the digits that is not the one of the keyboard.
-    Blank(char),
+    /// A blank that is not the one of the keyboard, or an invisible character.
+    Character(char),
+    /// The cell stands in a spreadsheet's guard.
+    Guard,
+    /// A date that programs write for none or for ever.
+    Sentinel,
+    /// A time with the name of its zone.
+    NamedZone,
+    /// Digits that are no Unix time.
+    TimeNumber,
     /// JSON as Python prints it.
     Python,
+    /// A map as Java and Hive print it.
+    JavaMap,
+    /// An array as Postgres prints it.
+    PostgresArray,
+    /// JSON without its end.
+    CutOff,
+    /// A string that holds JSON.
+    EncodedTwice,
     /// The cells that are too many are one empty cell at the end.
     TrailingDelimiter,
 }
 
 impl Hint {
     pub(crate) fn of(value: &[u8]) -> Hint {
-        if matches!(value, b"\\N" | b"NULL" | b"null" | b"#N/A" | b"undefined") {
+        if ids::is_null_marker(ids::trim(value)) {
             return Hint::NullMarker;
         }
+        if ids::guarded(value.trim_ascii()).is_some() {
+            return Hint::Guard;
+        }
         let text = std::str::from_utf8(value).unwrap_or_default();
-        text.chars().find(|c| !c.is_ascii() && c.is_whitespace()).map_or(Hint::None, Hint::Blank)
+        let hidden = text.chars().find(|c| !c.is_ascii() && (c.is_whitespace() || ids::is_invisible(*c)));
+        hidden.map_or(Hint::None, Hint::Character)
     }
 
-    /// Of a cell that is no JSON.
+    /// The hint for a cell that is not a date.
+    pub(crate) fn of_time(value: &[u8]) -> Hint {
+        match timestamps::likeness(value) {
+            Some(Likeness::Sentinel) => Hint::Sentinel,
+            Some(Likeness::NamedZone) => Hint::NamedZone,
+            Some(Likeness::Number) => Hint::TimeNumber,
+            None => Hint::of(value),
+        }
+    }
+
+    /// The hint for a cell that is not JSON.
     pub(crate) fn of_json(value: &[u8]) -> Hint {
-        let has = |word: &[u8]| value.windows(word.len()).any(|window| window == word);
-        let brackets = matches!(value.first(), Some(b'{' | b'[' | b'('));
-        let python = has(b"'") || has(b"True") || has(b"False") || has(b"None");
-        if brackets && python { Hint::Python } else { Hint::of(value) }
+        let value = value.trim_ascii();
+        let text = std::str::from_utf8(value).unwrap_or_default();
+        if is_python(text) {
+            return Hint::Python;
+        }
+        let notation = match Hint::of(value) {
+            Hint::None => braces(text),
+            hint => return hint,
+        };
+        if notation == Hint::None && matches!(value, [b'{' | b'[', .., last] if !matches!(last, b'}' | b']')) {
+            return Hint::CutOff;
+        }
+        notation
+    }
+}
+
+/// Whether a text is a value as Python prints it: a name or a string in single quotes where JSON has none, or a call.
+fn is_python(text: &str) -> bool {
+    let call = text.split_once('(').filter(|(name, _)| !name.is_empty() && text.ends_with(')'));
+    let is_call =
+        call.is_some_and(|(name, _)| name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_')));
+    if is_call {
+        return true;
+    }
+    if !text.starts_with(['{', '[', '(']) {
+        return false;
+    }
+    // What stands in double quotes is text, in which people write apostrophes.
+    let bare: Vec<&str> = text.split('"').step_by(2).collect();
+    let opens = |piece: &&str| ["{'", "['", "('", ", '", ": '", ":'", ",'"].iter().any(|open| piece.contains(open));
+    let is_word = |word: &str| matches!(word, "None" | "True" | "False" | "datetime" | "OrderedDict" | "nan");
+    bare.iter().any(opens)
+        || bare.iter().flat_map(|piece| piece.split(|c: char| !c.is_ascii_alphanumeric())).any(is_word)
+}
+
+/// `{a=1}` of Hive and Java, `{a,b}` of Postgres.
+fn braces(text: &str) -> Hint {
+    let Some(inside) = text.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')) else { return Hint::None };
+    let is_map = inside.split_once('=').is_some_and(|(name, _)| !name.is_empty() && !name.contains(['"', ':']));
+    if is_map {
+        Hint::JavaMap
+    } else if !inside.contains(':') && !inside.contains('{') {
+        Hint::PostgresArray
+    } else {
+        Hint::None
     }
 }
 
@@ -159,9 +232,25 @@ impl Flaw {
             {
                 format!("a null marker and {}: set NULLS to make it empty", self.code.as_str().replace('_', " "))
             }
-            RefusalCode::NotANumber | RefusalCode::NotAnInteger if matches!(self.hint, Hint::Blank(_)) => {
-                let Hint::Blank(c) = self.hint else { return String::new() };
-                format!("a blank (U+{:04X}) among the digits: write the number without it", u32::from(c))
+            RefusalCode::NotATimestamp | RefusalCode::NotANumber | RefusalCode::NotAnInteger | RefusalCode::NotABoolean
+                if matches!(self.hint, Hint::Character(_)) =>
+            {
+                let Hint::Character(c) = self.hint else { return String::new() };
+                format!("a blank or an invisible character (U+{:04X}) in it: write the cell without it", u32::from(c))
+            }
+            RefusalCode::NotATimestamp | RefusalCode::NotANumber | RefusalCode::NotAnInteger | RefusalCode::NotABoolean
+                if self.hint == Hint::Guard =>
+            {
+                "a spreadsheet's guard (=\"…\") around it: write the cell without it".to_owned()
+            }
+            RefusalCode::NotATimestamp if self.hint == Hint::Sentinel => {
+                "not a date that can be sent: programs write it for none or for ever; set NULLS to make it empty".to_owned()
+            }
+            RefusalCode::NotATimestamp if self.hint == Hint::NamedZone => {
+                "a time with the name of its zone: write `Z` or an offset such as +02:00 instead".to_owned()
+            }
+            RefusalCode::NotATimestamp if self.hint == Hint::TimeNumber => {
+                "digits that are not Unix time for certain: write 2019-05-11T20:32:27Z, or set TIMESTAMP_FORMATS".to_owned()
             }
             RefusalCode::NotATimestamp => {
                 "not a date: write 2019-05-11T20:32:27Z, Unix time, or set TIMESTAMP_FORMATS".to_owned()
@@ -174,8 +263,48 @@ impl Flaw {
             RefusalCode::NotJson if self.hint == Hint::Python => {
                 "not JSON, it looks like Python: JSON has double quotes and true, false, null".to_owned()
             }
+            RefusalCode::NotJson if self.hint == Hint::JavaMap => {
+                "not JSON, it looks like a map of Hive or Java ({a=1}): write {\"a\":1}".to_owned()
+            }
+            RefusalCode::NotJson if self.hint == Hint::PostgresArray => {
+                "not JSON, it looks like an array of Postgres ({a,b}): write [\"a\",\"b\"], for instance with to_json".to_owned()
+            }
+            RefusalCode::NotJson if self.hint == Hint::CutOff => {
+                "not JSON, its end is missing: the export may have cut long cells off".to_owned()
+            }
             RefusalCode::NotJson => "not JSON".to_owned(),
+            RefusalCode::NotAnObject if self.hint == Hint::EncodedTwice => {
+                "not a JSON object but a string that holds one: it was encoded twice".to_owned()
+            }
             RefusalCode::NotAnObject => "not a JSON object".to_owned(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refused_json_cell_gets_a_hint_about_its_notation() {
+        for (cell, expected) in [
+            ("{'a': True}", Hint::Python),
+            ("{\"a\": None}", Hint::Python),
+            ("[1, nan]", Hint::Python),
+            ("OrderedDict([('a', 1)])", Hint::Python),
+            ("datetime.date(2019, 5, 11)", Hint::Python),
+            ("{\"a\": \"it's a long te", Hint::CutOff),
+            ("{\"a\": \"None of it", Hint::CutOff),
+            ("[1, 2", Hint::CutOff),
+            ("{\"a\": \"it's\",}", Hint::None),
+            ("{a=1, b=2}", Hint::JavaMap),
+            ("{a,b}", Hint::PostgresArray),
+            ("NaN", Hint::NullMarker),
+            ("None", Hint::NullMarker),
+            ("[object Object]", Hint::NullMarker),
+            ("x", Hint::None),
+        ] {
+            assert_eq!(Hint::of_json(cell.as_bytes()), expected, "{cell}");
         }
     }
 }

@@ -1,6 +1,12 @@
 //! Cells that are ids: what is taken off them, what is none, and what is doubtful.
 
+mod words;
+
+use std::collections::HashSet;
+
 use crate::refusal::WarningCode;
+pub(crate) use words::{is_footer, is_null_marker, may_be_footer};
+use words::{is_no_data, is_placeholder, is_total};
 
 /// What counts as no id, in exactly these spellings, unless `ID_NULLS` has another list.
 pub(crate) const ID_NULLS: [&str; 6] = ["\\N", "NULL", "null", "#N/A", "undefined", "[object Object]"];
@@ -20,16 +26,21 @@ pub(crate) enum Id<'a> {
 
 /// Whether a cell is an id as it stands, or empty, without a second look. Nearly every id is decided here.
 #[inline]
-pub(crate) fn is_plain(cell: &[u8], nulls: &Nulls) -> bool {
+pub(crate) fn is_plain(cell: &[u8], nulls: &Nulls, names: &Names) -> bool {
     let Some((&first, rest)) = cell.split_first() else { return true };
     let last = rest.last().copied().unwrap_or(first);
     let odd = match first {
-        // Words for none, for a total and the like have no digit at their end.
+        // Words for none and names of columns have a letter at their end and are short, or have a blank or a colon.
         b'a'..=b'z' | b'A'..=b'Z' => {
-            (cell.len() <= WORD_BYTES_MAX && !last.is_ascii_digit()) || (matches!(first, b't' | b'T') && is_total(cell))
+            (cell.len() <= WORD_BYTES_MAX && !last.is_ascii_digit())
+                || !last.is_ascii_alphanumeric()
+                || (matches!(first, b't' | b'T') && is_total(cell))
+                || memchr::memchr2(b' ', b':', cell).is_some_and(|at| at <= words::LABEL_BYTES_MAX)
+                || names.may_have(first, last, cell)
         }
+        b'0'..=b'9' if !last.is_ascii_alphanumeric() => true,
         b'0' => last == b'0' || is_number_like(cell),
-        b'1'..=b'9' => is_number_like(cell),
+        b'1'..=b'9' => is_number_like(cell) || (!last.is_ascii_digit() && memchr::memchr(b' ', cell).is_some()),
         _ => true,
     };
     !odd && last != b' ' && is_printable(cell) && !nulls.has(cell)
@@ -76,16 +87,75 @@ impl Nulls {
     }
 }
 
+/// The names of a file's columns, to find a header among the rows.
+#[derive(Debug, Default)]
+pub(crate) struct Names {
+    exact: Nulls,
+    /// Letters and digits of the names, in small letters.
+    plain: HashSet<String>,
+    /// A bit for each length in bytes that a name may have in other words.
+    lengths: u64,
+    /// A bit for each letter that a name begins with.
+    firsts: u32,
+}
+
+impl Names {
+    /// Names of columns, with their types and without.
+    pub(crate) fn new<'a>(names: impl Iterator<Item = &'a str> + Clone) -> Names {
+        let untyped = names.clone().filter_map(|name| name.rsplit_once(':')).map(|(name, _)| name);
+        let plain: HashSet<String> =
+            names.clone().chain(untyped).map(plain).filter(|name| name.contains(|c: char| c.is_alphabetic())).collect();
+        // Some signs may stand between the words of a name.
+        let lengths = plain.iter().flat_map(|name| name.len()..=name.len() + 4).map(Nulls::bit);
+        let firsts = plain.iter().filter_map(|name| name.bytes().next()).map(Names::first_bit);
+        Names {
+            lengths: lengths.fold(0, |all, bit| all | bit),
+            firsts: firsts.fold(0, |all, bit| all | bit),
+            exact: Nulls::new(names.map(str::to_owned).collect()),
+            plain,
+        }
+    }
+
+    fn first_bit(first: u8) -> u32 {
+        1 << (first & 0x1F)
+    }
+
+    /// Whether a cell may be a name, in other words. What ends in a digit is an id unless it is exactly a name.
+    #[inline]
+    fn may_have(&self, first: u8, last: u8, cell: &[u8]) -> bool {
+        if last.is_ascii_digit() {
+            return self.exact.has(cell);
+        }
+        self.lengths & Nulls::bit(cell.len()) != 0 && self.firsts & Names::first_bit(first) != 0
+    }
+
+    /// Whether a cell is a name: `User ID` is `userId`.
+    fn has(&self, cell: &[u8]) -> bool {
+        let (Some(first), Some(last)) = (cell.first(), cell.last()) else { return false };
+        if !first.is_ascii_alphabetic() || last.is_ascii_digit() {
+            return self.exact.has(cell) && cell.iter().any(u8::is_ascii_alphabetic);
+        }
+        self.may_have(*first, *last, cell)
+            && std::str::from_utf8(cell).is_ok_and(|cell| self.plain.contains(&plain(cell)))
+    }
+}
+
+/// The letters and digits of a name, in small letters.
+fn plain(name: &str) -> String {
+    name.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
+}
+
 /// The longest of the words that are looked for.
 const WORD_BYTES_MAX: usize = 15;
 
-/// Whether the end may be that of `1.0` or `4.479E+11`.
+/// Whether a cell may be `1.0`, `4.479E11` or `1E+11`.
 fn is_number_like(cell: &[u8]) -> bool {
-    matches!(cell, [.., b'.', b'0'] | [.., b'.', b'0', b'0']) || cell.iter().rev().take(5).any(|byte| *byte == b'+')
+    let is_exponent = matches!(cell, [_, b'.' | b',', ..]) || cell.iter().rev().take(5).any(|byte| *byte == b'+');
+    is_exponent || (cell.ends_with(b"0") && is_decimal(cell))
 }
 
-/// Reads an id, and says through `note` what is doubtful about it. `own` is the name of its column.
-pub(crate) fn read<'a>(cell: &'a [u8], own: &str, nulls: &Nulls, note: &mut dyn FnMut(WarningCode)) -> Id<'a> {
+/// Reads an id, and says through `note` what is doubtful about it. `names` are those of the file's columns.
+pub(crate) fn read<'a>(cell: &'a [u8], names: &Names, nulls: &Nulls, note: &mut dyn FnMut(WarningCode)) -> Id<'a> {
     let mut id = trim(cell);
     if let Some(guarded) = guarded(id) {
         note(WarningCode::IdGuard);
@@ -103,8 +173,13 @@ pub(crate) fn read<'a>(cell: &'a [u8], own: &str, nulls: &Nulls, note: &mut dyn 
     }
     if is_placeholder(id) {
         note(WarningCode::IdPlaceholder);
-    } else if is_no_data(id) || id == own.as_bytes() {
+    } else if is_no_data(id) || names.has(id) {
         note(WarningCode::IdNoData);
+    } else if is_notation(id) {
+        note(WarningCode::IdNotation);
+    }
+    if is_quoted(id) {
+        note(WarningCode::IdQuotes);
     }
     if id.first() == Some(&b'\'') {
         note(WarningCode::IdApostrophe);
@@ -112,7 +187,7 @@ pub(crate) fn read<'a>(cell: &'a [u8], own: &str, nulls: &Nulls, note: &mut dyn 
     if is_decimal(id) {
         note(WarningCode::IdDecimal);
     }
-    if std::str::from_utf8(id).is_ok_and(|text| text.chars().any(|c| c.is_control() || is_invisible(c))) {
+    if std::str::from_utf8(id).is_ok_and(|text| text.chars().any(is_hidden)) {
         note(WarningCode::IdInvisible);
     }
     Id::Sound(id)
@@ -144,12 +219,20 @@ pub(crate) fn is_nothing(c: char) -> bool {
     c.is_whitespace() || c.is_control() || is_invisible(c)
 }
 
-/// Characters of no width that are no control characters: joiners, marks of direction, byte order marks.
+/// Characters that the eye does not see in a text, or takes for another: other blanks than the one of the keyboard, and
+/// the sign that stands for a character that was lost.
+fn is_hidden(c: char) -> bool {
+    c != ' ' && (is_nothing(c) || c == '\u{FFFD}')
+}
+
+/// Characters that show nothing and are no control characters: joiners, marks of direction, byte order marks, fillers,
+/// selectors of variants, tags.
 pub(crate) fn is_invisible(c: char) -> bool {
     matches!(
         c,
-        '\u{AD}' | '\u{61C}' | '\u{180E}' | '\u{200B}'..='\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2060}'..='\u{2064}'
-        | '\u{2066}'..='\u{206F}' | '\u{FEFF}' | '\u{FFF9}'..='\u{FFFB}'
+        '\u{AD}' | '\u{34F}' | '\u{61C}' | '\u{115F}' | '\u{1160}' | '\u{17B4}' | '\u{17B5}' | '\u{180B}'..='\u{180F}'
+        | '\u{200B}'..='\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2060}'..='\u{206F}' | '\u{2800}' | '\u{3164}'
+        | '\u{FE00}'..='\u{FE0F}' | '\u{FEFF}' | '\u{FFA0}' | '\u{FFF9}'..='\u{FFFB}' | '\u{E0000}'..='\u{E0FFF}'
     )
 }
 
@@ -158,111 +241,47 @@ pub(crate) fn guarded(cell: &[u8]) -> Option<&[u8]> {
     cell.strip_prefix(b"=\"")?.strip_suffix(b"\"").filter(|inside| !inside.contains(&b'"'))
 }
 
-/// `4.479E+11`: one digit, perhaps a fraction, and an exponent with a plus sign. `12e5` is a code.
-fn is_rounded(id: &[u8]) -> bool {
+/// `4.479E+11`, `1E+11`, `4.479E11`: one digit, a fraction or a plus sign, and an exponent. `12e5` and `1e5` are codes.
+pub(crate) fn is_rounded(id: &[u8]) -> bool {
     let id = id.strip_prefix(b"-").unwrap_or(id);
     let Some(at) = id.iter().position(|byte| matches!(byte, b'E' | b'e')) else { return false };
     let digits = |text: &[u8]| !text.is_empty() && text.iter().all(u8::is_ascii_digit);
+    let exponent = &id[at + 1..];
     let mantissa = match &id[..at] {
-        [first] => first.is_ascii_digit(),
+        [first] => first.is_ascii_digit() && exponent.starts_with(b"+"),
         [first, b'.' | b',', fraction @ ..] => first.is_ascii_digit() && digits(fraction),
         _ => false,
     };
-    mantissa && id[at + 1..].strip_prefix(b"+").is_some_and(digits)
+    mantissa && digits(exponent.strip_prefix(b"+").unwrap_or(exponent))
 }
 
-/// `1.0`, as a table of floating-point numbers writes 1.
+/// `1.0`, `1,00`, `1.000`: digits and a fraction of zeros, as a table of floating-point numbers writes 1. The last may be
+/// a thousand as well.
 fn is_decimal(id: &[u8]) -> bool {
-    let whole = id.strip_suffix(b".0").or_else(|| id.strip_suffix(b".00"));
-    whole.is_some_and(|whole| !whole.is_empty() && whole.iter().all(u8::is_ascii_digit))
+    let Some(at) = id.iter().position(|byte| matches!(byte, b'.' | b',')) else { return false };
+    let (whole, zeros) = (&id[..at], &id[at + 1..]);
+    let is_number = !whole.is_empty() && whole.iter().all(u8::is_ascii_digit);
+    is_number && !zeros.is_empty() && zeros.iter().all(|byte| *byte == b'0')
 }
 
-/// Words that programs and people write for "none".
-fn is_placeholder(id: &[u8]) -> bool {
-    const WORDS: [&str; 31] = [
-        "nan",
-        "none",
-        "nil",
-        "null",
-        "n/a",
-        "na",
-        "n.a.",
-        "\\n",
-        "undefined",
-        "unknown",
-        "(null)",
-        "<null>",
-        "[null]",
-        "(none)",
-        "(not set)",
-        "(blank)",
-        "(empty)",
-        "<none>",
-        "<na>",
-        "[object object]",
-        "{}",
-        "[]",
-        "-1",
-        "?",
-        ".",
-        "#n/a",
-        "#ref!",
-        "#value!",
-        "#name?",
-        "#div/0!",
-        "#num!",
-    ];
-    let zeros = id.contains(&b'0') && id.iter().all(|byte| matches!(byte, b'0' | b'-'));
-    zeros || id == b"-" || is_one_of(id, &WORDS)
+/// `ObjectId(5f1a)`, `{"$oid":"5f1a"}`, `b'123'`: an id in the notation of a program, which another export does not have.
+fn is_notation(id: &[u8]) -> bool {
+    match id {
+        [b'{', .., b'}'] | [b'[', .., b']'] => true,
+        [b'b' | b'u' | b'B' | b'U', open @ (b'\'' | b'"'), .., close] => open == close,
+        [.., b')'] => {
+            let word = id.iter().take_while(|byte| byte.is_ascii_alphanumeric()).count();
+            word > 0 && id.get(word) == Some(&b'(')
+        }
+        _ => false,
+    }
 }
 
-/// A total, a comment, a rule, the end of a report: no data.
-fn is_no_data(id: &[u8]) -> bool {
-    const WORDS: [&str; 13] = [
-        "subtotal",
-        "sub-total",
-        "sub total",
-        "grand total",
-        "grand total:",
-        "sum",
-        "sum:",
-        "summe",
-        "average",
-        "eof",
-        "end of file",
-        "end of report",
-        "gesamt",
-    ];
-    let rule =
-        id.len() > 1 && id.iter().all(|byte| matches!(byte, b'-' | b'=' | b'*' | b'_' | b'~' | b'+' | b'#' | b' '));
-    let count = id.starts_with(b"(") && (starts_like_count(id));
-    rule || is_one_of(id, &WORDS)
-        || id.starts_with(b"#")
-        || id.starts_with(b"-- ")
-        || id.starts_with(b"//")
-        || is_total(id)
-        || count
-}
-
-/// `Total`, `Totals: 5` and the like.
-fn is_total(id: &[u8]) -> bool {
-    let Some((start, rest)) = id.split_at_checked(5) else { return false };
-    start.eq_ignore_ascii_case(b"total")
-        && !matches!(
-            rest,
-            [b'a'..=b'r' | b't'..=b'z' | b'A'..=b'R' | b'T'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'@' | b'.', ..]
-        )
-}
-
-/// `(12 rows)`, as databases end what they print.
-fn starts_like_count(id: &[u8]) -> bool {
-    let digits = id[1..].iter().take_while(|byte| byte.is_ascii_digit()).count();
-    let rest = &id[1 + digits..];
-    digits > 0 && [&b" row"[..], b" record", b" line"].iter().any(|word| rest.starts_with(word))
-}
-
-fn is_one_of(id: &[u8], words: &[&str]) -> bool {
-    words.iter().any(|word| id.eq_ignore_ascii_case(word.as_bytes()))
+/// Whether quotes stand at both ends, straight or curly.
+fn is_quoted(id: &[u8]) -> bool {
+    let is_quote = |c: char| matches!(c, '"' | '\u{201C}'..='\u{201F}' | '\u{2018}'..='\u{201B}' | '«' | '»');
+    std::str::from_utf8(id)
+        .is_ok_and(|text| text.chars().count() > 1 && text.starts_with(is_quote) && text.ends_with(is_quote))
 }
 
 #[cfg(test)]
@@ -274,9 +293,13 @@ mod tests {
         Nulls::new(ID_NULLS.map(str::to_owned).to_vec())
     }
 
+    fn names() -> Names {
+        Names::new(["userId", "traits.first_name", "traits.a1", "traits.n:number", "2019"].into_iter())
+    }
+
     fn read_noted(cell: &str) -> (Id<'_>, Vec<&'static str>) {
         let mut notes = Vec::new();
-        let id = read(cell.as_bytes(), "userId", &nulls(), &mut |code| notes.push(code.as_str()));
+        let id = read(cell.as_bytes(), &names(), &nulls(), &mut |code| notes.push(code.as_str()));
         (id, notes)
     }
 
@@ -284,7 +307,10 @@ mod tests {
     fn check(cell: &str, expected: Id<'_>, notes: &[&str]) {
         assert_eq!(read_noted(cell), (expected, notes.to_vec()), "{cell:?}");
         let doubtful = expected != Id::Sound(cell.as_bytes()) || !notes.is_empty();
-        assert!(!doubtful || cell.is_empty() || !is_plain(cell.as_bytes(), &nulls()), "{cell:?} has a second look");
+        assert!(
+            !doubtful || cell.is_empty() || !is_plain(cell.as_bytes(), &nulls(), &names()),
+            "{cell:?} has a second look"
+        );
     }
 
     #[test]
@@ -313,6 +339,14 @@ mod tests {
             "東京",
             "1.5.0",
             "ABC+12",
+            "1e5",
+            "1E11",
+            "2019",
+            "user:1",
+            "Sum-1",
+            "Pagel 5",
+            "urn:uuid:3f2504e0-4f89-11d3-9a0c-0305e82c3301",
+            "Traits A1",
         ] {
             check(cell, Id::Sound(cell.as_bytes()), &[]);
         }
@@ -328,6 +362,11 @@ mod tests {
 
     #[test]
     fn other_spellings_of_none_are_warned_of_and_sent() {
+        for cell in
+            ["true", "FALSE", "anonymous", "Guest", "NaT", "inf", "{{userId}}", "${user.id}", "<userId>", "%ID%"]
+        {
+            check(cell, Id::Sound(cell.as_bytes()), &["id_placeholder"]);
+        }
         for cell in ["nan", "NaN", "None", "nil", "Null", "0", "000", "-1", "N/A", "-", "(not set)", "#REF!", "UNKNOWN"]
         {
             check(cell, Id::Sound(cell.as_bytes()), &["id_placeholder"]);
@@ -353,16 +392,80 @@ mod tests {
             "-- end",
             "(12 rows)",
             "EOF",
-            "userId",
+            "Grand total: 5",
+            "Sum: 5",
+            "Subtotal 5",
+            "Summe:",
+            "Gesamtsumme",
+            "Gesamtergebnis",
+            "Insgesamt",
+            "5 rows selected.",
+            "Record Count: 5",
+            "Rows: 5",
+            "Page 1 of 3",
+            "Totale",
+            "...",
+            "--END--",
+            "***END***",
+            "\\.",
+            "STRING",
+            "VARCHAR(36)",
+            "sep=",
         ] {
-            let noted = read_noted(cell);
-            assert_eq!(noted, (Id::Sound(cell.as_bytes()), vec!["id_no_data"]), "{cell}");
+            check(cell, Id::Sound(cell.as_bytes()), &["id_no_data"]);
         }
     }
 
     #[test]
+    fn an_id_that_names_a_column_is_warned_of_in_other_words_as_well() {
+        for cell in [
+            "userId",
+            "UserId",
+            "User ID",
+            "user_id",
+            "traits.first_name",
+            "Traits First Name",
+            "traits.a1",
+            "Traits.N",
+        ] {
+            check(cell, Id::Sound(cell.as_bytes()), &["id_no_data"]);
+        }
+    }
+
+    #[test]
+    fn ids_in_quotes_or_in_the_notation_of_a_program_are_warned_of() {
+        for cell in ["\"u1\"", "“1”", "„1“", "‘1’", "«1»"] {
+            check(cell, Id::Sound(cell.as_bytes()), &["id_quotes"]);
+        }
+        for cell in
+            ["ObjectId(5f1a)", "UUID(\"3f2504e0-4f89-11d3-9a0c-0305e82c3301\")", "{\"$oid\":\"5f1a\"}", "b'123'"]
+        {
+            check(cell, Id::Sound(cell.as_bytes()), &["id_notation"]);
+        }
+    }
+
+    #[test]
+    fn blanks_and_fillers_of_unicode_are_removed_at_the_ends_and_warned_of_inside() {
+        for hidden in ['\u{2028}', '\u{3164}', '\u{FE0F}', '\u{E0001}', '\u{A0}', '\u{2800}'] {
+            check(&format!("{hidden}1{hidden}"), Id::Sound(b"1"), &[]);
+            let inside = format!("1{hidden}2");
+            check(&inside, Id::Sound(inside.as_bytes()), &["id_invisible_characters"]);
+        }
+        check("\u{FFFD}1", Id::Sound("\u{FFFD}1".as_bytes()), &["id_invisible_characters"]);
+    }
+
+    #[test]
     fn ids_that_a_spreadsheet_has_rounded_are_none() {
-        for cell in ["4.479E+11", "4,479E+11", "1E+11", "-1.2e+05", "9.99999E+104"] {
+        for cell in [
+            "4.479E11",
+            "1.2345678901234567E18",
+            "1.0E7",
+            "4.479E+11",
+            "4,479E+11",
+            "1E+11",
+            "-1.2e+05",
+            "9.99999E+104",
+        ] {
             check(cell, Id::Rounded, &[]);
         }
     }
@@ -386,13 +489,15 @@ mod tests {
         check("=\"NULL\"", Id::Null, &["id_spreadsheet_guard", "id_null_marker"]);
         check("=\"\"", Id::Empty, &["id_spreadsheet_guard"]);
         check("'00012", Id::Sound(b"'00012"), &["id_apostrophe"]);
-        check("1.0", Id::Sound(b"1.0"), &["id_decimal"]);
+        for cell in ["1.0", "1,0", "1.000", "12,00"] {
+            check(cell, Id::Sound(cell.as_bytes()), &["id_decimal"]);
+        }
     }
 
     proptest! {
         #[test]
-        fn a_plain_id_is_what_a_second_look_says(cell in "[ -~\u{A0}\u{200B}\u{1F}é]{0,8}|[NnUu#=0-9.E+'-]{1,9}") {
-            if is_plain(cell.as_bytes(), &nulls()) {
+        fn a_plain_id_is_what_a_second_look_says(cell in "[ -~\u{A0}\u{200B}\u{1F}é]{0,8}|[NnUu#=0-9.,E+'-]{1,9}|(Total|Rows|Sum|Page|sum of)[ :0-9]{0,4}|[Tt]raits[ ._]{0,4}(a1|first name|N)") {
+            if is_plain(cell.as_bytes(), &nulls(), &names()) {
                 let expected = if cell.is_empty() { Id::Empty } else { Id::Sound(cell.as_bytes()) };
                 prop_assert_eq!(read_noted(&cell), (expected, vec![]));
             }

@@ -1,5 +1,10 @@
 //! JSON text, written straight into a buffer.
 
+use std::collections::HashSet;
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+
 /// Appends `text` as the inside of a JSON string. `text` is valid UTF-8.
 ///
 /// RFC 8259 §7: quotes, backslashes and control characters are escaped; everything else stands as
@@ -169,6 +174,83 @@ pub(crate) fn depth(json: &[u8]) -> usize {
     deepest
 }
 
+/// The kind of a JSON value, and the doubts about it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Shape {
+    pub(crate) is_object: bool,
+    /// Whether the object itself has a `library`.
+    pub(crate) has_library: bool,
+    /// Whether an object at any depth has a name twice: readers take the first, the last, or refuse it.
+    pub(crate) repeats_name: bool,
+    /// Whether the value is a string that holds an object or an array: it was encoded twice.
+    pub(crate) is_encoded_twice: bool,
+}
+
+/// The shape of `json`, or `None` if a strict reader refuses it: each string and number is read, not skipped
+/// over.
+pub(crate) fn shape(json: &[u8]) -> Option<Shape> {
+    serde_json::from_slice(json).ok()
+}
+
+impl<'de> Deserialize<'de> for Shape {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Shape, D::Error> {
+        deserializer.deserialize_any(ShapeVisitor)
+    }
+}
+
+struct ShapeVisitor;
+
+impl<'de> Visitor<'de> for ShapeVisitor {
+    type Value = Shape;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JSON")
+    }
+
+    fn visit_unit<E>(self) -> Result<Shape, E> {
+        Ok(Shape::default())
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Shape, E> {
+        Ok(Shape::default())
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Shape, E> {
+        Ok(Shape::default())
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<Shape, E> {
+        Ok(Shape::default())
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Shape, E> {
+        Ok(Shape::default())
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Shape, E> {
+        let has_brackets = matches!(text.trim().as_bytes(), [b'{', .., b'}'] | [b'[', .., b']']);
+        let is_encoded_twice = has_brackets && depth(text.as_bytes()) <= DEPTH_MAX && shape(text.as_bytes()).is_some();
+        Ok(Shape { is_encoded_twice, ..Shape::default() })
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Shape, A::Error> {
+        let mut repeats_name = false;
+        while let Some(element) = elements.next_element::<Shape>()? {
+            repeats_name |= element.repeats_name;
+        }
+        Ok(Shape { repeats_name, ..Shape::default() })
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Shape, A::Error> {
+        let mut names: HashSet<String> = HashSet::new();
+        let mut repeats_name = false;
+        while let Some((name, member)) = members.next_entry::<String, Shape>()? {
+            repeats_name |= member.repeats_name || !names.insert(name);
+        }
+        Ok(Shape { is_object: true, has_library: names.contains("library"), repeats_name, ..Shape::default() })
+    }
+}
+
 /// Appends JSON without the blanks between its tokens, which might be line ends. `json` is valid.
 pub(crate) fn compact(json: &[u8], out: &mut Vec<u8>) {
     let mut rest = json;
@@ -225,6 +307,13 @@ mod tests {
         }
 
         #[test]
+        fn a_shape_is_what_serde_json_reads(text in r#"[\[\]{}",:0-9.eE+\\ua-]{0,12}"#) {
+            let value = serde_json::from_str::<serde_json::Value>(&text);
+            let shape = shape(text.as_bytes());
+            prop_assert_eq!(shape.map(|shape| shape.is_object), value.ok().map(|value| value.is_object()), "{}", text);
+        }
+
+        #[test]
         fn compact_json_means_the_same(text in r#"\[ ("[a-z \\\\"]{0,3}",|[0-9]{1,3} ,|\n|\{ ?"a b" :\t\[\] \},)*null ?\]"#) {
             if let Ok(value) = serde_json::from_str::<serde_json::Value>(&text) {
                 let mut out = Vec::new();
@@ -246,6 +335,31 @@ mod tests {
             assert_eq!(is_number(text.as_bytes()), expected, "{text}");
         }
         assert!(!is_number("9".repeat(400).as_bytes()));
+    }
+
+    #[test]
+    fn the_shape_of_json_says_what_is_doubtful() {
+        let object = Shape { is_object: true, ..Shape::default() };
+        let repeats_name = true;
+        for (text, expected) in [
+            ("1", Some(Shape::default())),
+            (r#"{"a":1,"b":{"a":2}}"#, Some(object)),
+            (r#"{"a":1,"a":2}"#, Some(Shape { repeats_name, ..object })),
+            (r#"{"a":1,"\u0061":2}"#, Some(Shape { repeats_name, ..object })),
+            (r#"[{"b":[{"a":1,"a":2}]}]"#, Some(Shape { repeats_name, ..Shape::default() })),
+            (r#"{"library":null}"#, Some(Shape { has_library: true, ..object })),
+            (r#"{"a":{"library":null}}"#, Some(object)),
+            (r#""{\"a\":1}""#, Some(Shape { is_encoded_twice: true, ..Shape::default() })),
+            (r#""[1]""#, Some(Shape { is_encoded_twice: true, ..Shape::default() })),
+            (r#""{a}""#, Some(Shape::default())),
+            (r#""1""#, Some(Shape::default())),
+            (r#"{"a":1e400}"#, None),
+            (r#"{"a":"\ud800"}"#, None),
+            ("{'a':1}", None),
+            ("{} x", None),
+        ] {
+            assert_eq!(shape(text.as_bytes()), expected, "{text}");
+        }
     }
 
     #[test]

@@ -110,7 +110,7 @@ codes! {
         IdNullMarker = "id_null_marker",
         /// An id such as `nan`, `None` or `0`.
         IdPlaceholder = "id_placeholder",
-        /// An id such as `Total`, `# comment` or `-----`, or the name of its own column.
+        /// An id such as `Total`, `# comment` or `-----`, or the name of a column.
         IdNoData = "id_no_data",
         /// Invisible or control characters inside an id.
         IdInvisible = "id_invisible_characters",
@@ -120,16 +120,30 @@ codes! {
         IdApostrophe = "id_apostrophe",
         /// An id such as `1.0`.
         IdDecimal = "id_decimal",
+        /// An id in quotes.
+        IdQuotes = "id_quotes",
+        /// An id in the notation of a program, such as `ObjectId(5f1a)`.
+        IdNotation = "id_notation",
+        /// A row whose first cell says that it is a total.
+        Footer = "total_row",
+        /// A number as spreadsheets round it, in a cell that is no id.
+        RoundedNumber = "rounded_number",
         /// A null marker in a cell that is no id.
         NullMarker = "null_marker",
         /// A spreadsheet's guard in a cell that is no id.
         Guard = "spreadsheet_guard",
+        /// JSON in a string: it was encoded twice.
+        JsonEncodedTwice = "json_encoded_twice",
+        /// A name that a JSON object has twice.
+        JsonNameRepeated = "json_name_repeated",
         /// Every cell of a row in single quotes.
         SingleQuotes = "single_quotes",
         /// An empty `timestamp`.
         TimestampEmpty = "timestamp_empty",
         /// A date that stands for none or for ever, or a year of two digits.
         TimestampSentinel = "timestamp_sentinel",
+        /// Numbers read as Unix time that spell dates and times as well.
+        TimestampDigits = "timestamp_digits",
         /// A time without a zone.
         TimestampZoneless = "timestamp_without_zone",
         /// A time that the change of the clocks makes twice or never.
@@ -138,8 +152,16 @@ codes! {
         DayMonthOrder = "day_month_order",
         /// Text among inferred numbers or booleans.
         MixedTypes = "mixed_types",
+        /// Escapes of Postgres' `COPY`.
+        CopyEscapes = "copy_escapes",
+        /// Booleans among inferred numbers.
+        MixedLiterals = "numbers_and_booleans",
+        /// Numbers of which each may be a thousand times as large.
+        Thousands = "thousands",
         /// A `messageId` that an earlier row has.
         MessageIdRepeated = "message_id_repeated",
+        /// Blanks around an event.
+        EventBlanks = "event_blanks",
         /// Blanks around an email address.
         EmailBlanks = "email_blanks",
         /// Valid UTF-8 that a setting says to read as something else.

@@ -1,9 +1,9 @@
 //! Cells to timestamps, in the one shape that Segment is sent: ISO 8601, UTC, milliseconds.
 //!
-//! What is read: ISO 8601 with and without a zone (none is UTC, or the zone that is set), with `T` or a blank between date
-//! and time, a date alone, Unix seconds (also with a fraction), milliseconds, microseconds and nanoseconds, and whatever
-//! strftime formats are configured. Everything else is no date, and the row says so: a date that
-//! is guessed wrong is worse than a refused row, because nobody ever sees it again.
+//! These cells are dates: ISO 8601 with and without a zone (without one it is UTC, or the zone that is set), with `T` or a
+//! blank between date and time, a date alone, Unix seconds (also with a fraction), milliseconds, microseconds and
+//! nanoseconds, and the strftime formats that are configured. Any other cell is refused: a date that is guessed wrong is
+//! worse than a refused row, because nobody ever sees it again.
 
 use jiff::fmt::strtime;
 use jiff::tz::TimeZone;
@@ -17,17 +17,26 @@ pub(crate) const TIMESTAMP_BYTES: usize = 24;
 /// than seconds in the early seventies.
 const UNIX_SECONDS_MIN: u64 = 100_000_000;
 
-/// The largest plain number that is read as seconds, 2100-01-01; what is larger is milliseconds.
+/// The largest plain number that is read as seconds, 2100-01-01; what is larger is no seconds.
 const UNIX_SECONDS_MAX: u64 = 4_102_444_800;
 
-/// The largest plain number that is read as milliseconds: the same day.
+/// The smallest and the largest plain numbers that are read as milliseconds: the years of seconds. Eleven digits are
+/// seconds with a digit too many at least as often as milliseconds of the early seventies.
+const UNIX_MILLIS_MIN: u64 = UNIX_SECONDS_MIN * 1_000;
 const UNIX_MILLIS_MAX: u64 = UNIX_SECONDS_MAX * 1_000;
 
-/// The smallest and the largest plain numbers that are read as microseconds and nanoseconds: the years of seconds.
+/// The smallest and the largest plain numbers that are read as microseconds: the years of seconds.
 const UNIX_MICROS_MIN: u64 = UNIX_SECONDS_MIN * 1_000_000;
 const UNIX_MICROS_MAX: u64 = UNIX_SECONDS_MAX * 1_000_000;
-const UNIX_NANOS_MIN: u64 = UNIX_SECONDS_MIN * 1_000_000_000;
+
+/// The smallest number that is read as nanoseconds, 2001-09-09: 19 digits. Numbers of 18 digits are ticks of .NET
+/// (since the year 1) and of Windows (since 1601).
+const UNIX_NANOS_MIN: u64 = 1_000_000_000_000_000_000;
 const UNIX_NANOS_MAX: u64 = UNIX_SECONDS_MAX * 1_000_000_000;
+
+/// Years of two digits about which programs disagree. A spreadsheet takes `30` to `68` for 1930 to 1968, and `%y`
+/// takes them for 2030 to 2068.
+const DISPUTED_YEARS: std::ops::RangeInclusive<i64> = 2030..=2068;
 
 /// 9999-12-31T23:59:59Z in seconds, which databases write for "for ever". As milliseconds it would
 /// be a day in 1978.
@@ -49,6 +58,8 @@ const MS_PER_DAY: i64 = 24 * MS_PER_HOUR;
 #[derive(Debug)]
 pub(crate) struct Times {
     formats: Vec<String>,
+    /// Whether a format has a year of two digits.
+    has_short_years: bool,
     /// The same formats with day and month exchanged, of those that have both as numbers.
     exchanged: Vec<String>,
     /// The zone of times without one, where it is set.
@@ -62,6 +73,12 @@ pub(crate) struct Read {
     pub(crate) is_zoneless: bool,
     /// Whether the change of the clocks makes the time twice, or never.
     pub(crate) is_ambiguous: bool,
+    /// Whether the date stands for none or for ever, or its century is a guess.
+    pub(crate) is_sentinel: bool,
+    /// Whether a number that is read as Unix time spells a date and time as well.
+    pub(crate) is_spelled: bool,
+    /// Whether the cell is a plain number.
+    pub(crate) is_number: bool,
 }
 
 /// How a cell reads with day and month exchanged.
@@ -78,7 +95,11 @@ pub(crate) enum Order {
 /// A moment, with its zone or without.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Moment {
-    Utc(i64),
+    /// A number of Unix time, in UTC.
+    Unix(i64),
+    /// A time, and how far it is ahead of UTC.
+    Zoned { local_ms: i64, ahead_ms: i64 },
+    /// A time without a zone.
     Local(i64),
 }
 
@@ -86,6 +107,7 @@ impl Times {
     pub(crate) fn new(formats: &[String], zone: Option<&str>) -> Times {
         Times {
             formats: formats.to_vec(),
+            has_short_years: formats.iter().any(|format| has_short_year(format)),
             exchanged: formats.iter().filter_map(|format| exchanged(format)).collect(),
             zone: zone.and_then(self::zone),
         }
@@ -105,8 +127,9 @@ impl Times {
     pub(crate) fn order(&self, cell: &[u8]) -> Order {
         let cell = cell.trim_ascii();
         match (configured(cell, &self.formats), configured(cell, &self.exchanged)) {
-            (_, None) => Order::Unfit,
+            // A cell of no such format says nothing of the column's order.
             (read, exchanged) if read == exchanged => Order::Same,
+            (_, None) => Order::Unfit,
             _ => Order::Fits,
         }
     }
@@ -127,7 +150,10 @@ impl Times {
         if !self.formats.is_empty()
             && let Some(moment) = configured(cell.trim_ascii(), &self.formats)
         {
-            return self.write(moment, out);
+            let begin = out.len();
+            let read = self.write(moment, out)?;
+            let is_disputed = self.has_short_years && self.has_disputed_century(cell.trim_ascii(), &out[begin..]);
+            return Some(Read { is_sentinel: read.is_sentinel || is_disputed, ..read });
         }
         // What we write is what most files hold, and it needs no arithmetic.
         if is_canonical(cell) {
@@ -135,22 +161,68 @@ impl Times {
             return Some(Read::default());
         }
         let cell = cell.trim_ascii();
-        let moment = iso(cell).or_else(|| digits(cell)).or_else(|| number(cell).map(Moment::Utc))?;
-        self.write(moment, out)
+        if let Some(moment) = iso(cell).or_else(|| digits(cell)) {
+            return self.write(moment, out);
+        }
+        let read = self.write(Moment::Unix(number(cell)?), out)?;
+        Some(Read { is_number: true, is_spelled: spells_a_time(whole(cell)), ..read })
+    }
+
+    /// Whether the first format that reads the cell has a year of two digits, and programs disagree about its century.
+    /// `written` is the timestamp as it is sent.
+    fn has_disputed_century(&self, cell: &[u8], written: &[u8]) -> bool {
+        let year = Cursor(written).digits(4).map_or(0, i64::from);
+        let format = self.formats.iter().find(|format| configured(cell, std::slice::from_ref(*format)).is_some());
+        DISPUTED_YEARS.contains(&year) && format.is_some_and(|format| has_short_year(format))
     }
 
     fn write(&self, moment: Moment, out: &mut Vec<u8>) -> Option<Read> {
-        let (ms, read) = match moment {
-            Moment::Utc(ms) => (ms, Read::default()),
-            Moment::Local(ms) => match &self.zone {
-                None => (ms, Read { is_zoneless: true, is_ambiguous: false }),
-                Some(zone) => {
-                    let (ms, is_ambiguous) = in_zone(ms, zone)?;
-                    (ms, Read { is_zoneless: true, is_ambiguous })
-                }
-            },
+        let begin = out.len();
+        let (ms, local_ms, mut read) = match moment {
+            Moment::Unix(ms) => (ms, ms, Read::default()),
+            Moment::Zoned { local_ms, ahead_ms } => (local_ms - ahead_ms, local_ms, Read::default()),
+            Moment::Local(local_ms) => {
+                let (ms, is_ambiguous) = match &self.zone {
+                    None => (local_ms, false),
+                    Some(zone) => in_zone(local_ms, zone)?,
+                };
+                (ms, local_ms, Read { is_zoneless: true, is_ambiguous, ..Read::default() })
+            }
         };
-        write(ms, out).then_some(read)
+        if !write(ms, out) {
+            return None;
+        }
+        read.is_sentinel = is_sentinel(&out[begin..]);
+        if local_ms != ms {
+            // The day that the cell says, and the day in UTC: either may be the one that stands for none.
+            let mut local = Vec::with_capacity(TIMESTAMP_BYTES);
+            read.is_sentinel |= write(local_ms, &mut local) && is_sentinel(&local);
+        }
+        Some(read)
+    }
+}
+
+/// Whether a timestamp, as it is written, stands for none or for ever: before 1900, from 2100 on, or on a day with which
+/// a calendar of computers begins or ends.
+#[inline]
+pub(crate) fn is_sentinel(written: &[u8]) -> bool {
+    // Lotus and SQL Server, Mac OS, the least and the greatest 32 bits of Unix time, zero of Unix time on either side of
+    // Greenwich, the greatest `smalldatetime`, the last day before 2100.
+    const DAYS: [&[u8; 10]; 8] = [
+        b"1900-01-01",
+        b"1901-12-13",
+        b"1904-01-01",
+        b"1969-12-31",
+        b"1970-01-01",
+        b"2038-01-19",
+        b"2079-06-06",
+        b"2099-12-31",
+    ];
+    match written {
+        // Nearly every date is decided here.
+        [b'2', b'0', b'0' | b'1' | b'2', ..] | [b'1', b'9', b'8' | b'9', ..] => false,
+        [b'2', b'0', ..] | [b'1', b'9', ..] => DAYS.iter().any(|day| written.starts_with(*day)),
+        _ => true,
     }
 }
 
@@ -189,6 +261,12 @@ fn exchanged(format: &str) -> Option<String> {
         for c in chars.by_ref() {
             let is_flag = "-_^#:.".contains(c) || c.is_ascii_digit();
             match c {
+                // `%m/%d/%y`, in one letter.
+                'D' if out.ends_with('%') => {
+                    days += 1;
+                    months += 1;
+                    out.push_str("d/%m/%y");
+                }
                 'd' | 'e' => {
                     days += 1;
                     out.push('m');
@@ -205,6 +283,18 @@ fn exchanged(format: &str) -> Option<String> {
         }
     }
     (days == 1 && months == 1).then_some(out)
+}
+
+/// Whether a format has a year of two digits.
+fn has_short_year(format: &str) -> bool {
+    let mut chars = format.chars();
+    while chars.by_ref().any(|c| c == '%') {
+        let conversion = chars.by_ref().find(|c| !("-_^#:.".contains(*c) || c.is_ascii_digit()));
+        if matches!(conversion, Some('y' | 'D' | 'g' | 'x')) {
+            return true;
+        }
+    }
+    false
 }
 
 /// Whether the cell is a timestamp exactly as it would be written.
@@ -279,7 +369,7 @@ fn iso(cell: &[u8]) -> Option<Moment> {
     let time = rest.time(extended)?;
     let zone = rest.zone()?;
     rest.is_empty().then_some(match zone {
-        Some(ahead_ms) => Moment::Utc(midnight + time - ahead_ms),
+        Some(ahead_ms) => Moment::Zoned { local_ms: midnight + time, ahead_ms },
         None => Moment::Local(midnight + time),
     })
 }
@@ -296,6 +386,25 @@ fn digits(cell: &[u8]) -> Option<Moment> {
     let mut rest = Cursor(time);
     let time = rest.time(false)?;
     rest.is_empty().then_some(Moment::Local(midnight + time))
+}
+
+/// The digits before a fraction.
+fn whole(number: &[u8]) -> &[u8] {
+    number.split(|byte| *byte == b'.').next().unwrap_or(number)
+}
+
+/// Whether digits that are read as Unix time spell a time with a year of two digits as well: `1905112032` and
+/// `190511203227`. One in 200 numbers of Unix time does; a column of such numbers is no Unix time.
+fn spells_a_time(cell: &[u8]) -> bool {
+    matches!(cell.len(), 10 | 12) && {
+        let full = [b"20", cell].concat();
+        digits(&full).is_some()
+    }
+}
+
+/// Whether ten digits spell a date and an hour, `2024010512`. One in 100 numbers of Unix time from 2033 on does.
+fn spells_an_hour(cell: &[u8]) -> bool {
+    cell.len() == 10 && cell.starts_with(b"20") && digits(&[cell, b"00"].concat()).is_some()
 }
 
 /// Reads Unix seconds, with or without a fraction, and Unix milliseconds, microseconds and nanoseconds.
@@ -315,41 +424,80 @@ fn number(cell: &[u8]) -> Option<i64> {
     }
     let has_fraction = digits < cell.len();
     match whole {
+        _ if spells_an_hour(&cell[..digits]) => None,
         UNIX_SECONDS_MIN..=UNIX_SECONDS_MAX => Some(i64::try_from(whole).ok()? * MS_PER_SECOND + fraction),
         FOR_EVER => None,
         // "For ever" in milliseconds and microseconds, and dates written with fractions of a second.
         _ if whole / 1_000 == FOR_EVER || whole / 1_000_000 == FOR_EVER => None,
         _ if matches!(digits, 15..=18) && self::digits(&cell[..14]).is_some() => None,
-        ..=UNIX_MILLIS_MAX if whole > UNIX_SECONDS_MAX && !has_fraction => i64::try_from(whole).ok(),
+        UNIX_MILLIS_MIN..=UNIX_MILLIS_MAX if !has_fraction => i64::try_from(whole).ok(),
         UNIX_MICROS_MIN..=UNIX_MICROS_MAX if !has_fraction => i64::try_from(whole / 1_000).ok(),
         UNIX_NANOS_MIN..=UNIX_NANOS_MAX if !has_fraction => i64::try_from(whole / 1_000_000).ok(),
         _ => None,
     }
 }
 
+/// The probable kind of a cell that is not a date.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Likeness {
+    /// A date that programs write for none or for ever, and that is beyond the years or in no calendar.
+    Sentinel,
+    /// A time with the name of its zone behind it.
+    NamedZone,
+    /// Digits that are not Unix time.
+    Number,
+}
+
+/// Guesses the kind of a cell that is not a date.
+pub(crate) fn likeness(cell: &[u8]) -> Option<Likeness> {
+    let cell = cell.trim_ascii();
+    let is_number = !cell.is_empty() && cell.iter().all(u8::is_ascii_digit);
+    let whole: u64 =
+        std::str::from_utf8(cell).ok().filter(|_| is_number).and_then(|text| text.parse().ok()).unwrap_or(1);
+    let is_for_ever = [1, 1_000, 1_000_000].iter().any(|unit| whole / unit == FOR_EVER);
+    let is_zero = cell.contains(&b'0')
+        && cell.iter().all(|byte| matches!(byte, b'0' | b'-' | b'/' | b'.' | b':' | b' ' | b'T' | b'Z'));
+    let is_named = ["infinity", "-infinity", "nat"].iter().any(|word| cell.eq_ignore_ascii_case(word.as_bytes()));
+    // A date by its look that cannot be written is beyond the years, perhaps only in its zone.
+    let is_beyond =
+        [&b"0000-"[..], b"9999-", b"99991231"].iter().any(|start| cell.starts_with(start)) || iso(cell).is_some();
+    if is_for_ever || is_zero || is_named || is_beyond {
+        return Some(Likeness::Sentinel);
+    }
+    let is_name = |rest: &[u8]| {
+        rest.iter().any(u8::is_ascii_alphabetic)
+            && rest.iter().all(|byte| byte.is_ascii_alphabetic() || matches!(byte, b'[' | b']' | b'/' | b'_' | b' '))
+    };
+    let named_zone = (16..cell.len()).any(|at| is_name(&cell[at..]) && iso(cell[..at].trim_ascii_end()).is_some());
+    if named_zone {
+        return Some(Likeness::NamedZone);
+    }
+    (is_number && cell.len() > 8).then_some(Likeness::Number)
+}
+
 /// Tries the configured strftime formats. One without a time is midnight.
 fn configured(cell: &[u8], formats: &[String]) -> Option<Moment> {
     formats.iter().find_map(|format| {
         formatted(cell, format).filter(|moment| {
-            let (Moment::Utc(ms) | Moment::Local(ms)) = moment;
-            *ms >= CONFIGURED_MIN_MS
+            let ms = match moment {
+                Moment::Unix(ms) | Moment::Local(ms) => *ms,
+                Moment::Zoned { local_ms, ahead_ms } => local_ms - ahead_ms,
+            };
+            ms >= CONFIGURED_MIN_MS
         })
     })
 }
 
 fn formatted(cell: &[u8], format: &str) -> Option<Moment> {
     let broken = strtime::parse(format, cell).ok()?;
-    if let Ok(timestamp) = broken.to_timestamp() {
-        return Some(Moment::Utc(timestamp.as_millisecond()));
+    let at = broken.to_datetime().or_else(|_| broken.to_date().map(|date| date.at(0, 0, 0, 0)));
+    if let (Ok(timestamp), true) = (broken.to_timestamp(), at.is_err() || broken.offset().is_none()) {
+        return Some(Moment::Unix(timestamp.as_millisecond()));
     }
-    let at = match broken.to_datetime() {
-        Ok(at) => at,
-        Err(_) => broken.to_date().ok()?.at(0, 0, 0, 0),
-    };
-    let ms = civil_ms(at)?;
+    let ms = civil_ms(at.ok()?)?;
     // The last hours of 9999 are beyond that timestamp, with or without a zone.
     Some(match broken.offset() {
-        Some(offset) => Moment::Utc(ms - i64::from(offset.seconds()) * MS_PER_SECOND),
+        Some(offset) => Moment::Zoned { local_ms: ms, ahead_ms: i64::from(offset.seconds()) * MS_PER_SECOND },
         None => Moment::Local(ms),
     })
 }
@@ -580,8 +728,8 @@ mod tests {
         check("1557606747.9", "2019-05-11T20:32:27.900Z");
         check("100000000", "1973-03-03T09:46:40.000Z");
         check("4102444800", "2100-01-01T00:00:00.000Z");
-        check("4102444801", "1970-02-17T11:34:04.801Z");
-        check("63072000000", "1972-01-01T00:00:00.000Z");
+        check("100000000000", "1973-03-03T09:46:40.000Z");
+        check("1000000000000000000", "2001-09-09T01:46:40.000Z");
         check("253402300798", "1978-01-11T21:31:40.798Z");
         check("4102444800000", "2100-01-01T00:00:00.000Z");
         check("1557606747940000", "2019-05-11T20:32:27.940Z");
@@ -639,6 +787,16 @@ mod tests {
             "43596",
             "99999999",
             "15576067479400000",
+            "15576067479",
+            "4102444801",
+            "63072000000",
+            "99999999999",
+            "636932035479400000",
+            "132020803479400000",
+            "999999999999999999",
+            "2024010512",
+            "2024010512.0",
+            "2019123123",
             "1557606747940000.5",
             "1557606747940.5",
             "253402300799999999",
@@ -772,7 +930,8 @@ mod tests {
     fn another_order_of_day_and_month_is_noticed() {
         assert_eq!(exchanged("%d/%m/%Y").as_deref(), Some("%m/%d/%Y"));
         assert_eq!(exchanged("%Y-%-m-%-d %H:%M").as_deref(), Some("%Y-%-d-%-m %H:%M"));
-        for none in ["%b %d, %Y", "%F", "%%d/%m", "%s"] {
+        assert_eq!(exchanged("%D %H:%M").as_deref(), Some("%d/%m/%y %H:%M"));
+        for none in ["%b %d, %Y", "%F", "%%d/%m", "%s", "%%D"] {
             assert_eq!(exchanged(none), None, "{none}");
         }
         let times = Times::new(&["%d/%m/%Y".to_owned()], None);
@@ -782,9 +941,89 @@ mod tests {
             ("05/13/2019", Order::Fits),
             ("13/05/2019", Order::Unfit),
             ("05/05/2019", Order::Same),
-            ("x", Order::Unfit),
+            ("x", Order::Same),
+            ("2019-05-11", Order::Same),
         ] {
             assert_eq!(times.order(cell.as_bytes()), order, "{cell}");
+        }
+    }
+
+    fn read_in(cell: &str, zone: Option<&str>, formats: &[&str]) -> Option<Read> {
+        let formats: Vec<String> = formats.iter().map(|format| (*format).to_owned()).collect();
+        Times::new(&formats, zone).append(cell.as_bytes(), &mut Vec::new())
+    }
+
+    #[test]
+    fn dates_that_stand_for_none_or_for_ever_are_noticed_in_every_zone() {
+        for (cell, zone) in [
+            ("1970-01-01T00:00:00Z", None),
+            ("1970-01-01", Some("America/New_York")),
+            ("1969-12-31 19:00:00", None),
+            ("1969-12-31 23:59:59", None),
+            ("1904-01-01", None),
+            ("1900-01-01 20:00:00", Some("-08:00")),
+            ("1900-01-01T20:00:00-08:00", None),
+            ("1899-12-30", None),
+            ("2099-12-31", Some("-08:00")),
+            ("2079-06-06 23:59:00", None),
+            ("2038-01-19T03:14:07Z", None),
+            ("2100-01-01", None),
+            ("9999-12-31", None),
+        ] {
+            assert!(read_in(cell, zone, &[]).unwrap().is_sentinel, "{cell} {zone:?}");
+        }
+        for cell in ["1970-01-02", "1990-01-01", "2019-05-11", "2038-01-18", "2099-12-30", "1557606747"] {
+            assert!(!read_in(cell, None, &[]).unwrap().is_sentinel, "{cell}");
+        }
+    }
+
+    #[test]
+    fn a_year_of_two_digits_with_a_disputed_century_is_noticed() {
+        for (cell, format, expected) in [
+            ("05/11/68", "%m/%d/%y", true),
+            ("05/11/30", "%D", true),
+            ("05/11/29", "%m/%d/%y", false),
+            ("05/11/69", "%m/%d/%y", false),
+            ("05/11/2050", "%m/%d/%Y", false),
+        ] {
+            assert_eq!(read_in(cell, None, &[format]).unwrap().is_sentinel, expected, "{cell}");
+        }
+    }
+
+    #[test]
+    fn a_number_of_unix_time_that_spells_a_time_is_noticed() {
+        for (cell, expected) in [
+            ("1905112032", true),
+            ("1905112032.0", true),
+            ("190511203227", true),
+            ("1557606747", false),
+            ("1557606747940", false),
+        ] {
+            let read = read_in(cell, None, &[]).unwrap();
+            assert_eq!((read.is_number, read.is_spelled), (true, expected), "{cell}");
+        }
+        assert!(!read_in("2019-05-11", None, &[]).unwrap().is_number);
+    }
+
+    #[test]
+    fn a_refused_date_gets_a_hint_about_its_kind() {
+        for (cell, expected) in [
+            ("0000-00-00 00:00:00", Some(Likeness::Sentinel)),
+            ("00000000", Some(Likeness::Sentinel)),
+            ("infinity", Some(Likeness::Sentinel)),
+            ("NaT", Some(Likeness::Sentinel)),
+            ("253402300799", Some(Likeness::Sentinel)),
+            ("0001-01-01", Some(Likeness::Sentinel)),
+            ("9999-12-31 23:59:59", Some(Likeness::Sentinel)),
+            ("2019-05-11 20:32:27 EST", Some(Likeness::NamedZone)),
+            ("2019-05-11T20:32:27Z[UTC]", Some(Likeness::NamedZone)),
+            ("2019-05-11T20:32:27+02:00[Europe/Berlin]", Some(Likeness::NamedZone)),
+            ("2019-05-11 20:32:27 +0000 UTC", Some(Likeness::NamedZone)),
+            ("636932035479400000", Some(Likeness::Number)),
+            ("43596", None),
+            ("11/05/2019", None),
+        ] {
+            assert_eq!(likeness(cell.as_bytes()), expected, "{cell}");
         }
     }
 

@@ -93,9 +93,9 @@ impl WarningCode {
     /// When rows of this kind are to be told of.
     pub(crate) fn holds(self) -> Holds {
         match self {
-            WarningCode::DayMonthOrder => Holds::Every,
+            WarningCode::DayMonthOrder | WarningCode::TimestampDigits | WarningCode::Thousands => Holds::Every,
             WarningCode::LooksLikeUtf8 => Holds::Most,
-            WarningCode::MixedTypes => Holds::Some,
+            WarningCode::MixedTypes | WarningCode::MixedLiterals | WarningCode::CopyEscapes => Holds::Some,
             _ => Holds::Any,
         }
     }
@@ -111,39 +111,72 @@ impl WarningCode {
                 "the id looks like a placeholder for none and is sent as an id; name it in ID_NULLS if it is none"
             }
             WarningCode::IdNoData => {
-                "the id looks like a total, a comment, a rule or a repeated header and is sent as an id; remove the row if it is no data"
+                "the id looks like a total, a comment, a rule, a type or the name of a column and is sent as an id; remove the row if it is no data"
             }
-            WarningCode::IdInvisible => "invisible or control characters inside the id, which is sent with them",
+            WarningCode::IdInvisible => {
+                "characters inside the id that are invisible or lost (U+FFFD), or blanks other than U+0020; it is sent with them"
+            }
             WarningCode::IdGuard => "the id stands in a spreadsheet's guard (=\"…\"), which is taken off",
             WarningCode::IdApostrophe => {
                 "the id begins with an apostrophe and is sent with it; set CSV_QUOTE=single if it is a quote"
             }
             WarningCode::IdDecimal => {
-                "the id ends in `.0`, as a table of numbers writes it, and is sent so; export the column as text"
+                "the id has a fraction of zeros (`1.0`), as a table of numbers writes it, and is sent so; export the column as text"
+            }
+            WarningCode::IdQuotes => {
+                "the id stands in quotes and is sent with them; export it without, or with other quotes"
+            }
+            WarningCode::IdNotation => {
+                "the id stands in the notation of a program, such as `ObjectId(…)`, and is sent so; export the id alone"
+            }
+            WarningCode::Footer => {
+                "the row begins like a total or the end of a report and is sent; remove the row if it is not data"
+            }
+            WarningCode::RoundedNumber => {
+                "a number in exponent notation, which a spreadsheet may have rounded, is sent as it stands; format the column as text and export it again"
             }
             WarningCode::NullMarker => "a null marker, which is sent as text; set NULLS to make it empty",
             WarningCode::Guard => "a spreadsheet's guard (=\"…\"), which is sent as it stands",
+            WarningCode::JsonEncodedTwice => {
+                "a JSON string that holds JSON, which is sent as a string; export it encoded once"
+            }
+            WarningCode::JsonNameRepeated => {
+                "a JSON object has the same name twice and is sent so; readers take the first or the last value"
+            }
             WarningCode::SingleQuotes => {
                 "every cell stands in single quotes, which are sent; set CSV_QUOTE=single if they are quotes"
             }
             WarningCode::TimestampEmpty => "no timestamp: Segment gives the call the time of its arrival",
             WarningCode::TimestampSentinel => {
-                "a date that programs write for none or for ever, or a year of two digits; it is sent as it stands"
+                "a date that programs write for none or for ever, or a year of two digits whose century is a guess; it is sent as it stands"
+            }
+            WarningCode::TimestampDigits => {
+                "numbers read as Unix time, and each spells a date and time such as 1905112032 (19-05-11 20:32) as well; set TIMESTAMP_FORMATS if they are such"
             }
             WarningCode::TimestampZoneless => "times without a zone, read as UTC; set TIMESTAMP_ZONE if they are not",
             WarningCode::TimestampAmbiguous => {
                 "a time that the change of the clocks makes twice or never; the offset before the change is taken"
             }
             WarningCode::DayMonthOrder => {
-                "TIMESTAMP_FORMATS reads these dates, and with day and month the other way round every cell of the column is a date as well, another one; check the order"
+                "TIMESTAMP_FORMATS reads these dates, and with day and month the other way round each of them is another date; check the order"
             }
             WarningCode::MixedTypes => {
                 "text, and the other cells of the column are numbers or booleans by INFER_TYPES; name the type in the header, as in `:string`"
             }
+            WarningCode::CopyEscapes => {
+                "backslashes as Postgres' COPY writes them in place of tabs and line ends, which are sent as they stand; export with COPY … (FORMAT csv)"
+            }
+            WarningCode::MixedLiterals => {
+                "booleans, and other cells of the column are numbers by INFER_TYPES; name the type in the header, as in `:boolean`"
+            }
+            WarningCode::Thousands => {
+                "each point in the column has three digits behind it, so it may separate thousands; it is read as a decimal point: export the numbers without separators if it is not one"
+            }
             WarningCode::MessageIdRepeated => {
                 "the message id of an earlier row: of calls with the same id Segment keeps the first"
             }
-            WarningCode::EmailBlanks => "blanks around an email address, which are sent",
+            WarningCode::EventBlanks => "blanks or invisible characters around an event, which are sent",
+            WarningCode::EmailBlanks => "blanks or invisible characters around an email address, which are sent",
             WarningCode::LooksLikeUtf8 => {
                 "the text is valid UTF-8 and CSV_ENCODING reads it as something else; set CSV_ENCODING=auto or utf-8"
             }

@@ -6,10 +6,47 @@ use crate::ids::{self, Nulls};
 use crate::json;
 use crate::reading::EmptyCells;
 use crate::refusal::{RefusalCode, WarningCode};
-use crate::timestamps::{Order, Times};
+use crate::timestamps::{Order, Times, is_sentinel};
 use crate::warnings::Note;
 
-/// Whether a cell that may be a null marker is one that counts as empty. Notes those that do not, and guards.
+/// The longest cell that is looked at for a null marker, with some blanks around it.
+const MARKER_BYTES_MAX: usize = 20;
+
+/// How long a cell is at most that needs a second look, by its first byte.
+pub(super) fn odd_bytes_max(nulls: &[String]) -> [usize; 256] {
+    let mut bytes_max = [0; 256];
+    // Null markers, also behind a blank, and numbers below zero.
+    for first in *b"\\NnuU([< -" {
+        bytes_max[usize::from(first)] = MARKER_BYTES_MAX;
+    }
+    // A guard, and a column of a spreadsheet that is too narrow.
+    for first in *b"=#" {
+        bytes_max[usize::from(first)] = usize::MAX;
+    }
+    for null in nulls {
+        let Some(first) = null.bytes().next() else { continue };
+        let bytes = &mut bytes_max[usize::from(first)];
+        *bytes = null.len().max(*bytes);
+    }
+    bytes_max
+}
+
+/// Whether a cell needs a second look: it may be a null marker, a guard or a rounded number.
+#[inline]
+pub(super) fn is_odd(value: &[u8], first: u8, bytes_max: &[usize; 256]) -> bool {
+    value.len() <= bytes_max[usize::from(first)] || may_be_rounded(value, first)
+}
+
+/// Whether a cell begins like `4.479E+11` and has a letter near its end.
+#[inline]
+fn may_be_rounded(value: &[u8], first: u8) -> bool {
+    first.is_ascii_digit()
+        && matches!(value.get(1), Some(b'.' | b',' | b'E' | b'e'))
+        && value.iter().rev().take(5).any(|byte| matches!(byte, b'E' | b'e'))
+}
+
+/// Whether a cell that may be a null marker is one that counts as empty. Notes those that do not, guards, and numbers
+/// that a spreadsheet has rounded.
 #[cold]
 pub(super) fn odd(slot: &Slot, value: &[u8], nulls: &Nulls, notes: &mut Vec<Note>) -> bool {
     if nulls.has(value) {
@@ -18,12 +55,35 @@ pub(super) fn odd(slot: &Slot, value: &[u8], nulls: &Nulls, notes: &mut Vec<Note
     if slot.cell != CellType::String && slot.cell != CellType::Inferred {
         return false;
     }
-    if matches!(value, b"\\N" | b"NULL" | b"#N/A") {
+    if ids::is_null_marker(ids::trim(value)) {
         notes.push(Note::cell(WarningCode::NullMarker, slot.column));
     } else if ids::guarded(value).is_some() {
         notes.push(Note::cell(WarningCode::Guard, slot.column));
+    } else if ids::is_rounded(value.trim_ascii()) {
+        notes.push(Note::cell(WarningCode::RoundedNumber, slot.column));
     }
     false
+}
+
+/// Doubts about columns that a cell has spoken against, so that no further cell is looked at.
+#[derive(Debug, Default)]
+pub(super) struct Settled(Vec<(WarningCode, usize)>);
+
+impl Settled {
+    #[inline]
+    fn has(&self, code: WarningCode, column: usize) -> bool {
+        self.0.contains(&(code, column))
+    }
+
+    /// Notes a cell for or against a doubt that is not settled.
+    fn note(&mut self, code: WarningCode, column: usize, hit: bool, notes: &mut Vec<Note>) {
+        if hit {
+            notes.push(Note::cell(code, column));
+        } else {
+            notes.push(Note::against(code, column));
+            self.0.push((code, column));
+        }
+    }
 }
 
 /// Appends a date, and notes what is doubtful about it.
@@ -32,7 +92,7 @@ pub(super) fn date(
     column: usize,
     value: &[u8],
     times: &Times,
-    order_settled: &mut Vec<usize>,
+    settled: &mut Settled,
     notes: &mut Vec<Note>,
     out: &mut Vec<u8>,
 ) -> Result<(), Flaw> {
@@ -42,31 +102,27 @@ pub(super) fn date(
         }
         return Ok(());
     }
-    read_date(column, value, times, order_settled, notes, out)
+    read_date(column, value, times, settled, notes, out)
 }
 
 fn read_date(
     column: usize,
     value: &[u8],
     times: &Times,
-    order_settled: &mut Vec<usize>,
+    settled: &mut Settled,
     notes: &mut Vec<Note>,
     out: &mut Vec<u8>,
 ) -> Result<(), Flaw> {
-    let begin = out.len();
     let read = times.append(value, out);
-    if times.may_be_exchanged() && !order_settled.contains(&column) {
+    if times.may_be_exchanged() && !settled.has(WarningCode::DayMonthOrder, column) {
         match times.order(value) {
             Order::Same => {}
-            Order::Fits => notes.push(Note::cell(WarningCode::DayMonthOrder, column)),
-            Order::Unfit => {
-                notes.push(Note::against(WarningCode::DayMonthOrder, column));
-                order_settled.push(column);
-            }
+            Order::Fits => settled.note(WarningCode::DayMonthOrder, column, true, notes),
+            Order::Unfit => settled.note(WarningCode::DayMonthOrder, column, false, notes),
         }
     }
     let Some(read) = read else {
-        let hint = if is_day_number(value) { Hint::DayNumber } else { Hint::of(value) };
+        let hint = if is_day_number(value) { Hint::DayNumber } else { Hint::of_time(value) };
         return Err(Flaw::new(RefusalCode::NotATimestamp).in_column(column).hinting(hint));
     };
     if read.is_zoneless && !times.zone_is_set() {
@@ -75,22 +131,13 @@ fn read_date(
     if read.is_ambiguous {
         notes.push(Note::cell(WarningCode::TimestampAmbiguous, column));
     }
-    if is_sentinel(&out[begin..]) {
+    if read.is_number && !settled.has(WarningCode::TimestampDigits, column) {
+        settled.note(WarningCode::TimestampDigits, column, read.is_spelled, notes);
+    }
+    if read.is_sentinel {
         notes.push(Note::cell(WarningCode::TimestampSentinel, column));
     }
     Ok(())
-}
-
-/// Whether a timestamp, as it is written, stands for none or for ever: before 1900, from 2100 on, or the first day of
-/// a spreadsheet's or a database's calendar.
-#[inline]
-fn is_sentinel(written: &[u8]) -> bool {
-    match written {
-        [b'2', b'0', ..] => false,
-        [b'1', b'9', decade, ..] if *decade != b'0' => false,
-        [b'1', b'9', ..] => written.starts_with(b"1900-01-01"),
-        _ => true,
-    }
 }
 
 /// Whether a cell is a spreadsheet's number of a day: 1 is the first of 1900, 73050 the last of 2099.
@@ -106,12 +153,17 @@ pub(super) fn typed(
     slot: &Slot,
     value: &[u8],
     nulls: &Nulls,
+    settled: &mut Settled,
     notes: &mut Vec<Note>,
     out: &mut Vec<u8>,
 ) -> Result<(), Flaw> {
     if slot.cell == CellType::Inferred {
         if json::is_plain_literal(value) {
             notes.push(Note::against(WarningCode::MixedTypes, slot.column));
+            let is_boolean = matches!(value, b"true" | b"false");
+            let note = if is_boolean { Note::cell } else { Note::against };
+            notes.push(note(WarningCode::MixedLiterals, slot.column));
+            note_thousands(slot, value, settled, notes);
             bare(slot, value, out);
         } else {
             notes.push(Note::cell(WarningCode::MixedTypes, slot.column));
@@ -128,7 +180,10 @@ pub(super) fn typed(
     }
     let flaw = |code| Err(Flaw::new(code).in_column(slot.column).hinting(Hint::of(value)));
     match slot.cell {
-        CellType::Number if json::is_number(value) => bare(slot, value, out),
+        CellType::Number if json::is_number(value) => {
+            note_thousands(slot, value, settled, notes);
+            bare(slot, value, out);
+        }
         CellType::Number => return flaw(RefusalCode::NotANumber),
         CellType::Integer if json::is_integer(value) => bare(slot, value, out),
         CellType::Integer => return flaw(RefusalCode::NotAnInteger),
@@ -137,15 +192,8 @@ pub(super) fn typed(
             Some(false) => bare(slot, b"false", out),
             None => return flaw(RefusalCode::NotABoolean),
         },
-        CellType::Object | CellType::Json if json::depth(value) > json::DEPTH_MAX => {
-            return flaw(RefusalCode::JsonTooDeep);
-        }
-        CellType::Object if object(value).is_none() => return Err(not_an_object(slot, value)),
-        // Read into a value, not skipped over: what we send has to be JSON to the strictest reader.
-        CellType::Json if serde_json::from_slice::<serde_json::Value>(value).is_err() => {
-            return Err(Flaw::new(RefusalCode::NotJson).in_column(slot.column).hinting(Hint::of_json(value)));
-        }
         CellType::Object | CellType::Json => {
+            shape(slot, value, notes)?;
             out.extend_from_slice(slot.bare_key());
             json::compact(value, out);
             out.push(b',');
@@ -155,17 +203,40 @@ pub(super) fn typed(
     Ok(())
 }
 
-pub(super) fn object(value: &[u8]) -> Option<serde_json::Map<String, serde_json::Value>> {
-    serde_json::from_slice(value).ok()
+/// Notes whether the point of a number may stand before thousands, as German programs write it: `1.234`. A column of such
+/// numbers alone is in doubt.
+fn note_thousands(slot: &Slot, value: &[u8], settled: &mut Settled, notes: &mut Vec<Note>) {
+    if settled.has(WarningCode::Thousands, slot.column) {
+        return;
+    }
+    let Some(at) = value.iter().position(|byte| *byte == b'.') else { return };
+    let whole = value[..at].strip_prefix(b"-").unwrap_or(&value[..at]);
+    let is_doubtful = value.len() == at + 4
+        && matches!(whole.len(), 1..=3)
+        && whole.first() != Some(&b'0')
+        && value[at + 1..].iter().all(u8::is_ascii_digit);
+    settled.note(WarningCode::Thousands, slot.column, is_doubtful, notes);
 }
 
-pub(super) fn not_an_object(slot: &Slot, value: &[u8]) -> Flaw {
-    let code = match serde_json::from_slice::<serde_json::Value>(value) {
-        Ok(_) => RefusalCode::NotAnObject,
-        Err(_) => RefusalCode::NotJson,
-    };
-    let hint = if code == RefusalCode::NotJson { Hint::of_json(value) } else { Hint::None };
-    Flaw::new(code).in_column(slot.column).hinting(hint)
+/// The shape of a cell of JSON. Notes the doubts about it. The depth comes first, because a reader of JSON has a limit
+/// of its own.
+pub(super) fn shape(slot: &Slot, value: &[u8], notes: &mut Vec<Note>) -> Result<json::Shape, Flaw> {
+    let flaw = |code| Flaw::new(code).in_column(slot.column);
+    if json::depth(value) > json::DEPTH_MAX {
+        return Err(flaw(RefusalCode::JsonTooDeep));
+    }
+    let shape = json::shape(value).ok_or_else(|| flaw(RefusalCode::NotJson).hinting(Hint::of_json(value)))?;
+    if slot.cell == CellType::Object && !shape.is_object {
+        let hint = if shape.is_encoded_twice { Hint::EncodedTwice } else { Hint::None };
+        return Err(flaw(RefusalCode::NotAnObject).hinting(hint));
+    }
+    if shape.is_encoded_twice {
+        notes.push(Note::cell(WarningCode::JsonEncodedTwice, slot.column));
+    }
+    if shape.repeats_name {
+        notes.push(Note::cell(WarningCode::JsonNameRepeated, slot.column));
+    }
+    Ok(shape)
 }
 
 /// The spellings of true and false: JSON's, Excel's (`TRUE`), PostgreSQL's (`t`), people's.

@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 
 use sha2::{Digest, Sha256};
 
+use crate::ids::Names;
 use crate::reading::{EmptyCells, Reading};
 use crate::refusal::{FaultCode, FileFault, Warning};
 use crate::subject::Kind;
@@ -280,17 +281,19 @@ impl<'a> Compiler<'a> {
         );
     }
 
-    /// Warns of columns that warehouses, which do not tell capitals, take for one.
+    /// Warns of columns that warehouses take for one: Segment names columns there in small letters, with `_` between words.
     fn warn_of_cases(&mut self) {
         let mut seen: HashMap<String, usize> = HashMap::new();
         for (index, column) in self.columns.iter().enumerate() {
             let Some(path) = &column.path else { continue };
-            let Some(other) = seen.insert(path.to_lowercase(), index) else { continue };
+            let Some(other) = seen.insert(snake::snake_case(path), index) else { continue };
             let other = &self.columns[other];
-            if other.path.as_ref() != Some(path) {
+            if let Some(other_path) = other.path.as_ref().filter(|other| *other != path) {
+                let same_letters = other_path.to_lowercase() == path.to_lowercase();
+                let what = if same_letters { "capitals" } else { "capitals and signs" };
                 self.warnings.push(Warning {
                     message: format!(
-                        "column `{}`: differs from column `{}` in capitals alone; warehouses take both for one",
+                        "column `{}`: differs from column `{}` in {what} alone; warehouses take both for one",
                         column.name, other.name
                     ),
                     column: column.name.clone(),
@@ -328,11 +331,14 @@ impl<'a> Compiler<'a> {
             Some(own) if self.columns[own..].iter().map(|column| column.name.as_str()).eq(REJECT_COLUMNS) => own,
             _ => self.columns.len(),
         };
+        let id_columns: Vec<usize> = self.roles.ids().collect();
         Ok(ColumnPlan {
             kind: self.kind,
             own_columns,
+            first_is_id: id_columns.contains(&0),
+            names: Names::new(self.columns.iter().map(|column| column.name.as_str())),
             columns: self.columns,
-            id_columns: self.roles.ids().collect(),
+            id_columns,
             roles: self.roles,
             pieces: emitted.pieces,
             warnings: self.warnings,

@@ -74,21 +74,41 @@ pub(super) fn field(kind: Kind, name: &str) -> Field {
     }
 }
 
-/// Whether the last part of a name says that its values are ids or names, which stay strings when
-/// types are inferred: `productId`, `order_id`, `firstName`.
+/// Whether the last part of a name says that its values are ids, names or codes, which stay strings when types are
+/// inferred: `productId`, `order_id`, `firstName`, `zip`, `homePhone`.
 pub(super) fn is_id_or_name(last: &str) -> bool {
-    ["id", "name"].iter().any(|word| {
-        let Some(at) = last.len().checked_sub(word.len()) else {
-            return false;
-        };
-        let Some((before, end)) = last.split_at_checked(at) else {
-            return false;
-        };
-        end.eq_ignore_ascii_case(word)
-            && (before.is_empty()
-                || before.ends_with(|c: char| !c.is_alphanumeric())
-                || end.starts_with(|c: char| c.is_ascii_uppercase()))
-    })
+    const WORDS: [&str; 19] = [
+        "id",
+        "name",
+        "zip",
+        "zipcode",
+        "postcode",
+        "plz",
+        "phone",
+        "telephone",
+        "mobile",
+        "fax",
+        "sku",
+        "ean",
+        "gtin",
+        "upc",
+        "isbn",
+        "iban",
+        "ssn",
+        "vat",
+        "code",
+    ];
+    WORDS.iter().any(|word| ends_with_word(last, word))
+}
+
+/// Whether a name ends with a word of its own: `order_id` and `orderId` end with `id`, `paid` does not.
+fn ends_with_word(name: &str, word: &str) -> bool {
+    let Some(at) = name.len().checked_sub(word.len()) else { return false };
+    let Some((before, end)) = name.split_at_checked(at) else { return false };
+    end.eq_ignore_ascii_case(word)
+        && (before.is_empty()
+            || before.ends_with(|c: char| !c.is_alphanumeric())
+            || end.starts_with(|c: char| c.is_ascii_uppercase()))
 }
 
 /// Refuses a header without a column for what every row must have.
@@ -213,11 +233,24 @@ mod tests {
     }
 
     #[test]
-    fn ids_and_names_are_recognised_by_their_last_word() {
-        for name in ["id", "ID", "productId", "product_id", "orderID", "first_name", "firstName", "name"] {
+    fn ids_names_and_codes_are_recognised_by_their_last_word() {
+        for name in [
+            "id",
+            "ID",
+            "productId",
+            "product_id",
+            "orderID",
+            "first_name",
+            "firstName",
+            "name",
+            "zip",
+            "homePhone",
+            "sku",
+            "country_code",
+        ] {
             assert!(is_id_or_name(name), "{name}");
         }
-        for name in ["paid", "price", "filename", "valid", "", "d", "größe"] {
+        for name in ["zipped", "encode", "paid", "price", "filename", "valid", "", "d", "größe"] {
             assert!(!is_id_or_name(name), "{name}");
         }
     }
