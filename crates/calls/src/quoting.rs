@@ -2,7 +2,7 @@
 //!
 //! Everything behind this reads RFC 4180 alone. These dialects are read a byte at a time: they are few.
 
-use crate::dialect::{Escape, Quoting};
+use protocol::reading::{Escape, Quoting};
 
 /// What a row that could not be read in its dialect has wrong.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

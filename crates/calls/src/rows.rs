@@ -18,8 +18,8 @@
 
 use memchr::{memchr, memchr3};
 
-use crate::dialect::Quoting;
 use crate::quoting::{Event, Walker};
+use protocol::reading::Quoting;
 
 /// Longest record, without its line end. A longer one is a quote that was never closed, in nearly
 /// every case: 1 MiB is 32 times what Segment takes in one call.

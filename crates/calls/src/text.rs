@@ -239,6 +239,21 @@ pub(crate) fn transcode(record: &[u8], encoding: Encoding, out: &mut Vec<u8>) {
     }
 }
 
+/// What DOS ends a text with.
+const CTRL_Z: u8 = 0x1A;
+
+/// A record without the Ctrl-Z that DOS ends a text with, and the NUL bytes behind it.
+#[inline]
+pub(crate) fn without_ctrl_z(text: &[u8]) -> Option<&[u8]> {
+    match text.last() {
+        Some(&(CTRL_Z | 0)) => {
+            let end = text.iter().rposition(|byte| *byte != 0)?;
+            (text[end] == CTRL_Z).then(|| &text[..end])
+        }
+        _ => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -20,9 +20,10 @@ use crate::refusal::{FaultCode, FileFault, Position, RowRefusal, Span, Warning, 
 use crate::rows::{Advance, Rows};
 use crate::subject::Subject;
 use crate::text::Transcoder;
+use crate::text::without_ctrl_z;
 use crate::warnings::Note;
 
-use records::{Decoded, Quotes, behind, is_header, is_single_quoted, sound, without_ctrl_z};
+use records::{Decoded, Quotes, behind, is_header, is_single_quoted, sound};
 
 pub use crate::inflate::ZSTD_WINDOW_BYTES_MAX;
 pub use crate::rows::ROW_BYTES_MAX;

@@ -8,7 +8,7 @@ use crate::ids::is_void;
 use crate::quoting::rewrite;
 use crate::rows::{Advance, Rows, Splitter, strip_marks};
 
-use super::records::without_ctrl_z;
+use crate::text::without_ctrl_z;
 
 /// What the beginning of a file shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -21,9 +21,6 @@ pub(super) struct Decoded {
     pub(super) splitter: Splitter,
 }
 
-/// What DOS ends a text with.
-const CTRL_Z: u8 = 0x1A;
-
 /// What is wrong with the quotes of a record.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Quotes {
@@ -107,18 +104,6 @@ fn names_delimiter(text: &[u8], delimiter: Delimiter) -> bool {
 fn repeats(text: &[u8], cells: &[Cell], names: &[Vec<u8>]) -> bool {
     let mut scratch = Vec::new();
     cells.iter().zip(names).all(|(cell, name)| cell.value(text, &mut scratch) == name)
-}
-
-/// A record without the Ctrl-Z that DOS ends a text with, and the NUL bytes behind it.
-#[inline]
-pub(super) fn without_ctrl_z(text: &[u8]) -> Option<&[u8]> {
-    match text.last() {
-        Some(&(CTRL_Z | 0)) => {
-            let end = text.iter().rposition(|byte| *byte != 0)?;
-            (text[end] == CTRL_Z).then(|| &text[..end])
-        }
-        _ => None,
-    }
 }
 
 /// Whether every cell stands in single quotes.

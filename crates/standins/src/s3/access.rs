@@ -10,7 +10,7 @@ use s3s::path::S3Path;
 use s3s::{S3Error, S3ErrorCode, S3Result, s3_error};
 
 use super::shared_body::SharedBody;
-use super::signature::{self, Scope};
+use super::signature::{self, Scope, query};
 use super::store::{Store, no_such_bucket};
 use super::version::BucketSettings;
 use crate::faults::{Fault, Faults, Injection, Moment, Target};
@@ -277,15 +277,4 @@ fn context(headers: &HeaderMap, uri: &Uri) -> BTreeMap<String, String> {
 fn security_token(headers: &HeaderMap, uri: &Uri) -> Option<String> {
     let header = headers.get("x-amz-security-token").and_then(|value| value.to_str().ok());
     header.map(str::to_owned).or_else(|| query(uri, "X-Amz-Security-Token"))
-}
-
-pub(super) fn query(uri: &Uri, name: &str) -> Option<String> {
-    let pairs = uri.query()?.split('&');
-    let mut values = pairs.filter_map(|pair| {
-        let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-        (key == name).then_some(value)
-    });
-    let value = values.next()?.replace('+', " ");
-    let decoded = percent_encoding::percent_decode_str(&value);
-    decoded.decode_utf8().ok().map(|text| text.into_owned())
 }

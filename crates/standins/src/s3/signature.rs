@@ -3,8 +3,6 @@
 use http::{HeaderMap, Uri};
 use s3s::{S3Error, S3ErrorCode, S3Result, s3_error};
 
-use super::access::query;
-
 /// What a request is signed for.
 #[derive(Debug)]
 pub(crate) struct Scope {
@@ -51,4 +49,16 @@ fn wrong_service(service: &str, in_header: bool) -> S3Error {
     let mut error = S3Error::with_message(S3ErrorCode::Custom(code.into()), message);
     error.set_status_code(http::StatusCode::BAD_REQUEST);
     error
+}
+
+/// The value of a parameter of the query, decoded.
+pub(super) fn query(uri: &Uri, name: &str) -> Option<String> {
+    let pairs = uri.query()?.split('&');
+    let mut values = pairs.filter_map(|pair| {
+        let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+        (key == name).then_some(value)
+    });
+    let value = values.next()?.replace('+', " ");
+    let decoded = percent_encoding::percent_decode_str(&value);
+    decoded.decode_utf8().ok().map(|text| text.into_owned())
 }
