@@ -1,25 +1,46 @@
 #![doc = include_str!("../README.md")]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
-pub mod batches;
-pub mod call;
-pub mod columns;
-pub mod dialect;
-mod flaw;
-mod ids;
-mod inflate;
-pub mod ingestion;
-mod json;
-mod limits;
-pub mod pace;
-mod quoting;
-pub mod reading;
-pub mod refusal;
-pub mod rejects;
-mod rows;
 pub mod subject;
+
+pub mod reading;
+
+mod limits;
+
+pub mod dialect;
+
+mod inflate;
+
 mod text;
-mod timestamps;
+
+mod quoting;
+
+mod rows;
+
+pub mod columns;
+
 pub mod translator;
-pub mod verdicts;
+
+mod ids;
+
+mod timestamps;
+
+mod json;
+
+pub mod call;
+
+mod flaw;
+
+pub mod refusal;
+
+pub mod rejects;
+
 pub mod warnings;
+
+pub mod batches;
+
+pub mod ingestion;
+
+pub mod pace;
+
+pub mod verdicts;
