@@ -3,8 +3,8 @@
 //! `documents/` has a document of every kind in the newest format. `documents/before-numbers/` has those that were written
 //! before ledgers had a format number and checkpoints a reading format, `documents/reading-1/` those of the first reading format. The name of a file begins with its kind.
 //!
-//! When a format rises (`protocol::format`): move the documents of the old format into a folder of its own, say in a test
-//! here how they are read, and put documents of the new format in their place. No document is ever edited.
+//! When a format rises (`protocol::format`), move the documents of the old format into a folder of its own. Say in a test
+//! here how they are read. Then put documents of the new format in their place. No document is ever edited.
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
