@@ -7,6 +7,8 @@ pub mod position;
 
 pub mod upload;
 
+pub mod mapping;
+
 pub mod reading;
 
 pub mod finding;

@@ -8,6 +8,7 @@ use std::fmt;
 use encoding_rs::Encoding as Charset;
 use serde::{Deserialize, Serialize};
 
+use crate::mapping::Mapping;
 use crate::position::Position;
 
 /// What is done with an empty cell of a trait, a property or any other column that Segment takes
@@ -59,6 +60,17 @@ pub struct Reading {
     pub quoting: Option<Quoting>,
     /// `CSV_DELIMITER`: the delimiter; `None` reads it from each header.
     pub delimiter: Option<Delimiter>,
+    /// Lines before the header that are passed over.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub skip_lines: u32,
+    /// The mapping that the file's columns are read by; `None`: its header names Segment's fields.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mapping: Option<Box<Mapping>>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
+fn is_zero(value: &u32) -> bool {
+    *value == 0
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
