@@ -13,7 +13,6 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use calls::reading;
 use calls::translator::Dropped;
 
 use crate::support::{File, Outcome, Read};
@@ -38,10 +37,10 @@ fn cases() -> Vec<PathBuf> {
 fn file(case: &Path) -> File {
     let settings = fs::read_to_string(case.join("settings")).unwrap_or_default();
     let settings: HashMap<&str, &str> = settings.lines().filter_map(|line| line.split_once('=')).collect();
-    let mut faults = Vec::new();
     let get = |name: &str| settings.get(name).map(|value| (*value).to_owned());
-    let reading = reading::parse(&get, &mut faults);
-    assert!(faults.is_empty(), "{}: {faults:?}", case.display());
+    let mut reader = Reader::new(&get);
+    let reading = config::reading::of_environment(&mut reader);
+    let reading = reader.finish(reading).unwrap_or_else(|faults| panic!("{}: {faults}", case.display()));
     let name = get("NAME").unwrap_or_else(|| "track_1.csv".to_owned());
     File { reading, ..File::new(&name, fs::read(case.join("input")).unwrap()) }
 }
