@@ -31,14 +31,14 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context;
+use aws::configuration::{Configuration, Current};
 use aws::roles::Roles;
 use aws::{Bucket, Clock, Dice};
 use aws_config::SdkConfig;
-use config::Config;
-use config::environment::Faults;
 use export::cut::Flush;
 use export::routes::Routes;
 use protocol::id::Nonce;
+use protocol::keys::EXPORTS_CONFIG;
 use protocol::place::Place;
 use protocol::reading::Reading;
 use serde::Serialize;
@@ -48,7 +48,7 @@ use tokio::time::Instant;
 pub use report::{Planned, Put, Report, Waiting};
 pub use request::{Request, Unknown};
 pub use revise::Abandoned;
-pub use settings::{AtATime, Caps, EXPIRE_DAYS_MAX, RoutesFrom, Settings};
+pub use settings::{AtATime, Caps, EXPIRE_DAYS_MAX, Settings};
 pub use validate::{Checked, Validated};
 
 use put::Memory;
@@ -76,9 +76,18 @@ pub struct App {
     roles: Roles,
     clock: Clock,
     dice: Dice,
-    client: aws_sdk_s3::Client,
+    configuration: Configuration,
     fetched: Memory,
     rewritten: Memory,
+}
+
+/// The routes in force.
+struct InForce {
+    routes: Routes,
+    /// Which configuration they come from.
+    version: Option<String>,
+    /// Why it is not the newest.
+    alarm: Option<String>,
 }
 
 /// What the exporter answers.
@@ -113,8 +122,9 @@ impl App {
 
     /// An exporter of these parts. `name` is what metrics, and the sessions of roles, are called by.
     pub fn new(settings: Settings, config: &SdkConfig, name: &str, clock: Clock, dice: Dice) -> App {
-        let client = aws::clients::s3(config);
-        let bucket = Bucket::new(client.clone(), settings.state_bucket.clone(), dice.clone());
+        let bucket = Bucket::new(aws::clients::s3(config), settings.state_bucket.clone(), dice.clone());
+        let from = settings.config.clone();
+        let configuration = Configuration::new(from, Reading::default(), config, bucket.clone(), EXPORTS_CONFIG);
         let roles = Roles::new(config.clone(), name, clock.clone(), dice.clone());
         let Caps { fetched_bytes_max, rewritten_bytes_max, .. } = settings.caps;
         let (fetched, rewritten) = (Memory::of(fetched_bytes_max), Memory::of(rewritten_bytes_max));
@@ -125,7 +135,7 @@ impl App {
             roles,
             clock,
             dice,
-            client,
+            configuration,
             fetched,
             rewritten,
         }
@@ -138,7 +148,7 @@ impl App {
     /// event. A destination that fails is no error but part of the answer.
     pub async fn handle(&self, event: Value, deadline_ms: i64) -> anyhow::Result<Answer> {
         let request = Request::parse(&event)?;
-        let routes = self.routes().await?;
+        let InForce { routes, version, alarm } = self.routes().await?;
         match request {
             Request::Tick { flush, time_ms } => {
                 let now_ms = self.clock.now_ms();
@@ -146,7 +156,9 @@ impl App {
                 // payload, sent by hand, has dated back.
                 let oldest_ms = now_ms - EVENT_AGE_MAX_MS;
                 let now_ms = time_ms.map_or(now_ms, |time_ms| time_ms.clamp(oldest_ms, now_ms));
-                let report = self.tick(&routes, flush, now_ms, deadline_ms).await?;
+                let mut report = Report { config: version, ..Report::default() };
+                alarm.into_iter().for_each(|alarm| report.alarm(alarm));
+                let report = self.tick(&routes, report, flush, now_ms, deadline_ms).await?;
                 Ok(Answer::Report(Box::new(report)))
             }
             Request::Abandon { destination, bucket } => {
@@ -165,8 +177,15 @@ impl App {
         }
     }
 
-    async fn tick(&self, routes: &Routes, flush: Flush, now_ms: i64, deadline_ms: i64) -> anyhow::Result<Report> {
-        let report = Mutex::default();
+    async fn tick(
+        &self,
+        routes: &Routes,
+        report: Report,
+        flush: Flush,
+        now_ms: i64,
+        deadline_ms: i64,
+    ) -> anyhow::Result<Report> {
+        let report = Mutex::new(report);
         let tick = Tick::new(self, routes, flush, now_ms, &report);
         let time_left = self.time_left(deadline_ms);
         let ended = tokio::time::timeout(time_left, tick.run(Instant::now() + time_left / LISTING_SHARE)).await;
@@ -202,20 +221,19 @@ impl App {
         tick.abandon(destination, bucket).await.context("failed to abandon the destination")
     }
 
-    /// Today's routes.
-    async fn routes(&self) -> anyhow::Result<Routes> {
-        let (bucket, key) = match &self.settings.routes {
-            RoutesFrom::Here(routes) => return Ok(routes.clone()),
-            RoutesFrom::Object { bucket, key } => (bucket, key),
+    /// The routes in force.
+    async fn routes(&self) -> anyhow::Result<InForce> {
+        let Current { config, version, alarm } = self.configuration.current().await?;
+        let single = self.settings.single.as_ref();
+        let routes = match (config.routes.destinations.is_empty(), single) {
+            (false, None) => config.routes.clone(),
+            (false, Some(_)) => anyhow::bail!(
+                "CONFIG has a [[destination]], and the settings DESTINATION_… describe one too: keep one of them"
+            ),
+            (true, Some(single)) => Routes { sources: config.routes.sources.clone(), ..single.clone() },
+            (true, None) => anyhow::bail!("CONFIG has no [[destination]]: nothing can be exported"),
         };
-        let at = format!("s3://{bucket}/{key}");
-        let object = Bucket::new(self.client.clone(), bucket.clone(), self.dice.clone()).get(key).await;
-        let object = object.with_context(|| format!("failed to read CONFIG from {at}"))?;
-        let object = object.with_context(|| format!("CONFIG names {at}, which is not there"))?;
-        let document = std::str::from_utf8(&object.body).with_context(|| format!("{at} is not UTF-8"))?;
-        let config = Config::parse(document, &Reading::default())
-            .map_err(|faults| Faults(faults.iter().map(|fault| format!("CONFIG ({at}) {fault}")).collect()))?;
-        Ok(config.routes)
+        Ok(InForce { routes, version, alarm })
     }
 
     fn time_left(&self, deadline_ms: i64) -> Duration {

@@ -12,6 +12,9 @@ use serde_json::json;
 pub struct Report {
     /// All of it in a sentence or two.
     pub summary: String,
+    /// Which configuration was in force: its place, and the beginning of its SHA-256.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub config: Option<String>,
     /// What a person should look at; empty when all is well.
     pub alarms: Vec<String>,
     /// The plans that this tick made.

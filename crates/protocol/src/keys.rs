@@ -5,6 +5,7 @@
 //! | `ingest/{stream}/checkpoint.json` | how far a file is settled (`Checkpoint`) | ingester |
 //! | `ingest/{stream}/ledger.json` | what is kept of a file that has ended (`Ledger`) | ingester |
 //! | `ingest/{stream}/rejects/{epoch}-{from}-{to}.csv` | refused rows of a part of a file | ingester |
+//! | `ingest/config.toml`, `exports/config.toml` | the last configuration without a fault | ingester, exporter |
 //! | `ingest/validate.txt` | a trial of the rights to write | ingester |
 //! | `rejects/{stream}/{name}` | all refused rows of a file that has ended | ingester |
 //! | `received/{source}/{day}/{rest}` | received events (`FragmentName`) | ingester, receiver |
@@ -46,6 +47,12 @@ pub const HEAD: &str = "exports/head.json";
 
 /// The key behind which listing goes on.
 pub const CURSOR: &str = "exports/cursor";
+
+/// The last configuration without a fault that the ingester has read.
+pub const INGEST_CONFIG: &str = "ingest/config.toml";
+
+/// The last configuration without a fault that the exporter has read.
+pub const EXPORTS_CONFIG: &str = "exports/config.toml";
 
 /// What `validate` writes, to try whether it may.
 pub const INGEST_TRIAL: &str = "ingest/validate.txt";

@@ -1,7 +1,8 @@
 //! What the exporter does on a good day.
 
+use config::ConfigFrom;
 use export::cut::Limits;
-use exporter::RoutesFrom;
+use exporter::Settings;
 use protocol::fragment::Origin;
 use serde_json::json;
 use standins::faults::{Fault, Rule};
@@ -248,31 +249,56 @@ async fn key_acl_and_owner_are_sent_with_every_object() {
     assert_eq!(world.s3.keys("their-logs", "").len(), 1);
 }
 
+fn from_object() -> ConfigFrom {
+    ConfigFrom::Object { bucket: STATE.into(), key: "segment-s3.toml".into() }
+}
+
 #[tokio::test]
-async fn routes_are_read_anew_from_their_object() {
+async fn the_configuration_is_read_again_at_every_tick() {
     let mut world = World::with(&["logs-a", "logs-b"]).await;
-    let mut settings = world.settings();
-    settings.routes = RoutesFrom::Object { bucket: STATE.into(), key: "segment-s3.toml".into() };
-    let app = world.app_with(settings, aws::Clock::from_fn(|| NOW_MS));
+    let settings = || Settings { config: from_object(), ..world.settings() };
+    let app = world.app_with(settings(), aws::Clock::from_fn(|| NOW_MS));
 
     let words = app.handle(json!({}), LATER_MS).await.unwrap_err().to_string();
-    assert_eq!(words, "CONFIG names s3://our-state/segment-s3.toml, which is not there");
+    assert_eq!(words, "CONFIG (s3://our-state/segment-s3.toml) cannot be used: there is no such object");
     world.s3.put(STATE, "segment-s3.toml", destination("a", "s3://logs-a", &["*"])).unwrap();
     let words = app.handle(json!({}), LATER_MS).await.unwrap_err().to_string();
-    assert!(
-        words.contains(
-            "CONFIG (s3://our-state/segment-s3.toml) line 5, column 10: destination 1: `bucket` is an s3:// URI"
-        ),
-        "{words}"
-    );
+    let expected = "cannot be used: line 4, column 10: destination 1: `bucket` is an s3:// URI";
+    assert!(words.contains(expected), "{words}");
 
     for bucket in ["logs-a", "logs-b"] {
         world.s3.put(STATE, "segment-s3.toml", destination("d", bucket, &["*"])).unwrap();
         world.received.clear();
         world.receive(SOURCE, &format!("for-{bucket}"), 2);
-        tick(&app).await;
+        let report = tick(&app).await;
+        assert!(report.config.unwrap().starts_with("s3://our-state/segment-s3.toml ("));
         world.assert_complete(bucket);
     }
+}
+
+#[tokio::test]
+async fn a_faulty_configuration_leaves_the_last_good_one_in_force_and_raises_an_alarm() {
+    let mut world = World::with(&["logs-a"]).await;
+    let settings = || Settings { config: from_object(), ..world.settings() };
+    let [first, fresh] = [(); 2].map(|()| world.app_with(settings(), aws::Clock::from_fn(|| NOW_MS)));
+    world.s3.put(STATE, "segment-s3.toml", destination("d", "logs-a", &["*"])).unwrap();
+    let good = tick(&first).await;
+    assert_eq!(good.alarms, [""; 0]);
+
+    world.s3.put(STATE, "segment-s3.toml", "[[destination]\n").unwrap();
+    // The process that has read the good document, and one that has not.
+    for (app, round) in [(&first, "r1"), (&fresh, "r2")] {
+        world.receive(SOURCE, round, 2);
+        let report = tick(app).await;
+        let [alarm] = &report.alarms[..] else { panic!("{:?}", report.alarms) };
+        assert!(alarm.contains("line 1, column 15: not TOML"), "{alarm}");
+        assert!(alarm.contains("the last document without a fault is in force"), "{alarm}");
+        assert_ne!(report.config, None);
+    }
+    world.assert_complete("logs-a");
+
+    world.s3.put(STATE, "segment-s3.toml", destination("d", "logs-a", &["*"])).unwrap();
+    assert_eq!(tick(&fresh).await.alarms, [""; 0]);
 }
 
 #[tokio::test]

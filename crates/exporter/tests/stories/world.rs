@@ -10,11 +10,12 @@ use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_sdk_s3::config::SharedHttpClient;
+use config::{Config, ConfigFrom};
 use export::cut::Limits;
 use export::fragment;
 use export::received::{Stamp, append_own_call};
 use export::routes::Routes;
-use exporter::{Answer, App, AtATime, Caps, Report, RoutesFrom, Settings};
+use exporter::{Answer, App, AtATime, Caps, Report, Settings};
 use protocol::fragment::{FragmentName, Origin};
 use protocol::id::{Epoch, Nonce, SourceId};
 use protocol::position::ByteRange;
@@ -57,9 +58,15 @@ pub(crate) fn destination(name: &str, bucket: &str, sources: &[&str]) -> String 
     )
 }
 
+/// `CONFIG` with this document.
+pub(crate) fn described(document: &str) -> ConfigFrom {
+    let config = Config { routes: routes(document), ..Config::default() };
+    ConfigFrom::Settings(Box::new(config))
+}
+
 /// The routes of a `CONFIG` document.
 pub(crate) fn routes(document: &str) -> Routes {
-    config::Config::parse(document, &Reading::default()).unwrap().routes
+    Config::parse(document, &Reading::default()).unwrap().routes
 }
 
 pub(crate) fn role_arn(bucket: &str) -> String {
@@ -146,7 +153,8 @@ impl World {
     pub(crate) fn settings(&self) -> Settings {
         Settings {
             state_bucket: STATE.to_owned(),
-            routes: RoutesFrom::Here(routes(&self.routes)),
+            config: described(&self.routes),
+            single: None,
             expire_days: 30,
             limits: Limits::default(),
             caps: Caps::default(),
