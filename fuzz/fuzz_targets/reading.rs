@@ -11,8 +11,8 @@
 use calls::batches::Envelope;
 use calls::call::{CALL_BYTES_MAX, MessageIds};
 use calls::dialect::{Compression, Delimiter, Encoding, Escape, Quote, Quoting, StoredHeader};
-use calls::ingestion::{Ingestion, Next};
-use calls::ledger::Account;
+use calls::pipeline::{Pipeline, Next};
+use protocol::account::Account;
 use calls::reading::{EmptyCells, Reading};
 use calls::refusal::{FileFault, Position};
 use calls::subject::{Kind, Subject};
@@ -56,7 +56,7 @@ fn subject(byte: u8) -> Subject {
 /// Every record is in one place, and the account says in which.
 fn check_account(subject: &Subject, translator: Translator, file: &[u8], piece: usize, read: &Read) {
     let envelope = subject.collection.as_deref().map_or_else(Envelope::batch, Envelope::objects);
-    let mut machine = Ingestion::new(translator, envelope, Position::START);
+    let mut machine = Pipeline::new(translator, envelope, Position::START);
     let mut pieces = file.chunks(piece);
     let (mut account, mut at) = (Account::default(), None);
     loop {

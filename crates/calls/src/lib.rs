@@ -39,7 +39,7 @@ pub mod warnings;
 
 pub mod batches;
 
-pub mod ingestion;
+pub mod pipeline;
 
 pub mod pace;
 

@@ -2,7 +2,7 @@
 
 use crate::write_key::WriteKey;
 use aws::settings::Reader;
-use calls::ingestion::BATCHES_AHEAD_MAX;
+use calls::pipeline::BATCHES_AHEAD_MAX;
 
 /// Segment's two regions (Segment docs, "Regional Segment").
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

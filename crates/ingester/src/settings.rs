@@ -2,7 +2,7 @@
 
 use aws::settings::{Faults, Reader, bucket_fault};
 use calls::batches::BATCH_CALLS_MAX;
-use calls::ingestion::Threshold;
+use calls::pipeline::Threshold;
 use calls::reading::{self, Reading};
 use protocol::id::SourceId;
 

@@ -6,7 +6,7 @@ use crate::refusals::Refusals;
 use bytes::Bytes;
 use calls::batches::Envelope;
 use calls::call::MessageIds;
-use calls::ingestion::{Ingestion, Threshold};
+use calls::pipeline::{Pipeline, Threshold};
 use calls::subject::{Kind, Subject};
 use calls::translator::Translator;
 use protocol::checkpoint::{Checkpoint, Terms};
@@ -97,7 +97,7 @@ impl Run {
         let read: u64 = first.iter().map(|chunk| chunk.len() as u64).sum();
         let mut run = Self {
             mode: Mode::Working,
-            rows: Ingestion::new(translator, envelope.with_calls_max(begin.batch_calls_max), start.row),
+            rows: Pipeline::new(translator, envelope.with_calls_max(begin.batch_calls_max), start.row),
             threshold: begin.threshold,
             refusals: Refusals::new(checkpoint.account.acknowledged, checkpoint.halving_requests),
             is_in_order: subject.kind == Kind::Object,
