@@ -189,10 +189,7 @@ fn check(path: &Path, args: &CheckArgs, settings: &Settings) -> anyhow::Result<C
         Ok(subject) => subject,
         Err(error) => return Ok(Checked { fault: Some(error.to_string()), ..checked }),
     };
-    let envelope = match &subject.collection {
-        Some(collection) => Envelope::objects(collection),
-        None => Envelope::batch(),
-    };
+    let envelope = Envelope::of(&subject);
     // Ids derive from bucket, version and the like, of which there is none here.
     let translator = Translator::new(&subject, &settings.reading, MessageIds::new(StreamId::new([0; 16])));
     let mut machine = Pipeline::new(translator, envelope, Position::START);

@@ -9,7 +9,7 @@ use protocol::id::StreamId;
 fn machine(name: &str) -> Pipeline {
     let subject = Subject::of(name, &[], None).unwrap();
     let translator = Translator::new(&subject, &Reading::default(), MessageIds::new(StreamId::new([7; 16])));
-    let envelope = subject.collection.as_deref().map_or_else(Envelope::batch, Envelope::objects);
+    let envelope = Envelope::of(&subject);
     Pipeline::new(translator, envelope, Position::START)
 }
 
