@@ -14,6 +14,8 @@ pub struct TypeEntry {
     pub word: Option<&'static str>,
     /// Words that other programs use for it. They belong to the column's name, and are warned about.
     pub other_words: &'static [&'static str],
+    /// What its cells become, in the words of the documents.
+    pub becomes: &'static str,
     /// Whether its cells may hold lists and objects, which the Objects API does not take.
     pub nests: bool,
     /// What is written of a cell.
@@ -46,6 +48,7 @@ table! {
         /// A string, as the cell stands.
         String {
             name: "string",
+            becomes: "a string, as it stands",
             word: Some("string"),
             other_words: &["text"],
             nests: false,
@@ -54,6 +57,7 @@ table! {
         /// A number or boolean where the cell looks like one beyond doubt, else a string.
         Inferred {
             name: "inferred",
+            becomes: "a number or a boolean without doubt, else a string",
             word: None,
             other_words: &[],
             nests: false,
@@ -62,6 +66,7 @@ table! {
         /// A number, written as it stands in the cell.
         Number {
             name: "number",
+            becomes: "a number, in the spelling of the cell",
             word: Some("number"),
             other_words: &["float", "double", "decimal"],
             nests: false,
@@ -73,6 +78,7 @@ table! {
         /// A number without fraction or exponent.
         Integer {
             name: "integer",
+            becomes: "a number without fraction and exponent",
             word: Some("integer"),
             other_words: &["int", "long"],
             nests: false,
@@ -84,6 +90,7 @@ table! {
         /// `true` or `false`, out of the spellings that databases and spreadsheets use.
         Boolean {
             name: "boolean",
+            becomes: "`true` or `false`, of `true`, `t`, `yes`, `y`, `1`, `false`, `f`, `no`, `n`, `0` in any case",
             word: Some("boolean"),
             other_words: &["bool"],
             nests: false,
@@ -93,6 +100,7 @@ table! {
         /// string for true, `"false"` as well.
         Switch {
             name: "boolean",
+            becomes: "`true` or `false`, in any case",
             word: None,
             other_words: &[],
             nests: false,
@@ -101,6 +109,7 @@ table! {
         /// Any JSON value.
         Json {
             name: "json",
+            becomes: "the JSON value that it holds",
             word: Some("json"),
             other_words: &[],
             nests: true,
@@ -109,6 +118,7 @@ table! {
         /// A JSON object: a whole `properties`, `traits`, `context` or `integrations` in one column.
         Object {
             name: "json object",
+            becomes: "the JSON object that it holds",
             word: None,
             other_words: &[],
             nests: true,
@@ -117,6 +127,7 @@ table! {
         /// ISO 8601, UTC, milliseconds.
         Timestamp {
             name: "timestamp",
+            becomes: "ISO 8601 in UTC, with milliseconds",
             word: Some("timestamp"),
             other_words: &["date", "datetime"],
             nests: false,
