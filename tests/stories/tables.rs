@@ -42,15 +42,15 @@ fn both_readmes_have_every_cell_type_that_a_header_can_name() {
     );
     let mut words = Vec::new();
     for cell_type in CellType::ALL {
-        let entry = cell_type.entry();
-        let Some(word) = entry.word else { continue };
-        let empty = match entry.form {
+        let Some(named) = cell_type.word() else { continue };
+        let word = named.word;
+        let empty = match cell_type.entry().form {
             Form::Text => "`\"\"`",
             Form::Time(_) | Form::Literal(_) => "`null`",
         };
         let code = cell_type.refusal().map_or(String::new(), |refusal| format!("`{}`", refusal.code));
-        let others = quoted(entry.other_words, ", ");
-        table += &format!("| `:{word}` | {} | {empty} | {code} | {others} |\n", entry.becomes);
+        let others = quoted(named.others, ", ");
+        table += &format!("| `:{word}` | {} | {empty} | {code} | {others} |\n", named.becomes);
         words.push(format!("`:{word}`"));
     }
     assert_region("crates/calls/README.md", "types", &table);

@@ -22,7 +22,7 @@ use crate::subject::Subject;
 use compiler::Compiler;
 use heading::Heading;
 pub(crate) use tree::{Piece, Slot};
-pub use types::{CellType, Form, TypeEntry, TypeRefusal};
+pub use types::{CellType, Form, TypeEntry, TypeRefusal, TypeWord};
 
 /// Most columns of a file.
 ///
@@ -71,10 +71,11 @@ pub(crate) struct Roles {
 #[derive(Debug)]
 pub(crate) struct RequiredCell {
     pub(crate) code: RefusalCode,
-    /// The columns of which one is enough.
-    pub(crate) columns: Vec<usize>,
-    /// Whether they hold ids.
+    /// Whether its columns hold ids.
     pub(crate) is_id: bool,
+    pub(crate) column: usize,
+    /// The columns that will do as well.
+    pub(crate) others: Vec<usize>,
 }
 
 /// The header, compiled.

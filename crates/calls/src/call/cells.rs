@@ -211,10 +211,11 @@ pub(super) fn typed(
         // The encoder writes them.
         CellType::String | CellType::Inferred | CellType::Timestamp => true,
     };
-    match slot.cell.refusal() {
-        Some(refusal) if !is_written => Err(Flaw::new(refusal.code).in_column(slot.column).hinting(Hint::of(value))),
-        _ => Ok(()),
+    if is_written {
+        return Ok(());
     }
+    let code = slot.cell.refusal().map_or(RefusalCode::NotJson, |refusal| refusal.code);
+    Err(Flaw::new(code).in_column(slot.column).hinting(Hint::of(value)))
 }
 
 /// Notes whether the point of a number may stand before thousands, as German programs write it: `1.234`. A column of such

@@ -15,7 +15,7 @@ use super::fields::{self, Field};
 use super::heading::Heading;
 use super::snake;
 use super::tree::{self, Conflict, Piece, Tree};
-use super::{CellType, Column, ColumnPlan, PATH_PARTS_MAX, REJECT_COLUMNS, RequiredCell, Roles, TypeEntry};
+use super::{CellType, Column, ColumnPlan, PATH_PARTS_MAX, REJECT_COLUMNS, RequiredCell, Roles, TypeEntry, TypeWord};
 
 pub(super) struct Compiler<'a> {
     kind: Kind,
@@ -77,7 +77,9 @@ impl<'a> Compiler<'a> {
             only_text(heading)?;
             return self.place(heading, &["id"], CellType::String, EmptyCells::Omit);
         }
-        if let Some(TypeEntry { nests: true, word: Some(word), .. }) = heading.named.map(CellType::entry) {
+        if let Some(TypeEntry { nests: true, word: Some(TypeWord { word, .. }), .. }) =
+            heading.named.map(CellType::entry)
+        {
             return Err(heading.fault(format_args!(
                 "the Objects API takes no lists and no objects, so `:{word}` cannot be sent: write one column for each value"
             )));
@@ -254,14 +256,12 @@ impl<'a> Compiler<'a> {
 
     /// What each row must have, by the columns of this header.
     fn required(&self) -> Vec<RequiredCell> {
-        let column_of = |name: &str| self.texts.iter().find(|(text, _)| text.name == name);
-        let required = self.kind.entry().required.iter().map(|required| {
-            let found: Vec<_> = required.any_of.iter().filter_map(|name| column_of(name)).collect();
-            RequiredCell {
-                code: required.code,
-                is_id: found.iter().all(|(text, _)| text.sort == TextSort::Id),
-                columns: found.iter().map(|(_, column)| *column).collect(),
-            }
+        let column_of = |name: &&str| self.texts.iter().find(|(text, _)| text.name == *name);
+        let required = self.kind.entry().required.iter().filter_map(|required| {
+            let mut found = required.any_of.iter().filter_map(column_of);
+            let (text, column) = found.next()?;
+            let others = found.map(|(_, column)| *column).collect();
+            Some(RequiredCell { code: required.code, is_id: text.sort == TextSort::Id, column: *column, others })
         });
         required.collect()
     }

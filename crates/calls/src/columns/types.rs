@@ -10,16 +10,23 @@ use crate::table::table;
 pub struct TypeEntry {
     /// Its name in the report of `check`.
     pub name: &'static str,
-    /// The word behind the colon by which a header names the type, if it can.
-    pub word: Option<&'static str>,
-    /// Words that other programs use for it. They belong to the column's name, and are warned about.
-    pub other_words: &'static [&'static str],
-    /// What its cells become, in the words of the documents.
-    pub becomes: &'static str,
+    /// How a header names it, if it can.
+    pub word: Option<TypeWord>,
     /// Whether its cells may hold lists and objects, which the Objects API does not take.
     pub nests: bool,
     /// What is written of a cell.
     pub form: Form,
+}
+
+/// How a header names a type.
+#[derive(Debug)]
+pub struct TypeWord {
+    /// The word behind the colon.
+    pub word: &'static str,
+    /// Words that other programs use. They belong to the column's name, and are warned about.
+    pub others: &'static [&'static str],
+    /// What its cells become, in the words of the documents.
+    pub becomes: &'static str,
 }
 
 /// What is written of a cell.
@@ -48,27 +55,29 @@ table! {
         /// A string, as the cell stands.
         String {
             name: "string",
-            becomes: "a string, as it stands",
-            word: Some("string"),
-            other_words: &["text"],
+            word: Some(TypeWord {
+                word: "string",
+                others: &["text"],
+                becomes: "a string, as it stands",
+            }),
             nests: false,
             form: Form::Text,
         }
         /// A number or boolean where the cell looks like one beyond doubt, else a string.
         Inferred {
             name: "inferred",
-            becomes: "a number or a boolean without doubt, else a string",
             word: None,
-            other_words: &[],
             nests: false,
             form: Form::Text,
         }
         /// A number, written as it stands in the cell.
         Number {
             name: "number",
-            becomes: "a number, in the spelling of the cell",
-            word: Some("number"),
-            other_words: &["float", "double", "decimal"],
+            word: Some(TypeWord {
+                word: "number",
+                others: &["float", "double", "decimal"],
+                becomes: "a number, in the spelling of the cell",
+            }),
             nests: false,
             form: Form::Literal(TypeRefusal {
                 code: RefusalCode::NotANumber,
@@ -78,9 +87,11 @@ table! {
         /// A number without fraction or exponent.
         Integer {
             name: "integer",
-            becomes: "a number without fraction and exponent",
-            word: Some("integer"),
-            other_words: &["int", "long"],
+            word: Some(TypeWord {
+                word: "integer",
+                others: &["int", "long"],
+                becomes: "a number without fraction and exponent",
+            }),
             nests: false,
             form: Form::Literal(TypeRefusal {
                 code: RefusalCode::NotAnInteger,
@@ -90,9 +101,11 @@ table! {
         /// `true` or `false`, out of the spellings that databases and spreadsheets use.
         Boolean {
             name: "boolean",
-            becomes: "`true` or `false`, of `true`, `t`, `yes`, `y`, `1`, `false`, `f`, `no`, `n`, `0` in any case",
-            word: Some("boolean"),
-            other_words: &["bool"],
+            word: Some(TypeWord {
+                word: "boolean",
+                others: &["bool"],
+                becomes: "`true` or `false`, of `true`, `t`, `yes`, `y`, `1`, `false`, `f`, `no`, `n`, `0` in any case",
+            }),
             nests: false,
             form: Form::Literal(NOT_A_BOOLEAN),
         }
@@ -100,36 +113,36 @@ table! {
         /// string for true, `"false"` as well.
         Switch {
             name: "boolean",
-            becomes: "`true` or `false`, in any case",
             word: None,
-            other_words: &[],
             nests: false,
             form: Form::Literal(NOT_A_BOOLEAN),
         }
         /// Any JSON value.
         Json {
             name: "json",
-            becomes: "the JSON value that it holds",
-            word: Some("json"),
-            other_words: &[],
+            word: Some(TypeWord {
+                word: "json",
+                others: &[],
+                becomes: "the JSON value that it holds",
+            }),
             nests: true,
             form: Form::Literal(TypeRefusal { code: RefusalCode::NotJson, what: "not JSON" }),
         }
         /// A JSON object: a whole `properties`, `traits`, `context` or `integrations` in one column.
         Object {
             name: "json object",
-            becomes: "the JSON object that it holds",
             word: None,
-            other_words: &[],
             nests: true,
             form: Form::Literal(TypeRefusal { code: RefusalCode::NotAnObject, what: "not a JSON object" }),
         }
         /// ISO 8601, UTC, milliseconds.
         Timestamp {
             name: "timestamp",
-            becomes: "ISO 8601 in UTC, with milliseconds",
-            word: Some("timestamp"),
-            other_words: &["date", "datetime"],
+            word: Some(TypeWord {
+                word: "timestamp",
+                others: &["date", "datetime"],
+                becomes: "ISO 8601 in UTC, with milliseconds",
+            }),
             nests: false,
             form: Form::Time(TypeRefusal {
                 code: RefusalCode::NotATimestamp,
@@ -176,16 +189,21 @@ impl CellType {
         CellType::ALL.iter().filter_map(|cell| cell.refusal()).find(|refusal| refusal.code == code)
     }
 
+    /// How a header names it, if it can.
+    pub fn word(self) -> Option<&'static TypeWord> {
+        self.entry().word.as_ref()
+    }
+
     /// The type that a header names by `word`.
     pub(super) fn named(word: &str) -> Option<CellType> {
-        CellType::ALL.iter().copied().find(|cell| cell.entry().word == Some(word))
+        CellType::ALL.iter().copied().find(|cell| cell.word().is_some_and(|named| named.word == word))
     }
 
     /// Our word for the type that other programs, or other capitals, call `word`.
     pub(super) fn meant(word: &str) -> Option<&'static str> {
         let lower = word.to_ascii_lowercase();
-        let is_meant = |entry: &TypeEntry| entry.word == Some(&lower) || entry.other_words.contains(&lower.as_str());
-        CellType::ALL.iter().map(|cell| cell.entry()).find(|entry| is_meant(entry))?.word
+        let mut words = CellType::ALL.iter().filter_map(|cell| cell.word());
+        words.find(|named| named.word == lower || named.others.contains(&lower.as_str())).map(|named| named.word)
     }
 }
 
