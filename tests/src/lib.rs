@@ -3,6 +3,7 @@
 
 pub mod binaries;
 pub mod dice;
+pub mod document;
 pub mod failure;
 pub mod line;
 pub mod mill;

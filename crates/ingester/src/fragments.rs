@@ -4,7 +4,7 @@ use crate::settings::Settings;
 use aws::{Bucket, Fault};
 use bytes::Bytes;
 use calls::batches::Batch;
-use calls::ingestion::Guilty;
+use calls::pipeline::Guilty;
 use delivery::WriteKey;
 use export::fragment::{Encoder, crc32};
 use export::received::{Stamp, append_own_call};

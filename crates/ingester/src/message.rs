@@ -9,7 +9,8 @@ use crate::source::{Source, collect};
 use crate::trouble::{of_checkpoint, of_source};
 use aws::bucket::{Bucket, OpenObject, Pin};
 use bytes::Bytes;
-use calls::subject::{Kind, Subject};
+use calls::kind::Api;
+use calls::subject::Subject;
 use ingestion::deadline::Deadline;
 use ingestion::life::{Action, Event, Found, Life, Rules, RunEnd};
 use ingestion::notification::Notice;
@@ -167,7 +168,7 @@ impl Work<'_> {
                 let stats = RefCell::default();
                 let way = rows::Way {
                     sender: self.app.sender(),
-                    objects: subject.kind == Kind::Object,
+                    objects: subject.kind.api() == Api::Objects,
                     fragments: Fragments::new(&self.app.state, &self.app.settings, owner.checkpoint()),
                     source: Source::new(self.bucket.clone(), &self.notice.key, pin),
                     deadline: self.deadline,
@@ -211,7 +212,7 @@ fn begin<'a>(
         subject,
         reading: &settings.reading,
         threshold: settings.threshold,
-        keeps: settings.keep_for_export && subject.kind != Kind::Object,
+        keeps: settings.keep_for_export && subject.kind.api() == Api::Tracking,
         requests_in_flight: settings.delivery.requests_in_flight,
         batch_calls_max: settings.batch_calls_max,
         commit_every_ms: settings.commit_every_ms,

@@ -7,7 +7,7 @@ use crate::trouble::{of_checkpoint, of_state};
 use aws::document::{Document, Format, Found};
 use aws::{Bucket, Clock};
 use bytes::Bytes;
-use calls::ingestion::Commit;
+use calls::pipeline::Commit;
 use calls::rejects::{Rejects, join};
 use ingestion::run::Write;
 use ingestion::trouble::Trouble;

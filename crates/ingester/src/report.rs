@@ -1,6 +1,6 @@
 //! What is said about an event: one entry an object, for people and machines.
 
-use calls::ingestion::{Example, Ingestion};
+use calls::pipeline::{Example, Pipeline};
 use delivery::Stats;
 use ingestion::life::{Close, Life, Outcome};
 use protocol::account::Account;
@@ -133,7 +133,7 @@ impl FileReport {
     }
 
     /// What the run has read.
-    pub(crate) fn describe_rows(&mut self, rows: &Ingestion) {
+    pub(crate) fn describe_rows(&mut self, rows: &Pipeline) {
         self.columns = rows.columns();
         self.column_warnings = rows.warnings().iter().map(|warning| warning.message.clone()).collect();
         let words = |example: &Example| {

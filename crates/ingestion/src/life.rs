@@ -23,7 +23,7 @@ use crate::deadline::Deadline;
 use crate::notification::{Hop, Notice, replay_tag};
 use crate::run::End;
 use crate::trouble::{Remedy, Trouble};
-use calls::ingestion::Ingestion;
+use calls::pipeline::Pipeline;
 use calls::subject::Subject;
 use postpone::Pause;
 use protocol::checkpoint::{Checkpoint, Ending, Phase};
@@ -101,7 +101,7 @@ impl RunEnd {
     }
 
     /// What the run has read, and whether every request was answered at once.
-    pub fn describe(&mut self, rows: &Ingestion, is_untroubled: bool) {
+    pub fn describe(&mut self, rows: &Pipeline, is_untroubled: bool) {
         self.columns = rows.columns();
         self.warnings = rows.warnings().iter().map(|warning| warning.message.clone()).collect();
         self.is_untroubled = is_untroubled;

@@ -10,7 +10,7 @@
 //! calls one by one, the file fails and no row is rejected.
 
 use calls::batches::Batch;
-use calls::ingestion::Guilty;
+use calls::pipeline::Guilty;
 use std::ops::Range;
 
 /// Requests that halving may cost a file beyond one a batch, in all its runs together.

@@ -12,7 +12,7 @@ use crate::refusals::{Refusals, RefusedRequest, Ruling};
 use crate::trouble::Trouble;
 use bytes::Bytes;
 use calls::batches::Batch;
-use calls::ingestion::{Commit, Guilty, Ingestion, Next, Threshold};
+use calls::pipeline::{Commit, Guilty, Next, Pipeline, Threshold};
 use calls::refusal::FileFault;
 use open::{Open, Stage};
 use protocol::account::Account;
@@ -178,7 +178,7 @@ enum Mode {
 #[derive(Debug)]
 pub struct Run {
     mode: Mode,
-    rows: Ingestion,
+    rows: Pipeline,
     threshold: Threshold,
     refusals: Refusals<Open, Undelivered>,
     /// Objects go one request after the other: their order counts.
@@ -447,7 +447,7 @@ impl Run {
 
     /// What the run read: header, columns, warnings, examples of refused rows.
     #[must_use]
-    pub fn rows(&self) -> &Ingestion {
+    pub fn rows(&self) -> &Pipeline {
         &self.rows
     }
 

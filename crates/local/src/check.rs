@@ -1,6 +1,6 @@
 //! `segment-s3 check`: reads CSV as the ingester would, sends nothing, and says what would come of it.
 //!
-//! What reads is the ingester's own machine ([`Ingestion`]), each batch being settled as soon as it is handed out.
+//! What reads is the ingester's own machine ([`Pipeline`]), each batch being settled as soon as it is handed out.
 //! Memory stays flat: a chunk, a batch, and the few rows that are shown.
 
 mod expect;
@@ -14,7 +14,7 @@ use calls::batches::{Batch, Envelope};
 use calls::call::MessageIds;
 use calls::columns::Column;
 use calls::dialect::StoredHeader;
-use calls::ingestion::{Ingestion, Next};
+use calls::pipeline::{Next, Pipeline};
 use calls::refusal::{FaultCode, Position, RowRefusal, Warning};
 use calls::subject::Subject;
 use calls::translator::Translator;
@@ -189,13 +189,10 @@ fn check(path: &Path, args: &CheckArgs, settings: &Settings) -> anyhow::Result<C
         Ok(subject) => subject,
         Err(error) => return Ok(Checked { fault: Some(error.to_string()), ..checked }),
     };
-    let envelope = match &subject.collection {
-        Some(collection) => Envelope::objects(collection),
-        None => Envelope::batch(),
-    };
+    let envelope = Envelope::of(&subject);
     // Ids derive from bucket, version and the like, of which there is none here.
     let translator = Translator::new(&subject, &settings.reading, MessageIds::new(StreamId::new([0; 16])));
-    let mut machine = Ingestion::new(translator, envelope, Position::START);
+    let mut machine = Pipeline::new(translator, envelope, Position::START);
     checked.subject = Some(subject);
     let mut calls = args.calls.then(|| BufWriter::with_capacity(CHUNK_BYTES, std::io::stdout().lock()));
     let mut progress = Progress::new(&name, size);
@@ -267,7 +264,7 @@ impl Checked {
         }
     }
 
-    fn end(&mut self, machine: &Ingestion, settled_to: Option<Position>) {
+    fn end(&mut self, machine: &Pipeline, settled_to: Option<Position>) {
         self.header = machine.header().cloned();
         self.columns = machine.plan().map_or(Vec::new(), |plan| plan.columns().to_vec());
         self.warnings = machine.warnings().to_vec();

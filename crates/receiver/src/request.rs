@@ -21,6 +21,26 @@ pub(crate) const OBJECTS_MAX: usize = 10;
 /// A message id (HTTP Tracking API documentation: less than 100 characters).
 const MESSAGE_ID_CHARS_MAX: usize = 99;
 
+/// A kind of call, as this API takes it.
+pub(crate) struct Kind {
+    /// Its `type`, which is also its path.
+    pub(crate) word: &'static str,
+    /// Its short path.
+    pub(crate) short: &'static str,
+    /// The field that it needs beside the user, and the code of a call without it.
+    needs: Option<(&'static str, &'static str)>,
+}
+
+/// Every kind. The specification has them, so the list is not that of the files.
+pub(crate) const KINDS: [Kind; 6] = [
+    Kind { word: "identify", short: "i", needs: None },
+    Kind { word: "track", short: "t", needs: Some(("event", "event_not_defined")) },
+    Kind { word: "page", short: "p", needs: None },
+    Kind { word: "screen", short: "s", needs: None },
+    Kind { word: "group", short: "g", needs: Some(("groupId", "bad_request")) },
+    Kind { word: "alias", short: "a", needs: Some(("previousId", "bad_request")) },
+];
+
 /// Why a request is not taken. The codes are those of Segment's delivery overview.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct BadRequest {
@@ -137,16 +157,13 @@ fn check(call: Map<String, Value>) -> Result<Map<String, Value>, BadRequest> {
         Some(Value::Number(_)) => true,
         _ => false,
     };
-    let kind = call.get("type").and_then(Value::as_str).unwrap_or_default();
-    match kind {
-        "identify" | "page" | "screen" => {}
-        "track" if !has("event") => return Err(BadRequest::bad("event_not_defined", "`event` is missing")),
-        "group" if !has("groupId") => return Err(BadRequest::bad("bad_request", "`groupId` is missing")),
-        "alias" if !has("previousId") => return Err(BadRequest::bad("bad_request", "`previousId` is missing")),
-        "track" | "group" | "alias" => {}
-        _ => {
-            return Err(BadRequest::bad("bad_request", "`type` must be identify, track, page, screen, group or alias"));
-        }
+    let word = call.get("type").and_then(Value::as_str).unwrap_or_default();
+    let Some(kind) = KINDS.iter().find(|kind| kind.word == word) else {
+        let words = KINDS.map(|kind| kind.word).join(", ");
+        return Err(BadRequest::bad("bad_request", format!("`type` must be one of {words}")));
+    };
+    if let Some((name, code)) = kind.needs.filter(|(name, _)| !has(name)) {
+        return Err(BadRequest::bad(code, format!("`{name}` is missing")));
     }
     if !has("userId") && !has("anonymousId") {
         return Err(BadRequest::bad("no_user_anon_id", "`userId` and `anonymousId` are missing"));
@@ -249,6 +266,21 @@ mod tests {
         assert_eq!(code(batch(fields(json!({"batch": []})))), "empty_batch");
         let many = vec![json!({"type": "identify", "userId": "u"}); BATCH_CALLS_MAX + 1];
         assert_eq!(code(batch(fields(json!({ "batch": many })))), "bad_request");
+    }
+
+    #[test]
+    fn the_kinds_are_those_that_files_have_and_need_what_their_rows_need() {
+        let ours = || calls::kind::Kind::ALL.iter().filter(|kind| kind.api() == calls::kind::Api::Tracking);
+        assert_eq!(KINDS.map(|kind| kind.word).to_vec(), ours().map(|kind| kind.as_str()).collect::<Vec<_>>());
+        for kind in ours() {
+            let required = kind.entry().required;
+            let call = |without: &str| {
+                let names = required.iter().map(|one| one.any_of[0]).filter(|name| *name != without);
+                single(kind.as_str(), names.map(|name| (name.to_owned(), json!("v"))).collect())
+            };
+            assert!(call("").is_ok(), "{kind}");
+            assert!(required.iter().all(|one| call(one.any_of[0]).is_err()), "{kind}");
+        }
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use crate::keys::Keys;
 use crate::recent::{Recent, Seen};
-use crate::request::{self, BODY_BYTES_MAX, BadRequest};
+use crate::request::{self, BODY_BYTES_MAX, BadRequest, KINDS, Kind};
 use aws::{Bucket, Clock, Dice};
 use axum::Router;
 use axum::body::Bytes;
@@ -142,9 +142,7 @@ pub fn router(receiver: Arc<Receiver>) -> Router {
         .route("/v1/import/", post(batch))
         .route("/v1/set", post(set))
         .route("/v1/projects/{key}/settings", get(settings));
-    for (kind, short) in
-        [("identify", "i"), ("track", "t"), ("page", "p"), ("screen", "s"), ("group", "g"), ("alias", "a")]
-    {
+    for Kind { word: kind, short, .. } in KINDS {
         let handler =
             move |state: State<Arc<Receiver>>, headers: HeaderMap, body: Body| single(kind, state, headers, body);
         router = router.route(&format!("/v1/{kind}"), post(handler)).route(&format!("/v1/{short}"), post(handler));

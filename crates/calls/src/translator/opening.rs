@@ -14,7 +14,6 @@ use crate::dialect::{Compression, Delimiter, Dialect, Encoding, Measure, Quoting
 use crate::ids::is_void;
 use crate::refusal::{FaultCode, FileFault, Position, Warning};
 use crate::rows::{Advance, Splitter, strip_marks};
-use crate::subject::Kind;
 use crate::text::transcode;
 
 impl Translator {
@@ -55,7 +54,7 @@ impl Translator {
         if let Some(named) = named_delimiter(text) {
             return self.take_delimiter(named);
         }
-        let wanted = ids_of(self.subject.kind);
+        let wanted = self.subject.kind.entry().header_ids;
         let quoted = quoted_line(text);
         let delimiter = set.or_else(|| delimiter_of_header(quoted.as_deref().unwrap_or(text), true, wanted));
         let delimiter = delimiter.unwrap_or(Delimiter::Comma);
@@ -139,7 +138,7 @@ impl Translator {
             let at = self.position.byte + record.blank.bytes * encoding.ascii_bytes();
             return Err(with_nuls(self.rows.unread(), encoding, !at.is_multiple_of(2), self.transcoder.bom() > 0));
         }
-        let wanted = ids_of(self.subject.kind);
+        let wanted = self.subject.kind.entry().header_ids;
         if record.stray.is_some() {
             let otherwise = separated_otherwise(&String::from_utf8_lossy(record.text), wanted);
             return Err(otherwise.unwrap_or_else(|| FileFault::new(
@@ -302,12 +301,4 @@ fn came_back(text: &[u8], delimiter: Delimiter) -> bool {
             .iter()
             .zip(REJECT_COLUMNS)
             .all(|(cell, name)| cell.raw(text).trim_ascii() == name.as_bytes())
-}
-
-/// Columns that a header of this kind is recognised by.
-fn ids_of(kind: Kind) -> &'static [&'static str] {
-    match kind {
-        Kind::Object => &["id"],
-        _ => &["userId", "anonymousId"],
-    }
 }

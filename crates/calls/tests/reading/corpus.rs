@@ -14,6 +14,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use calls::translator::Dropped;
+use config::environment::Reader;
 
 use crate::support::{File, Outcome, Read};
 

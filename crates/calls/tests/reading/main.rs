@@ -9,4 +9,5 @@ mod laws;
 mod limits;
 mod rejects;
 mod support;
+mod tables;
 mod walkthrough;

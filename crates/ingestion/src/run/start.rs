@@ -6,8 +6,9 @@ use crate::refusals::Refusals;
 use bytes::Bytes;
 use calls::batches::Envelope;
 use calls::call::MessageIds;
-use calls::ingestion::{Ingestion, Threshold};
-use calls::subject::{Kind, Subject};
+use calls::kind::Api;
+use calls::pipeline::{Pipeline, Threshold};
+use calls::subject::Subject;
 use calls::translator::Translator;
 use protocol::checkpoint::{Checkpoint, Terms};
 use protocol::position::Position;
@@ -90,17 +91,14 @@ impl Run {
             return Err(End::Exceeded(reason));
         }
         let (translator, terms) = translator(checkpoint, subject, begin.reading, start.row).map_err(End::Unresumed)?;
-        let envelope = match &subject.collection {
-            Some(collection) if subject.kind == Kind::Object => Envelope::objects(collection),
-            _ => Envelope::batch(),
-        };
+        let envelope = Envelope::of(subject);
         let read: u64 = first.iter().map(|chunk| chunk.len() as u64).sum();
         let mut run = Self {
             mode: Mode::Working,
-            rows: Ingestion::new(translator, envelope.with_calls_max(begin.batch_calls_max), start.row),
+            rows: Pipeline::new(translator, envelope.with_calls_max(begin.batch_calls_max), start.row),
             threshold: begin.threshold,
             refusals: Refusals::new(checkpoint.account.acknowledged, checkpoint.halving_requests),
-            is_in_order: subject.kind == Kind::Object,
+            is_in_order: subject.kind.api() == Api::Objects,
             keeps: begin.keeps,
             requests_in_flight: begin.requests_in_flight,
             object_bytes: begin.object_bytes,

@@ -1,7 +1,7 @@
 //! A driver without IO: it performs the steps of a run in any order, with answers by script or by chance.
 
 use super::*;
-use calls::ingestion::Threshold;
+use calls::pipeline::Threshold;
 use calls::subject::Subject;
 use proptest::prelude::*;
 use protocol::claim::{Afresh, Claim, Claimant, claim};

@@ -1,7 +1,7 @@
 //! What sending would take: requests, bytes, time and money.
 
 use super::Checked;
-use calls::subject::Kind;
+use calls::kind::Api;
 use ingester::Settings;
 use libdeflater::{CompressionLvl, Compressor};
 
@@ -67,7 +67,7 @@ pub(super) struct Expected {
 pub(super) fn expected(checked: &Checked, settings: &Settings) -> Option<Expected> {
     let calls = checked.account.acknowledged as f64;
     let pace = settings.delivery.events_per_second;
-    let is_object = checked.subject.as_ref().is_some_and(|subject| subject.kind == Kind::Object);
+    let is_object = checked.subject.as_ref().is_some_and(|subject| subject.kind.api() == Api::Objects);
     let one_by_one = if is_object { checked.wire.requests as f64 * OBJECTS_REQUEST_SECONDS } else { 0.0 };
     if pace == 0 && !is_object {
         return None;

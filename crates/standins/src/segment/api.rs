@@ -46,20 +46,20 @@ const OBJECT_ID_CHARS_MAX: usize = 100;
 const COLLECTION_CHARS_MAX: usize = 100;
 const OBJECT_VALUE_BYTES_MAX: usize = 32 * 1024;
 
+/// The kinds of calls: their `type`, which is also their path, and their short path.
+pub const KINDS: [(&str, &str); 6] =
+    [("identify", "i"), ("track", "t"), ("page", "p"), ("screen", "s"), ("group", "g"), ("alias", "a")];
+
+fn is_kind(word: &str) -> bool {
+    KINDS.iter().any(|(kind, _)| *kind == word)
+}
+
 /// The last part of the path, long forms and short.
 pub(crate) fn operation(path: &str) -> &str {
     let path = path.trim_end_matches('/');
     let last = path.rsplit('/').next().unwrap_or_default();
-    match last {
-        "b" => "batch",
-        "i" => "identify",
-        "t" => "track",
-        "p" => "page",
-        "s" => "screen",
-        "g" => "group",
-        "a" => "alias",
-        other => other,
-    }
+    let long = KINDS.iter().find_map(|(kind, short)| (*short == last).then_some(*kind));
+    if last == "b" { "batch" } else { long.unwrap_or(last) }
 }
 
 pub(crate) struct Judge<'a> {
@@ -120,9 +120,8 @@ impl Judge<'_> {
         let judged = match (method, delivery.operation.as_str()) {
             (&Method::GET, "settings") => return self.settings(delivery),
             (_, "set") => self.objects(headers, body, delivery),
-            (_, "batch" | "import" | "identify" | "track" | "page" | "screen" | "group" | "alias") => {
-                self.calls(headers, body, delivery)
-            }
+            (_, "batch" | "import") => self.calls(headers, body, delivery),
+            (_, operation) if is_kind(operation) => self.calls(headers, body, delivery),
             _ => Err(refuse(404, "not found")),
         };
         match judged {
@@ -300,7 +299,7 @@ fn call_of(json: Bytes, kind: Option<String>) -> Result<Call, ApiError> {
         Some("no_user_anon_id")
     } else if kind == "track" && !filled(&head.event) {
         Some("event_not_defined")
-    } else if !matches!(kind.as_str(), "identify" | "track" | "page" | "screen" | "group" | "alias") {
+    } else if !is_kind(&kind) {
         Some("bad_request")
     } else {
         None

@@ -23,7 +23,7 @@ use crate::clock::Clock;
 use crate::faults::{Answer, Fault, Faults, Moment, Target};
 use crate::serve::{self, Listening, Reply, answer, cut_short, made_up};
 
-pub use api::Limits;
+pub use api::{KINDS, Limits};
 pub use record::{Answered, Call, Delivery, Judgement, Object, Record};
 
 /// 429, to be tried again in so many seconds.

@@ -6,15 +6,15 @@ use crate::subject::Subject;
 use proptest::prelude::*;
 use protocol::id::StreamId;
 
-fn machine(name: &str) -> Ingestion {
+fn machine(name: &str) -> Pipeline {
     let subject = Subject::of(name, &[], None).unwrap();
     let translator = Translator::new(&subject, &Reading::default(), MessageIds::new(StreamId::new([7; 16])));
-    let envelope = subject.collection.as_deref().map_or_else(Envelope::batch, Envelope::objects);
-    Ingestion::new(translator, envelope, Position::START)
+    let envelope = Envelope::of(&subject);
+    Pipeline::new(translator, envelope, Position::START)
 }
 
 /// Every batch of a file pushed in pieces of `piece` bytes; none is settled.
-fn batches(machine: &mut Ingestion, bytes: &[u8], piece: usize) -> Vec<Batch> {
+fn batches(machine: &mut Pipeline, bytes: &[u8], piece: usize) -> Vec<Batch> {
     let (mut pieces, mut batches) = (bytes.chunks(piece), Vec::new());
     loop {
         match machine.next_batch() {
