@@ -2,7 +2,6 @@
 #![expect(clippy::unwrap_used, reason = "a story that cannot set its scene has failed")]
 
 pub mod binaries;
-pub mod dice;
 pub mod failure;
 pub mod line;
 pub mod mill;

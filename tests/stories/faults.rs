@@ -1,10 +1,12 @@
 //! Everything that can go wrong with every request, by seeded schedules: nothing is lost or doubled.
 
+use aws::Dice;
+use futures_util::future::join_all;
 use serde_json::Value;
 use standins::event_source::EventSource;
 use standins::faults::{Fault, Rule};
+use standins::seeds::seeds;
 use std::time::Duration;
-use stories::dice::{Dice, only_seed};
 use stories::line::{Line, QUEUE, answered};
 use stories::mill::{Mill, Rows};
 use stories::{STATE, answer, event};
@@ -21,14 +23,15 @@ fn unruly(line: &Line, seed: u64, share: f64) {
     segment.add(Rule::any().share(seed + 5, share).chaos());
 }
 
-/// Tells how many faults struck.
+/// Returns the number of faults that struck.
 async fn a_file_among_faults(seed: u64) -> usize {
     let told = format!("seed {seed}");
-    let mut dice = Dice::new(seed);
+    let dice = Dice::seeded(seed);
     let share = [0.15, 0.3, 0.5][usize::try_from(dice.below(3)).unwrap()];
     let rows = Rows::new(4_000, 41, 1_200);
     let line = Line::with(Mill::new("track_among_faults.csv", rows).await, 60, 100).await;
-    unruly(&line, seed, share);
+    // Each rule has a seed of its own.
+    unruly(&line, seed * 10, share);
     line.announce();
     let exporter = line.mill.world.exporter().timeout(Duration::from_secs(20)).deploy();
     let function = line.ingester().env("COMMIT_SECONDS", "0.05").env("LEASE_SECONDS", "5");
@@ -86,26 +89,17 @@ async fn a_gateway_that_answers_for_the_state_bucket_loses_no_row() {
     mill.assert_exported(mill.world.exporter(), "a gateway").await;
 }
 
-/// `SEEDS=200` for a long night.
-fn seeds() -> u64 {
-    std::env::var("SEEDS").ok().and_then(|seeds| seeds.parse().ok()).unwrap_or(12)
-}
+/// The seeds of a usual test run.
+const SEEDS: std::ops::Range<u64> = 0..12;
+/// Files that are ingested at a time.
+const AT_A_TIME: usize = 4;
 
 #[tokio::test]
 async fn whatever_fails_before_or_after_it_is_carried_out_every_row_ends_in_one_place() {
-    if let Some(seed) = only_seed() {
-        a_file_among_faults(seed).await;
-        return;
-    }
+    let seeds: Vec<u64> = seeds(SEEDS).collect();
     let mut struck = 0;
-    for seed in (0..seeds()).step_by(4) {
-        let (a, b, c, d) = tokio::join!(
-            a_file_among_faults(seed * 10),
-            a_file_among_faults(seed * 10 + 10),
-            a_file_among_faults(seed * 10 + 20),
-            a_file_among_faults(seed * 10 + 30),
-        );
-        struck += a + b + c + d;
+    for together in seeds.chunks(AT_A_TIME) {
+        struck += join_all(together.iter().copied().map(a_file_among_faults)).await.iter().sum::<usize>();
     }
-    assert!(struck > 100, "{struck} faults are few");
+    assert!(struck > 8 * seeds.len(), "{struck} faults are few");
 }

@@ -14,6 +14,7 @@ pub mod lambda;
 pub mod segment;
 
 pub mod evidence;
+pub mod seeds;
 
 #[cfg(feature = "explorer")]
 pub mod explorer;

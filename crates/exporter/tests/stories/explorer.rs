@@ -86,23 +86,14 @@ impl Case {
 
 /// Plays every order within these bounds, or within those of `EXPLORE`.
 fn explore(scene: &str, usual: &[(usize, usize)]) {
-    let told = std::env::var("EXPLORE").ok().map(|told| bounds(&told));
-    let usual = usual.iter().map(|(switches, faults)| Bounds { switches: *switches, faults: *faults });
-    for bounds in told.map_or_else(|| usual.collect(), |told| vec![told]) {
+    let usual: Vec<_> =
+        usual.iter().map(|(switches, faults)| Bounds { switches: *switches, faults: *faults }).collect();
+    for bounds in Bounds::to_explore(&usual) {
         let case = Case::of(scene);
         if let Some(broken) = case.search(bounds) {
             panic!("{}; to see it:\n{}", broken.words, case.command(&broken.schedule));
         }
     }
-}
-
-fn bounds(told: &str) -> Bounds {
-    let number = |name: &str| {
-        let mut words = told.split(',').filter_map(|word| word.split_once('='));
-        let number = words.find(|(word, _)| *word == name).and_then(|(_, number)| number.parse().ok());
-        number.unwrap_or_else(|| panic!("EXPLORE={told}: write switches=3,faults=2"))
-    };
-    Bounds { switches: number("switches"), faults: number("faults") }
 }
 
 #[test]

@@ -7,6 +7,7 @@
 //! with as many switches.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::str::FromStr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -22,6 +23,35 @@ pub struct Bounds {
     pub switches: usize,
     /// How many requests meet another fate than to be carried out and answered.
     pub faults: usize,
+}
+
+impl FromStr for Bounds {
+    type Err = String;
+
+    /// Reads `switches=3,faults=2`.
+    fn from_str(text: &str) -> Result<Bounds, String> {
+        let wrong = || format!("`{text}` is no bounds; write them as `switches=3,faults=2`");
+        let (switches, faults) = text.split_once(',').ok_or_else(wrong)?;
+        let number = |word: &str, name| word.strip_prefix(name)?.parse().ok();
+        Ok(Bounds {
+            switches: number(switches, "switches=").ok_or_else(wrong)?,
+            faults: number(faults, "faults=").ok_or_else(wrong)?,
+        })
+    }
+}
+
+impl Bounds {
+    /// The bounds of `EXPLORE`, or the `usual` ones.
+    ///
+    /// # Panics
+    /// If `EXPLORE` has another form.
+    #[must_use]
+    pub fn to_explore(usual: &[Bounds]) -> Vec<Bounds> {
+        match std::env::var("EXPLORE") {
+            Ok(text) => vec![text.parse().unwrap_or_else(|error| panic!("EXPLORE: {error}"))],
+            Err(_) => usual.to_vec(),
+        }
+    }
 }
 
 /// What a search did.
@@ -443,4 +473,17 @@ fn assert_same(point: &Point, view: &View) {
         runs.iter().map(|next| next.as_ref().map(|next| next.request.clone())).collect()
     };
     assert_eq!(requests(&point.runs), requests(&view.runs), "a prefix of a schedule did not repeat");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bounds_have_one_form() {
+        assert_eq!("switches=3,faults=2".parse(), Ok(Bounds { switches: 3, faults: 2 }));
+        for text in ["", "3,2", "switches=3", "faults=2,switches=3", "switches=3,faults=x", "switches=3,faults=2,"] {
+            assert!(text.parse::<Bounds>().is_err(), "{text}");
+        }
+    }
 }

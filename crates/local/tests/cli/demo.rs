@@ -1,5 +1,4 @@
 //! `segment-s3 demo`, as it is called.
-#![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};

@@ -1,5 +1,4 @@
 //! A document changes by compare-and-swap, through lost answers and conflicts.
-#![allow(clippy::unwrap_used)]
 
 use aws::document::{Document, Format, Found};
 use aws::{Bucket, Dice, Kind};

@@ -1,5 +1,4 @@
 //! `segment-s3 check`, as it is called.
-#![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::io::Write;
 use std::path::PathBuf;

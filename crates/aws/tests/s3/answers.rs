@@ -1,5 +1,4 @@
 //! Which answers count: each operation of a bucket, when a gateway answers in S3's place.
-#![allow(clippy::unwrap_used)]
 
 use aws::bucket::Pin;
 use aws::{Bucket, Created, Dice, Fault, Kind, Swapped};
