@@ -19,7 +19,7 @@ fn unruly(line: &Line, seed: u64, share: f64) {
     s3.add(Rule::on("GetObject").share(seed + 2, share / 2.0).after(Fault::CutAnswer(100_000)));
     s3.add(Rule::on("PutObject").share(seed + 3, share / 2.0).before(Fault::CutRequest));
     line.sqs.faults().add(Rule::any().share(seed + 4, share / 2.0).chaos());
-    let segment = line.mill.segment.faults();
+    let segment = line.mill.world.segment.faults();
     segment.add(Rule::any().share(seed + 5, share).chaos());
 }
 
@@ -51,7 +51,7 @@ async fn a_file_among_faults(seed: u64) -> usize {
         } => {}
     }
     assert_eq!(line.dead_letters(), 0, "{told}");
-    let struck = line.mill.world.s3.faults().strikes().len() + line.mill.segment.faults().strikes().len();
+    let struck = line.mill.world.s3.faults().strikes().len() + line.mill.world.segment.faults().strikes().len();
     line.mill.assert_ingested(&told);
     line.mill.world.s3.faults().clear();
     let later_ms = line.sqs.clock().now_ms() - standins::Clock::real().now_ms();

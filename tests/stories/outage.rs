@@ -14,15 +14,15 @@ async fn line() -> Line {
 
 /// From the third batch on Segment answers 429 with `Retry-After: 300`, for so many hours of the queue's time.
 fn throttled_for(line: &Line, hours: i64) {
-    let (faults, clock) = (line.mill.segment.faults().clone(), line.sqs.clock().clone());
+    let (faults, clock) = (line.mill.world.segment.faults().clone(), line.sqs.clock().clone());
     let until_ms = clock.now_ms() + hours * HOUR_MS;
     let relent = Fault::Do(Arc::new(move |_: &Target| {
         if clock.now_ms() >= until_ms {
             faults.clear();
         }
     }));
-    line.mill.segment.faults().add(Rule::on("batch").skip(2).before(relent));
-    line.mill.segment.faults().add(Rule::on("batch").skip(2).before(too_many_requests(300)));
+    line.mill.world.segment.faults().add(Rule::on("batch").skip(2).before(relent));
+    line.mill.world.segment.faults().add(Rule::on("batch").skip(2).before(too_many_requests(300)));
 }
 
 #[tokio::test]
@@ -46,11 +46,11 @@ async fn a_second_message_for_a_file_that_was_told_to_wait_waits_as_well() {
     throttled_for(&line, 1);
     let report = stories::answer(&line.ingester().deploy(), &line.mill.event()).await;
     assert_eq!(report["objects"][0]["outcome"], "continues", "{report:#}");
-    let asked = line.mill.segment.record().count();
+    let asked = line.mill.world.segment.record().count();
     let report = stories::answer(&line.ingester().deploy(), &line.mill.event()).await;
     assert_eq!(report["objects"][0]["outcome"], "continues", "{report:#}");
-    assert_eq!(line.mill.segment.record().count(), asked, "Segment was asked again before its time");
-    line.mill.segment.faults().clear();
+    assert_eq!(line.mill.world.segment.record().count(), asked, "Segment was asked again before its time");
+    line.mill.world.segment.faults().clear();
     line.run(&line.ingester()).await;
     assert_eq!(line.dead_letters(), 0);
     line.mill.assert_ingested("two messages");
@@ -94,7 +94,7 @@ async fn twelve_hours_without_progress_are_a_dead_letter_and_a_redrive_goes_on()
     assert!(line.mill.ledgers().is_empty(), "the file has not ended");
 
     // A person redrives it too early: it waits again instead of failing at once.
-    line.mill.segment.faults().clear();
+    line.mill.world.segment.faults().clear();
     throttled_for(&line, 1);
     line.redrive();
     line.run(&line.ingester()).await;
@@ -109,12 +109,12 @@ async fn a_file_that_makes_no_progress_however_often_it_is_continued_becomes_a_d
         "bucket": stories::SOURCE, "key": line.mill.key,
         "hop": {"count": 2_000, "position": 0, "sent_ms": line.sqs.clock().now_ms()},
     }});
-    line.mill.segment.faults().add(Rule::on("batch").before(too_many_requests(300)));
+    line.mill.world.segment.faults().add(Rule::on("batch").before(too_many_requests(300)));
     line.sqs.send(QUEUE, &notice.to_string());
     line.run(&line.ingester()).await;
     assert_eq!(line.dead_letters(), 1);
     // A person redrives it too early: it waits again instead of failing at once.
-    line.mill.segment.faults().clear();
+    line.mill.world.segment.faults().clear();
     throttled_for(&line, 1);
     line.redrive();
     line.run(&line.ingester()).await;

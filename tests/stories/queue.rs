@@ -108,7 +108,7 @@ async fn a_wrong_setting_becomes_a_dead_letter_and_a_redrive_goes_on_where_it_wa
     let line = line(Rows::new(3_000, 50, 1_000)).await;
     line.announce();
     let refused = Fault::status(401).header("Content-Type", "application/json").body(REFUSAL);
-    line.mill.segment.faults().add(Rule::on("batch").skip(3).before(refused));
+    line.mill.world.segment.faults().add(Rule::on("batch").skip(3).before(refused));
     line.run(&line.ingester().env("COMMIT_SECONDS", "0").env("REQUESTS_IN_FLIGHT", "1")).await;
     assert_eq!(line.dead_letters(), 1);
     assert!(line.mill.ledgers().is_empty(), "the file has not ended");
@@ -117,13 +117,13 @@ async fn a_wrong_setting_becomes_a_dead_letter_and_a_redrive_goes_on_where_it_wa
     let settled = checkpoints[0]["account"]["rows"].as_u64().unwrap();
     assert!(settled > 0, "{:#}", checkpoints[0]);
 
-    let before = line.mill.segment.record().applied().len();
-    line.mill.segment.faults().clear();
+    let before = line.mill.world.segment.record().applied().len();
+    line.mill.world.segment.faults().clear();
     line.redrive();
     line.run(&line.ingester()).await;
     assert_eq!(line.dead_letters(), 0);
     line.mill.assert_ingested("redriven");
-    let after = line.mill.segment.record().applied().len();
+    let after = line.mill.world.segment.record().applied().len();
     assert_eq!(after, line.mill.rows.good.len(), "what was settled was not sent again ({before} calls before)");
     line.mill.assert_exported(line.mill.world.exporter(), "redriven").await;
 }
@@ -133,8 +133,8 @@ async fn an_invocation_too_short_for_one_batch_says_so_and_its_message_comes_aga
     let line = line(Rows::new(300, 50, 1_000)).await;
     // The only batch takes longer than the invocation, and nobody asked us to wait: to find its guilty row takes some
     // fifteen requests, of which each has its answer.
-    line.mill.segment.refuse_user("user-200");
-    line.mill.segment.faults().add(Rule::on("batch").before(Fault::Slow(Duration::from_millis(700))));
+    line.mill.world.segment.refuse_user("user-200");
+    line.mill.world.segment.faults().add(Rule::on("batch").before(Fault::Slow(Duration::from_millis(700))));
     let lambda = line.ingester().timeout(Duration::from_secs(6)).deploy();
     let report = answer(&lambda, &message(&line)).await;
     assert_eq!(report["batchItemFailures"][0]["itemIdentifier"], "1", "{report:#}");

@@ -94,7 +94,7 @@ async fn killed_somewhere(mill: &Mill, function: Function, dice: &Dice) -> bool 
     let kill = Fault::Do(Arc::new(move |_: &Target| victim.kill()));
     let rule = Rule::on(operation).key(key).skip(dice.below(skip_max)).times(1);
     let rule = if dice.below(2) == 0 { rule.before(kill) } else { rule.after(kill) };
-    let faults = if operation == "batch" { mill.segment.faults() } else { mill.world.s3.faults() };
+    let faults = if operation == "batch" { mill.world.segment.faults() } else { mill.world.s3.faults() };
     faults.add(rule);
     // Where the step is never reached, time decides.
     let killed = killed_after(&lambda, &event, Duration::from_millis(1_200)).await;

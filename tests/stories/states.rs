@@ -57,7 +57,8 @@ async fn a_file_replaced_while_it_is_read_ends_as_replaced_and_the_new_one_has_i
 
     let report = answer(&lambda, &mill.event()).await;
     assert_eq!((outcome(&report), &report["objects"][0]["acknowledged"]), ("finished", &json!(2)), "{report:#}");
-    let ids: BTreeSet<_> = mill.segment.record().applied().into_iter().map(|call| call.message_id.unwrap()).collect();
+    let ids: BTreeSet<_> =
+        mill.world.segment.record().applied().into_iter().map(|call| call.message_id.unwrap()).collect();
     let streams: BTreeSet<_> = ids.iter().map(|id| id.split('-').nth(1).unwrap()).collect();
     assert_eq!(streams.len(), 2, "ids of the two uploads cannot be confused");
     assert_eq!(ids.len() as u64, account["acknowledged"].as_u64().unwrap() + 2, "each row once");
@@ -168,10 +169,10 @@ async fn a_redelivery_of_a_file_that_has_ended_does_nothing() {
     let account = &ledger["account"];
     let sum = account["acknowledged"].as_u64().unwrap() + account["rejected"].as_u64().unwrap();
     assert_eq!(account["rows"], sum, "the ledger closes");
-    let (requests, before) = (mill.segment.record().count(), mill.world.s3.objects(STATE, ""));
+    let (requests, before) = (mill.world.segment.record().count(), mill.world.s3.objects(STATE, ""));
     let report = answer(&function, &mill.event()).await;
     assert_eq!(outcome(&report), "already_done", "{report:#}");
-    assert_eq!(mill.segment.record().count(), requests, "nothing was sent");
+    assert_eq!(mill.world.segment.record().count(), requests, "nothing was sent");
     let etags = |objects: Vec<standins::s3::Object>| objects.into_iter().map(|o| (o.key, o.etag)).collect::<Vec<_>>();
     assert_eq!(etags(mill.world.s3.objects(STATE, "")), etags(before), "nothing was written");
 }
@@ -265,14 +266,14 @@ async fn an_end_for_which_the_time_is_too_short_is_left_to_the_next_invocation()
 #[tokio::test]
 async fn what_finding_guilty_rows_may_cost_is_counted_over_all_runs() {
     let mill = Mill::new("track_guilty.csv", Rows::new(3_000, 3_001, 1_000)).await;
-    mill.segment.refuse_user("user-5");
+    mill.world.segment.refuse_user("user-5");
     killed_after_a_commit(&mill, mill.ingester(), &mill.event()).await;
     let checkpoint = mill.world.s3.keys(STATE, "ingest/").into_iter().find(|key| key.ends_with("checkpoint.json"));
     let mut begun = mill.checkpoints()[0].clone();
     assert!(begun["bisection_requests"].as_u64() > Some(10), "{begun:#}");
     begun["bisection_requests"] = json!(2_000);
     mill.world.s3.put(STATE, &checkpoint.unwrap(), begun.to_string()).unwrap();
-    mill.segment.refuse_user("user-2999");
+    mill.world.segment.refuse_user("user-2999");
     let report = answer(&later(mill.ingester()).deploy(), &mill.event()).await;
     assert_eq!(outcome(&report), "finished", "{report:#}");
     let refused = &report["objects"][0]["rejected_by"];
@@ -292,7 +293,7 @@ async fn a_replay_sends_a_file_again_with_new_ids() {
         let report = answer(&function, &event).await;
         expected += if repeated { 0 } else { 50 };
         assert_eq!(outcome(&report), if repeated { "already_done" } else { "finished" }, "{report:#}");
-        assert_eq!(mill.segment.record().message_ids().len(), expected);
+        assert_eq!(mill.world.segment.record().message_ids().len(), expected);
     }
     mill.world.s3.put_with(SOURCE, "track_tagged.csv", "userId,event\n1,e\n", &[("segment-replay", "x")]).unwrap();
     let report = answer(&function, &created("track_tagged.csv")).await;
@@ -312,7 +313,7 @@ async fn a_file_is_read_to_its_end_as_it_was_begun_whatever_is_set_in_between() 
     assert_eq!(outcome(&report), "finished", "{report:#}");
     mill.assert_ingested("settings changed");
     assert!(mill.ledgers()[0]["committed"].as_array().unwrap().len() > 1, "each owner has an epoch of its own");
-    let calls = mill.segment.record().applied();
+    let calls = mill.world.segment.record().applied();
     assert!(calls.iter().all(|call| call.value()["properties"]["size"].is_string()), "all rows are typed alike");
 }
 
@@ -325,7 +326,7 @@ async fn a_collection_stays_what_it_was_when_the_file_was_begun() {
     killed_after_a_commit(&mill, mill.ingester().env("COLLECTIONS", "room_types"), &mill.event()).await;
     let report = answer(&later(mill.ingester()).deploy(), &mill.event()).await;
     assert_eq!(outcome(&report), "finished", "{report:#}");
-    let objects = mill.segment.record().objects();
+    let objects = mill.world.segment.record().objects();
     let ids: BTreeSet<_> = objects.iter().map(|object| object.id.clone()).collect();
     assert_eq!(ids.len(), 40);
     assert!(objects.iter().all(|object| object.collection == "room_types"), "{objects:?}");
@@ -363,7 +364,7 @@ async fn a_file_that_a_newer_version_began_fails_with_what_to_do_and_nothing_of_
     killed_after_a_commit(&mill, mill.ingester(), &mill.event()).await;
     let checkpoint =
         mill.world.s3.keys(STATE, "ingest/").into_iter().find(|key| key.ends_with("checkpoint.json")).unwrap();
-    let (begun, sent) = (mill.checkpoints()[0].clone(), mill.segment.record().acknowledged().len());
+    let (begun, sent) = (mill.checkpoints()[0].clone(), mill.world.segment.record().acknowledged().len());
     let function = later(mill.ingester()).deploy();
     for number in ["format", "reading_format"] {
         let mut newer = begun.clone();
@@ -380,7 +381,7 @@ async fn a_file_that_a_newer_version_began_fails_with_what_to_do_and_nothing_of_
             "{message}"
         );
     }
-    assert_eq!(mill.segment.record().acknowledged().len(), sent);
+    assert_eq!(mill.world.segment.record().acknowledged().len(), sent);
     assert_eq!(mill.checkpoints()[0]["reading_format"], 9, "the newer version's checkpoint stays as it is");
     mill.world.s3.put(STATE, &checkpoint, begun.to_string()).unwrap();
     answer(&function, &mill.event()).await;

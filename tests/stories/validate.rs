@@ -4,24 +4,19 @@ use serde_json::{Value, json};
 use standins::faults::{Fault, Rule};
 use standins::iam::Policy;
 use standins::lambda::{Function, Outcome};
-use standins::{s3, segment};
+use standins::{installation, s3};
 use std::time::{Duration, Instant};
 use stories::{SOURCE, STATE, WRITE_KEY, World, answer, event};
 
 const UNKNOWN_KEY: &str = "another-key-never-to-be-seen";
 
-/// A world whose Segment knows one write key.
 struct Scene {
     world: World,
-    segment: segment::Server,
 }
 
 impl Scene {
     async fn new() -> Self {
-        let segment = segment::Server::setup().with_write_key(WRITE_KEY).start().await.unwrap();
-        let mut world = World::new().await;
-        world.segment_url = segment.url();
-        Self { world, segment }
+        Self { world: World::new().await }
     }
 
     fn ingester(&self) -> Function {
@@ -59,7 +54,7 @@ async fn when_all_is_well_it_says_so_and_nothing_was_sent() {
     let tried: Vec<_> = answer["sources"][0]["steps"].as_array().unwrap().iter().map(|step| &step["tried"]).collect();
     assert_eq!(tried.len(), 3, "{answer:#}");
     assert_eq!(tried[2], &json!(format!("read the first byte of s3://{SOURCE}/track_1.csv")));
-    assert!(scene.segment.record().applied().is_empty(), "no call was made");
+    assert!(scene.world.segment.record().applied().is_empty(), "no call was made");
     assert_eq!(scene.world.s3.keys(STATE, ""), ["ingest/validate.txt"], "under a prefix that ages out");
 }
 
@@ -77,8 +72,7 @@ async fn a_write_key_that_segment_does_not_know_is_found_although_its_calls_are_
 #[tokio::test]
 async fn a_source_of_another_region_is_found_by_what_its_settings_say() {
     let scene = Scene::new().await;
-    let setup = segment::Server::setup().with_write_key(WRITE_KEY).with_api_host("events.eu1.segmentapis.com/v1");
-    let europe = setup.start().await.unwrap();
+    let europe = installation::segment().with_api_host("events.eu1.segmentapis.com/v1").start().await.unwrap();
     let ingester = scene.ingester().env("SEGMENT_ENDPOINT", "").env("SEGMENT_OBJECTS_ENDPOINT", "");
     let ingester = ingester.env("SEGMENT_SETTINGS_ENDPOINT", europe.url());
     let answer = validate(ingester.clone().env("SEGMENT_REGION", "us"), &[]).await;
@@ -94,7 +88,7 @@ async fn a_source_of_another_region_is_found_by_what_its_settings_say() {
 #[tokio::test]
 async fn a_segment_that_does_not_answer_is_not_taken_for_one_that_does_not_know_the_key() {
     let scene = Scene::new().await;
-    scene.segment.faults().add(Rule::on("settings").times(1).before(Fault::status(503)));
+    scene.world.segment.faults().add(Rule::on("settings").times(1).before(Fault::status(503)));
     let away = scene.ingester().env("SEGMENT_SETTINGS_ENDPOINT", "http://127.0.0.1:9");
     for ingester in [scene.ingester(), away] {
         let answer = validate(ingester, &[]).await;
@@ -182,7 +176,7 @@ async fn buckets_may_be_named_and_each_is_judged_alone() {
 async fn whoever_does_not_answer_is_given_up_before_the_invocation_ends() {
     let scene = Scene::new().await;
     scene.world.s3.faults().add(Rule::any().bucket(SOURCE).before(Fault::Hang));
-    scene.segment.faults().add(Rule::on("settings").before(Fault::Hang));
+    scene.world.segment.faults().add(Rule::on("settings").before(Fault::Hang));
     let began = Instant::now();
     let answer = validate(scene.ingester().timeout(Duration::from_secs(6)), &[]).await;
     assert!(began.elapsed() < Duration::from_secs(6), "{:?}", began.elapsed());

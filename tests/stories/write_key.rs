@@ -1,12 +1,8 @@
 //! The write key is where it has to be, and nowhere else.
 
-use aws::clients::{config_at, s3};
-use aws::{Bucket, Dice};
-use receiver::{Keeping, Keys, Receiver};
 use serde_json::Value;
 use standins::lambda::Invocation;
-use stories::{SOURCE, SOURCE_ID, STATE, WRITE_KEY, World, created, event, sample};
-use tokio::net::TcpListener;
+use stories::{SOURCE, STATE, WRITE_KEY, World, created, event, sample};
 
 /// What is said about a file with good rows and bad ones: the answer and the log.
 async fn ingest(world: &World, include: &str) -> Invocation {
@@ -42,15 +38,7 @@ async fn a_line_has_the_write_key_exactly_when_it_is_asked_for_and_nothing_else_
 #[tokio::test]
 async fn our_own_receiver_puts_it_into_what_it_keeps_on_the_same_terms() {
     for (include_write_key, expected) in [(false, None), (true, Some(WRITE_KEY.to_owned()))] {
-        let mut world = World::new().await;
-        let key = world.s3.credentials();
-        let config = config_at(&world.s3.url(), &key.access_key_id, &key.secret_access_key);
-        let keeping = Keeping { state: Bucket::new(s3(&config), STATE, Dice::system()), include_write_key };
-        let keys = Keys::one(WRITE_KEY, SOURCE_ID.parse().unwrap());
-        let app = receiver::router(Receiver::new(keys, Some(keeping), aws::Clock::system(), Dice::system()));
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        world.segment_url = format!("http://{}", listener.local_addr().unwrap());
-        tokio::spawn(async move { axum::serve(listener, app).await });
+        let (world, _) = World::with_receiver(include_write_key).await;
         // What the ingester is told does not matter: the receiver says that it keeps the calls.
         ingest(&world, "false").await;
         assert_eq!(logged(&world).await, [expected.clone(), expected]);

@@ -3,11 +3,12 @@
 mod account;
 mod records;
 
-use crate::machine::{CUSTOMER_BUCKET, EXTERNAL_ID, Machine, ROLE_ARN, SOURCE_BUCKET};
+use crate::machine::Machine;
 use crate::voice::{Patient, Voice};
 use account::Books;
 use anyhow::{Context, bail};
 use serde_json::{Map, Value};
+use standins::installation::{CUSTOMER_BUCKET, EXTERNAL_ID, ROLE_ARN, SOURCE_BUCKET, STATE_BUCKET};
 use std::fs;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
@@ -27,7 +28,7 @@ pub(crate) async fn run(samples: &Path, folder: &Path) -> anyhow::Result<ExitCod
 
     title(out, &say, "segment-s3: the whole system on this machine, no AWS account")?;
     writeln!(out, "  S3 and STS   {}   buckets under {}/", machine.s3.url(), folder.display())?;
-    writeln!(out, "  Segment      {}   the receiver, as the Tracking and Objects API", machine.segment_url)?;
+    writeln!(out, "  Segment      {}   the Tracking and Objects API", machine.segment.url())?;
     writeln!(out, "  ingester     woken by s3:ObjectCreated in {SOURCE_BUCKET}")?;
     writeln!(out, "  exporter     writes to {CUSTOMER_BUCKET} as {ROLE_ARN}")?;
 
@@ -36,8 +37,8 @@ pub(crate) async fn run(samples: &Path, folder: &Path) -> anyhow::Result<ExitCod
     tell_files(out, &objects, &say, folder)?;
 
     title(out, &say, "2  What Segment received: the first call of each file")?;
-    let seen = machine.segment.recent().all();
-    let received = seen.iter().map(|seen| &seen.call).collect::<Vec<_>>();
+    let received = machine.received();
+    let received = received.iter().collect::<Vec<_>>();
     tell_calls(out, &objects, &received, &say)?;
 
     title(out, &say, &format!("3  Exported with credentials of {ROLE_ARN} (external id {EXTERNAL_ID})"))?;
@@ -59,10 +60,10 @@ pub(crate) async fn run(samples: &Path, folder: &Path) -> anyhow::Result<ExitCod
     title(out, &say, "Look further")?;
     let at = folder.display();
     writeln!(out, "  zcat {at}/{CUSTOMER_BUCKET}/segment-logs/*/*/*.gz | head -3       the raw events, one a line")?;
-    writeln!(out, "  cat {at}/segment-s3-state/ingest/*/ledger.json                the account of each file")?;
+    writeln!(out, "  cat {at}/{STATE_BUCKET}/ingest/*/ledger.json                the account of each file")?;
     writeln!(
         out,
-        "  cat {at}/segment-s3-state/rejects/*/*.csv                     refused rows: fix them and drop them again"
+        "  cat {at}/{STATE_BUCKET}/rejects/*/*.csv                     refused rows: fix them and drop them again"
     )?;
     let ok = checks.iter().all(|check| check.holds);
     Ok(if ok { ExitCode::SUCCESS } else { ExitCode::FAILURE })

@@ -51,12 +51,6 @@ impl Receiver {
         Arc::new(Self { keys, keeping, clock, dice, recent: Recent::default() })
     }
 
-    /// The same, where everything received is to be accounted for: [`Receiver::recent`] forgets nothing, and grows.
-    #[must_use]
-    pub fn remembering(keys: Keys, keeping: Option<Keeping>, clock: Clock, dice: Dice) -> Arc<Self> {
-        Arc::new(Self { keys, keeping, clock, dice, recent: Recent::everything() })
-    }
-
     /// The last calls received.
     #[must_use]
     pub fn recent(&self) -> &Recent {

@@ -13,6 +13,8 @@ pub mod lambda;
 
 pub mod segment;
 
+pub mod installation;
+
 pub mod evidence;
 pub mod seeds;
 

@@ -9,8 +9,7 @@ use standins::faults::{Fault, Rule};
 use standins::s3::Server;
 
 use crate::world::{
-    ACCOUNT, CUSTOMER, LATER_MS, NOW_MS, SOURCE, STATE, World, days, destination, documented_role, report, role_arn,
-    tick,
+    CUSTOMER, LATER_MS, NOW_MS, SOURCE, STATE, World, days, destination, documented_role, report, role_arn, tick,
 };
 
 #[tokio::test]
@@ -89,7 +88,7 @@ async fn every_destination_of_a_source_gets_every_event() {
 async fn stage_and_prod_go_to_their_own_buckets_through_their_own_roles() {
     let document = include_str!("../../examples/routes-stage-prod.toml");
     let routes = Routes::parse(document).unwrap();
-    let mut setup = Server::memory().with_account(ACCOUNT).with_bucket(STATE);
+    let mut setup = Server::memory().with_bucket(STATE);
     for destination in &routes.destinations {
         let role = documented_role(&destination.bucket);
         setup = setup.with_foreign_bucket(&destination.bucket, CUSTOMER, &destination.region).with_role(role);
@@ -257,10 +256,13 @@ async fn routes_are_read_anew_from_their_object() {
     let app = world.app_with(settings, aws::Clock::from_fn(|| NOW_MS));
 
     let words = app.handle(json!({}), LATER_MS).await.unwrap_err().to_string();
-    assert_eq!(words, "ROUTES names s3://our-state/routes.toml, which is not there");
+    assert_eq!(words, "ROUTES names s3://segment-s3-state/routes.toml, which is not there");
     world.s3.put(STATE, "routes.toml", destination("a", "s3://logs-a", &["*"])).unwrap();
     let words = app.handle(json!({}), LATER_MS).await.unwrap_err().to_string();
-    assert!(words.contains("ROUTES (s3://our-state/routes.toml) destination `a`: bucket is an s3:// URI"), "{words}");
+    assert!(
+        words.contains("ROUTES (s3://segment-s3-state/routes.toml) destination `a`: bucket is an s3:// URI"),
+        "{words}"
+    );
 
     for bucket in ["logs-a", "logs-b"] {
         world.s3.put(STATE, "routes.toml", destination("d", bucket, &["*"])).unwrap();

@@ -7,8 +7,8 @@ use standins::faults::{Fault, Rule};
 use standins::s3::Server;
 
 use crate::world::{
-    ACCOUNT, CUSTOMER, LATER_MS, NOW_MS, SOURCE, STATE, STREAM, World, days, destination, documented_role, report,
-    role_arn, tick,
+    CUSTOMER, LATER_MS, NOW_MS, SOURCE, STATE, STREAM, World, days, destination, documented_role, report, role_arn,
+    tick,
 };
 
 /// Takes a customer's role away, as a customer does by mistake.
@@ -271,7 +271,7 @@ async fn a_session_that_ended_in_the_middle_is_renewed() {
 #[tokio::test]
 async fn sessions_are_kept_and_replaced_before_they_end() {
     let clock = standins::Clock::real();
-    let setup = Server::memory().with_clock(clock.clone()).with_account(ACCOUNT).with_bucket(STATE);
+    let setup = Server::memory().with_clock(clock.clone()).with_bucket(STATE);
     let setup = setup.with_foreign_bucket("their-logs", CUSTOMER, "us-east-1").with_role(documented_role("their-logs"));
     let mut world = World::on(setup.start().await.unwrap(), destination("d0", "their-logs", &["*"]));
     let time = clock.clone();
@@ -368,7 +368,10 @@ async fn our_own_bucket_failing_fails_the_invocation_and_the_next_one_goes_on() 
     world.receive(SOURCE, "r1", 2);
     world.s3.faults().add(Rule::on("DeleteObjects").before(Fault::status(403)));
     let words = format!("{:#}", world.app().handle(json!({}), LATER_MS).await.unwrap_err());
-    assert!(words.starts_with("failed to go on with the export: failed to delete s3://our-state/received/"), "{words}");
+    assert!(
+        words.starts_with("failed to go on with the export: failed to delete s3://segment-s3-state/received/"),
+        "{words}"
+    );
     world.s3.faults().clear();
     tick(&world.app()).await;
     world.assert_complete("their-logs");

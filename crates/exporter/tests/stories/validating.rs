@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 use standins::faults::{Fault, Rule};
+use standins::iam::{DEFAULT_ACCOUNT, Role};
 
 use crate::troubles::break_role;
 use crate::world::{CUSTOMER, EXTERNAL_ID, LATER_MS, NOW_MS, STATE, World, destination, role_arn};
@@ -50,7 +51,7 @@ async fn check(breaks: impl FnOnce(&mut World), step: usize, expected: &str) {
     assert!(cause.contains(expected), "{answer:#}");
 }
 
-fn role(world: &World, role: standins::iam::Role) {
+fn role(world: &World, role: Role) {
     world.s3.directory().add_role(role);
 }
 
@@ -62,7 +63,7 @@ async fn each_mistake_is_told_by_its_likeliest_cause() {
         }]})
         .to_string()
     };
-    let bare = || standins::iam::Role::new(&role_arn("their-logs")).trusting("123456789012");
+    let bare = || Role::new(&role_arn("their-logs")).trusting(DEFAULT_ACCOUNT);
     check(|w| break_role(w, "their-logs"), 0, "does not name this exporter").await;
     check(|w| role(w, bare().external_id("another-id")), 0, "does not name this exporter").await;
     let open = bare().policy(&put("arn:aws:s3:::their-logs/segment-logs/*"));

@@ -20,12 +20,10 @@ use protocol::id::{Epoch, Nonce, SourceId};
 use protocol::position::ByteRange;
 use serde_json::{Value, json};
 use standins::iam::Role;
+use standins::installation;
+pub(crate) use standins::installation::{CUSTOMER_ACCOUNT as CUSTOMER, EXTERNAL_ID, STATE_BUCKET as STATE};
 use standins::s3::{Server, Setup};
 
-pub(crate) const STATE: &str = "our-state";
-pub(crate) const ACCOUNT: &str = "123456789012";
-pub(crate) const CUSTOMER: &str = "210987654321";
-pub(crate) const EXTERNAL_ID: &str = "workspace-1";
 pub(crate) const STREAM: &str = "00112233445566778899aabbccddeeff";
 pub(crate) const SOURCE: &str = "qv5iYYMxd94DahFpRzm58y";
 
@@ -60,18 +58,9 @@ pub(crate) fn role_arn(bucket: &str) -> String {
     format!("arn:aws:iam::{CUSTOMER}:role/logs-{}", bucket.split('/').next().unwrap())
 }
 
-/// The role that the documentation tells a customer to make, for `bucket` with an optional prefix.
+/// The documented role for a bucket with an optional prefix.
 pub(crate) fn documented_role(place: &str) -> Role {
-    let (bucket, prefix) = place.split_once('/').unwrap_or((place, ""));
-    let folder = if prefix.is_empty() { String::new() } else { format!("{}/", prefix.trim_matches('/')) };
-    let statement = json!({
-        "Version": "2012-10-17",
-        "Statement": [{
-            "Sid": "PutObjectsInBucket", "Effect": "Allow", "Action": ["s3:PutObject"],
-            "Resource": format!("arn:aws:s3:::{bucket}/{folder}segment-logs/*"),
-        }],
-    });
-    Role::new(&role_arn(bucket)).trusting(ACCOUNT).external_id(EXTERNAL_ID).policy(&statement.to_string())
+    installation::customer_role(&role_arn(place), place)
 }
 
 impl World {
@@ -89,7 +78,7 @@ impl World {
     }
 
     fn setup(places: &[&str]) -> (Setup, String) {
-        let mut setup = Server::memory().with_account(ACCOUNT).with_bucket(STATE);
+        let mut setup = Server::memory().with_bucket(STATE);
         let mut routes = String::new();
         for (number, place) in places.iter().enumerate() {
             let bucket = place.split('/').next().unwrap();

@@ -52,7 +52,7 @@ pub(super) fn watch(world: &World, rules: Rules, request: &Request<Bytes>, answe
         assert!(checkpoint.phase.is_terminal(), "the ledger is written before the file has ended");
         assert_ledger(world, &Ledger::from_json(request.body()).unwrap());
         world.note("the ledger", text());
-    } else if path.contains("/our-state/rejects/") {
+    } else if path.contains("/segment-s3-state/rejects/") {
         world.note("the rejects file", text());
     }
 }

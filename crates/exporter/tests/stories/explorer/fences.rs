@@ -10,7 +10,7 @@ use standins::explorer::{Fate, Tamper};
 
 use crate::world::{STATE, World};
 
-const HEAD: &str = "/our-state/exports/head.json";
+const HEAD: &str = "/segment-s3-state/exports/head.json";
 
 /// A clause of the protocol that can be taken out at the wire; the model's fences have the same names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -185,7 +185,7 @@ impl Tamper for Without {
                 return Some(answer(404, None, body.into()));
             }
             (&Method::PUT, marker) if is_marker(marker) && self.lacks(Fence::EveryDestinationFirst) => {
-                let other = marker["/our-state/".len()..].replace("/0/0", "/1/0");
+                let other = marker["/segment-s3-state/".len()..].replace("/0/0", "/1/0");
                 self.world.s3.put(STATE, &other, "").unwrap();
             }
             (&Method::PUT, object) if object.contains("/segment-logs/") && self.lacks(Fence::NameFromPlan) => {
@@ -221,12 +221,12 @@ impl Tamper for Without {
         if request.method() == Method::GET && path == HEAD && answer.status() == 404 {
             memory.last_head = Some(json!({}));
         }
-        memory.has_missed_a_fragment |= path.starts_with("/our-state/received/") && answer.status() == 404;
+        memory.has_missed_a_fragment |= path.starts_with("/segment-s3-state/received/") && answer.status() == 404;
     }
 }
 
 fn is_marker(path: &str) -> bool {
-    path.starts_with("/our-state/exports/done/")
+    path.starts_with("/segment-s3-state/exports/done/")
 }
 
 /// True if heads do not say what was closed.
