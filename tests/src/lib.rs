@@ -1,4 +1,4 @@
-//! What the stories share: a small world of stand-ins around the real binaries.
+//! The set-up that the stories share: a small world of stand-ins around the real binaries.
 #![expect(clippy::unwrap_used, reason = "a story that cannot set its scene has failed")]
 
 pub mod binaries;
@@ -33,7 +33,7 @@ pub struct World {
     pub segment: segment::Server,
     /// The endpoint that the ingester sends to: [`World::segment`], or another one that a story sets.
     pub segment_url: String,
-    /// What is kept of this world if its story fails.
+    /// The evidence of this world if its story fails.
     pub(crate) failure: Failure,
 }
 

@@ -1,8 +1,8 @@
-//! A large file and what has to become of it, whatever happens in between.
+//! A large file, and the assertions about its end.
 //!
-//! The file has good rows and refused ones. However often a function was killed, refused or made to wait: in the end
-//! each good row has one message id, which Segment acknowledged; each refused row stands once in the rejects file; the
-//! ledger adds up; and each acknowledged row is in the logs exactly once.
+//! The file has good rows and refused ones. A function may be killed, refused or made to wait any number of times. At
+//! the end each good row has one message id, which Segment acknowledged. Each refused row is in the rejects file once.
+//! The ledger adds up. Each acknowledged row is in the logs exactly once.
 
 use crate::{SOURCE, SOURCE_ID, STATE, World, created};
 use serde_json::{Value, json};
@@ -22,8 +22,8 @@ pub struct Rows {
 }
 
 impl Rows {
-    /// So many rows, every so manieth of them without a user, each of about so many bytes. Some hold line breaks, and
-    /// some have blank lines before them.
+    /// Makes `count` rows of about `bytes` bytes each. Every `refused_every`-th row has no user. Some hold line breaks,
+    /// and some have blank lines before them.
     #[must_use]
     pub fn new(count: usize, refused_every: usize, bytes: usize) -> Self {
         let mut rows =
@@ -53,7 +53,7 @@ impl Rows {
 pub struct Mill {
     /// S3, and the buckets.
     pub world: World,
-    /// What is in the file.
+    /// The rows of the file.
     pub rows: Rows,
     /// The file's key.
     pub key: String,

@@ -1,4 +1,4 @@
-//! A Segment that misbehaves: after each of these, what was acknowledged is exactly the rows less the guilty ones.
+//! A Segment that misbehaves. After each failure the acknowledged rows are exactly the good ones.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -79,7 +79,7 @@ impl Scene {
 }
 
 #[tokio::test]
-async fn a_throttling_segment_is_waited_for() {
+async fn throttled_batches_are_sent_again_after_the_wait() {
     let scene = Scene::new().await;
     scene.world.segment.faults().add(Rule::on("batch").share(1, 0.34).before(too_many_requests(1)));
     scene.expect_all_but(&[]).await;
@@ -138,7 +138,7 @@ async fn a_proxy_that_takes_only_small_bodies_gets_small_bodies() {
 }
 
 #[tokio::test]
-async fn a_segment_that_hangs_is_asked_again() {
+async fn a_request_without_an_answer_is_sent_again() {
     let scene = Scene::new().await;
     scene.world.segment.faults().add(Rule::on("batch").times(1).before(Fault::Hang));
     scene.expect_all_but(&[]).await;
@@ -146,7 +146,7 @@ async fn a_segment_that_hangs_is_asked_again() {
 }
 
 #[tokio::test]
-async fn a_200_that_says_no_success_is_none() {
+async fn a_200_without_success_is_retried() {
     let scene = Scene::new().await;
     scene.world.segment.faults().add(Rule::on("batch").share(23, 0.4).before(unsuccessful()));
     scene.expect_all_but(&[]).await;
@@ -164,12 +164,12 @@ async fn an_invalid_write_key_rejects_no_row_and_names_the_setting() {
     let ledgers: Vec<_> =
         scene.world.s3.keys(STATE, "ingest/").into_iter().filter(|k| k.ends_with("ledger.json")).collect();
     assert!(ledgers.is_empty(), "a configuration error ends no file: {ledgers:?}");
-    // With the setting mended the very same event goes on.
+    // With the setting fixed the same event resumes.
     scene.expect_all_but(&[]).await;
 }
 
 #[tokio::test]
-async fn a_refusal_of_everything_is_the_files_failure_and_not_a_heap_of_bad_rows() {
+async fn a_file_of_which_everything_is_refused_fails_and_no_row_is_rejected() {
     let scene = Scene::new().await;
     let no = Fault::status(400).body(r#"{"success":false,"message":"no such thing","code":"bad_request"}"#);
     scene.world.segment.faults().add(Rule::on("batch").before(no));
@@ -186,7 +186,7 @@ async fn a_refusal_of_everything_is_the_files_failure_and_not_a_heap_of_bad_rows
 }
 
 #[tokio::test]
-async fn objects_that_are_all_refused_are_the_files_failure_too() {
+async fn a_file_of_which_all_objects_are_refused_fails() {
     let scene = Scene::new().await;
     let mut csv = "id,name\n".to_owned();
     (0..200).for_each(|row| writeln!(csv, "room-{row},Room {row}").unwrap());
@@ -201,7 +201,7 @@ async fn objects_that_are_all_refused_are_the_files_failure_too() {
 }
 
 #[tokio::test]
-async fn objects_of_which_the_first_request_is_refused_whole_are_not_a_bad_file() {
+async fn a_refused_first_request_of_objects_does_not_fail_the_file() {
     let scene = Scene::new().await;
     let mut csv = "id,name\n".to_owned();
     (0..95).for_each(|row| writeln!(csv, "room-{row},Room {row}").unwrap());
@@ -216,7 +216,7 @@ async fn objects_of_which_the_first_request_is_refused_whole_are_not_a_bad_file(
 }
 
 #[tokio::test]
-async fn a_first_batch_with_one_call_that_is_refused_is_not_a_bad_file() {
+async fn a_first_batch_with_one_refused_call_does_not_fail_the_file() {
     let scene = Scene::new().await;
     let mut csv = "userId,event\n".to_owned();
     (0..2_499).for_each(|_| csv.push_str(",e\n"));
@@ -231,7 +231,7 @@ async fn a_first_batch_with_one_call_that_is_refused_is_not_a_bad_file() {
 }
 
 #[tokio::test]
-async fn a_refusal_whose_words_broke_off_is_asked_for_again() {
+async fn a_refusal_with_a_truncated_text_is_asked_for_again() {
     let scene = Scene::new().await;
     scene.world.s3.put(SOURCE, "track_fat.csv", "userId,event\nuser-2,e\n").unwrap();
     scene.world.segment.faults().add(Rule::on("batch").times(1).after(Fault::CutAnswer(5)));
@@ -242,7 +242,7 @@ async fn a_refusal_whose_words_broke_off_is_asked_for_again() {
 }
 
 #[tokio::test]
-async fn statuses_that_no_retry_mends_name_the_setting() {
+async fn statuses_that_no_retry_changes_name_the_setting() {
     for (status, setting) in
         [(401, "WRITE_KEY"), (403, "WRITE_KEY"), (404, "SEGMENT_ENDPOINT"), (301, "SEGMENT_ENDPOINT")]
     {
@@ -260,7 +260,7 @@ async fn statuses_that_no_retry_mends_name_the_setting() {
 }
 
 #[tokio::test]
-async fn a_403_that_one_request_gets_loses_no_row_and_blames_no_setting() {
+async fn a_403_for_one_request_loses_no_row_and_blames_no_setting() {
     let scene = Scene::new().await;
     // Not the first request: by then something of the file was accepted.
     scene.world.segment.faults().add(Rule::on("batch").skip(2).times(1).before(Fault::status(403)));
@@ -272,7 +272,7 @@ async fn a_403_that_one_request_gets_loses_no_row_and_blames_no_setting() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_delivered_in_time_is_undelivered_and_the_next_invocation_goes_on() {
+async fn rows_not_delivered_in_time_are_sent_by_the_next_invocation() {
     let scene = Scene::new().await;
     let url = scene.world.segment.url();
     let slow = scene.world.ingester().env("SEGMENT_ENDPOINT", &url).env("EVENTS_PER_SECOND", "200");
@@ -287,13 +287,13 @@ async fn what_cannot_be_delivered_in_time_is_undelivered_and_the_next_invocation
 }
 
 #[tokio::test]
-async fn no_second_sees_more_calls_than_the_pace_and_one_batch_retries_included() {
+async fn no_second_has_more_calls_than_the_pace_plus_one_batch() {
     let scene = Scene::new().await;
     scene.world.segment.faults().add(Rule::on("batch").share(5, 0.34).before(Fault::InternalError));
     let invocation = scene.ingest_with(&[("EVENTS_PER_SECOND", "600")]).await;
     assert!(invocation.succeeded(), "{invocation:#?}");
     assert!(!scene.world.segment.faults().strikes().is_empty());
-    // Departures, as the function tells them: how long a request takes to arrive is not its to say.
+    // The times of sending, from the function's log. It does not know the times of arrival.
     let sent = departures(&invocation);
     assert_eq!(sent.len(), scene.world.segment.record().count(), "each request is told");
     let largest = sent.iter().map(|(_, calls)| *calls).max().unwrap();
@@ -313,7 +313,7 @@ fn departures(invocation: &Invocation) -> Vec<(i64, usize)> {
 }
 
 #[tokio::test]
-async fn a_commit_that_takes_long_holds_up_no_delivery_and_no_pace() {
+async fn a_slow_commit_does_not_delay_delivery() {
     let scene = Scene::new().await;
     // The claim is the first write of the checkpoint.
     let gate = Gate::new();
@@ -343,7 +343,7 @@ async fn a_commit_that_takes_long_holds_up_no_delivery_and_no_pace() {
 }
 
 #[tokio::test]
-async fn ten_bad_rows_at_the_beginning_are_not_a_bad_file() {
+async fn ten_bad_rows_at_the_beginning_do_not_fail_the_file() {
     let scene = Scene::new().await;
     let guilty: Vec<String> = (0..12).map(|row| format!("user-{row}")).collect();
     guilty.iter().for_each(|user| scene.world.segment.refuse_user(user));
@@ -351,7 +351,7 @@ async fn ten_bad_rows_at_the_beginning_are_not_a_bad_file() {
 }
 
 #[tokio::test]
-async fn no_more_requests_are_under_way_than_allowed() {
+async fn requests_in_flight_are_limited() {
     let scene = Scene::new().await;
     scene.world.segment.faults().add(Rule::on("batch").before(Fault::Slow(Duration::from_millis(50))));
     let invocation = scene.ingest_with(&[("REQUESTS_IN_FLIGHT", "3")]).await;
@@ -370,7 +370,7 @@ async fn requests_share_a_connection() {
 }
 
 #[tokio::test]
-async fn objects_go_ten_at_a_time_one_request_after_the_other() {
+async fn objects_are_sent_ten_at_a_time_in_sequence() {
     let scene = Scene::new().await;
     let mut csv = "id,name\n".to_owned();
     (0..95).for_each(|row| writeln!(csv, "room-{row},Room {row}").unwrap());
@@ -390,7 +390,7 @@ async fn objects_go_ten_at_a_time_one_request_after_the_other() {
 }
 
 #[tokio::test]
-async fn bodies_are_compressed_unless_told_otherwise_and_stay_within_every_limit() {
+async fn bodies_are_compressed_by_default_and_within_every_limit() {
     for (setting, gzip) in [("true", true), ("false", false)] {
         let scene = Scene::new().await;
         assert!(scene.ingest_with(&[("GZIP_REQUESTS", setting)]).await.succeeded());

@@ -61,8 +61,8 @@ async fn a_file_among_faults(seed: u64) -> usize {
     struck
 }
 
-/// Something between the function and its state bucket answers 200 with a page of HTML: to the first request of each
-/// kind, and to its repetition after that was carried out.
+/// A gateway between the function and its state bucket answers 200 with a page of HTML. It answers so to the first
+/// request of each kind before it takes effect, and to the second after it took effect.
 #[tokio::test]
 async fn a_gateway_that_answers_for_the_state_bucket_loses_no_row() {
     let mill = Mill::new("track_gateway.csv", Rows::new(1_600, 2, 15_000)).await;
@@ -95,7 +95,7 @@ const SEEDS: std::ops::Range<u64> = 0..12;
 const AT_A_TIME: usize = 4;
 
 #[tokio::test]
-async fn whatever_fails_before_or_after_it_is_carried_out_every_row_ends_in_one_place() {
+async fn every_row_ends_in_one_place_through_random_faults() {
     let seeds: Vec<u64> = seeds(SEEDS).collect();
     let mut struck = 0;
     for together in seeds.chunks(AT_A_TIME) {

@@ -1,4 +1,4 @@
-//! A CSV becomes calls, and what was received comes out as logs.
+//! A CSV becomes calls, and received events become logs.
 
 use protocol::fragment::{FragmentName, Origin};
 use serde_json::{Value, json};
@@ -39,7 +39,7 @@ async fn a_file_delivered_again_is_not_sent_again_and_would_have_the_same_ids() 
     assert_eq!(report["objects"][0]["outcome"], "already_done");
     assert_eq!(world.received_ids(), first, "nothing was sent again");
 
-    // Somebody threw our bookkeeping away.
+    // A person deleted the state bucket's documents.
     for key in world.s3.keys(STATE, "") {
         world.s3.delete(STATE, &key).unwrap();
     }
@@ -89,7 +89,7 @@ async fn every_kind_has_its_file_and_each_call_is_found_once_in_the_logs() {
 }
 
 #[tokio::test]
-async fn what_our_own_receiver_keeps_is_kept_once_and_exported_once() {
+async fn calls_that_our_receiver_keeps_are_exported_once() {
     let (world, receiver) = World::with_receiver(false).await;
     world.s3.put(SOURCE, "track_1.csv", sample("track_1.csv")).unwrap();
     let ingester = world.ingester().env("KEEP_FOR_EXPORT", "true").deploy();
@@ -177,7 +177,7 @@ async fn a_bad_row_does_not_stop_the_file_and_can_be_fixed_and_dropped_back() {
 }
 
 #[tokio::test]
-async fn a_segment_out_of_reach_fails_the_invocation_and_a_retry_goes_on() {
+async fn an_unreachable_segment_fails_the_invocation_and_a_retry_resumes() {
     let world = World::new().await;
     world.s3.put(SOURCE, "track_1.csv", sample("track_1.csv")).unwrap();
     let nowhere =
@@ -195,7 +195,7 @@ async fn a_segment_out_of_reach_fails_the_invocation_and_a_retry_goes_on() {
 }
 
 #[tokio::test]
-async fn the_ledger_says_what_became_of_every_row() {
+async fn the_ledger_accounts_for_every_row() {
     let world = World::new().await;
     let name = "track_with_bad_rows.csv";
     world.s3.put(SOURCE, name, sample(name)).unwrap();

@@ -1,4 +1,4 @@
-//! Functions that are killed anywhere: the next invocation goes on, and nothing is lost or doubled.
+//! Functions that are killed anywhere. The next invocation resumes, and no row is lost or duplicated.
 
 use aws::Dice;
 use serde_json::Value;
@@ -12,7 +12,7 @@ use stories::{DAY_MS, event};
 
 /// The shortest lease that is allowed; the clock jumps over it between two lives.
 const LEASE_SECONDS: i64 = 5;
-/// Among so many the kills are shared.
+/// The number of stories that share the kills.
 const STORIES: usize = 4;
 
 /// Kills in all, over the stories of this file; `KILLS=2000` for a long night.
@@ -40,7 +40,7 @@ async fn a_file_killed_at_random(seed: u64, kills_max: usize) -> usize {
     let exporter = |offset_ms: i64| mill.world.exporter().env("CLOCK_OFFSET_MS", offset_ms.to_string());
     let mut kills = 0;
     while kills < kills_max {
-        // At times the one that was killed still seems to be at work.
+        // At times the killed run still seems to work.
         if dice.below(9) > 0 {
             offset_ms += (LEASE_SECONDS + 1) * 1_000;
         }
@@ -63,7 +63,7 @@ async fn a_file_killed_at_random(seed: u64, kills_max: usize) -> usize {
         offset_ms += (LEASE_SECONDS + 1) * 1_000;
         ingester(offset_ms).deploy().invoke(&mill.event()).await;
     }
-    // The last owner may have been killed between its last write and the end: that is repaired as well.
+    // The last owner may have been killed between its last write and the end. The next run repairs that too.
     let invocation = ingester(offset_ms).deploy().invoke(&mill.event()).await;
     let report = invocation.response().unwrap_or_else(|| panic!("{told}: {invocation:#?}"));
     assert_eq!(report["objects"][0]["outcome"], "already_done", "{told}: {report:#}");
@@ -146,11 +146,11 @@ async fn files_killed_at_random(first_seed: u64) {
 }
 
 #[tokio::test]
-async fn a_function_killed_anywhere_goes_on_where_it_was() {
+async fn a_killed_function_resumes_at_the_last_commit() {
     tokio::join!(files_killed_at_random(1_000), files_killed_at_random(2_000));
 }
 
 #[tokio::test]
-async fn a_function_killed_anywhere_goes_on_where_it_was_with_other_dice() {
+async fn a_killed_function_resumes_at_the_last_commit_with_other_seeds() {
     tokio::join!(files_killed_at_random(3_000), files_killed_at_random(4_000));
 }

@@ -4,7 +4,7 @@ use serde_json::Value;
 use standins::lambda::Invocation;
 use stories::{SOURCE, STATE, WRITE_KEY, World, created, event, sample};
 
-/// What is said about a file with good rows and bad ones: the answer and the log.
+/// The answer and the log for a file with good and bad rows.
 async fn ingest(world: &World, include: &str) -> Invocation {
     world.s3.put(SOURCE, "track_with_bad_rows.csv", sample("track_with_bad_rows.csv")).unwrap();
     let ingester = world.ingester().env("INCLUDE_WRITE_KEY", include).env("RUST_LOG", "debug").deploy();
@@ -20,12 +20,12 @@ async fn logged(world: &World) -> Vec<Option<String>> {
 }
 
 #[tokio::test]
-async fn a_line_has_the_write_key_exactly_when_it_is_asked_for_and_nothing_else_ever_has() {
+async fn only_lines_have_the_write_key_and_only_if_it_is_included() {
     for (include, expected) in [("", None), ("false", None), ("true", Some(WRITE_KEY.to_owned()))] {
         let world = World::new().await;
         let invocation = ingest(&world, include).await;
         assert!(!format!("{invocation:?}").contains(WRITE_KEY), "{invocation:#?}");
-        // Checkpoints, ledgers, rejects; what waits for export is to have it.
+        // Checkpoints, ledgers and rejects. Only fragments may have it.
         for key in world.s3.keys(STATE, "").into_iter().filter(|key| !key.starts_with("received/")) {
             let bytes = world.s3.bytes(STATE, &key).unwrap();
             let found = bytes.windows(WRITE_KEY.len()).any(|window| window == WRITE_KEY.as_bytes());
@@ -36,10 +36,10 @@ async fn a_line_has_the_write_key_exactly_when_it_is_asked_for_and_nothing_else_
 }
 
 #[tokio::test]
-async fn our_own_receiver_puts_it_into_what_it_keeps_on_the_same_terms() {
+async fn our_receiver_keeps_the_write_key_only_if_it_is_included() {
     for (include_write_key, expected) in [(false, None), (true, Some(WRITE_KEY.to_owned()))] {
         let (world, _) = World::with_receiver(include_write_key).await;
-        // What the ingester is told does not matter: the receiver says that it keeps the calls.
+        // The ingester's setting does not matter, because the receiver keeps the calls.
         ingest(&world, "false").await;
         assert_eq!(logged(&world).await, [expected.clone(), expected]);
     }

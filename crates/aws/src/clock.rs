@@ -4,7 +4,7 @@ use aws_smithy_async::time::TimeSource;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// Tells the time in milliseconds since the Unix epoch.
+/// Returns the time in milliseconds since the Unix epoch.
 #[derive(Clone)]
 pub struct Clock(Arc<dyn Fn() -> i64 + Send + Sync>);
 

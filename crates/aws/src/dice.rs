@@ -15,7 +15,7 @@ pub struct Dice {
 impl Dice {
     /// The operating system's randomness.
     ///
-    /// A nonce panics when there is none to be had: nothing that we do would be safe then.
+    /// Drawing a nonce panics without randomness, because no write would be safe.
     #[must_use]
     pub fn system() -> Self {
         #[expect(clippy::expect_used, reason = "there is no sensible way on without randomness")]

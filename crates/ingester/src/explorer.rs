@@ -25,7 +25,7 @@ use world::{Handler, World};
 /// The bounds of each test run.
 const USUAL: Bounds = Bounds { switches: 2, faults: 1 };
 const TWO_SWITCHES: Bounds = Bounds { switches: 2, faults: 0 };
-/// What shows that a fence is needed.
+/// A test that a fence is needed.
 const ONE_SWITCH: Bounds = Bounds { switches: 1, faults: 0 };
 const ONE_FAULT: Bounds = Bounds { switches: 0, faults: 1 };
 /// A usual search plays more schedules. With fewer the owners do not meet.
@@ -47,7 +47,7 @@ struct Scene {
 }
 
 const TWO_OWNERS: Scene = Scene { name: "two_owners", owners: 2, lost_answer: None, without: None, is_watched: true };
-/// Each owner takes the file over from the one before, and none of them knows it.
+/// Each owner takes the file over from the one before, which does not notice.
 const THREE_OWNERS: Scene = Scene { name: "three_owners", owners: 3, ..TWO_OWNERS };
 /// Segment has accepted the last row, and the first owner does not know it. It commits the others, gives the lease back
 /// and ends.
@@ -163,7 +163,7 @@ fn a_lost_answer_of_segment_loses_and_doubles_no_row_in_any_order_of_two_owners(
 
 #[test]
 fn without_compare_and_swap_an_order_of_two_owners_breaks_a_promise() {
-    // The rows are in no place or in two, or the rejects file and the account are those of another end.
+    // A row is in no place or in two, or the rejects file and the account do not match.
     BLIND_PUT.assert_broken(ONE_SWITCH, &["how often row", "rows in the rejects file", "the account"]);
 }
 
@@ -217,7 +217,7 @@ fn one_schedule_gives_the_same_requests_and_answers_each_time() {
     }
 }
 
-/// Plays the schedule that `SCHEDULE` tells, and prints its requests.
+/// Plays the schedule in `SCHEDULE`, and prints its requests.
 #[test]
 fn replay() {
     let text = std::env::var("SCHEDULE").unwrap_or_else(|_| "two_owners: a8 b4".to_owned());

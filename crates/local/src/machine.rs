@@ -60,13 +60,13 @@ impl Machine {
         calls.chain(objects).filter_map(|received| received.as_object().cloned()).collect()
     }
 
-    /// Waits for S3 to tell of a new object, and has it ingested.
+    /// Waits for the notification of a new object and ingests it.
     pub(crate) async fn ingest_next(&mut self) -> anyhow::Result<Value> {
         let notification = self.created.recv().await.context("S3 has stopped")?;
         self.ingester.handle(notification, self.clock.now_ms() + INVOCATION_MS).await
     }
 
-    /// What EventBridge does at :40.
+    /// Runs the exporter, as EventBridge does at :40.
     pub(crate) async fn export(&self) -> anyhow::Result<Value> {
         let time = protocol::ledger::rfc3339(self.clock.now_ms());
         let event = json!({

@@ -1,4 +1,4 @@
-//! An event source mapping: polls a queue and invokes a function with what it finds.
+//! An event source mapping: polls a queue and invokes a function with its messages.
 
 use std::collections::HashSet;
 use std::future::Future;
@@ -247,8 +247,8 @@ fn attribute(sent: &Value) -> Value {
     attribute
 }
 
-/// The messages that are done with. A list of failures that names none of them in earnest (an
-/// empty id, an unknown one, no list at all) fails the whole event, as Lambda has it.
+/// The messages that are done with. An invalid list of failures (an empty id, an unknown id, or no list) fails the
+/// whole event, as in Lambda.
 fn ended(lent: &[Message], answered: Result<Value, String>, report_failures: bool) -> Vec<Message> {
     let answer = match answered {
         Ok(answer) => answer,

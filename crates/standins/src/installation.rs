@@ -1,5 +1,5 @@
-//! One installation of `segment-s3`, which the demo and the stories share: its buckets, the customer's role, its source
-//! at Segment, and the settings of both functions.
+//! One installation of `segment-s3`, which the demo and the stories share. It has the buckets, the customer's role, the
+//! source at Segment and the settings of both functions.
 
 use crate::iam::{DEFAULT_ACCOUNT, Role};
 use crate::{s3, segment};

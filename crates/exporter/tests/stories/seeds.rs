@@ -1,5 +1,6 @@
-//! Many short lives: faults at every operation, kills at any request, two exporters, zombies, files whose owners die,
-//! fragments that land once more, destinations that come and go, hours that pass, all from one seed. At the end every event is exported once, byte for byte.
+//! Many short runs, all from one seed: faults at every operation, kills at any request, two exporters, zombies, files
+//! whose owners die, fragments that are written again, destinations that come and go, and hours that pass. At the end
+//! every event is exported once, byte for byte.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -35,8 +36,8 @@ const SHARED: &str = "qv5iYYMxd94DahFpRzm58y";
 const ALONE: &str = "mctPe02Qp3";
 
 #[test]
-fn whatever_happens_each_event_is_exported_once() {
-    // A story is single-threaded, as the function is; so that all cores have one, some are played beside each other.
+fn each_event_is_exported_once_through_random_faults_and_kills() {
+    // A story is single-threaded, like the function. Several stories run in parallel to use all cores.
     let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     std::thread::scope(|scope| {
         for thread in 0..threads {
@@ -58,7 +59,7 @@ struct File {
     garbage: Vec<String>,
 }
 
-/// Events of one fragment. In some stories they are small enough to be compressed anew, in others to be joined.
+/// Events of one fragment. In some stories they are small and compressed again, in others they are joined.
 fn events(dice: &Dice, joined: bool) -> u32 {
     if joined { 70 } else { 1 + u32::try_from(dice.below(4)).unwrap() }
 }
@@ -194,7 +195,7 @@ fn life(world: &World, dice: &Dice, app: Arc<App>) -> impl Future<Output = ()> +
         tokio::select! {
             biased;
             () = killed.notified() => {}
-            // It may well fail: its own bucket does.
+            // It may fail, because its own bucket fails.
             _ = app.handle(json!({}), LATER_MS) => {}
             () = tokio::time::sleep(Duration::from_secs(120)) => panic!("a tick that does not end"),
         }
@@ -212,14 +213,14 @@ async fn zombie(world: &World, dice: &Dice, app: Arc<App>) -> (Gate, JoinHandle<
     tokio::select! {
         () = gate.reached(1) => (gate, asleep),
         _ = &mut asleep => {
-            // The gate is still there, for whoever makes the next requests.
+            // The gate stays for the next requests of any run.
             gate.open();
             (gate, tokio::spawn(async {}))
         }
     }
 }
 
-/// Lets them go on, to their ends.
+/// Lets them run to their ends.
 async fn wake(zombies: &mut Vec<(Gate, JoinHandle<()>)>) {
     for (gate, asleep) in zombies.drain(..) {
         gate.open();

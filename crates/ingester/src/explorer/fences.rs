@@ -7,7 +7,7 @@ use http::{HeaderName, Method, Request, Response, Uri};
 use standins::explorer::{Fate, Tamper};
 use std::sync::Arc;
 
-/// What keeps owners from each other.
+/// The protections of owners from each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fence {
     /// Checkpoints are written by compare-and-swap.

@@ -17,9 +17,9 @@ use std::io::Read as _;
 /// Which objects count.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Rules {
-    /// A fragment counts whichever epoch has committed its range.
+    /// A fragment counts if any epoch has committed its range.
     pub(super) are_epochs_ignored: bool,
-    /// The name under which a rejects part lies.
+    /// The name of a rejects part.
     pub(super) renamed: Option<fn(&str) -> String>,
 }
 

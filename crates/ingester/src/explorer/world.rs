@@ -17,7 +17,7 @@ use standins::s3::Server;
 use std::cell::Cell;
 use std::sync::{Arc, OnceLock};
 
-/// The notes of a test for its checks. They are part of the server's content, so that the explorer tells apart two states
+/// The notes of a test for its checks. They are part of the server's content, so that the explorer distinguishes states
 /// with different notes.
 pub(super) const NOTES: &str = "notes";
 const DROP: &str = "drop";

@@ -1,4 +1,4 @@
-//! The command line, as it is called.
+//! The command line as a process.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod check;

@@ -1,7 +1,7 @@
 //! SQS: standard queues with delays, visibility, long polls and dead letters, by a clock that a
 //! story can move.
 //!
-//! Signatures are not verified here: whoever reaches the port may use the queues.
+//! Signatures are not verified, so any client may use the queues.
 
 mod protocol;
 mod queue;
@@ -32,7 +32,7 @@ pub use queue::{Message, QueueSettings};
 pub(crate) const ACCOUNT: &str = crate::iam::DEFAULT_ACCOUNT;
 pub(crate) const REGION: &str = s3::REGION;
 
-/// What a server is to be. [`start`](Setup::start) makes it so.
+/// The configuration of a server. [`start`](Setup::start) makes it so.
 #[derive(Debug)]
 #[must_use]
 pub struct Setup {
@@ -138,8 +138,7 @@ impl Server {
         self.queues.with(queue, |queue| queue.messages.clone()).unwrap_or_default()
     }
 
-    /// Moves everything from one queue to another, as a redrive of dead letters does: the messages
-    /// begin anew.
+    /// Moves all messages from one queue to another, as a redrive does. Their counts of receives restart.
     pub fn redrive(&self, from: &str, to: &str) {
         let now_ms = self.clock.now_ms();
         let moved = self.queues.with(from, |queue| std::mem::take(&mut queue.messages)).unwrap_or_default();

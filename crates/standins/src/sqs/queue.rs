@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_received_in_vain_too_often_is_dead() {
+    fn a_message_received_too_often_is_a_dead_letter() {
         let mut queue = queue(QueueSettings::default().visibility_s(0).redrive("dead", 2));
         send(&mut queue, "x", None, 0);
         assert_eq!(queue.receive(1, None, 0).0.len(), 1);

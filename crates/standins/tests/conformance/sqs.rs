@@ -71,7 +71,7 @@ impl Queue {
 }
 
 #[tokio::test]
-async fn a_message_goes_the_whole_way() {
+async fn a_message_is_sent_received_and_deleted() {
     let queue = queue(QueueSettings::default()).await;
     let text = MessageAttributeValue::builder().data_type("String").string_value("v").build().unwrap();
     let send = queue.sqs.send_message().queue_url(&queue.url).message_body("{\"größe\":1}");
@@ -116,7 +116,7 @@ async fn delays_and_visibility_follow_the_clock() {
 }
 
 #[tokio::test]
-async fn a_message_received_in_vain_goes_to_the_dead_letters_and_back() {
+async fn a_message_received_too_often_moves_to_the_dead_letters_and_back() {
     let queue = queue(QueueSettings::default().visibility_s(10).redrive("dead", 3)).await;
     queue.send("poison").await;
     for _ in 0..3 {
@@ -147,7 +147,7 @@ async fn a_long_poll_ends_with_a_message_or_its_time() {
 }
 
 #[tokio::test]
-async fn batches_tell_each_entry() {
+async fn a_batch_answers_for_each_entry() {
     let queue = queue(QueueSettings::default()).await;
     let entry = |id: &str, delay| {
         SendMessageBatchRequestEntry::builder().id(id).message_body(id).delay_seconds(delay).build().unwrap()
@@ -166,7 +166,7 @@ async fn batches_tell_each_entry() {
 }
 
 #[tokio::test]
-async fn queues_are_made_asked_about_and_purged() {
+async fn queues_are_created_described_and_purged() {
     let queue = queue(QueueSettings::default()).await;
     let create = queue.sqs.create_queue().queue_name("made").attributes(QueueAttributeName::VisibilityTimeout, "120");
     let policy =
@@ -202,7 +202,7 @@ async fn entries_of_one_id_are_refused_together() {
 }
 
 #[tokio::test]
-async fn what_sqs_refuses_is_refused() {
+async fn requests_that_sqs_refuses_are_refused() {
     let queue = queue(QueueSettings::default()).await;
     let send = |url: &str, body: &str, delay| {
         queue.sqs.send_message().queue_url(url).message_body(body).delay_seconds(delay).send()

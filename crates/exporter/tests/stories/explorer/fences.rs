@@ -47,7 +47,7 @@ pub(super) const FENCES: [Fence; 11] = [
 pub(super) struct Without {
     fences: Vec<Fence>,
     world: Rc<World>,
-    /// What each run remembers.
+    /// The memory of each run.
     runs: BTreeMap<usize, Memory>,
     attempts: u32,
 }
@@ -58,7 +58,7 @@ struct Memory {
     first_head: Option<(HeaderValue, Bytes)>,
     /// The head as it read it last.
     last_head: Option<Value>,
-    /// The listing of what is staged, from before it read the head.
+    /// The listing of staged fragments from before it read the head.
     listing: Option<String>,
     /// A head whose swap was not answered.
     unsure: Option<Bytes>,
@@ -84,7 +84,7 @@ impl Without {
         self.fences.contains(&fence)
     }
 
-    /// What S3 would say now to a listing of what is staged.
+    /// S3's current answer to a listing of staged fragments.
     fn listing(&self) -> String {
         let object = |object: standins::s3::Object| {
             format!(
@@ -229,7 +229,7 @@ fn is_marker(path: &str) -> bool {
     path.starts_with("/segment-s3-state/exports/done/")
 }
 
-/// True if heads do not say what was closed.
+/// True if heads do not name closed plans.
 fn forgets(fence: Fence) -> bool {
     matches!(fence, Fence::ClosedRemembered | Fence::EveryHeadUnique)
 }
