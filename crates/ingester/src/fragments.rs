@@ -39,7 +39,7 @@ impl Fragments {
         Self { state, source, write_key, stream, epoch: checkpoint.epoch, encoder: RefCell::default() }
     }
 
-    /// The fragment of a batch, without its refused calls. Its name says which rows of which run it holds.
+    /// The fragment of a batch, without its refused calls. Its name identifies the rows and the run.
     pub(crate) fn make(&self, batch: &Batch, guilty: &[Guilty], received_at_ms: i64) -> Fragment {
         let stamp = Stamp::new(received_at_ms, &self.source);
         let stamp = match &self.write_key {

@@ -109,8 +109,7 @@ impl Owner {
         self.write(next).await
     }
 
-    /// Writes the refused rows behind those of the open part. The shorter part counts until the checkpoint names the
-    /// longer one.
+    /// Appends refused rows to the open part. The shorter part counts until the checkpoint names the longer one.
     async fn keep_rejects(&mut self, commit: &Commit, head: &[u8]) -> Result<RejectsPart, Trouble> {
         let before = self.open_part().await?;
         let (from, rows) = before.as_ref().map_or((commit.from.byte, 0), |(part, _)| (part.range.from, part.rows));

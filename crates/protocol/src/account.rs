@@ -1,4 +1,4 @@
-//! The account of a file: what its rows came to.
+//! The account of a file: the counts of its rows.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::finding::Finding;
 
-/// What rows came to. `rows = acknowledged + rejected`, always; what is undelivered is in neither yet.
+/// The counts of rows. Always `rows = acknowledged + rejected`. Undelivered rows are not counted yet.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Account {
     /// Rows settled; blank lines and repeated headers are not rows.
@@ -28,7 +28,7 @@ pub struct Account {
     /// Records that repeat the header, as joined exports have them. They are dropped: no rows.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub repeated_headers: u64,
-    /// What was read, but not for certain.
+    /// Findings: rows that were read with a doubt.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub findings: Vec<Finding>,
 }
@@ -54,7 +54,7 @@ impl Account {
         }
     }
 
-    /// What came to it since `earlier`: the plain counts, without reasons and findings.
+    /// The counts since `earlier`, without reasons and findings.
     #[must_use]
     pub fn since(&self, earlier: &Self) -> Self {
         Self {
@@ -70,7 +70,7 @@ impl Account {
         }
     }
 
-    /// What its owner should know of the rows, in words.
+    /// The warnings about the rows.
     #[must_use]
     pub fn warnings(&self) -> Vec<String> {
         self.findings.iter().filter(|finding| finding.holds()).map(Finding::in_words).collect()
@@ -99,7 +99,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_account_adds_up_and_says_when_it_does_not() {
+    fn an_account_that_does_not_add_up_is_detected() {
         let mut one = Account { rows: 3, acknowledged: 1, ..Account::default() };
         one.reject("missing_user_id");
         assert!(!one.closes());

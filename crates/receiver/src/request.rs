@@ -77,7 +77,7 @@ pub(crate) fn json(headers: &HeaderMap, body: &[u8]) -> Result<Map<String, Value
     };
     let mut inflated = Vec::new();
     let body = if gzip {
-        // One byte more than is taken tells a body that is too large from one that just fits.
+        // One byte more than the limit shows that a body is too large.
         let mut decoder = MultiGzDecoder::new(body).take(BODY_BYTES_MAX as u64 + 1);
         decoder.read_to_end(&mut inflated).map_err(|_| BadRequest::bad("invalid_request", "malformed gzip"))?;
         &inflated
@@ -102,11 +102,11 @@ pub(crate) fn write_key(headers: &HeaderMap, body: &Map<String, Value>) -> Optio
         Some(text.split(':').next().unwrap_or_default().to_owned())
     });
     let in_body = || ["writeKey", "write_key"].iter().find_map(|name| body.get(*name)?.as_str().map(str::to_owned));
-    // Libraries that put the key into the body may send Basic with nobody's name.
+    // Libraries that put the key into the body may send Basic with an empty name.
     basic.filter(|key| !key.is_empty()).or_else(in_body).filter(|key| !key.is_empty())
 }
 
-/// The calls of a batch, with what the batch carries merged into each.
+/// The calls of a batch, with the fields of the batch merged into each.
 pub(crate) fn batch(mut body: Map<String, Value>) -> Result<Vec<Map<String, Value>>, BadRequest> {
     let Some(Value::Array(items)) = body.remove("batch") else {
         return Err(BadRequest::bad("bad_request", "`batch` must be a list of calls"));
@@ -150,7 +150,7 @@ fn merge(call: &mut Map<String, Value>, name: &str, common: Option<&Value>) {
     }
 }
 
-/// Requires what the specification requires of each kind.
+/// Checks the required fields of each kind.
 fn check(call: Map<String, Value>) -> Result<Map<String, Value>, BadRequest> {
     let has = |name: &str| match call.get(name) {
         Some(Value::String(text)) => !text.is_empty(),
@@ -177,7 +177,7 @@ fn check(call: Map<String, Value>) -> Result<Map<String, Value>, BadRequest> {
         None | Some(Value::Null) => {}
         Some(Value::String(id)) if id.chars().count() <= MESSAGE_ID_CHARS_MAX => {}
         Some(Value::String(_)) => return Err(BadRequest::bad("bad_request", "`messageId` has 100 characters or more")),
-        Some(_) => return Err(BadRequest::bad("bad_request", "`messageId` must be a text")),
+        Some(_) => return Err(BadRequest::bad("bad_request", "`messageId` must be a string")),
     }
     if serde_json::to_vec(&call).is_ok_and(|bytes| bytes.len() > CALL_BYTES_MAX) {
         return Err(BadRequest::bad("invalid_request", "Exceed payload limit"));
@@ -207,7 +207,7 @@ pub(crate) fn objects(mut body: Map<String, Value>) -> Result<(String, Vec<Map<S
         let Value::Object(object) = item else { return Err(bad("not an object")) };
         let id = object.get("id").and_then(Value::as_str).unwrap_or_default();
         if id.is_empty() || id.chars().count() > 100 {
-            return Err(bad("`id` must be a text of 1 to 100 characters"));
+            return Err(bad("`id` must be a string of 1 to 100 characters"));
         }
         let Some(Value::Object(properties)) = object.get("properties") else {
             return Err(bad("`properties` must be an object"));
@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn what_segment_drops_later_is_refused_at_once() {
+    fn calls_that_segment_drops_later_are_refused_at_once() {
         let one = |call: Value| batch(fields(json!({ "batch": [call] })));
         assert_eq!(code(one(json!({"type": "track", "event": "e"}))), "no_user_anon_id");
         assert_eq!(code(one(json!({"type": "track", "userId": "u"}))), "event_not_defined");
@@ -284,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn objects_are_flat_ten_at_most_and_in_a_collection_that_the_api_takes() {
+    fn objects_are_flat_at_most_ten_and_in_a_valid_collection() {
         let body = |collection: &str, count: usize, properties: Value| {
             fields(
                 json!({"collection": collection, "objects": vec![json!({"id": "1", "properties": properties}); count]}),
@@ -304,7 +304,7 @@ mod tests {
     }
 
     #[test]
-    fn a_body_is_gzip_or_plain_and_nothing_else() {
+    fn a_body_is_gzip_or_plain() {
         let header = |value: &str| HeaderMap::from_iter([(CONTENT_ENCODING, value.parse().unwrap())]);
         for taken in ["identity", ""] {
             assert!(json(&header(taken), b"{}").is_ok(), "{taken}");

@@ -1,4 +1,4 @@
-//! What a check found, for people.
+//! The result of a check as text.
 
 use super::expect::expected;
 use super::{Checked, Usability};
@@ -19,7 +19,7 @@ const NAME_CHARS_MAX: usize = 40;
 /// How much of a refused row is shown before the cell at fault, and in all.
 const BEFORE_CHARS: usize = 40;
 const ROW_CHARS: usize = 100;
-/// An object that is no longer stands on one line.
+/// A short object is printed on one line.
 const INLINE_BYTES_MAX: usize = 80;
 
 /// Everything.
@@ -34,7 +34,7 @@ pub(super) fn all(checked: &Checked, settings: &Settings, voice: Voice) -> Strin
     out
 }
 
-/// What is said beside the calls themselves.
+/// The messages that accompany the calls.
 pub(super) fn account(checked: &Checked, settings: &Settings, voice: Voice) -> String {
     let mut out = String::new();
     title(&mut out, checked, voice);
@@ -228,7 +228,7 @@ fn sums(out: &mut String, checked: &Checked, settings: &Settings, voice: Voice) 
     };
     match expected(checked, settings) {
         None => {
-            let _ = writeln!(out, "  as long as the network takes: no EVENTS_PER_SECOND is set");
+            let _ = writeln!(out, "  no limit on the rate: EVENTS_PER_SECOND is not set");
         }
         Some(expected) => {
             let pace = match settings.delivery.events_per_second {
@@ -296,7 +296,8 @@ pub(super) fn visible(text: &str) -> String {
         .collect()
 }
 
-/// Compact JSON, indented, what is short on one line. Numbers and strings stay as they are, in the order that they have.
+/// Indents compact JSON. Short values stay on one line. Numbers and strings stay as they are, in the order that they
+/// have.
 fn pretty(json: &str) -> String {
     let mut out = String::with_capacity(json.len() * 2);
     let mut depth = 0;
@@ -397,7 +398,7 @@ pub(super) fn bytes(bytes: u64) -> String {
     let mut value = bytes as f64 / 1_000.0;
     let mut unit = UNITS[0];
     for larger in &UNITS[1..] {
-        // What would be rounded to a thousand is one of the next.
+        // A value that rounds to a thousand uses the next unit.
         if value < 999.95 {
             break;
         }
@@ -434,7 +435,7 @@ mod tests {
     use calls::refusal::{RefusalCode, Span};
 
     #[test]
-    fn numbers_read_well() {
+    fn numbers_have_thousands_separators() {
         let grouped: Vec<String> = [0, 999, 1_000, 1_234_567].map(grouped).to_vec();
         assert_eq!(grouped, ["0", "999", "1,000", "1,234,567"]);
         let bytes: Vec<String> = [0, 999, 1_000, 157_437_840, 999_999, 2_000_000_000].map(bytes).to_vec();
@@ -446,7 +447,7 @@ mod tests {
     }
 
     #[test]
-    fn json_is_indented_and_otherwise_as_it_was() {
+    fn json_is_only_indented() {
         let json = r#"{"b":{"x":14.90,"y":[]},"a":[1,"{,\"}"],"c":{}}"#;
         assert_eq!(pretty(json), r#"{"b": {"x": 14.90, "y": []}, "a": [1, "{,\"}"], "c": {}}"#);
         let long = "x".repeat(INLINE_BYTES_MAX);

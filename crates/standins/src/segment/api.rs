@@ -144,9 +144,8 @@ impl Judge<'_> {
         }
     }
 
-    /// The settings of a source, at `/v1/projects/{write key}/settings`. That Segment answers 404 for a key that is
-    /// nobody's was reported to it (analytics-react-native, "WRITE_KEY giving 404 when fetching
-    /// settings"); the body is not known, and made up here.
+    /// The settings of a source, at `/v1/projects/{write key}/settings`. Segment answers 404 to an unknown key
+    /// (analytics-react-native, "WRITE_KEY giving 404 when fetching settings"). The body is invented here.
     fn settings(&self, delivery: &mut Delivery) -> (u16, String) {
         let key = delivery.path.strip_prefix("/v1/projects/").and_then(|rest| rest.strip_suffix("/settings"));
         let key = key.unwrap_or_default();
@@ -256,7 +255,7 @@ impl Judge<'_> {
         Ok(body)
     }
 
-    /// Whether the key is known; a key that is none is refused.
+    /// Whether the key is known. An invalid key is refused.
     fn check_key(
         &self,
         headers: &HeaderMap,
