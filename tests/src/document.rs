@@ -5,6 +5,23 @@
 
 use std::sync::{Mutex, PoisonError};
 
+/// Compares a file of the repository with `expected`. With `UPDATE_DOCS=1` it writes `expected` there.
+///
+/// # Panics
+/// When the file differs.
+pub fn assert_file(file: &str, expected: &str) {
+    let path = crate::root().join(file);
+    if std::fs::read_to_string(&path).is_ok_and(|text| text == expected) {
+        return;
+    }
+    assert!(updates(), "{file} differs from the code: run this test again with UPDATE_DOCS=1");
+    std::fs::write(&path, expected).unwrap();
+}
+
+fn updates() -> bool {
+    std::env::var_os("UPDATE_DOCS").is_some_and(|value| value == "1")
+}
+
 /// Compares the region `name` of a file of the repository with `expected`. With `UPDATE_DOCS=1` it writes `expected`
 /// there.
 ///
@@ -24,9 +41,8 @@ pub fn assert_region(file: &str, name: &str, expected: &str) {
     if region == expected {
         return;
     }
-    let update = std::env::var_os("UPDATE_DOCS").is_some_and(|value| value == "1");
     assert!(
-        update,
+        updates(),
         "the region {name} of {file} differs from the code: run this test again with UPDATE_DOCS=1\n{expected}"
     );
     std::fs::write(&path, [before, &mark(name), expected, &end, after].concat()).unwrap();

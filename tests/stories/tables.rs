@@ -2,11 +2,12 @@
 
 use calls::columns::{CellType, Form};
 use calls::kind::{Api, Kind, Required};
+use config::settings::{self, Setting};
 use serde_json::json;
 use standins::segment::{KINDS, Server};
 use std::collections::BTreeMap;
 use stories::WRITE_KEY;
-use stories::document::assert_region;
+use stories::document::{assert_file, assert_region};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -56,6 +57,31 @@ fn both_readmes_have_every_cell_type_that_a_header_can_name() {
     assert_region("crates/calls/README.md", "types", &table);
     let sentence = format!("Types are {}.\n", words.join(", "));
     assert_region("README.md", "types", &sentence);
+}
+
+#[test]
+fn the_readmes_have_every_setting_with_its_default() {
+    let table = |settings: &[&Setting]| {
+        let rows = settings
+            .iter()
+            .map(|setting| format!("| `{}` | {} | {} |\n", setting.name, setting.default.in_words(), setting.meaning));
+        format!("| name | default | meaning |\n|---|---|---|\n{}", rows.collect::<String>())
+    };
+    assert_region("README.md", "settings of both", &table(settings::BOTH));
+    assert_region("README.md", "settings of the ingester", &table(settings::INGESTER));
+    assert_region("README.md", "settings of the exporter", &table(settings::EXPORTER));
+    assert_region("crates/calls/README.md", "settings of reading", &table(settings::READING));
+}
+
+#[test]
+fn the_page_of_the_configuration_has_every_key_with_its_meaning() {
+    assert_region("docs/configuration.md", "keys", &config::schema::markdown());
+}
+
+#[test]
+fn the_schema_for_editors_follows_from_the_declarations() {
+    let schema = serde_json::to_string_pretty(&config::schema::json()).unwrap() + "\n";
+    assert_file("docs/segment-s3.schema.json", &schema);
 }
 
 #[test]
