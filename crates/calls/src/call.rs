@@ -23,7 +23,7 @@ use crate::subject::Subject;
 use crate::timestamps::Times;
 use crate::warnings::Note;
 
-use cells::{Settled, date, empty, is_blank, is_odd, odd, odd_bytes_max, shape, trim_blanks, typed};
+use cells::{OddCells, Settled, date, empty, is_blank, odd, shape, trim_blanks, typed};
 
 pub use crate::limits::{CALL_BYTES_MAX, MESSAGE_ID_CHARS_MAX, OBJECT_ID_CHARS_MAX};
 
@@ -52,6 +52,8 @@ impl MessageIds {
 pub(crate) struct Row<'a> {
     pub(crate) text: &'a [u8],
     pub(crate) cells: &'a [Cell],
+    /// Whether JSON escapes nothing in `text`, and so nothing in any cell.
+    pub(crate) is_unescaped: bool,
     /// Where the record begins in the source.
     pub(crate) start: u64,
 }
@@ -61,6 +63,16 @@ impl<'a> Row<'a> {
     #[inline]
     fn cell(&self, column: usize) -> Option<&'a Cell> {
         self.cells.get(column)
+    }
+
+    /// Appends a value of the row as the inside of a JSON string.
+    #[inline]
+    fn escape(&self, value: &[u8], out: &mut Vec<u8>) {
+        if self.is_unescaped {
+            out.extend_from_slice(value);
+        } else {
+            json::escape(value, out);
+        }
     }
 }
 
@@ -80,8 +92,8 @@ pub(crate) struct Encoder {
     no_names: Names,
     /// What counts as an empty cell.
     nulls: Nulls,
-    /// How long a cell is at most that may be a null marker or hold a spreadsheet's guard, by its first byte.
-    odd_bytes_max: [usize; 256],
+    /// Which cells may be a null marker, a spreadsheet's guard or a rounded number.
+    odd_cells: OddCells,
     scratch: Vec<u8>,
     /// The arrays by index that the writing is in.
     arrays: Vec<Elements>,
@@ -114,7 +126,6 @@ impl Encoder {
             Some(list) => [list.as_slice(), &reading.nulls].concat(),
             None => ids::ID_NULLS.iter().map(|null| (*null).to_owned()).chain(reading.nulls.iter().cloned()).collect(),
         };
-        let odd_bytes_max = odd_bytes_max(&reading.nulls);
         Encoder {
             head,
             ids,
@@ -122,7 +133,7 @@ impl Encoder {
             id_nulls: Nulls::new(id_nulls),
             no_names: Names::default(),
             nulls: Nulls::new(reading.nulls.clone()),
-            odd_bytes_max,
+            odd_cells: OddCells::new(&reading.nulls),
             scratch: Vec::new(),
             arrays: Vec::new(),
             message_ids: HashSet::new(),
@@ -339,7 +350,7 @@ impl Encoder {
             if chars > MESSAGE_ID_CHARS_MAX {
                 return Err(Flaw::new(RefusalCode::MessageIdTooLong).in_column(column).counting(chars));
             }
-            json::escape(id, out);
+            row.escape(id, out);
             if chars > 0 {
                 self.remember(column, &out[begin..]);
             }
@@ -390,7 +401,7 @@ impl Encoder {
             let id = self.id(slot.column, row);
             if !id.is_empty() {
                 out.extend_from_slice(&slot.key);
-                json::escape(id, out);
+                row.escape(id, out);
                 out.extend_from_slice(b"\",");
             }
             return Ok(());
@@ -399,11 +410,15 @@ impl Encoder {
             return Ok(());
         };
         let value = cell.value(row.text, &mut self.scratch);
-        let Some(first) = value.first() else {
+        let (Some(first), Some(last)) = (value.first(), value.last()) else {
             empty(slot, out);
             return Ok(());
         };
-        if is_odd(value, *first, &self.odd_bytes_max) && odd(slot, value, &self.nulls, &mut self.notes) {
+        // Cells of other types are asked once their blanks are off.
+        if slot.cell.is_text()
+            && self.odd_cells.have(value, *first, *last)
+            && odd(slot, value, &self.nulls, &mut self.notes)
+        {
             empty(slot, out);
             return Ok(());
         }
@@ -415,7 +430,7 @@ impl Encoder {
                     blanks_around(slot, value, &mut self.notes);
                 }
                 out.extend_from_slice(&slot.key);
-                json::escape(value, out);
+                row.escape(value, out);
                 out.extend_from_slice(b"\",");
             }
             return Ok(());

@@ -5,7 +5,7 @@ mod words;
 use std::collections::HashSet;
 
 use crate::refusal::WarningCode;
-pub(crate) use words::{is_footer, is_null_marker, may_be_footer};
+pub(crate) use words::{NULL_MARKERS, is_footer, is_null_marker, may_be_footer};
 use words::{is_no_data, is_placeholder, is_total};
 
 /// What counts as no id, in exactly these spellings, unless `ID_NULLS` has another list.
@@ -34,8 +34,7 @@ pub(crate) fn is_plain(cell: &[u8], nulls: &Nulls, names: &Names) -> bool {
         b'a'..=b'z' | b'A'..=b'Z' => {
             (cell.len() <= WORD_BYTES_MAX && !last.is_ascii_digit())
                 || !last.is_ascii_alphanumeric()
-                || (matches!(first, b't' | b'T') && is_total(cell))
-                || memchr::memchr2(b' ', b':', cell).is_some_and(|at| at <= words::LABEL_BYTES_MAX)
+                || (words::may_be_words(first) && (is_total(cell) || words::may_be_label(cell)))
                 || names.may_have(first, last, cell)
         }
         b'0'..=b'9' if !last.is_ascii_alphanumeric() => true,

@@ -11,6 +11,14 @@ use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 /// it is, so the bytes sent are the bytes of the cell.
 #[inline]
 pub(crate) fn escape(text: &[u8], out: &mut Vec<u8>) {
+    if is_unescaped(text) {
+        out.extend_from_slice(text);
+    } else {
+        escape_runs(text, out);
+    }
+}
+
+fn escape_runs(text: &[u8], out: &mut Vec<u8>) {
     let mut rest = text;
     while let Some(at) = find_special(rest) {
         let (run, special) = rest.split_at(at);
@@ -45,6 +53,25 @@ fn escape_byte(byte: u8, out: &mut Vec<u8>) {
     out.extend_from_slice(&[b'\\', short]);
 }
 
+/// Whether no byte has to be escaped. Without an exit in the middle, so that the compiler takes several words at once.
+#[inline]
+pub(crate) fn is_unescaped(text: &[u8]) -> bool {
+    let (words, _) = text.as_chunks::<8>();
+    if let Some(last) = text.last_chunk::<8>() {
+        return words.iter().fold(specials(*last), |all, word| all | specials(*word)) == 0;
+    }
+    // The same four bytes, or the same byte, may stand twice in the word.
+    let word = match (text.first_chunk::<4>(), text.last_chunk::<4>(), text) {
+        (Some([a, b, c, d]), Some([e, f, g, h]), _) => [*a, *b, *c, *d, *e, *f, *g, *h],
+        (.., [first, rest @ ..]) => {
+            let last = *rest.last().unwrap_or(first);
+            [*first, *rest.first().unwrap_or(first), last, last, last, last, last, last]
+        }
+        _ => return true,
+    };
+    specials(word) == 0
+}
+
 /// Where the first byte is that has to be escaped. Eight bytes at a time: most cells have none.
 #[inline]
 fn find_special(text: &[u8]) -> Option<usize> {
@@ -64,6 +91,14 @@ fn find_special(text: &[u8]) -> Option<usize> {
 /// Where in eight bytes the first one is that has to be escaped.
 #[inline]
 fn special_in(bytes: [u8; 8]) -> Option<usize> {
+    let special = specials(bytes);
+    // A borrow reaches only bytes above the first hit, so the lowest one is right.
+    (special != 0).then(|| special.trailing_zeros() as usize / 8)
+}
+
+/// A high bit for each byte that has to be escaped, and possibly for bytes above one. Zero if there is none.
+#[inline]
+fn specials(bytes: [u8; 8]) -> u64 {
     const ONES: u64 = u64::MAX / 255;
     const HIGHS: u64 = ONES << 7;
     // Sets the high bit of every byte of `word` that is zero, and possibly of bytes above one.
@@ -74,9 +109,7 @@ fn special_in(bytes: [u8; 8]) -> Option<usize> {
     let control = word.wrapping_sub(ONES * 0x20) & !word;
     let quote = zeros(word ^ (ONES * 0x22));
     let backslash = zeros(word ^ (ONES * 0x5C));
-    let special = (control | quote | backslash) & HIGHS;
-    // A borrow reaches only bytes above the first hit, so the lowest one is right.
-    (special != 0).then(|| special.trailing_zeros() as usize / 8)
+    (control | quote | backslash) & HIGHS
 }
 
 /// `"name":`

@@ -265,6 +265,29 @@ impl Splitter {
         }
     }
 
+    /// Splits the bare cells that come next, up to one that needs a second look or has no end in `text`. Returns the
+    /// offset of the line end, if the record ends with them. Nearly every cell is split here.
+    #[inline]
+    fn pass_bare(&mut self, text: &[u8]) -> Option<usize> {
+        let mut start = self.at;
+        while let Some(&first) = text.get(start) {
+            // Quotes and blanks are among the first 35 bytes of ASCII, and letters are not.
+            if first <= QUOTE || first == MARK[0] {
+                break;
+            }
+            let Some(length) = memchr3(self.delimiter, b'\n', b'\r', &text[start..]) else { break };
+            let end = start + length;
+            self.cells.push(Cell::new(start, end, false));
+            start = end + 1;
+            if text[end] != self.delimiter {
+                self.begin(start);
+                return Some(end);
+            }
+        }
+        self.begin(start);
+        None
+    }
+
     /// Goes on in `text`, which begins where the record begins and holds at least what it held at
     /// the last call. Returns the offset of the line end, or `None` when `text` has run out.
     #[inline]
@@ -273,6 +296,12 @@ impl Splitter {
             return self.walk(text);
         }
         loop {
+            if self.state == State::CellStart
+                && !self.backslash
+                && let Some(end) = self.pass_bare(text)
+            {
+                return Some(end);
+            }
             match self.state {
                 State::CellStart => match text.get(self.at) {
                     None => return None,

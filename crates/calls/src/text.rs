@@ -254,6 +254,17 @@ pub(crate) fn without_ctrl_z(text: &[u8]) -> Option<&[u8]> {
     }
 }
 
+/// Where the first byte is that is not UTF-8.
+#[inline]
+pub(crate) fn first_non_utf8(text: &[u8]) -> Option<usize> {
+    // Several times as fast as the standard library on names beyond ASCII.
+    if encoding_rs::Encoding::utf8_valid_up_to(text) == text.len() {
+        None
+    } else {
+        std::str::from_utf8(text).err().map(|error| error.valid_up_to())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

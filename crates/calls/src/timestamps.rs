@@ -297,28 +297,37 @@ fn has_short_year(format: &str) -> bool {
     false
 }
 
-/// Whether the cell is a timestamp exactly as it would be written.
+/// Whether the cell is a timestamp exactly as it would be written. Eight bytes at a time.
 fn is_canonical(cell: &[u8]) -> bool {
-    let Ok(cell) = <&[u8; TIMESTAMP_BYTES]>::try_from(cell) else {
+    let Ok(cell) = <&[u8; TIMESTAMP_BYTES]>::try_from(cell) else { return false };
+    let ([date, hour, second], []) = cell.as_chunks::<8>() else { return false };
+    let (Some(date), Some(hour), Some(second)) =
+        (digit_pairs(*date, *b"0000-00-"), digit_pairs(*hour, *b"00T00:00"), digit_pairs(*second, *b":00.000Z"))
+    else {
         return false;
     };
-    let shape = b"dddd-dd-ddTdd:dd:dd.dddZ";
-    let fits = cell.iter().zip(shape).all(|(&byte, &shape)| match shape {
-        b'd' => byte.is_ascii_digit(),
-        _ => byte == shape,
-    });
-    let two = |at: usize| u32::from(cell[at] - b'0') * 10 + u32::from(cell[at + 1] - b'0');
-    fits && {
-        let year = i64::from(two(0) * 100 + two(2));
-        let (month, day) = (two(5), two(8));
-        year > 0
-            && (1..=12).contains(&month)
-            && day >= 1
-            && (day <= 28 || day <= days_in_month(year, month))
-            && two(11) < 24
-            && two(14) < 60
-            && two(17) < 60
-    }
+    let (month, day) = (u32::from(date[5]), u32::from(hour[0]));
+    let year = i64::from(date[0]) * 100 + i64::from(date[2]);
+    year > 0
+        && (1..=12).contains(&month)
+        && day >= 1
+        && (day <= 28 || day <= days_in_month(year, month))
+        && hour[3] < 24
+        && hour[6] < 60
+        && second[1] < 60
+}
+
+/// For each digit of `text` the number that it begins, of two digits. `None` unless the text has a digit where the shape
+/// has `0`, and is the shape elsewhere.
+#[inline]
+fn digit_pairs(text: [u8; 8], shape: [u8; 8]) -> Option<[u8; 8]> {
+    const HIGHS: u64 = u64::MAX / 255 * 0x80;
+    // A byte that is too large by one or more sets its high bit.
+    let room = u64::from_le_bytes(shape.map(|byte| if byte == b'0' { 0x7F - 9 } else { 0x7F }));
+    let digits = u64::from_le_bytes(text) ^ u64::from_le_bytes(shape);
+    let fits = (digits.wrapping_add(room) | digits) & HIGHS == 0;
+    // Ten times each digit, and the next one.
+    fits.then(|| (digits.wrapping_mul(10).wrapping_add(digits >> 8)).to_le_bytes())
 }
 
 fn is_leap(year: i64) -> bool {

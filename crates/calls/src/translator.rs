@@ -15,6 +15,7 @@ use crate::columns::ColumnPlan;
 use crate::dialect::{Compression, Delimiter, Dialect, Encoding, Measure, StoredHeader};
 use crate::ids::is_void;
 use crate::inflate::{Inflater, Pulled};
+use crate::json;
 use crate::reading::Reading;
 use crate::refusal::{FaultCode, FileFault, Position, RowRefusal, Span, Warning, WarningCode};
 use crate::rows::{Advance, Rows};
@@ -351,7 +352,7 @@ impl Translator {
             if text.first() == Some(&b'\'') && is_single_quoted(text, cells) {
                 self.encoder.notes.push(Note::row(WarningCode::SingleQuotes));
             }
-            let row = Row { text, cells, start: span.start };
+            let row = Row { text, cells, is_unescaped: json::is_unescaped(text), start: span.start };
             self.encoder.append(plan, row, calls)
         });
         match written {

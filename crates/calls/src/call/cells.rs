@@ -12,36 +12,71 @@ use crate::warnings::Note;
 /// The longest cell that is looked at for a null marker, with some blanks around it.
 const MARKER_BYTES_MAX: usize = 20;
 
-/// How long a cell is at most that needs a second look, by its first byte.
-pub(super) fn odd_bytes_max(nulls: &[String]) -> [usize; 256] {
-    let mut bytes_max = [0; 256];
-    // Null markers, also behind a blank, and numbers below zero.
-    for first in *b"\\NnuU([< -" {
-        bytes_max[usize::from(first)] = MARKER_BYTES_MAX;
-    }
-    // A guard, and a column of a spreadsheet that is too narrow.
-    for first in *b"=#" {
-        bytes_max[usize::from(first)] = usize::MAX;
-    }
-    for null in nulls {
-        let Some(first) = null.bytes().next() else { continue };
-        let bytes = &mut bytes_max[usize::from(first)];
-        *bytes = null.len().max(*bytes);
-    }
-    bytes_max
+/// The cells that need a second look: they may be a null marker, a guard or a rounded number.
+#[derive(Debug)]
+pub(super) struct OddCells {
+    /// By a cell's first byte, a bit for each length that a null marker or a guard has, and what else to look at.
+    firsts: [u32; 256],
 }
 
-/// Whether a cell needs a second look: it may be a null marker, a guard or a rounded number.
-#[inline]
-pub(super) fn is_odd(value: &[u8], first: u8, bytes_max: &[usize; 256]) -> bool {
-    value.len() <= bytes_max[usize::from(first)] || may_be_rounded(value, first)
+impl OddCells {
+    /// `nulls` are the cells that count as empty by a setting.
+    pub(super) fn new(nulls: &[String]) -> OddCells {
+        let mut firsts = [0; 256];
+        let mut add = |first: u8, more: u32| firsts[usize::from(first)] |= more | OddCells::BLANKS;
+        for marker in ids::NULL_MARKERS {
+            add(marker[0], OddCells::length(marker.len()));
+        }
+        // Null markers behind a blank, and numbers below zero.
+        for first in [b' ', b'-'] {
+            (1..=MARKER_BYTES_MAX).for_each(|length| add(first, OddCells::length(length)));
+        }
+        // A guard, and a column of a spreadsheet that is too narrow.
+        for first in [b'=', b'#'] {
+            (1..=OddCells::LENGTH_MAX).for_each(|length| add(first, OddCells::length(length)));
+        }
+        for null in nulls {
+            if let Some(first) = null.bytes().next() {
+                add(first, OddCells::length(null.len()));
+            }
+        }
+        for first in b'0'..=b'9' {
+            firsts[usize::from(first)] |= OddCells::NUMBER;
+        }
+        OddCells { firsts }
+    }
+
+    /// Blanks may stand behind a null marker.
+    const BLANKS: u32 = 1 << 30;
+
+    /// A number above zero may be rounded.
+    const NUMBER: u32 = 1 << 31;
+
+    /// The longest length that has a bit of its own; longer ones share it.
+    const LENGTH_MAX: usize = 29;
+
+    const fn length(length: usize) -> u32 {
+        1 << if length < OddCells::LENGTH_MAX { length } else { OddCells::LENGTH_MAX }
+    }
+
+    /// Whether a cell needs a second look. First one test that cells of one column pass or fail alike, because a
+    /// processor guesses its result.
+    #[inline]
+    pub(super) fn have(&self, value: &[u8], first: u8, last: u8) -> bool {
+        let length = OddCells::length(value.len());
+        let blanks = if last.is_ascii_graphic() { 0 } else { OddCells::BLANKS };
+        let odd = self.firsts[usize::from(first)] & (length | blanks | OddCells::NUMBER);
+        odd != 0
+            && (odd & length != 0
+                || (odd & OddCells::BLANKS != 0 && value.len() <= MARKER_BYTES_MAX)
+                || (odd & OddCells::NUMBER != 0 && may_be_rounded(value)))
+    }
 }
 
-/// Whether a cell begins like `4.479E+11` and has a letter near its end.
+/// Whether a cell that begins with a digit may be a number like `4.479E+11`.
 #[inline]
-fn may_be_rounded(value: &[u8], first: u8) -> bool {
-    first.is_ascii_digit()
-        && matches!(value.get(1), Some(b'.' | b',' | b'E' | b'e'))
+fn may_be_rounded(value: &[u8]) -> bool {
+    matches!(value.get(1), Some(b'.' | b',' | b'E' | b'e'))
         && value.iter().rev().take(5).any(|byte| matches!(byte, b'E' | b'e'))
 }
 
@@ -51,9 +86,6 @@ fn may_be_rounded(value: &[u8], first: u8) -> bool {
 pub(super) fn odd(slot: &Slot, value: &[u8], nulls: &Nulls, notes: &mut Vec<Note>) -> bool {
     if nulls.has(value) {
         return true;
-    }
-    if !slot.cell.is_text() {
-        return false;
     }
     if ids::is_null_marker(ids::trim(value)) {
         notes.push(Note::cell(WarningCode::NullMarker, slot.column));
@@ -67,12 +99,25 @@ pub(super) fn odd(slot: &Slot, value: &[u8], nulls: &Nulls, notes: &mut Vec<Note
 
 /// Doubts about columns that a cell has spoken against, so that no further cell is looked at.
 #[derive(Debug, Default)]
-pub(super) struct Settled(Vec<(WarningCode, usize)>);
+pub(super) struct Settled {
+    /// By column, a bit for each doubt.
+    columns: Vec<u8>,
+}
 
 impl Settled {
+    /// The bit of a doubt.
+    const fn bit(code: WarningCode) -> u8 {
+        match code {
+            WarningCode::Thousands => 1,
+            WarningCode::DayMonthOrder => 2,
+            WarningCode::TimestampDigits => 4,
+            _ => 0,
+        }
+    }
+
     #[inline]
     fn has(&self, code: WarningCode, column: usize) -> bool {
-        self.0.contains(&(code, column))
+        self.columns.get(column).is_some_and(|settled| settled & Settled::bit(code) != 0)
     }
 
     /// Notes a cell for or against a doubt that is not settled.
@@ -81,7 +126,10 @@ impl Settled {
             notes.push(Note::cell(code, column));
         } else {
             notes.push(Note::against(code, column));
-            self.0.push((code, column));
+            if self.columns.len() <= column {
+                self.columns.resize(column + 1, 0);
+            }
+            self.columns[column] |= Settled::bit(code);
         }
     }
 }
@@ -220,10 +268,15 @@ pub(super) fn typed(
 
 /// Notes whether the point of a number may stand before thousands, as German programs write it: `1.234`. A column of such
 /// numbers alone is in doubt.
+#[inline]
 fn note_thousands(slot: &Slot, value: &[u8], settled: &mut Settled, notes: &mut Vec<Note>) {
-    if settled.has(WarningCode::Thousands, slot.column) {
-        return;
+    if !settled.has(WarningCode::Thousands, slot.column) {
+        settle_thousands(slot, value, settled, notes);
     }
+}
+
+#[cold]
+fn settle_thousands(slot: &Slot, value: &[u8], settled: &mut Settled, notes: &mut Vec<Note>) {
     let Some(at) = value.iter().position(|byte| *byte == b'.') else { return };
     let whole = value[..at].strip_prefix(b"-").unwrap_or(&value[..at]);
     let is_doubtful = value.len() == at + 4
@@ -270,6 +323,7 @@ fn boolean(cell: CellType, value: &[u8]) -> Option<bool> {
     }
 }
 
+#[inline]
 fn bare(slot: &Slot, literal: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(slot.bare_key());
     out.extend_from_slice(literal);

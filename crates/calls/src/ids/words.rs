@@ -1,31 +1,33 @@
 //! Words that stand for nothing, for a total, for the end of a report.
 
-/// Whether a cell is what programs write for none: databases, spreadsheets, JavaScript, Python. In exactly these
-/// spellings, because in others they may be words of people.
+/// What programs write for none: databases, spreadsheets, JavaScript, Python. In exactly these spellings, because in
+/// others they may be words of people.
+pub(crate) const NULL_MARKERS: [&[u8]; 18] = [
+    b"\\N",
+    b"NULL",
+    b"null",
+    b"(null)",
+    b"undefined",
+    b"[object Object]",
+    b"NaN",
+    b"nan",
+    b"NaT",
+    b"None",
+    b"<NA>",
+    b"#N/A",
+    b"#NV",
+    b"#REF!",
+    b"#VALUE!",
+    b"#NAME?",
+    b"#DIV/0!",
+    b"#NUM!",
+];
+
+/// Whether a cell is what programs write for none.
 pub(crate) fn is_null_marker(cell: &[u8]) -> bool {
-    const MARKERS: [&[u8]; 18] = [
-        b"\\N",
-        b"NULL",
-        b"null",
-        b"(null)",
-        b"undefined",
-        b"[object Object]",
-        b"NaN",
-        b"nan",
-        b"NaT",
-        b"None",
-        b"<NA>",
-        b"#N/A",
-        b"#NV",
-        b"#REF!",
-        b"#VALUE!",
-        b"#NAME?",
-        b"#DIV/0!",
-        b"#NUM!",
-    ];
     // A spreadsheet writes a column that is too narrow for its numbers as `####`.
     let is_narrow = cell.len() > 2 && cell.iter().all(|byte| *byte == b'#');
-    is_narrow || MARKERS.contains(&cell)
+    is_narrow || NULL_MARKERS.contains(&cell)
 }
 
 /// Words that programs and people write in place of an id.
@@ -121,7 +123,40 @@ pub(crate) fn is_footer(cell: &[u8]) -> bool {
 /// The first bytes of cells that may be a footer.
 #[inline]
 pub(crate) fn may_be_footer(first: u8) -> bool {
-    matches!(first | 0x20, b'a' | b'e' | b'g' | b'i' | b'p' | b'r' | b's' | b't' | b'(' | b'c')
+    first == b'(' || (first.is_ascii_alphabetic() && has_letter(LABEL_LETTERS, first))
+}
+
+/// The first letters of cells that may be a label, or another kind of no data that may have a blank in it:
+/// `character varying`, `sep=`, `varchar(`.
+#[inline]
+pub(super) fn may_be_words(first: u8) -> bool {
+    const LETTERS: u32 = LABEL_LETTERS | letter(b'c') | letter(b's') | letter(b'v');
+    has_letter(LETTERS, first)
+}
+
+/// Whether a cell has what may stand behind a label.
+#[inline]
+pub(super) fn may_be_label(cell: &[u8]) -> bool {
+    memchr::memchr2(b' ', b':', &cell[..cell.len().min(LABEL_BYTES_MAX + 1)]).is_some()
+}
+
+/// A bit for each letter that a label begins with.
+const LABEL_LETTERS: u32 = {
+    let (mut letters, mut at) = (0, 0);
+    while at < LABELS.len() {
+        letters |= letter(LABELS[at].as_bytes()[0]);
+        at += 1;
+    }
+    letters
+};
+
+const fn letter(letter: u8) -> u32 {
+    1 << (letter & 0x1F)
+}
+
+#[inline]
+fn has_letter(letters: u32, first: u8) -> bool {
+    letters & letter(first) != 0
 }
 
 /// `-----`, `...`, `--END--`.
@@ -146,49 +181,51 @@ pub(super) fn is_total(id: &[u8]) -> bool {
         )
 }
 
+/// Words for a total or a count, and for the end of a report.
+const LABELS: [&str; 36] = [
+    "total",
+    "totals",
+    "subtotal",
+    "subtotals",
+    "sub-total",
+    "sub total",
+    "grand total",
+    "grand totals",
+    "overall total",
+    "sum",
+    "summe",
+    "gesamt",
+    "gesamtsumme",
+    "gesamtergebnis",
+    "gesamtzahl",
+    "insgesamt",
+    "teilergebnis",
+    "totale",
+    "totaal",
+    "total general",
+    "total geral",
+    "somme",
+    "somma",
+    "suma",
+    "average",
+    "count",
+    "row count",
+    "record count",
+    "rows",
+    "records",
+    "page",
+    "seite",
+    "eof",
+    "end of file",
+    "end of report",
+    "end of data",
+];
+
 /// The longest label.
 pub(super) const LABEL_BYTES_MAX: usize = 15;
 
 /// A word for a total or a count, and behind it nothing, a colon, or a number: `Grand total: 5`, `Rows 5`.
 fn is_label(cell: &[u8]) -> bool {
-    const LABELS: [&str; 36] = [
-        "total",
-        "totals",
-        "subtotal",
-        "subtotals",
-        "sub-total",
-        "sub total",
-        "grand total",
-        "grand totals",
-        "overall total",
-        "sum",
-        "summe",
-        "gesamt",
-        "gesamtsumme",
-        "gesamtergebnis",
-        "gesamtzahl",
-        "insgesamt",
-        "teilergebnis",
-        "totale",
-        "totaal",
-        "total general",
-        "total geral",
-        "somme",
-        "somma",
-        "suma",
-        "average",
-        "count",
-        "row count",
-        "record count",
-        "rows",
-        "records",
-        "page",
-        "seite",
-        "eof",
-        "end of file",
-        "end of report",
-        "end of data",
-    ];
     LABELS.iter().any(|label| {
         let Some((start, rest)) = cell.split_at_checked(label.len()) else { return false };
         start.eq_ignore_ascii_case(label.as_bytes())

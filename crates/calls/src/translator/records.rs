@@ -7,7 +7,7 @@ use crate::flaw::{Flaw, Hint};
 use crate::quoting::quote_cell;
 use crate::refusal::{RefusalCode, WarningCode};
 use crate::rows::{Cell, Record, Splitter, strip_marks};
-use crate::text::transcode;
+use crate::text::{first_non_utf8, transcode};
 use crate::warnings::Note;
 
 use super::beginnings::{Named, named_delimiter};
@@ -138,8 +138,7 @@ pub(super) fn sound(text: &[u8], cells: &[Cell], quotes: Quotes, plan: &ColumnPl
     if let Some(column) = quotes.stray {
         return Err(Flaw::new(RefusalCode::StrayQuote).in_column(column));
     }
-    if let Err(error) = std::str::from_utf8(text) {
-        let at = error.valid_up_to();
+    if let Some(at) = first_non_utf8(text) {
         let flaw = Flaw::new(RefusalCode::InvalidEncoding);
         let column = cells.iter().position(|cell| at < cell.end());
         return Err(column.map_or(flaw, |column| flaw.in_column(column)));
