@@ -98,6 +98,8 @@ pub struct Batch {
     pub blank_rows: u64,
     /// Records that repeat the header.
     pub repeated_headers: u64,
+    /// Rows that a filter leaves out.
+    pub skipped_rows: u64,
     /// What is doubtful about the rows.
     pub tally: Tally,
 }
@@ -124,7 +126,7 @@ impl Batch {
 
     /// How many records it stands for, those included that are no rows.
     fn records_read(&self) -> u64 {
-        self.rows() + self.blank_rows + self.repeated_headers
+        self.rows() + self.blank_rows + self.repeated_headers + self.skipped_rows
     }
 
     /// The JSON of one call.
@@ -209,6 +211,7 @@ impl Gatherer {
         match reason {
             Dropped::Blank => self.open.blank_rows += 1,
             Dropped::RepeatedHeader => self.open.repeated_headers += 1,
+            Dropped::Skipped => self.open.skipped_rows += 1,
         }
         self.reached(line, taken);
         self.cut_if_full()

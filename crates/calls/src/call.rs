@@ -109,16 +109,12 @@ impl Encoder {
             Kind::Object => b"{".to_vec(),
             kind => format!(r#"{{"type":"{kind}","messageId":""#).into_bytes(),
         };
-        let id_nulls = match &reading.id_nulls {
-            Some(list) => [list.as_slice(), &reading.nulls].concat(),
-            None => ids::ID_NULLS.iter().map(|null| (*null).to_owned()).chain(reading.nulls.iter().cloned()).collect(),
-        };
         let odd_bytes_max = odd_bytes_max(&reading.nulls);
         Encoder {
             head,
             ids,
             times: Times::new(&reading.timestamp_formats, reading.timestamp_zone.as_deref()),
-            id_nulls: Nulls::new(id_nulls),
+            id_nulls: Nulls::of_ids(reading),
             no_names: Names::default(),
             nulls: Nulls::new(reading.nulls.clone()),
             odd_bytes_max,
@@ -167,10 +163,22 @@ impl Encoder {
             self.message_id(plan, row, out)?;
             timestamp = self.timestamp(plan, row, out)?;
         }
+        self.pieces(&plan.pieces, plan, row, out)?;
+        if plan.kind() == Kind::Object && !out.ends_with(b"},") {
+            return Err(Flaw::new(RefusalCode::ObjectEmpty));
+        }
+        if let Some(last) = out.last_mut() {
+            *last = b'}';
+        }
+        Ok(timestamp)
+    }
+
+    /// Appends what the pieces of a plan write of a row.
+    fn pieces(&mut self, pieces: &[Piece], plan: &ColumnPlan, row: Row<'_>, out: &mut Vec<u8>) -> Result<(), Flaw> {
         self.arrays.clear();
-        for piece in &plan.pieces {
+        for piece in pieces {
             match piece {
-                Piece::Cell(slot) => self.cell(slot, row, out)?,
+                Piece::Cell(slot) => self.cell(slot, row, out).or_else(|flaw| self.omit(plan, slot.column, flaw))?,
                 Piece::Open(text) | Piece::Text(text) => out.extend_from_slice(text),
                 Piece::Close { opened, bracket } => match out.last_mut() {
                     Some(last) if *last == b',' => {
@@ -198,13 +206,17 @@ impl Encoder {
                 }
             }
         }
-        if plan.kind() == Kind::Object && !out.ends_with(b"},") {
-            return Err(Flaw::new(RefusalCode::ObjectEmpty));
+        Ok(())
+    }
+
+    /// Notes a bad cell that is omitted. It has written nothing.
+    #[cold]
+    fn omit(&mut self, plan: &ColumnPlan, column: usize, flaw: Flaw) -> Result<(), Flaw> {
+        if !plan.omits(column) {
+            return Err(flaw);
         }
-        if let Some(last) = out.last_mut() {
-            *last = b'}';
-        }
-        Ok(timestamp)
+        self.notes.push(Note::cell(WarningCode::CellOmitted, column));
+        Ok(())
     }
 
     /// Looks at the ids of a row, whether each is one.
@@ -369,7 +381,12 @@ impl Encoder {
         }
         out.extend_from_slice(b"\"timestamp\":\"");
         let begin = out.len();
-        date(column, value, &self.times, &mut self.settled, &mut self.notes, out)?;
+        let read = date(column, value, &self.times, &mut self.settled, &mut self.notes, out);
+        if let Err(flaw) = read {
+            self.omit(plan, column, flaw)?;
+            out.truncate(begin - b"\"timestamp\":\"".len());
+            return Ok(None);
+        }
         let end = out.len();
         out.extend_from_slice(b"\",");
         Ok(Some(begin..end))

@@ -53,6 +53,8 @@ pub(crate) enum Hint {
     EncodedTwice,
     /// The cells that are too many are one empty cell at the end.
     TrailingDelimiter,
+    /// The cell should be a number with a decimal comma.
+    DecimalComma,
 }
 
 impl Hint {
@@ -155,10 +157,11 @@ impl Flaw {
         let column = self.column.and_then(|column| columns.get(column)).map(|column| column.name.clone());
         let at_fault = match self.code {
             RefusalCode::TooManyCells => {
-                let first = if cells.len() > columns.len() { columns.len() } else { plan.own_columns };
+                let all = plan.source_columns;
+                let first = if cells.len() > all { all } else { plan.own_columns };
                 cells.get(first).zip(cells.last())
             }
-            _ => self.column.and_then(|column| cells.get(column)).map(|cell| (cell, cell)),
+            _ => self.column.and_then(|column| cells.get(plan.source_of(column))).map(|cell| (cell, cell)),
         };
         let cell = at_fault.map(|(first, last)| first.start()..last.end());
         let what = self.say(plan, dialect, lines);
@@ -255,6 +258,9 @@ impl Flaw {
             RefusalCode::NotATimestamp => {
                 "not a date: write 2019-05-11T20:32:27Z, Unix time, or set TIMESTAMP_FORMATS".to_owned()
             }
+            RefusalCode::NotANumber if self.hint == Hint::DecimalComma => {
+                "not a number with a decimal comma: write 1234,56, or 1.234,56 with a point before each three digits".to_owned()
+            }
             RefusalCode::NotANumber => {
                 "not a number: write digits with at most a `-`, a `.` and an exponent".to_owned()
             }
@@ -277,6 +283,10 @@ impl Flaw {
                 "not a JSON object but a string that holds one: it was encoded twice".to_owned()
             }
             RefusalCode::NotAnObject => "not a JSON object".to_owned(),
+            RefusalCode::UnknownValue => {
+                "not among the `values` of the mapping: add it there, or say with `else` what every other cell becomes".to_owned()
+            }
+            RefusalCode::MessageIdEmpty => "empty, as are all cells of `message_id`".to_owned(),
         }
     }
 }

@@ -235,6 +235,7 @@ impl Ingestion {
         settled.account.rows = batch.rows();
         settled.account.blank_rows = batch.blank_rows;
         settled.account.repeated_headers = batch.repeated_headers;
+        settled.account.skipped_rows = batch.skipped_rows;
         let columns = self.translator.plan().map_or(&[][..], ColumnPlan::columns);
         let name = |column: u32| columns.get(column as usize).map_or_else(String::new, |column| column.name.clone());
         settled.account.findings = batch.tally.findings(name);

@@ -27,6 +27,8 @@ mod timestamps;
 
 mod json;
 
+mod mapping;
+
 pub mod call;
 
 mod flaw;

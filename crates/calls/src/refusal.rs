@@ -98,6 +98,10 @@ codes! {
         /// A whole `properties:json`, `traits:json`, `context:json` or `integrations:json` that is
         /// JSON, but no object.
         NotAnObject = "not_an_object",
+        /// A cell that the `values` of a mapping lack.
+        UnknownValue = "unknown_value",
+        /// A row without a cell for the `message_id` of a mapping.
+        MessageIdEmpty = "message_id_empty",
     }
 }
 
@@ -168,6 +172,8 @@ codes! {
         LooksLikeUtf8 = "looks_like_utf8",
         /// Ctrl-Z at the end of a row.
         CtrlZ = "ctrl_z",
+        /// A bad cell that a mapping omits.
+        CellOmitted = "cell_omitted",
     }
 }
 

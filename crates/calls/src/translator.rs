@@ -4,6 +4,7 @@
 //! is taken depends on the bytes alone, never on how they were cut into pieces.
 
 mod beginnings;
+mod mapped;
 mod opening;
 mod recognition;
 mod records;
@@ -15,15 +16,17 @@ use crate::columns::ColumnPlan;
 use crate::dialect::{Compression, Delimiter, Dialect, Encoding, Measure, StoredHeader};
 use crate::ids::is_void;
 use crate::inflate::{Inflater, Pulled};
+use crate::mapping::Mapper;
 use crate::reading::Reading;
-use crate::refusal::{FaultCode, FileFault, Position, RowRefusal, Span, Warning, WarningCode};
+use crate::refusal::{FaultCode, FileFault, Position, RowRefusal, Span, Warning};
 use crate::rows::{Advance, Rows};
 use crate::subject::Subject;
 use crate::text::Transcoder;
 use crate::text::without_ctrl_z;
 use crate::warnings::Note;
 
-use records::{Decoded, Quotes, behind, is_header, is_single_quoted, sound};
+use mapped::SourceRow;
+use records::{Decoded, Quotes, behind, is_header, note_shape, sound};
 
 pub use crate::inflate::ZSTD_WINDOW_BYTES_MAX;
 pub use crate::rows::ROW_BYTES_MAX;
@@ -68,6 +71,8 @@ pub enum Dropped {
     Blank,
     /// It repeats the header, cell by cell.
     RepeatedHeader,
+    /// A filter of the mapping leaves it out.
+    Skipped,
 }
 
 /// Translates one file.
@@ -79,6 +84,8 @@ pub struct Translator {
     transcoder: Transcoder,
     /// Decompressed bytes that are still to be passed over, after a resume.
     skip: u64,
+    /// Lines before the header that are still to be passed over.
+    lines_to_skip: u32,
     /// Where the decompressed bytes end that the transcoder has had.
     transcoded: u64,
     plain: Vec<u8>,
@@ -89,6 +96,8 @@ pub struct Translator {
     /// Set once the header is read.
     header: Option<StoredHeader>,
     plan: Option<ColumnPlan>,
+    /// Set once the header is read, where a mapping says what the rows become.
+    mapper: Option<Mapper>,
     /// The header's cells, by which a repeated header is known.
     names: Vec<Vec<u8>>,
     warnings: Vec<Warning>,
@@ -121,6 +130,7 @@ impl Translator {
             inflater: Inflater::default(),
             transcoder: Transcoder::new(encoding, reading.encoding_auto),
             skip: 0,
+            lines_to_skip: reading.skip_lines,
             transcoded: 0,
             plain: Vec::new(),
             rows: Rows::new(b','),
@@ -129,6 +139,7 @@ impl Translator {
             position: Position::START,
             header: None,
             plan: None,
+            mapper: None,
             names: Vec::new(),
             warnings: Vec::new(),
             breaks_off: false,
@@ -341,16 +352,15 @@ impl Translator {
             self.encoder.notes.clear();
             return Translated::Dropped { span, reason: Dropped::RepeatedHeader };
         }
+        if let Some(mapper) = &mut self.mapper {
+            let row = SourceRow { text, cells, quotes, span, lines: record.lines };
+            return row.translate(mapper, plan, dialect, &mut self.encoder, calls, records);
+        }
         let records_from = records.len();
         records.extend_from_slice(text);
         let begin = calls.len();
         let written = sound(text, cells, quotes, plan).and_then(|()| {
-            if cells.len() < plan.own_columns {
-                self.encoder.notes.push(Note::row(WarningCode::ShortRow));
-            }
-            if text.first() == Some(&b'\'') && is_single_quoted(text, cells) {
-                self.encoder.notes.push(Note::row(WarningCode::SingleQuotes));
-            }
+            note_shape(text, cells, plan, &mut self.encoder.notes);
             let row = Row { text, cells, start: span.start };
             self.encoder.append(plan, row, calls)
         });

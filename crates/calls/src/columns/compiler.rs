@@ -12,10 +12,13 @@ use crate::refusal::{FaultCode, FileFault, Warning};
 use crate::subject::Kind;
 
 use super::fields::{self, Field};
-use super::heading::Heading;
+use super::heading::{Heading, Mapped};
 use super::snake;
 use super::tree::{self, Conflict, Piece, Tree};
-use super::{CellType, Column, ColumnPlan, PATH_PARTS_MAX, REJECT_COLUMNS, Roles};
+use super::{CellType, Column, ColumnPlan, ListPlan, PATH_PARTS_MAX, REJECT_COLUMNS, Roles};
+
+/// The name under which a list of plain values stands in its tree. No part of a path is empty.
+const VALUES: &str = "";
 
 pub(super) struct Compiler<'a> {
     kind: Kind,
@@ -28,6 +31,8 @@ pub(super) struct Compiler<'a> {
     warnings: Vec<Warning>,
     /// Whether it has been said what a dot below `integrations` means.
     dots_warned: bool,
+    /// What else decides what a row becomes.
+    pub(super) basis: String,
 }
 
 impl<'a> Compiler<'a> {
@@ -41,6 +46,7 @@ impl<'a> Compiler<'a> {
             tree: Tree::default(),
             warnings: Vec::new(),
             dots_warned: false,
+            basis: String::new(),
         }
     }
 
@@ -90,8 +96,11 @@ impl<'a> Compiler<'a> {
 
     /// A column of one of the six calls.
     fn add_to_call(&mut self, heading: &Heading<'_>) -> Result<(), FileFault> {
-        let mut parts: Vec<&str> = heading.name.split('.').collect();
-        if parts.iter().any(|part| part.is_empty()) {
+        let mut parts: Vec<&str> = match heading.mapped {
+            Some(Mapped::Key(container, key)) => vec![container, key],
+            _ => heading.name.split('.').collect(),
+        };
+        if parts.iter().any(|part| part.is_empty()) && !matches!(heading.mapped, Some(Mapped::Key(..))) {
             parts = vec![heading.name];
         }
         if parts.len() > PATH_PARTS_MAX {
@@ -181,6 +190,30 @@ impl<'a> Compiler<'a> {
         self.default_type(heading, matches!(parts[0], "traits" | "properties"))
     }
 
+    /// A column of the elements of a list. It has no place of its own in the call.
+    pub(super) fn add_to_list(&mut self, heading: &Heading<'_>, list: &mut Tree, path: &str) -> Result<(), FileFault> {
+        let cell = heading.named.unwrap_or_else(|| self.default_type(heading, true));
+        let column = self.columns.len();
+        let parts: Vec<&str> = if path.is_empty() { vec![VALUES] } else { path.split('.').collect() };
+        if parts.len() > PATH_PARTS_MAX || parts.iter().any(|part| part.is_empty() || part.contains("[]")) {
+            return Err(heading.fault(format_args!("`{}` is no path below a list", heading.name)));
+        }
+        self.columns.push(Column { name: heading.full.to_owned(), path: Some(heading.name.to_owned()), cell });
+        self.empties.push(if path.is_empty() { EmptyCells::Omit } else { self.reading.empty_cells });
+        list.insert(&parts, path.is_empty(), column).map_err(|conflict| self.conflict(heading, conflict))
+    }
+
+    /// What writes an element of a list.
+    pub(super) fn list_plan(&self, list: &Tree) -> ListPlan {
+        let is_object = !list.has(VALUES);
+        let mut pieces = list.emit(&self.columns, &self.empties, &Roles::default()).pieces;
+        if !is_object {
+            // Each cell is an element itself.
+            pieces.retain(|piece| matches!(piece, Piece::Cell(_)));
+        }
+        ListPlan { pieces, is_object }
+    }
+
     /// The type of a column whose name says none.
     fn default_type(&self, heading: &Heading<'_>, inferable: bool) -> CellType {
         let last = heading.last();
@@ -196,7 +229,7 @@ impl<'a> Compiler<'a> {
         }
     }
 
-    fn leave_out(&mut self, heading: &Heading<'_>) {
+    pub(super) fn leave_out(&mut self, heading: &Heading<'_>) {
         self.columns.push(Column {
             name: heading.full.to_owned(),
             path: None,
@@ -229,8 +262,9 @@ impl<'a> Compiler<'a> {
                 *role = role.or(Some(column));
             }
         }
-        let (path, list) = tree::list_path(parts, self.kind);
-        if path.iter().any(|part| part.contains("[]")) {
+        let is_key = matches!(heading.mapped, Some(Mapped::Key(..)));
+        let (path, list) = if is_key { (parts.to_vec(), false) } else { tree::list_path(parts, self.kind) };
+        if !is_key && path.iter().any(|part| part.contains("[]")) {
             return Err(
                 heading.fault("`[]` can only stand at the end of a name: write `products.0.id` for arrays of objects")
             );
@@ -244,6 +278,13 @@ impl<'a> Compiler<'a> {
         let (here, there) = (self.columns.len(), conflict.with() + 1);
         let other = self.columns.get(conflict.with()).map_or("", |column| column.name.as_str());
         match conflict {
+            _ if heading.mapped.is_some() => FileFault::new(
+                FaultCode::ColumnConflict,
+                format!(
+                    "`{other}` and `{}` cannot both go to `{}`: change one of the paths",
+                    heading.full, heading.name
+                ),
+            ),
             Conflict::Same(_) if other == heading.full => FileFault::new(
                 FaultCode::DuplicateColumn,
                 format!(
@@ -326,7 +367,7 @@ impl<'a> Compiler<'a> {
                 column: name,
             });
         }
-        let fingerprint = fingerprint(self.kind, &emitted.pieces, self.reading);
+        let fingerprint = fingerprint(self.kind, &emitted.pieces, self.reading, &self.basis);
         let own_columns = match self.columns.len().checked_sub(REJECT_COLUMNS.len()) {
             Some(own) if self.columns[own..].iter().map(|column| column.name.as_str()).eq(REJECT_COLUMNS) => own,
             _ => self.columns.len(),
@@ -337,6 +378,10 @@ impl<'a> Compiler<'a> {
             own_columns,
             first_is_id: id_columns.contains(&0),
             names: Names::new(self.columns.iter().map(|column| column.name.as_str())),
+            source_columns: self.columns.len(),
+            sources: Vec::new(),
+            omits: Vec::new(),
+            lists: Vec::new(),
             columns: self.columns,
             id_columns,
             roles: self.roles,
@@ -356,8 +401,8 @@ fn only_text(heading: &Heading<'_>) -> Result<(), FileFault> {
 }
 
 /// A digest of everything that decides what a row becomes.
-fn fingerprint(kind: Kind, pieces: &[Piece], reading: &Reading) -> String {
+fn fingerprint(kind: Kind, pieces: &[Piece], reading: &Reading, basis: &str) -> String {
     let Reading { timestamp_formats, timestamp_zone, nulls, id_nulls, .. } = reading;
-    let text = format!("{kind} {pieces:?} {timestamp_formats:?} {timestamp_zone:?} {nulls:?} {id_nulls:?}");
+    let text = format!("{kind} {pieces:?} {timestamp_formats:?} {timestamp_zone:?} {nulls:?} {id_nulls:?}{basis}");
     hex::encode(&Sha256::digest(text.as_bytes())[..8])
 }

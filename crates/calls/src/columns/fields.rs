@@ -5,7 +5,7 @@
 use crate::refusal::{FaultCode, FileFault};
 use crate::subject::Kind;
 
-use super::heading::Heading;
+use super::heading::{Heading, Mapped};
 
 /// What the first part of a column's name is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,23 +111,27 @@ fn ends_with_word(name: &str, word: &str) -> bool {
             || end.starts_with(|c: char| c.is_ascii_uppercase()))
 }
 
-/// Refuses a header without a column for what every row must have.
+/// The fields that every row must have: of each list, one.
 ///
 /// Segment docs: Spec, Common Fields and each call's own fields.
-pub(super) fn require(kind: Kind, headings: &[Heading<'_>]) -> Result<(), FileFault> {
-    let wanted: &[&[&str]] = match kind {
+const fn needed(kind: Kind) -> &'static [&'static [&'static str]] {
+    match kind {
         Kind::Identify | Kind::Page | Kind::Screen => &[&["userId", "anonymousId"]],
         Kind::Track => &[&["userId", "anonymousId"], &["event"]],
         Kind::Group => &[&["userId", "anonymousId"], &["groupId"]],
         Kind::Alias => &[&["userId"], &["previousId"]],
         Kind::Object => &[&["id"]],
-    };
-    for any_of in wanted {
-        if headings.iter().any(|heading| any_of.contains(&heading.name)) {
-            continue;
-        }
-        let names: Vec<String> = any_of.iter().map(|name| format!("`{name}`")).collect();
-        let near = headings.iter().zip(1..).find_map(|(heading, number)| {
+    }
+}
+
+/// Refuses a header without a column for what every row must have.
+pub(super) fn require(kind: Kind, headings: &[Heading<'_>]) -> Result<(), FileFault> {
+    let missing = missing(kind, headings);
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let advice = missing.iter().filter_map(|any_of| {
+        headings.iter().zip(1..).find_map(|(heading, number)| {
             let meant = near(heading.name, any_of)?;
             if plain(heading.name) == plain(meant) {
                 return Some(format!("rename the column `{}` to `{meant}`", heading.full));
@@ -136,14 +140,41 @@ pub(super) fn require(kind: Kind, headings: &[Heading<'_>]) -> Result<(), FileFa
             // and `event`. The number of the column is nobody's.
             let may_be_data = heading.full.contains(|c: char| c.is_numeric() || c == '@');
             (!may_be_data).then(|| format!("column {number} may be meant as `{meant}`"))
-        });
-        let advice = near.unwrap_or_else(|| "the first row must name the columns".to_owned());
-        return Err(FileFault::new(
-            FaultCode::MissingColumn,
-            format!("no column {}, which every {kind} needs; {advice}", names.join(" or ")),
-        ));
+        })
+    });
+    let advice: Vec<String> = advice.collect();
+    let advice = if advice.is_empty() { "the first row must name the columns".to_owned() } else { advice.join("; ") };
+    Err(FileFault::new(
+        FaultCode::MissingColumn,
+        format!("no column {}, which every {kind} needs; {advice}", in_words(&missing, " and no column ")),
+    ))
+}
+
+/// Refuses a mapping without a field that every row must have.
+pub(super) fn require_mapped(kind: Kind, headings: &[Heading<'_>]) -> Result<(), FileFault> {
+    let missing = missing(kind, headings);
+    if missing.is_empty() {
+        return Ok(());
     }
-    Ok(())
+    Err(FileFault::new(
+        FaultCode::MissingColumn,
+        format!(
+            "the mapping makes no {}, which every {kind} needs: name a column for it, or set it",
+            in_words(&missing, " and no ")
+        ),
+    ))
+}
+
+fn missing(kind: Kind, headings: &[Heading<'_>]) -> Vec<&'static [&'static str]> {
+    // A key below a container is none of Segment's fields, whatever its name.
+    let is_field = |heading: &&Heading<'_>| kind == Kind::Object || !matches!(heading.mapped, Some(Mapped::Key(..)));
+    let is_there = |any_of: &[&str]| headings.iter().filter(is_field).any(|heading| any_of.contains(&heading.name));
+    needed(kind).iter().copied().filter(|any_of| !is_there(any_of)).collect()
+}
+
+fn in_words(missing: &[&[&str]], between: &str) -> String {
+    let one = |any_of: &&[&str]| any_of.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(" or ");
+    missing.iter().map(one).collect::<Vec<_>>().join(between)
 }
 
 /// What to write instead of a name that is no field.

@@ -115,7 +115,10 @@ impl File {
     }
 
     pub(crate) fn subject(&self) -> Subject {
-        Subject::of(&self.name, &self.reading.collections, None).unwrap()
+        match &self.reading.mapping {
+            Some(mapping) => Subject::mapped(mapping, &self.name).unwrap(),
+            None => Subject::of(&self.name, &self.reading.collections, None).unwrap(),
+        }
     }
 
     /// Reads it in pieces of the given lengths, over and over.
