@@ -11,7 +11,7 @@ use std::ops::Range;
 
 use protocol::id::StreamId;
 
-use crate::columns::{CellType, ColumnPlan, Piece, Slot};
+use crate::columns::{CellType, ColumnPlan, ListPlan, Piece, Slot};
 use crate::flaw::{Flaw, Hint};
 use crate::ids::{self, Id, Names, Nulls, is_void};
 use crate::json;
@@ -205,6 +205,30 @@ impl Encoder {
                     }
                 }
             }
+        }
+        Ok(())
+    }
+
+    /// Appends an element of a list and a comma, or nothing where the row has nothing of it.
+    pub(crate) fn element(
+        &mut self,
+        list: &ListPlan,
+        plan: &ColumnPlan,
+        row: Row<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Flaw> {
+        let begin = out.len();
+        if list.is_object {
+            out.push(b'{');
+        }
+        self.pieces(&list.pieces, plan, row, out).inspect_err(|_| out.truncate(begin))?;
+        match out.last_mut() {
+            Some(last) if *last == b',' && list.is_object => {
+                *last = b'}';
+                out.push(b',');
+            }
+            _ if list.is_object => out.truncate(begin),
+            _ => {}
         }
         Ok(())
     }

@@ -4,7 +4,7 @@ use crate::columns::{ColumnPlan, REJECT_COLUMNS};
 use crate::dialect::{Dialect, Encoding, Quoting};
 use crate::ids;
 use crate::json;
-use crate::limits::{CALL_BYTES_MAX, MESSAGE_ID_CHARS_MAX, OBJECT_ID_CHARS_MAX};
+use crate::limits::{CALL_BYTES_MAX, GROUP_ROWS_MAX, MESSAGE_ID_CHARS_MAX, OBJECT_ID_CHARS_MAX};
 use crate::refusal::{RefusalCode, RowRefusal, Span};
 use crate::rows::Cell;
 use crate::subject::Kind;
@@ -202,15 +202,15 @@ impl Flaw {
             RefusalCode::TooManyCells if self.hint == Hint::TrailingDelimiter => format!(
                 "{number} cells, the header has {own}, and the last is empty: remove the delimiter at the end of each row, or add one to the header"
             ),
-            RefusalCode::TooManyCells if number <= plan.columns().len() => format!(
+            RefusalCode::TooManyCells if number <= plan.source_columns => format!(
                 "{number} cells, the header has {} before `{}` and {} in all; a cell with a delimiter in it has to be quoted",
                 plan.own_columns,
                 REJECT_COLUMNS[0],
-                plan.columns().len()
+                plan.source_columns
             ),
             RefusalCode::TooManyCells => format!(
                 "{number} cells, the header has {}; a cell with a delimiter in it has to be quoted",
-                plan.columns().len()
+                plan.source_columns
             ),
             RefusalCode::UnclosedQuote | RefusalCode::StrayQuote if dialect.quoting != Quoting::default() => {
                 format!("the row does not fit {}, by which this file is read ({} lines)", dialect.quoting, lines.max(1))
@@ -286,6 +286,10 @@ impl Flaw {
             RefusalCode::UnknownValue => {
                 "not among the `values` of the mapping: add it there, or say with `else` what every other cell becomes".to_owned()
             }
+            RefusalCode::GroupRefused => "refused with its group".to_owned(),
+            RefusalCode::GroupTooLong => format!(
+                "more than {GROUP_ROWS_MAX} adjacent rows have the same cell, and a group has at most as many: group by another column"
+            ),
             RefusalCode::MessageIdEmpty => "empty, as are all cells of `message_id`".to_owned(),
         }
     }

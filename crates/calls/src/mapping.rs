@@ -97,11 +97,13 @@ impl Mapper {
         self.conditions.iter().all(|condition| condition.is_met(text, cells, scratch))
     }
 
-    /// Makes a row of a row of the file, which is valid UTF-8. Notes cells that are omitted.
+    /// Makes a row of a row of the file, which is valid UTF-8. Notes cells that are omitted. A message id is made of the
+    /// first row of a group alone.
     pub(crate) fn make<'a>(
         &'a mut self,
         text: &'a [u8],
         cells: &'a [Cell],
+        is_first: bool,
         notes: &mut Vec<Note>,
     ) -> Result<(&'a [u8], &'a [Cell]), Flaw> {
         if self.made.is_empty() {
@@ -127,6 +129,7 @@ impl Mapper {
                     }
                 }
                 Made::Constant(value) => self.text.extend_from_slice(value),
+                Made::MessageId { .. } if !is_first => {}
                 Made::MessageId { name, columns } => {
                     message_id(name, columns, (text, cells), &mut self.scratch, &mut self.text)
                         .map_err(|flaw| flaw.in_column(*column))?;

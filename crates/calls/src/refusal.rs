@@ -100,6 +100,10 @@ codes! {
         NotAnObject = "not_an_object",
         /// A cell that the `values` of a mapping lack.
         UnknownValue = "unknown_value",
+        /// A row of a group of which another row is refused.
+        GroupRefused = "group_refused",
+        /// A group of too many rows.
+        GroupTooLong = "group_too_long",
         /// A row without a cell for the `message_id` of a mapping.
         MessageIdEmpty = "message_id_empty",
     }
@@ -204,6 +208,8 @@ codes! {
         BadColumn = "bad_column",
         /// A row beyond the limit: a quote is probably never closed.
         RowTooLong = "row_too_long",
+        /// A group beyond all limits: its column is probably the same in every row.
+        GroupTooLong = "group_too_long",
     }
 }
 

@@ -59,6 +59,16 @@ impl Cell {
         &record[self.start as usize..self.end as usize]
     }
 
+    /// Whether nothing is in it.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.start == self.end
+    }
+
+    /// The same cell where its bytes begin at `start` in another text.
+    pub(crate) fn moved_to(&self, start: usize) -> Cell {
+        Cell::new(start, start + self.end() - self.start(), self.escaped)
+    }
+
     /// Where the cell's content begins in its record.
     pub(crate) fn start(&self) -> usize {
         self.start as usize

@@ -4,6 +4,7 @@
 //! is taken depends on the bytes alone, never on how they were cut into pieces.
 
 mod beginnings;
+mod grouping;
 mod mapped;
 mod opening;
 mod recognition;
@@ -25,9 +26,11 @@ use crate::text::Transcoder;
 use crate::text::without_ctrl_z;
 use crate::warnings::Note;
 
-use mapped::SourceRow;
+use grouping::{Grouping, Step};
+use mapped::{Reader, SourceRow};
 use records::{Decoded, Quotes, behind, is_header, note_shape, sound};
 
+pub use self::grouping::GroupRow;
 pub use crate::inflate::ZSTD_WINDOW_BYTES_MAX;
 pub use crate::rows::ROW_BYTES_MAX;
 
@@ -51,6 +54,8 @@ pub enum Translated {
     },
     /// The row is refused.
     Refused(RowRefusal),
+    /// The rows of a group are refused, each for a reason of its own or for that of another.
+    RefusedGroup(Vec<RowRefusal>),
     /// The record is no row, and nothing is appended.
     Dropped {
         /// Where it stands.
@@ -98,6 +103,8 @@ pub struct Translator {
     plan: Option<ColumnPlan>,
     /// Set once the header is read, where a mapping says what the rows become.
     mapper: Option<Mapper>,
+    /// Set where adjacent rows become one call.
+    grouping: Option<Grouping>,
     /// The header's cells, by which a repeated header is known.
     names: Vec<Vec<u8>>,
     warnings: Vec<Warning>,
@@ -140,6 +147,7 @@ impl Translator {
             header: None,
             plan: None,
             mapper: None,
+            grouping: None,
             names: Vec::new(),
             warnings: Vec::new(),
             breaks_off: false,
@@ -219,14 +227,25 @@ impl Translator {
                 }
                 continue;
             }
-            match self.rows.advance() {
-                Advance::Record => return Ok(self.translate(calls, records)),
+            let is_held = self.grouping.as_mut().is_some_and(Grouping::release);
+            match if is_held { Advance::Record } else { self.rows.advance() } {
+                Advance::Record => match self.translate(calls, records) {
+                    Some(translated) => return Ok(translated),
+                    None => {
+                        if let Some(fault) = self.grouping.as_mut().and_then(Grouping::fault) {
+                            return Err(self.broken(fault));
+                        }
+                    }
+                },
                 Advance::Starved => {
                     if !self.feed()? {
                         return Ok(Translated::Starved);
                     }
                 }
                 Advance::End => {
+                    if let Some(translated) = self.close_group(calls, records) {
+                        return Ok(translated);
+                    }
                     self.pass_trailing();
                     return Ok(Translated::End);
                 }
@@ -248,9 +267,9 @@ impl Translator {
         self.plan.as_ref()
     }
 
-    /// Where the record taken last ends. Only here can reading be taken up again.
+    /// Where the record taken last ends, or the group of records. Only here can reading be taken up again.
     pub fn position(&self) -> Position {
-        self.position
+        self.grouping.as_ref().and_then(Grouping::begin).unwrap_or(self.position)
     }
 
     /// What the owner of the file should know about its columns and about how it is written down; complete once the
@@ -267,6 +286,16 @@ impl Translator {
     /// How many blank lines stand before the record taken last, or, at [`Translated::End`], behind the last record.
     pub fn blank_lines(&self) -> u64 {
         self.blank_lines
+    }
+
+    /// How many rows were taken last: 1, or those of a group.
+    pub fn rows_taken(&self) -> u64 {
+        self.grouping.as_ref().map_or(1, |grouping| grouping.taken_rows)
+    }
+
+    /// The rows of the group taken last, if one was and it is not skipped.
+    pub fn group(&self) -> &[GroupRow] {
+        self.grouping.as_ref().map_or(&[], |grouping| &grouping.taken)
     }
 
     /// How many bytes are held that have been pushed and not been taken.
@@ -324,10 +353,11 @@ impl Translator {
         fault
     }
 
-    /// Translates the record that the rows stand at.
-    fn translate(&mut self, calls: &mut Vec<u8>, records: &mut Vec<u8>) -> Translated {
+    /// Translates the record that the rows stand at. `None`: it belongs to a group that is still open.
+    #[inline]
+    fn translate(&mut self, calls: &mut Vec<u8>, records: &mut Vec<u8>) -> Option<Translated> {
         let (Some(plan), Some(header), Some(record)) = (&self.plan, &self.header, self.rows.record()) else {
-            return Translated::End;
+            return Some(Translated::End);
         };
         let dialect = header.dialect;
         let encoding = dialect.encoding;
@@ -338,6 +368,7 @@ impl Translator {
             to: behind(from, encoding, &record, self.transcoded),
             line: self.position.line + record.blank.lines,
         };
+        let before = self.position;
         self.position = Position { byte: span.to, line: span.line + record.lines };
         self.blank_lines = record.blank.lines;
         self.encoder.notes.clear();
@@ -348,13 +379,27 @@ impl Translator {
             } else {
                 (record.text, record.cells, Quotes { unclosed: record.unclosed, stray: record.stray, misfit: false })
             };
-        if is_header(text, cells, &self.names, dialect.delimiter) {
+        let is_header = is_header(text, cells, &self.names, dialect.delimiter);
+        if let (Some(mapper), Some(grouping)) = (&mut self.mapper, &mut self.grouping) {
+            let row = SourceRow { text, cells, quotes, span, lines: record.lines };
+            let reading = Reader { mapper, plan, dialect, encoder: &mut self.encoder };
+            return match grouping.step(row, is_header, (before, record.blank.lines), reading, calls, records) {
+                Step::Joined => None,
+                Step::Dropped(dropped) => Some(dropped),
+                Step::Closed(translated) => {
+                    (self.position, self.blank_lines) = (before, grouping.blank_lines);
+                    Some(translated)
+                }
+            };
+        }
+        if is_header {
             self.encoder.notes.clear();
-            return Translated::Dropped { span, reason: Dropped::RepeatedHeader };
+            return Some(Translated::Dropped { span, reason: Dropped::RepeatedHeader });
         }
         if let Some(mapper) = &mut self.mapper {
             let row = SourceRow { text, cells, quotes, span, lines: record.lines };
-            return row.translate(mapper, plan, dialect, &mut self.encoder, calls, records);
+            let reading = Reader { mapper, plan, dialect, encoder: &mut self.encoder };
+            return Some(row.translate(reading, calls, records));
         }
         let records_from = records.len();
         records.extend_from_slice(text);
@@ -364,7 +409,7 @@ impl Translator {
             let row = Row { text, cells, start: span.start };
             self.encoder.append(plan, row, calls)
         });
-        match written {
+        Some(match written {
             Ok(timestamp) => Translated::Call { span, len: calls.len() - begin, timestamp },
             Err(_) if quotes.is_sound() && cells.iter().all(|cell| is_void(cell.raw(text))) => {
                 records.truncate(records_from);
@@ -372,7 +417,19 @@ impl Translator {
                 Translated::Dropped { span, reason: Dropped::Blank }
             }
             Err(flaw) => Translated::Refused(flaw.at(span, cells, plan, dialect, record.lines)),
-        }
+        })
+    }
+
+    /// Ends the group that is open where the file ends.
+    fn close_group(&mut self, calls: &mut Vec<u8>, records: &mut Vec<u8>) -> Option<Translated> {
+        let (Some(mapper), Some(plan), Some(header)) = (&mut self.mapper, &self.plan, &self.header) else {
+            return None;
+        };
+        let grouping = self.grouping.as_mut().filter(|grouping| grouping.begin().is_some())?;
+        let reading = Reader { mapper, plan, dialect: header.dialect, encoder: &mut self.encoder };
+        let translated = grouping.close(reading, calls, records);
+        self.blank_lines = grouping.blank_lines;
+        Some(translated)
     }
 
     /// Counts the blank lines behind the last record as read.

@@ -195,10 +195,17 @@ impl<'a> Compiler<'a> {
         let cell = heading.named.unwrap_or_else(|| self.default_type(heading, true));
         let column = self.columns.len();
         let parts: Vec<&str> = if path.is_empty() { vec![VALUES] } else { path.split('.').collect() };
-        if parts.len() > PATH_PARTS_MAX || parts.iter().any(|part| part.is_empty() || part.contains("[]")) {
+        let is_bad = |part: &&str| part.contains("[]") || (part.is_empty() && !path.is_empty());
+        if parts.len() > PATH_PARTS_MAX || parts.iter().any(is_bad) {
             return Err(heading.fault(format_args!("`{}` is no path below a list", heading.name)));
         }
-        self.columns.push(Column { name: heading.full.to_owned(), path: Some(heading.name.to_owned()), cell });
+        if !list.is_empty() && list.has(VALUES) != path.is_empty() {
+            return Err(heading.fault(format_args!(
+                "`{}` contradicts another path: the elements of a list are either values or objects",
+                heading.name
+            )));
+        }
+        self.columns.push(Column { name: heading.full.to_owned(), path: None, cell });
         self.empties.push(if path.is_empty() { EmptyCells::Omit } else { self.reading.empty_cells });
         list.insert(&parts, path.is_empty(), column).map_err(|conflict| self.conflict(heading, conflict))
     }

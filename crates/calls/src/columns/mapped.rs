@@ -92,6 +92,11 @@ impl ColumnPlan {
         for (other, column) in &targets.merged {
             plan.columns[*other].path = plan.columns[*column].path.clone();
         }
+        for (column, target) in plan.columns.iter_mut().zip(columns) {
+            if let To::Element { whole, .. } = &target.to {
+                column.path = Some(whole.clone());
+            }
+        }
         plan.own_columns = targets.own_columns;
         plan.source_columns = targets.source_columns;
         plan.sources = columns.iter().map(|target| target.source).collect();

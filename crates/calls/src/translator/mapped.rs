@@ -22,6 +22,15 @@ pub(super) struct SourceRow<'a> {
     pub(super) lines: u64,
 }
 
+/// What reads such rows.
+#[derive(Debug)]
+pub(super) struct Reader<'a> {
+    pub(super) mapper: &'a mut Mapper,
+    pub(super) plan: &'a ColumnPlan,
+    pub(super) dialect: Dialect,
+    pub(super) encoder: &'a mut Encoder,
+}
+
 impl SourceRow<'_> {
     /// Whether it has nothing but delimiters and blanks. A constant would make a call of it.
     pub(super) fn is_blank(&self) -> bool {
@@ -29,16 +38,9 @@ impl SourceRow<'_> {
     }
 
     /// Appends the call of a row that makes one by itself.
-    pub(super) fn translate(
-        self,
-        mapper: &mut Mapper,
-        plan: &ColumnPlan,
-        dialect: Dialect,
-        encoder: &mut Encoder,
-        calls: &mut Vec<u8>,
-        records: &mut Vec<u8>,
-    ) -> Translated {
+    pub(super) fn translate(self, reader: Reader<'_>, calls: &mut Vec<u8>, records: &mut Vec<u8>) -> Translated {
         let SourceRow { text, cells, quotes, span, lines } = self;
+        let Reader { mapper, plan, dialect, encoder } = reader;
         if self.is_blank() {
             encoder.notes.clear();
             return Translated::Dropped { span, reason: Dropped::Blank };
@@ -52,7 +54,7 @@ impl SourceRow<'_> {
         let begin = calls.len();
         let written = is_sound.and_then(|()| {
             note_shape(text, cells, plan, &mut encoder.notes);
-            let (text, cells) = mapper.make(text, cells, &mut encoder.notes)?;
+            let (text, cells) = mapper.make(text, cells, true, &mut encoder.notes)?;
             encoder.append(plan, Row { text, cells, start: span.start }, calls)
         });
         match written {

@@ -6,6 +6,7 @@ use super::beginnings::{
     Failed, Named, explain, is_narrow, named_delimiter, no_csv, no_csv_either, other_line_end, separated_otherwise,
     with_nuls,
 };
+use super::grouping::Grouping;
 use super::recognition::{Beginning, Recognised, Shape, plain, quoted_line, recognise};
 use super::records::{behind, behind_text};
 use super::{BEGINNING_BYTES, HEADER_BYTES_MAX, ROW_BYTES_MAX, Stage, Translator};
@@ -52,15 +53,15 @@ impl Translator {
         while self.lines_to_skip > 0 {
             let Some(line) = self.rows.line() else {
                 if self.rows.unread().len() > HEADER_BYTES_MAX {
-                    return Err(FileFault::new(
-                        FaultCode::HeaderTooLong,
-                        format!("a line before the header is longer than {HEADER_BYTES_MAX} bytes, or this is no CSV"),
-                    ));
+                    return Err(line_too_long());
                 }
                 return Ok(false);
             };
             if let Some(Named::Delimiter(delimiter)) = named_delimiter(line) {
                 self.stage = Stage::Header { delimiter: Some(delimiter), named: true };
+            }
+            if line.len() > HEADER_BYTES_MAX {
+                return Err(line_too_long());
             }
             let encoding = self.transcoder.encoding().unwrap_or(Encoding::Utf8);
             let length = line.len();
@@ -320,6 +321,7 @@ impl Translator {
                 (Some(mapper), plan)
             }
         };
+        self.grouping = mapper.as_ref().and_then(|mapper| mapper.group).map(Grouping::new);
         self.mapper = mapper;
         self.rows.set_delimiter(delimiter);
         self.rows.set_quoting(header.dialect.quoting);
@@ -333,6 +335,13 @@ impl Translator {
         self.stage = Stage::Rows;
         Ok(())
     }
+}
+
+fn line_too_long() -> FileFault {
+    FileFault::new(
+        FaultCode::HeaderTooLong,
+        format!("a line before the header is longer than {HEADER_BYTES_MAX} bytes, or this is no CSV"),
+    )
 }
 
 fn warning(message: String) -> Warning {

@@ -17,7 +17,7 @@ use calls::columns::REJECT_COLUMNS;
 use calls::reading;
 use calls::translator::Dropped;
 
-use crate::support::{File, Outcome, Read};
+use crate::support::{File, Read};
 
 fn tests() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests")
@@ -89,7 +89,7 @@ fn report(read: &Read) -> String {
     let dropped = [
         (read.blank_lines + read.dropped(Dropped::Blank) as u64, "blank"),
         (read.dropped(Dropped::RepeatedHeader) as u64, "repeated headers"),
-        (read.dropped(Dropped::Skipped) as u64, "skipped"),
+        (read.skipped_rows(), "skipped"),
     ];
     let dropped: String = dropped.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!(", {n} {what}")).collect();
     let _ = writeln!(out, "{} calls, {} refused{dropped}", read.calls().len(), read.refusals().len());
@@ -254,10 +254,11 @@ fn no_message_repeats_what_a_cell_contains() {
         let file = file(&case);
         let read = file.read(&[usize::MAX]);
         for taken in &read.taken {
-            let Outcome::Refused(refusal) = &taken.outcome else { continue };
             let record = String::from_utf8_lossy(&taken.record).into_owned();
             for word in record.split(|c: char| !c.is_alphanumeric()).filter(|word| word.starts_with("secret")) {
-                assert!(!refusal.message.contains(word), "{}: {}", case.display(), refusal.message);
+                for refusal in taken.refusals() {
+                    assert!(!refusal.message.contains(word), "{}: {}", case.display(), refusal.message);
+                }
             }
         }
         let Some(fault) = &read.fault else { continue };
