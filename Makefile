@@ -10,7 +10,7 @@ CARGO ?= cargo
 export CARGO_INCREMENTAL ?= $(if $(wildcard target/debug/incremental),1,0)
 VENV := .venv
 # Crates without IO, and what must not be in their dependency trees.
-PURE := protocol calls ingestion export
+PURE := protocol calls ingestion export config
 PURE_TESTS := $(addprefix -p ,$(PURE))
 IMPURE := tokio|hyper|reqwest|http|axum|aws-.*|aws_.*|lambda.*|s3s|rustls|mio|socket2
 # What is deployed, and what must not be in it: stand-ins, tests, and a clock that tests can stop.

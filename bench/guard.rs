@@ -14,7 +14,7 @@ use std::hint::black_box;
 use calls::batches::Envelope;
 use calls::call::MessageIds;
 use calls::ingestion::{Ingestion, Next};
-use calls::reading;
+use calls::reading::Reading;
 use calls::refusal::Position;
 use calls::subject::Subject;
 use calls::translator::{Translated, Translator};
@@ -84,7 +84,7 @@ fn csv() -> Vec<u8> {
 
 fn translator() -> Result<Translator, Box<dyn Error>> {
     let subject = Subject::of("track_guard.csv", &[], None)?;
-    let reading = reading::parse(&|_| None, &mut Vec::new());
+    let reading = Reading::default();
     Ok(Translator::new(&subject, &reading, MessageIds::new(StreamId::new([7; 16]))))
 }
 

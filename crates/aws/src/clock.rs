@@ -1,6 +1,7 @@
 //! The only place that asks for the time, so that a story can run at another one.
 
 use aws_smithy_async::time::TimeSource;
+use config::settings::CLOCK_OFFSET_MS;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -19,7 +20,7 @@ impl Clock {
     /// signs requests at its own time, which real services compare with theirs.
     #[must_use]
     pub fn from_environment() -> Self {
-        let offset_ms = crate::settings::from_environment("CLOCK_OFFSET_MS").and_then(|text| text.parse().ok());
+        let offset_ms = config::environment::variable(CLOCK_OFFSET_MS.name).and_then(|text| text.parse().ok());
         let (system, offset_ms) = (Self::system(), offset_ms.unwrap_or(0_i64));
         Self::from_fn(move || system.now_ms() + offset_ms)
     }

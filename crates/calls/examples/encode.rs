@@ -11,7 +11,6 @@ use std::error::Error;
 use std::path::Path;
 
 use calls::call::MessageIds;
-use calls::reading;
 use calls::subject::Subject;
 use calls::translator::{Translated, Translator};
 use protocol::id::StreamId;
@@ -47,7 +46,8 @@ fn main() -> Result<(), Box<dyn Error>> {
 }
 
 fn encode(subject: &Subject, csv: &[u8]) -> Result<Totals, Box<dyn Error>> {
-    let reading = reading::parse(&|name| std::env::var(name).ok(), &mut Vec::new());
+    let reading =
+        config::reading::of_environment(&mut config::environment::Reader::new(&config::environment::variable));
     let mut translator = Translator::new(subject, &reading, MessageIds::new(StreamId::new([7; 16])));
     let mut totals = Totals::default();
     let (mut body, mut records) = (Vec::with_capacity(BODY_BYTES), Vec::with_capacity(BODY_BYTES));

@@ -6,7 +6,7 @@ pub use protocol::reading::{Compression, Delimiter, Dialect, Encoding, Escape, Q
 use crate::rows::Splitter;
 
 /// What the encoding of a file means for the places of its records.
-pub(crate) trait Measure {
+pub trait Measure {
     /// Whether `delimiter` can be the second byte of a character, as `|` can in Shift_JIS.
     fn may_hide(self, delimiter: Delimiter) -> bool;
 

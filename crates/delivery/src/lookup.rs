@@ -85,8 +85,8 @@ fn judge(status: u16, body: &[u8]) -> Looked {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use aws::settings::Reader;
     use aws::{Clock, Dice};
+    use config::environment::Reader;
 
     fn delivery(endpoint: &str) -> Delivery {
         let get = |name: &str| match name {

@@ -1,8 +1,18 @@
 //! Where calls go, and how fast.
 
-use crate::write_key::WriteKey;
-use aws::settings::Reader;
 use calls::ingestion::BATCHES_AHEAD_MAX;
+use config::environment::Reader;
+use config::settings::{
+    CONCURRENCY, DefaultValue, EVENTS_PER_SECOND, GZIP_REQUESTS, REQUESTS_IN_FLIGHT, SEGMENT_ENDPOINT,
+    SEGMENT_OBJECTS_ENDPOINT, SEGMENT_REGION, SEGMENT_SETTINGS_ENDPOINT, Setting, WORKSPACE_EVENTS_PER_SECOND,
+    WRITE_KEY,
+};
+
+use crate::write_key::WriteKey;
+
+/// The spelling of Segment's walkthrough.
+static WALKTHROUGHS_WRITE_KEY: Setting =
+    Setting { name: "write_key", default: DefaultValue::None, meaning: "the source's write key" };
 
 /// Segment's two regions (Segment docs, "Regional Segment").
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,8 +61,6 @@ impl Region {
     }
 }
 
-/// Requests under way at once, unless set.
-const REQUESTS_IN_FLIGHT: usize = 4;
 /// More batches are not handed out ahead of one that is slow.
 const REQUESTS_IN_FLIGHT_MAX: usize = BATCHES_AHEAD_MAX;
 /// Segment's documented pace for a workspace (product limits: 1,000 events a second).
@@ -82,41 +90,41 @@ impl Settings {
     #[must_use]
     pub fn read(reader: &mut Reader<'_>) -> Self {
         // The walkthrough's own spelling works too.
-        let write_key = match reader.optional("write_key") {
-            Some(key) if reader.optional("WRITE_KEY").is_none() => key,
-            _ => reader.required("WRITE_KEY", "the write key of the Segment source that the calls belong to"),
+        let write_key = match reader.optional(&WALKTHROUGHS_WRITE_KEY) {
+            Some(key) if reader.optional(&WRITE_KEY).is_none() => key,
+            _ => reader.required(&WRITE_KEY),
         };
         if !write_key.bytes().all(|byte| byte.is_ascii_graphic()) {
-            reader.fault("WRITE_KEY", "has blanks or signs in it that no write key has; copy the key alone");
+            reader.fault(&WRITE_KEY, "has blanks or signs in it that no write key has; copy the key alone");
         }
-        let region = match reader.optional("SEGMENT_REGION").as_deref() {
+        let region = match reader.optional(&SEGMENT_REGION).as_deref() {
             None => None,
             Some("us") => Some(Region::Us),
             Some("eu") => Some(Region::Eu),
             Some(other) => {
-                reader.fault("SEGMENT_REGION", format_args!("is {other:?}; write us or eu"));
+                reader.fault(&SEGMENT_REGION, format_args!("is {other:?}; write us or eu"));
                 None
             }
         };
         let defaults = region.unwrap_or(Region::Us);
-        let tracking_endpoint = reader.endpoint("SEGMENT_ENDPOINT", defaults.tracking());
-        let objects_endpoint = reader.endpoint("SEGMENT_OBJECTS_ENDPOINT", defaults.objects());
+        let tracking_endpoint = reader.endpoint(&SEGMENT_ENDPOINT, defaults.tracking());
+        let objects_endpoint = reader.endpoint(&SEGMENT_OBJECTS_ENDPOINT, defaults.objects());
         one_region(reader, region, &tracking_endpoint, &objects_endpoint);
         // Whoever stands in Segment's place knows its own write keys, and Segment is not to be shown them.
         let segments_own = region_of(&tracking_endpoint).is_some();
-        let settings_endpoint = match reader.optional("SEGMENT_SETTINGS_ENDPOINT") {
-            Some(_) => reader.endpoint("SEGMENT_SETTINGS_ENDPOINT", defaults.settings()),
+        let settings_endpoint = match reader.optional(&SEGMENT_SETTINGS_ENDPOINT) {
+            Some(_) => reader.endpoint(&SEGMENT_SETTINGS_ENDPOINT, defaults.settings()),
             None if segments_own => defaults.settings().to_owned(),
             None => tracking_endpoint.clone(),
         };
-        let requests_in_flight = reader.parsed("REQUESTS_IN_FLIGHT", REQUESTS_IN_FLIGHT, "a number such as 4");
+        let requests_in_flight = reader.parsed(&REQUESTS_IN_FLIGHT, "a number such as 4");
         if !(1..=REQUESTS_IN_FLIGHT_MAX).contains(&requests_in_flight) {
-            reader.fault("REQUESTS_IN_FLIGHT", format_args!("must be 1 to {REQUESTS_IN_FLIGHT_MAX}"));
+            reader.fault(&REQUESTS_IN_FLIGHT, format_args!("must be 1 to {REQUESTS_IN_FLIGHT_MAX}"));
         }
         let default_pace = if segments_own { SEGMENT_EVENTS_PER_SECOND } else { 0 };
         Self {
             write_key: WriteKey::new(write_key),
-            gzip: reader.flag("GZIP_REQUESTS", true),
+            gzip: reader.flag(&GZIP_REQUESTS),
             requests_in_flight,
             events_per_second: pace(reader, default_pace),
             tracking_endpoint,
@@ -137,18 +145,18 @@ impl Settings {
 /// `EVENTS_PER_SECOND`, or a workspace's budget shared by so many functions at once: a template cannot divide.
 fn pace(reader: &mut Reader<'_>, default: u32) -> u32 {
     const NUMBER: &str = "a whole number, 0 for no limit";
-    if reader.optional("EVENTS_PER_SECOND").is_some() {
-        for other in ["WORKSPACE_EVENTS_PER_SECOND", "CONCURRENCY"] {
+    if let Some(pace) = reader.parsed_if_set(&EVENTS_PER_SECOND, NUMBER) {
+        for other in [&WORKSPACE_EVENTS_PER_SECOND, &CONCURRENCY] {
             if reader.optional(other).is_some() {
                 reader.fault(other, "is set beside EVENTS_PER_SECOND, which is for one function alone; keep one");
             }
         }
-        return reader.parsed("EVENTS_PER_SECOND", default, NUMBER);
+        return pace;
     }
-    let budget = reader.parsed("WORKSPACE_EVENTS_PER_SECOND", default, NUMBER);
-    let concurrency: u32 = reader.parsed("CONCURRENCY", 1, "how many functions run at once, such as 2");
+    let budget = reader.parsed_if_set(&WORKSPACE_EVENTS_PER_SECOND, NUMBER).unwrap_or(default);
+    let concurrency: u32 = reader.parsed(&CONCURRENCY, "how many functions run at once, such as 2");
     if concurrency == 0 {
-        reader.fault("CONCURRENCY", "must be at least 1");
+        reader.fault(&CONCURRENCY, "must be at least 1");
     }
     // A budget smaller than the number of functions still lets each send: one call a second.
     if budget == 0 { 0 } else { (budget / concurrency.max(1)).max(1) }
@@ -167,12 +175,12 @@ fn region_of(endpoint: &str) -> Option<Region> {
 
 /// The wrong region loses calls silently (Segment docs, "Regional Segment"), so a mixture is refused.
 fn one_region(reader: &mut Reader<'_>, region: Option<Region>, tracking: &str, objects: &str) {
-    for (name, endpoint) in [("SEGMENT_ENDPOINT", tracking), ("SEGMENT_OBJECTS_ENDPOINT", objects)] {
+    for (setting, endpoint) in [(&SEGMENT_ENDPOINT, tracking), (&SEGMENT_OBJECTS_ENDPOINT, objects)] {
         if let (Some(asked), Some(found)) = (region, region_of(endpoint))
             && asked != found
         {
             let (asked, found) = (asked.name(), found.name());
-            reader.fault(name, format_args!("is {endpoint}, of region {found}, but SEGMENT_REGION is {asked}"));
+            reader.fault(setting, format_args!("is {endpoint}, of region {found}, but SEGMENT_REGION is {asked}"));
         }
     }
     if region.is_none()
@@ -181,7 +189,7 @@ fn one_region(reader: &mut Reader<'_>, region: Option<Region>, tracking: &str, o
     {
         let (one, other) = (one.name(), other.name());
         let words = format!("goes to {tracking} (region {one}), but objects to {objects} (region {other})");
-        reader.fault("SEGMENT_REGION", format_args!("is not set: what is tracked {words}; set it to us or eu"));
+        reader.fault(&SEGMENT_REGION, format_args!("is not set: what is tracked {words}; set it to us or eu"));
     }
 }
 

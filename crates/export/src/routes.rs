@@ -1,8 +1,5 @@
 //! Routes: which source's events go to which bucket, and through which role.
 
-mod arn;
-mod document;
-
 use std::collections::BTreeSet;
 
 use protocol::id::SourceId;
@@ -94,49 +91,16 @@ pub struct Routes {
     pub sources: Vec<Source>,
 }
 
-/// The one destination that the environment's `DESTINATION_*` variables describe, as written.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Single {
-    /// `DESTINATION_BUCKET`: a name with an optional `/path/prefix`.
-    pub bucket: String,
-    /// `DESTINATION_REGION`.
-    pub region: String,
-    /// `DESTINATION_ROLE_ARN`.
-    pub role_arn: String,
-    /// `DESTINATION_EXTERNAL_ID`.
-    pub external_id: String,
-}
-
-impl Single {
-    /// What the destination is called that the environment describes.
-    pub const NAME: &str = "default";
+/// A fault between two destinations.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Clash {
+    /// The index of the later one.
+    pub index: usize,
+    /// What is wrong, and what to do.
+    pub what: String,
 }
 
 impl Routes {
-    /// Reads a TOML document of `[[destination]]` and `[[source]]` tables.
-    ///
-    /// # Errors
-    /// Every fault, each with the name of what is at fault and what to write instead.
-    pub fn parse(document: &str) -> Result<Routes, Vec<String>> {
-        let (routes, mut faults) = document::read(document);
-        faults.extend(routes.clashes());
-        if faults.is_empty() { Ok(routes) } else { Err(faults) }
-    }
-
-    /// The routes of one destination that takes every source.
-    ///
-    /// # Errors
-    /// Every fault, by the environment variable's name.
-    pub fn single(single: &Single) -> Result<Routes, Vec<String>> {
-        let mut faults = Vec::new();
-        let destination = document::single(single, &mut faults);
-        if faults.is_empty() {
-            Ok(Routes { destinations: vec![destination], sources: Vec::new() })
-        } else {
-            Err(faults)
-        }
-    }
-
     /// The destination of this name.
     pub fn named(&self, name: &str) -> Option<&Destination> {
         self.destinations.iter().find(|destination| destination.name == name)
@@ -154,29 +118,26 @@ impl Routes {
     }
 
     /// Names given twice, and places that would get an event twice.
-    fn clashes(&self) -> Vec<String> {
-        let mut faults = Vec::new();
+    pub fn clashes(&self) -> Vec<Clash> {
+        let mut clashes = Vec::new();
         for (index, one) in self.destinations.iter().enumerate() {
-            for other in self.destinations.iter().skip(index + 1) {
+            for other in &self.destinations[..index] {
                 if one.name == other.name {
-                    faults.push(format!("destination `{}`: two destinations have this name; rename one", one.name));
+                    let what = "has the name of another destination; rename one".to_owned();
+                    clashes.push(Clash { index, what });
                 }
                 let one_place = !one.bucket.is_empty() && one.bucket == other.bucket && one.prefix == other.prefix;
                 if one_place && one.sources.meet(&other.sources) {
-                    faults.push(format!(
-                        "destinations `{}` and `{}` put the same sources into one bucket and prefix, where each event \
-                         would lie twice; give them different sources, buckets or prefixes",
-                        one.name, other.name
-                    ));
+                    let what = format!(
+                        "puts the same sources into the same bucket and prefix as destination `{}`, so each event would \
+                         be there twice; give them different sources, buckets or prefixes",
+                        other.name
+                    );
+                    clashes.push(Clash { index, what });
                 }
             }
         }
-        for (index, one) in self.sources.iter().enumerate() {
-            if self.sources.iter().skip(index + 1).any(|other| other.id == one.id) {
-                faults.push(format!("source `{}`: described twice; keep one", one.id));
-            }
-        }
-        faults
+        clashes
     }
 }
 

@@ -144,16 +144,20 @@ fn caller(fault: &Fault) -> String {
 mod tests {
     use super::*;
     use aws::Operation;
-    use export::routes::{Routes, Single};
+    use config::Config;
+    use protocol::reading::Reading;
 
     fn destination(change: impl FnOnce(&mut Destination)) -> Destination {
-        let single = Single {
-            bucket: "their-logs".into(),
-            region: "eu-west-1".into(),
-            role_arn: "arn:aws:iam::210987654321:role/Logs".into(),
-            external_id: "workspace-1".into(),
-        };
-        let mut destination = Routes::single(&single).unwrap().destinations.remove(0);
+        let document = r#"
+            [[destination]]
+            name = "default"
+            bucket = "their-logs"
+            region = "eu-west-1"
+            role_arn = "arn:aws:iam::210987654321:role/Logs"
+            external_id = "workspace-1"
+            sources = "*"
+        "#;
+        let mut destination = Config::parse(document, &Reading::default()).unwrap().routes.destinations.remove(0);
         change(&mut destination);
         destination
     }

@@ -32,13 +32,15 @@ use std::time::Duration;
 
 use anyhow::Context;
 use aws::roles::Roles;
-use aws::settings::Faults;
 use aws::{Bucket, Clock, Dice};
 use aws_config::SdkConfig;
+use config::Config;
+use config::environment::Faults;
 use export::cut::Flush;
 use export::routes::Routes;
 use protocol::id::Nonce;
 use protocol::place::Place;
+use protocol::reading::Reading;
 use serde::Serialize;
 use serde_json::Value;
 use tokio::time::Instant;
@@ -46,7 +48,7 @@ use tokio::time::Instant;
 pub use report::{Planned, Put, Report, Waiting};
 pub use request::{Request, Unknown};
 pub use revise::Abandoned;
-pub use settings::{AtATime, Caps, EXPIRE_DAYS, RoutesFrom, Settings};
+pub use settings::{AtATime, Caps, EXPIRE_DAYS_MAX, RoutesFrom, Settings};
 pub use validate::{Checked, Validated};
 
 use put::Memory;
@@ -102,9 +104,9 @@ impl App {
     /// # Errors
     /// When the settings cannot be used; every fault is told.
     pub async fn from_environment() -> anyhow::Result<App> {
-        let settings = Settings::parse(&aws::settings::from_environment)?;
+        let settings = Settings::parse(&config::environment::variable)?;
         let config = aws::clients::config().await;
-        let name = aws::settings::from_environment("AWS_LAMBDA_FUNCTION_NAME");
+        let name = config::environment::variable("AWS_LAMBDA_FUNCTION_NAME");
         let name = name.unwrap_or_else(|| "segment-s3-exporter".to_owned());
         Ok(App::new(settings, &config, &name, Clock::from_environment(), Dice::system()))
     }
@@ -208,11 +210,12 @@ impl App {
         };
         let at = format!("s3://{bucket}/{key}");
         let object = Bucket::new(self.client.clone(), bucket.clone(), self.dice.clone()).get(key).await;
-        let object = object.with_context(|| format!("failed to read ROUTES from {at}"))?;
-        let object = object.with_context(|| format!("ROUTES names {at}, which is not there"))?;
+        let object = object.with_context(|| format!("failed to read CONFIG from {at}"))?;
+        let object = object.with_context(|| format!("CONFIG names {at}, which is not there"))?;
         let document = std::str::from_utf8(&object.body).with_context(|| format!("{at} is not UTF-8"))?;
-        let told = |faults: Vec<String>| Faults(faults.iter().map(|fault| format!("ROUTES ({at}) {fault}")).collect());
-        Routes::parse(document).map_err(|faults| told(faults).into())
+        let config = Config::parse(document, &Reading::default())
+            .map_err(|faults| Faults(faults.iter().map(|fault| format!("CONFIG ({at}) {fault}")).collect()))?;
+        Ok(config.routes)
     }
 
     fn time_left(&self, deadline_ms: i64) -> Duration {

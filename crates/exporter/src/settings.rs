@@ -1,11 +1,14 @@
 //! The exporter's settings: plain data, read once, all faults told together.
 
-use aws::settings::{Faults, Reader};
+use config::environment::{Faults, Reader};
+use config::settings::{CONFIG, EXPIRE_DAYS, STATE_BUCKET};
+use config::{Config, Single};
 use export::cut::Limits;
-use export::routes::{Routes, Single};
+use export::routes::Routes;
+use protocol::reading::Reading;
 
-/// Events that nobody could export are given up after so many days, unless the settings say otherwise.
-pub const EXPIRE_DAYS: u32 = 30;
+/// Days at most, and unless the settings say otherwise, after which events that could not be exported are given up.
+pub const EXPIRE_DAYS_MAX: u32 = 30;
 
 /// What the exporter works from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -106,51 +109,39 @@ impl Settings {
     /// Every fault, by the setting's name.
     pub fn parse(get: &dyn Fn(&str) -> Option<String>) -> Result<Settings, Faults> {
         let mut reader = Reader::new(get);
-        let state_bucket = reader.bucket("STATE_BUCKET", "our own bucket, in which received events wait for export");
-        let expire_days = reader.parsed("EXPIRE_DAYS", EXPIRE_DAYS, "a number of days");
-        if !(1..=EXPIRE_DAYS).contains(&expire_days) {
+        let settings = Settings::read(&mut reader);
+        reader.finish(settings)
+    }
+
+    /// The settings with defaults in place of what is at fault; the faults are the reader's.
+    fn read(reader: &mut Reader<'_>) -> Settings {
+        let state_bucket = reader.bucket(&STATE_BUCKET);
+        let expire_days = reader.parsed(&EXPIRE_DAYS, "a number of days");
+        if !(1..=EXPIRE_DAYS_MAX).contains(&expire_days) {
             // Events may wait so long unrouted, and as long again for a destination; the bucket's lifecycle is the net
             // below that, and has to be longer.
-            reader.fault("EXPIRE_DAYS", format_args!("is {expire_days}; write 1 to {EXPIRE_DAYS}"));
+            reader.fault(&EXPIRE_DAYS, format_args!("is {expire_days}; write 1 to {EXPIRE_DAYS_MAX}"));
         }
-        let routes = routes(&mut reader);
+        let routes = routes(reader);
         let (limits, caps, at_a_time) = (Limits::default(), Caps::default(), AtATime::default());
-        reader.finish(Settings { state_bucket, routes, expire_days, limits, caps, at_a_time })
+        Settings { state_bucket, routes, expire_days, limits, caps, at_a_time }
     }
 }
 
-const SINGLE: [&str; 4] =
-    ["DESTINATION_BUCKET", "DESTINATION_REGION", "DESTINATION_ROLE_ARN", "DESTINATION_EXTERNAL_ID"];
-
 fn routes(reader: &mut Reader<'_>) -> RoutesFrom {
     let nowhere = RoutesFrom::Here(Routes::default());
-    let Some(document) = reader.optional("ROUTES") else {
-        let [bucket, region, role_arn, external_id] =
-            SINGLE.map(|name| reader.required(name, "where the events go; ROUTES describes many destinations"));
-        // What is not set has been told once.
-        let missing = |fault: &String| {
-            SINGLE.iter().any(|name| fault.starts_with(&format!("{name} ")) && reader.optional(name).is_none())
-        };
-        return match Routes::single(&Single { bucket, region, role_arn, external_id }) {
-            Ok(routes) => RoutesFrom::Here(routes),
-            Err(faults) => {
-                let told: Vec<String> = faults.into_iter().filter(|fault| !missing(fault)).collect();
-                reader.faults.extend(told);
-                nowhere
-            }
-        };
-    };
-    for name in SINGLE {
-        if reader.optional(name).is_some() {
-            reader.fault(name, "is set beside ROUTES; write the destination into ROUTES, or unset ROUTES");
+    let Some(text) = reader.optional(&CONFIG) else { return RoutesFrom::Here(Single::read(reader)) };
+    for setting in Single::SETTINGS {
+        if reader.optional(setting).is_some() {
+            reader.fault(setting, "is set beside CONFIG; write a [[destination]] there, or unset CONFIG");
         }
     }
-    match object_of(&document) {
+    match object_of(&text) {
         Some(Ok(from)) => return from,
-        Some(Err(what)) => reader.fault("ROUTES", what),
-        None => match Routes::parse(&document) {
-            Ok(routes) => return RoutesFrom::Here(routes),
-            Err(faults) => faults.iter().for_each(|fault| reader.fault("ROUTES", fault)),
+        Some(Err(what)) => reader.fault(&CONFIG, what),
+        None => match Config::parse(&text, &Reading::default()) {
+            Ok(config) => return RoutesFrom::Here(config.routes),
+            Err(faults) => faults.iter().for_each(|fault| reader.fault(&CONFIG, fault)),
         },
     }
     nowhere
@@ -193,31 +184,46 @@ mod tests {
     }
 
     #[test]
-    fn every_fault_is_told_at_once_and_once() {
+    fn every_fault_is_reported_at_once_and_once() {
         let faults = parse(&[
             ("STATE_BUCKET", "s3://our-state"),
             ("DESTINATION_BUCKET", "s3://their-logs/prefix"),
-            ("DESTINATION_ROLE_ARN", "arn:aws:iam::123456789012:user/me"),
-            ("DESTINATION_EXTERNAL_ID", "x"),
+            ("EXPIRE_DAYS", "31"),
         ])
         .unwrap_err();
-        let [state, region, bucket, role, id] = &faults.0[..] else { panic!("{faults:#?}") };
-        assert!(state.contains("STATE_BUCKET is a URI"), "{state}");
-        assert!(region.contains("DESTINATION_REGION is not set"), "{region}");
-        assert!(bucket.contains("DESTINATION_BUCKET is an s3:// URI") && bucket.ends_with(": their-logs/prefix"));
-        assert!(role.contains("is a user's ARN"), "{role}");
-        assert!(id.contains("DESTINATION_EXTERNAL_ID is no external id") && !id.contains("\"x\""), "{id}");
+        for words in [
+            "STATE_BUCKET is a URI",
+            "EXPIRE_DAYS is 31; write 1 to 30",
+            "DESTINATION_REGION is not set",
+            "DESTINATION_ROLE_ARN is not set",
+            "DESTINATION_EXTERNAL_ID is not set",
+            "DESTINATION_BUCKET is an s3:// URI",
+        ] {
+            assert_eq!(faults.0.iter().filter(|fault| fault.starts_with(words)).count(), 1, "{words}: {faults:#?}");
+        }
+        assert_eq!(faults.0.len(), 6);
     }
 
     #[test]
-    fn routes_may_lie_in_an_object_but_not_beside_a_single_destination() {
-        let at = parse(&[("STATE_BUCKET", "our-state"), ("ROUTES", "s3://our-config/routes.toml")]).unwrap();
-        assert_eq!(at.routes, RoutesFrom::Object { bucket: "our-config".into(), key: "routes.toml".into() });
+    fn a_configuration_may_lie_in_an_object_but_not_beside_a_single_destination() {
+        let at = parse(&[("STATE_BUCKET", "our-state"), ("CONFIG", "s3://our-config/segment-s3.toml")]).unwrap();
+        assert_eq!(at.routes, RoutesFrom::Object { bucket: "our-config".into(), key: "segment-s3.toml".into() });
 
         let mut both = ONE.to_vec();
-        both.push(("ROUTES", "s3://our-config"));
+        both.push(("CONFIG", "s3://our-config"));
         let faults = parse(&both).unwrap_err();
         assert_eq!(faults.0.len(), 5, "{faults}");
-        assert!(faults.0.iter().any(|fault| fault.contains("ROUTES is \"s3://our-config\", which names no object")));
+        assert!(faults.0.iter().any(|fault| fault.contains("CONFIG is \"s3://our-config\", which names no object")));
+    }
+
+    #[test]
+    fn every_declared_setting_of_the_exporter_is_read() {
+        let nothing = |_: &str| None;
+        let mut reader = Reader::new(&nothing);
+        let _ = Settings::read(&mut reader);
+        let asked = reader.asked();
+        for setting in [config::settings::BOTH, config::settings::EXPORTER].concat() {
+            assert!(asked.contains(setting.name), "{}", setting.name);
+        }
     }
 }

@@ -59,7 +59,7 @@ impl App {
     /// # Errors
     /// When the settings cannot be used.
     pub async fn from_environment() -> anyhow::Result<Self> {
-        let settings = Settings::read(&aws::settings::from_environment)?;
+        let settings = Settings::read(&config::environment::variable)?;
         Self::new(settings, &aws::clients::config().await, Clock::from_environment(), Dice::system())
     }
 

@@ -1,17 +1,17 @@
 //! The function's settings, all from the environment.
 
-use aws::settings::{Faults, Reader, bucket_fault};
 use calls::batches::BATCH_CALLS_MAX;
 use calls::ingestion::Threshold;
-use calls::reading::{self, Reading};
+use calls::reading::Reading;
+use config::environment::{Faults, Reader, bucket_fault, is_url};
+use config::settings::{
+    CLOCK_OFFSET_MS, COMMIT_SECONDS, INCLUDE_WRITE_KEY, KEEP_FOR_EXPORT, LEASE_SECONDS, QUEUE_URL, REJECT_LIMIT_ROWS,
+    REJECT_LIMIT_SHARE, SOURCE_BUCKET, SOURCE_ID, STATE_BUCKET,
+};
 use protocol::id::SourceId;
 
-/// How long an owner may be silent before its file is taken over.
-const LEASE_SECONDS: u32 = 60;
 /// A shorter lease would be over before a slow write is.
 const LEASE_SECONDS_MIN: u32 = 5;
-/// How often what was settled is committed: a kill repeats at most so much, and each commit is a request to S3.
-const COMMIT_SECONDS: f64 = 5.0;
 /// Less often than this, a 15-minute invocation that is killed would have little to show.
 const COMMIT_SECONDS_MAX: f64 = 60.0;
 
@@ -54,20 +54,20 @@ impl Settings {
         let mut reader = Reader::new(get);
         let delivery = delivery::Settings::read(&mut reader);
         let source = source_id(&mut reader);
-        let state_bucket = reader.bucket("STATE_BUCKET", "our own bucket for checkpoints, rejects and ledgers");
+        let state_bucket = reader.bucket(&STATE_BUCKET);
         let source_bucket = source_bucket(&mut reader);
-        let keep_for_export = reader.flag("KEEP_FOR_EXPORT", true);
-        let include_write_key = reader.flag("INCLUDE_WRITE_KEY", false);
-        let reading = reading::parse(get, &mut reader.faults);
+        let keep_for_export = reader.flag(&KEEP_FOR_EXPORT);
+        let include_write_key = reader.flag(&INCLUDE_WRITE_KEY);
+        let reading = config::reading::of_environment(&mut reader);
         let threshold = threshold(&mut reader);
-        let lease: u32 = reader.parsed("LEASE_SECONDS", LEASE_SECONDS, "a number of seconds such as 60");
+        let lease: u32 = reader.parsed(&LEASE_SECONDS, "a number of seconds such as 60");
         if lease < LEASE_SECONDS_MIN {
-            reader.fault("LEASE_SECONDS", format_args!("must be at least {LEASE_SECONDS_MIN}"));
+            reader.fault(&LEASE_SECONDS, format_args!("must be at least {LEASE_SECONDS_MIN}"));
         }
         let commit_every_ms = commit_every_ms(&mut reader);
         let queue_url = queue_url(&mut reader);
         // Read where the clock is made.
-        let _: i64 = reader.parsed("CLOCK_OFFSET_MS", 0, "a whole number of milliseconds");
+        let _: i64 = reader.parsed(&CLOCK_OFFSET_MS, "a whole number of milliseconds");
         let settings = Self {
             delivery,
             source: source.unwrap_or_else(placeholder),
@@ -87,21 +87,21 @@ impl Settings {
 }
 
 fn source_bucket(reader: &mut Reader<'_>) -> Option<String> {
-    let bucket = reader.optional("SOURCE_BUCKET")?;
+    let bucket = reader.optional(&SOURCE_BUCKET)?;
     if let Some(fault) = bucket_fault(&bucket) {
-        reader.fault("SOURCE_BUCKET", fault);
+        reader.fault(&SOURCE_BUCKET, fault);
     }
     Some(bucket)
 }
 
 /// `SOURCE_ID`: needed even where nothing is exported, since checkpoints are filed under it.
 fn source_id(reader: &mut Reader<'_>) -> Option<SourceId> {
-    let text = reader.required("SOURCE_ID", "the id of the Segment source (Settings, API Keys), as the logs name it");
+    let text = reader.required(&SOURCE_ID);
     match text.parse() {
         Ok(source) => Some(source),
         Err(_) if text.is_empty() => None,
         Err(error) => {
-            reader.fault("SOURCE_ID", format_args!("is {text:?}: {error}"));
+            reader.fault(&SOURCE_ID, format_args!("is {text:?}: {error}"));
             None
         }
     }
@@ -115,24 +115,23 @@ fn placeholder() -> SourceId {
 
 /// `QUEUE_URL`: a standard queue's, since a message with a delay of its own and without a group is what is sent there.
 fn queue_url(reader: &mut Reader<'_>) -> Option<String> {
-    let url = reader.optional("QUEUE_URL")?;
+    let url = reader.optional(&QUEUE_URL)?;
     if url.starts_with("arn:") {
-        reader.fault("QUEUE_URL", format_args!("is an ARN ({url}); write the queue's URL"));
-    } else if !aws::settings::is_url(&url) {
-        reader
-            .fault("QUEUE_URL", format_args!("is {url:?}; write a URL such as https://sqs.us-east-1.amazonaws.com/…"));
+        reader.fault(&QUEUE_URL, format_args!("is an ARN ({url}); write the queue's URL"));
+    } else if !is_url(&url) {
+        reader.fault(&QUEUE_URL, format_args!("is {url:?}; write a URL such as https://sqs.us-east-1.amazonaws.com/…"));
     } else if url.ends_with(".fifo") {
         // SQS developer guide, "FIFO queues": a message needs a group, and has no delay of its own.
-        reader.fault("QUEUE_URL", format_args!("is that of a FIFO queue ({url}); take a standard queue"));
+        reader.fault(&QUEUE_URL, format_args!("is that of a FIFO queue ({url}); take a standard queue"));
     }
     Some(url)
 }
 
 /// `COMMIT_SECONDS`: fractions are allowed, down to after every batch.
 fn commit_every_ms(reader: &mut Reader<'_>) -> i64 {
-    let seconds: f64 = reader.parsed("COMMIT_SECONDS", COMMIT_SECONDS, "a number of seconds such as 5");
+    let seconds: f64 = reader.parsed(&COMMIT_SECONDS, "a number of seconds such as 5");
     if !(0.0..=COMMIT_SECONDS_MAX).contains(&seconds) {
-        reader.fault("COMMIT_SECONDS", format_args!("is {seconds}; write a number from 0 to {COMMIT_SECONDS_MAX}"));
+        reader.fault(&COMMIT_SECONDS, format_args!("is {seconds}; write a number from 0 to {COMMIT_SECONDS_MAX}"));
         return 0;
     }
     #[expect(clippy::cast_possible_truncation, reason = "at most a minute")]
@@ -141,12 +140,10 @@ fn commit_every_ms(reader: &mut Reader<'_>) -> i64 {
 }
 
 fn threshold(reader: &mut Reader<'_>) -> Threshold {
-    let default = Threshold::default();
-    let rows = reader.optional("REJECT_LIMIT_ROWS").is_some();
-    let rows = rows.then(|| reader.parsed("REJECT_LIMIT_ROWS", 0, "a number of rows"));
-    let share: f64 = reader.parsed("REJECT_LIMIT_SHARE", default.share, "a number from 0 to 1");
+    let rows = reader.parsed_if_set(&REJECT_LIMIT_ROWS, "a number of rows");
+    let share: f64 = reader.parsed(&REJECT_LIMIT_SHARE, "a number from 0 to 1");
     if !(0.0..=1.0).contains(&share) {
-        reader.fault("REJECT_LIMIT_SHARE", format_args!("is {share}; write a number from 0 to 1"));
+        reader.fault(&REJECT_LIMIT_SHARE, format_args!("is {share}; write a number from 0 to 1"));
     }
     Threshold { rows, share }
 }
@@ -156,7 +153,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn everything_that_is_wrong_is_told_at_once_by_name() {
+    fn all_faults_are_reported_together_by_name() {
         let get = |name: &str| match name {
             "STATE_BUCKET" => Some("s3://mine".to_owned()),
             "SOURCE_BUCKET" => Some("theirs/folder".to_owned()),

@@ -4,10 +4,10 @@
 
 use crate::App;
 use crate::causes;
-use aws::settings::bucket_fault;
 use aws::validation::{Cause, Check, TRIAL, cause};
 use aws::{Bucket, Fault, telemetry};
 use bytes::Bytes;
+use config::environment::bucket_fault;
 use delivery::Looked;
 use futures_util::{StreamExt, stream};
 use ingestion::deadline::Deadline;

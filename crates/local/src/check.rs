@@ -156,9 +156,9 @@ fn say(checked: &Checked, args: &CheckArgs, settings: &Settings) -> std::io::Res
 }
 
 /// The function's own settings; those that a check does not need may be missing.
-fn settings() -> Result<Settings, aws::settings::Faults> {
+fn settings() -> Result<Settings, config::environment::Faults> {
     Settings::read(&|name| {
-        aws::settings::from_environment(name).or_else(|| match name {
+        config::environment::variable(name).or_else(|| match name {
             "WRITE_KEY" | "SOURCE_ID" => Some("check".to_owned()),
             "STATE_BUCKET" => Some("segment-s3-check".to_owned()),
             _ => None,

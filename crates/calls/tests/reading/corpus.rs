@@ -14,7 +14,6 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use calls::columns::REJECT_COLUMNS;
-use calls::reading;
 use calls::translator::Dropped;
 
 use crate::support::{File, Read};
@@ -39,16 +38,16 @@ fn cases() -> Vec<PathBuf> {
 fn file(case: &Path) -> File {
     let settings = fs::read_to_string(case.join("settings")).unwrap_or_default();
     let settings: HashMap<&str, &str> = settings.lines().filter_map(|line| line.split_once('=')).collect();
-    let mut faults = Vec::new();
     let get = |name: &str| settings.get(name).map(|value| (*value).to_owned());
-    let mut reading = reading::parse(&get, &mut faults);
+    let mut reader = Reader::new(&get);
+    let reading = config::reading::of_environment(&mut reader);
+    let mut reading = reader.finish(reading).unwrap_or_else(|faults| panic!("{}: {faults}", case.display()));
     if let Ok(mapping) = fs::read(case.join("mapping.json")) {
         reading.mapping = Some(serde_json::from_slice(&mapping).unwrap());
     }
     if let Some(lines) = get("SKIP_LINES") {
         reading.skip_lines = lines.parse().unwrap();
     }
-    assert!(faults.is_empty(), "{}: {faults:?}", case.display());
     let name = get("NAME").unwrap_or_else(|| "track_1.csv".to_owned());
     File { reading, ..File::new(&name, fs::read(case.join("input")).unwrap()) }
 }

@@ -1,7 +1,6 @@
 //! What the exporter does on a good day.
 
 use export::cut::Limits;
-use export::routes::Routes;
 use exporter::RoutesFrom;
 use protocol::fragment::Origin;
 use serde_json::json;
@@ -10,7 +9,7 @@ use standins::s3::Server;
 
 use crate::world::{
     ACCOUNT, CUSTOMER, LATER_MS, NOW_MS, SOURCE, STATE, World, days, destination, documented_role, report, role_arn,
-    tick,
+    routes, tick,
 };
 
 #[tokio::test]
@@ -87,8 +86,8 @@ async fn every_destination_of_a_source_gets_every_event() {
 /// The walkthrough's case: two workspaces' sources, two buckets, two roles, none of which reaches the other's bucket.
 #[tokio::test]
 async fn stage_and_prod_go_to_their_own_buckets_through_their_own_roles() {
-    let document = include_str!("../../examples/routes-stage-prod.toml");
-    let routes = Routes::parse(document).unwrap();
+    let document = include_str!("../../examples/stage-prod.toml");
+    let routes = routes(document);
     let mut setup = Server::memory().with_account(ACCOUNT).with_bucket(STATE);
     for destination in &routes.destinations {
         let role = documented_role(&destination.bucket);
@@ -253,17 +252,22 @@ async fn key_acl_and_owner_are_sent_with_every_object() {
 async fn routes_are_read_anew_from_their_object() {
     let mut world = World::with(&["logs-a", "logs-b"]).await;
     let mut settings = world.settings();
-    settings.routes = RoutesFrom::Object { bucket: STATE.into(), key: "routes.toml".into() };
+    settings.routes = RoutesFrom::Object { bucket: STATE.into(), key: "segment-s3.toml".into() };
     let app = world.app_with(settings, aws::Clock::from_fn(|| NOW_MS));
 
     let words = app.handle(json!({}), LATER_MS).await.unwrap_err().to_string();
-    assert_eq!(words, "ROUTES names s3://our-state/routes.toml, which is not there");
-    world.s3.put(STATE, "routes.toml", destination("a", "s3://logs-a", &["*"])).unwrap();
+    assert_eq!(words, "CONFIG names s3://our-state/segment-s3.toml, which is not there");
+    world.s3.put(STATE, "segment-s3.toml", destination("a", "s3://logs-a", &["*"])).unwrap();
     let words = app.handle(json!({}), LATER_MS).await.unwrap_err().to_string();
-    assert!(words.contains("ROUTES (s3://our-state/routes.toml) destination `a`: bucket is an s3:// URI"), "{words}");
+    assert!(
+        words.contains(
+            "CONFIG (s3://our-state/segment-s3.toml) line 5, column 10: destination 1: `bucket` is an s3:// URI"
+        ),
+        "{words}"
+    );
 
     for bucket in ["logs-a", "logs-b"] {
-        world.s3.put(STATE, "routes.toml", destination("d", bucket, &["*"])).unwrap();
+        world.s3.put(STATE, "segment-s3.toml", destination("d", bucket, &["*"])).unwrap();
         world.received.clear();
         world.receive(SOURCE, &format!("for-{bucket}"), 2);
         tick(&app).await;

@@ -17,7 +17,7 @@ async fn the_binary_killed_at_any_request_goes_on_with_the_next_invocation() {
     let exporter = Function::new("exporter", env!("CARGO_BIN_EXE_exporter"))
         .envs(world.s3.env())
         .env("STATE_BUCKET", STATE)
-        .env("ROUTES", destination("d0", "logs-a", &["*"]) + &destination("d1", "logs-b", &["*"]))
+        .env("CONFIG", destination("d0", "logs-a", &["*"]) + &destination("d1", "logs-b", &["*"]))
         .timeout(Duration::from_secs(60))
         .deploy();
     let mut kills = 0;
@@ -51,7 +51,7 @@ async fn two_binaries_at_once_export_each_event_once() {
     let routes = destination("d0", "logs-a", &["*"]) + &destination("d1", "logs-b", &["*"]);
     let deployed = || {
         let exporter = Function::new("exporter", env!("CARGO_BIN_EXE_exporter")).envs(world.s3.env());
-        exporter.env("STATE_BUCKET", STATE).env("ROUTES", &routes).timeout(Duration::from_secs(60)).deploy()
+        exporter.env("STATE_BUCKET", STATE).env("CONFIG", &routes).timeout(Duration::from_secs(60)).deploy()
     };
     let (one, other) = (deployed(), deployed());
     for round in 0..3 {

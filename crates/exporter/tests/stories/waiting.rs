@@ -1,12 +1,11 @@
 //! Destinations that do not take what is planned for them: what waits, for how long, and what becomes of it then.
 
-use export::routes::Routes;
 use exporter::{Answer, RoutesFrom};
 use serde_json::json;
 use standins::faults::{Fault, Rule};
 
 use crate::troubles::break_role;
-use crate::world::{LATER_MS, NOW_MS, SOURCE, STATE, World, days, destination, documented_role, tick};
+use crate::world::{LATER_MS, NOW_MS, SOURCE, STATE, World, days, destination, documented_role, routes, tick};
 
 #[tokio::test]
 async fn a_destination_that_vanished_holds_its_plans_until_it_is_back() {
@@ -235,7 +234,7 @@ async fn what_a_healthy_destination_has_is_not_looked_at_again_while_another_fai
     let mut settings = world.settings();
     settings.caps.open_plans_max = 5;
     world.routes = destination("d0", "logs-a", &[SOURCE]) + &destination("d1", "logs-b", &["*"]);
-    settings.routes = RoutesFrom::Here(Routes::parse(&world.routes).unwrap());
+    settings.routes = RoutesFrom::Here(routes(&world.routes));
     world.receive("alone", "r1", 2);
     let report = tick(&world.app_with(settings, aws::Clock::from_fn(|| NOW_MS))).await;
     assert_eq!((report.destinations["d1"].objects_put, report.waiting.capped.len()), (1, 0));

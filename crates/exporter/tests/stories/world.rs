@@ -18,6 +18,7 @@ use exporter::{Answer, App, AtATime, Caps, Report, RoutesFrom, Settings};
 use protocol::fragment::{FragmentName, Origin};
 use protocol::id::{Epoch, Nonce, SourceId};
 use protocol::position::ByteRange;
+use protocol::reading::Reading;
 use serde_json::{Value, json};
 use standins::iam::Role;
 use standins::s3::{Server, Setup};
@@ -47,13 +48,18 @@ pub(crate) struct World {
     pub(crate) seed: u64,
 }
 
-/// A destination's table in a `ROUTES` document.
+/// A destination's table in a `CONFIG` document.
 pub(crate) fn destination(name: &str, bucket: &str, sources: &[&str]) -> String {
     format!(
         "[[destination]]\nname = {name:?}\nregion = \"us-east-1\"\nbucket = {bucket:?}\n\
          role_arn = \"{}\"\nexternal_id = {EXTERNAL_ID:?}\nsources = {sources:?}\n",
         role_arn(bucket)
     )
+}
+
+/// The routes of a `CONFIG` document.
+pub(crate) fn routes(document: &str) -> Routes {
+    config::Config::parse(document, &Reading::default()).unwrap().routes
 }
 
 pub(crate) fn role_arn(bucket: &str) -> String {
@@ -140,7 +146,7 @@ impl World {
     pub(crate) fn settings(&self) -> Settings {
         Settings {
             state_bucket: STATE.to_owned(),
-            routes: RoutesFrom::Here(Routes::parse(&self.routes).unwrap()),
+            routes: RoutesFrom::Here(routes(&self.routes)),
             expire_days: 30,
             limits: Limits::default(),
             caps: Caps::default(),

@@ -1,0 +1,211 @@
+//! A document that is checked, as plain data.
+
+use std::cell::RefCell;
+
+use export::routes::{Routes, Source as NamedSource};
+use protocol::mapping::Mapping;
+use protocol::reading::Reading;
+
+use crate::document::Document;
+use crate::fault::{Fault, Step};
+use crate::near;
+use crate::source::{Globs, Source, source};
+use crate::tree::Tree;
+use crate::{destination, mapping};
+
+/// The configuration: everything beyond the simple case.
+#[derive(Clone, Debug, Default)]
+pub struct Config {
+    /// How files are read, unless a mapping says otherwise.
+    pub reading: Reading,
+    /// The sources, in the order of the document.
+    pub sources: Vec<Source>,
+    /// The mappings, in the order of the document.
+    pub mappings: Vec<MappingRule>,
+    /// The destinations of the logs.
+    pub routes: Routes,
+}
+
+/// A mapping, and the files that it is for.
+#[derive(Clone, Debug)]
+pub struct MappingRule {
+    /// The keys that it matches.
+    pub keys: Globs,
+    /// Whether later mappings may match the same file too.
+    pub also: bool,
+    /// The name of the source that its calls go to, if it says one.
+    pub source: Option<String>,
+    /// How its files are read; the mapping itself is within.
+    pub reading: Reading,
+}
+
+impl MappingRule {
+    /// The mapping.
+    #[must_use]
+    pub fn mapping(&self) -> &Mapping {
+        #[expect(clippy::expect_used, reason = "every rule is made with a mapping")]
+        self.reading.mapping.as_deref().expect("a rule has a mapping")
+    }
+}
+
+/// How one file is read, and where its calls go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ForKey<'a> {
+    /// How it is read: by a mapping, or by the names of its columns.
+    pub reading: &'a Reading,
+    /// The index of its source; `None` if the settings describe the source.
+    pub source: Option<usize>,
+}
+
+/// Why no file can be read under a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NoMatch {
+    /// No source takes the key.
+    Source,
+}
+
+impl Config {
+    /// Reads a document. `base` is the reading that the environment describes.
+    ///
+    /// # Errors
+    /// Every fault, with line and column. No fault has a value of the document.
+    pub fn parse(text: &str, base: &Reading) -> Result<Config, Vec<Fault>> {
+        let tree = Tree::parse(text)?;
+        let mut shape = Vec::new();
+        let document: Document = tree.read(&mut shape);
+        let faults = RefCell::new(shape);
+        let at = At { tree: &tree, faults: &faults, path: Vec::new() };
+        let config = resolve(&document, base, &at);
+        let mut faults = faults.into_inner();
+        if faults.is_empty() {
+            return Ok(config);
+        }
+        faults.sort_by_key(|fault| (fault.line, fault.column));
+        faults.dedup();
+        Err(faults)
+    }
+
+    /// The mappings and sources for a file: one for each mapping that matches; without any, the reading of all files.
+    ///
+    /// # Errors
+    /// When sources are described and none takes the key.
+    pub fn for_key(&self, key: &str) -> Result<Vec<ForKey<'_>>, NoMatch> {
+        let mut found = Vec::new();
+        for rule in self.mappings.iter().filter(|rule| rule.keys.matches(key)) {
+            found.push(ForKey { reading: &rule.reading, source: self.source_for(rule.source.as_deref(), key)? });
+            if !rule.also {
+                break;
+            }
+        }
+        if found.is_empty() {
+            found.push(ForKey { reading: &self.reading, source: self.source_for(None, key)? });
+        }
+        Ok(found)
+    }
+
+    /// How a file that was begun under a mapping is looked up: by the mapping's name.
+    #[must_use]
+    pub fn mapping_named(&self, name: &str) -> Option<&MappingRule> {
+        self.mappings.iter().find(|rule| rule.mapping().name == name)
+    }
+
+    /// The pattern of a mapping that is nearest to a key that matches none, as advice.
+    #[must_use]
+    pub fn nearest_pattern(&self, key: &str) -> Option<&str> {
+        let patterns = self.mappings.iter().flat_map(|rule| rule.keys.patterns());
+        let key = key.to_lowercase();
+        let similarity = |pattern: &str| strsim::normalized_damerau_levenshtein(&pattern.to_lowercase(), &key);
+        patterns.map(String::as_str).max_by(|one, other| similarity(one).total_cmp(&similarity(other)))
+    }
+
+    fn source_for(&self, named: Option<&str>, key: &str) -> Result<Option<usize>, NoMatch> {
+        if self.sources.is_empty() {
+            return Ok(None);
+        }
+        let is_it = |source: &Source| match named {
+            Some(name) => source.name == name,
+            None => source.keys.matches(key),
+        };
+        self.sources.iter().position(is_it).map(Some).ok_or(NoMatch::Source)
+    }
+}
+
+fn resolve(document: &Document, base: &Reading, at: &At<'_>) -> Config {
+    let reading = document.reading.over(base, &mut |key, what| at.field("reading").field(key).fault(what));
+    let sources: Vec<Source> = document
+        .source
+        .iter()
+        .enumerate()
+        .filter_map(|(index, table)| source(table, &at.field("source").item(index)))
+        .collect();
+    for (index, one) in sources.iter().enumerate() {
+        if sources[..index].iter().any(|other| other.name == one.name || other.id == one.id) {
+            at.field("source").item(index).fault("has the name or the id of another source; keep one");
+        }
+    }
+    let mappings = mapping::rules(&document.mapping, &reading, &sources, at);
+    let destinations = destination::destinations(&document.destination, &sources, at);
+    let named = |source: &Source| NamedSource { id: source.id.clone(), name: source.name.clone() };
+    let routes = Routes { destinations, sources: sources.iter().map(named).collect() };
+    for clash in routes.clashes() {
+        at.field("destination").item(clash.index).fault(clash.what);
+    }
+    Config { reading, sources, mappings, routes }
+}
+
+/// A place in the document, for faults.
+#[derive(Clone)]
+pub(crate) struct At<'a> {
+    tree: &'a Tree<'a>,
+    faults: &'a RefCell<Vec<Fault>>,
+    path: Vec<Step>,
+}
+
+impl At<'_> {
+    /// The value of a key.
+    pub(crate) fn field(&self, name: &str) -> Self {
+        self.step(Step::Key(name.to_owned()))
+    }
+
+    /// An item of a list.
+    pub(crate) fn item(&self, index: usize) -> Self {
+        self.step(Step::Item(index))
+    }
+
+    fn step(&self, step: Step) -> Self {
+        let mut path = self.path.clone();
+        path.push(step);
+        Self { path, ..self.clone() }
+    }
+
+    /// Notes a fault here. `what` must not have the value.
+    pub(crate) fn fault(&self, what: impl Into<String>) {
+        let fault = Fault::at(self.tree.locate(&self.path), &self.path, what.into());
+        self.faults.borrow_mut().push(fault);
+    }
+
+    /// The text of a key that must be there; a fault if it is not.
+    pub(crate) fn required<'t>(&self, name: &str, value: Option<&'t str>, purpose: &str) -> Option<&'t str> {
+        let value = value.map(str::trim).filter(|value| !value.is_empty());
+        // A value of another kind has a fault already.
+        if value.is_none() && !self.has_fault_at(name) {
+            self.fault(format!("has no `{name}`; it is {purpose}"));
+        }
+        value
+    }
+
+    fn has_fault_at(&self, name: &str) -> bool {
+        let at = self.field(name);
+        let Fault { line, column, key, .. } = Fault::at(self.tree.locate(&at.path), &at.path, String::new());
+        self.faults.borrow().iter().any(|fault| fault.line == line && fault.column == column && fault.key == key)
+    }
+
+    /// A fault for a word that is none of the known ones, with the one that is meant.
+    pub(crate) fn unknown(&self, written: &str, known: &[&str]) {
+        let known_words = near::list(known);
+        match near::of(written, known) {
+            Some(near) => self.fault(format!("is not known; is `{near}` meant? Write {known_words}")),
+            None => self.fault(format!("is not known; write {known_words}")),
+        }
+    }
+}

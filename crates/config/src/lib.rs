@@ -1,0 +1,32 @@
+#![doc = include_str!("../README.md")]
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+pub mod settings;
+
+pub mod environment;
+
+pub mod fault;
+
+mod near;
+
+mod tree;
+
+mod document;
+
+pub mod reading;
+
+pub mod source;
+
+mod mapping;
+
+mod destination;
+
+mod arn;
+
+#[cfg(feature = "schema")]
+pub mod schema;
+
+mod config;
+
+pub use config::{Config, ForKey, MappingRule, NoMatch};
+pub use destination::Single;

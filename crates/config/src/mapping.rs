@@ -1,0 +1,178 @@
+//! Mappings, checked as far as no file is needed.
+
+use calls::subject::{Kind, is_collection};
+use protocol::mapping::{Column, Constant, Decimal, Field, Filter, Mapping, Strip, Values};
+use protocol::reading::Reading;
+
+use crate::config::{At, MappingRule};
+use crate::document::{FieldTable, FilterTable, MappingTable};
+use crate::source::{NAME_FAULT, Source, globs, is_name};
+
+/// The types of headers, and `date`.
+pub(crate) const TYPES: [&str; 7] = ["string", "number", "integer", "boolean", "json", "timestamp", "date"];
+
+pub(crate) fn rules(tables: &[MappingTable], base: &Reading, sources: &[Source], at: &At<'_>) -> Vec<MappingRule> {
+    let mut rules: Vec<MappingRule> = Vec::new();
+    for (index, table) in tables.iter().enumerate() {
+        let at = at.field("mapping").item(index);
+        let rule = rule(table, base, sources, &at);
+        if rules.iter().any(|other| other.mapping().name == rule.mapping().name) {
+            at.field("name").fault("is the name of another mapping; rename one");
+        }
+        rules.push(rule);
+    }
+    rules
+}
+
+fn rule(table: &MappingTable, base: &Reading, sources: &[Source], at: &At<'_>) -> MappingRule {
+    let name = at.required("name", table.name.as_deref(), "the mapping's name in reports and message ids");
+    if name.is_some_and(|name| !is_name(name)) {
+        at.field("name").fault(NAME_FAULT);
+    }
+    if table.r#match.0.is_empty() {
+        at.fault("has no `match`; it is a glob on the keys of its files, such as hubspot/*.csv");
+    }
+    if let Some(source) = &table.source
+        && !sources.iter().any(|known| known.name == *source)
+    {
+        let known: Vec<&str> = sources.iter().map(|source| source.name.as_str()).collect();
+        at.field("source").unknown(source, &known);
+    }
+    let (call, collection) = call(table, at);
+    let decimal = table.decimal.map(Decimal::from).unwrap_or_default();
+    let columns = columns(table, decimal, at);
+    if columns.is_empty() && table.set.0.is_empty() {
+        at.fault("has no `columns`; without any, no cell is sent");
+    }
+    let mapping = Mapping {
+        name: name.unwrap_or_default().to_owned(),
+        call,
+        collection,
+        columns,
+        set: table.set.0.iter().map(|(to, value)| Constant { to: to.clone(), json: value.to_string() }).collect(),
+        rest: table.rest,
+        filters: table.r#where.0.iter().map(|(column, filter)| self::filter(column, filter, at)).collect(),
+        message_id: table.message_id.clone(),
+        group: table.group.clone(),
+    };
+    let mut reading = table.reading().over(base, &mut |key, what| at.field(key).fault(what));
+    reading.skip_lines = table.skip_lines.unwrap_or_default();
+    reading.mapping = Some(Box::new(mapping));
+    MappingRule { keys: globs(&table.r#match.0, at), also: table.also, source: table.source.clone(), reading }
+}
+
+/// The kind of the calls, and the collection of objects.
+fn call(table: &MappingTable, at: &At<'_>) -> (String, Option<String>) {
+    let calls: Vec<&str> = Kind::ALL.iter().filter(|kind| **kind != Kind::Object).map(|kind| kind.as_str()).collect();
+    match (table.call.as_deref(), table.object.as_deref()) {
+        (Some(_), Some(_)) => at.field("object").fault("stands beside `call`; keep one"),
+        (None, None) => at.fault("has no `call`; write one, such as call = \"identify\", or object = \"collection\""),
+        (Some(call), None) => {
+            if !calls.contains(&call) {
+                at.field("call").unknown(call, &calls);
+            }
+            return (call.to_owned(), None);
+        }
+        (None, Some(collection)) => {
+            if !is_collection(collection) {
+                at.field("object").fault("is not a collection: lowercase letters a-z and `_`, no `_` at either end");
+            }
+            return (Kind::Object.as_str().to_owned(), Some(collection.to_owned()));
+        }
+    }
+    (String::new(), None)
+}
+
+fn columns(table: &MappingTable, decimal: Decimal, at: &At<'_>) -> Vec<Column> {
+    let at = at.field("columns");
+    let mut columns = Vec::new();
+    for (name, fields) in &table.columns.0 {
+        let at = at.field(name);
+        if fields.0.is_empty() {
+            at.fault("has no field; write a path such as \"traits.email\"");
+        }
+        let mut names = vec![name.clone()];
+        names.extend(fields.0.iter().flat_map(|field| field.names.clone()));
+        let fields_of = fields.0.iter().enumerate();
+        let fields_of = fields_of.map(|(index, field)| {
+            // A single table stands for itself, a list has its place for each.
+            let at = if fields.0.len() > 1 { at.item(index) } else { at.clone() };
+            self::field(field, decimal, &at)
+        });
+        let optional = fields.0.iter().any(|field| field.optional);
+        let column = Column { names, optional, fields: fields_of.collect() };
+        columns.push(column);
+    }
+    columns
+}
+
+fn field(table: &FieldTable, decimal: Decimal, at: &At<'_>) -> Field {
+    let written =
+        at.required("to", table.to.as_deref(), "the path of the field, such as traits.email").unwrap_or_default();
+    let (to, behind) = match written.rsplit_once(':') {
+        Some((to, word)) if TYPES.contains(&word) => (to, Some(word)),
+        _ => (written, None),
+    };
+    if table.r#type.is_some() && behind.is_some() {
+        at.field("type").fault("stands beside a type in `to`; keep one");
+    }
+    let cell = table.r#type.as_deref().or(behind);
+    if let Some(word) = cell
+        && !TYPES.contains(&word)
+    {
+        at.field("type").unknown(word, &TYPES);
+    }
+    let is_number = matches!(cell, Some("number" | "integer"));
+    let decimal = match table.decimal.map(Decimal::from) {
+        Some(Decimal::Comma) if !is_number => {
+            at.field("decimal").fault("is for numbers; write type = \"number\" too");
+            Decimal::Point
+        }
+        Some(decimal) => decimal,
+        None if is_number => decimal,
+        None => Decimal::Point,
+    };
+    if table.r#else.is_some() && table.values.is_none() {
+        at.field("else").fault("stands without `values`");
+    }
+    if table.split.as_deref() == Some("") {
+        at.field("split").fault("is empty; write the separator, such as \",\"");
+    }
+    if table.split.is_some() && cell.is_some_and(|cell| cell != "string") {
+        at.field("split").fault("gives a list of texts; leave the type out");
+    }
+    if table.sha256 && cell.is_some_and(|cell| cell != "string") {
+        at.field("sha256").fault("gives a text; leave the type out");
+    }
+    Field {
+        to: to.to_owned(),
+        nulls: table.nulls.clone(),
+        strip: table.strip.as_ref().map(|strip| Strip { characters: strip.characters.clone(), side: strip.side }),
+        trim: table.trim,
+        lower: table.lower,
+        values: table.values.clone().map(|values| Values { table: values, otherwise: table.r#else.clone() }),
+        split: table.split.clone(),
+        prefix: table.prefix.clone(),
+        sha256: table.sha256,
+        cell: cell.map(str::to_owned),
+        decimal,
+        if_bad: table.if_bad,
+    }
+}
+
+fn filter(column: &str, table: &FilterTable, at: &At<'_>) -> Filter {
+    let at = at.field("where").field(column);
+    let filled = match (table.filled, table.empty) {
+        (Some(_), Some(_)) => {
+            at.field("empty").fault("stands beside `filled`; keep one");
+            None
+        }
+        (Some(filled), None) => Some(filled),
+        (None, Some(empty)) => Some(!empty),
+        (None, None) => None,
+    };
+    if table.is.0.is_empty() && table.not.0.is_empty() && filled.is_none() {
+        at.fault("has no condition; write is, not, empty or filled");
+    }
+    Filter { column: column.to_owned(), is: table.is.0.clone(), not: table.not.0.clone(), filled }
+}

@@ -1,0 +1,101 @@
+//! Every environment variable that a function reads, declared once: its name, its default and its meaning. The tables of
+//! the documentation are made of these declarations.
+
+/// A setting.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Setting {
+    /// The environment variable.
+    pub name: &'static str,
+    /// The value that counts if it is not set.
+    pub default: DefaultValue,
+    /// The meaning in a sentence, as Markdown.
+    pub meaning: &'static str,
+}
+
+/// What counts if a setting is not set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DefaultValue {
+    /// The function does not start.
+    Required,
+    /// Nothing; the setting is an addition.
+    None,
+    /// This value, read like a value that is set.
+    Value(&'static str),
+    /// Something that other settings or the file decide, in words.
+    Depends(&'static str),
+}
+
+impl DefaultValue {
+    /// As the tables of the documentation have it.
+    #[must_use]
+    pub fn in_words(self) -> String {
+        match self {
+            DefaultValue::Required => "required".to_owned(),
+            DefaultValue::None => String::new(),
+            DefaultValue::Value(value) => format!("`{value}`"),
+            DefaultValue::Depends(words) => words.to_owned(),
+        }
+    }
+}
+
+/// Declares a group of settings: a constant for each, and the list of all of them.
+macro_rules! settings {
+    ($(#[doc = $doc:literal])+ $group:ident { $($name:ident $default:expr, $meaning:literal;)* }) => {
+        $(
+            #[doc = $meaning]
+            pub static $name: Setting = Setting { name: stringify!($name), default: $default, meaning: $meaning };
+        )*
+        $(#[doc = $doc])+
+        pub static $group: &[&Setting] = &[$(&$name),*];
+    };
+}
+pub(crate) use settings;
+
+use DefaultValue::{Depends, None, Required, Value};
+
+settings! {
+    /// Read by both functions.
+    BOTH {
+        STATE_BUCKET Required, "the state bucket. It must not be a source bucket, and is the same for both functions.";
+        CONFIG None, "one [configuration](docs/configuration.md) for everything beyond these settings: a TOML document, or the `s3://` URI of one";
+    }
+}
+
+settings! {
+    /// Read by the ingester.
+    INGESTER {
+        WRITE_KEY Required, "the source's write key (`write_key` works too)";
+        SOURCE_ID Required, "the source's id, which is also the name of its folder in the logs";
+        SEGMENT_REGION Value("us"), "`us` or `eu`: chooses the endpoints";
+        SEGMENT_ENDPOINT Value("https://api.segment.io"), "the Tracking API";
+        SEGMENT_OBJECTS_ENDPOINT Value("https://objects.segment.com"), "the Objects API";
+        SEGMENT_SETTINGS_ENDPOINT Depends("`https://cdn-settings.segment.com`, or `SEGMENT_ENDPOINT` if that is not Segment's"), "where `validate` looks the write key up";
+        SOURCE_BUCKET None, "the source bucket. Only `validate` uses it: each event names its own bucket.";
+        KEEP_FOR_EXPORT Value("true"), "keep accepted calls for the exporter. (If our own receiver is the endpoint and keeps them, the ingester does not.)";
+        INCLUDE_WRITE_KEY Value("false"), "put `writeKey` into the lines of the logs, as Segment does. A reader of such logs can send to the source.";
+        QUEUE_URL None, "the (standard) queue that starts this function. The ingester sends the rest of a long file there.";
+        EVENTS_PER_SECOND Depends("1000 for Segment, else no limit"), "calls a second of this function; 0 is no limit";
+        WORKSPACE_EVENTS_PER_SECOND None, "instead of `EVENTS_PER_SECOND`: calls a second of all functions together";
+        CONCURRENCY Value("1"), "how many functions share `WORKSPACE_EVENTS_PER_SECOND`";
+        REQUESTS_IN_FLIGHT Value("4"), "requests at once, at most 32";
+        GZIP_REQUESTS Value("true"), "compress bodies, because AWS charges for outgoing traffic";
+        LEASE_SECONDS Value("60"), "seconds without a sign from a run, after which another run takes its file over; at least 5";
+        COMMIT_SECONDS Value("5"), "seconds between commits, at most 60. A commit covers the rows before the first row without an answer. After a crash the ingester sends the rows behind the last commit again, with the same message ids.";
+        REJECT_LIMIT_ROWS None, "a number of refused rows that stops a file";
+        REJECT_LIMIT_SHARE Value("0.5"), "a share of refused rows, from 0 to 1, that stops a file. It counts from 1,000 rows on.";
+        CLOCK_OFFSET_MS Value("0"), "for tests: milliseconds that the function's clock is ahead";
+    }
+}
+
+settings! {
+    /// Read by the exporter.
+    EXPORTER {
+        DESTINATION_BUCKET Required, "the bucket for the logs, with an optional `/path/prefix`. `CONFIG` can describe many destinations instead.";
+        DESTINATION_REGION Required, "its region";
+        DESTINATION_ROLE_ARN Required, "the role that may put objects there";
+        DESTINATION_EXTERNAL_ID Required, "the external id that the role requires";
+        EXPIRE_DAYS Value("30"), "days after which the exporter gives up events that it cannot export, with an alarm; 1 to 30";
+    }
+}
+
+pub use crate::reading::READING;

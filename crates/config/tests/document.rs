@@ -1,0 +1,425 @@
+//! A document is read as it says, and every fault of it is reported with its place and without its values.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use config::environment::{Reader, variable};
+use config::source::Secret;
+use config::{Config, ForKey, NoMatch, Single};
+use protocol::mapping::{Decimal, IfBad, Rest, Side};
+use protocol::reading::{Delimiter, EmptyCells, Encoding, Quote, Quoting, Reading};
+
+const GOOD: &str = r#"
+[reading]
+zone = "Europe/Berlin"
+
+[[source]]
+name = "crm"
+id = "qv5iYYMxd94DahFpRzm58y"
+write_key = "env:CRM_KEY"
+region = "eu"
+match = ["crm/**", "hubspot/**"]
+
+[[source]]
+name = "shop"
+id = "mctPe02Qp3"
+write_key = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:shop"
+
+[[mapping]]
+name = "hubspot-contacts"
+match = "hubspot/**/*contacts*.csv"
+call = "identify"
+rest = "traits"
+columns."Record ID" = "userId"
+columns."Email" = ["userId", { to = "traits.email", lower = true, trim = true }]
+columns."Amount" = { to = "traits.amount:number", if_bad = "omit" }
+
+[[mapping]]
+name = "erp"
+match = "erp/*.csv"
+source = "shop"
+object = "customers"
+delimiter = "semicolon"
+encoding = "windows-1252"
+dates = ["%d.%m.%Y"]
+skip_lines = 2
+decimal = ","
+also = true
+set = { "properties.store" = "de", "properties.rank" = 3 }
+where = { "Status" = { is = ["paid"], not = "void" }, "Email" = { filled = true } }
+message_id = ["Nr"]
+group = "Nr"
+[mapping.columns]
+"Kundennummer" = { to = "id", prefix = "erp-", strip = { characters = "0", side = "left" }, names = ["Kd-Nr"], optional = true }
+"Umsatz" = { to = "properties.total", type = "number" }
+"Art" = { to = "properties.kind", values = { "1" = "gold" }, else = "none", sha256 = true, nulls = ["-"] }
+
+[[destination]]
+name = "prod"
+region = "eu-west-1"
+bucket = "their-logs/some/prefix/"
+role_arn = "arn:aws:iam::123456789012:role/SegmentAWSS3Role"
+external_id = "workspace-id"
+sources = ["crm"]
+"#;
+
+fn parse(text: &str) -> Config {
+    Config::parse(text, &Reading::default()).unwrap_or_else(|faults| panic!("{faults:#?}"))
+}
+
+fn faults(text: &str) -> Vec<String> {
+    Config::parse(text, &Reading::default()).unwrap_err().iter().map(ToString::to_string).collect()
+}
+
+/// The good document with one line in place of the line that begins alike, or behind the line that begins with `after`.
+fn with(before: &str, line: &str) -> String {
+    assert!(GOOD.contains(before), "{before}");
+    GOOD.replacen(before, line, 1)
+}
+
+#[test]
+fn a_document_becomes_what_it_says() {
+    let config = parse(GOOD);
+    assert_eq!(config.reading.timestamp_zone.as_deref(), Some("Europe/Berlin"));
+    let [crm, shop] = &config.sources[..] else { panic!("two sources") };
+    assert_eq!((crm.name.as_str(), crm.region.as_deref()), ("crm", Some("eu")));
+    assert_eq!(crm.write_key, Some(Secret::Environment("CRM_KEY".into())));
+    assert!(matches!(shop.write_key, Some(Secret::SecretsManager(_))));
+    let hubspot = config.mapping_named("hubspot-contacts").unwrap().mapping();
+    let names: Vec<&str> = hubspot.columns.iter().map(|column| column.names[0].as_str()).collect();
+    assert_eq!(names, ["Record ID", "Email", "Amount"], "in the order of the document");
+    assert_eq!(hubspot.rest, Rest::Traits);
+    let email = &hubspot.columns[1].fields;
+    assert!(email[0].to == "userId" && email[1].to == "traits.email" && email[1].lower && email[1].trim);
+    let amount = &hubspot.columns[2].fields[0];
+    assert_eq!(
+        (amount.to.as_str(), amount.cell.as_deref(), amount.if_bad),
+        ("traits.amount", Some("number"), IfBad::Omit)
+    );
+
+    let erp = config.mapping_named("erp").unwrap();
+    assert_eq!((erp.reading.delimiter, erp.reading.skip_lines), (Some(Delimiter::Semicolon), 2));
+    assert_eq!(erp.reading.encoding.map(Encoding::name), Some("windows-1252"));
+    assert_eq!(erp.reading.timestamp_zone.as_deref(), Some("Europe/Berlin"), "what a mapping leaves out holds");
+    let mapping = erp.mapping();
+    assert_eq!((mapping.call.as_str(), mapping.collection.as_deref()), ("object", Some("customers")));
+    let constants: Vec<_> = mapping.set.iter().map(|set| (set.to.as_str(), set.json.as_str())).collect();
+    assert_eq!(constants, [("properties.store", "\"de\""), ("properties.rank", "3")]);
+    let number = &mapping.columns[0];
+    assert_eq!(
+        (number.names.as_slice(), number.optional),
+        (&["Kundennummer".to_owned(), "Kd-Nr".to_owned()][..], true)
+    );
+    assert_eq!(number.fields[0].strip.as_ref().map(|strip| strip.side), Some(Side::Left));
+    assert_eq!(mapping.columns[1].fields[0].decimal, Decimal::Comma, "the mapping's");
+    assert_eq!(mapping.columns[2].fields[0].decimal, Decimal::Point, "no number");
+    let [status, filled] = &mapping.filters[..] else { panic!("two filters") };
+    assert!(status.is == ["paid"] && status.not == ["void"] && filled.filled == Some(true));
+
+    let destination = config.routes.named("prod").unwrap();
+    assert_eq!((destination.bucket.as_str(), destination.prefix.as_str()), ("their-logs", "some/prefix"));
+    assert!(destination.sources.contain(&crm.id) && !destination.sources.contain(&shop.id), "a source by its name");
+}
+
+#[test]
+fn the_first_mapping_and_the_first_source_that_match_a_key_are_used() {
+    let config = parse(GOOD);
+    let found = |key: &str| {
+        let found = config.for_key(key).unwrap();
+        let name = |one: &ForKey<'_>| one.reading.mapping.as_ref().map(|mapping| mapping.name.clone());
+        found.iter().map(|one| (name(one), one.source)).collect::<Vec<_>>()
+    };
+    assert_eq!(found("hubspot/2026/All-Contacts-1.CSV"), [(Some("hubspot-contacts".into()), Some(0))]);
+    assert_eq!(found("hubspot/deals.csv"), [(None, Some(0))]);
+    assert_eq!(found("erp/kunden.csv"), [(Some("erp".into()), Some(1))], "a mapping's source wins");
+    assert_eq!(found("erp/old/kunden.csv"), [(None, Some(1))], "* stops at a folder");
+    assert_eq!(config.nearest_pattern("erp2/kunden.csv"), Some("erp/*.csv"));
+
+    let only_crm = GOOD.replace("id = \"mctPe02Qp3\"", "id = \"mctPe02Qp3\"\nmatch = \"shop/**\"");
+    assert_eq!(parse(&only_crm).for_key("track_1.csv"), Err(NoMatch::Source));
+    let both = GOOD.replace("match = \"hubspot/**/*contacts*.csv\"", "match = \"erp/**\"\nalso = true");
+    assert_eq!(parse(&both).for_key("erp/x.csv").unwrap().len(), 2, "one file feeds two mappings");
+    assert_eq!(parse("").for_key("track_1.csv").unwrap()[0].source, None);
+}
+
+#[test]
+fn every_fault_is_reported_at_once_with_its_place() {
+    let text = r#"
+[reading]
+delimter = "comma"
+zone = "New York"
+dates = ["%Y-%m-%d", "%H:%M"]
+
+[[source]]
+name = "a\tb"
+id = 7
+
+[[mapping]]
+name = "m"
+match = ["ok/*", "bad[/*"]
+call = "identfy"
+columns."Email" = { too = "traits.email", type = "nubmer" }
+columns."Plan" = { to = "traits.plan", lower = "yes" }
+where = { "A" = { } }
+
+[[destination]]
+name = "prod"
+bucket = "s3://x-y-z"
+role_arn = 7
+
+[routes]
+"#;
+    let faults = faults(text);
+    for expected in [
+        "line 3, column 1: `reading.delimter` is not known; is `delimiter` meant?",
+        "line 4, column 8: `reading.zone` is not a time zone",
+        "line 5, column 9: `reading.dates` 2 is not a strftime format",
+        "line 8, column 8: source 1: `name` is not a name",
+        "line 9, column 6: source 1: `id` is a whole number; write a text in quotes",
+        "line 13, column 18: mapping 1: `match[1]` is not a glob",
+        "line 14, column 8: mapping 1: `call` is not known; is `identify` meant?",
+        "line 15, column 21: mapping 1: `columns.Email.too` is not known; is `to` meant?",
+        "`columns.Email` has no `to`",
+        "`columns.Email.type` is not known; is `number` meant?",
+        "line 16, column 48: mapping 1: `columns.Plan.lower` is a text; write true or false",
+        "`where.A` has no condition",
+        "destination 1: `bucket` is an s3:// URI",
+        "destination 1: `role_arn` is a whole number",
+        "`destination 1` has no `region`",
+        "`destination 1` has no `external_id`",
+        "destination 1: `sources` is not set",
+        "`routes` is not known",
+    ] {
+        assert!(faults.iter().any(|fault| fault.contains(expected)), "{expected} is not in\n{}", faults.join("\n"));
+    }
+    let all = faults.join("\n");
+    assert!(!all.contains("`id` has") && !all.contains("has no `role_arn`"), "a wrong kind is not missing too:\n{all}");
+    for value in ["New York", "a\tb", "identfy", "x-y-z", "nubmer"] {
+        assert!(!all.contains(value), "{value} is a value of the document:\n{all}");
+    }
+}
+
+#[test]
+fn text_that_is_not_toml_is_reported_with_its_places() {
+    let faults = faults("[reading]\nzone = \n[[source]\nname = \"x\"\n");
+    assert!(faults[0].starts_with("line 2, column 8: not TOML"), "{faults:?}");
+    assert!(faults[1].starts_with("line 3, column 10: not TOML"), "{faults:?}");
+}
+
+#[test]
+fn a_table_that_may_come_often_needs_two_brackets() {
+    let faults = faults("[source]\nname = \"x\"\n");
+    assert_eq!(faults, ["line 1, column 1: `source` is one table; write it with two brackets: [[…]]"]);
+}
+
+#[test]
+fn a_wrong_value_of_a_destination_is_called_by_its_kind() {
+    let their_role = "role_arn = \"arn:aws:iam::123456789012:role/SegmentAWSS3Role\"";
+    for (before, line, words) in [
+        ("bucket = \"their-logs/some/prefix/\"", "bucket = \"arn:aws:s3:::x\"", "`bucket` is an ARN"),
+        ("bucket = \"their-logs/some/prefix/\"", "bucket = \"https://x.s3.amazonaws.com\"", "is a URL"),
+        ("bucket = \"their-logs/some/prefix/\"", "bucket = \"Their_Logs\"", "is not a bucket's name"),
+        ("bucket = \"their-logs/some/prefix/\"", "bucket = \"logs/segment-logs\"", "which is added to it"),
+        (their_role, "role_arn = \"arn:aws:iam::123456789012:user/me\"", "`role_arn` is a user's ARN"),
+        (their_role, "role_arn = \"arn:aws:sts::123456789012:assumed-role/L/s\"", "is the ARN of a role's session"),
+        (their_role, "role_arn = \"arn:aws:iam::123456789012:policy/p\"", "is a policy's ARN"),
+        (their_role, "role_arn = \"arn:aws:iam::123456789012:root\"", "is an account's ARN"),
+        (their_role, "role_arn = \"arn:aws:iam::1234:role/Logs\"", "has no account of 12 digits"),
+        (their_role, "role_arn = \"SegmentAWSS3Role\"", "is not an ARN"),
+        ("region = \"eu-west-1\"", "region = \"Ireland\"", "`region` is not a region"),
+        ("region = \"eu-west-1\"", "region = \"eu-west-1a\"", "is not a region"),
+        ("name = \"prod\"", "name = \"prod\"\nkms_key_arn = \"alias/logs\"", "write the key's: arn:aws:kms:eu-west-1"),
+        (
+            "name = \"prod\"",
+            "name = \"prod\"\nkms_key_arn = \"arn:aws:kms:us-east-1:123456789012:key/1\"",
+            "another region",
+        ),
+        ("name = \"prod\"", "name = \"prod\"\nacl = \"public-read\"", "`acl` is not allowed; write one of private"),
+        ("name = \"prod\"", "name = \"prod\"\nexpected_bucket_owner = \"me\"", "write its 12 digits"),
+        ("name = \"prod\"", "name = \"prod\"\nbatch_bytes_max = 10", "write a number from 1000000"),
+        ("name = \"prod\"", "name = \"prod\"\nenabled = \"yes\"", "`enabled` is a text; write true or false"),
+        ("sources = [\"crm\"]", "sources = [\"*\", \"crm\"]", "\"*\" is all of them"),
+        ("sources = [\"crm\"]", "sources = [\"no source\"]", "`sources[0]` is neither the id"),
+        ("external_id = \"workspace-id\"", "external_id = \"x\"", "`external_id` is not an external id"),
+        ("external_id = \"workspace-id\"", "external_id = \"workspace-id\"\nrolearn = \"x\"", "is `role_arn` meant?"),
+    ] {
+        let faults = faults(&with(before, line));
+        assert!(faults.len() == 1 && faults[0].contains(words), "{line}: {words}: {faults:?}");
+    }
+}
+
+#[test]
+fn regions_of_every_partition_are_known() {
+    for region in ["us-gov-east-1", "cn-northwest-1", "ap-southeast-4", "us-iso-east-1"] {
+        parse(&with("region = \"eu-west-1\"", &format!("region = {region:?}")));
+    }
+}
+
+#[test]
+fn no_event_is_put_twice_into_one_place() {
+    let second = |lines: &str| {
+        let (_, table) = GOOD.split_once("[[destination]]").unwrap();
+        let (table, other) = (table.replace("\"prod\"", "\"other\""), lines);
+        format!(
+            "{GOOD}\n[[destination]]{}",
+            other.lines().fold(table, |table, line| {
+                let (key, _) = line.split_once(" = ").unwrap();
+                let kept = table.lines().filter(|kept| !kept.starts_with(key)).collect::<Vec<_>>().join("\n");
+                format!("{kept}\n{line}\n")
+            })
+        )
+    };
+    for sources in ["sources = [\"*\"]", "sources = [\"qv5iYYMxd94DahFpRzm58y\"]"] {
+        let faults = faults(&second(sources));
+        assert!(faults[0].contains("puts the same sources into the same bucket"), "{faults:?}");
+        parse(&second(&format!("{sources}\nbucket = \"their-logs/other\"")));
+    }
+    parse(&second("sources = [\"shop\"]"));
+    let twice = faults(&second("name = \"prod\"\nbucket = \"other-logs\""));
+    assert!(twice[0].contains("has the name of another destination"), "{twice:?}");
+}
+
+#[test]
+fn mappings_that_cannot_be_meant_are_refused() {
+    for (before, line, words) in [
+        ("call = \"identify\"", "call = \"identify\"\nobject = \"x\"", "`object` stands beside `call`"),
+        ("call = \"identify\"", "", "has no `call`"),
+        ("object = \"customers\"", "object = \"Customers\"", "is not a collection"),
+        ("source = \"shop\"", "source = \"shopp\"", "`source` is not known; is `shop` meant?"),
+        ("type = \"number\" }", "type = \"number\", split = \";\" }", "gives a list of texts"),
+        ("else = \"none\", ", "else = \"none\", decimal = \",\", ", "is for numbers"),
+        ("values = { \"1\" = \"gold\" }, ", "", "stands without `values`"),
+        ("name = \"erp\"", "name = \"hubspot-contacts\"", "is the name of another mapping"),
+        ("match = \"erp/*.csv\"", "", "has no `match`"),
+    ] {
+        let faults = faults(&with(before, line));
+        assert!(faults.len() == 1 && faults[0].contains(words), "{line}: {words}: {faults:?}");
+    }
+}
+
+fn environment(settings: &[(&str, &str)]) -> (Reading, Vec<String>) {
+    let get = |name: &str| settings.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
+    let mut reader = Reader::new(&get);
+    let reading = config::reading::of_environment(&mut reader);
+    (reading, reader.finish(()).err().map(|faults| faults.0).unwrap_or_default())
+}
+
+#[test]
+fn without_settings_files_are_read_by_the_defaults() {
+    assert_eq!(environment(&[]), (Reading::default(), Vec::new()));
+    let blank = [("COLLECTIONS", ""), ("INFER_TYPES", " "), ("CSV_ENCODING", ""), ("CSV_DELIMITER", " ")];
+    assert_eq!(environment(&blank), (Reading::default(), Vec::new()));
+}
+
+#[test]
+fn every_key_of_reading_can_be_set_in_the_environment() {
+    let (reading, faults) = environment(&[
+        ("COLLECTIONS", "room_types, rooms,"),
+        ("TIMESTAMP_COLUMNS", "seenAt,traits.born"),
+        ("TIMESTAMP_FORMATS", "%d/%m/%Y %H:%M; %b %d, %Y;%s"),
+        ("INFER_TYPES", "True"),
+        ("EMPTY_CELLS", "null"),
+        ("CSV_ENCODING", "latin1"),
+        ("CSV_DELIMITER", "\t"),
+        ("CSV_QUOTE", "single"),
+        ("CSV_ESCAPE", "backslash"),
+        ("TIMESTAMP_ZONE", "America/New_York"),
+        ("NULLS", "NULL, \\N"),
+        ("ID_NULLS", "0,[object Object]"),
+    ]);
+    assert_eq!(faults, Vec::<String>::new());
+    let quoting = Quoting { quote: Quote::Single, escape: protocol::reading::Escape::Backslash, ..Quoting::default() };
+    assert_eq!(reading.quoting, Some(quoting));
+    assert_eq!(reading.timestamp_zone.as_deref(), Some("America/New_York"));
+    assert_eq!(reading.nulls, ["NULL", "\\N"]);
+    assert_eq!(reading.id_nulls.as_deref(), Some(&["0".to_owned(), "[object Object]".to_owned()][..]));
+    assert_eq!(reading.collections, ["room_types", "rooms"]);
+    assert_eq!(reading.timestamp_columns, ["seenAt", "traits.born"]);
+    assert_eq!(reading.timestamp_formats, ["%d/%m/%Y %H:%M", "%b %d, %Y", "%s"]);
+    assert!(reading.infer_types);
+    assert_eq!(reading.empty_cells, EmptyCells::Null);
+    assert_eq!(reading.encoding.map(Encoding::name), Some("windows-1252"));
+    assert_eq!(reading.delimiter, Some(Delimiter::Tab));
+}
+
+#[test]
+fn recognition_and_off_can_be_set_too() {
+    let (reading, faults) = environment(&[("CSV_ENCODING", "Auto"), ("CSV_QUOTE", "double"), ("ID_NULLS", "off")]);
+    assert_eq!(faults, Vec::<String>::new());
+    assert!(reading.encoding_auto && reading.encoding.is_none());
+    assert_eq!(reading.quoting, Some(Quoting::default()));
+    assert_eq!(reading.id_nulls, Some(Vec::new()));
+}
+
+#[test]
+fn faults_of_reading_are_reported_together_by_setting() {
+    let (reading, faults) = environment(&[
+        ("COLLECTIONS", "rooms,Rooms2"),
+        ("TIMESTAMP_FORMATS", "%d/%m/%Y;%H:%M;%Q"),
+        ("INFER_TYPES", "maybe"),
+        ("EMPTY_CELLS", "drop"),
+        ("CSV_ENCODING", "iso-2022-jp"),
+        ("CSV_DELIMITER", ":"),
+        ("TIMESTAMP_ZONE", "New York"),
+        ("CSV_QUOTE", "`"),
+        ("CSV_ESCAPE", "/"),
+    ]);
+    let all = faults.join("\n");
+    for words in [
+        "COLLECTIONS 2 is not a collection",
+        "TIMESTAMP_FORMATS 2 is not a strftime format",
+        "TIMESTAMP_FORMATS 3 reads names of time zones",
+        "INFER_TYPES is \"maybe\"",
+        "EMPTY_CELLS is not known; write omit",
+        "CSV_ENCODING cannot be read",
+        "CSV_DELIMITER is not a delimiter",
+        "TIMESTAMP_ZONE is not a time zone",
+        "CSV_QUOTE is not known",
+        "CSV_ESCAPE is not known",
+    ] {
+        assert!(all.contains(words), "{words} is not in\n{all}");
+    }
+    assert_eq!(faults.len(), 10);
+    assert_eq!(reading.timestamp_formats, ["%d/%m/%Y"]);
+}
+
+#[test]
+fn a_delimiter_within_characters_is_refused() {
+    let (_, faults) =
+        environment(&[("CSV_ENCODING", "shift_jis"), ("CSV_DELIMITER", "|"), ("CSV_ESCAPE", "backslash")]);
+    assert!(faults[0].starts_with("CSV_DELIMITER is `|`, which is part of characters in Shift_JIS"), "{faults:?}");
+    assert!(faults[1].starts_with("CSV_ESCAPE is a backslash, which is part of characters"), "{faults:?}");
+}
+
+#[test]
+fn one_destination_comes_from_the_settings() {
+    let set = [
+        ("DESTINATION_BUCKET", "their-logs/some/prefix/"),
+        ("DESTINATION_REGION", "eu-west-1"),
+        ("DESTINATION_ROLE_ARN", "arn:aws:iam::123456789012:role/SegmentAWSS3Role"),
+        ("DESTINATION_EXTERNAL_ID", "workspace-id"),
+    ];
+    let read = |set: &[(&str, &str)]| {
+        let get = |name: &str| set.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
+        let mut reader = Reader::new(&get);
+        let routes = Single::read(&mut reader);
+        reader.finish(routes).map_err(|faults| faults.0)
+    };
+    let routes = read(&set).unwrap();
+    let destination = routes.named(Single::NAME).unwrap();
+    assert_eq!((destination.bucket.as_str(), destination.prefix.as_str()), ("their-logs", "some/prefix"));
+    let faults = read(&[
+        ("DESTINATION_BUCKET", "s3://their-logs/prefix"),
+        ("DESTINATION_ROLE_ARN", "arn:aws:iam::123456789012:user/me"),
+        ("DESTINATION_EXTERNAL_ID", "x"),
+    ])
+    .unwrap_err();
+    let [region, bucket, role, id] = &faults[..] else { panic!("{faults:#?}") };
+    assert!(bucket.contains("DESTINATION_BUCKET is an s3:// URI"), "{bucket}");
+    assert!(region.contains("DESTINATION_REGION is not set"), "{region}");
+    assert!(role.contains("is a user's ARN"), "{role}");
+    assert!(id.contains("DESTINATION_EXTERNAL_ID is not an external id"), "{id}");
+}
+
+#[test]
+fn an_empty_variable_is_not_set() {
+    assert_eq!(variable("SEGMENT_S3_THAT_NOBODY_SETS"), None);
+}
