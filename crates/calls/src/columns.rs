@@ -7,6 +7,7 @@
 //! (`properties.price:number`).
 
 mod compiler;
+mod doubts;
 mod fields;
 mod heading;
 mod mapped;

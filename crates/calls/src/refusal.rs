@@ -204,6 +204,8 @@ codes! {
         DuplicateColumn = "duplicate_column",
         /// Two columns of which one would have to be a value and the other an object.
         ColumnConflict = "column_conflict",
+        /// Every column with data ends where Segment has no field for it.
+        NothingArrives = "nothing_arrives",
         /// A column whose name or type cannot work.
         BadColumn = "bad_column",
         /// A row beyond the limit: a quote is probably never closed.

@@ -7,10 +7,11 @@ use std::fmt::Write as _;
 use sha2::{Digest, Sha256};
 
 use crate::ids::Names;
-use crate::reading::{EmptyCells, Reading};
-use crate::refusal::{FaultCode, FileFault, Warning};
+use crate::reading::{EmptyCells, Reading, UnknownColumns};
+use crate::refusal::{FaultCode, FileFault};
 use crate::subject::Kind;
 
+use super::doubts::Doubts;
 use super::fields::{self, Field};
 use super::heading::{Heading, Mapped};
 use super::snake;
@@ -28,7 +29,10 @@ pub(super) struct Compiler<'a> {
     empties: Vec<EmptyCells>,
     roles: Roles,
     tree: Tree,
-    warnings: Vec<Warning>,
+    doubts: Doubts,
+    /// How many columns with data have a field of Segment's, and the paths of those that have none.
+    arriving: usize,
+    unknown: Vec<String>,
     /// Whether it has been said what a dot below `integrations` means.
     dots_warned: bool,
     /// What else decides what a row becomes.
@@ -44,7 +48,9 @@ impl<'a> Compiler<'a> {
             empties: Vec::with_capacity(columns),
             roles: Roles::default(),
             tree: Tree::default(),
-            warnings: Vec::new(),
+            doubts: Doubts::default(),
+            arriving: 0,
+            unknown: Vec::new(),
             dots_warned: false,
             basis: String::new(),
         }
@@ -58,9 +64,7 @@ impl<'a> Compiler<'a> {
             self.warn(heading, hidden);
         }
         if heading.full.is_empty() {
-            let column = format!("{}", self.columns.len() + 1);
-            let message = format!("column {column} has no name: its cells are not sent");
-            self.warnings.push(Warning { column, message });
+            self.doubts.nameless.push(self.columns.len() + 1);
             self.leave_out(heading);
             Ok(())
         } else if REJECT_COLUMNS.contains(&heading.full) {
@@ -151,6 +155,7 @@ impl<'a> Compiler<'a> {
                 Err(heading.fault(format_args!("`{}` takes a value, so nothing can stand below it", parts[0])))
             }
             (Field::Container { known }, whole) => {
+                self.arriving += 1;
                 if !known {
                     self.warn_unknown(heading);
                 }
@@ -169,6 +174,7 @@ impl<'a> Compiler<'a> {
                 self.place(heading, &parts, cell, empty)
             }
             (Field::Unknown, _) => {
+                self.unknown.push(heading.name.to_owned());
                 if whole && heading.name.contains('.') {
                     self.warn(heading, "a part of its path is empty, so it is sent as one key");
                 } else {
@@ -316,16 +322,14 @@ impl<'a> Compiler<'a> {
     }
 
     fn warn(&mut self, heading: &Heading<'_>, what: impl fmt::Display) {
-        self.warnings
-            .push(Warning { column: heading.full.to_owned(), message: format!("column `{}`: {what}", heading.full) });
+        self.doubts.add(heading.full, &what.to_string());
     }
 
     fn warn_unknown(&mut self, heading: &Heading<'_>) {
-        let advice = fields::advice(self.kind, heading.name);
-        let kind = self.kind;
+        let (kind, advice) = (self.kind, fields::advice(self.kind, heading.name));
         self.warn(
             heading,
-            format_args!("Segment has no such field on {kind} calls, it is sent as it stands; {advice}"),
+            format_args!("no field of Segment's on {kind} calls, sent at the top of each call; {advice}"),
         );
     }
 
@@ -339,15 +343,31 @@ impl<'a> Compiler<'a> {
             if let Some(other_path) = other.path.as_ref().filter(|other| *other != path) {
                 let same_letters = other_path.to_lowercase() == path.to_lowercase();
                 let what = if same_letters { "capitals" } else { "capitals and signs" };
-                self.warnings.push(Warning {
-                    message: format!(
-                        "column `{}`: differs from column `{}` in {what} alone; warehouses take both for one",
-                        column.name, other.name
-                    ),
-                    column: column.name.clone(),
-                });
+                let what =
+                    format!("differs from column `{}` in {what} alone; warehouses take both for one", other.name);
+                self.doubts.add(&column.name, &what);
             }
         }
+    }
+
+    /// Refuses a file of which nothing of use would arrive.
+    fn check_arrival(&self) -> Result<(), FileFault> {
+        let Some(name) = self.unknown.first() else { return Ok(()) };
+        if self.arriving > 0 || self.reading.unknown_columns == UnknownColumns::Top {
+            return Ok(());
+        }
+        let kind = self.kind;
+        let which = match self.unknown.len() {
+            1 => format!("the only column with data, `{name}`, ends"),
+            number => format!("all {number} columns with data (`{name}` is the first) end"),
+        };
+        let meant = fields::meant(kind, name);
+        Err(FileFault::new(
+            FaultCode::NothingArrives,
+            format!(
+                "{which} at the top of the {kind} call, where Segment has no such field, so nothing of use would arrive: write `{meant}` for `{name}`, in the header or in a mapping, or set UNKNOWN_COLUMNS=top to send it so"
+            ),
+        ))
     }
 
     pub(super) fn finish(mut self) -> Result<ColumnPlan, FileFault> {
@@ -357,6 +377,7 @@ impl<'a> Compiler<'a> {
                 "no column besides `id`: an object has at least one property",
             ));
         }
+        self.check_arrival()?;
         if self.kind != Kind::Object {
             self.tree.add_library();
         }
@@ -366,13 +387,10 @@ impl<'a> Compiler<'a> {
         }
         self.warn_of_cases();
         for column in emitted.gaps {
-            let name = self.columns[column].name.clone();
-            self.warnings.push(Warning {
-                message: format!(
-                    "column `{name}`: sent as an object with numbers for names; an array begins with `.0` and leaves no number out"
-                ),
-                column: name,
-            });
+            self.doubts.add(
+                &self.columns[column].name,
+                "sent as an object with numbers for names; an array begins with `.0` and leaves no number out",
+            );
         }
         let fingerprint = fingerprint(self.kind, &emitted.pieces, self.reading, &self.basis);
         let own_columns = match self.columns.len().checked_sub(REJECT_COLUMNS.len()) {
@@ -393,7 +411,7 @@ impl<'a> Compiler<'a> {
             id_columns,
             roles: self.roles,
             pieces: emitted.pieces,
-            warnings: self.warnings,
+            warnings: self.doubts.warnings(),
             fingerprint,
         })
     }

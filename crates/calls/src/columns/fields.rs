@@ -201,9 +201,18 @@ pub(super) fn advice(kind: Kind, name: &str) -> String {
             let fields: Vec<&str> = texts(kind).iter().copied().chain(["timestamp"]).collect();
             match near(name, &fields) {
                 Some(field) => format!("is `{field}` meant?"),
-                None => format!("to have it among the {0}, name it `{0}.{name}`", home(kind)),
+                None => format!("to have it among the {0}, write `{0}.` before its name", home(kind)),
             }
         }
+    }
+}
+
+/// The path that is probably meant by one that is no field of Segment's.
+pub(super) fn meant(kind: Kind, path: &str) -> String {
+    let container = path.split_once('.').and_then(|(first, rest)| Some((near(first, containers(kind))?, rest)));
+    match container {
+        Some((container, rest)) => format!("{container}.{rest}"),
+        None => format!("{}.{path}", home(kind)),
     }
 }
 

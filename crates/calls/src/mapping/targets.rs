@@ -205,7 +205,7 @@ fn type_of(one: &Use<'_>, header: &Header) -> Result<Option<CellType>, FileFault
             return Err(fault(*column, "a date or a decimal comma goes with no `prefix`, `sha256` or `split`"));
         }
         types.push(match word {
-            None | Some("json") if field.split.is_some() => Some(CellType::Json),
+            None | Some("string" | "json") if field.split.is_some() => Some(CellType::Json),
             Some(_) if field.split.is_some() => return Err(fault(*column, "`split` makes a list: leave the type out")),
             None if field.decimal == Decimal::Comma => Some(CellType::Number),
             None => None,
