@@ -42,7 +42,7 @@ test-fast: ## The tests of the pure crates: no server, no process
 test-long: ## The stories of chance with many more seeds and kills (SEEDS, KILLS)
 	KILLS=$${KILLS:-2000} SEEDS=$${SEEDS:-200} $(CARGO) test --locked --workspace --test stories -- \
 	  resume:: faults::
-	SEEDS=0..$${SEEDS:-2000} $(CARGO) test --locked --workspace --test stories -- seeds::
+	SEEDS=$${SEEDS:-2000} $(CARGO) test --locked --workspace --test stories -- seeds::
 
 FUZZ_SECONDS ?= 300
 fuzz: ## Fuzzes the reading of CSV for FUZZ_SECONDS; needs a nightly compiler and cargo-fuzz

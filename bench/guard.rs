@@ -13,7 +13,8 @@ use std::hint::black_box;
 
 use calls::batches::Envelope;
 use calls::call::MessageIds;
-use calls::ingestion::{Ingestion, Next};
+use calls::pipeline::{Next, Pipeline};
+
 use calls::reading::Reading;
 use calls::refusal::Position;
 use calls::subject::Subject;
@@ -112,18 +113,18 @@ fn encode(csv: &[u8]) -> Result<usize, Box<dyn Error>> {
 /// Rows to batches, each settled and committed. Returns the number of batches.
 fn batch(csv: &[u8]) -> Result<usize, Box<dyn Error>> {
     let start = Position { byte: 0, line: 1 };
-    let mut ingestion = Ingestion::new(translator()?, Envelope::batch(), start);
+    let mut pipeline = Pipeline::new(translator()?, Envelope::batch(), start);
     let (mut batches, mut pieces) = (0, csv.chunks(PIECE_BYTES));
     loop {
-        match ingestion.next_batch() {
+        match pipeline.next_batch() {
             Next::Hungry => match pieces.next() {
-                Some(piece) => ingestion.push(piece),
-                None => ingestion.finish(),
+                Some(piece) => pipeline.push(piece),
+                None => pipeline.finish(),
             },
             Next::Batch(batch) => {
                 batches += 1;
-                ingestion.settle(&batch, &[]);
-                black_box(ingestion.commit());
+                pipeline.settle(&batch, &[]);
+                black_box(pipeline.commit());
             }
             Next::Done => return Ok(batches),
         }

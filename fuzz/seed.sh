@@ -3,17 +3,18 @@
 set -eu
 cd "$(dirname "$0")"
 mkdir -p corpus/reading
+# The kinds in the order of their table, written by `UPDATE_DOCS=1 cargo test --workspace --test stories tables`.
+# kinds
+kinds="identify track page screen group alias object"
+# /kinds
 for case in ../tests/corpus/*/ ../tests/exports/*/; do
     name=$(sed -n 's/^NAME=//p' "$case/settings" 2>/dev/null || true)
-    case "$name" in
-        identify_*) kind='\000' ;;
-        page_*) kind='\002' ;;
-        screen_*) kind='\003' ;;
-        group_*) kind='\004' ;;
-        alias_*) kind='\005' ;;
-        object_*) kind='\006' ;;
-        *) kind='\001' ;;
-    esac
+    # A track, unless the name begins with another kind.
+    kind=1 number=0
+    for word in $kinds; do
+        case "$name" in "$word"_*) kind=$number ;; esac
+        number=$((number + 1))
+    done
     # The byte that the target's `reading` makes these settings of.
     infer=0 empty=0 encoding=0 delimiter=0 formats=0 more=0
     while IFS= read -r setting; do
@@ -39,5 +40,5 @@ EOF
         settings=$((infer + 2 * low + 8 * encoding + 32 * delimiter + 64 * formats))
         [ $((settings / 2 % 3)) -ne "$empty" ] || break
     done
-    { printf "$kind\\$(printf %03o "$settings")\\$(printf %03o "$more")\\007"; cat "$case/input"; } > "corpus/reading/$(basename "$(dirname "$case")")-$(basename "$case")"
+    { printf "\\$(printf %03o "$kind")\\$(printf %03o "$settings")\\$(printf %03o "$more")\\007"; cat "$case/input"; } > "corpus/reading/$(basename "$(dirname "$case")")-$(basename "$case")"
 done

@@ -11,11 +11,12 @@
 use calls::batches::Envelope;
 use calls::call::{CALL_BYTES_MAX, MessageIds};
 use calls::dialect::{Compression, Delimiter, Encoding, Escape, Quote, Quoting, StoredHeader};
-use calls::ingestion::{Ingestion, Next};
-use calls::ledger::Account;
+use calls::kind::Kind;
+use calls::pipeline::{Pipeline, Next};
+use protocol::account::Account;
 use calls::reading::{EmptyCells, Reading};
 use calls::refusal::{FileFault, Position};
-use calls::subject::{Kind, Subject};
+use calls::subject::Subject;
 use calls::translator::{Dropped, Translated, Translator};
 use libfuzzer_sys::fuzz_target;
 use protocol::id::StreamId;
@@ -46,17 +47,13 @@ fuzz_target!(|input: &[u8]| {
 
 fn subject(byte: u8) -> Subject {
     let kind = Kind::ALL[usize::from(byte) % Kind::ALL.len()];
-    let name = match kind {
-        Kind::Object => "object_rooms_1.csv".to_owned(),
-        kind => format!("{}1.csv", kind.prefix()),
-    };
-    Subject::of(&name, &[], None).unwrap()
+    Subject::of(&format!("{kind}_rooms_1.csv"), &[], None).unwrap()
 }
 
 /// Every record is in one place, and the account says in which.
 fn check_account(subject: &Subject, translator: Translator, file: &[u8], piece: usize, read: &Read) {
-    let envelope = subject.collection.as_deref().map_or_else(Envelope::batch, Envelope::objects);
-    let mut machine = Ingestion::new(translator, envelope, Position::START);
+    let envelope = Envelope::of(subject);
+    let mut machine = Pipeline::new(translator, envelope, Position::START);
     let mut pieces = file.chunks(piece);
     let (mut account, mut at) = (Account::default(), None);
     loop {

@@ -1,4 +1,4 @@
-//! The functions' binaries, built from the sources that the stories stand beside.
+//! The functions' binaries, built from the current sources.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -20,13 +20,13 @@ pub(crate) fn target_folder() -> PathBuf {
     profile_folder().parent().unwrap().to_owned()
 }
 
-/// `target/debug`, or the folder of another profile: stories lie in its `deps`, examples in its `examples`.
+/// `target/debug`, or the folder of another profile. Stories are in its `deps`, examples in its `examples`.
 fn profile_folder() -> PathBuf {
     std::env::current_exe().unwrap().parent().unwrap().parent().unwrap().to_owned()
 }
 
-/// The whole workspace and one small test are asked for. So dependencies have the features that `make test` gave them,
-/// and are not built once more.
+/// The whole workspace and one small test are asked for. So dependencies have the same features as in `make test`, and
+/// are not built again.
 fn build(folder: &Path) {
     let profile = match folder.file_name().unwrap().to_str().unwrap() {
         "debug" => "dev",
@@ -34,8 +34,7 @@ fn build(folder: &Path) {
     };
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
-    // What cargo tells this test about itself would make build scripts run again that ask for it, and with them most
-    // of the dependencies.
+    // Cargo's variables for this test would make build scripts run again, and with them most of the dependencies.
     let of_this_test = ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_CRATE_", "CARGO_BIN_"];
     for (name, _) in std::env::vars_os() {
         if of_this_test.iter().any(|prefix| name.to_string_lossy().starts_with(prefix)) {

@@ -1,4 +1,4 @@
-//! What a failed story leaves behind: `target/stories/NAME/`.
+//! The evidence that a failed story leaves: `target/stories/NAME/`.
 
 use crate::binaries::target_folder;
 use standins::evidence::{Evidence, Journal};
@@ -19,7 +19,7 @@ pub(crate) struct Failure {
 }
 
 impl Failure {
-    /// For the story that runs on this thread. The first world of a story removes what an earlier run left.
+    /// For the story that runs on this thread. The first world of a story removes the evidence of an earlier run.
     pub(crate) fn of_this_story() -> Self {
         let thread = std::thread::current();
         let story = thread.name().unwrap_or("story").to_owned();
@@ -34,8 +34,8 @@ impl Failure {
         Self { story, folder: of_story.join(format!("world-{count}")), journal: Journal::default() }
     }
 
-    /// While the story's thread panics: writes the journal and what `write` adds, and prints where that is and how
-    /// to run the story again.
+    /// If the story's thread panics: writes the journal and the files of `write`. Prints their folder and the command
+    /// that runs the story again.
     pub(crate) fn keep(&self, write: impl FnOnce(&Evidence) -> io::Result<()>) {
         let written = self.add(|evidence| {
             evidence.journal(&self.journal)?;

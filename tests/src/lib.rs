@@ -1,8 +1,8 @@
-//! What the stories share: a small world of stand-ins around the real binaries.
+//! The set-up that the stories share: a small world of stand-ins around the real binaries.
 #![expect(clippy::unwrap_used, reason = "a story that cannot set its scene has failed")]
 
 pub mod binaries;
-pub mod dice;
+pub mod document;
 pub mod failure;
 pub mod line;
 pub mod mill;
@@ -13,65 +13,54 @@ use aws::{Bucket, Clock, Dice};
 use flate2::read::GzDecoder;
 use receiver::{Keeping, Keys, Receiver};
 use serde_json::{Value, json};
-use standins::iam::Role;
+pub use standins::installation::{CUSTOMER_BUCKET as CUSTOMER, SOURCE_BUCKET as SOURCE, STATE_BUCKET as STATE};
+pub use standins::installation::{SOURCE_ID, WRITE_KEY};
 use standins::lambda::{Function, Lambda};
-use standins::s3::Server;
+use standins::{installation, s3, segment};
 use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
 
-/// Where CSV files are dropped; the files in `events/` name it.
-pub const SOURCE: &str = "segment-s3-source";
-/// Our own bucket.
-pub const STATE: &str = "segment-s3-state";
-/// The customer's bucket.
-pub const CUSTOMER: &str = "customer-logs";
-/// The source that the calls belong to.
-pub const SOURCE_ID: &str = "storySource";
-/// Never to be seen in anything that a function says.
-pub const WRITE_KEY: &str = "wk-never-to-be-seen";
-/// The customer's role.
-pub const ROLE: &str = "arn:aws:iam::111122223333:role/SegmentAWSS3Role";
 /// A day in milliseconds.
 pub const DAY_MS: i64 = 86_400_000;
-/// What the role asks for.
-pub const EXTERNAL_ID: &str = "workspace-id";
-/// The documented permission ("AWS S3 with IAM Role Support"), and nothing beside it.
-pub const ROLE_POLICY: &str = r#"{"Version":"2012-10-17","Statement":[{"Sid":"PutObjectsInBucket","Effect":"Allow",
-    "Action":["s3:PutObject","s3:PutObjectAcl"],"Resource":"arn:aws:s3:::customer-logs/segment-logs/*"}]}"#;
 
-/// S3, STS and our receiver in Segment's place.
+/// The stand-ins for S3, STS and Segment, and the functions' settings for them.
 pub struct World {
     /// S3 and STS.
-    pub s3: Server,
-    /// What Segment received.
-    pub segment: Arc<Receiver>,
-    /// Where Segment listens.
+    pub s3: s3::Server,
+    /// Segment.
+    pub segment: segment::Server,
+    /// The endpoint that the ingester sends to: [`World::segment`], or another one that a story sets.
     pub segment_url: String,
-    /// What is kept of this world if its story fails.
+    /// The evidence of this world if its story fails.
     pub(crate) failure: Failure,
 }
 
 impl World {
-    /// Three buckets, a role, and a Segment that knows the write key. The source bucket keeps no versions.
+    /// The installation that the demo has too. The source bucket keeps no versions.
     pub async fn new() -> Self {
-        let role = Role::new(ROLE).trusting("*").external_id(EXTERNAL_ID).policy(ROLE_POLICY);
-        let setup = Server::memory().with_bucket(SOURCE).with_bucket(STATE).with_bucket(CUSTOMER).with_role(role);
-        let s3 = setup.start().await.unwrap();
-        let (segment, segment_url) = receive(None).await;
+        let s3 = installation::with_buckets(s3::Server::memory().with_bucket(SOURCE)).start().await.unwrap();
+        let segment = installation::segment().start().await.unwrap();
+        let segment_url = segment.url();
         Self { s3, segment, segment_url, failure: Failure::of_this_story() }
     }
 
-    /// The same, but the receiver keeps what it takes for the exporter, as it does where it stands in Segment's place.
-    pub async fn with_receiver_that_keeps() -> Self {
+    /// The same with our receiver as the ingester's endpoint. It keeps the calls that it accepts for the exporter.
+    pub async fn with_receiver(include_write_key: bool) -> (Self, Arc<Receiver>) {
         let mut world = Self::new().await;
         let key = world.s3.credentials();
         let config = aws::clients::config_at(&world.s3.url(), &key.access_key_id, &key.secret_access_key);
         let state = Bucket::new(aws::clients::s3(&config), STATE, Dice::system());
-        (world.segment, world.segment_url) = receive(Some(state)).await;
-        world
+        let keys = Keys::one(WRITE_KEY, SOURCE_ID.parse().unwrap());
+        let keeping = Keeping { state, include_write_key };
+        let receiver = Receiver::new(keys, Some(keeping), Clock::system(), Dice::system());
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        world.segment_url = format!("http://{}", listener.local_addr().unwrap());
+        let app = receiver::router(Arc::clone(&receiver));
+        tokio::spawn(async move { axum::serve(listener, app).await });
+        (world, receiver)
     }
 
     /// The ingester's binary with its settings.
@@ -79,11 +68,7 @@ impl World {
         Function::new("ingester", binary("ingester"))
             .journal(&self.failure.journal)
             .envs(self.s3.env())
-            .env("WRITE_KEY", WRITE_KEY)
-            .env("SOURCE_ID", SOURCE_ID)
-            .env("STATE_BUCKET", STATE)
-            .env("SEGMENT_ENDPOINT", &self.segment_url)
-            .env("SEGMENT_OBJECTS_ENDPOINT", &self.segment_url)
+            .envs(installation::ingester_settings(&self.segment_url))
             .timeout(Duration::from_secs(60))
     }
 
@@ -92,11 +77,7 @@ impl World {
         Function::new("exporter", binary("exporter"))
             .journal(&self.failure.journal)
             .envs(self.s3.env())
-            .env("STATE_BUCKET", STATE)
-            .env("DESTINATION_BUCKET", CUSTOMER)
-            .env("DESTINATION_REGION", "us-east-1")
-            .env("DESTINATION_ROLE_ARN", ROLE)
-            .env("DESTINATION_EXTERNAL_ID", EXTERNAL_ID)
+            .envs(installation::exporter_settings())
             .timeout(Duration::from_secs(60))
     }
 
@@ -108,8 +89,7 @@ impl World {
 
     /// The ids of the calls that Segment received, in the order of their arrival.
     pub fn received_ids(&self) -> Vec<String> {
-        let calls = self.segment.recent().all();
-        calls.iter().filter_map(|seen| Some(seen.call.get("messageId")?.as_str()?.to_owned())).collect()
+        self.segment.record().applied().into_iter().filter_map(|call| call.message_id).collect()
     }
 
     /// Every line of every log object, read as single-member gzip.
@@ -137,22 +117,9 @@ impl Drop for World {
     fn drop(&mut self) {
         self.failure.keep(|evidence| {
             evidence.s3(&self.s3)?;
-            let calls = self.segment.recent().all();
-            let calls: Vec<_> = calls.iter().map(|seen| Value::Object(seen.call.clone()).to_string()).collect();
-            evidence.list("segment-calls.txt", &calls)
+            evidence.list("segment-requests.txt", &self.segment.record().deliveries())
         });
     }
-}
-
-async fn receive(state: Option<Bucket>) -> (Arc<Receiver>, String) {
-    let keeping = state.map(|state| Keeping { state, include_write_key: false });
-    let segment =
-        Receiver::new(Keys::one(WRITE_KEY, SOURCE_ID.parse().unwrap()), keeping, Clock::system(), Dice::system());
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    let app = receiver::router(Arc::clone(&segment));
-    tokio::spawn(async move { axum::serve(listener, app).await });
-    (segment, url)
 }
 
 /// Invokes a function and expects an answer.

@@ -55,8 +55,8 @@ impl Line {
         self.sqs.send(QUEUE, &self.mill.event().to_string());
     }
 
-    /// Empties the queue into processes that live at the queue's time, until nothing is left in it; tells how many
-    /// invocations that were.
+    /// Invokes processes with the queue's messages at the queue's time until the queue is empty. Returns the number of
+    /// invocations.
     pub async fn run(&self, function: &Function) -> usize {
         let (function, clock) = (function.clone(), self.sqs.clock().clone());
         let polling = EventSource::on(&self.sqs, QUEUE).fast_forward().to(move |event: Value| {
@@ -79,7 +79,7 @@ impl Line {
     }
 }
 
-/// What Lambda tells SQS of an invocation.
+/// The answer of an invocation to SQS.
 ///
 /// # Errors
 /// When it did not answer: its messages come again.

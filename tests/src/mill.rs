@@ -1,13 +1,12 @@
-//! A large file and what has to become of it, whatever happens in between.
+//! A large file, and the assertions about its end.
 //!
-//! The file has good rows and refused ones. However often a function was killed, refused or made to wait: in the end
-//! each good row has one message id, which Segment acknowledged; each refused row stands once in the rejects file; the
-//! ledger adds up; and each acknowledged row is in the logs exactly once.
+//! The file has good rows and refused ones. A function may be killed, refused or made to wait any number of times. At
+//! the end each good row has one message id, which Segment acknowledged. Each refused row is in the rejects file once.
+//! The ledger adds up. Each acknowledged row is in the logs exactly once.
 
-use crate::{SOURCE, SOURCE_ID, STATE, WRITE_KEY, World, created};
+use crate::{SOURCE, SOURCE_ID, STATE, World, created};
 use serde_json::{Value, json};
 use standins::lambda::Function;
-use standins::segment;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
@@ -23,8 +22,8 @@ pub struct Rows {
 }
 
 impl Rows {
-    /// So many rows, every so manieth of them without a user, each of about so many bytes. Some hold line breaks, and
-    /// some have blank lines before them.
+    /// Makes `count` rows of about `bytes` bytes each. Every `refused_every`-th row has no user. Some hold line breaks,
+    /// and some have blank lines before them.
     #[must_use]
     pub fn new(count: usize, refused_every: usize, bytes: usize) -> Self {
         let mut rows =
@@ -50,26 +49,14 @@ impl Rows {
     }
 }
 
-/// A world with a strict Segment and one large file.
+/// A world with one large file.
 pub struct Mill {
     /// S3, and the buckets.
     pub world: World,
-    /// Segment.
-    pub segment: segment::Server,
-    /// What is in the file.
+    /// The rows of the file.
     pub rows: Rows,
     /// The file's key.
     pub key: String,
-}
-
-impl Drop for Mill {
-    fn drop(&mut self) {
-        // The world, which is dropped next, reports where this is.
-        let _ = self
-            .world
-            .failure
-            .add(|evidence| evidence.list("segment-requests.txt", &self.segment.record().deliveries()));
-    }
 }
 
 impl Mill {
@@ -82,10 +69,7 @@ impl Mill {
 
     /// The same before the file is there.
     pub async fn before_upload(key: &str, rows: Rows) -> Self {
-        let mut world = World::new().await;
-        let segment = segment::Server::setup().with_write_key(WRITE_KEY).start().await.unwrap();
-        world.segment_url = segment.url();
-        Self { world, segment, rows, key: key.to_owned() }
+        Self { world: World::new().await, rows, key: key.to_owned() }
     }
 
     /// Puts the file there.
@@ -127,11 +111,11 @@ impl Mill {
     /// When it is not so; `told` is said then (the seed).
     pub fn assert_ingested(&self, told: &str) {
         let mut ids: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-        for call in self.segment.record().applied() {
+        for call in self.world.segment.record().applied() {
             ids.entry(call.user_id.unwrap()).or_default().insert(call.message_id.unwrap());
         }
-        assert!(self.segment.record().dropped().is_empty(), "{told}: Segment threw calls away");
-        let acknowledged = self.segment.record().acknowledged();
+        assert!(self.world.segment.record().dropped().is_empty(), "{told}: Segment threw calls away");
+        let acknowledged = self.world.segment.record().acknowledged();
         let acknowledged: BTreeSet<String> = acknowledged.into_iter().filter_map(|call| call.user_id).collect();
         assert_eq!(acknowledged.len(), self.rows.good.len(), "{told}: acknowledged rows");
         assert_eq!(acknowledged, self.rows.good, "{told}: the acknowledged rows are the good ones");
@@ -199,7 +183,7 @@ impl Mill {
         let users: BTreeSet<_> = lines.iter().map(|line| line["userId"].as_str().unwrap().to_owned()).collect();
         assert!(users == self.rows.good, "{told}: {} users are in the logs; {report:#}", users.len());
         assert_eq!(lines.len(), users.len(), "{told}: each line once");
-        let ids = self.segment.record().message_ids();
+        let ids = self.world.segment.record().message_ids();
         let seen = |line: &Value| ids.contains_key(line["messageId"].as_str().unwrap());
         assert!(lines.iter().all(seen), "{told}: an id that Segment never saw");
         let day = |key: String| key.split('/').nth(2).unwrap().parse().unwrap();
@@ -210,7 +194,7 @@ impl Mill {
     /// How often calls were sent in vain: Segment drops those again by their ids.
     #[must_use]
     pub fn duplicates(&self) -> usize {
-        self.segment.record().message_ids().values().map(|times| times - 1).sum()
+        self.world.segment.record().message_ids().values().map(|times| times - 1).sum()
     }
 }
 

@@ -1,15 +1,15 @@
-//! A Segment that misbehaves: after each of these, what was acknowledged is exactly the rows less the guilty ones.
+//! A Segment that misbehaves. After each failure the acknowledged rows are exactly the good ones.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use standins::faults::{Fault, Gate, Rule};
 use standins::lambda::{Invocation, Outcome};
-use standins::segment::{Server, too_many_requests, unsuccessful};
+use standins::segment::{too_many_requests, unsuccessful};
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::time::Duration;
-use stories::{SOURCE, STATE, WRITE_KEY, World, created};
+use stories::{SOURCE, SOURCE_ID, STATE, WRITE_KEY, World, created};
 
 /// Rows fat enough that a file of them makes many batches.
 const ROWS: usize = 1_500;
@@ -24,12 +24,11 @@ fn rows(count: usize) -> String {
 
 struct Scene {
     world: World,
-    segment: Server,
 }
 
 impl Scene {
     async fn new() -> Self {
-        let scene = Self { world: World::new().await, segment: Server::setup().start().await.unwrap() };
+        let scene = Self { world: World::new().await };
         scene.world.s3.put(SOURCE, "track_fat.csv", rows(ROWS)).unwrap();
         scene
     }
@@ -39,9 +38,8 @@ impl Scene {
     }
 
     async fn ingest_with(&self, settings: &[(&str, &str)]) -> Invocation {
-        let (url, given) = (self.segment.url(), settings.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())));
-        let ingester = self.world.ingester().env("SEGMENT_ENDPOINT", &url).env("SEGMENT_OBJECTS_ENDPOINT", &url);
-        let ingester = ingester.env("RUST_LOG", "debug").envs(given);
+        let given = settings.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
+        let ingester = self.world.ingester().env("RUST_LOG", "debug").envs(given);
         let invocation = ingester.deploy().invoke(&created("track_fat.csv")).await;
         let said = format!("{:?} {:?}", invocation.outcome, invocation.log);
         let key = settings.iter().find(|(name, _)| *name == "WRITE_KEY").map_or(WRITE_KEY, |(_, key)| key);
@@ -59,7 +57,7 @@ impl Scene {
         assert_eq!(report["outcome"], "finished", "{report:#}");
         let good = ROWS - guilty.len();
         assert_eq!((&report["rows"], &report["acknowledged"]), (&json!(ROWS), &json!(good)), "{report:#}");
-        let calls = self.segment.record().acknowledged();
+        let calls = self.world.segment.record().acknowledged();
         let users: BTreeSet<_> = calls.iter().filter_map(|call| call.user_id.clone()).collect();
         let expected = (0..ROWS).map(|row| format!("user-{row}")).filter(|user| !guilty.contains(&user.as_str()));
         assert_eq!(users, expected.collect());
@@ -81,35 +79,35 @@ impl Scene {
 }
 
 #[tokio::test]
-async fn a_throttling_segment_is_waited_for() {
+async fn throttled_batches_are_sent_again_after_the_wait() {
     let scene = Scene::new().await;
-    scene.segment.faults().add(Rule::on("batch").share(1, 0.34).before(too_many_requests(1)));
+    scene.world.segment.faults().add(Rule::on("batch").share(1, 0.34).before(too_many_requests(1)));
     scene.expect_all_but(&[]).await;
-    assert!(!scene.segment.faults().strikes().is_empty(), "nothing was throttled");
+    assert!(!scene.world.segment.faults().strikes().is_empty(), "nothing was throttled");
 }
 
 #[tokio::test]
 async fn server_errors_at_random_lose_nothing() {
     let scene = Scene::new().await;
-    scene.segment.faults().add(Rule::on("batch").share(11, 0.4).before(Fault::InternalError));
+    scene.world.segment.faults().add(Rule::on("batch").share(11, 0.4).before(Fault::InternalError));
     scene.expect_all_but(&[]).await;
-    assert!(!scene.segment.faults().strikes().is_empty());
+    assert!(!scene.world.segment.faults().strikes().is_empty());
 }
 
 #[tokio::test]
 async fn connections_cut_half_way_through_the_body_lose_nothing() {
     let scene = Scene::new().await;
-    scene.segment.faults().add(Rule::on("batch").share(13, 0.4).before(Fault::CutRequest));
+    scene.world.segment.faults().add(Rule::on("batch").share(13, 0.4).before(Fault::CutRequest));
     scene.expect_all_but(&[]).await;
-    assert!(!scene.segment.faults().strikes().is_empty());
+    assert!(!scene.world.segment.faults().strikes().is_empty());
 }
 
 #[tokio::test]
 async fn a_batch_whose_answer_was_lost_is_sent_again_with_the_same_ids() {
     let scene = Scene::new().await;
-    scene.segment.faults().add(Rule::on("batch").share(17, 0.4).lose_response());
+    scene.world.segment.faults().add(Rule::on("batch").share(17, 0.4).lose_response());
     scene.expect_all_but(&[]).await;
-    let times = scene.segment.record().message_ids();
+    let times = scene.world.segment.record().message_ids();
     assert_eq!(times.len(), ROWS, "no row has two ids");
     assert!(times.values().any(|times| *times > 1), "no answer was lost");
 }
@@ -117,16 +115,16 @@ async fn a_batch_whose_answer_was_lost_is_sent_again_with_the_same_ids() {
 #[tokio::test]
 async fn answers_cut_short_lose_nothing() {
     let scene = Scene::new().await;
-    scene.segment.faults().add(Rule::on("batch").share(19, 0.4).after(Fault::CutAnswer(5)));
+    scene.world.segment.faults().add(Rule::on("batch").share(19, 0.4).after(Fault::CutAnswer(5)));
     scene.expect_all_but(&[]).await;
-    assert_eq!(scene.segment.record().message_ids().len(), ROWS);
+    assert_eq!(scene.world.segment.record().message_ids().len(), ROWS);
 }
 
 #[tokio::test]
 async fn rows_that_make_segment_refuse_a_batch_are_found_and_the_rest_is_delivered() {
     let scene = Scene::new().await;
     for user in ["user-0", "user-700", "user-701", "user-1499"] {
-        scene.segment.refuse_user(user);
+        scene.world.segment.refuse_user(user);
     }
     let report = scene.expect_all_but(&["user-0", "user-700", "user-701", "user-1499"]).await;
     assert_eq!(report["rejected_by"], json!({"refused_by_segment": 4}));
@@ -135,24 +133,24 @@ async fn rows_that_make_segment_refuse_a_batch_are_found_and_the_rest_is_deliver
 #[tokio::test]
 async fn a_proxy_that_takes_only_small_bodies_gets_small_bodies() {
     let scene = Scene::new().await;
-    scene.segment.refuse_bodies_over(100_000);
+    scene.world.segment.refuse_bodies_over(100_000);
     scene.expect_all_but(&[]).await;
 }
 
 #[tokio::test]
-async fn a_segment_that_hangs_is_asked_again() {
+async fn a_request_without_an_answer_is_sent_again() {
     let scene = Scene::new().await;
-    scene.segment.faults().add(Rule::on("batch").times(1).before(Fault::Hang));
+    scene.world.segment.faults().add(Rule::on("batch").times(1).before(Fault::Hang));
     scene.expect_all_but(&[]).await;
-    assert_eq!(scene.segment.faults().strikes().len(), 1);
+    assert_eq!(scene.world.segment.faults().strikes().len(), 1);
 }
 
 #[tokio::test]
-async fn a_200_that_says_no_success_is_none() {
+async fn a_200_without_success_is_retried() {
     let scene = Scene::new().await;
-    scene.segment.faults().add(Rule::on("batch").share(23, 0.4).before(unsuccessful()));
+    scene.world.segment.faults().add(Rule::on("batch").share(23, 0.4).before(unsuccessful()));
     scene.expect_all_but(&[]).await;
-    assert!(!scene.segment.faults().strikes().is_empty());
+    assert!(!scene.world.segment.faults().strikes().is_empty());
 }
 
 #[tokio::test]
@@ -166,20 +164,20 @@ async fn an_invalid_write_key_rejects_no_row_and_names_the_setting() {
     let ledgers: Vec<_> =
         scene.world.s3.keys(STATE, "ingest/").into_iter().filter(|k| k.ends_with("ledger.json")).collect();
     assert!(ledgers.is_empty(), "a configuration error ends no file: {ledgers:?}");
-    // With the setting mended the very same event goes on.
+    // With the setting fixed the same event resumes.
     scene.expect_all_but(&[]).await;
 }
 
 #[tokio::test]
-async fn a_refusal_of_everything_is_the_files_failure_and_not_a_heap_of_bad_rows() {
+async fn a_file_of_which_everything_is_refused_fails_and_no_row_is_rejected() {
     let scene = Scene::new().await;
     let no = Fault::status(400).body(r#"{"success":false,"message":"no such thing","code":"bad_request"}"#);
-    scene.segment.faults().add(Rule::on("batch").before(no));
+    scene.world.segment.faults().add(Rule::on("batch").before(no));
     let invocation = scene.ingest().await;
     let Outcome::Error { message, .. } = &invocation.outcome else { panic!("{invocation:#?}") };
     assert!(message.contains("refuses this file: status 400, code bad_request"), "{message}");
     assert!(scene.world.s3.keys(STATE, "rejects/").is_empty());
-    assert!(scene.segment.record().count() < 150, "{} requests", scene.segment.record().count());
+    assert!(scene.world.segment.record().count() < 150, "{} requests", scene.world.segment.record().count());
     // Asked who is guilty in vain, the file has as much left for that as before.
     let checkpoint = scene.world.s3.keys(STATE, "ingest/").into_iter().find(|key| key.ends_with("checkpoint.json"));
     let checkpoint = scene.world.s3.bytes(STATE, &checkpoint.unwrap()).unwrap();
@@ -188,44 +186,44 @@ async fn a_refusal_of_everything_is_the_files_failure_and_not_a_heap_of_bad_rows
 }
 
 #[tokio::test]
-async fn objects_that_are_all_refused_are_the_files_failure_too() {
+async fn a_file_of_which_all_objects_are_refused_fails() {
     let scene = Scene::new().await;
     let mut csv = "id,name\n".to_owned();
     (0..200).for_each(|row| writeln!(csv, "room-{row},Room {row}").unwrap());
     scene.world.s3.put(SOURCE, "object_rooms.csv", csv).unwrap();
-    (0..200).for_each(|row| scene.segment.refuse_user(&format!("room-{row}")));
-    let ingester = scene.world.ingester().env("SEGMENT_OBJECTS_ENDPOINT", scene.segment.url()).deploy();
+    (0..200).for_each(|row| scene.world.segment.refuse_user(&format!("room-{row}")));
+    let ingester = scene.world.ingester().deploy();
     let invocation = ingester.invoke(&created("object_rooms.csv")).await;
     let Outcome::Error { message, .. } = &invocation.outcome else { panic!("{invocation:#?}") };
     assert!(message.contains("refuses this file"), "{message}");
-    assert!(scene.segment.record().count() < 100, "{} requests", scene.segment.record().count());
+    assert!(scene.world.segment.record().count() < 100, "{} requests", scene.world.segment.record().count());
     assert!(scene.world.s3.keys(STATE, "rejects/").is_empty());
 }
 
 #[tokio::test]
-async fn objects_of_which_the_first_request_is_refused_whole_are_not_a_bad_file() {
+async fn a_refused_first_request_of_objects_does_not_fail_the_file() {
     let scene = Scene::new().await;
     let mut csv = "id,name\n".to_owned();
     (0..95).for_each(|row| writeln!(csv, "room-{row},Room {row}").unwrap());
     scene.world.s3.put(SOURCE, "object_rooms.csv", csv).unwrap();
-    (0..20).for_each(|row| scene.segment.refuse_user(&format!("room-{row}")));
-    let ingester = scene.world.ingester().env("SEGMENT_OBJECTS_ENDPOINT", scene.segment.url()).deploy();
+    (0..20).for_each(|row| scene.world.segment.refuse_user(&format!("room-{row}")));
+    let ingester = scene.world.ingester().deploy();
     let report = stories::answer(&ingester, &created("object_rooms.csv")).await;
     let report = &report["objects"][0];
     assert_eq!((&report["outcome"], &report["acknowledged"]), (&json!("finished"), &json!(75)), "{report:#}");
     assert_eq!(report["rejected_by"], json!({"refused_by_segment": 20}));
-    assert_eq!(scene.segment.record().in_flight_max(), 1);
+    assert_eq!(scene.world.segment.record().in_flight_max(), 1);
 }
 
 #[tokio::test]
-async fn a_first_batch_with_one_call_that_is_refused_is_not_a_bad_file() {
+async fn a_first_batch_with_one_refused_call_does_not_fail_the_file() {
     let scene = Scene::new().await;
     let mut csv = "userId,event\n".to_owned();
     (0..2_499).for_each(|_| csv.push_str(",e\n"));
     csv.push_str("user-bad,e\n");
     (0..100).for_each(|row| writeln!(csv, "user-{row},e").unwrap());
     scene.world.s3.put(SOURCE, "track_fat.csv", csv).unwrap();
-    scene.segment.refuse_user("user-bad");
+    scene.world.segment.refuse_user("user-bad");
     let invocation = scene.ingest_with(&[("REJECT_LIMIT_SHARE", "1"), ("REQUESTS_IN_FLIGHT", "1")]).await;
     let report = &invocation.response().unwrap_or_else(|| panic!("{invocation:#?}"))["objects"][0];
     assert_eq!((&report["outcome"], &report["acknowledged"]), (&json!("finished"), &json!(100)), "{report:#}");
@@ -233,67 +231,71 @@ async fn a_first_batch_with_one_call_that_is_refused_is_not_a_bad_file() {
 }
 
 #[tokio::test]
-async fn a_refusal_whose_words_broke_off_is_asked_for_again() {
+async fn a_refusal_with_a_truncated_text_is_asked_for_again() {
     let scene = Scene::new().await;
     scene.world.s3.put(SOURCE, "track_fat.csv", "userId,event\nuser-2,e\n").unwrap();
-    scene.segment.faults().add(Rule::on("batch").times(1).after(Fault::CutAnswer(5)));
+    scene.world.segment.faults().add(Rule::on("batch").times(1).after(Fault::CutAnswer(5)));
     let invocation = scene.ingest_with(&[("WRITE_KEY", "short")]).await;
     let Outcome::Error { message, .. } = &invocation.outcome else { panic!("{invocation:#?}") };
     assert!(message.contains("An invalid write key was provided: see WRITE_KEY"), "{message}");
-    assert_eq!(scene.segment.record().count(), 2);
+    assert_eq!(scene.world.segment.record().count(), 2);
 }
 
 #[tokio::test]
-async fn statuses_that_no_retry_mends_name_the_setting() {
+async fn statuses_that_no_retry_changes_name_the_setting() {
     for (status, setting) in
         [(401, "WRITE_KEY"), (403, "WRITE_KEY"), (404, "SEGMENT_ENDPOINT"), (301, "SEGMENT_ENDPOINT")]
     {
         let scene = Scene::new().await;
-        scene.segment.faults().add(Rule::on("batch").before(Fault::status(status)));
+        scene.world.segment.faults().add(Rule::on("batch").before(Fault::status(status)));
         let invocation = scene.ingest().await;
         let Outcome::Error { message, .. } = &invocation.outcome else { panic!("{invocation:#?}") };
         assert!(message.contains(&format!("status {status}")) && message.contains(setting), "{message}");
-        assert!(scene.segment.record().count() <= 4, "asked again {} times", scene.segment.record().count());
+        assert!(
+            scene.world.segment.record().count() <= 4,
+            "asked again {} times",
+            scene.world.segment.record().count()
+        );
     }
 }
 
 #[tokio::test]
-async fn a_403_that_one_request_gets_loses_no_row_and_blames_no_setting() {
+async fn a_403_for_one_request_loses_no_row_and_blames_no_setting() {
     let scene = Scene::new().await;
     // Not the first request: by then something of the file was accepted.
-    scene.segment.faults().add(Rule::on("batch").skip(2).times(1).before(Fault::status(403)));
+    scene.world.segment.faults().add(Rule::on("batch").skip(2).times(1).before(Fault::status(403)));
     let invocation = scene.ingest_with(&[("REQUESTS_IN_FLIGHT", "1")]).await;
     let report = invocation.response().unwrap_or_else(|| panic!("{invocation:#?}"))["objects"][0].clone();
-    assert_eq!(scene.segment.faults().strikes().len(), 1);
+    assert_eq!(scene.world.segment.faults().strikes().len(), 1);
     assert_eq!([&report["outcome"], &report["rejected"]], [&json!("finished"), &json!(0)], "{report:#}");
-    assert_eq!(scene.segment.record().acknowledged().len(), ROWS);
+    assert_eq!(scene.world.segment.record().acknowledged().len(), ROWS);
 }
 
 #[tokio::test]
-async fn what_cannot_be_delivered_in_time_is_undelivered_and_the_next_invocation_goes_on() {
+async fn rows_not_delivered_in_time_are_sent_by_the_next_invocation() {
     let scene = Scene::new().await;
-    let url = scene.segment.url();
+    let url = scene.world.segment.url();
     let slow = scene.world.ingester().env("SEGMENT_ENDPOINT", &url).env("EVENTS_PER_SECOND", "200");
     let invocation = slow.timeout(Duration::from_secs(6)).deploy().invoke(&created("track_fat.csv")).await;
     let Outcome::Error { message, .. } = &invocation.outcome else { panic!("{invocation:#?}") };
     assert!(message.contains("later than this invocation lasts"), "{message}");
-    let first = scene.segment.record().acknowledged().len();
+    let first = scene.world.segment.record().acknowledged().len();
     assert!(first > 0 && first < ROWS, "{first} calls in the first invocation");
     scene.expect_all_but(&[]).await;
-    let times = scene.segment.record().message_ids();
+    let times = scene.world.segment.record().message_ids();
     assert!(times.values().all(|times| *times == 1), "an orderly end repeats nothing");
 }
 
 #[tokio::test]
-async fn no_second_sees_more_calls_than_the_pace_and_one_batch_retries_included() {
+async fn no_second_has_more_calls_than_the_pace_plus_one_batch() {
     let scene = Scene::new().await;
-    scene.segment.faults().add(Rule::on("batch").share(5, 0.34).before(Fault::InternalError));
+    scene.world.segment.faults().add(Rule::on("batch").share(5, 0.34).before(Fault::InternalError));
     let invocation = scene.ingest_with(&[("EVENTS_PER_SECOND", "600")]).await;
     assert!(invocation.succeeded(), "{invocation:#?}");
-    assert!(!scene.segment.faults().strikes().is_empty());
-    // Departures, as the function tells them: how long a request takes to arrive is not its to say.
+    assert!(!scene.world.segment.faults().strikes().is_empty());
+    // The times of sending, from the function's log. It does not know the times of arrival.
     let sent = departures(&invocation);
-    assert_eq!(sent.len(), scene.segment.record().count(), "each request is told");
+    assert_eq!(sent.len(), scene.world.segment.record().count(), "each request is told");
     let largest = sent.iter().map(|(_, calls)| *calls).max().unwrap();
     for (first_ms, _) in &sent {
         let second = *first_ms..*first_ms + 1_000;
@@ -311,7 +313,7 @@ fn departures(invocation: &Invocation) -> Vec<(i64, usize)> {
 }
 
 #[tokio::test]
-async fn a_commit_that_takes_long_holds_up_no_delivery_and_no_pace() {
+async fn a_slow_commit_does_not_delay_delivery() {
     let scene = Scene::new().await;
     // The claim is the first write of the checkpoint.
     let gate = Gate::new();
@@ -320,9 +322,9 @@ async fn a_commit_that_takes_long_holds_up_no_delivery_and_no_pace() {
     let settings = [("COMMIT_SECONDS", "0"), ("REQUESTS_IN_FLIGHT", "2"), ("EVENTS_PER_SECOND", "1000")];
     let (invocation, ()) = tokio::join!(scene.ingest_with(&settings), async {
         gate.reached(1).await;
-        let before = scene.segment.record().count();
+        let before = scene.world.segment.record().count();
         let more = async {
-            while scene.segment.record().count() < before + 4 {
+            while scene.world.segment.record().count() < before + 4 {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         };
@@ -341,20 +343,20 @@ async fn a_commit_that_takes_long_holds_up_no_delivery_and_no_pace() {
 }
 
 #[tokio::test]
-async fn ten_bad_rows_at_the_beginning_are_not_a_bad_file() {
+async fn ten_bad_rows_at_the_beginning_do_not_fail_the_file() {
     let scene = Scene::new().await;
     let guilty: Vec<String> = (0..12).map(|row| format!("user-{row}")).collect();
-    guilty.iter().for_each(|user| scene.segment.refuse_user(user));
+    guilty.iter().for_each(|user| scene.world.segment.refuse_user(user));
     scene.expect_all_but(&guilty.iter().map(String::as_str).collect::<Vec<_>>()).await;
 }
 
 #[tokio::test]
-async fn no_more_requests_are_under_way_than_allowed() {
+async fn requests_in_flight_are_limited() {
     let scene = Scene::new().await;
-    scene.segment.faults().add(Rule::on("batch").before(Fault::Slow(Duration::from_millis(50))));
+    scene.world.segment.faults().add(Rule::on("batch").before(Fault::Slow(Duration::from_millis(50))));
     let invocation = scene.ingest_with(&[("REQUESTS_IN_FLIGHT", "3")]).await;
     assert!(invocation.succeeded(), "{invocation:#?}");
-    assert_eq!(scene.segment.record().in_flight_max(), 3);
+    assert_eq!(scene.world.segment.record().in_flight_max(), 3);
 }
 
 #[tokio::test]
@@ -363,50 +365,50 @@ async fn requests_share_a_connection() {
     // A connection comes back to the pool a moment after its answer: between two requests there is more than that.
     let invocation = scene.ingest_with(&[("REQUESTS_IN_FLIGHT", "1"), ("EVENTS_PER_SECOND", "1500")]).await;
     assert!(invocation.succeeded(), "{invocation:#?}");
-    assert!(scene.segment.record().count() >= 5);
-    assert_eq!(scene.segment.connections(), 1);
+    assert!(scene.world.segment.record().count() >= 5);
+    assert_eq!(scene.world.segment.connections(), 1);
 }
 
 #[tokio::test]
-async fn objects_go_ten_at_a_time_one_request_after_the_other() {
+async fn objects_are_sent_ten_at_a_time_in_sequence() {
     let scene = Scene::new().await;
     let mut csv = "id,name\n".to_owned();
     (0..95).for_each(|row| writeln!(csv, "room-{row},Room {row}").unwrap());
     scene.world.s3.put(SOURCE, "object_rooms.csv", csv).unwrap();
-    scene.segment.faults().add(Rule::on("set").share(29, 0.3).before(Fault::InternalError));
-    let ingester = scene.world.ingester().env("SEGMENT_OBJECTS_ENDPOINT", scene.segment.url()).deploy();
+    scene.world.segment.faults().add(Rule::on("set").share(29, 0.3).before(Fault::InternalError));
+    let ingester = scene.world.ingester().deploy();
     let report = stories::answer(&ingester, &created("object_rooms.csv")).await;
     assert_eq!(report["objects"][0]["acknowledged"], 95, "{report:#}");
-    let deliveries = scene.segment.record().deliveries();
+    let deliveries = scene.world.segment.record().deliveries();
     let applied: Vec<_> = deliveries.iter().filter(|delivery| delivery.is_acknowledged()).collect();
     assert_eq!(applied.len(), 10);
     assert!(applied.iter().all(|delivery| delivery.synchronous && delivery.objects.len() <= 10));
-    assert_eq!(scene.segment.record().in_flight_max(), 1);
-    let ids: Vec<_> = scene.segment.record().objects().into_iter().map(|object| object.id).collect();
+    assert_eq!(scene.world.segment.record().in_flight_max(), 1);
+    let ids: Vec<_> = scene.world.segment.record().objects().into_iter().map(|object| object.id).collect();
     assert_eq!(ids, (0..95).map(|row| format!("room-{row}")).collect::<Vec<_>>(), "in order, each once");
     assert!(scene.world.s3.keys(STATE, "received/").is_empty(), "objects are not logged");
 }
 
 #[tokio::test]
-async fn bodies_are_compressed_unless_told_otherwise_and_stay_within_every_limit() {
+async fn bodies_are_compressed_by_default_and_within_every_limit() {
     for (setting, gzip) in [("true", true), ("false", false)] {
         let scene = Scene::new().await;
         assert!(scene.ingest_with(&[("GZIP_REQUESTS", setting)]).await.succeeded());
-        for delivery in scene.segment.record().deliveries() {
+        for delivery in scene.world.segment.record().deliveries() {
             assert_eq!(delivery.gzip, gzip);
             assert!(delivery.json_bytes <= 475_000 && delivery.calls.len() <= 2_500, "{}", delivery.json_bytes);
             assert!(!delivery.sent_at, "sentAt would shift historical times");
         }
-        let largest = scene.segment.record().deliveries().iter().map(|delivery| delivery.json_bytes).max();
+        let largest = scene.world.segment.record().deliveries().iter().map(|delivery| delivery.json_bytes).max();
         assert!(largest > Some(470_000), "batches are filled: {largest:?}");
-        assert!(scene.segment.record().dropped().is_empty());
+        assert!(scene.world.segment.record().dropped().is_empty());
     }
 }
 
 #[tokio::test]
 async fn a_summary_line_and_a_metrics_record_are_written_for_each_object() {
     let scene = Scene::new().await;
-    scene.segment.faults().add(Rule::on("batch").times(1).before(too_many_requests(0)));
+    scene.world.segment.faults().add(Rule::on("batch").times(1).before(too_many_requests(0)));
     let invocation = scene.ingest().await;
     let lines: Vec<Value> = invocation.log.iter().filter_map(|line| serde_json::from_str(line).ok()).collect();
     let summary: Vec<_> = lines.iter().filter(|line| line["message"] == "ingested").collect();
@@ -418,5 +420,5 @@ async fn a_summary_line_and_a_metrics_record_are_written_for_each_object() {
         (&metrics[0]["Rows"], &metrics[0]["Throttles"], &metrics[0]["Retries"]),
         (&json!(ROWS), &json!(1), &json!(1))
     );
-    assert_eq!(metrics[0]["Source"], "storySource");
+    assert_eq!(metrics[0]["Source"], SOURCE_ID);
 }

@@ -1,10 +1,12 @@
 //! Everything that can go wrong with every request, by seeded schedules: nothing is lost or doubled.
 
+use aws::Dice;
+use futures_util::future::join_all;
 use serde_json::Value;
 use standins::event_source::EventSource;
 use standins::faults::{Fault, Rule};
+use standins::seeds::seeds;
 use std::time::Duration;
-use stories::dice::{Dice, only_seed};
 use stories::line::{Line, QUEUE, answered};
 use stories::mill::{Mill, Rows};
 use stories::{STATE, answer, event};
@@ -17,18 +19,19 @@ fn unruly(line: &Line, seed: u64, share: f64) {
     s3.add(Rule::on("GetObject").share(seed + 2, share / 2.0).after(Fault::CutAnswer(100_000)));
     s3.add(Rule::on("PutObject").share(seed + 3, share / 2.0).before(Fault::CutRequest));
     line.sqs.faults().add(Rule::any().share(seed + 4, share / 2.0).chaos());
-    let segment = line.mill.segment.faults();
+    let segment = line.mill.world.segment.faults();
     segment.add(Rule::any().share(seed + 5, share).chaos());
 }
 
-/// Tells how many faults struck.
+/// Returns the number of faults that struck.
 async fn a_file_among_faults(seed: u64) -> usize {
     let told = format!("seed {seed}");
-    let mut dice = Dice::new(seed);
+    let dice = Dice::seeded(seed);
     let share = [0.15, 0.3, 0.5][usize::try_from(dice.below(3)).unwrap()];
     let rows = Rows::new(4_000, 41, 1_200);
     let line = Line::with(Mill::new("track_among_faults.csv", rows).await, 60, 100).await;
-    unruly(&line, seed, share);
+    // Each rule has a seed of its own.
+    unruly(&line, seed * 10, share);
     line.announce();
     let exporter = line.mill.world.exporter().timeout(Duration::from_secs(20)).deploy();
     let function = line.ingester().env("COMMIT_SECONDS", "0.05").env("LEASE_SECONDS", "5");
@@ -48,7 +51,7 @@ async fn a_file_among_faults(seed: u64) -> usize {
         } => {}
     }
     assert_eq!(line.dead_letters(), 0, "{told}");
-    let struck = line.mill.world.s3.faults().strikes().len() + line.mill.segment.faults().strikes().len();
+    let struck = line.mill.world.s3.faults().strikes().len() + line.mill.world.segment.faults().strikes().len();
     line.mill.assert_ingested(&told);
     line.mill.world.s3.faults().clear();
     let later_ms = line.sqs.clock().now_ms() - standins::Clock::real().now_ms();
@@ -58,8 +61,8 @@ async fn a_file_among_faults(seed: u64) -> usize {
     struck
 }
 
-/// Something between the function and its state bucket answers 200 with a page of HTML: to the first request of each
-/// kind, and to its repetition after that was carried out.
+/// A gateway between the function and its state bucket answers 200 with a page of HTML. It answers so to the first
+/// request of each kind before it takes effect, and to the second after it took effect.
 #[tokio::test]
 async fn a_gateway_that_answers_for_the_state_bucket_loses_no_row() {
     let mill = Mill::new("track_gateway.csv", Rows::new(1_600, 2, 15_000)).await;
@@ -86,26 +89,17 @@ async fn a_gateway_that_answers_for_the_state_bucket_loses_no_row() {
     mill.assert_exported(mill.world.exporter(), "a gateway").await;
 }
 
-/// `SEEDS=200` for a long night.
-fn seeds() -> u64 {
-    std::env::var("SEEDS").ok().and_then(|seeds| seeds.parse().ok()).unwrap_or(12)
-}
+/// The seeds of a usual test run.
+const SEEDS: std::ops::Range<u64> = 0..12;
+/// Files that are ingested at a time.
+const AT_A_TIME: usize = 4;
 
 #[tokio::test]
-async fn whatever_fails_before_or_after_it_is_carried_out_every_row_ends_in_one_place() {
-    if let Some(seed) = only_seed() {
-        a_file_among_faults(seed).await;
-        return;
-    }
+async fn every_row_ends_in_one_place_through_random_faults() {
+    let seeds: Vec<u64> = seeds(SEEDS).collect();
     let mut struck = 0;
-    for seed in (0..seeds()).step_by(4) {
-        let (a, b, c, d) = tokio::join!(
-            a_file_among_faults(seed * 10),
-            a_file_among_faults(seed * 10 + 10),
-            a_file_among_faults(seed * 10 + 20),
-            a_file_among_faults(seed * 10 + 30),
-        );
-        struck += a + b + c + d;
+    for together in seeds.chunks(AT_A_TIME) {
+        struck += join_all(together.iter().copied().map(a_file_among_faults)).await.iter().sum::<usize>();
     }
-    assert!(struck > 100, "{struck} faults are few");
+    assert!(struck > 8 * seeds.len(), "{struck} faults are few");
 }

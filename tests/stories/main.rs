@@ -12,5 +12,6 @@ mod readme;
 mod resume;
 mod semantics;
 mod states;
+mod tables;
 mod validate;
 mod write_key;

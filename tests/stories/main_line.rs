@@ -1,11 +1,11 @@
-//! A CSV becomes calls, and what was received comes out as logs.
+//! A CSV becomes calls, and received events become logs.
 
 use protocol::fragment::{FragmentName, Origin};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::io::Write;
 use std::process::{Command, Stdio};
-use stories::{CUSTOMER, SOURCE, STATE, WRITE_KEY, World, answer, created, event, sample};
+use stories::{CUSTOMER, SOURCE, SOURCE_ID, STATE, WRITE_KEY, World, answer, created, event, sample};
 
 #[tokio::test]
 async fn the_walkthroughs_track_file_arrives_as_it_intends() {
@@ -16,8 +16,8 @@ async fn the_walkthroughs_track_file_arrives_as_it_intends() {
     assert_eq!((&object["outcome"], &object["kind"]), (&json!("finished"), &json!("track")), "{report:#}");
     assert_eq!((&object["rows"], &object["acknowledged"], &object["rejected"]), (&json!(4), &json!(4), &json!(0)));
 
-    let calls = world.segment.recent().all();
-    let (first, id) = (&calls[0].call, calls[0].call["messageId"].as_str().unwrap());
+    let calls = world.segment.record().applied();
+    let (first, id) = (calls[0].value(), calls[0].message_id.as_deref().unwrap());
     assert_eq!(first["type"], "track");
     assert_eq!((&first["userId"], &first["event"]), (&json!("1"), &json!("test event")));
     assert_eq!(first["timestamp"], "2019-05-11T20:32:27.940Z");
@@ -39,7 +39,7 @@ async fn a_file_delivered_again_is_not_sent_again_and_would_have_the_same_ids() 
     assert_eq!(report["objects"][0]["outcome"], "already_done");
     assert_eq!(world.received_ids(), first, "nothing was sent again");
 
-    // Somebody threw our bookkeeping away.
+    // A person deleted the state bucket's documents.
     for key in world.s3.keys(STATE, "") {
         world.s3.delete(STATE, &key).unwrap();
     }
@@ -81,7 +81,7 @@ async fn every_kind_has_its_file_and_each_call_is_found_once_in_the_logs() {
         }
         assert_eq!(
             (&line["projectId"], &line["version"], &line["channel"]),
-            (&json!("storySource"), &json!(2), &json!("server"))
+            (&json!(SOURCE_ID), &json!(2), &json!("server"))
         );
         assert_eq!(line.get("writeKey"), None);
     }
@@ -89,8 +89,8 @@ async fn every_kind_has_its_file_and_each_call_is_found_once_in_the_logs() {
 }
 
 #[tokio::test]
-async fn what_our_own_receiver_keeps_is_kept_once_and_exported_once() {
-    let world = World::with_receiver_that_keeps().await;
+async fn calls_that_our_receiver_keeps_are_exported_once() {
+    let (world, receiver) = World::with_receiver(false).await;
     world.s3.put(SOURCE, "track_1.csv", sample("track_1.csv")).unwrap();
     let ingester = world.ingester().env("KEEP_FOR_EXPORT", "true").deploy();
     let report = answer(&ingester, &event("s3_put.json")).await;
@@ -103,13 +103,14 @@ async fn what_our_own_receiver_keeps_is_kept_once_and_exported_once() {
     world.export().await;
     let logged = world.logged();
     let ids: BTreeSet<_> = logged.iter().map(|line| line["messageId"].as_str().unwrap().to_owned()).collect();
-    assert_eq!((logged.len(), ids), (4, world.received_ids().into_iter().collect()), "each once");
+    let received = receiver.recent().all();
+    let received = received.iter().map(|seen| seen.call["messageId"].as_str().unwrap().to_owned()).collect();
+    assert_eq!((logged.len(), ids), (4, received), "each once");
     assert!(world.s3.keys(STATE, "received/").is_empty(), "what was exported waits no more");
 }
 
 fn report_of_objects(world: &World) -> Vec<String> {
-    let seen = world.segment.recent().all();
-    seen.iter().filter_map(|seen| Some(seen.call.get("collection")?.as_str()?.to_owned())).collect()
+    world.segment.record().objects().into_iter().map(|object| object.collection).collect()
 }
 
 #[tokio::test]
@@ -122,7 +123,7 @@ async fn a_log_object_has_its_documented_name_and_headers_and_is_read_by_zcat_an
     assert_eq!(objects.len(), 1);
     let (object, parts) = (&objects[0], objects[0].key.split('/').collect::<Vec<_>>());
     let [folder, source, day, file] = parts[..] else { panic!("{}", object.key) };
-    assert_eq!((folder, source), ("segment-logs", "storySource"));
+    assert_eq!((folder, source), ("segment-logs", SOURCE_ID));
     let day: i64 = day.parse().unwrap();
     assert_eq!(day % 86_400_000, 0, "midnight in UTC, in milliseconds");
     assert!(file.ends_with(".gz"), "{file}");
@@ -176,7 +177,7 @@ async fn a_bad_row_does_not_stop_the_file_and_can_be_fixed_and_dropped_back() {
 }
 
 #[tokio::test]
-async fn a_segment_out_of_reach_fails_the_invocation_and_a_retry_goes_on() {
+async fn an_unreachable_segment_fails_the_invocation_and_a_retry_resumes() {
     let world = World::new().await;
     world.s3.put(SOURCE, "track_1.csv", sample("track_1.csv")).unwrap();
     let nowhere =
@@ -194,7 +195,7 @@ async fn a_segment_out_of_reach_fails_the_invocation_and_a_retry_goes_on() {
 }
 
 #[tokio::test]
-async fn the_ledger_says_what_became_of_every_row() {
+async fn the_ledger_accounts_for_every_row() {
     let world = World::new().await;
     let name = "track_with_bad_rows.csv";
     world.s3.put(SOURCE, name, sample(name)).unwrap();

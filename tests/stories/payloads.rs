@@ -54,7 +54,7 @@ async fn messages_of_a_queue_fail_one_by_one() {
 }
 
 #[tokio::test]
-async fn event_bridge_and_test_events_are_understood() {
+async fn eventbridge_and_test_events_are_read() {
     let world = World::new().await;
     world.s3.put(SOURCE, "track_1.csv", sample("track_1.csv")).unwrap();
     let ingester = world.ingester().deploy();
@@ -64,7 +64,7 @@ async fn event_bridge_and_test_events_are_understood() {
 }
 
 #[tokio::test]
-async fn what_the_rule_for_full_objects_sends_is_understood() {
+async fn the_event_of_the_rule_for_full_objects_is_read() {
     let world = World::new().await;
     world.s3.put(SOURCE, "track_1.csv", sample("track_1.csv")).unwrap();
     answer(&world.ingester().deploy(), &event("s3_put.json")).await;
@@ -73,7 +73,7 @@ async fn what_the_rule_for_full_objects_sends_is_understood() {
 }
 
 #[tokio::test]
-async fn a_name_that_says_no_kind_is_refused_with_the_names_that_do() {
+async fn a_name_without_a_kind_is_refused_with_the_valid_prefixes() {
     let world = World::new().await;
     world.s3.put(SOURCE, "customers.csv", "userId\n1\n").unwrap();
     let report = answer(&world.ingester().deploy(), &created("customers.csv")).await;
@@ -97,7 +97,7 @@ async fn our_own_bucket_is_never_a_source() {
 }
 
 #[tokio::test]
-async fn a_file_that_is_not_there_is_said_to_be_gone_and_a_missing_bucket_fails() {
+async fn a_missing_file_is_reported_and_a_missing_bucket_fails() {
     let world = World::new().await;
     let ingester = world.ingester().deploy();
     let report = answer(&ingester, &created("track_gone.csv")).await;
@@ -109,7 +109,7 @@ async fn a_file_that_is_not_there_is_said_to_be_gone_and_a_missing_bucket_fails(
 }
 
 #[tokio::test]
-async fn all_faults_in_the_settings_are_told_at_once_by_name() {
+async fn all_faults_in_the_settings_are_reported_together_by_name() {
     let world = World::new().await;
     let ingester = world.ingester().env("STATE_BUCKET", "s3://segment-s3-state").env("GZIP_REQUESTS", "maybe");
     let invocation = ingester.env("SOURCE_ID", "").deploy().invoke(&event("s3_put.json")).await;
@@ -121,7 +121,7 @@ async fn all_faults_in_the_settings_are_told_at_once_by_name() {
 }
 
 #[tokio::test]
-async fn what_is_no_notification_is_refused_with_what_was_expected() {
+async fn an_unknown_payload_is_refused_with_the_expected_forms() {
     let world = World::new().await;
     let outcome = world.ingester().deploy().invoke(&json!({"hello": "world"})).await.outcome;
     let Outcome::Error { message, .. } = outcome else { panic!("{outcome:?}") };

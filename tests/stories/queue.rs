@@ -26,7 +26,7 @@ async fn a_file_that_takes_three_times_its_invocation_finishes_unattended() {
     let line = Line::with(mill, 12, 100).await;
     let function = line.ingester().env("EVENTS_PER_SECOND", "400").env("LEASE_SECONDS", "5");
     let function = function.timeout(Duration::from_secs(6)).deploy();
-    // From the upload on nobody touches anything.
+    // After the upload no person acts.
     line.sqs.subscribe(QUEUE, &line.mill.world.s3, SOURCE, Filter::all());
     let (orderly, seen) = (Arc::new(AtomicBool::new(true)), Arc::new(tokio::sync::Notify::new()));
     let (all_orderly, uploaded) = (Arc::clone(&orderly), Arc::clone(&seen));
@@ -51,7 +51,7 @@ async fn a_file_that_takes_three_times_its_invocation_finishes_unattended() {
     line.mill.assert_exported(line.mill.world.exporter(), "unattended").await;
 }
 
-/// Whether an invocation was neither cut off nor gave up what was under way: one that was stalled for a second does.
+/// Whether an invocation ended without a timeout and without cancelled requests. A stalled machine causes both.
 fn ended_in_order(invocation: &Invocation) -> bool {
     let given_up = invocation.log.iter().any(|line| line.contains("were given up for want of time"));
     let cut_off = matches!(invocation.outcome, Outcome::Crashed { .. } | Outcome::TimedOut);
@@ -61,7 +61,7 @@ fn ended_in_order(invocation: &Invocation) -> bool {
 }
 
 #[tokio::test]
-async fn a_message_received_again_although_its_file_made_progress_is_renewed() {
+async fn a_message_received_again_after_progress_is_replaced() {
     // Two receives are all that is allowed: only renewal keeps the file out of the dead letters.
     let line = Line::with(Mill::new("track_long.csv", Rows::new(6_000, 50, 1_000)).await, 60, 2).await;
     line.announce();
@@ -88,7 +88,7 @@ async fn a_message_received_again_although_its_file_made_progress_is_renewed() {
 }
 
 #[tokio::test]
-async fn a_file_that_is_busy_elsewhere_is_asked_for_later_and_left_alone() {
+async fn a_file_of_another_owner_is_left_alone_and_tried_later() {
     let line = line(Rows::new(3_000, 50, 1_000)).await;
     let function = line.ingester().env("EVENTS_PER_SECOND", "1500").env("LEASE_SECONDS", "5");
     line.announce();
@@ -104,11 +104,11 @@ async fn a_file_that_is_busy_elsewhere_is_asked_for_later_and_left_alone() {
 }
 
 #[tokio::test]
-async fn a_wrong_setting_becomes_a_dead_letter_and_a_redrive_goes_on_where_it_was() {
+async fn a_wrong_setting_makes_a_dead_letter_and_a_redrive_resumes() {
     let line = line(Rows::new(3_000, 50, 1_000)).await;
     line.announce();
     let refused = Fault::status(401).header("Content-Type", "application/json").body(REFUSAL);
-    line.mill.segment.faults().add(Rule::on("batch").skip(3).before(refused));
+    line.mill.world.segment.faults().add(Rule::on("batch").skip(3).before(refused));
     line.run(&line.ingester().env("COMMIT_SECONDS", "0").env("REQUESTS_IN_FLIGHT", "1")).await;
     assert_eq!(line.dead_letters(), 1);
     assert!(line.mill.ledgers().is_empty(), "the file has not ended");
@@ -117,24 +117,24 @@ async fn a_wrong_setting_becomes_a_dead_letter_and_a_redrive_goes_on_where_it_wa
     let settled = checkpoints[0]["account"]["rows"].as_u64().unwrap();
     assert!(settled > 0, "{:#}", checkpoints[0]);
 
-    let before = line.mill.segment.record().applied().len();
-    line.mill.segment.faults().clear();
+    let before = line.mill.world.segment.record().applied().len();
+    line.mill.world.segment.faults().clear();
     line.redrive();
     line.run(&line.ingester()).await;
     assert_eq!(line.dead_letters(), 0);
     line.mill.assert_ingested("redriven");
-    let after = line.mill.segment.record().applied().len();
+    let after = line.mill.world.segment.record().applied().len();
     assert_eq!(after, line.mill.rows.good.len(), "what was settled was not sent again ({before} calls before)");
     line.mill.assert_exported(line.mill.world.exporter(), "redriven").await;
 }
 
 #[tokio::test]
-async fn an_invocation_too_short_for_one_batch_says_so_and_its_message_comes_again() {
+async fn an_invocation_too_short_for_one_batch_is_reported_and_retried() {
     let line = line(Rows::new(300, 50, 1_000)).await;
-    // The only batch takes longer than the invocation, and nobody asked us to wait: to find its guilty row takes some
-    // fifteen requests, of which each has its answer.
-    line.mill.segment.refuse_user("user-200");
-    line.mill.segment.faults().add(Rule::on("batch").before(Fault::Slow(Duration::from_millis(700))));
+    // The only batch takes longer than the invocation, although no wait was asked for. Isolating its refused row takes
+    // some fifteen answered requests.
+    line.mill.world.segment.refuse_user("user-200");
+    line.mill.world.segment.faults().add(Rule::on("batch").before(Fault::Slow(Duration::from_millis(700))));
     let lambda = line.ingester().timeout(Duration::from_secs(6)).deploy();
     let report = answer(&lambda, &message(&line)).await;
     assert_eq!(report["batchItemFailures"][0]["itemIdentifier"], "1", "{report:#}");
@@ -142,7 +142,7 @@ async fn an_invocation_too_short_for_one_batch_says_so_and_its_message_comes_aga
     assert!(reason.contains("too short for one batch: raise the function's timeout"), "{reason}");
 }
 
-/// What a queue hands out, received for the first time.
+/// A message of a queue that is received for the first time.
 fn message(line: &Line) -> Value {
     json!({"Records": [{
         "eventSource": "aws:sqs", "messageId": "1", "body": line.mill.event().to_string(),
@@ -151,7 +151,7 @@ fn message(line: &Line) -> Value {
 }
 
 #[tokio::test]
-async fn an_s3_that_hangs_is_an_outage_and_nobodys_fault() {
+async fn an_s3_without_answers_is_reported_as_an_outage() {
     // The first read of the object, and one in its middle; the claim, and a commit; a fragment; the ledger.
     for (operation, key, skip) in [
         ("GetObject", "track_long.csv", 0),
@@ -178,7 +178,7 @@ async fn an_s3_that_hangs_is_an_outage_and_nobodys_fault() {
 }
 
 #[tokio::test]
-async fn the_later_records_of_an_event_are_not_blamed_for_the_time_of_the_first() {
+async fn later_records_of_an_event_are_not_blamed_for_the_time_of_the_first() {
     let line = line(Rows::new(8_000, 50, 1_800)).await;
     let mut event = line.mill.event();
     for name in ["track_second.csv", "track_third.csv"] {
@@ -198,7 +198,7 @@ async fn the_later_records_of_an_event_are_not_blamed_for_the_time_of_the_first(
 }
 
 #[tokio::test]
-async fn without_a_queue_lambdas_own_retries_go_on_where_the_last_one_ended() {
+async fn without_a_queue_each_retry_of_lambda_resumes() {
     // More than one attempt can send at this pace, and half of what three can.
     let mill = Mill::new("track_direct.csv", Rows::new(2_500, 50, 1_800)).await;
     let function = mill.ingester().env("EVENTS_PER_SECOND", "500").timeout(Duration::from_secs(6)).deploy();

@@ -1,4 +1,4 @@
-//! What README.md says about the parameters of the stack is true of template.yaml.
+//! README.md and template.yaml agree on the parameters of the stack.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;

@@ -1,17 +1,18 @@
-//! Functions that are killed anywhere: the next invocation goes on, and nothing is lost or doubled.
+//! Functions that are killed anywhere. The next invocation resumes, and no row is lost or duplicated.
 
+use aws::Dice;
 use serde_json::Value;
 use standins::faults::{Fault, Rule, Target};
 use standins::lambda::{Function, Lambda, Outcome};
+use standins::seeds::only_seed;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
-use stories::dice::{Dice, only_seed};
 use stories::mill::{Mill, Rows};
 use stories::{DAY_MS, event};
 
 /// The shortest lease that is allowed; the clock jumps over it between two lives.
 const LEASE_SECONDS: i64 = 5;
-/// Among so many the kills are shared.
+/// The number of stories that share the kills.
 const STORIES: usize = 4;
 
 /// Kills in all, over the stories of this file; `KILLS=2000` for a long night.
@@ -22,7 +23,7 @@ fn kills() -> usize {
 /// One file, killed at moments that the seed chooses until it finishes or `kills_max` are spent; says how many it were.
 async fn a_file_killed_at_random(seed: u64, kills_max: usize) -> usize {
     let told = format!("seed {seed}");
-    let mut dice = Dice::new(seed);
+    let dice = Dice::seeded(seed);
     let mill = Mill::new("track_killed.csv", Rows::new(20_000, 41, 150)).await;
     let (mut offset_ms, mut is_tomorrow) = (0, false);
     let commit_seconds = ["0", "0.03", "0.2"][usize::try_from(dice.below(3)).unwrap()];
@@ -39,8 +40,8 @@ async fn a_file_killed_at_random(seed: u64, kills_max: usize) -> usize {
     let exporter = |offset_ms: i64| mill.world.exporter().env("CLOCK_OFFSET_MS", offset_ms.to_string());
     let mut kills = 0;
     while kills < kills_max {
-        // At times the one that was killed still seems to be at work.
-        if !dice.once_in(9) {
+        // At times the killed run still seems to work.
+        if dice.below(9) > 0 {
             offset_ms += (LEASE_SECONDS + 1) * 1_000;
         }
         if !is_tomorrow && committed_bytes(&mill) > mill.rows.csv.len() as u64 / 10 {
@@ -48,10 +49,10 @@ async fn a_file_killed_at_random(seed: u64, kills_max: usize) -> usize {
             offset_ms = DAY_MS * 2 - now_ms() % DAY_MS - 150;
             is_tomorrow = true;
         }
-        let (mut of_ingester, mut of_exporter) = (Dice::new(dice.throw()), Dice::new(dice.throw()));
+        let (of_ingester, of_exporter) = (Dice::seeded(dice.number()), Dice::seeded(dice.number()));
         let (killed, exporter_killed) = tokio::join!(
-            killed_somewhere(&mill, ingester(offset_ms), &mut of_ingester),
-            export_killed_somewhere(exporter(offset_ms), &mut of_exporter),
+            killed_somewhere(&mill, ingester(offset_ms), &of_ingester),
+            export_killed_somewhere(exporter(offset_ms), &of_exporter),
         );
         kills += usize::from(killed) + usize::from(exporter_killed);
         if !mill.ledgers().is_empty() {
@@ -62,7 +63,7 @@ async fn a_file_killed_at_random(seed: u64, kills_max: usize) -> usize {
         offset_ms += (LEASE_SECONDS + 1) * 1_000;
         ingester(offset_ms).deploy().invoke(&mill.event()).await;
     }
-    // The last owner may have been killed between its last write and the end: that is repaired as well.
+    // The last owner may have been killed between its last write and the end. The next run repairs that too.
     let invocation = ingester(offset_ms).deploy().invoke(&mill.event()).await;
     let report = invocation.response().unwrap_or_else(|| panic!("{told}: {invocation:#?}"));
     assert_eq!(report["objects"][0]["outcome"], "already_done", "{told}: {report:#}");
@@ -74,9 +75,9 @@ async fn a_file_killed_at_random(seed: u64, kills_max: usize) -> usize {
 }
 
 /// One life that ends at a moment which the dice choose; false if the function was quicker.
-async fn killed_somewhere(mill: &Mill, function: Function, dice: &mut Dice) -> bool {
+async fn killed_somewhere(mill: &Mill, function: Function, dice: &Dice) -> bool {
     let (lambda, event) = (function.deploy(), mill.event());
-    if dice.once_in(2) {
+    if dice.below(2) == 0 {
         return killed_after(&lambda, &event, Duration::from_millis(dice.below(1_200))).await;
     }
     // At a step of the protocol: right before or right after a request of its is carried out.
@@ -92,8 +93,8 @@ async fn killed_somewhere(mill: &Mill, function: Function, dice: &mut Dice) -> b
     let victim = lambda.clone();
     let kill = Fault::Do(Arc::new(move |_: &Target| victim.kill()));
     let rule = Rule::on(operation).key(key).skip(dice.below(skip_max)).times(1);
-    let rule = if dice.once_in(2) { rule.before(kill) } else { rule.after(kill) };
-    let faults = if operation == "batch" { mill.segment.faults() } else { mill.world.s3.faults() };
+    let rule = if dice.below(2) == 0 { rule.before(kill) } else { rule.after(kill) };
+    let faults = if operation == "batch" { mill.world.segment.faults() } else { mill.world.s3.faults() };
     faults.add(rule);
     // Where the step is never reached, time decides.
     let killed = killed_after(&lambda, &event, Duration::from_millis(1_200)).await;
@@ -115,9 +116,9 @@ async fn killed_after(lambda: &Lambda, payload: &Value, wait: Duration) -> bool 
 }
 
 /// Runs an exporter at times, and kills it at times.
-async fn export_killed_somewhere(exporter: Function, dice: &mut Dice) -> bool {
+async fn export_killed_somewhere(exporter: Function, dice: &Dice) -> bool {
     let wait = Duration::from_millis(dice.below(900));
-    dice.once_in(5) && killed_after(&exporter.deploy(), &event("scheduled.json"), wait).await
+    dice.below(5) == 0 && killed_after(&exporter.deploy(), &event("scheduled.json"), wait).await
 }
 
 /// How far the file is settled.
@@ -145,11 +146,11 @@ async fn files_killed_at_random(first_seed: u64) {
 }
 
 #[tokio::test]
-async fn a_function_killed_anywhere_goes_on_where_it_was() {
+async fn a_killed_function_resumes_at_the_last_commit() {
     tokio::join!(files_killed_at_random(1_000), files_killed_at_random(2_000));
 }
 
 #[tokio::test]
-async fn a_function_killed_anywhere_goes_on_where_it_was_with_other_dice() {
+async fn a_killed_function_resumes_at_the_last_commit_with_other_seeds() {
     tokio::join!(files_killed_at_random(3_000), files_killed_at_random(4_000));
 }

@@ -1,4 +1,4 @@
-//! What SEMANTICS.md names is there.
+//! The tests that SEMANTICS.md names exist.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -17,8 +17,8 @@ fn each_test_that_the_semantics_name_exists() {
     assert!(missing.is_empty(), "SEMANTICS.md names tests that are not there: {missing:?}");
 }
 
-/// The tests in all Rust files below a folder: functions right below `#[test]` or `#[tokio::test]`, other attributes
-/// and comments aside.
+/// The tests in all Rust files of a folder: functions below `#[test]` or `#[tokio::test]`. Other attributes and
+/// comments may be between.
 fn functions(folder: &Path, found: &mut BTreeSet<String>) {
     for entry in std::fs::read_dir(folder).unwrap().map(Result::unwrap) {
         let path = entry.path();

@@ -1,4 +1,4 @@
-//! How a file ends, and what may change while it is on its way.
+//! How a file ends, and which changes may happen before.
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -57,7 +57,8 @@ async fn a_file_replaced_while_it_is_read_ends_as_replaced_and_the_new_one_has_i
 
     let report = answer(&lambda, &mill.event()).await;
     assert_eq!((outcome(&report), &report["objects"][0]["acknowledged"]), ("finished", &json!(2)), "{report:#}");
-    let ids: BTreeSet<_> = mill.segment.record().applied().into_iter().map(|call| call.message_id.unwrap()).collect();
+    let ids: BTreeSet<_> =
+        mill.world.segment.record().applied().into_iter().map(|call| call.message_id.unwrap()).collect();
     let streams: BTreeSet<_> = ids.iter().map(|id| id.split('-').nth(1).unwrap()).collect();
     assert_eq!(streams.len(), 2, "ids of the two uploads cannot be confused");
     assert_eq!(ids.len() as u64, account["acknowledged"].as_u64().unwrap() + 2, "each row once");
@@ -80,7 +81,7 @@ async fn a_file_replaced_between_two_invocations_ends_as_replaced() {
 }
 
 #[tokio::test]
-async fn a_version_that_was_begun_is_waited_for_while_it_may_not_be_read() {
+async fn a_begun_version_without_permission_is_retried() {
     let line = Line::new(Mill::before_upload("track_versions.csv", Rows::new(3_000, 50, 1_000)).await).await;
     let s3 = &line.mill.world.s3;
     s3.set_versioning(SOURCE, Versioning::Enabled).unwrap();
@@ -111,7 +112,7 @@ async fn a_version_that_was_begun_is_waited_for_while_it_may_not_be_read() {
 }
 
 #[tokio::test]
-async fn a_version_that_was_begun_and_is_gone_ends_as_replaced() {
+async fn a_begun_version_that_is_gone_ends_as_replaced() {
     let line = Line::new(Mill::before_upload("track_versions.csv", Rows::new(3_000, 50, 1_000)).await).await;
     let s3 = &line.mill.world.s3;
     s3.set_versioning(SOURCE, Versioning::Enabled).unwrap();
@@ -137,7 +138,7 @@ fn stream_of(mill: &Mill) -> String {
 }
 
 #[tokio::test]
-async fn a_source_that_may_not_be_read_names_the_permissions_and_is_never_taken_for_deleted() {
+async fn an_unreadable_source_names_the_permissions_and_is_not_mistaken_for_deleted() {
     let world = World::new().await;
     world.s3.put(SOURCE, "track_1.csv", "userId,event\n1,e\n").unwrap();
     let policy = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"s3:*",
@@ -145,7 +146,7 @@ async fn a_source_that_may_not_be_read_names_the_permissions_and_is_never_taken_
     let policy = Policy::parse(policy).unwrap();
     let user = world.s3.directory().add_user("arn:aws:iam::123456789012:user/ingester", vec![policy]);
     let function = world.ingester().envs(world.s3.env_as(&user)).deploy();
-    // The one is there, the other is not: without s3:ListBucket nobody can tell.
+    // One key exists and the other does not. Without s3:ListBucket both look the same.
     for key in ["track_1.csv", "track_gone.csv"] {
         let Outcome::Error { message, .. } = function.invoke(&created(key)).await.outcome else { panic!("an error") };
         for part in ["s3:GetObject", "s3:GetObjectVersion", "s3:ListBucket"] {
@@ -168,10 +169,10 @@ async fn a_redelivery_of_a_file_that_has_ended_does_nothing() {
     let account = &ledger["account"];
     let sum = account["acknowledged"].as_u64().unwrap() + account["rejected"].as_u64().unwrap();
     assert_eq!(account["rows"], sum, "the ledger closes");
-    let (requests, before) = (mill.segment.record().count(), mill.world.s3.objects(STATE, ""));
+    let (requests, before) = (mill.world.segment.record().count(), mill.world.s3.objects(STATE, ""));
     let report = answer(&function, &mill.event()).await;
     assert_eq!(outcome(&report), "already_done", "{report:#}");
-    assert_eq!(mill.segment.record().count(), requests, "nothing was sent");
+    assert_eq!(mill.world.segment.record().count(), requests, "nothing was sent");
     let etags = |objects: Vec<standins::s3::Object>| objects.into_iter().map(|o| (o.key, o.etag)).collect::<Vec<_>>();
     assert_eq!(etags(mill.world.s3.objects(STATE, "")), etags(before), "nothing was written");
 }
@@ -231,7 +232,7 @@ async fn refused_rows_beyond_one_upload_part_are_joined_although_the_last_answer
 }
 
 #[tokio::test]
-async fn however_often_is_committed_and_by_however_many_owners_the_refused_rows_are_few_parts() {
+async fn many_commits_of_many_owners_make_few_rejects_parts() {
     let mill = Mill::new("track_refused.csv", Rows::new(2_700, 3, 1_000)).await;
     killed_after_a_commit(&mill, mill.ingester(), &mill.event()).await;
     let begun = mill.checkpoints()[0]["rejects"].as_array().unwrap().clone();
@@ -248,7 +249,7 @@ async fn however_often_is_committed_and_by_however_many_owners_the_refused_rows_
 }
 
 #[tokio::test]
-async fn an_end_for_which_the_time_is_too_short_is_left_to_the_next_invocation() {
+async fn without_time_to_end_a_file_the_next_invocation_ends_it() {
     let line = Line::new(Mill::new("track_ended.csv", Rows::new(500, 7, 100)).await).await;
     line.mill.world.s3.faults().add(Rule::on("GetObject").key("*/rejects/*").before(Fault::Hang));
     let function = line.ingester().timeout(std::time::Duration::from_secs(8));
@@ -263,16 +264,16 @@ async fn an_end_for_which_the_time_is_too_short_is_left_to_the_next_invocation()
 }
 
 #[tokio::test]
-async fn what_finding_guilty_rows_may_cost_is_counted_over_all_runs() {
+async fn the_allowance_for_isolating_rows_covers_all_runs() {
     let mill = Mill::new("track_guilty.csv", Rows::new(3_000, 3_001, 1_000)).await;
-    mill.segment.refuse_user("user-5");
+    mill.world.segment.refuse_user("user-5");
     killed_after_a_commit(&mill, mill.ingester(), &mill.event()).await;
     let checkpoint = mill.world.s3.keys(STATE, "ingest/").into_iter().find(|key| key.ends_with("checkpoint.json"));
     let mut begun = mill.checkpoints()[0].clone();
     assert!(begun["bisection_requests"].as_u64() > Some(10), "{begun:#}");
     begun["bisection_requests"] = json!(2_000);
     mill.world.s3.put(STATE, &checkpoint.unwrap(), begun.to_string()).unwrap();
-    mill.segment.refuse_user("user-2999");
+    mill.world.segment.refuse_user("user-2999");
     let report = answer(&later(mill.ingester()).deploy(), &mill.event()).await;
     assert_eq!(outcome(&report), "finished", "{report:#}");
     let refused = &report["objects"][0]["rejected_by"];
@@ -292,7 +293,7 @@ async fn a_replay_sends_a_file_again_with_new_ids() {
         let report = answer(&function, &event).await;
         expected += if repeated { 0 } else { 50 };
         assert_eq!(outcome(&report), if repeated { "already_done" } else { "finished" }, "{report:#}");
-        assert_eq!(mill.segment.record().message_ids().len(), expected);
+        assert_eq!(mill.world.segment.record().message_ids().len(), expected);
     }
     mill.world.s3.put_with(SOURCE, "track_tagged.csv", "userId,event\n1,e\n", &[("segment-replay", "x")]).unwrap();
     let report = answer(&function, &created("track_tagged.csv")).await;
@@ -300,7 +301,7 @@ async fn a_replay_sends_a_file_again_with_new_ids() {
 }
 
 #[tokio::test]
-async fn a_file_is_read_to_its_end_as_it_was_begun_whatever_is_set_in_between() {
+async fn new_settings_do_not_change_how_a_begun_file_is_read() {
     let csv = "userId,event,properties.size,properties.text\n".to_owned();
     let body: Vec<String> = (0..3_000).map(|row| format!("user-{row},e,{row},{}\n", "x".repeat(1_000))).collect();
     let good = (0..3_000).map(|row| format!("user-{row}")).collect();
@@ -312,12 +313,12 @@ async fn a_file_is_read_to_its_end_as_it_was_begun_whatever_is_set_in_between() 
     assert_eq!(outcome(&report), "finished", "{report:#}");
     mill.assert_ingested("settings changed");
     assert!(mill.ledgers()[0]["committed"].as_array().unwrap().len() > 1, "each owner has an epoch of its own");
-    let calls = mill.segment.record().applied();
+    let calls = mill.world.segment.record().applied();
     assert!(calls.iter().all(|call| call.value()["properties"]["size"].is_string()), "all rows are typed alike");
 }
 
 #[tokio::test]
-async fn a_collection_stays_what_it_was_when_the_file_was_begun() {
+async fn the_collection_of_a_begun_file_does_not_change() {
     let mut csv = "id,size\n".to_owned();
     (0..40).for_each(|row| csv.push_str(&format!("r{row},{row}\n")));
     let rows = Rows { csv, good: BTreeSet::new(), refused: Vec::new() };
@@ -325,14 +326,14 @@ async fn a_collection_stays_what_it_was_when_the_file_was_begun() {
     killed_after_a_commit(&mill, mill.ingester().env("COLLECTIONS", "room_types"), &mill.event()).await;
     let report = answer(&later(mill.ingester()).deploy(), &mill.event()).await;
     assert_eq!(outcome(&report), "finished", "{report:#}");
-    let objects = mill.segment.record().objects();
+    let objects = mill.world.segment.record().objects();
     let ids: BTreeSet<_> = objects.iter().map(|object| object.id.clone()).collect();
     assert_eq!(ids.len(), 40);
     assert!(objects.iter().all(|object| object.collection == "room_types"), "{objects:?}");
 }
 
 #[tokio::test]
-async fn a_file_goes_on_although_the_source_id_was_changed() {
+async fn a_begun_file_resumes_after_a_change_of_the_source_id() {
     let line = Line::new(Mill::new("track_moved.csv", Rows::new(3_000, 50, 1_000)).await).await;
     killed_after_a_commit(&line.mill, line.ingester(), &line.mill.event()).await;
     let rest = json!({"continue": {"bucket": SOURCE, "key": line.mill.key, "hop": {
@@ -344,7 +345,7 @@ async fn a_file_goes_on_although_the_source_id_was_changed() {
 }
 
 #[tokio::test]
-async fn a_compressed_file_is_inflated_again_up_to_where_it_goes_on() {
+async fn a_compressed_file_is_inflated_again_up_to_its_position() {
     let rows = Rows::new(6_000, 50, 1_000);
     let mill = Mill::before_upload("track_packed.csv.gz", rows).await;
     let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
@@ -363,7 +364,7 @@ async fn a_file_that_a_newer_version_began_fails_with_what_to_do_and_nothing_of_
     killed_after_a_commit(&mill, mill.ingester(), &mill.event()).await;
     let checkpoint =
         mill.world.s3.keys(STATE, "ingest/").into_iter().find(|key| key.ends_with("checkpoint.json")).unwrap();
-    let (begun, sent) = (mill.checkpoints()[0].clone(), mill.segment.record().acknowledged().len());
+    let (begun, sent) = (mill.checkpoints()[0].clone(), mill.world.segment.record().acknowledged().len());
     let function = later(mill.ingester()).deploy();
     for number in ["format", "reading_format"] {
         let mut newer = begun.clone();
@@ -380,7 +381,7 @@ async fn a_file_that_a_newer_version_began_fails_with_what_to_do_and_nothing_of_
             "{message}"
         );
     }
-    assert_eq!(mill.segment.record().acknowledged().len(), sent);
+    assert_eq!(mill.world.segment.record().acknowledged().len(), sent);
     assert_eq!(mill.checkpoints()[0]["reading_format"], 9, "the newer version's checkpoint stays as it is");
     mill.world.s3.put(STATE, &checkpoint, begun.to_string()).unwrap();
     answer(&function, &mill.event()).await;

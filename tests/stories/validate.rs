@@ -1,27 +1,22 @@
-//! Is it set up right? The ingester finds out, and says what to mend.
+//! The ingester's `validate` finds wrong set-ups and names the fix.
 
 use serde_json::{Value, json};
 use standins::faults::{Fault, Rule};
 use standins::iam::Policy;
 use standins::lambda::{Function, Outcome};
-use standins::{s3, segment};
+use standins::{installation, s3};
 use std::time::{Duration, Instant};
 use stories::{SOURCE, STATE, WRITE_KEY, World, answer, event};
 
 const UNKNOWN_KEY: &str = "another-key-never-to-be-seen";
 
-/// A world whose Segment knows one write key.
 struct Scene {
     world: World,
-    segment: segment::Server,
 }
 
 impl Scene {
     async fn new() -> Self {
-        let segment = segment::Server::setup().with_write_key(WRITE_KEY).start().await.unwrap();
-        let mut world = World::new().await;
-        world.segment_url = segment.url();
-        Self { world, segment }
+        Self { world: World::new().await }
     }
 
     fn ingester(&self) -> Function {
@@ -40,7 +35,7 @@ async fn validate(ingester: Function, buckets: &[&str]) -> Value {
     answer
 }
 
-/// Which of the three are well.
+/// Which of the three checks passed.
 fn well(answer: &Value) -> (bool, bool, Vec<bool>) {
     let sources = answer["sources"].as_array().unwrap();
     let ok = |value: &Value| value["ok"].as_bool().unwrap();
@@ -49,22 +44,22 @@ fn well(answer: &Value) -> (bool, bool, Vec<bool>) {
 }
 
 #[tokio::test]
-async fn when_all_is_well_it_says_so_and_nothing_was_sent() {
+async fn a_valid_set_up_is_reported_and_nothing_is_sent() {
     let scene = Scene::new().await;
     scene.world.s3.put(SOURCE, "track_1.csv", "userId,event\n1,e\n").unwrap();
     let answer = validate(scene.ingester(), &[]).await;
     assert_eq!(well(&answer), (true, true, vec![true]), "{answer:#}");
-    assert_eq!(answer["summary"], "1 of 1 source buckets can be read; the write key is known; our own bucket is well");
+    assert_eq!(answer["summary"], "1 of 1 source buckets can be read; the write key is known; the state bucket works");
     assert_eq!(answer["sources"][0]["bucket"], SOURCE);
     let tried: Vec<_> = answer["sources"][0]["steps"].as_array().unwrap().iter().map(|step| &step["tried"]).collect();
     assert_eq!(tried.len(), 3, "{answer:#}");
     assert_eq!(tried[2], &json!(format!("read the first byte of s3://{SOURCE}/track_1.csv")));
-    assert!(scene.segment.record().applied().is_empty(), "no call was made");
+    assert!(scene.world.segment.record().applied().is_empty(), "no call was made");
     assert_eq!(scene.world.s3.keys(STATE, ""), ["ingest/validate.txt"], "under a prefix that ages out");
 }
 
 #[tokio::test]
-async fn a_write_key_that_segment_does_not_know_is_found_although_its_calls_are_answered_200() {
+async fn an_unknown_write_key_is_reported_although_segment_answers_200() {
     let scene = Scene::new().await;
     let answer = validate(scene.ingester().env("WRITE_KEY", UNKNOWN_KEY), &[]).await;
     assert_eq!(well(&answer), (false, true, vec![true]), "{answer:#}");
@@ -75,10 +70,9 @@ async fn a_write_key_that_segment_does_not_know_is_found_although_its_calls_are_
 }
 
 #[tokio::test]
-async fn a_source_of_another_region_is_found_by_what_its_settings_say() {
+async fn a_source_of_another_region_is_reported() {
     let scene = Scene::new().await;
-    let setup = segment::Server::setup().with_write_key(WRITE_KEY).with_api_host("events.eu1.segmentapis.com/v1");
-    let europe = setup.start().await.unwrap();
+    let europe = installation::segment().with_api_host("events.eu1.segmentapis.com/v1").start().await.unwrap();
     let ingester = scene.ingester().env("SEGMENT_ENDPOINT", "").env("SEGMENT_OBJECTS_ENDPOINT", "");
     let ingester = ingester.env("SEGMENT_SETTINGS_ENDPOINT", europe.url());
     let answer = validate(ingester.clone().env("SEGMENT_REGION", "us"), &[]).await;
@@ -92,9 +86,9 @@ async fn a_source_of_another_region_is_found_by_what_its_settings_say() {
 }
 
 #[tokio::test]
-async fn a_segment_that_does_not_answer_is_not_taken_for_one_that_does_not_know_the_key() {
+async fn an_unreachable_segment_is_not_reported_as_an_unknown_write_key() {
     let scene = Scene::new().await;
-    scene.segment.faults().add(Rule::on("settings").times(1).before(Fault::status(503)));
+    scene.world.segment.faults().add(Rule::on("settings").times(1).before(Fault::status(503)));
     let away = scene.ingester().env("SEGMENT_SETTINGS_ENDPOINT", "http://127.0.0.1:9");
     for ingester in [scene.ingester(), away] {
         let answer = validate(ingester, &[]).await;
@@ -105,7 +99,7 @@ async fn a_segment_that_does_not_answer_is_not_taken_for_one_that_does_not_know_
 }
 
 #[tokio::test]
-async fn a_state_bucket_that_is_missing_is_told_by_its_setting() {
+async fn a_missing_state_bucket_is_reported_with_its_setting() {
     let scene = Scene::new().await;
     let answer = validate(scene.ingester().env("STATE_BUCKET", "no-such-bucket"), &[]).await;
     assert_eq!(well(&answer), (true, false, vec![true]), "{answer:#}");
@@ -144,7 +138,7 @@ async fn a_source_bucket_that_is_forbidden_names_the_permissions() {
 }
 
 #[tokio::test]
-async fn a_version_that_may_not_be_read_is_found_before_a_long_file_is() {
+async fn a_forbidden_version_is_reported_before_a_long_file_is_read() {
     let scene = Scene::new().await;
     let aws = s3::Server::memory().with_versioned_bucket(SOURCE).with_bucket(STATE).start().await.unwrap();
     aws.put(SOURCE, "track_1.csv", "userId,event\n1,e\n").unwrap();
@@ -161,7 +155,7 @@ async fn a_version_that_may_not_be_read_is_found_before_a_long_file_is() {
 }
 
 #[tokio::test]
-async fn buckets_may_be_named_and_each_is_judged_alone() {
+async fn named_buckets_are_validated_one_by_one() {
     let scene = Scene::new().await;
     let found = validate(scene.ingester(), &[SOURCE, STATE, "no-such-bucket", "s3://a-bucket/folder"]).await;
     assert_eq!(well(&found), (true, true, vec![true, false, false, false]), "{found:#}");
@@ -179,10 +173,10 @@ async fn buckets_may_be_named_and_each_is_judged_alone() {
 }
 
 #[tokio::test]
-async fn whoever_does_not_answer_is_given_up_before_the_invocation_ends() {
+async fn a_service_without_answers_is_reported_before_the_invocation_ends() {
     let scene = Scene::new().await;
     scene.world.s3.faults().add(Rule::any().bucket(SOURCE).before(Fault::Hang));
-    scene.segment.faults().add(Rule::on("settings").before(Fault::Hang));
+    scene.world.segment.faults().add(Rule::on("settings").before(Fault::Hang));
     let began = Instant::now();
     let answer = validate(scene.ingester().timeout(Duration::from_secs(6)), &[]).await;
     assert!(began.elapsed() < Duration::from_secs(6), "{:?}", began.elapsed());

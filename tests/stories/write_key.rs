@@ -1,14 +1,10 @@
 //! The write key is where it has to be, and nowhere else.
 
-use aws::clients::{config_at, s3};
-use aws::{Bucket, Dice};
-use receiver::{Keeping, Keys, Receiver};
 use serde_json::Value;
 use standins::lambda::Invocation;
-use stories::{SOURCE, SOURCE_ID, STATE, WRITE_KEY, World, created, event, sample};
-use tokio::net::TcpListener;
+use stories::{SOURCE, STATE, WRITE_KEY, World, created, event, sample};
 
-/// What is said about a file with good rows and bad ones: the answer and the log.
+/// The answer and the log for a file with good and bad rows.
 async fn ingest(world: &World, include: &str) -> Invocation {
     world.s3.put(SOURCE, "track_with_bad_rows.csv", sample("track_with_bad_rows.csv")).unwrap();
     let ingester = world.ingester().env("INCLUDE_WRITE_KEY", include).env("RUST_LOG", "debug").deploy();
@@ -24,12 +20,12 @@ async fn logged(world: &World) -> Vec<Option<String>> {
 }
 
 #[tokio::test]
-async fn a_line_has_the_write_key_exactly_when_it_is_asked_for_and_nothing_else_ever_has() {
+async fn only_lines_have_the_write_key_and_only_if_it_is_included() {
     for (include, expected) in [("", None), ("false", None), ("true", Some(WRITE_KEY.to_owned()))] {
         let world = World::new().await;
         let invocation = ingest(&world, include).await;
         assert!(!format!("{invocation:?}").contains(WRITE_KEY), "{invocation:#?}");
-        // Checkpoints, ledgers, rejects; what waits for export is to have it.
+        // Checkpoints, ledgers and rejects. Only fragments may have it.
         for key in world.s3.keys(STATE, "").into_iter().filter(|key| !key.starts_with("received/")) {
             let bytes = world.s3.bytes(STATE, &key).unwrap();
             let found = bytes.windows(WRITE_KEY.len()).any(|window| window == WRITE_KEY.as_bytes());
@@ -40,18 +36,10 @@ async fn a_line_has_the_write_key_exactly_when_it_is_asked_for_and_nothing_else_
 }
 
 #[tokio::test]
-async fn our_own_receiver_puts_it_into_what_it_keeps_on_the_same_terms() {
+async fn our_receiver_keeps_the_write_key_only_if_it_is_included() {
     for (include_write_key, expected) in [(false, None), (true, Some(WRITE_KEY.to_owned()))] {
-        let mut world = World::new().await;
-        let key = world.s3.credentials();
-        let config = config_at(&world.s3.url(), &key.access_key_id, &key.secret_access_key);
-        let keeping = Keeping { state: Bucket::new(s3(&config), STATE, Dice::system()), include_write_key };
-        let keys = Keys::one(WRITE_KEY, SOURCE_ID.parse().unwrap());
-        let app = receiver::router(Receiver::new(keys, Some(keeping), aws::Clock::system(), Dice::system()));
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        world.segment_url = format!("http://{}", listener.local_addr().unwrap());
-        tokio::spawn(async move { axum::serve(listener, app).await });
-        // What the ingester is told does not matter: the receiver says that it keeps the calls.
+        let (world, _) = World::with_receiver(include_write_key).await;
+        // The ingester's setting does not matter, because the receiver keeps the calls.
         ingest(&world, "false").await;
         assert_eq!(logged(&world).await, [expected.clone(), expected]);
     }

@@ -1,4 +1,4 @@
-//! One bucket and what we do with it, retried here and nowhere else.
+//! The operations on one bucket. Each retries here and nowhere else.
 
 use crate::backoff::REQUESTS;
 use crate::dice::Dice;
@@ -38,9 +38,10 @@ pub enum Created {
 pub enum Swapped {
     /// The object is ours now, with this ETag.
     Done(String),
-    /// Another value is there (or none): read it before anything else.
+    /// Another value is stored, or none. The caller reads it first.
     Lost,
-    /// No answer, or a conflict: it may or may not have landed. Read it back and look at its nonce.
+    /// No answer, or a conflict: it may or may not have landed. The caller reads the document back and compares its
+    /// nonce.
     Unsure(Fault),
 }
 
@@ -64,7 +65,7 @@ pub struct Object {
     pub etag: String,
 }
 
-/// What identifies the bytes that a reader started with.
+/// Identifies the bytes that a reader started with.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Pin {
     /// The version, where the bucket keeps versions.
@@ -77,9 +78,9 @@ pub struct Pin {
     pub bytes: u64,
 }
 
-/// An object being read: what it is, what its owner said of it, and its bytes as they come.
+/// An object that is being read: its pin, its metadata and its body.
 pub struct OpenObject {
-    /// What the first answer pinned.
+    /// The pin of the first answer.
     pub pin: Pin,
     /// User metadata (`x-amz-meta-…` without that prefix).
     pub metadata: std::collections::HashMap<String, String>,
@@ -139,7 +140,7 @@ impl Bucket {
         }
     }
 
-    /// Starts to read an object from its beginning, up to `bytes_max` of it: what it is decides all that is read later.
+    /// Reads the first `bytes_max` bytes of an object. The pin of this answer decides all later reads.
     ///
     /// # Errors
     /// `Missing` when the key, or the version that was begun, is not there.
@@ -154,7 +155,8 @@ impl Bucket {
             Version::Hinted(version) => {
                 let hint = of(version);
                 match retried(&self.dice, || self.read_once(key, Some(&hint), 0, bytes_max)).await {
-                    Err(fault) if !fault.is_transient() => tracing::debug!(%fault, "the hinted version is passed over"),
+                    Err(fault) if !fault.is_transient() => tracing::debug!(%fault, "the version of the event cannot \
+                        be read; reading the latest version"),
                     read => return read,
                 }
             }
@@ -162,7 +164,8 @@ impl Bucket {
         retried(&self.dice, || self.read_once(key, None, 0, bytes_max)).await
     }
 
-    /// Goes on reading at `from`, up to `bytes_max`: exactly what `pin` says. An empty object answers with no bytes.
+    /// Reads up to `bytes_max` bytes at `from` of exactly the object that `pin` identifies. An empty object answers
+    /// with no bytes.
     ///
     /// # Errors
     /// `Missing` when the key or the pinned version is gone, `Precondition` when another object took its place.
@@ -191,18 +194,18 @@ impl Bucket {
             Err(error) => return Err(Fault::of(Operation::Get, &target, &error)),
         };
         let found = Pin {
-            // "null" is what an unversioned object's version is called in a bucket that has versions.
+            // In a bucket with versions, "null" is the version id of an object from before versioning.
             version_id: answer.version_id().map(str::to_owned),
             etag: etag_of(answer.e_tag(), Operation::Get, &target)?,
             modified_ms: answer.last_modified().and_then(|at| at.to_millis().ok()).unwrap_or_default(),
             bytes: total_bytes(answer.content_range(), answer.content_length()),
         };
-        // The same bytes put again have the same ETag: without versions only the date tells them apart.
+        // The same bytes put again have the same ETag. Without versions only the date distinguishes the two.
         if let Some(pin) = pin
             && pin.version_id.is_none()
             && pin.modified_ms != found.modified_ms
         {
-            let detail = "the object was put again since it was first read";
+            let detail = "the object was replaced since it was first read";
             return Err(Fault::new(Kind::Precondition, Operation::Get, target, detail));
         }
         Ok(OpenObject { pin: found, metadata: answer.metadata.unwrap_or_default(), body: answer.body })
@@ -237,10 +240,10 @@ impl Bucket {
         .await
     }
 
-    /// Puts an object where none is (`If-None-Match: *`).
+    /// Puts an object under a key that has none (`If-None-Match: *`).
     ///
     /// # Errors
-    /// When S3 does not take it; that one is there already is no error.
+    /// If S3 does not accept the object. An existing object is not an error.
     pub async fn create(&self, key: &str, body: Bytes, content_type: &str) -> Result<Created, Fault> {
         let put = retried(&self.dice, || async {
             let put = self.client.put_object().bucket(&self.name).key(key).content_type(content_type);
@@ -256,8 +259,8 @@ impl Bucket {
         }
     }
 
-    /// Replaces the object whose ETag is `etag` (`If-Match`), or creates it when `etag` is `None`. One try: whoever
-    /// is unsure reads back.
+    /// Replaces the object whose ETag is `etag` (`If-Match`), or creates it when `etag` is `None`. There is one try. A
+    /// caller without a clear answer reads the object back.
     ///
     /// # Errors
     /// When S3 refuses for another reason than the condition.
@@ -283,7 +286,7 @@ impl Bucket {
         }
     }
 
-    /// One page of what starts with `prefix`, and where the next page begins.
+    /// One page of the keys that start with `prefix`, and the token of the next page.
     ///
     /// # Errors
     /// When S3 does not list.
@@ -350,7 +353,7 @@ impl Bucket {
         }
     }
 
-    /// Deletes keys; each that S3 did not confirm is told.
+    /// Deletes keys and returns each key that S3 did not confirm.
     ///
     /// # Errors
     /// When S3 refuses the request, or one of the keys.
@@ -376,7 +379,7 @@ impl Bucket {
             .await
             .map_err(|error| Fault::of(Operation::Delete, &target, &error))?;
         match answer.errors().first() {
-            // S3 tells every key, one way or the other: what it does not speak of may still be there.
+            // S3 reports each key as deleted or failed. A key without a report may still exist.
             None => {
                 let deleted: BTreeSet<_> = answer.deleted().iter().filter_map(|deleted| deleted.key()).collect();
                 let missed = keys.iter().find(|key| !deleted.contains(key.as_str()));
@@ -393,7 +396,7 @@ impl Bucket {
         }
     }
 
-    /// Starts an object that is put part by part, for what does not fit into memory.
+    /// Starts a multipart upload, for an object that does not fit into memory.
     ///
     /// # Errors
     /// When S3 does not start it.
@@ -413,7 +416,7 @@ impl Bucket {
                 None => Err(Fault::foreign(
                     Operation::StartUpload,
                     self.target(key),
-                    "the answer has no upload id: it is not S3's",
+                    "the answer has no upload id, so it is not from S3",
                 )),
             }
         })
@@ -488,11 +491,11 @@ impl Upload<'_> {
     }
 }
 
-/// The ETag of an answer about an object. S3 gives one whenever it has written or read the object: an answer without
-/// one comes from something else, such as a gateway's page with status 200.
+/// The ETag of an answer about an object. S3 sends an ETag with each read and write. An answer without one is not from
+/// S3, but for example a gateway's page with status 200.
 ///
 /// # Errors
-/// A transient fault when there is none, or an empty one.
+/// A transient fault if the ETag is missing or empty.
 pub fn etag_of(etag: Option<&str>, operation: Operation, target: &str) -> Result<String, Fault> {
     match etag.filter(|etag| !etag.trim_matches('"').is_empty()) {
         Some(etag) => Ok(etag.to_owned()),
@@ -500,8 +503,8 @@ pub fn etag_of(etag: Option<&str>, operation: Operation, target: &str) -> Result
     }
 }
 
-/// Whether a listing goes on. S3 says so in each, with the bucket's name and the number of keys: an answer without them
-/// lists nothing, and would hide all that is there.
+/// Whether a listing has another page. S3 sends this with the bucket's name and the number of keys. An answer without
+/// them is not a listing, and would look like an empty bucket.
 fn is_truncated(answer: &ListObjectsV2Output, target: &str) -> Result<bool, Fault> {
     match (answer.name(), answer.key_count(), answer.is_truncated()) {
         (Some(_), Some(_), Some(is_truncated)) => Ok(is_truncated),
@@ -509,7 +512,7 @@ fn is_truncated(answer: &ListObjectsV2Output, target: &str) -> Result<bool, Faul
     }
 }
 
-/// Asks for what a pin says, as far as it says it.
+/// Adds the version or the ETag of a pin to a request.
 fn pinned(request: GetObjectFluentBuilder, pin: &Pin) -> GetObjectFluentBuilder {
     let request = request.set_version_id(pin.version_id.clone());
     if pin.etag.is_empty() { request } else { request.if_match(&pin.etag) }
@@ -523,7 +526,7 @@ fn total_bytes(content_range: Option<&str>, content_length: Option<i64>) -> u64 
         .unwrap_or(0)
 }
 
-/// Runs `operation` until it succeeds, fails for good, or has been tried often enough.
+/// Runs `operation` until it succeeds, fails permanently, or has used its attempts.
 ///
 /// # Errors
 /// The last fault, with the number of tries.

@@ -32,8 +32,8 @@ pub async fn config() -> SdkConfig {
 
 /// The same against one `http` endpoint for everything, with a key of its own: for a machine without AWS.
 ///
-/// Nothing is taken from the environment. What is set there is meant for the way to AWS: a proxy does not lead to
-/// loopback, and FIPS and dual-stack endpoints go with no endpoint that is given.
+/// Nothing is taken from the environment. The environment describes the way to AWS. A proxy does not lead to loopback,
+/// and FIPS and dual-stack endpoints exclude an explicit endpoint.
 #[must_use]
 pub fn config_at(endpoint: &str, access_key_id: &str, secret_access_key: &str) -> SdkConfig {
     let credentials = Credentials::new(access_key_id, secret_access_key, None, None, "given");
@@ -49,14 +49,14 @@ pub fn config_at(endpoint: &str, access_key_id: &str, secret_access_key: &str) -
         .build()
 }
 
-/// The same with our clock for the SDK's: it signs requests, and tells whether credentials have expired, by it.
+/// The same with our clock in place of the SDK's. The SDK signs requests and expires credentials by this clock.
 #[must_use]
 pub fn with_clock(config: SdkConfig, clock: &Clock) -> SdkConfig {
     config.into_builder().time_source(clock.clone()).build()
 }
 
-/// The same without the SDK's protection against streams that stall, which looks at a clock of its own: for a time that
-/// stands still or jumps.
+/// The same without the SDK's protection against stalled streams. That protection has its own clock and fails if a test
+/// stops the time.
 #[must_use]
 pub fn without_stalled_streams(config: SdkConfig) -> SdkConfig {
     config.into_builder().stalled_stream_protection(StalledStreamProtectionConfig::disabled()).build()
@@ -83,7 +83,7 @@ pub fn s3(config: &SdkConfig) -> aws_sdk_s3::Client {
     aws_sdk_s3::Client::from_conf(s3_settings(config).build())
 }
 
-/// What [`s3`] starts from, for callers that change the region or the credentials.
+/// The configuration of [`s3`], for callers that change the region or the credentials.
 #[must_use]
 pub fn s3_settings(config: &SdkConfig) -> aws_sdk_s3::config::Builder {
     let endpoint = std::env::var("AWS_ENDPOINT_URL_S3").or_else(|_| std::env::var("AWS_ENDPOINT_URL"));

@@ -1,4 +1,4 @@
-//! The only place that asks for chance, so that a seed can repeat a run.
+//! The only source of randomness of the functions. A seed repeats a run, so stories draw their chances here too.
 
 use protocol::id::Nonce;
 use std::fmt;
@@ -15,7 +15,7 @@ pub struct Dice {
 impl Dice {
     /// The operating system's randomness.
     ///
-    /// A nonce panics when there is none to be had: nothing that we do would be safe then.
+    /// Drawing a nonce panics without randomness, because no write would be safe.
     #[must_use]
     pub fn system() -> Self {
         #[expect(clippy::expect_used, reason = "there is no sensible way on without randomness")]
@@ -63,12 +63,18 @@ impl Dice {
         (self.numbers)()
     }
 
+    /// One of `0..sides`; 0 if there are no sides.
+    #[must_use]
+    pub fn below(&self, sides: u64) -> u64 {
+        self.number() % sides.max(1)
+    }
+
     /// A random wait of at most `limit_ms`, for full-jitter backoff.
     #[must_use]
     pub fn jitter_ms(&self, limit_ms: u64) -> u64 {
         match limit_ms {
             u64::MAX => self.number(),
-            limit_ms => self.number() % (limit_ms + 1),
+            limit_ms => self.below(limit_ms + 1),
         }
     }
 }

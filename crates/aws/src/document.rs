@@ -2,12 +2,12 @@
 //!
 //! The swap finds out whose write is there, through lost answers and conflicts. Three rules decide:
 //! - A refusal (412) of the first try means that the swap is lost: nothing of ours was under way that could have landed.
-//! - Without an answer, or after a conflict, the document is read back. Our write there means that the swap is done; the
-//!   document as it was before means another try; anything else means that the swap is lost.
-//! - A refusal of a later try may be the doing of an earlier one that landed late. So the document is read back, too.
+//! - Without an answer, or after a conflict, the document is read back. If our write is stored, the swap is done. If
+//!   the old document is stored, the swap is tried again. Otherwise the swap is lost.
+//! - If S3 refuses a later try, an earlier try may have landed late. So the document is read back, too.
 //!
-//! If another writer has followed on ours, the swap counts as lost. The caller then begins anew from what is there now,
-//! which is right in either case.
+//! If another writer has followed on ours, the swap counts as lost. The caller then starts again from the stored
+//! document, which is right in either case.
 
 use crate::backoff::REQUESTS;
 use crate::bucket::{Bucket, Object, Swapped};
@@ -20,7 +20,7 @@ const JSON: &str = "application/json";
 /// Why bytes are not a document.
 pub type NotADocument = Box<dyn Error + Send + Sync>;
 
-/// How a document of type `T` is read, written and told from others.
+/// How a document of type `T` is read, written and compared.
 #[derive(Debug, Clone, Copy)]
 pub struct Format<T> {
     /// Reads its bytes.
@@ -71,7 +71,7 @@ impl<T> Document<T> {
     /// another writer was first.
     ///
     /// # Errors
-    /// When S3 refuses, or gives no answer that tells.
+    /// If S3 refuses, or gives no clear answer.
     pub async fn swap(&self, before: Option<&str>, next: T) -> Result<Option<Found<T>>, Fault> {
         let body = Bytes::from((self.format.write)(&next));
         let mut attempts = 1;

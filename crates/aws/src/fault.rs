@@ -1,4 +1,4 @@
-//! What a failed AWS request means to its caller.
+//! A failed AWS request, classified by what the caller does next.
 
 use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
@@ -15,9 +15,9 @@ pub enum Kind {
     NoBucket,
     /// The credentials may not do this.
     Denied,
-    /// There are no credentials.
+    /// The credentials are missing.
     NoCredentials,
-    /// A condition did not hold: somebody else was first, or the object is another one.
+    /// A condition did not hold: another writer was first, or the object was replaced.
     Precondition,
     /// S3 saw two conditional writes at once; nothing is known to have landed.
     Conflict,
@@ -29,7 +29,7 @@ pub enum Kind {
     Other,
 }
 
-/// What was asked of a service.
+/// An operation of a service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Operation {
     /// An object.
@@ -40,9 +40,9 @@ pub enum Operation {
     LookAt,
     /// To put an object, whatever was there.
     Put,
-    /// To put an object where none is.
+    /// Puts an object under a key that has none.
     Create,
-    /// To put an object in the place of the one that was read.
+    /// Replaces the object that was read.
     Replace,
     /// Keys.
     List,
@@ -83,7 +83,7 @@ impl fmt::Display for Operation {
     }
 }
 
-/// A failed request: what was asked, of what, and what came back. Never holds a body or a secret.
+/// A failed request: its operation, its target and the answer. Never holds a body or a secret.
 ///
 /// It has no source. Its readers see one line, so `detail` has the whole chain of causes; a source would repeat it.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -92,9 +92,9 @@ impl fmt::Display for Operation {
 pub struct Fault {
     /// What the caller does next.
     pub kind: Kind,
-    /// What was asked.
+    /// The operation.
     pub operation: Operation,
-    /// What it was asked of: `s3://bucket/key`.
+    /// The target: `s3://bucket/key`.
     pub target: String,
     /// The service's code and message, or the chain of causes of a broken connection.
     pub detail: String,
@@ -135,10 +135,10 @@ impl Fault {
         Self::new(kind, operation, target, chain(error))
     }
 
-    /// An answer of the service that is a refusal; `code` is empty where the answer has none.
+    /// A refusal by the service. `code` is empty if the answer has no code.
     pub fn refused(operation: Operation, target: impl Into<String>, status: u16, code: &str, message: &str) -> Self {
         let detail = match (code, message, status) {
-            ("", _, 200..300) => format!("status {status} with a body that is not AWS's"),
+            ("", _, 200..300) => format!("status {status} with a body that is not from AWS"),
             ("", _, _) => format!("status {status}"),
             (code, "", _) => code.to_owned(),
             (code, message, _) => format!("{code}: {message}"),
@@ -146,7 +146,7 @@ impl Fault {
         Self { code: code.to_owned(), ..Self::new(kind_of(status, code), operation, target, detail) }
     }
 
-    /// A request that was not sent, since there are no credentials.
+    /// A request that was not sent, because the credentials are missing.
     pub fn without_credentials(operation: Operation, target: impl Into<String>) -> Self {
         Self::new(Kind::NoCredentials, operation, target, "there are no credentials")
     }
@@ -169,7 +169,7 @@ impl Fault {
 
     /// A request that was given up, since nothing of it was taken, or no answer came, for so long.
     pub fn stalled(operation: Operation, target: impl Into<String>, after: Duration) -> Self {
-        Self::new(Kind::Transient, operation, target, format!("nothing happened for {} s", after.as_secs()))
+        Self::new(Kind::Transient, operation, target, format!("no progress for {} s", after.as_secs()))
     }
 
     /// The same fault of a request that was tried so often.
@@ -292,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_that_aws_did_not_word_decides_nothing() {
+    fn an_answer_without_an_aws_error_code_is_retried() {
         for status in [200, 204, 404, 412] {
             assert_eq!(kind_of(status, ""), Kind::Transient, "{status}");
         }
@@ -301,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_is_read_for_what_helps() {
+    fn a_refusal_names_key_caller_and_right_region() {
         let words = "User: arn:aws:iam::1:user/u is not authorized to perform: kms:Decrypt with an explicit deny";
         let fault = Fault::refused(Operation::Get, "s3://b/k", 403, "AccessDenied", words);
         assert!(fault.is_about_key() && fault.is_denied_explicitly() && fault.kind == Kind::Denied);
@@ -312,14 +312,14 @@ mod tests {
     }
 
     #[test]
-    fn a_fault_is_one_line_with_all_that_is_known() {
+    fn a_fault_is_one_line_with_every_known_detail() {
         let fault = Fault::refused(Operation::StartUpload, "s3://b/k", 503, "SlowDown", "Reduce your rate.").after(6);
         let expected = "failed to start the upload of s3://b/k: SlowDown: Reduce your rate. (after 6 attempts)";
         assert_eq!(fault.to_string(), expected);
     }
 
     #[test]
-    fn a_chain_of_causes_is_one_line_without_echoes() {
+    fn a_chain_of_causes_is_one_line_without_repetition() {
         let inner = std::io::Error::other("connection refused");
         let outer = std::io::Error::other(inner);
         assert_eq!(chain(&outer), "connection refused");

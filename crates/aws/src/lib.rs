@@ -15,6 +15,10 @@ pub mod bucket;
 
 pub mod document;
 
+mod secrets;
+
+pub mod configuration;
+
 pub mod roles;
 
 pub mod telemetry;

@@ -12,8 +12,8 @@ use aws_sdk_s3::config::StalledStreamProtectionConfig;
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
-/// How long a session is asked for. A function's own credentials are a role's already, and a chained role's session
-/// ends after an hour whatever the role allows (IAM user guide, "Role chaining").
+/// How long a session is asked for. A function's own credentials come from a role. So the session is chained, and ends
+/// after at most an hour (IAM user guide, "Role chaining").
 pub const SESSION_SECONDS: i32 = 3_600;
 /// A session is replaced when less than this is left of it: a put that has begun must end within it.
 pub const RENEW_BEFORE_MS: i64 = 5 * 60_000;
@@ -23,7 +23,7 @@ pub const RENEW_BEFORE_MS: i64 = 5 * 60_000;
 pub struct Role {
     /// Its ARN.
     pub arn: String,
-    /// What its trust policy asks for; `None` only to show that it is asked for.
+    /// The external id that the trust policy requires. `None` only to check that it is required.
     pub external_id: Option<String>,
     /// The region in which its session is used.
     pub region: String,
@@ -46,14 +46,13 @@ struct Session {
 }
 
 impl Roles {
-    /// No sessions yet. `session_name` is what the role's owner reads in CloudTrail.
+    /// No sessions yet. The role's owner finds `session_name` in CloudTrail.
     #[must_use]
     pub fn new(config: SdkConfig, session_name: &str, clock: Clock, dice: Dice) -> Self {
         Self { config, session_name: fitting(session_name), clock, dice, sessions: Mutex::default() }
     }
 
-    /// An S3 client that acts as the role, in the role's region. It waits for answers without end: its caller looks at
-    /// the time.
+    /// An S3 client that acts as the role, in the role's region. It has no timeout; the caller has one.
     ///
     /// # Errors
     /// When the role cannot be assumed.
@@ -68,7 +67,7 @@ impl Roles {
         Ok(client)
     }
 
-    /// Assumes the role anew, whatever is kept, and keeps nothing: for asking whether it can be assumed.
+    /// Assumes the role without the cache, to check whether it can be assumed.
     ///
     /// # Errors
     /// When it cannot.
@@ -76,7 +75,7 @@ impl Roles {
         Ok(self.session(role).await?.client)
     }
 
-    /// Forgets a session that was refused, so that the next use assumes the role anew.
+    /// Forgets a refused session, so that the next use assumes the role again.
     pub fn forget(&self, role: &Role) {
         self.sessions.lock().unwrap_or_else(PoisonError::into_inner).remove(role);
     }
@@ -99,7 +98,11 @@ impl Roles {
         })
         .await?;
         let Some(given) = answer.credentials() else {
-            return Err(Fault::foreign(Operation::Assume, &role.arn, "the answer has no credentials: it is not STS's"));
+            return Err(Fault::foreign(
+                Operation::Assume,
+                &role.arn,
+                "the answer has no credentials, so it is not from STS",
+            ));
         };
         let credentials = Credentials::new(
             given.access_key_id(),
@@ -125,8 +128,8 @@ impl Roles {
     }
 }
 
-/// Where to ask for a session: in our own region, whose STS is always on for us; a bucket in another partition has
-/// another STS altogether.
+/// The region for a session: our own, whose STS is always active for us. A bucket in another partition needs the STS of
+/// that partition.
 fn sts_region<'a>(own: &'a str, role: &'a str) -> &'a str {
     if !own.is_empty() && partition(own) == partition(role) { own } else { role }
 }
@@ -153,7 +156,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sts_is_asked_in_our_region_unless_the_bucket_is_in_another_partition() {
+    fn sts_is_called_in_our_region_unless_the_bucket_is_in_another_partition() {
         assert_eq!(sts_region("eu-west-1", "us-west-2"), "eu-west-1");
         assert_eq!(sts_region("eu-west-1", "cn-north-1"), "cn-north-1");
         assert_eq!(sts_region("us-gov-west-1", "us-gov-east-1"), "us-gov-west-1");

@@ -29,7 +29,7 @@ pub mod metrics {
     pub const BYTES: Metric = Metric("BytesSent", "Bytes");
     /// Requests that were sent again.
     pub const RETRIES: Metric = Metric("Retries", "Count");
-    /// Answers that told us to slow down.
+    /// Answers that asked us to slow down.
     pub const THROTTLES: Metric = Metric("Throttles", "Count");
     /// From the start of a request to its answer.
     pub const DELIVERY_LATENCY: Metric = Metric("DeliveryLatency", "Milliseconds");
@@ -46,11 +46,11 @@ pub mod metrics {
     pub const OPEN_PLANS: Metric = Metric("OpenPlans", "Count");
     /// Events that wait for a destination that takes their source.
     pub const UNROUTED: Metric = Metric("Unrouted", "Count");
-    /// Events that were given up, since nobody could export them for too long.
+    /// Events that expired, because no destination accepted them for too long.
     pub const EXPIRED: Metric = Metric("Expired", "Count");
     /// Fragments that were damaged or gone.
     pub const QUARANTINED: Metric = Metric("Quarantined", "Count");
-    /// What a person should look at.
+    /// A problem that a person should check.
     pub const ALARMS: Metric = Metric("Alarms", "Count");
 }
 
@@ -120,7 +120,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_filter_is_what_rust_log_says_and_else_info() {
+    fn the_log_filter_is_rust_log_or_info() {
         let check = |rust_log, target: &str, level, expected| {
             assert_eq!(filter(rust_log).would_enable(target, &level), expected, "{rust_log:?}: {target} {level}");
         };
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn a_record_names_its_metrics_with_units_and_carries_their_values() {
+    fn a_metrics_record_has_names_units_and_values() {
         let record = record(7, &[("Source", "s1")], &[(metrics::ROWS, json!(4)), (metrics::BYTES, json!(9))]);
         assert_eq!(record["_aws"]["CloudWatchMetrics"][0]["Metrics"][1]["Unit"], "Bytes");
         assert_eq!((&record["Rows"], &record["BytesSent"], &record["Source"]), (&json!(4), &json!(9), &json!("s1")));

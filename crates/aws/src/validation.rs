@@ -1,13 +1,13 @@
-//! What `{"validate": …}` answers: what was tried, how it ended, and what that most likely means.
+//! The answer to `{"validate": …}`: each step, its result, and its likely causes.
 //!
-//! The functions say what they try and which permissions that needs. What an answer of AWS means for any of them is said
-//! here.
+//! The functions define the steps and the permissions that they need. This module has the causes that all of them
+//! share.
 
 use crate::fault::{Fault, Kind, Operation};
 use serde::Serialize;
 use std::time::Duration;
 
-/// What is put where writing is tried.
+/// The content of a test object.
 pub const TRIAL: &[u8] = b"segment-s3 can write here. This object may be deleted.\n";
 
 /// One thing that was tried.
@@ -19,7 +19,7 @@ pub struct Check {
     pub ok: bool,
     /// How it ended, in the service's words where it failed.
     pub result: String,
-    /// What that most likely means, the likeliest first.
+    /// The likely causes, the likeliest first.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub likely_causes: Vec<Cause>,
 }
@@ -37,7 +37,7 @@ impl Check {
 }
 
 impl Check {
-    /// A request that has ended: `result` says how, if it ended well; `causes` says why, if it did not.
+    /// A request that has ended: `result` describes a success, `causes` explains a failure.
     pub fn of<T>(
         tried: impl Into<String>,
         ended: Result<T, Fault>,
@@ -68,9 +68,9 @@ pub async fn in_time<T>(
 /// A cause and what to do about it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Cause {
-    /// What is probably the matter.
+    /// The likely cause.
     pub cause: String,
-    /// What to do then.
+    /// The fix.
     pub fix: String,
 }
 
@@ -79,9 +79,9 @@ pub fn cause(cause: impl Into<String>, fix: impl Into<String>) -> Cause {
     Cause { cause: cause.into(), fix: fix.into() }
 }
 
-/// There is no such bucket.
+/// The bucket does not exist.
 pub fn no_bucket(bucket: &str, fix: impl Into<String>) -> Cause {
-    cause(format!("there is no bucket {bucket}"), fix)
+    cause(format!("the bucket {bucket} does not exist"), fix)
 }
 
 /// Why a request was denied, the likeliest first: `likely` before `unlikely`. A missing permission on a KMS key (`key`)
@@ -91,7 +91,7 @@ pub fn denied(fault: &Fault, key: Cause, likely: Vec<Cause>, unlikely: Vec<Cause
     let explicit = || {
         cause(
             "a policy denies it explicitly: the role's, the bucket's, or the organisation's",
-            "look for \"Effect\": \"Deny\" in them; an allowing statement does not outweigh it",
+            "look for \"Effect\": \"Deny\" in them; an Allow does not override it",
         )
     };
     let is_about_key = fault.is_about_key();
@@ -104,13 +104,13 @@ pub fn denied(fault: &Fault, key: Cause, likely: Vec<Cause>, unlikely: Vec<Cause
     causes
 }
 
-/// Why a request failed that was not denied: `late` if no answer came, or S3 was too busy; `no_credentials` if there are
-/// none.
+/// Why a request failed without a denial: `late` without an answer or if S3 was too busy, `no_credentials` without
+/// credentials.
 pub fn otherwise(fault: &Fault, late: Cause, no_credentials: Cause) -> Cause {
     match fault.kind {
         Kind::Transient | Kind::Conflict => late,
         Kind::NoCredentials => no_credentials,
-        _ => cause("nothing that is known here", "see the answer's own words"),
+        _ => cause("an unknown cause", "read the text of the answer"),
     }
 }
 
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_is_suspected_first_only_where_aws_names_it() {
+    fn a_kms_key_is_the_first_cause_only_if_aws_names_it() {
         assert_eq!(causes(Operation::Put, "Access Denied"), ["likely", "key", "unlikely"]);
         assert_eq!(causes(Operation::Put, "not authorized to perform: kms:Decrypt"), ["key", "likely", "unlikely"]);
         assert_eq!(causes(Operation::List, "Access Denied"), ["likely", "unlikely"]);
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn a_step_ends_well_or_with_the_fault_and_its_causes() {
+    fn a_step_succeeds_or_reports_its_fault_and_causes() {
         let (step, found) = Check::of("try", Ok(1), |found| format!("{found} found"), |_| panic!("no causes"));
         assert_eq!((step, found), (Check::well("try", "1 found"), Some(1)));
         let fault = Fault::without_credentials(Operation::Get, "s3://b/k");

@@ -4,6 +4,7 @@
 //! settling batches settles rows. Cutting depends on the bytes alone: the same rows give the same batches.
 
 use crate::refusal::{Position, RowRefusal, Span};
+use crate::subject::Subject;
 use crate::translator::{Dropped, GroupRow};
 use crate::warnings::{Note, Tally};
 use std::ops::Range;
@@ -28,6 +29,15 @@ pub struct Envelope {
 }
 
 impl Envelope {
+    /// The envelope of a file's calls.
+    #[must_use]
+    pub fn of(subject: &Subject) -> Self {
+        match &subject.collection {
+            Some(collection) => Self::objects(collection),
+            None => Self::batch(),
+        }
+    }
+
     /// `POST /v1/batch`.
     #[must_use]
     pub fn batch() -> Self {

@@ -11,14 +11,15 @@ use std::ops::Range;
 
 use protocol::id::StreamId;
 
-use crate::columns::{CellType, ColumnPlan, ListPlan, Piece, Slot};
+use crate::columns::{CellType, ColumnPlan, ListPlan, Piece, RequiredCell, Slot};
 use crate::flaw::{Flaw, Hint};
 use crate::ids::{self, Id, Names, Nulls, is_void};
 use crate::json;
+use crate::kind::Api;
 use crate::reading::Reading;
 use crate::refusal::{RefusalCode, WarningCode};
 use crate::rows::Cell;
-use crate::subject::{Kind, Subject};
+use crate::subject::Subject;
 use crate::timestamps::Times;
 use crate::warnings::Note;
 
@@ -105,9 +106,9 @@ struct Elements {
 
 impl Encoder {
     pub(crate) fn new(subject: &Subject, ids: MessageIds, reading: &Reading) -> Encoder {
-        let head = match subject.kind {
-            Kind::Object => b"{".to_vec(),
-            kind => format!(r#"{{"type":"{kind}","messageId":""#).into_bytes(),
+        let head = match subject.kind.api() {
+            Api::Objects => b"{".to_vec(),
+            Api::Tracking => format!(r#"{{"type":"{}","messageId":""#, subject.kind).into_bytes(),
         };
         let odd_bytes_max = odd_bytes_max(&reading.nulls);
         Encoder {
@@ -159,12 +160,13 @@ impl Encoder {
         self.require(plan, row)?;
         out.extend_from_slice(&self.head);
         let mut timestamp = None;
-        if plan.kind() != Kind::Object {
+        let is_object = plan.roles.object_id.is_some();
+        if !is_object {
             self.message_id(plan, row, out)?;
             timestamp = self.timestamp(plan, row, out)?;
         }
         self.pieces(&plan.pieces, plan, row, out)?;
-        if plan.kind() == Kind::Object && !out.ends_with(b"},") {
+        if is_object && !out.ends_with(b"},") {
             return Err(Flaw::new(RefusalCode::ObjectEmpty));
         }
         if let Some(last) = out.last_mut() {
@@ -255,7 +257,7 @@ impl Encoder {
                 self.notes.push(Note::cell(WarningCode::Footer, 0));
             }
         }
-        for &column in &plan.id_columns {
+        for &column in &plan.roles.ids {
             let Some(cell) = row.cell(column) else { continue };
             let value = cell.value(row.text, &mut self.scratch);
             if ids::is_plain(value, &self.id_nulls, &plan.names) {
@@ -307,53 +309,60 @@ impl Encoder {
     }
 
     #[inline]
-    fn has_id(&mut self, column: Option<usize>, row: Row<'_>) -> bool {
-        let Some(column) = column else { return false };
+    fn has_id(&mut self, column: usize, row: Row<'_>) -> bool {
         if self.plain_ids {
             return row.cell(column).is_some_and(|cell| cell.end() > cell.start());
         }
         !self.id(column, row).is_empty()
     }
 
-    /// What every row of a kind must have.
-    ///
-    /// Segment docs: Spec, Identify, Track, Group, Alias; Object API. Page and screen need no name.
-    #[inline]
-    fn require(&mut self, plan: &ColumnPlan, row: Row<'_>) -> Result<(), Flaw> {
-        let roles = &plan.roles;
-        let (kind, has_event) = (plan.kind(), plan.kind() != Kind::Track || self.has_event(roles.event, row));
-        let (code, column) = match kind {
-            Kind::Object if !self.has_id(roles.id, row) => (RefusalCode::MissingId, roles.id),
-            Kind::Object => return self.object_id(roles.id, row),
-            _ if !self.has_id(roles.user_id, row) && (kind == Kind::Alias || !self.has_id(roles.anonymous_id, row)) => {
-                (RefusalCode::MissingUserId, roles.user_id.or(roles.anonymous_id))
-            }
-            Kind::Track if !has_event => (RefusalCode::EventMissing, roles.event),
-            Kind::Group if !self.has_id(roles.group_id, row) => (RefusalCode::MissingGroupId, roles.group_id),
-            Kind::Alias if !self.has_id(roles.previous_id, row) => (RefusalCode::MissingPreviousId, roles.previous_id),
-            _ => return Ok(()),
-        };
-        let flaw = Flaw::new(code);
-        let Some(column) = column else { return Err(flaw) };
-        let is_null = self.notes.contains(&Note::cell(WarningCode::IdNullMarker, column));
-        Err(flaw.in_column(column).hinting(if is_null { Hint::NullMarker } else { Hint::None }))
+    /// Every track row comes here: a call of its own would cost 25 instructions.
+    #[inline(always)]
+    fn has_title(&mut self, column: usize, row: Row<'_>) -> bool {
+        let Some(cell) = row.cell(column) else { return false };
+        let value = cell.value(row.text, &mut self.scratch);
+        !is_void(value) && !self.nulls.has(value)
     }
 
-    fn object_id(&mut self, column: Option<usize>, row: Row<'_>) -> Result<(), Flaw> {
-        let Some(column) = column else { return Ok(()) };
+    /// Refuses a row without a field that every row of its kind must have.
+    #[inline]
+    fn require(&mut self, plan: &ColumnPlan, row: Row<'_>) -> Result<(), Flaw> {
+        for required in &plan.roles.required {
+            let has = match required.is_id {
+                true => self.has_id(required.column, row),
+                false => self.has_title(required.column, row),
+            };
+            if !has && !self.has_other(required, row) {
+                return Err(self.lacking(required));
+            }
+        }
+        match plan.roles.object_id {
+            Some(column) => self.object_id(column, row),
+            None => Ok(()),
+        }
+    }
+
+    #[inline(never)]
+    fn has_other(&mut self, required: &RequiredCell, row: Row<'_>) -> bool {
+        required.others.iter().any(|&column| match required.is_id {
+            true => self.has_id(column, row),
+            false => self.has_title(column, row),
+        })
+    }
+
+    #[cold]
+    fn lacking(&self, required: &RequiredCell) -> Flaw {
+        let is_null = self.notes.contains(&Note::cell(WarningCode::IdNullMarker, required.column));
+        let hint = if is_null { Hint::NullMarker } else { Hint::None };
+        Flaw::new(required.code).in_column(required.column).hinting(hint)
+    }
+
+    fn object_id(&mut self, column: usize, row: Row<'_>) -> Result<(), Flaw> {
         let length = chars(self.id(column, row));
         if length > OBJECT_ID_CHARS_MAX {
             return Err(Flaw::new(RefusalCode::IdTooLong).in_column(column).counting(length));
         }
         Ok(())
-    }
-
-    #[inline]
-    fn has_event(&mut self, column: Option<usize>, row: Row<'_>) -> bool {
-        column.and_then(|column| row.cell(column)).is_some_and(|cell| {
-            let value = cell.value(row.text, &mut self.scratch);
-            !is_void(value) && !self.nulls.has(value)
-        })
     }
 
     /// The file's own id where it has one, else ours.

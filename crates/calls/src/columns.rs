@@ -13,18 +13,19 @@ mod heading;
 mod mapped;
 mod snake;
 mod tree;
-
-use std::fmt;
+mod types;
 
 use crate::ids::Names;
+use crate::kind::Kind;
 use crate::reading::Reading;
-use crate::refusal::{FaultCode, FileFault, Warning};
-use crate::subject::{Kind, Subject};
+use crate::refusal::{FaultCode, FileFault, RefusalCode, Warning};
+use crate::subject::Subject;
 
 use compiler::Compiler;
 use heading::Heading;
 pub(crate) use mapped::{Target, Targets, To};
 pub(crate) use tree::{Piece, Slot};
+pub use types::{CellType, Form, TypeEntry, TypeRefusal, TypeWord};
 
 /// Most columns of a file.
 ///
@@ -42,81 +43,6 @@ pub const PATH_PARTS_MAX: usize = 32;
 /// dropped back as it is once its rows are mended.
 pub const REJECT_COLUMNS: [&str; 4] = ["_error_code", "_error", "_line", "_byte"];
 
-/// What a column's cells become.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum CellType {
-    /// A string, as the cell stands.
-    String,
-    /// A number or boolean where the cell looks like one beyond doubt, else a string.
-    Inferred,
-    /// A number, written as it stands in the cell.
-    Number,
-    /// A number without fraction or exponent.
-    Integer,
-    /// `true` or `false`, out of the spellings that databases and spreadsheets use.
-    Boolean,
-    /// An integration: `true` or `false` in any case, and nothing else, because Segment takes any
-    /// string for true, `"false"` as well.
-    Switch,
-    /// Any JSON value.
-    Json,
-    /// A JSON object: a whole `properties`, `traits`, `context` or `integrations` in one column.
-    Object,
-    /// ISO 8601, UTC, milliseconds.
-    Timestamp,
-}
-
-impl CellType {
-    /// The types that a header may name, by the word that names them.
-    const NAMED: [(&'static str, CellType); 6] = [
-        ("string", CellType::String),
-        ("number", CellType::Number),
-        ("integer", CellType::Integer),
-        ("boolean", CellType::Boolean),
-        ("json", CellType::Json),
-        ("timestamp", CellType::Timestamp),
-    ];
-
-    /// Words for types that are used elsewhere, and the one of ours that is meant. They belong to the
-    /// column's name, and are warned about.
-    const OTHER_WORDS: [(&'static str, &'static str); 9] = [
-        ("int", "integer"),
-        ("long", "integer"),
-        ("float", "number"),
-        ("double", "number"),
-        ("decimal", "number"),
-        ("bool", "boolean"),
-        ("date", "timestamp"),
-        ("datetime", "timestamp"),
-        ("text", "string"),
-    ];
-
-    /// The type that a header names by that word.
-    pub(crate) fn named(word: &str) -> Option<CellType> {
-        CellType::NAMED.iter().find(|(named, _)| *named == word).map(|(_, cell)| *cell)
-    }
-
-    /// The type's name in a plan as people are shown it.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            CellType::String => "string",
-            CellType::Inferred => "inferred",
-            CellType::Number => "number",
-            CellType::Integer => "integer",
-            CellType::Boolean | CellType::Switch => "boolean",
-            CellType::Json => "json",
-            CellType::Object => "json object",
-            CellType::Timestamp => "timestamp",
-        }
-    }
-}
-
-impl fmt::Display for CellType {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
-    }
-}
-
 /// One column of the header.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Column {
@@ -130,26 +56,29 @@ pub struct Column {
 }
 
 /// Columns that rules about whole rows look at.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default)]
 pub(crate) struct Roles {
-    pub(crate) user_id: Option<usize>,
-    pub(crate) anonymous_id: Option<usize>,
-    pub(crate) event: Option<usize>,
-    pub(crate) group_id: Option<usize>,
-    pub(crate) previous_id: Option<usize>,
+    /// The columns that hold ids.
+    pub(crate) ids: Vec<usize>,
+    /// The columns whose cells are empty if they have only blanks, such as `event`.
+    pub(crate) titles: Vec<usize>,
     pub(crate) message_id: Option<usize>,
     pub(crate) timestamp: Option<usize>,
     /// The `id` of an object.
-    pub(crate) id: Option<usize>,
+    pub(crate) object_id: Option<usize>,
+    /// What each row must have, in the order in which it is checked.
+    pub(crate) required: Vec<RequiredCell>,
 }
 
-impl Roles {
-    /// The columns that hold ids.
-    pub(crate) fn ids(&self) -> impl Iterator<Item = usize> {
-        [self.user_id, self.anonymous_id, self.group_id, self.previous_id, self.message_id, self.id]
-            .into_iter()
-            .flatten()
-    }
+/// A field that each row must have, by its columns.
+#[derive(Debug)]
+pub(crate) struct RequiredCell {
+    pub(crate) code: RefusalCode,
+    /// Whether its columns hold ids.
+    pub(crate) is_id: bool,
+    pub(crate) column: usize,
+    /// The columns that will do as well.
+    pub(crate) others: Vec<usize>,
 }
 
 /// The header, compiled.
@@ -160,8 +89,6 @@ pub struct ColumnPlan {
     /// How many columns are the source's own: all, unless the last are those of a rejects file.
     pub(crate) own_columns: usize,
     pub(crate) roles: Roles,
-    /// The columns that hold ids.
-    pub(crate) id_columns: Vec<usize>,
     /// Whether the first column holds ids.
     pub(crate) first_is_id: bool,
     /// The names of the columns, to find a header among the rows.

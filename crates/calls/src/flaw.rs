@@ -1,13 +1,12 @@
 //! What is wrong with a row, and how it is said.
 
-use crate::columns::{ColumnPlan, REJECT_COLUMNS};
+use crate::columns::{CellType, ColumnPlan, REJECT_COLUMNS, TypeRefusal};
 use crate::dialect::{Dialect, Encoding, Quoting};
 use crate::ids;
 use crate::json;
 use crate::limits::{CALL_BYTES_MAX, GROUP_ROWS_MAX, MESSAGE_ID_CHARS_MAX, OBJECT_ID_CHARS_MAX};
 use crate::refusal::{RefusalCode, RowRefusal, Span};
 use crate::rows::Cell;
-use crate::subject::Kind;
 use crate::timestamps::{self, Likeness};
 
 /// What is wrong with a row, before its place is known.
@@ -173,19 +172,63 @@ impl Flaw {
         RowRefusal { span, code: self.code, column, cell, message }
     }
 
+    /// What is wrong, and what to write instead.
     fn say(self, plan: &ColumnPlan, dialect: Dialect, lines: u64) -> String {
-        let (kind, number, encoding) = (plan.kind(), self.number, dialect.encoding);
-        let empty = if self.hint == Hint::NullMarker { "a null marker, which counts as empty," } else { "empty," };
-        let own = plan.own_columns;
-        match self.code {
-            RefusalCode::MissingUserId if kind == Kind::Alias => format!("{empty} and every alias needs a user id"),
-            RefusalCode::MissingUserId => {
-                format!("{empty} and every {kind} needs a `userId` or an `anonymousId`")
+        let kind = plan.kind();
+        if let Some(required) = kind.requirement(self.code) {
+            let empty = if self.hint == Hint::NullMarker { "a null marker, which counts as empty," } else { "empty," };
+            return format!("{empty} and every {kind} needs {}", required.needs);
+        }
+        match CellType::refusal_of(self.code) {
+            Some(refusal) => self.about_cell(refusal),
+            None => self.about_row(plan, dialect, lines),
+        }
+    }
+
+    /// What is wrong with a cell that is not of its column's type.
+    fn about_cell(self, refusal: &TypeRefusal) -> String {
+        let what = match self.hint {
+            Hint::NullMarker => {
+                return format!("a null marker and {}: set NULLS to make it empty", words(self.code));
             }
-            RefusalCode::EventMissing => "empty, and every track needs an event".to_owned(),
-            RefusalCode::MissingGroupId => format!("{empty} and every group needs a group id"),
-            RefusalCode::MissingPreviousId => format!("{empty} and every alias needs a previous id"),
-            RefusalCode::MissingId => format!("{empty} and every object needs an id"),
+            Hint::Character(c) if self.code != RefusalCode::NotJson => {
+                return format!(
+                    "a blank or an invisible character (U+{:04X}) in it: write the cell without it",
+                    u32::from(c)
+                );
+            }
+            Hint::Guard if self.code != RefusalCode::NotJson => {
+                "a spreadsheet's guard (=\"…\") around it: write the cell without it"
+            }
+            Hint::DayNumber => {
+                "not a date but the number of a day, as a spreadsheet stores it: format the column as a date and export it again"
+            }
+            Hint::Sentinel => {
+                "not a date that can be sent: programs write it for none or for ever; set NULLS to make it empty"
+            }
+            Hint::NamedZone => "a time with the name of its zone: write `Z` or an offset such as +02:00 instead",
+            Hint::TimeNumber => {
+                "digits that are not Unix time for certain: write 2019-05-11T20:32:27Z, or set TIMESTAMP_FORMATS"
+            }
+            Hint::Python => "not JSON, it looks like Python: JSON has double quotes and true, false, null",
+            Hint::JavaMap => "not JSON, it looks like a map of Hive or Java ({a=1}): write {\"a\":1}",
+            Hint::PostgresArray => {
+                "not JSON, it looks like an array of Postgres ({a,b}): write [\"a\",\"b\"], for instance with to_json"
+            }
+            Hint::CutOff => "not JSON, its end is missing: the export may have cut long cells off",
+            Hint::EncodedTwice => "not a JSON object but a string that holds one: it was encoded twice",
+            Hint::DecimalComma => {
+                "not a number with a decimal comma: write 1234,56, or 1.234,56 with a point before each three digits"
+            }
+            Hint::None | Hint::Character(_) | Hint::Guard | Hint::TrailingDelimiter => refusal.what,
+        };
+        what.to_owned()
+    }
+
+    /// What is wrong that depends neither on the kind nor on a column's type.
+    fn about_row(self, plan: &ColumnPlan, dialect: Dialect, lines: u64) -> String {
+        let (number, encoding, own) = (self.number, dialect.encoding, plan.own_columns);
+        match self.code {
             RefusalCode::RoundedId => {
                 "an id in exponent notation has lost digits: format the column as text and export it again".to_owned()
             }
@@ -204,9 +247,7 @@ impl Flaw {
             ),
             RefusalCode::TooManyCells if number <= plan.source_columns => format!(
                 "{number} cells, the header has {} before `{}` and {} in all; a cell with a delimiter in it has to be quoted",
-                plan.own_columns,
-                REJECT_COLUMNS[0],
-                plan.source_columns
+                plan.own_columns, REJECT_COLUMNS[0], plan.source_columns
             ),
             RefusalCode::TooManyCells => format!(
                 "{number} cells, the header has {}; a cell with a delimiter in it has to be quoted",
@@ -227,77 +268,32 @@ impl Flaw {
             }
             RefusalCode::InvalidEncoding => format!("not {encoding}"),
             RefusalCode::JsonTooDeep => format!("JSON that nests more than {} deep", json::DEPTH_MAX),
-            RefusalCode::NotATimestamp if self.hint == Hint::DayNumber => {
-                "not a date but the number of a day, as a spreadsheet stores it: format the column as a date and export it again".to_owned()
-            }
-            RefusalCode::NotATimestamp | RefusalCode::NotANumber | RefusalCode::NotAnInteger | RefusalCode::NotABoolean | RefusalCode::NotJson
-                if self.hint == Hint::NullMarker =>
-            {
-                format!("a null marker and {}: set NULLS to make it empty", self.code.as_str().replace('_', " "))
-            }
-            RefusalCode::NotATimestamp | RefusalCode::NotANumber | RefusalCode::NotAnInteger | RefusalCode::NotABoolean
-                if matches!(self.hint, Hint::Character(_)) =>
-            {
-                let Hint::Character(c) = self.hint else { return String::new() };
-                format!("a blank or an invisible character (U+{:04X}) in it: write the cell without it", u32::from(c))
-            }
-            RefusalCode::NotATimestamp | RefusalCode::NotANumber | RefusalCode::NotAnInteger | RefusalCode::NotABoolean
-                if self.hint == Hint::Guard =>
-            {
-                "a spreadsheet's guard (=\"…\") around it: write the cell without it".to_owned()
-            }
-            RefusalCode::NotATimestamp if self.hint == Hint::Sentinel => {
-                "not a date that can be sent: programs write it for none or for ever; set NULLS to make it empty".to_owned()
-            }
-            RefusalCode::NotATimestamp if self.hint == Hint::NamedZone => {
-                "a time with the name of its zone: write `Z` or an offset such as +02:00 instead".to_owned()
-            }
-            RefusalCode::NotATimestamp if self.hint == Hint::TimeNumber => {
-                "digits that are not Unix time for certain: write 2019-05-11T20:32:27Z, or set TIMESTAMP_FORMATS".to_owned()
-            }
-            RefusalCode::NotATimestamp => {
-                "not a date: write 2019-05-11T20:32:27Z, Unix time, or set TIMESTAMP_FORMATS".to_owned()
-            }
-            RefusalCode::NotANumber if self.hint == Hint::DecimalComma => {
-                "not a number with a decimal comma: write 1234,56, or 1.234,56 with a point before each three digits".to_owned()
-            }
-            RefusalCode::NotANumber => {
-                "not a number: write digits with at most a `-`, a `.` and an exponent".to_owned()
-            }
-            RefusalCode::NotAnInteger => "not an integer: write digits with at most a `-`".to_owned(),
-            RefusalCode::NotABoolean => "not a boolean: write true or false".to_owned(),
-            RefusalCode::NotJson if self.hint == Hint::Python => {
-                "not JSON, it looks like Python: JSON has double quotes and true, false, null".to_owned()
-            }
-            RefusalCode::NotJson if self.hint == Hint::JavaMap => {
-                "not JSON, it looks like a map of Hive or Java ({a=1}): write {\"a\":1}".to_owned()
-            }
-            RefusalCode::NotJson if self.hint == Hint::PostgresArray => {
-                "not JSON, it looks like an array of Postgres ({a,b}): write [\"a\",\"b\"], for instance with to_json".to_owned()
-            }
-            RefusalCode::NotJson if self.hint == Hint::CutOff => {
-                "not JSON, its end is missing: the export may have cut long cells off".to_owned()
-            }
-            RefusalCode::NotJson => "not JSON".to_owned(),
-            RefusalCode::NotAnObject if self.hint == Hint::EncodedTwice => {
-                "not a JSON object but a string that holds one: it was encoded twice".to_owned()
-            }
-            RefusalCode::NotAnObject => "not a JSON object".to_owned(),
             RefusalCode::UnknownValue => {
-                "not among the `values` of the mapping: add it there, or say with `else` what every other cell becomes".to_owned()
+                "not among the `values` of the mapping: add it there, or say with `else` what every other cell becomes"
+                    .to_owned()
             }
             RefusalCode::GroupRefused => "refused with its group".to_owned(),
             RefusalCode::GroupTooLong => format!(
                 "more than {GROUP_ROWS_MAX} adjacent rows have the same cell, and a group has at most as many: group by another column"
             ),
             RefusalCode::MessageIdEmpty => "empty, as are all cells of `message_id`".to_owned(),
+            code => words(code),
         }
     }
+}
+
+/// The words of a code.
+fn words(code: RefusalCode) -> String {
+    code.as_str().replace('_', " ")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dialect::{Compression, Delimiter};
+    use crate::kind::Kind;
+    use crate::reading::Reading;
+    use crate::subject::Subject;
 
     #[test]
     fn a_refused_json_cell_gets_a_hint_about_its_notation() {
@@ -319,6 +315,25 @@ mod tests {
             ("x", Hint::None),
         ] {
             assert_eq!(Hint::of_json(cell.as_bytes()), expected, "{cell}");
+        }
+    }
+
+    #[test]
+    fn each_code_has_a_text() {
+        let reading = Reading::default();
+        let subject = Subject::of("track_1.csv", &[], None).unwrap();
+        let plan = ColumnPlan::compile(&["userId".to_owned(), "event".to_owned()], &subject, &reading).unwrap();
+        let dialect = Dialect {
+            compression: Compression::None,
+            encoding: Encoding::Utf8,
+            bom: false,
+            delimiter: Delimiter::Comma,
+            quoting: Quoting::default(),
+        };
+        for &code in RefusalCode::ALL {
+            let is_required = Kind::ALL.iter().any(|kind| kind.requirement(code).is_some());
+            let text = Flaw::new(code).say(&plan, dialect, 1);
+            assert!(is_required || text != words(code), "{code}");
         }
     }
 }

@@ -1,6 +1,10 @@
 #![doc = include_str!("../README.md")]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod table;
+
+pub mod kind;
+
 pub mod subject;
 
 pub mod reading;
@@ -41,7 +45,7 @@ pub mod warnings;
 
 pub mod batches;
 
-pub mod ingestion;
+pub mod pipeline;
 
 pub mod pace;
 

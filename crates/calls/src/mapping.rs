@@ -14,10 +14,10 @@ use sha2::{Digest, Sha256};
 use crate::columns::ColumnPlan;
 use crate::flaw::Flaw;
 use crate::ids::is_void;
+use crate::kind::Kind;
 use crate::reading::Reading;
 use crate::refusal::{FileFault, RefusalCode, WarningCode};
 use crate::rows::Cell;
-use crate::subject::Kind;
 use crate::warnings::Note;
 
 use filters::Condition;

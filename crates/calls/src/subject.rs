@@ -1,82 +1,24 @@
 //! What a source object is about, read from its name.
 //!
-//! The walkthrough dispatches on the beginning of the key: `identify_`, `track_`, `page_`,
-//! `screen_`, `group_`, `alias_` and `object_<collection>_`. It looks at the whole key, so a folder
-//! breaks it; here the *basename* decides.
-
-use std::fmt;
+//! The walkthrough dispatches on the beginning of the key, such as `track_` or `object_<collection>_`. It looks at the
+//! whole key, so a folder breaks it; here the *basename* decides.
 
 use protocol::mapping::Mapping;
 use thiserror::Error;
+
+use crate::kind::{Api, Kind};
 
 /// Longest collection name that the Objects API takes.
 ///
 /// Segment docs: Object API, "collection": lowercase letters and underscores, up to 100 characters.
 pub const COLLECTION_CHARS_MAX: usize = 100;
 
-/// The kind of call that every row of a file becomes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Kind {
-    /// Who a user is: `traits`.
-    Identify,
-    /// What a user did: `event` and `properties`.
-    Track,
-    /// A page seen on a website.
-    Page,
-    /// A screen seen in an app.
-    Screen,
-    /// The account a user belongs to.
-    Group,
-    /// Two ids that are one user.
-    Alias,
-    /// A row of the Objects API: an `id` and flat properties, no user.
-    Object,
-}
-
-impl Kind {
-    /// Every kind, in the order in which the walkthrough tries them.
-    pub const ALL: [Kind; 7] =
-        [Kind::Identify, Kind::Track, Kind::Page, Kind::Screen, Kind::Group, Kind::Alias, Kind::Object];
-
-    /// The call's `type`, as it stands on the wire (`object` never does: objects have no type).
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Kind::Identify => "identify",
-            Kind::Track => "track",
-            Kind::Page => "page",
-            Kind::Screen => "screen",
-            Kind::Group => "group",
-            Kind::Alias => "alias",
-            Kind::Object => "object",
-        }
-    }
-
-    /// What a file's name begins with to be of this kind.
-    pub const fn prefix(self) -> &'static str {
-        match self {
-            Kind::Identify => "identify_",
-            Kind::Track => "track_",
-            Kind::Page => "page_",
-            Kind::Screen => "screen_",
-            Kind::Group => "group_",
-            Kind::Alias => "alias_",
-            Kind::Object => "object_",
-        }
-    }
-}
-
-impl fmt::Display for Kind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
 /// What a source object is about: the kind of its rows, and for objects their collection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Subject {
     /// The kind of every row.
     pub kind: Kind,
-    /// The Objects API collection; `Some` exactly when `kind` is [`Kind::Object`].
+    /// The collection; `Some` exactly when the kind is of [`Api::Objects`].
     pub collection: Option<String>,
     /// The object's basename: its key after the last `/`.
     pub name: String,
@@ -87,10 +29,11 @@ pub struct Subject {
 /// Why a name says nothing that we can act on. The whole file is refused, before anything is sent.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum SubjectError {
-    /// None of the seven prefixes.
+    /// The prefix of no kind.
     #[error(
-        "`{name}`: the name begins with none of identify_, track_, page_, screen_, group_, alias_, object_<collection>_{}",
-        near.map(|kind| format!(" (is `{}` meant? prefixes are lower case and end in `_`)", kind.prefix())).unwrap_or_default()
+        "`{name}`: the name begins with none of {}{}",
+        Kind::ALL.iter().map(|kind| kind.prefix_shown()).collect::<Vec<_>>().join(", "),
+        near.map(|kind| format!(" (is `{kind}_` meant? prefixes are lower case and end in `_`)")).unwrap_or_default()
     )]
     UnknownPrefix {
         /// The basename.
@@ -140,18 +83,16 @@ impl Subject {
     /// | `object_room_types.csv` with `COLLECTIONS=room_types,rooms` | `room_types` |
     pub fn of(key: &str, collections: &[String], metadata_collection: Option<&str>) -> Result<Subject, SubjectError> {
         let name = key.rsplit('/').next().unwrap_or(key).to_owned();
-        let Some(kind) = Kind::ALL.into_iter().find(|kind| name.starts_with(kind.prefix())) else {
+        let Some((kind, rest)) = Kind::of_name(&name) else {
             let near = near_kind(&name);
             return Err(SubjectError::UnknownPrefix { name, near });
         };
-        if kind != Kind::Object {
+        if kind.api() == Api::Tracking {
             return Ok(Subject { kind, collection: None, name, is_mapped: false });
         }
-        let collection = match metadata_collection {
+        let collection = match metadata_collection.or_else(|| collection_in(rest, collections)) {
             Some(collection) => collection.to_owned(),
-            None => collection_in(&name, collections)
-                .ok_or_else(|| SubjectError::NoCollection { name: name.clone() })?
-                .to_owned(),
+            None => return Err(SubjectError::NoCollection { name }),
         };
         if !is_collection(&collection) {
             return Err(SubjectError::BadCollection { name, collection });
@@ -162,12 +103,12 @@ impl Subject {
     /// The subject of the object stored under `key`, whose rows `mapping` reads.
     pub fn mapped(mapping: &Mapping, key: &str) -> Result<Subject, SubjectError> {
         let name = key.rsplit('/').next().unwrap_or(key).to_owned();
-        let Some(kind) = Kind::ALL.into_iter().find(|kind| kind.as_str() == mapping.call) else {
+        let Some(kind) = Kind::ALL.iter().copied().find(|kind| kind.as_str() == mapping.call) else {
             return Err(SubjectError::UnknownCall { name, call: mapping.call.clone() });
         };
-        let collection = mapping.collection.clone().filter(|_| kind == Kind::Object);
+        let collection = mapping.collection.clone().filter(|_| kind.api() == Api::Objects);
         match &collection {
-            None if kind == Kind::Object => Err(SubjectError::NoCollection { name }),
+            None if kind.api() == Api::Objects => Err(SubjectError::NoCollection { name }),
             Some(collection) if !is_collection(collection) => {
                 Err(SubjectError::BadCollection { name, collection: collection.clone() })
             }
@@ -186,7 +127,7 @@ impl Subject {
         let name = format!("{stem}.rejects.csv");
         match &self.collection {
             Some(collection) if !self.is_mapped && !names(&name, collection) => {
-                format!("{}{collection}_1.{name}", Kind::Object.prefix())
+                format!("{}_{collection}_1.{name}", self.kind)
             }
             _ => name,
         }
@@ -209,9 +150,8 @@ pub fn is_collection(name: &str) -> bool {
         && !name.ends_with('_')
 }
 
-/// The collection in the name of an object file; see [`Subject::of`] for the table.
-fn collection_in<'a>(name: &'a str, configured: &'a [String]) -> Option<&'a str> {
-    let rest = name.strip_prefix(Kind::Object.prefix())?;
+/// The collection in the rest of a name behind its prefix; see [`Subject::of`] for the table.
+fn collection_in<'a>(rest: &'a str, configured: &'a [String]) -> Option<&'a str> {
     let stem = rest.split('.').next().unwrap_or(rest);
     let longest = configured
         .iter()
@@ -234,7 +174,7 @@ fn collection_in<'a>(name: &'a str, configured: &'a [String]) -> Option<&'a str>
 /// The kind that `name` would be of under a forgiving reading: any case, `-` or a blank for `_`.
 fn near_kind(name: &str) -> Option<Kind> {
     let lower = name.to_ascii_lowercase();
-    Kind::ALL.into_iter().find(|kind| {
+    Kind::ALL.iter().copied().find(|kind| {
         lower
             .strip_prefix(kind.as_str())
             .is_some_and(|rest| !rest.starts_with(|c: char| c.is_ascii_alphabetic() && c != 's'))

@@ -9,7 +9,7 @@ use protocol::reading::Reading;
 use crate::document::Document;
 use crate::fault::{Fault, Step};
 use crate::near;
-use crate::source::{Globs, Source, source};
+use crate::source::{Globs, Secret, Source, source};
 use crate::tree::Tree;
 use crate::{destination, mapping};
 
@@ -116,6 +116,32 @@ impl Config {
         let key = key.to_lowercase();
         let similarity = |pattern: &str| strsim::normalized_damerau_levenshtein(&pattern.to_lowercase(), &key);
         patterns.map(String::as_str).max_by(|one, other| similarity(one).total_cmp(&similarity(other)))
+    }
+
+    /// The values that are kept elsewhere, each once.
+    #[must_use]
+    pub fn references(&self) -> Vec<Secret> {
+        let keys = self.sources.iter().filter_map(|source| source.write_key.clone());
+        let ids = self.routes.destinations.iter().map(|destination| Secret::read(&destination.external_id));
+        let mut references: Vec<Secret> =
+            keys.chain(ids).filter(|secret| !matches!(secret, Secret::Value(_))).collect();
+        references.sort_unstable();
+        references.dedup();
+        references
+    }
+
+    /// Puts the values of references in their place. `get` gives the value of a reference.
+    pub fn resolve(&mut self, get: &dyn Fn(&Secret) -> Option<String>) {
+        for key in self.sources.iter_mut().filter_map(|source| source.write_key.as_mut()) {
+            if let Some(value) = get(key) {
+                *key = Secret::Value(value);
+            }
+        }
+        for id in self.routes.destinations.iter_mut().map(|destination| &mut destination.external_id) {
+            if let Some(value) = get(&Secret::read(id)) {
+                *id = value;
+            }
+        }
     }
 
     fn source_for(&self, named: Option<&str>, key: &str) -> Result<Option<usize>, NoMatch> {

@@ -69,7 +69,8 @@ pub(crate) struct DestinationTable {
     pub(crate) bucket: Option<String>,
     /// Required. The ARN of the role that may put objects into the bucket.
     pub(crate) role_arn: Option<String>,
-    /// Required. The external id that the role's trust policy asks for.
+    /// Required. The external id that the role's trust policy asks for, or a reference to it: `env:NAME`, or the ARN of a
+    /// secret in Secrets Manager.
     pub(crate) external_id: Option<String>,
     /// The ARN of a KMS key, if objects are not to be encrypted as the bucket does by default.
     pub(crate) kms_key_arn: Option<String>,

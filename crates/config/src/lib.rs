@@ -28,5 +28,8 @@ pub mod schema;
 
 mod config;
 
+mod from;
+
 pub use config::{Config, ForKey, MappingRule, NoMatch};
 pub use destination::Single;
+pub use from::ConfigFrom;

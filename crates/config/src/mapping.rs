@@ -1,6 +1,8 @@
 //! Mappings, checked as far as no file is needed.
 
-use calls::subject::{Kind, is_collection};
+use calls::columns::CellType;
+use calls::kind::{Api, Kind};
+use calls::subject::is_collection;
 use protocol::mapping::{Column, Constant, Decimal, Field, Filter, Mapping, Strip, Values};
 use protocol::reading::Reading;
 
@@ -9,7 +11,10 @@ use crate::document::{FieldTable, FilterTable, MappingTable};
 use crate::source::{NAME_FAULT, Source, globs, is_name};
 
 /// The types of headers, and `date`.
-pub(crate) const TYPES: [&str; 7] = ["string", "number", "integer", "boolean", "json", "timestamp", "date"];
+fn types() -> Vec<&'static str> {
+    let words = CellType::ALL.iter().filter_map(|cell| cell.word()).map(|named| named.word);
+    words.chain(["date"]).collect()
+}
 
 pub(crate) fn rules(tables: &[MappingTable], base: &Reading, sources: &[Source], at: &At<'_>) -> Vec<MappingRule> {
     let mut rules: Vec<MappingRule> = Vec::new();
@@ -63,7 +68,8 @@ fn rule(table: &MappingTable, base: &Reading, sources: &[Source], at: &At<'_>) -
 
 /// The kind of the calls, and the collection of objects.
 fn call(table: &MappingTable, at: &At<'_>) -> (String, Option<String>) {
-    let calls: Vec<&str> = Kind::ALL.iter().filter(|kind| **kind != Kind::Object).map(|kind| kind.as_str()).collect();
+    let tracked = Kind::ALL.iter().filter(|kind| kind.api() == Api::Tracking);
+    let calls: Vec<&str> = tracked.map(|kind| kind.as_str()).collect();
     match (table.call.as_deref(), table.object.as_deref()) {
         (Some(_), Some(_)) => at.field("object").fault("stands beside `call`; keep one"),
         (None, None) => at.fault("has no `call`; write one, such as call = \"identify\", or object = \"collection\""),
@@ -110,7 +116,7 @@ fn field(table: &FieldTable, decimal: Decimal, at: &At<'_>) -> Field {
     let written =
         at.required("to", table.to.as_deref(), "the path of the field, such as traits.email").unwrap_or_default();
     let (to, behind) = match written.rsplit_once(':') {
-        Some((to, word)) if TYPES.contains(&word) => (to, Some(word)),
+        Some((to, word)) if types().contains(&word) => (to, Some(word)),
         _ => (written, None),
     };
     if table.r#type.is_some() && behind.is_some() {
@@ -118,9 +124,9 @@ fn field(table: &FieldTable, decimal: Decimal, at: &At<'_>) -> Field {
     }
     let cell = table.r#type.as_deref().or(behind);
     if let Some(word) = cell
-        && !TYPES.contains(&word)
+        && !types().contains(&word)
     {
-        at.field("type").unknown(word, &TYPES);
+        at.field("type").unknown(word, &types());
     }
     let is_number = matches!(cell, Some("number" | "integer"));
     let decimal = match table.decimal.map(Decimal::from) {

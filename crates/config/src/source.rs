@@ -31,7 +31,7 @@ pub struct Source {
 }
 
 /// A value, or where it is kept. It is never printed.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Secret {
     /// The value itself.
     Value(String),

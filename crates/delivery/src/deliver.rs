@@ -18,7 +18,7 @@ use std::time::Duration;
 
 /// Time to connect.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// Time in which an answer must begin, or go on.
+/// The time in which an answer must begin or continue.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(15);
 /// Between two tries of a request; how often is up to the time.
 const BACKOFF: Backoff = Backoff { base_ms: 100, limit_ms_max: 60_000, attempts_max: u32::MAX };
@@ -28,13 +28,13 @@ const WAIT_IN_PLACE_MAX_MS: u64 = 30_000;
 const PATIENCE_MS: i64 = 60_000;
 /// As much of an answer's body is read.
 const ANSWER_BYTES_MAX: usize = 64 << 10;
-/// libdeflate's fastest level: on bodies of calls 212 to 293 MB per CPU-second and a fifth of the size; zlib-rs at its
-/// fastest is no faster and leaves a third.
+/// libdeflate's fastest level. On bodies of calls it compresses 212 to 293 MB per CPU-second to a fifth. zlib-rs at its
+/// fastest is not faster and compresses to a third.
 const GZIP_LEVEL: i32 = 1;
-/// Our receiver says so when it keeps for export what it acknowledged.
+/// True if our receiver has kept the calls for the exporter.
 const STAGED_HEADER: &str = "x-segment-s3-staged";
 
-/// What was sent and what came of it, for the summary line and the metrics.
+/// Counts of requests and answers, for the summary line and the metrics.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Stats {
     /// Requests begun.
@@ -43,7 +43,7 @@ pub struct Stats {
     pub answers: u64,
     /// Of these, sent again.
     pub retries: u64,
-    /// Answers that told us to slow down.
+    /// Answers that asked us to slow down.
     pub throttles: u64,
     /// Bytes of bodies, as sent.
     pub bytes: u64,
@@ -54,10 +54,10 @@ pub struct Stats {
 }
 
 impl Stats {
-    /// What one embedded metric may hold (CloudWatch embedded metric format: 100 values).
+    /// The values of one embedded metric (CloudWatch embedded metric format: at most 100).
     const LATENCIES_MAX: usize = 100;
 
-    /// Whether every request had its answer at once, and none was a refusal to hear us.
+    /// Whether every request was answered at the first try, without a 429 or a server error.
     #[must_use]
     pub fn is_untroubled(&self) -> bool {
         self.retries == 0 && self.throttles == 0 && self.answers == self.requests
@@ -159,7 +159,7 @@ impl Delivery {
     /// Sends one [encoded](Self::encode) request, and repeats it until its answer is final.
     ///
     /// # Errors
-    /// When there is no final answer: then Segment may or may not have the calls, and all are sent again with the same ids.
+    /// Without a final answer. Segment may or may not have the calls, so all are sent again with the same ids.
     pub async fn send(
         &self,
         objects: bool,
@@ -169,7 +169,7 @@ impl Delivery {
         stats: &RefCell<Stats>,
     ) -> Result<Sent, Undelivered> {
         let path = if objects { Path::Objects } else { Path::Batch };
-        // Time spent on requests and between them; waiting for the pace is nobody's failure.
+        // The time of requests and of the waits between them. Waiting for the pace does not count.
         let mut elapsed_ms = 0;
         let mut attempt = 1;
         loop {
@@ -316,7 +316,7 @@ fn broken(error: &reqwest::Error) -> Answer {
     Answer::Broken { reason }
 }
 
-/// What arrives of an answer's body, up to so much of it.
+/// The body of an answer, up to a limit.
 pub(crate) async fn read_some(mut response: reqwest::Response, bytes_max: usize) -> Result<Vec<u8>, reqwest::Error> {
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await? {

@@ -1,19 +1,19 @@
 //! Whether Segment knows the write key: its Tracking API does not say.
 //!
-//! A well-formed key that is nobody's is answered 200, and its calls are dropped. But the settings of a source, which
-//! Segment's browser and mobile libraries fetch, are only there for a key that is somebody's. The key is part of their
-//! URL, so no URL, and nothing that holds one, may be printed here.
+//! Segment answers 200 to a well-formed key without a source, and drops its calls. But it serves a source's settings,
+//! which its browser and mobile libraries fetch, only for a key with a source. The key is part of their URL, so no URL,
+//! and nothing that holds one, may be printed here.
 
 use crate::deliver::{Delivery, host_of, read_some};
 use reqwest::Url;
 use serde_json::Value;
 use std::time::Duration;
 
-/// As much of the settings is read. Those of a source with a tracking plan have some hundred KB; there is no documented
-/// limit.
+/// As much of the settings is read. The settings of a source with a tracking plan have some hundred KB. No limit is
+/// documented.
 const SETTINGS_BYTES_MAX: usize = 8 << 20;
 
-/// What asking for the write key's settings told.
+/// The result of asking for the write key's settings.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Looked {
     /// The key is a source's.
@@ -21,9 +21,9 @@ pub enum Looked {
         /// The API that Segment's libraries are to send this source's calls to, if that is said: a host and a path.
         sends_to: Option<String>,
     },
-    /// The key is nobody's.
+    /// No source has the key.
     Unknown {
-        /// What was answered.
+        /// The answer.
         status: u16,
     },
     /// It could not be found out.
@@ -65,9 +65,9 @@ impl Delivery {
     }
 }
 
-/// What an answer tells. That an unknown key is answered 404 was reported to Segment (analytics-react-native, "WRITE_KEY
-/// giving 404 when fetching settings"); a store behind a CDN may say 403 in its place. That the settings name the API
-/// which calls belong to is how its libraries learn a source's region (analytics-kotlin, `SegmentDestination`).
+/// Reads an answer. Segment answers 404 to an unknown key (analytics-react-native, "WRITE_KEY giving 404 when fetching
+/// settings"). A store behind a CDN may answer 403 instead. That the settings name the API which calls belong to is how
+/// its libraries learn a source's region (analytics-kotlin, `SegmentDestination`).
 fn judge(status: u16, body: &[u8]) -> Looked {
     match status {
         200 => match serde_json::from_slice::<Value>(body) {
@@ -75,7 +75,7 @@ fn judge(status: u16, body: &[u8]) -> Looked {
                 let host = settings["integrations"]["Segment.io"]["apiHost"].as_str();
                 Looked::Known { sends_to: host.map(str::to_owned) }
             }
-            _ => Looked::Unclear { reason: "status 200, with something else than a source's settings".to_owned() },
+            _ => Looked::Unclear { reason: "status 200 without the settings of a source".to_owned() },
         },
         403 | 404 => Looked::Unknown { status },
         _ => Looked::Unclear { reason: format!("status {status}") },
@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_tells_whether_the_key_is_known() {
+    fn the_settings_answer_shows_whether_the_write_key_is_known() {
         let known = |host: Option<&str>| Looked::Known { sends_to: host.map(str::to_owned) };
         let settings = br#"{"integrations":{"Segment.io":{"apiHost":"api.segment.io/v1"}},"plan":{}}"#;
         assert_eq!(judge(200, settings), known(Some("api.segment.io/v1")));
@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_is_one_part_of_the_path_whatever_is_in_it() {
+    fn any_write_key_is_one_segment_of_the_path() {
         let url = delivery("http://127.0.0.1:9/proxy/").settings_url().unwrap();
         assert_eq!(url.as_str(), "http://127.0.0.1:9/proxy/v1/projects/never%2Fseen%3F%23/settings");
         assert_eq!(delivery("https://").settings_url(), None);
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn why_nobody_answered_is_said_without_the_key() {
+    async fn a_failed_connection_is_reported_without_the_write_key() {
         // Port 9 is closed; the other is no host.
         for endpoint in ["http://127.0.0.1:9", "http://no-such-host.invalid"] {
             let looked = delivery(endpoint).look_up_key(Duration::from_secs(5)).await;

@@ -1,6 +1,6 @@
 //! Where calls go, and how fast.
 
-use calls::ingestion::BATCHES_AHEAD_MAX;
+use calls::pipeline::BATCHES_AHEAD_MAX;
 use config::environment::Reader;
 use config::settings::{
     CONCURRENCY, DefaultValue, EVENTS_PER_SECOND, GZIP_REQUESTS, REQUESTS_IN_FLIGHT, SEGMENT_ENDPOINT,

@@ -13,8 +13,7 @@ impl WriteKey {
         Self(key.into())
     }
 
-    /// The key itself: only for what has to carry it, which is a request to Segment and, where its owner asks for that,
-    /// a line of the logs.
+    /// The key itself. Only a request to Segment may carry it, and a line of the logs if the settings include it.
     #[must_use]
     pub fn reveal(&self) -> &str {
         &self.0
@@ -38,7 +37,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_never_shows_itself() {
+    fn a_write_key_prints_as_an_ellipsis() {
         let key = WriteKey::new("very-secret");
         assert_eq!(format!("{key} {key:?} {:?}", Some(&key)), "… … Some(…)");
     }

@@ -1,4 +1,4 @@
-//! What fragments cost: to make, by compression level, and to join.
+//! Measures the cost of fragments: to make, by compression level, and to join.
 //!
 //! ```text
 //! stitch levels                     CPU seconds and sizes of one fragment's lines, by level

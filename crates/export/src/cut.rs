@@ -1,4 +1,4 @@
-//! Cutting what is staged into plans.
+//! Cuts staged fragments into plans.
 
 use std::collections::BTreeMap;
 
@@ -15,19 +15,19 @@ pub const FRAGMENTS_MAX: usize = 10_000;
 /// Raw bytes of one plan at most (one object may exceed it, alone).
 pub const RAW_BYTES_MAX: u64 = 1_000_000_000;
 
-/// Below this many raw bytes on average an object's fragments are compressed anew: apart they
-/// compress badly, since each begins with an empty window.
+/// Below this many raw bytes on average, an object's fragments are compressed again. Small fragments compress badly,
+/// because each begins with an empty window.
 ///
-/// Measured by `examples/stitch.rs make` on lines of 600 bytes: fragments of 500,000 bytes have a
-/// ratio of 6.9, of 16,000 bytes 5.7, of 4,000 bytes 3.9, of a single line 1.5.
+/// Ratios measured by `examples/stitch.rs make` on lines of 600 bytes: 6.9 for 500,000 bytes, 5.7 for 16,000, 3.9 for
+/// 4,000, 1.5 for one line.
 pub const REWRITE_BELOW_BYTES: u64 = 16 * 1024;
 
-/// How much of what waits is planned.
+/// Which of the waiting fragments are planned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Flush {
     /// Everything.
     All,
-    /// Only what fills objects.
+    /// Only fragments that fill objects.
     Full,
 }
 
@@ -49,7 +49,7 @@ impl Default for Limits {
 /// A plan that has no nonce yet.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Draft {
-    /// What becomes of what it holds.
+    /// The purpose of the plan.
     pub purpose: Purpose,
     /// Where it goes.
     pub destinations: Vec<PlannedDestination>,
@@ -95,10 +95,9 @@ impl Draft {
 /// Cuts fragments into plans: each for one set of destinations, so that a destination that fails
 /// holds up nothing that does not go there.
 ///
-/// The piece that is never divided between plans is a *slice*: fragments of one source and day, as
-/// many as fill the largest object that one of its destinations takes. With [`Flush::Full`] a
-/// slice that is not full is left for later. Fragments of sources that no destination takes are
-/// left out. The sets of destinations take turns, so that the first plans are not all for one of
+/// A *slice* is never divided between plans. It has fragments of one source and day, enough for the largest object of
+/// its destinations. With [`Flush::Full`] a slice that is not full is left for later. Fragments of sources that no
+/// destination takes are left out. The sets of destinations take turns, so that the first plans are not all for one of
 /// them.
 pub fn cut(staged: &[Staged], routes: &Routes, flush: Flush, limits: &Limits) -> Vec<Draft> {
     let mut staged: Vec<&Staged> = staged.iter().collect();
@@ -169,8 +168,8 @@ fn planned(destination: &Destination) -> PlannedDestination {
     }
 }
 
-/// Splits into runs of at most so many bytes of lines and so many fragments; a fragment that is
-/// larger than that is a run of its own.
+/// Splits fragments into runs with limits on the bytes of lines and on the number of fragments. A fragment above the
+/// limit is its own run.
 fn split<'a, 'b>(staged: &'b [&'a Staged], raw_bytes_max: u64, fragments_max: usize) -> Vec<&'b [&'a Staged]> {
     let mut runs = Vec::new();
     let (mut from, mut raw_bytes) = (0, 0u64);

@@ -16,7 +16,7 @@ use crate::fragment::{Encoder, Verified, append_end};
 /// "Validate").
 pub const DUMMY: &str = "dummy-object.txt";
 
-/// The folder under which Segment's logs lie.
+/// The folder of Segment's logs.
 pub const FOLDER: &str = "segment-logs";
 
 /// A log object's name, `<ms>.<12 hex>.<version>.<uuid>.gz`, the form of Segment's own.
@@ -26,8 +26,8 @@ pub struct Name(String);
 impl Name {
     /// The name of a destination's object in a plan.
     ///
-    /// All of it follows from the plan, and the plan's nonce is random: whoever carries the plan
-    /// out meets its own objects, and a new deployment never meets an old one's.
+    /// The name follows from the plan, and the plan's nonce is random. So each exporter of the plan finds the same
+    /// objects, and a new deployment never finds old ones.
     pub(crate) fn derive(plan: &Plan, destination: usize, object: usize) -> Name {
         let mut hash = Sha256::new();
         hash.update(b"segment-s3 log object\0");
@@ -106,10 +106,9 @@ impl Stitcher {
     }
 }
 
-/// Compresses fragments' lines anew, for fragments so small that each alone compresses badly.
+/// Compresses the lines of fragments again, if each fragment is so small that it compresses badly.
 ///
-/// It holds the object whole, in pieces: its length must be known before the first byte is sent, and
-/// only inflating tells.
+/// It holds the whole object, because S3 needs the length before the first byte.
 #[derive(Debug)]
 pub struct Rewriter {
     encoder: Encoder,
@@ -128,7 +127,7 @@ impl Default for Rewriter {
     }
 }
 
-/// A fragment that has the checksum it should have and yet does not inflate to what it says.
+/// A fragment with the right checksum that does not inflate to its lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the fragment does not inflate to the lines that its trailer describes")]
 pub struct NotTheLines;

@@ -1,8 +1,8 @@
 //! The line that a received call becomes in the logs.
 //!
-//! A line is the full call plus what Segment's API adds on receipt: `receivedAt`,
-//! `originalTimestamp`, `timestamp` (corrected for the sender's clock where `sentAt` tells how
-//! wrong it is), `messageId`, `channel`, `projectId` (the source's id) and `version`.
+//! A line is the full call with the fields that Segment's API adds on receipt: `receivedAt`, `originalTimestamp`,
+//! `timestamp`, `messageId`, `channel`, `projectId` (the source's id) and `version`. If the call has a `sentAt`,
+//! `timestamp` is corrected by the error of the sender's clock.
 //!
 //! There are two ways in. [`append_own_call`] is for calls that we encoded ourselves: it copies
 //! bytes and parses nothing. [`append_call`] takes any call that a client may have sent.
@@ -12,25 +12,24 @@ use std::ops::Range;
 use protocol::id::{Day, SourceId};
 use serde_json::{Map, Value};
 
-/// The top-level fields that belong to the API. A call of our own that carries one of them (a
-/// CSV may have a column `version`) goes through [`append_call`], or the line would hold the
-/// field twice.
+/// The top-level fields that belong to the API. A call of our own with one of these fields goes through
+/// [`append_call`], for example if the CSV has a column `version`. Otherwise the line would have the field twice.
 pub const OWNED_FIELDS: [&str; 7] =
     ["channel", "originalTimestamp", "projectId", "receivedAt", "sentAt", "version", "writeKey"];
 
 /// Length of `2019-05-11T20:32:27.940Z`, the one form in which we write times.
 pub const TIMESTAMP_LEN: usize = 24;
 
-/// What all lines of one fragment have in common, encoded once.
+/// The fields that all lines of one fragment share, encoded once.
 #[derive(Clone, Debug)]
 pub struct Stamp {
     source: SourceId,
     received_at_ms: i64,
     received_at: String,
     write_key: Option<String>,
-    /// What follows the value of `originalTimestamp` in a call that brought its time.
+    /// The text after the value of `originalTimestamp`, for a call with a time.
     after_original: String,
-    /// What follows a call that brought no time.
+    /// The text after a call without a time.
     untimed: String,
 }
 
@@ -42,7 +41,7 @@ impl Stamp {
 
     /// Puts `writeKey` into the lines, as Segment's own logs have it.
     ///
-    /// Left out unless asked for: whoever reads the logs could otherwise write to the source.
+    /// Left out by default, because readers of the logs could otherwise write to the source.
     pub fn with_write_key(self, write_key: &str) -> Stamp {
         Stamp::build(self.received_at_ms, &self.source, Some(write_key.to_owned()))
     }
@@ -79,10 +78,9 @@ impl Stamp {
 
 /// Appends the line of a call that we encoded ourselves, newline included.
 ///
-/// `call` is one compact JSON object with at least one field and none of [`OWNED_FIELDS`];
-/// `timestamp` is where the value of its `timestamp` lies (without the quotes), in our own form.
-/// A call without one takes the time of receipt. There is no `sentAt`, hence nothing to correct:
-/// `originalTimestamp` and `timestamp` are the same.
+/// `call` is one compact JSON object with at least one field and none of [`OWNED_FIELDS`]. `timestamp` is the range of
+/// its `timestamp` without the quotes, in our own form. A call without one takes the time of receipt. Without a
+/// `sentAt` the time is not corrected: `originalTimestamp` and `timestamp` are the same.
 pub fn append_own_call(out: &mut Vec<u8>, call: &[u8], timestamp: Option<Range<usize>>, stamp: &Stamp) {
     debug_assert!(call.len() > 2 && call.ends_with(b"}"), "not a call");
     let fields = call.strip_suffix(b"}").unwrap_or(call);
@@ -101,12 +99,12 @@ pub fn append_own_call(out: &mut Vec<u8>, call: &[u8], timestamp: Option<Range<u
 
 /// Appends the line of any call, newline included.
 ///
-/// The caller has checked the call, has given it a `type` and a `messageId`, and has merged what
-/// its batch carries (`context`, `integrations`, `sentAt`) into it.
+/// The caller has checked the call and set its `type` and `messageId`. It has merged the fields of the batch
+/// (`context`, `integrations`, `sentAt`) into the call.
 ///
-/// `timestamp = receivedAt - (sentAt - originalTimestamp)`; without a `sentAt`, as sent. A call
-/// that brings an `originalTimestamp` has been through an API before (a workspace's webhook
-/// sends such): its clock has been corrected once and is left alone.
+/// `timestamp = receivedAt - (sentAt - originalTimestamp)`; without a `sentAt`, as sent. A call with an
+/// `originalTimestamp` has passed an API before, such as a workspace's webhook. Its time was corrected there and does
+/// not change.
 pub fn append_call(out: &mut Vec<u8>, mut call: Map<String, Value>, stamp: &Stamp) {
     set_times(&mut call, stamp);
     call.remove("writeKey");
@@ -160,7 +158,7 @@ fn time_of(value: Option<&Value>) -> Option<i64> {
     Some(timestamp.as_millisecond())
 }
 
-/// Epoch milliseconds as `2019-05-11T20:32:27.940Z`; what no calendar holds becomes its edge.
+/// Epoch milliseconds as `2019-05-11T20:32:27.940Z`. A time beyond the calendar becomes its first or last time.
 fn iso(ms: i64) -> String {
     let edge = if ms < 0 { jiff::Timestamp::MIN } else { jiff::Timestamp::MAX };
     format!("{:.3}", jiff::Timestamp::from_millisecond(ms).unwrap_or(edge))
@@ -287,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn the_write_key_is_left_out_unless_asked_for() {
+    fn the_write_key_is_left_out_by_default() {
         let call = json!({"type": "track", "messageId": "1", "writeKey": "theirs"});
         let line = received(call.clone(), "2020-09-09T07:59:13.252Z");
         assert_eq!(line.get("writeKey"), None);
@@ -303,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn both_ways_give_one_line() {
+    fn our_own_calls_and_received_calls_give_the_same_line() {
         let stamp = Stamp::new(ms("2020-09-09T07:59:13.252Z"), &source());
         let check = |call: &str, timestamp: Option<&str>| {
             let range = timestamp.map(|text| {

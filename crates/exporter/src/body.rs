@@ -52,8 +52,8 @@ impl Progress {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Taken { last: Instant::now(), is_waited_for };
     }
 
-    /// Returns when nothing of the body was taken for so long, although there was something to be taken; or when all
-    /// of it was, and no answer came for so long.
+    /// Returns if the client takes no piece of the body for this time although one is ready. Also returns if the whole
+    /// body was taken and no answer came for this time.
     pub(crate) async fn stalled(&self, limit: Duration) {
         loop {
             let until = {
@@ -94,7 +94,7 @@ impl Body for Made {
         let piece = match received {
             Some(Ok(piece)) => piece,
             Some(Err(error)) => return Poll::Ready(Some(Err(error))),
-            // Too short is an error of its own, or a client might send what there is and wait.
+            // A body that is too short is an error, because a client might otherwise send it and wait.
             None if self.left > 0 => return Poll::Ready(Some(Err(io::ErrorKind::UnexpectedEof.into()))),
             None => return Poll::Ready(None),
         };
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_nobody_takes_stalls_and_what_is_taken_does_not() {
+    async fn a_body_stalls_only_if_its_pieces_are_not_taken() {
         let (maker, mut body) = made(4);
         for piece in [&b"ab"[..], b"cd"] {
             maker.send(Bytes::from_static(piece)).await.unwrap();
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn waiting_for_ourselves_is_no_fault_of_the_network() {
+    async fn a_wait_for_our_own_data_is_not_blamed_on_the_network() {
         let (maker, mut body) = made(2);
         assert!(!polled(&mut body).await);
         tokio::time::advance(LIMIT * 5).await;

@@ -20,10 +20,10 @@ use crate::tick::Tick;
 
 const DAY_MS: i64 = 86_400_000;
 
-/// What S3 answers to a session that has ended before its time: the role was deleted and made anew, or a clock is wrong.
+/// S3's answers to a session that ended early, because the role was created again or a clock is wrong.
 const ENDED_SESSION: [&str; 3] = ["ExpiredToken", "InvalidAccessKeyId", "InvalidToken"];
 
-/// Which destinations of which plans, by their places in the plans, have work left.
+/// The destinations of the open plans with work left, by their indexes in the plans.
 type Pending = Mutex<BTreeMap<Nonce, BTreeSet<usize>>>;
 
 /// How the work on a plan for one destination ended.
@@ -31,7 +31,7 @@ type Pending = Mutex<BTreeMap<Nonce, BTreeSet<usize>>>;
 pub(crate) enum Delivered {
     /// All its objects are there.
     Done,
-    /// Somebody else closed the plan.
+    /// Another exporter closed the plan.
     Closed,
 }
 
@@ -49,7 +49,7 @@ enum ObjectEnd {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Care {
     Usual,
-    /// It failed before: a single put, tried once, shows whether it is well again.
+    /// It failed before, so one single put shows whether it works again.
     Probe,
 }
 
@@ -65,14 +65,14 @@ impl To<'_> {
         *self.place != self.destination.place()
     }
 
-    /// What the report calls it.
+    /// Its name in the report.
     fn label(&self) -> String {
         let Place { name, bucket } = self.place;
         if self.has_moved() { format!("{name} (before: {bucket})") } else { name.clone() }
     }
 }
 
-/// What is put to a destination in one go.
+/// The objects that are put to a destination together.
 #[derive(Clone, Copy)]
 struct Batch {
     objects: usize,
@@ -129,7 +129,7 @@ impl Tick<'_> {
         first_fault.map_or(Ok(()), Err)
     }
 
-    /// Serves one place, the oldest plan first. What fails here delays nobody else.
+    /// Serves one place, the oldest plan first. A failure here does not delay other destinations.
     async fn serve(
         &self,
         place: Place,
@@ -167,8 +167,8 @@ impl Tick<'_> {
             None => {
                 report.of(name).failed = Some("it is no longer in the settings".to_owned());
                 report.alarm(format!(
-                    "destination `{name}` is no longer in the settings: {plans} of its plans hold until it is back or \
-                     abandoned"
+                    "destination `{name}` is no longer in the settings: {plans} of its plans wait; add it again, or \
+                     abandon it"
                 ));
                 None
             }
@@ -179,8 +179,8 @@ impl Tick<'_> {
                 let oldest_ms = outlines.map(|outline| outline.created_ms).min().unwrap_or(self.now_ms);
                 if self.now_ms.saturating_sub(oldest_ms) >= i64::from(days) * DAY_MS {
                     report.alarm(format!(
-                        "destination `{name}` is disabled, and what is planned for it waits for {days} days: the state \
-                         bucket's lifecycle rule will delete it; enable or abandon it"
+                        "destination `{name}` is disabled, and its plans have waited for {days} days: enable or \
+                         abandon it, or the state bucket's lifecycle rule deletes their events"
                     ));
                 }
                 None
@@ -194,12 +194,12 @@ impl Tick<'_> {
         let mut report = self.report();
         report.alarm(if to.has_moved() {
             format!(
-                "{bucket}, where destination `{name}` was before, does not take what was planned for it then: {fault}; \
-                 let the role put there, or give that up: \
+                "destination `{name}` cannot be written to in its former bucket {bucket}: {fault}; allow the role to \
+                 put there, or abandon the plans for it: \
                  {{\"abandon\": {{\"destination\": \"{name}\", \"bucket\": \"{bucket}\"}}}}"
             )
         } else {
-            format!("destination `{name}` does not take its objects: {fault}")
+            format!("destination `{name}` cannot be written to: {fault}")
         });
         report.of(&to.label()).failed = Some(fault.to_string());
     }
@@ -239,7 +239,7 @@ impl Tick<'_> {
                     ObjectEnd::Done(object, placed) => {
                         done.insert((index, object));
                         is_well |= matches!(placed, Placed::Put(_) | Placed::AlreadyThere);
-                        // Another exporter is at work on this plan: see what else it has done.
+                        // Another exporter works on this plan, so its markers are read again.
                         if matches!(placed, Placed::AlreadyThere | Placed::ByAnother) {
                             done.append(&mut state.done(nonce).await.map_err(Trouble::State)?);
                         }
@@ -296,17 +296,17 @@ impl Tick<'_> {
         Ok(ObjectEnd::Done(object, placed))
     }
 
-    /// An object could not be made since a fragment is unfit: finds out whether that is news, and leaves out what is.
+    /// Handles an object with an unfit fragment. If the fragment is not yet quarantined, writes a revision without it.
     async fn without(&self, puts: &Puts<'_>, plan: &Plan, index: usize, object: usize) -> Result<ObjectEnd, Trouble> {
         // The head first: a plan that was closed since takes its markers along.
         let (at, _) = self.refresh().await.map_err(Trouble::State)?;
         let Some(open) = at.head.find(plan.nonce) else { return Ok(ObjectEnd::Closed) };
         if open.revision != plan.revision {
             let is_known = self.known.outline(plan.nonce).is_some();
-            // A revision whose document is missing is told by planning; here nothing can be done about it.
+            // Planning reports a revision without a document, so this step ignores it.
             return Ok(if is_known { ObjectEnd::Revised } else { ObjectEnd::Closed });
         }
-        // Fragments go when all objects are there: another exporter may have come to that point.
+        // The fragments may be missing, because another exporter deletes them once all objects exist.
         if self.app.state.is_done(plan.nonce, index, object).await.map_err(Trouble::State)? {
             return Ok(ObjectEnd::Done(object, Placed::ByAnother));
         }
@@ -327,7 +327,7 @@ impl Tick<'_> {
         }
     }
 
-    /// Deletes what a plan held, every key confirmed, and closes it.
+    /// Deletes the fragments of a plan, with each key confirmed, and closes the plan.
     async fn settle(&self, nonce: Nonce) -> Result<(), Fault> {
         let state = &self.app.state;
         let Some(plan) = self.known.plan(state, nonce).await? else { return Ok(()) };
@@ -342,7 +342,7 @@ impl Tick<'_> {
             }
         }
         if let Err(fault) = state.forget(&plan).await {
-            tracing::warn!(%fault, "what a closed plan leaves behind stays for now");
+            tracing::warn!(%fault, "failed to clean up after a closed plan; a later tick does it");
         }
         Ok(())
     }
@@ -357,7 +357,7 @@ impl Tick<'_> {
             Purpose::Expire => {
                 report.expired.extend(&size);
                 report.alarm(format!(
-                    "{} events expired: no destination took them in {} days",
+                    "{} events expired: no destination accepted them within {} days",
                     size.events, self.app.settings.expire_days
                 ));
             }

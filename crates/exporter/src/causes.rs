@@ -1,4 +1,4 @@
-//! What AWS's vague answers most likely mean, the likeliest first, each with its fix.
+//! The likely causes of AWS's vague answers, the likeliest first, each with its fix.
 
 use aws::validation::{self, Cause, cause, no_bucket};
 use aws::{Fault, Kind};
@@ -20,7 +20,7 @@ pub(crate) fn of_assume(fault: &Fault, destination: &Destination) -> Vec<Cause> 
                     "compare the two, letter by letter: case counts, and so does a blank at the end",
                 ),
                 cause(
-                    "there is no such role: AWS answers as if it were forbidden",
+                    "the role does not exist: AWS answers as if it were forbidden",
                     format!("compare {role} with the ARN on the role's page, the account's number too"),
                 ),
                 cause(
@@ -34,10 +34,10 @@ pub(crate) fn of_assume(fault: &Fault, destination: &Destination) -> Vec<Cause> 
             "activate it: IAM, Account settings, Security Token Service",
         )],
         "ValidationError" => {
-            vec![cause("the role's ARN or the external id has a form that STS refuses", "see the answer's own words")]
+            vec![cause("the role's ARN or the external id has a form that STS refuses", "read the text of the answer")]
         }
         "ExpiredToken" | "InvalidClientTokenId" | "UnrecognizedClientException" | "SignatureDoesNotMatch" => {
-            vec![cause("the exporter's own credentials are not valid", "see where they come from; is its clock right?")]
+            vec![cause("the exporter's own credentials are not valid", "check where they come from, and the clock")]
         }
         _ => otherwise(fault),
     }
@@ -47,8 +47,8 @@ pub(crate) fn of_assume(fault: &Fault, destination: &Destination) -> Vec<Cause> 
 pub(crate) fn of_assume_without(fault: &Fault) -> Vec<Cause> {
     let mut causes = otherwise(fault);
     causes.push(cause(
-        "whether the role can be assumed without the external id is not known",
-        "look at its trust policy: it must have the condition sts:ExternalId",
+        "it is unknown whether the role can be assumed without the external id",
+        "check its trust policy: it must have the condition sts:ExternalId",
     ));
     causes
 }
@@ -59,7 +59,7 @@ pub(crate) fn of_put(fault: &Fault, destination: &Destination) -> Vec<Cause> {
     match fault.code.as_str() {
         "AccessDenied" | "AllAccessDisabled" => denied(fault, destination),
         "NoSuchBucket" => {
-            vec![no_bucket(bucket, "compare its name with the one on the bucket's page; or make it")]
+            vec![no_bucket(bucket, "compare its name with the S3 console, or create the bucket")]
         }
         _ if fault.is_elsewhere() => vec![cause(
             format!("{bucket} is not in {region}"),
@@ -73,8 +73,8 @@ pub(crate) fn of_put(fault: &Fault, destination: &Destination) -> Vec<Cause> {
             "remove acl: the bucket's owner owns every object anyway",
         )],
         code if code.starts_with("KMS.") => vec![cause(
-            "the KMS key is not there, disabled, or waits for its deletion",
-            "see the key's page; it must be in the bucket's region",
+            "the KMS key does not exist, is disabled, or waits for its deletion",
+            "check the key in the KMS console: it must be in the bucket's region",
         )],
         _ if fault.kind == Kind::NoBucket => vec![no_bucket(bucket, "make it")],
         _ => otherwise(fault),
@@ -102,7 +102,7 @@ fn denied(fault: &Fault, destination: &Destination) -> Vec<Cause> {
             format!(
                 "the role's policy allows s3:PutObject on arn:aws:s3:::{bucket}/segment-logs/*, without the prefix"
             ),
-            format!("make its Resource {resource}"),
+            format!("change its Resource to {resource}"),
         ),
     }];
     if destination.acl.is_some() {
@@ -122,7 +122,8 @@ fn denied(fault: &Fault, destination: &Destination) -> Vec<Cause> {
 }
 
 fn otherwise(fault: &Fault) -> Vec<Cause> {
-    let late = cause("AWS did not answer, or was too busy", "try again; then look at the network between");
+    let late =
+        cause("AWS did not answer, or was too busy", "try again; if it repeats, check the network of the function");
     let no_credentials = cause(
         "the exporter has no credentials of its own",
         "in Lambda give the function a role; elsewhere set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
@@ -130,7 +131,7 @@ fn otherwise(fault: &Fault) -> Vec<Cause> {
     vec![validation::otherwise(fault, late, no_credentials)]
 }
 
-/// `User: ARN is not authorized …`: the caller as AWS knows it; a session's role, since that is what a policy names.
+/// The caller in `User: ARN is not authorized …`. For a session it is the role, because a policy names the role.
 fn caller(fault: &Fault) -> String {
     let Some(arn) = fault.caller() else { return "the exporter's role".to_owned() };
     let session = arn.split_once(":assumed-role/").and_then(|(account, rest)| {

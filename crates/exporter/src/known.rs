@@ -1,7 +1,7 @@
-//! What a tick knows of the plans that are open.
+//! The open plans, as a tick knows them.
 //!
-//! Many may be open for long, and a plan names thousands of fragments: of each only an outline stays in memory, and a
-//! few are kept whole. The others are read again when their turn comes.
+//! Many plans may be open for long, and a plan names thousands of fragments. So memory holds an outline of each plan,
+//! and only a few whole plans. The others are read again when their turn comes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -21,7 +21,7 @@ use crate::state::{At, DoneCounts, State};
 /// Fragments of the plans that are kept whole; each takes some 300 bytes.
 const SHELVED_FRAGMENTS_MAX: usize = 20_000;
 
-/// What stays in memory of an open plan.
+/// The part of an open plan that stays in memory.
 #[derive(Debug)]
 pub(crate) struct Outline {
     pub(crate) revision: u32,
@@ -61,7 +61,7 @@ pub(crate) struct Known(Mutex<Plans>);
 struct Plans {
     outlines: BTreeMap<Nonce, Arc<Outline>>,
     shelf: BTreeMap<Nonce, Arc<Plan>>,
-    /// What was settled, of the closed plans that were looked at.
+    /// The fragments of closed plans that were read.
     settled: BTreeMap<Nonce, Vec<u64>>,
 }
 
@@ -89,7 +89,8 @@ impl Known {
         plan
     }
 
-    /// The head, with every open plan known. False if one could not be found, which is no news while others close plans.
+    /// The head, with every open plan known. False if a plan is missing, which is normal while other exporters close
+    /// plans.
     pub(crate) async fn refresh(&self, state: &State) -> Result<(At, bool), Fault> {
         let at = state.head().await?;
         let is_latest = |nonce: &Nonce, revision| at.head.find(*nonce).is_some_and(|open| open.revision == revision);
@@ -108,7 +109,7 @@ impl Known {
         Ok((at, all))
     }
 
-    /// What is known of an open plan without reading it.
+    /// The outline of an open plan.
     pub(crate) fn outline(&self, plan: Nonce) -> Option<Arc<Outline>> {
         self.plans().outlines.get(&plan).cloned()
     }
@@ -129,14 +130,14 @@ impl Known {
         Ok(Some(plan))
     }
 
-    /// What all open plans hold.
+    /// The fragments of all open plans.
     pub(crate) fn held(&self) -> Held {
         let mut held = Held::default();
         self.plans().outlines.values().for_each(|outline| held.add(&outline.hashes));
         held
     }
 
-    /// What the plans put that were closed a short while ago.
+    /// The fragments of recently closed plans.
     pub(crate) async fn settled(&self, state: &State, head: &Head) -> Result<Held, Fault> {
         let unknown: Vec<ClosedPlan> = {
             let plans = self.plans();
@@ -195,7 +196,7 @@ fn closed(state: &State, plans: Vec<ClosedPlan>) -> impl Stream<Item = Result<Pl
     stream::iter(plans).map(read).buffer_unordered(state.at_a_time.plans).filter_map(std::future::ready)
 }
 
-/// A document that cannot be read is as good as none.
+/// An unreadable document counts as missing.
 pub(crate) fn readable(plan: Result<Option<Plan>, Fault>) -> Result<Option<Plan>, Fault> {
     match plan {
         Err(fault) if fault.kind == Kind::Unreadable => {

@@ -31,14 +31,14 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context;
+use aws::configuration::{Configuration, Current};
 use aws::roles::Roles;
 use aws::{Bucket, Clock, Dice};
 use aws_config::SdkConfig;
-use config::Config;
-use config::environment::Faults;
 use export::cut::Flush;
 use export::routes::Routes;
 use protocol::id::Nonce;
+use protocol::keys::EXPORTS_CONFIG;
 use protocol::place::Place;
 use protocol::reading::Reading;
 use serde::Serialize;
@@ -48,7 +48,7 @@ use tokio::time::Instant;
 pub use report::{Planned, Put, Report, Waiting};
 pub use request::{Request, Unknown};
 pub use revise::Abandoned;
-pub use settings::{AtATime, Caps, EXPIRE_DAYS_MAX, RoutesFrom, Settings};
+pub use settings::{AtATime, Caps, EXPIRE_DAYS_MAX, Settings};
 pub use validate::{Checked, Validated};
 
 use put::Memory;
@@ -58,10 +58,10 @@ use tick::Tick;
 /// A tick stops so long before its deadline, to have time for its report.
 pub const STOP_BEFORE_MS: i64 = 5_000;
 
-/// The time that a tick takes for itself when its deadline lies in the past, as `cargo lambda watch` has it.
+/// The time of a tick whose deadline is in the past, as with `cargo lambda watch`.
 pub const DEADLINE_MS: i64 = 300_000;
 
-/// Of the time of a tick, so manieth a part at most is spent on listing what is staged.
+/// A tick lists staged fragments for at most this fraction of its time.
 const LISTING_SHARE: u32 = 3;
 
 /// An event that says an earlier time is not believed: EventBridge retries for at most 24 hours (EventBridge user guide,
@@ -76,12 +76,21 @@ pub struct App {
     roles: Roles,
     clock: Clock,
     dice: Dice,
-    client: aws_sdk_s3::Client,
+    configuration: Configuration,
     fetched: Memory,
     rewritten: Memory,
 }
 
-/// What the exporter answers.
+/// The routes in force.
+struct InForce {
+    routes: Routes,
+    /// The configuration that they come from.
+    version: Option<String>,
+    /// Why it is not the newest.
+    alarm: Option<String>,
+}
+
+/// An answer of the exporter.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(untagged)]
 pub enum Answer {
@@ -91,7 +100,7 @@ pub enum Answer {
     Abandoned(Abandoned),
     /// To `{"abandon": {"plan": NONCE}}`.
     Forgotten {
-        /// The plan that is no longer open.
+        /// The plan that was abandoned.
         plan: Nonce,
     },
     /// To `{"validate": [NAME, …]}`.
@@ -102,7 +111,7 @@ impl App {
     /// The exporter that the environment describes.
     ///
     /// # Errors
-    /// When the settings cannot be used; every fault is told.
+    /// If the settings are invalid. The error has every fault.
     pub async fn from_environment() -> anyhow::Result<App> {
         let settings = Settings::parse(&config::environment::variable)?;
         let config = aws::clients::config().await;
@@ -111,10 +120,11 @@ impl App {
         Ok(App::new(settings, &config, &name, Clock::from_environment(), Dice::system()))
     }
 
-    /// An exporter of these parts. `name` is what metrics, and the sessions of roles, are called by.
+    /// An exporter of these parts. `name` is in metrics and in the names of role sessions.
     pub fn new(settings: Settings, config: &SdkConfig, name: &str, clock: Clock, dice: Dice) -> App {
-        let client = aws::clients::s3(config);
-        let bucket = Bucket::new(client.clone(), settings.state_bucket.clone(), dice.clone());
+        let bucket = Bucket::new(aws::clients::s3(config), settings.state_bucket.clone(), dice.clone());
+        let from = settings.config.clone();
+        let configuration = Configuration::new(from, Reading::default(), config, bucket.clone(), EXPORTS_CONFIG);
         let roles = Roles::new(config.clone(), name, clock.clone(), dice.clone());
         let Caps { fetched_bytes_max, rewritten_bytes_max, .. } = settings.caps;
         let (fetched, rewritten) = (Memory::of(fetched_bytes_max), Memory::of(rewritten_bytes_max));
@@ -125,28 +135,30 @@ impl App {
             roles,
             clock,
             dice,
-            client,
+            configuration,
             fetched,
             rewritten,
         }
     }
 
-    /// Does what an event asks for, and stops in time before the deadline (epoch milliseconds).
+    /// Handles an event, and stops before the deadline (epoch milliseconds).
     ///
     /// # Errors
-    /// When the event or the settings cannot be used, or our own bucket fails; whatever was begun goes on with the next
-    /// event. A destination that fails is no error but part of the answer.
+    /// If the event or the settings are invalid, or the state bucket fails. The next event resumes the work. A failing
+    /// destination is not an error. The answer reports it.
     pub async fn handle(&self, event: Value, deadline_ms: i64) -> anyhow::Result<Answer> {
         let request = Request::parse(&event)?;
-        let routes = self.routes().await?;
+        let InForce { routes, version, alarm } = self.routes().await?;
         match request {
             Request::Tick { flush, time_ms } => {
                 let now_ms = self.clock.now_ms();
-                // An event from the future would make events expire before their time, and so would plans that an old
-                // payload, sent by hand, has dated back.
+                // A time in the future would expire events too early. So would a plan with an old time, from a payload
+                // that a person sent again.
                 let oldest_ms = now_ms - EVENT_AGE_MAX_MS;
                 let now_ms = time_ms.map_or(now_ms, |time_ms| time_ms.clamp(oldest_ms, now_ms));
-                let report = self.tick(&routes, flush, now_ms, deadline_ms).await?;
+                let mut report = Report { config: version, ..Report::default() };
+                alarm.into_iter().for_each(|alarm| report.alarm(alarm));
+                let report = self.tick(&routes, report, flush, now_ms, deadline_ms).await?;
                 Ok(Answer::Report(Box::new(report)))
             }
             Request::Abandon { destination, bucket } => {
@@ -165,36 +177,45 @@ impl App {
         }
     }
 
-    async fn tick(&self, routes: &Routes, flush: Flush, now_ms: i64, deadline_ms: i64) -> anyhow::Result<Report> {
-        let report = Mutex::default();
+    async fn tick(
+        &self,
+        routes: &Routes,
+        report: Report,
+        flush: Flush,
+        now_ms: i64,
+        deadline_ms: i64,
+    ) -> anyhow::Result<Report> {
+        let report = Mutex::new(report);
         let tick = Tick::new(self, routes, flush, now_ms, &report);
         let time_left = self.time_left(deadline_ms);
         let ended = tokio::time::timeout(time_left, tick.run(Instant::now() + time_left / LISTING_SHARE)).await;
         drop(tick);
         let mut report = report.into_inner().unwrap_or_else(PoisonError::into_inner);
         let result = ended.unwrap_or_else(|_| {
-            report.stopped = Some("its time is over; the next one goes on".to_owned());
+            report.stopped = Some("the time of this run is over; the next run resumes".to_owned());
             if !report.is_planned {
-                report.alarm("its time was over before anything was put: give the function more of it".to_owned());
+                report.alarm(
+                    "the time of this run was over before it put an object: raise the function's timeout".to_owned(),
+                );
             }
             Ok(())
         });
         if let Err(fault) = &result {
-            report.alarm(format!("our own bucket does not do its part: {fault}"));
+            report.alarm(format!("the state bucket failed; see STATE_BUCKET and the exporter's role: {fault}"));
         }
         let report = report.finish();
         report.publish(&self.name, now_ms);
-        result.context("failed to go on with the export")?;
+        result.context("failed to export")?;
         Ok(report)
     }
 
-    /// Gives up what is planned for a destination, or for one of its places.
+    /// Abandons the plans for a destination, or for one of its places.
     async fn abandon(&self, routes: &Routes, destination: &str, bucket: Option<&str>) -> anyhow::Result<Abandoned> {
         let is_named = |place: &Place| bucket.is_none_or(|bucket| place.bucket == bucket);
         if routes.named(destination).is_some_and(|today| today.enabled && is_named(&today.place())) {
             anyhow::bail!(
-                "destination `{destination}` is in the settings and takes events: remove or disable it first, or new \
-                 plans would follow those that are abandoned; or name with \"bucket\" the place that it had before"
+                "destination `{destination}` is in the settings and enabled: remove or disable it first, or new \
+                 plans follow the abandoned ones; to abandon plans for its former bucket, name that with \"bucket\""
             );
         }
         let report = Mutex::default();
@@ -202,20 +223,19 @@ impl App {
         tick.abandon(destination, bucket).await.context("failed to abandon the destination")
     }
 
-    /// Today's routes.
-    async fn routes(&self) -> anyhow::Result<Routes> {
-        let (bucket, key) = match &self.settings.routes {
-            RoutesFrom::Here(routes) => return Ok(routes.clone()),
-            RoutesFrom::Object { bucket, key } => (bucket, key),
+    /// The routes in force.
+    async fn routes(&self) -> anyhow::Result<InForce> {
+        let Current { config, version, alarm } = self.configuration.current().await?;
+        let single = self.settings.single.as_ref();
+        let routes = match (config.routes.destinations.is_empty(), single) {
+            (false, None) => config.routes.clone(),
+            (false, Some(_)) => anyhow::bail!(
+                "CONFIG has a [[destination]], and the settings DESTINATION_… describe one too: keep one of them"
+            ),
+            (true, Some(single)) => Routes { sources: config.routes.sources.clone(), ..single.clone() },
+            (true, None) => anyhow::bail!("CONFIG has no [[destination]]: nothing can be exported"),
         };
-        let at = format!("s3://{bucket}/{key}");
-        let object = Bucket::new(self.client.clone(), bucket.clone(), self.dice.clone()).get(key).await;
-        let object = object.with_context(|| format!("failed to read CONFIG from {at}"))?;
-        let object = object.with_context(|| format!("CONFIG names {at}, which is not there"))?;
-        let document = std::str::from_utf8(&object.body).with_context(|| format!("{at} is not UTF-8"))?;
-        let config = Config::parse(document, &Reading::default())
-            .map_err(|faults| Faults(faults.iter().map(|fault| format!("CONFIG ({at}) {fault}")).collect()))?;
-        Ok(config.routes)
+        Ok(InForce { routes, version, alarm })
     }
 
     fn time_left(&self, deadline_ms: i64) -> Duration {

@@ -18,17 +18,17 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::body::{self, Maker, Progress};
 
-/// A put of which nothing was taken for so long, or that has no answer for so long, is given up and tried again.
+/// After this time without progress or answer, a put is cancelled and tried again.
 const STALLED_AFTER: Duration = Duration::from_secs(60);
 
-/// Fetches of a fragment that comes out wrong, the first included: what travels may be damaged on the way once.
+/// Attempts to fetch a damaged fragment, because the transfer may have damaged it.
 const FETCHES_MAX: u32 = 3;
 
 /// Of one put to a destination.
 pub(crate) const PUTS: Backoff = Backoff { base_ms: 400, limit_ms_max: 5_000, attempts_max: 4 };
 
-/// Memory that all puts of this process share. Permits are given in the order in which they were asked for, so the
-/// fragment that an object needs next is never behind those that it needs later.
+/// Memory that all puts of this process share. Permits are given in the order of the requests. So the next fragment of
+/// an object never waits behind later ones.
 pub(crate) struct Memory {
     kib: Semaphore,
     kib_max: u32,
@@ -40,7 +40,7 @@ impl Memory {
         Memory { kib: Semaphore::new(kib_max as usize), kib_max }
     }
 
-    /// A share for so many bytes; what is larger than all of it gets all of it.
+    /// A share of this many bytes. A request above the total gets the total.
     async fn share(&self, bytes: u64) -> Option<SemaphorePermit<'_>> {
         let kib = u32::try_from(bytes.div_ceil(1024)).unwrap_or(u32::MAX);
         // It is never closed.
@@ -51,7 +51,7 @@ impl Memory {
 /// How a put ended that did not fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Placed {
-    /// The object was put now, with so many bytes.
+    /// The object was put now, with this many bytes.
     Put(u64),
     /// It was there already, as the destination said.
     AlreadyThere,
@@ -66,7 +66,7 @@ pub(crate) enum Placed {
 pub(crate) enum Trouble {
     /// The destination does not take it.
     Destination(Fault),
-    /// Our own bucket does not give what it should.
+    /// The state bucket failed.
     State(Fault),
 }
 
@@ -80,20 +80,20 @@ enum Unmade {
 struct Unfit {
     /// Its place in the plan.
     fragment: usize,
-    /// What is wrong.
+    /// The fault.
     why: String,
-    /// What is there in its place; none if nothing is.
+    /// The bytes in its place, if any.
     bytes: Option<Bytes>,
 }
 
-/// What all puts of a tick have in common.
+/// The limits that all puts of a tick share.
 pub(crate) struct Puts<'a> {
     pub(crate) state: &'a Bucket,
     pub(crate) client: Client,
     pub(crate) destination: &'a Destination,
     /// For fragments that are fetched and not yet sent.
     pub(crate) fetched: &'a Memory,
-    /// For objects that are compressed anew.
+    /// For objects that are compressed again.
     pub(crate) rewritten: &'a Memory,
     pub(crate) fetch_ahead: usize,
     pub(crate) backoff: Backoff,
@@ -151,7 +151,7 @@ impl Puts<'_> {
             made?;
             match put {
                 Ok(()) => return Ok(Ok(Placed::Put(bytes))),
-                // Nobody else derives this name: it is our own put, of another run or of a lost answer.
+                // Only this plan has this name. So another run put the object, or the answer was lost.
                 Err(fault) if fault.kind == Kind::Precondition => return Ok(Ok(Placed::AlreadyThere)),
                 Err(fault) => match self.backoff.wait(attempts, self.state.dice()).filter(|_| fault.is_transient()) {
                     None => return Ok(Err(fault.after(attempts))),
@@ -216,7 +216,7 @@ impl Puts<'_> {
         Ok(())
     }
 
-    /// All fragments of an object that are unfit, once what is there in their places is kept for a person to look at.
+    /// Returns all unfit fragments of an object, after a copy of each was kept for a person.
     ///
     /// All of them, since where one is, more may be, and each revision of a plan is written whole.
     pub(crate) async fn keep_for_inspection(
@@ -276,7 +276,7 @@ impl Puts<'_> {
             let wrong = match Verified::new(&staged.name, object.body.clone()) {
                 // The object's length was promised from the listing.
                 Ok(fragment) if object.body.len() as u64 == staged.bytes => return Ok(fragment),
-                Ok(_) => "its length is not the one that was listed".to_owned(),
+                Ok(_) => "its length differs from the listed one".to_owned(),
                 Err(damage) => damage.to_string(),
             };
             if fetches == FETCHES_MAX {
@@ -313,7 +313,7 @@ async fn hand_over(pieces: &[Bytes], maker: Maker) -> Result<(), Unmade> {
     Ok(())
 }
 
-/// A put to a destination, with what its settings ask for.
+/// A put to a destination, with the options of its settings.
 pub(crate) fn put_request(
     client: &Client,
     destination: &Destination,

@@ -1,4 +1,4 @@
-//! What a tick did, in a form that a person reads.
+//! The report of a tick, for a person.
 
 use std::collections::BTreeMap;
 
@@ -10,19 +10,22 @@ use serde_json::json;
 /// The account of one tick.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Report {
-    /// All of it in a sentence or two.
+    /// A summary in one or two sentences.
     pub summary: String,
-    /// What a person should look at; empty when all is well.
+    /// The configuration in force: its place, and the beginning of its SHA-256.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub config: Option<String>,
+    /// Problems that a person should check. Empty without problems.
     pub alarms: Vec<String>,
     /// The plans that this tick made.
     pub planned: Planned,
-    /// What went where, by the destination's name.
+    /// The exported objects, by the destination's name.
     pub destinations: BTreeMap<String, Put>,
-    /// Plans that were settled: everything of them is where it belongs, and nothing of them waits any more.
+    /// Closed plans: all their objects exist, and their fragments are deleted.
     pub plans_closed: u64,
     /// Plans that are still open.
     pub plans_open: u64,
-    /// What waits, and why.
+    /// The waiting fragments, by reason.
     pub waiting: Waiting,
     /// Fragments that were damaged or gone, and are left out of their objects: the first hundred.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -30,16 +33,16 @@ pub struct Report {
     /// How many they are.
     #[serde(skip)]
     pub(crate) quarantined_count: u64,
-    /// Events that were given up, since nobody could export them for too long.
+    /// Events that expired, because no destination accepted them for too long.
     #[serde(skip_serializing_if = "is_nothing")]
     pub expired: Size,
     /// Events that never counted and never will: killed runs left them.
     #[serde(skip_serializing_if = "is_nothing")]
     pub discarded: Size,
-    /// True once planning has come to its end.
+    /// True once planning has ended.
     #[serde(skip)]
     pub(crate) is_planned: bool,
-    /// Why the tick ended before its work did; the next one goes on.
+    /// Why the tick ended early. The next tick resumes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stopped: Option<String>,
 }
@@ -49,19 +52,19 @@ pub struct Report {
 pub struct Planned {
     /// How many.
     pub plans: u64,
-    /// What they hold.
+    /// The size of their contents.
     #[serde(flatten)]
     pub size: Size,
 }
 
-/// What was put to a destination.
+/// The objects that were put to a destination.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Put {
-    /// Where to look: the objects' URIs, the first hundred.
+    /// The URIs of the first hundred objects.
     pub objects: Vec<String>,
     /// How many objects were put.
     pub objects_put: u64,
-    /// How many were there already, put by a run that could not write that down.
+    /// How many existed already, because an earlier run put them and did not write the marker.
     pub objects_found: u64,
     /// The events in all of those.
     pub events: u64,
@@ -79,22 +82,22 @@ const NAMED_MAX: usize = 100;
 /// Alarms in a report at most; the log has them all.
 const ALARMS_MAX: usize = 100;
 
-/// What waits in the state bucket.
+/// The fragments that wait in the state bucket.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Waiting {
-    /// Until more comes, since their objects are not full.
+    /// They wait for more events, because their objects are not full.
     #[serde(skip_serializing_if = "is_nothing")]
     pub not_full: Size,
-    /// Until their file's checkpoint says that they count; or they are what a killed run left, and age out.
+    /// They wait for the checkpoint of their file. Fragments of a killed run stay here until they expire.
     #[serde(skip_serializing_if = "is_nothing")]
     pub uncommitted: Size,
-    /// Until a next tick: one opens only so many plans.
+    /// They wait for the next tick, because a tick opens a limited number of plans.
     #[serde(skip_serializing_if = "is_nothing")]
     pub later: Size,
-    /// Until plans of a destination close, for which as much is planned as may be; by the destination's name.
+    /// They wait until plans of a destination close that has as many as allowed; by the destination's name.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub capped: BTreeMap<String, Size>,
-    /// Until a destination takes their source; by the source's name.
+    /// They wait until a destination takes their source; by the source's name.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub unrouted: BTreeMap<String, Size>,
 }
@@ -104,7 +107,7 @@ fn is_nothing(size: &Size) -> bool {
 }
 
 impl Report {
-    /// Something that a person should look at.
+    /// Adds a problem that a person should check.
     pub(crate) fn alarm(&mut self, words: String) {
         tracing::error!(alarm = words);
         if self.alarms.len() < ALARMS_MAX && !self.alarms.contains(&words) {
@@ -119,7 +122,7 @@ impl Report {
         }
     }
 
-    /// What is said of a destination.
+    /// The entry of a destination.
     pub(crate) fn of(&mut self, destination: &str) -> &mut Put {
         self.destinations.entry(destination.to_owned()).or_default()
     }

@@ -1,24 +1,24 @@
-//! What the exporter is asked for: the events that invoke it.
+//! The events that invoke the exporter.
 
 use export::cut::Flush;
 use protocol::id::Nonce;
 use serde_json::Value;
 
-/// What is asked.
+/// The request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Request {
-    /// Export what waits.
+    /// Export the waiting events.
     Tick {
-        /// All of it, or what fills objects.
+        /// All of them, or only those that fill objects.
         flush: Flush,
         /// The event's own time, in epoch milliseconds.
         time_ms: Option<i64>,
     },
-    /// Give up what is planned for a destination that is no more.
+    /// Abandon the plans for a removed destination.
     Abandon {
         /// Its name.
         destination: String,
-        /// Only what goes to this bucket (with its prefix, as the settings wrote it), where it went before.
+        /// Only the plans for this former bucket, with its prefix as the settings wrote it.
         bucket: Option<String>,
     },
     /// Close a plan whose document is missing.
@@ -28,7 +28,7 @@ pub enum Request {
     },
     /// Find out whether destinations can be written to, and only through their external ids.
     Validate {
-        /// Their names; none means all.
+        /// Their names. An empty list means all.
         destinations: Vec<String>,
     },
 }
@@ -37,7 +37,8 @@ pub enum Request {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "the exporter does not know this event ({0}); it takes a scheduled event, {{}}, {{\"flush\": \"all\"}}, \
-     {{\"flush\": \"full\"}}, {{\"abandon\": {{\"destination\": NAME}}}}, {{\"abandon\": {{\"plan\": NONCE}}}} and {{\"validate\": [NAME, …]}}"
+     {{\"flush\": \"full\"}}, {{\"abandon\": {{\"destination\": NAME}}}}, {{\"abandon\": {{\"plan\": NONCE}}}} and \
+     {{\"validate\": [NAME, …]}}"
 )]
 pub struct Unknown(String);
 
@@ -60,7 +61,7 @@ impl Request {
             let bucket = match abandon.get("bucket") {
                 None => None,
                 Some(Value::String(bucket)) => Some(bucket.trim_end_matches('/').to_owned()),
-                Some(_) => return Err(Unknown("abandon's bucket is no text".to_owned())),
+                Some(_) => return Err(Unknown("the bucket of abandon is not a string".to_owned())),
             };
             return Ok(Request::Abandon { destination: name.to_owned(), bucket });
         }
@@ -82,7 +83,7 @@ impl Request {
 
 fn names(validate: &Value) -> Result<Vec<String>, Unknown> {
     let list = validate.as_array().map(|list| list.iter().map(|name| name.as_str().map(str::to_owned)));
-    list.and_then(Iterator::collect).ok_or_else(|| Unknown("validate is no list of names".to_owned()))
+    list.and_then(Iterator::collect).ok_or_else(|| Unknown("validate is not a list of names".to_owned()))
 }
 
 fn time_ms(time: Option<&Value>) -> Result<Option<i64>, Unknown> {
@@ -98,7 +99,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn events_are_told_apart() {
+    fn each_kind_of_event_is_recognised() {
         let check = |event: Value, expected: Request| assert_eq!(Request::parse(&event), Ok(expected));
         let all = |time_ms| Request::Tick { flush: Flush::All, time_ms };
         check(json!({}), all(None));
@@ -120,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_known_is_refused_with_what_is() {
+    fn an_unknown_event_is_refused_with_the_known_ones() {
         for event in [
             json!([]),
             json!({"Records": []}),

@@ -1,8 +1,7 @@
 //! Revising an open plan: leaving a fragment out, giving a destination up.
 //!
-//! A revision is a document of its own under the plan's nonce, so object names stay, and it counts
-//! from the moment when the head names it. It follows from the revision before it alone; when two
-//! exporters write the same one, the first document is the one that both go on with.
+//! A revision is a document under the plan's nonce, so object names stay. It counts as soon as the head names it. It
+//! depends only on the revision before it. If two exporters write the same revision, both use the first document.
 
 use aws::{Created, Fault};
 use protocol::id::Nonce;
@@ -16,20 +15,20 @@ use crate::tick::Tick;
 
 const DAY_MS: i64 = 86_400_000;
 
-/// What was given up for a destination.
+/// The events that were given up for a destination.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Abandoned {
     /// Its name.
     pub destination: String,
     /// Plans in which nothing more is put there. They close with a next tick.
     pub plans: u64,
-    /// What it never got.
+    /// The events that it did not get.
     #[serde(flatten)]
     pub size: Size,
 }
 
 impl Tick<'_> {
-    /// Leaves fragments out of a plan. (None, if those that were unfit a moment ago are fit now: then nothing changes.)
+    /// Leaves fragments out of a plan. Without unfit fragments nothing changes.
     pub(crate) async fn quarantine(&self, at: &At, plan: &Plan, unfit: Vec<Quarantined>) -> Result<(), Fault> {
         if unfit.is_empty() {
             return Ok(());
@@ -37,7 +36,7 @@ impl Tick<'_> {
         self.revise(at, plan, plan.quarantining(unfit)).await.map(|_| ())
     }
 
-    /// Tells what a revision leaves out.
+    /// Reports the fragments that a revision leaves out.
     fn note_revised(&self, before: &Plan, revised: &Plan) {
         let name =
             |fragment: usize| before.fragments.get(fragment).map(|staged| staged.name.to_string()).unwrap_or_default();
@@ -48,7 +47,7 @@ impl Tick<'_> {
         }
     }
 
-    /// Tells what is given up by the revision of another exporter, which was killed before it could.
+    /// Reports what the revision of another exporter gave up, because that exporter may have been killed.
     fn note_adopted(&self, before: &Plan, revised: &Plan) {
         for (now, before) in revised.destinations.iter().zip(&before.destinations) {
             if let (Some(why), None) = (&now.abandoned, &before.abandoned) {
@@ -58,8 +57,8 @@ impl Tick<'_> {
         }
     }
 
-    /// Makes a revision count: this one, or the one that another exporter wrote in its place. `None` if the head
-    /// changed; then the caller looks again.
+    /// Names a revision in the head: this one, or the one that another exporter wrote first. `None` if the head
+    /// changed. The caller then reads it again.
     async fn revise(&self, at: &At, before: &Plan, next: Plan) -> Result<Option<Plan>, Fault> {
         let state = &self.app.state;
         let ours = next.clone();
@@ -83,7 +82,7 @@ impl Tick<'_> {
         Ok(Some(next))
     }
 
-    /// Gives up what is planned for a destination, or for one of its places, in every open plan.
+    /// Abandons a destination, or one of its places, in every open plan.
     pub(crate) async fn abandon(&self, destination: &str, bucket: Option<&str>) -> Result<Abandoned, Fault> {
         let mut abandoned = Abandoned { destination: destination.to_owned(), ..Abandoned::default() };
         let (at, _) = self.refresh().await?;
@@ -97,7 +96,7 @@ impl Tick<'_> {
         Ok(abandoned)
     }
 
-    /// Closes a plan whose document is missing. Nobody knows what it held: that is planned anew.
+    /// Closes a plan whose document is missing. Its contents are unknown, so its fragments are planned again.
     ///
     /// # Errors
     /// When it is there, or our own bucket fails.
@@ -107,7 +106,7 @@ impl Tick<'_> {
             let at = state.head().await?;
             let Some(open) = at.head.find(nonce) else { anyhow::bail!("plan {nonce} is not open") };
             if readable(state.plan(nonce, open.revision).await)?.is_some() {
-                anyhow::bail!("the document of plan {nonce} is there: abandon a destination, not the plan");
+                anyhow::bail!("plan {nonce} can be read: abandon a destination, not the plan");
             }
             let next = at.head.dropping(nonce, state.nonce());
             let Some(next) = next else { anyhow::bail!("plan {nonce} is not open") };
@@ -117,8 +116,8 @@ impl Tick<'_> {
         }
     }
 
-    /// Gives a plan up for the places of its that are named; says what they never got, or `None` if there was nothing
-    /// to give up.
+    /// Abandons a plan for the named places. Returns the size of the events that they did not get, or `None` if nothing
+    /// changed.
     async fn abandon_in(
         &self,
         nonce: Nonce,
@@ -141,7 +140,7 @@ impl Tick<'_> {
         }
     }
 
-    /// What these destinations never got of a plan.
+    /// The events of a plan that these destinations did not get.
     async fn missing(&self, plan: &Plan, destinations: &[usize]) -> Result<Size, Fault> {
         let done = self.app.state.done(plan.nonce).await?;
         let mut size = Size::default();
@@ -153,8 +152,8 @@ impl Tick<'_> {
         Ok(size)
     }
 
-    /// Gives a plan up for a place that has failed for too long, and has failed again just now, if the plan has waited
-    /// for as long; true if so.
+    /// Abandons a plan for a place that still fails, if both the failure and the plan are too old. Returns whether it
+    /// did.
     pub(crate) async fn expire(&self, nonce: Nonce, place: &Place, failing_since_ms: i64) -> Result<bool, Fault> {
         let Some(outline) = self.known.outline(nonce) else { return Ok(false) };
         let days = self.app.settings.expire_days;
@@ -162,7 +161,7 @@ impl Tick<'_> {
         if since_ms.saturating_add(i64::from(days) * DAY_MS) > self.now_ms {
             return Ok(false);
         }
-        let size = self.abandon_in(nonce, |other| other == place, &format!("not taken in {days} days")).await?;
+        let size = self.abandon_in(nonce, |other| other == place, &format!("not accepted within {days} days")).await?;
         if let Some(size) = size.filter(|size| size.events > 0) {
             self.note_expired(&place.name, &size);
         }

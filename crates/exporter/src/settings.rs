@@ -1,8 +1,8 @@
 //! The exporter's settings: plain data, read once, all faults told together.
 
 use config::environment::{Faults, Reader};
-use config::settings::{CONFIG, EXPIRE_DAYS, STATE_BUCKET};
-use config::{Config, Single};
+use config::settings::{EXPIRE_DAYS, STATE_BUCKET};
+use config::{ConfigFrom, Single};
 use export::cut::Limits;
 use export::routes::Routes;
 use protocol::reading::Reading;
@@ -11,12 +11,14 @@ use protocol::reading::Reading;
 pub const EXPIRE_DAYS_MAX: u32 = 30;
 
 /// What the exporter works from.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Settings {
     /// Our own bucket: what waits for export, and the state of the exports.
     pub state_bucket: String,
-    /// Where events go.
-    pub routes: RoutesFrom,
+    /// Where the configuration is.
+    pub config: ConfigFrom,
+    /// The destination that the settings describe, if the configuration has none.
+    pub single: Option<Routes>,
     /// Days after which events that nobody could export are given up, with an alarm. The state bucket's lifecycle rule
     /// is the net below it and must be longer.
     pub expire_days: u32,
@@ -88,20 +90,6 @@ impl Default for Caps {
     }
 }
 
-/// Where the routes are read.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum RoutesFrom {
-    /// In the settings themselves.
-    Here(Routes),
-    /// In an object, read anew at every invocation.
-    Object {
-        /// Its bucket.
-        bucket: String,
-        /// Its key.
-        key: String,
-    },
-}
-
 impl Settings {
     /// Reads the settings through `get`.
     ///
@@ -122,40 +110,24 @@ impl Settings {
             // below that, and has to be longer.
             reader.fault(&EXPIRE_DAYS, format_args!("is {expire_days}; write 1 to {EXPIRE_DAYS_MAX}"));
         }
-        let routes = routes(reader);
+        let config = ConfigFrom::read(reader, &Reading::default());
+        let single = single(reader, &config);
         let (limits, caps, at_a_time) = (Limits::default(), Caps::default(), AtATime::default());
-        Settings { state_bucket, routes, expire_days, limits, caps, at_a_time }
+        Settings { state_bucket, config, single, expire_days, limits, caps, at_a_time }
     }
 }
 
-fn routes(reader: &mut Reader<'_>) -> RoutesFrom {
-    let nowhere = RoutesFrom::Here(Routes::default());
-    let Some(text) = reader.optional(&CONFIG) else { return RoutesFrom::Here(Single::read(reader)) };
-    for setting in Single::SETTINGS {
-        if reader.optional(setting).is_some() {
-            reader.fault(setting, "is set beside CONFIG; write a [[destination]] there, or unset CONFIG");
+/// The destination that the settings describe, if they describe one. Without `CONFIG` they must.
+fn single(reader: &mut Reader<'_>, config: &ConfigFrom) -> Option<Routes> {
+    let is_described = Single::SETTINGS.iter().any(|setting| reader.optional(setting).is_some());
+    if config.here().is_some_and(|config| !config.routes.destinations.is_empty()) {
+        for setting in Single::SETTINGS.iter().filter(|setting| reader.optional(setting).is_some()).collect::<Vec<_>>()
+        {
+            reader.fault(setting, "is set beside [[destination]] in CONFIG; keep one of them");
         }
+        return None;
     }
-    match object_of(&text) {
-        Some(Ok(from)) => return from,
-        Some(Err(what)) => reader.fault(&CONFIG, what),
-        None => match Config::parse(&text, &Reading::default()) {
-            Ok(config) => return RoutesFrom::Here(config.routes),
-            Err(faults) => faults.iter().for_each(|fault| reader.fault(&CONFIG, fault)),
-        },
-    }
-    nowhere
-}
-
-/// Reads `s3://bucket/key`; `None` if it is a document.
-fn object_of(text: &str) -> Option<Result<RoutesFrom, String>> {
-    let rest = text.strip_prefix("s3://")?;
-    Some(match rest.split_once('/') {
-        Some((bucket, key)) if !bucket.is_empty() && !key.is_empty() => {
-            Ok(RoutesFrom::Object { bucket: bucket.to_owned(), key: key.to_owned() })
-        }
-        _ => Err(format!("is {text:?}, which names no object; write s3://BUCKET/KEY")),
-    })
+    (is_described || config.is_settings()).then(|| Single::read(reader))
 }
 
 #[cfg(test)]
@@ -177,7 +149,7 @@ mod tests {
     #[test]
     fn one_destination_comes_from_the_environment() {
         let settings = parse(&ONE).unwrap();
-        let RoutesFrom::Here(routes) = settings.routes else { panic!("not an object") };
+        let routes = settings.single.unwrap();
         let destination = routes.named("default").unwrap();
         assert_eq!((destination.bucket.as_str(), destination.prefix.as_str()), ("their-logs", "some/prefix"));
         assert_eq!(routes.taking(&"anySource".parse().unwrap()), [0]);
@@ -205,15 +177,30 @@ mod tests {
     }
 
     #[test]
-    fn a_configuration_may_lie_in_an_object_but_not_beside_a_single_destination() {
-        let at = parse(&[("STATE_BUCKET", "our-state"), ("CONFIG", "s3://our-config/segment-s3.toml")]).unwrap();
-        assert_eq!(at.routes, RoutesFrom::Object { bucket: "our-config".into(), key: "segment-s3.toml".into() });
+    fn destinations_stand_in_the_configuration_or_in_the_settings() {
+        let in_object = [("STATE_BUCKET", "our-state"), ("CONFIG", "s3://our-config/segment-s3.toml")];
+        let at = parse(&in_object).unwrap();
+        assert!(at.single.is_none() && matches!(at.config, ConfigFrom::Object { .. }));
+        let beside = parse(&[&ONE[..], &in_object[1..]].concat()).unwrap();
+        assert!(beside.single.is_some(), "an object is only known when it is read");
 
-        let mut both = ONE.to_vec();
-        both.push(("CONFIG", "s3://our-config"));
-        let faults = parse(&both).unwrap_err();
-        assert_eq!(faults.0.len(), 5, "{faults}");
-        assert!(faults.0.iter().any(|fault| fault.contains("CONFIG is \"s3://our-config\", which names no object")));
+        let described = r#"
+            [[destination]]
+            name = "a"
+            region = "eu-west-1"
+            bucket = "logs-a"
+            role_arn = "arn:aws:iam::123456789012:role/Logs"
+            external_id = "workspace"
+            sources = "*"
+        "#;
+        let here = parse(&[("STATE_BUCKET", "our-state"), ("CONFIG", described)]).unwrap();
+        assert_eq!(here.config.here().unwrap().routes.destinations.len(), 1);
+        let faults = parse(&[&ONE[..], &[("CONFIG", described)]].concat()).unwrap_err();
+        assert_eq!(faults.0.len(), 4, "{faults}");
+        assert!(faults.0.iter().all(|fault| fault.contains("is set beside [[destination]]")), "{faults}");
+        let faults = parse(&[&ONE[..], &[("CONFIG", "s3://our-config")]].concat()).unwrap_err();
+        assert_eq!(faults.0.len(), 1, "{faults}");
+        assert!(faults.0[0].contains("CONFIG is \"s3://our-config\", which names no object"), "{faults}");
     }
 
     #[test]

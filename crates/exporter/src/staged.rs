@@ -1,4 +1,4 @@
-//! What waits in the state bucket: listed, sorted by whether it can be planned, cut into plans.
+//! The waiting fragments in the state bucket: listed, sorted, and cut into plans.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,10 +18,10 @@ use crate::state::State;
 
 const DAY_MS: i64 = 86_400_000;
 
-/// What was found, and what can be made of it.
+/// The fragments that were found, and the plans for them.
 #[derive(Debug, Default)]
 pub(crate) struct Found {
-    /// The plans to be made: exports first, then what is given up.
+    /// The plans to make: exports first, then expired and discarded fragments.
     pub(crate) drafts: Vec<Draft>,
     /// Events that wait for more, since their objects are not full.
     pub(crate) not_full: Size,
@@ -33,7 +33,7 @@ pub(crate) struct Found {
     pub(crate) capped: BTreeMap<usize, Size>,
     /// Fragments that seem to have been exported and deleted already.
     pub(crate) late_fragments: BTreeSet<FragmentName>,
-    /// Objects among the fragments that are none.
+    /// Objects among the fragments that are not fragments.
     pub(crate) strangers: u64,
     /// Files whose account could not be read; their fragments wait.
     pub(crate) unreadable: Vec<String>,
@@ -41,12 +41,12 @@ pub(crate) struct Found {
     pub(crate) more: bool,
 }
 
-/// What decides.
+/// The rules of planning.
 pub(crate) struct Rules<'a> {
     pub(crate) routes: &'a Routes,
-    /// What open plans hold.
+    /// The fragments of open plans.
     pub(crate) held: &'a Held,
-    /// What plans held that were closed a short while ago.
+    /// The fragments of recently closed plans.
     pub(crate) settled: &'a Held,
     /// The destinations, by their place in the routes, for which no more may be planned.
     pub(crate) full: &'a BTreeSet<usize>,
@@ -55,7 +55,7 @@ pub(crate) struct Rules<'a> {
     pub(crate) considered_max: usize,
     pub(crate) now_ms: i64,
     pub(crate) expire_days: u32,
-    /// When listing has to come to its end.
+    /// The time at which listing stops.
     pub(crate) until: Instant,
 }
 
@@ -67,13 +67,13 @@ impl Rules<'_> {
     }
 }
 
-/// Fragments that no open plan holds, by what becomes of them.
+/// The fragments that no open plan holds, by what happens to them.
 #[derive(Default)]
 struct Listed {
     routed: Vec<Staged>,
     /// Too old to wait any longer for a destination for which no more may be planned.
     overdue: Vec<Staged>,
-    /// Nobody takes them, and they are too old to wait any longer.
+    /// No destination takes them, and they are too old to wait.
     expired: Vec<Staged>,
 }
 
@@ -110,7 +110,7 @@ impl Listed {
     }
 }
 
-/// Lists what waits and cuts it into plans.
+/// Lists the waiting fragments and cuts them into plans.
 pub(crate) async fn find(state: &State, rules: &Rules<'_>) -> Result<Found, Fault> {
     let mut found = Found::default();
     let listed = list(state, rules, &mut found).await?;
@@ -150,7 +150,7 @@ pub(crate) async fn find(state: &State, rules: &Rules<'_>) -> Result<Found, Faul
 
 /// Gives drafts up for the destinations for which no more may be planned, so that the others get them.
 fn without_full(mut drafts: Vec<Draft>, rules: &Rules<'_>) -> Vec<Draft> {
-    let why = format!("not taken in {} days", rules.expire_days);
+    let why = format!("not accepted within {} days", rules.expire_days);
     let full = rules.full.iter().filter_map(|index| rules.routes.destinations.get(*index));
     for destination in full {
         drafts.iter_mut().for_each(|draft| draft.abandon(&destination.name, &why));
@@ -158,7 +158,7 @@ fn without_full(mut drafts: Vec<Draft>, rules: &Rules<'_>) -> Vec<Draft> {
     drafts
 }
 
-/// Lists once round what is staged, from where the last tick had to stop.
+/// Lists all staged fragments once, from the key at which the last tick stopped.
 async fn list(state: &State, rules: &Rules<'_>, found: &mut Found) -> Result<Listed, Fault> {
     let mut listed = Listed::default();
     let begin = state.cursor().await?;
@@ -194,7 +194,7 @@ async fn list(state: &State, rules: &Rules<'_>, found: &mut Found) -> Result<Lis
     Ok(listed)
 }
 
-/// What the files that fragments came from have committed.
+/// The committed ranges of the files of these fragments.
 #[derive(Default)]
 struct Accounts {
     committed: Committed,
@@ -202,9 +202,9 @@ struct Accounts {
 }
 
 impl Accounts {
-    /// Reads each file's checkpoint, or its ledger where there is no checkpoint any more.
+    /// Reads the checkpoint of each file, or its ledger if the checkpoint is gone.
     ///
-    /// After the listing, so that what was committed since then is only waited for.
+    /// It runs after the listing, so that a commit in between only makes a fragment wait.
     async fn read(state: &State, streams: impl Iterator<Item = StreamId>) -> Result<Accounts, Fault> {
         let streams: BTreeSet<StreamId> = streams.collect();
         let read = async |stream: StreamId| {

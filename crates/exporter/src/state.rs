@@ -1,4 +1,4 @@
-//! The exporter's part of the state bucket: the head, the plans, and what is done of them.
+//! The exporter's part of the state bucket: the head, the plans and the markers.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -22,7 +22,7 @@ const MARKERS_MAX: usize = 100_000;
 /// How many objects of a plan (by its nonce) one of its destinations (by its place in the plan) has.
 pub(crate) type DoneCounts = BTreeMap<(Nonce, usize), usize>;
 
-/// The head as it was read, and what a swap must find unchanged.
+/// The head as it was read, and the ETag that a swap must find.
 #[derive(Debug, Clone)]
 pub(crate) struct At {
     pub(crate) head: Head,
@@ -106,8 +106,8 @@ impl State {
         self.bucket.put(&keys::done(plan, destination, object), Bytes::from(key.to_owned()), "text/plain").await
     }
 
-    /// Removes what a closed plan leaves behind, but for the document by which it is remembered. Nothing depends on it:
-    /// what stays is swept up later.
+    /// Removes the leftovers of a closed plan, except the document that remembers it. Nothing depends on this. A later
+    /// tick deletes the rest.
     pub(crate) async fn forget(&self, plan: &Plan) -> Result<(), Fault> {
         let mut keys: Vec<String> =
             self.bucket.list(&keys::done_of(plan.nonce), MARKERS_MAX).await?.into_iter().map(|o| o.key).collect();
@@ -144,7 +144,7 @@ impl State {
         let key = keys::failing(place);
         let before = self.bucket.get(&key).await?;
         let before = before.and_then(|object| serde_json::from_slice::<Failing>(&object.body).ok());
-        // What was not tried for long did not fail for as long: it was held, or the exporter was off.
+        // A long gap between tries is not a failure: the destination was on hold, or the exporter was off.
         let goes_on = |failing: &Failing| now_ms.saturating_sub(failing.at_ms) <= FAILING_GAP_MS;
         let since_ms = before.filter(goes_on).map_or(now_ms, |failing| failing.since_ms.min(now_ms));
         let failing = Failing { since_ms, at_ms: now_ms, fault: fault.to_string() };
@@ -158,7 +158,7 @@ impl State {
         self.bucket.delete(&[keys::failing(place)]).await
     }
 
-    /// The key behind which listing goes on, where the last tick could not list all that is staged.
+    /// The key at which listing resumes, if the last tick could not list all staged fragments.
     pub(crate) async fn cursor(&self) -> Result<Option<String>, Fault> {
         let object = self.bucket.get(keys::CURSOR).await?;
         Ok(object.and_then(|object| String::from_utf8(object.body.into()).ok()))
@@ -173,10 +173,10 @@ impl State {
     }
 }
 
-/// What is written down of a place that fails.
+/// The document about a failing place.
 #[derive(Serialize, Deserialize)]
 struct Failing {
-    /// When it failed for the first time since it was last well.
+    /// The time of the first failure since its last success.
     since_ms: i64,
     /// When it failed for the last time.
     at_ms: i64,
@@ -184,5 +184,5 @@ struct Failing {
     fault: String,
 }
 
-/// Between two failures of one that goes on there is no more time than this; there is a try every few minutes.
+/// The longest time between two failures of one outage. There is a try every few minutes.
 const FAILING_GAP_MS: i64 = 6 * 60 * 60 * 1_000;

@@ -1,17 +1,17 @@
-//! One tick: plan what waits, put what is planned, settle what is put.
+//! One tick: plans waiting fragments, puts the objects of plans, and closes plans.
 //!
 //! The order of reads and writes is the protocol; each step answers a race.
 //!
 //! 1. Read the head, and the plans that it says are open.
-//! 2. List what is staged; leave out what an open plan holds.
-//! 3. Write the plan, which nobody refers to yet.
-//! 4. Swap the head *on the ETag that was read first*: if any plan was opened or closed since, the
-//!    listing may show fragments that are exported already, and the swap fails.
-//! 5. For each object that has no completion marker: put it where none is, then write the marker.
+//! 2. List the staged fragments. Leave out those of open plans.
+//! 3. Write the plan. No document refers to it yet.
+//! 4. Swap the head *on the ETag that was read first*. If a plan was opened or closed since, the listing may show
+//!    exported fragments, and the swap fails.
+//! 5. For each object without a marker: put it if the key has no object, then write the marker.
 //! 6. When every destination of a plan is done: delete the fragments, every one confirmed.
 //! 7. Swap the plan out of the head.
 //!
-//! Steps 1 to 4 are here, 5 to 7 in [`carry`](crate::carry), and what changes a plan that is open in
+//! Steps 1 to 4 are here, steps 5 to 7 in [`carry`](crate::carry). Changes of open plans are in
 //! [`revise`](crate::revise).
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -28,13 +28,13 @@ use crate::report::Report;
 use crate::staged::{self, Found};
 use crate::state::{At, DoneCounts};
 
-/// How often planning begins anew since another exporter was faster.
+/// How often planning restarts because another exporter was faster.
 const ROUNDS_MAX: usize = 10;
 
 /// The version that object names carry.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// A tick, and what it knows.
+/// A tick and its state.
 pub(crate) struct Tick<'a> {
     pub(crate) app: &'a App,
     pub(crate) routes: &'a Routes,
@@ -55,9 +55,9 @@ impl<'a> Tick<'a> {
         Tick { app, routes, flush, now_ms, report, known: Known::default() }
     }
 
-    /// Runs it. What is staged is listed until `list_until` at most, so that there is time left to carry plans out.
+    /// Runs it. Listing stops at `list_until`, so that time is left to export plans.
     pub(crate) async fn run(&self, list_until: Instant) -> Result<(), Fault> {
-        // Where one destination fails for long, many plans are open of which the others have theirs.
+        // If one destination fails for long, many open plans are complete for the others.
         let done = self.app.state.done_counts().await?;
         let at = self.plan(list_until, &done).await?;
         {
@@ -76,7 +76,7 @@ impl<'a> Tick<'a> {
         self.known.refresh(&self.app.state).await
     }
 
-    /// Opens plans for what waits, and says what is open then.
+    /// Opens plans for waiting fragments and returns the open plans.
     async fn plan(&self, list_until: Instant, done: &DoneCounts) -> Result<At, Fault> {
         let state = &self.app.state;
         for _ in 0..ROUNDS_MAX {
@@ -108,21 +108,24 @@ impl<'a> Tick<'a> {
                 return Ok(at);
             }
         }
-        // What others have opened is carried out all the same.
-        self.report()
-            .alarm(format!("nothing new is planned: other runs changed the head {ROUNDS_MAX} times meanwhile"));
+        // The plans of other exporters are exported all the same.
+        self.report().alarm(format!(
+            "nothing new is planned: other runs changed the head {ROUNDS_MAX} times; the next tick tries again"
+        ));
         Ok(self.refresh().await?.0)
     }
 
-    /// Deletes what was exported and deleted already, and has landed once more: a first try that was slower than the
-    /// second.
+    /// Deletes exported fragments that were written again, by a first try that was slower than the second.
     async fn delete_again(&self, at: &At, found: &Found) -> Result<(), Fault> {
         if found.late_fragments.is_empty() {
             return Ok(());
         }
         let state = &self.app.state;
         let keys = known::exported(state, &at.head, &found.late_fragments).await?;
-        tracing::warn!(fragments = keys.len(), "fragments that are exported landed once more; they are deleted again");
+        tracing::warn!(
+            fragments = keys.len(),
+            "fragments that are already exported were written again; they are deleted again"
+        );
         state.bucket.delete(&keys).await
     }
 
@@ -131,7 +134,10 @@ impl<'a> Tick<'a> {
         let later = self.later(&mut drafts);
         if later.fragments > 0 && self.flush == Flush::All {
             let plans_max = self.app.settings.caps.plans_per_tick_max;
-            self.report().alarm(format!("{} events wait for a next tick: one opens {plans_max} plans", later.events));
+            self.report().alarm(format!(
+                "{} events wait for the next tick: one tick opens at most {plans_max} plans",
+                later.events
+            ));
         }
         self.report().waiting.later = later;
         let sweeps = self.flush == Flush::All && !drafts.is_empty();
@@ -156,12 +162,13 @@ impl<'a> Tick<'a> {
         }
         // At least one head was swapped in since: see `litter`.
         if let Err(fault) = self.app.state.bucket.delete(&litter).await {
-            tracing::warn!(%fault, "what killed runs left behind stays for now");
+            tracing::warn!(%fault, "failed to delete leftovers of killed runs; a later tick does it");
         }
         Ok(Some(at))
     }
 
-    /// Leaves as many drafts as one tick may open, by chance, so that none is left out for ever; says what is left out.
+    /// Keeps as many drafts as one tick may open and returns the size of the rest. The choice is random, so that no
+    /// draft waits forever.
     fn later(&self, drafts: &mut Vec<Draft>) -> Size {
         let mut later = Size::default();
         let plans_max = self.app.settings.caps.plans_per_tick_max;
@@ -176,12 +183,12 @@ impl<'a> Tick<'a> {
 
     /// Keys that belong to plans that the head does not know: never opened, or closed long ago and not cleared away.
     ///
-    /// They may be deleted once a head is swapped in that follows the one read *before* this listing: then no swap
-    /// that could still open one of those plans can succeed.
+    /// They may be deleted after a swap that follows the head read *before* this listing. Then no other swap can still
+    /// open one of those plans.
     async fn litter(&self, at: &At) -> Vec<String> {
         let litter = self.app.state.litter(&at.head).await;
         litter.unwrap_or_else(|fault| {
-            tracing::warn!(%fault, "cannot look for what killed runs left behind");
+            tracing::warn!(%fault, "failed to look for leftovers of killed runs; a later tick does it");
             Vec::new()
         })
     }
@@ -189,8 +196,9 @@ impl<'a> Tick<'a> {
     fn note_missing(&self, at: &At) {
         for open in at.head.open.iter().filter(|open| self.known.outline(open.plan).is_none()) {
             self.report().alarm(format!(
-                "nothing new is planned: the document {} of an open plan is missing, or cannot be read. Put it back, or give the plan up; \
-                 then its events are planned anew, and some may be exported twice: {{\"abandon\": {{\"plan\": \"{}\"}}}}",
+                "nothing new is planned: the document {} of an open plan is missing or unreadable. Restore it, or \
+                 abandon the plan, which plans its events again and may export some twice: {{\"abandon\": \
+                 {{\"plan\": \"{}\"}}}}",
                 open.key(),
                 open.plan
             ));
@@ -210,18 +218,18 @@ impl<'a> Tick<'a> {
             let Some(destination) = self.routes.destinations.get(*index) else { continue };
             report.waiting.capped.insert(destination.name.clone(), *size);
             report.alarm(format!(
-                "as much is planned for destination `{}` as may be: {} more events wait until plans of it close",
+                "destination `{}` has as many open plans as allowed: {} more events wait until some of them close",
                 destination.name, size.events
             ));
         }
         for account in &found.unreadable {
-            report.alarm(format!("cannot read which events count: {account}"));
+            report.alarm(format!("failed to read which events are committed: {account}"));
         }
         if found.strangers > 0 {
-            report.alarm(format!("{} objects under received/ are no fragments", found.strangers));
+            report.alarm(format!("{} objects under received/ are not fragments: move them elsewhere", found.strangers));
         }
         if found.more {
-            report.alarm("more waits than one tick considers; the next ones go on".to_owned());
+            report.alarm("more fragments wait than one tick considers; the next ticks continue".to_owned());
         }
     }
 
@@ -230,7 +238,7 @@ impl<'a> Tick<'a> {
         let mut report = self.report();
         report.expired.extend(size);
         report.alarm(format!(
-            "{} events expired: destination `{destination}` did not take them in {} days",
+            "{} events expired: destination `{destination}` did not accept them within {} days",
             size.events, self.app.settings.expire_days
         ));
     }

@@ -1,8 +1,8 @@
 //! Finding out whether destinations can be written to, and only through their external ids.
 //!
-//! Segment docs: storage/catalog/aws-s3, "Validate": the role is assumed with the external id and
-//! then without it, and an object is put. A role that can be assumed without the id is reported:
-//! whoever is trusted by it could be made to use it for somebody else.
+//! Segment docs: storage/catalog/aws-s3, "Validate": the role is assumed with the external id and then without it, and
+//! an object is put. A role that can be assumed without the id is reported. Its trusted account could be tricked into
+//! using it for another customer.
 
 use aws::bucket::etag_of;
 use aws::roles::Role;
@@ -25,16 +25,16 @@ use crate::put::put_request;
 /// Destinations asked at a time.
 const AT_A_TIME: usize = 8;
 
-/// What was tried and has not ended by then is told so, and the next is tried.
+/// The timeout of a step. The next step follows.
 const STEP_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// What is tried of one destination at most: two roles, two puts.
+/// The steps for one destination at most: two roles, two puts.
 const STEPS: u32 = 4;
 
 /// The answer to `{"validate": [NAME, ...]}`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Validated {
-    /// True if everything that was asked is well.
+    /// True if every check passed.
     pub ok: bool,
     /// All of it in a sentence.
     pub summary: String,
@@ -44,19 +44,19 @@ pub struct Validated {
     pub destinations: Vec<Checked>,
 }
 
-/// What was found out about a destination.
+/// The result for a destination.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Checked {
     /// Its name.
     pub destination: String,
     /// True if it can be written to, and only with the external id.
     pub ok: bool,
-    /// What was tried, in order.
+    /// The steps, in order.
     pub steps: Vec<Check>,
 }
 
 impl App {
-    /// Validates destinations by their names; all of them if there are no names.
+    /// Validates the named destinations, or all of them without names.
     pub(crate) async fn validate(&self, routes: &Routes, names: &[String], until: Instant) -> Validated {
         let names: Vec<String> = match names {
             [] => routes.destinations.iter().map(|destination| destination.name.clone()).collect(),
@@ -73,8 +73,11 @@ impl App {
         let destinations: Vec<Checked> = stream::iter(names).map(check).buffered(AT_A_TIME).collect().await;
         let well = destinations.iter().filter(|checked| checked.ok).count();
         let ok = state_bucket.ok && well == destinations.len();
-        let ours = if state_bucket.ok { "" } else { "; our own bucket is not well" };
-        let summary = format!("{well} of {} destinations can be written to, as they should{ours}", destinations.len());
+        let ours = if state_bucket.ok { "" } else { "; the state bucket does not work" };
+        let summary = format!(
+            "{well} of {} destinations can be written to, and only with the external id{ours}",
+            destinations.len()
+        );
         Validated { ok, summary, state_bucket, destinations }
     }
 
@@ -103,16 +106,16 @@ impl App {
                 tried,
                 "INSECURE: the role was assumed",
                 vec![cause(
-                    "the trust policy asks for no external id",
+                    "the trust policy does not require an external id",
                     "add to its statement: \"Condition\": {\"StringEquals\": {\"sts:ExternalId\": \"…\"}}",
                 )],
             ),
         }
     }
 
-    /// Our own bucket: what the exporter needs of it besides deleting.
+    /// Checks the state bucket: every permission that the exporter needs except deleting.
     async fn check_state(&self) -> Check {
-        let tried = format!("read {} and list what waits in it", self.settings.state_bucket);
+        let tried = format!("read and list the state bucket {}", self.settings.state_bucket);
         let found = in_time(Operation::Read, &self.settings.state_bucket, STEP_TIMEOUT, async {
             let at = self.state.head().await?;
             self.state.bucket.list_page(keys::RECEIVED, None).await?;
@@ -122,8 +125,8 @@ impl App {
             let fix =
                 "allow s3:GetObject, s3:PutObject, s3:DeleteObject on it and s3:ListBucket to the exporter's role";
             let why = match fault.kind {
-                Kind::NoBucket => "there is no such bucket: compare STATE_BUCKET with its page",
-                _ => "the exporter's role may not",
+                Kind::NoBucket => "the bucket does not exist: compare STATE_BUCKET with the S3 console",
+                _ => "the exporter's role lacks a permission",
             };
             vec![cause(why, fix)]
         };
@@ -131,8 +134,8 @@ impl App {
     }
 }
 
-/// Puts as log objects are put, where none is; and where one is already, anew, so that permissions and keys are tried
-/// whole each time. A bucket's policy may allow the former only, which is enough.
+/// Puts a test object like a log object. If it exists already, puts it again, so that permissions and keys are checked
+/// each time. A bucket's policy may allow only the first put, which is enough.
 async fn put_dummy(client: &aws_sdk_s3::Client, destination: &Destination, dice: &Dice) -> Check {
     let key = dummy_key(&destination.prefix);
     let at = format!("s3://{}/{key}", destination.bucket);
@@ -154,7 +157,7 @@ async fn put_dummy(client: &aws_sdk_s3::Client, destination: &Destination, dice:
         Err(fault) if fault.kind == Kind::Precondition => match put(false).await {
             Ok(()) => Check::well(&tried, "put again"),
             Err(fault) if fault.kind == Kind::Denied && !fault.is_about_key() => {
-                Check::well(&tried, "it is there already, and may not be replaced")
+                Check::well(&tried, "it exists already, and the role may not replace it")
             }
             Err(fault) => told(fault),
         },
@@ -163,12 +166,14 @@ async fn put_dummy(client: &aws_sdk_s3::Client, destination: &Destination, dice:
 }
 
 fn untried(name: String) -> Checked {
-    let step = Check::ill("find the time", "there was too little of it left: name fewer destinations at once", vec![]);
+    let step =
+        Check::ill("check the time that is left", "too little time was left: name fewer destinations at once", vec![]);
     Checked { destination: name, ok: false, steps: vec![step] }
 }
 
 fn unknown(name: String, routes: &Routes) -> Checked {
     let known: Vec<&str> = routes.destinations.iter().map(|destination| destination.name.as_str()).collect();
-    let step = Check::ill("find it in the settings", format!("not there; {} are", known.join(", ")), vec![]);
+    let step =
+        Check::ill("find it in the settings", format!("not found; the settings have {}", known.join(", ")), vec![]);
     Checked { destination: name, ok: false, steps: vec![step] }
 }

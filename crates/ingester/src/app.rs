@@ -28,13 +28,13 @@ pub struct App {
     pub(crate) dice: Dice,
 }
 
-/// An event that is to be delivered again: what was and what was not sent stands in it.
+/// The reason for delivering an event again. It says which rows were sent.
 #[derive(Debug, thiserror::Error)]
 #[error("{}", words(.0))]
 pub struct Failure(pub Report);
 
-/// What SQS is told: which messages are to come again; the report is for people.
-/// Lambda developer guide, "Partial batch responses": the messages named come again, the others are deleted.
+/// The answer to SQS: the messages to deliver again, and a report for people. Lambda developer guide, "Partial batch
+/// responses": the messages named come again, the others are deleted.
 #[derive(Debug, serde::Serialize)]
 #[serde(rename_all = "camelCase")]
 struct QueueAnswer {

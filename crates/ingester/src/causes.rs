@@ -1,4 +1,4 @@
-//! What vague answers of AWS and of Segment most likely mean, the likeliest first, each with its fix.
+//! The likely causes of vague answers of AWS and Segment, the likeliest first, each with its fix.
 
 use aws::validation::{self, Cause, cause, no_bucket};
 use aws::{Fault, Kind};
@@ -8,43 +8,43 @@ use delivery::Region;
 pub(crate) fn of_unknown_key(host: &str) -> Vec<Cause> {
     let mut causes = vec![
         cause(
-            "WRITE_KEY is no source's: calls with it would be answered 200, and dropped silently",
-            "copy the write key anew from the source's page (Settings, API Keys): it is neither the source's id nor a \
+            "no source has this WRITE_KEY: Segment answers 200 to its calls and drops them",
+            "copy the write key again from the source's page (Settings, API Keys): it is neither the source's id nor a \
              token of the Public API",
         ),
         cause(
             "the source was deleted, or belongs to a workspace in the other region",
-            "see whether it is still there; if so, set SEGMENT_REGION to its workspace's region",
+            "check whether the source still exists; if so, set SEGMENT_REGION to the region of its workspace",
         ),
     ];
     let segments_own = Region::Us.settings();
     if !segments_own.ends_with(host) {
         causes.push(cause(
-            format!("{host} passes calls on to Segment, and knows no settings"),
+            format!("{host} forwards calls to Segment, and does not serve settings"),
             format!("set SEGMENT_SETTINGS_ENDPOINT={segments_own}"),
         ));
     }
     causes
 }
 
-/// What it means that Segment's libraries are told to send this source's calls to another region.
+/// The cause if the source's settings name another region.
 pub(crate) fn of_region(right: Region) -> Vec<Cause> {
     vec![cause(
-        "SEGMENT_REGION is not the region of this source: what is sent to another may be dropped silently",
+        "SEGMENT_REGION is not the region of this source: Segment may drop calls that are sent to another region",
         format!("set SEGMENT_REGION={}, and unset SEGMENT_ENDPOINT and SEGMENT_OBJECTS_ENDPOINT", right.name()),
     )]
 }
 
-/// Why it could not be found out whether the write key is known.
+/// Why the write key could not be checked.
 pub(crate) fn of_unclear_key(host: &str) -> Vec<Cause> {
     vec![
         cause(
-            format!("{host} is out of reach from here, or too busy"),
-            "try again; in a VPC the function needs a NAT gateway to reach Segment at all",
+            format!("{host} is unreachable or too busy"),
+            "try again; in a VPC the function needs a NAT gateway to reach Segment",
         ),
         cause(
-            format!("{host} is not where Segment has a source's settings"),
-            "compare SEGMENT_SETTINGS_ENDPOINT, if it is set; calls may get through all the same",
+            format!("{host} does not serve the settings of Segment's sources"),
+            "check SEGMENT_SETTINGS_ENDPOINT, if it is set; Segment may still accept calls",
         ),
     ]
 }
@@ -60,7 +60,7 @@ pub(crate) fn of_state(fault: &Fault, bucket: &str) -> Vec<Cause> {
     );
     match fault.kind {
         Kind::NoBucket => {
-            vec![no_bucket(bucket, "compare STATE_BUCKET with the name on the bucket's page; or make it")]
+            vec![no_bucket(bucket, "compare STATE_BUCKET with the S3 console, or create the bucket")]
         }
         Kind::Denied => denied(fault, bucket, may_not, "kms:GenerateDataKey and kms:Decrypt"),
         _ => otherwise(fault, bucket),
@@ -73,14 +73,14 @@ pub(crate) fn of_source(fault: &Fault, bucket: &str) -> Vec<Cause> {
         format!("the function's role may not {} there", fault.operation),
         format!(
             "allow it s3:GetObject and s3:GetObjectVersion on arn:aws:s3:::{bucket}/*, and s3:ListBucket on \
-             arn:aws:s3:::{bucket}: without that one a missing key looks like a forbidden one"
+             arn:aws:s3:::{bucket}: without s3:ListBucket a missing key looks like a forbidden one"
         ),
     );
     match fault.kind {
-        Kind::NoBucket => vec![no_bucket(bucket, "compare its name with the one on the bucket's page")],
+        Kind::NoBucket => vec![no_bucket(bucket, "compare its name with the S3 console")],
         Kind::Denied if fault.code == "InvalidObjectState" => vec![cause(
-            "this object is archived (S3 Glacier): it is no sign of how others can be read",
-            "drop a file and ask again",
+            "this object is archived (S3 Glacier), so it does not show whether others can be read",
+            "drop a new file and validate again",
         )],
         Kind::Denied => denied(fault, bucket, may_not, "kms:Decrypt"),
         _ => otherwise(fault, bucket),
@@ -93,8 +93,8 @@ fn denied(fault: &Fault, bucket: &str, may_not: Cause, of_key: &str) -> Vec<Caus
         format!("allow {of_key} on the key, in the role's policy and in the key's own"),
     );
     let another_account = cause(
-        format!("{bucket} belongs to another account, and its policy does not let the function's role in"),
-        format!("allow the role the same in the policy of {bucket}, or compare the name: it may be somebody else's"),
+        format!("{bucket} belongs to another account, and its policy does not allow the function's role"),
+        format!("allow the same permissions in the policy of {bucket}, or check the name: the bucket may not be yours"),
     );
     validation::denied(fault, key, vec![may_not, another_account], Vec::new())
 }
@@ -103,7 +103,7 @@ fn otherwise(fault: &Fault, bucket: &str) -> Vec<Cause> {
     if fault.is_elsewhere() {
         return vec![cause(
             format!("{bucket} is in another region than the function"),
-            "have both in one: S3 notifies queues and functions of its own region only",
+            "use one region for both: S3 notifies queues and functions of its own region only",
         )];
     }
     let no_credentials = cause(
@@ -116,7 +116,7 @@ fn otherwise(fault: &Fault, bucket: &str) -> Vec<Cause> {
 /// Why no answer of S3 came in time.
 pub(crate) fn late() -> Cause {
     cause(
-        "S3 is out of reach from here, or was too busy",
+        "S3 is unreachable or was too busy",
         "try again; in a VPC the function needs a gateway endpoint for S3, or a NAT gateway",
     )
 }
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn a_proxy_is_suspected_only_where_there_is_one() {
+    fn a_proxy_is_a_likely_cause_only_if_one_is_configured() {
         assert_eq!(of_unknown_key("cdn-settings.segment.com").len(), 2);
         assert!(of_unknown_key("collect.example.com")[2].fix.contains("=https://cdn-settings.segment.com"));
     }

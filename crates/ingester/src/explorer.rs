@@ -25,7 +25,7 @@ use world::{Handler, World};
 /// The bounds of each test run.
 const USUAL: Bounds = Bounds { switches: 2, faults: 1 };
 const TWO_SWITCHES: Bounds = Bounds { switches: 2, faults: 0 };
-/// What shows that a fence is needed.
+/// A test that a fence is needed.
 const ONE_SWITCH: Bounds = Bounds { switches: 1, faults: 0 };
 const ONE_FAULT: Bounds = Bounds { switches: 0, faults: 1 };
 /// A usual search plays more schedules. With fewer the owners do not meet.
@@ -47,7 +47,7 @@ struct Scene {
 }
 
 const TWO_OWNERS: Scene = Scene { name: "two_owners", owners: 2, lost_answer: None, without: None, is_watched: true };
-/// Each owner takes the file over from the one before, and none of them knows it.
+/// Each owner takes the file over from the one before, which does not notice.
 const THREE_OWNERS: Scene = Scene { name: "three_owners", owners: 3, ..TWO_OWNERS };
 /// Segment has accepted the last row, and the first owner does not know it. It commits the others, gives the lease back
 /// and ends.
@@ -125,13 +125,12 @@ impl Scene {
     }
 
     fn assert_kept(self, usual: &[Bounds]) {
-        let told = told_bounds();
-        for bounds in told.map_or(usual.to_vec(), |told| vec![told]) {
+        for bounds in Bounds::to_explore(usual) {
             let (numbers, broken) = self.search(bounds);
             if let Some(Broken { schedule, words }) = broken {
                 panic!("{words}; to see it:\n{}", self.command(&schedule));
             }
-            let is_search = told.is_some() || numbers.schedules >= SCHEDULES_MIN;
+            let is_search = !usual.contains(&bounds) || numbers.schedules >= SCHEDULES_MIN;
             assert!(is_search, "{} has only {} schedules", self.name, numbers.schedules);
         }
     }
@@ -144,20 +143,6 @@ impl Scene {
         let schedule: Schedule = schedule.to_string().parse().unwrap();
         assert_eq!(play(&|| self.stage(), &schedule).end, End::Broken(found));
     }
-}
-
-/// The bounds that `EXPLORE` tells.
-fn told_bounds() -> Option<Bounds> {
-    let told = std::env::var("EXPLORE").ok()?;
-    let mut bounds = Bounds { switches: 2, faults: 1 };
-    for word in told.split(',') {
-        match word.split_once('=') {
-            Some(("switches", number)) => bounds.switches = number.parse().unwrap(),
-            Some(("faults", number)) => bounds.faults = number.parse().unwrap(),
-            _ => panic!("EXPLORE={told}: write switches=3,faults=2"),
-        }
-    }
-    Some(bounds)
 }
 
 #[test]
@@ -178,7 +163,7 @@ fn a_lost_answer_of_segment_loses_and_doubles_no_row_in_any_order_of_two_owners(
 
 #[test]
 fn without_compare_and_swap_an_order_of_two_owners_breaks_a_promise() {
-    // The rows are in no place or in two, or the rejects file and the account are those of another end.
+    // A row is in no place or in two, or the rejects file and the account do not match.
     BLIND_PUT.assert_broken(ONE_SWITCH, &["how often row", "rows in the rejects file", "the account"]);
 }
 
@@ -232,7 +217,7 @@ fn one_schedule_gives_the_same_requests_and_answers_each_time() {
     }
 }
 
-/// Plays the schedule that `SCHEDULE` tells, and prints its requests.
+/// Plays the schedule in `SCHEDULE`, and prints its requests.
 #[test]
 fn replay() {
     let text = std::env::var("SCHEDULE").unwrap_or_else(|_| "two_owners: a8 b4".to_owned());

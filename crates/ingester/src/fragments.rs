@@ -4,7 +4,7 @@ use crate::settings::Settings;
 use aws::{Bucket, Fault};
 use bytes::Bytes;
 use calls::batches::Batch;
-use calls::ingestion::Guilty;
+use calls::pipeline::Guilty;
 use delivery::WriteKey;
 use export::fragment::{Encoder, crc32};
 use export::received::{Stamp, append_own_call};
@@ -39,7 +39,7 @@ impl Fragments {
         Self { state, source, write_key, stream, epoch: checkpoint.epoch, encoder: RefCell::default() }
     }
 
-    /// The fragment of a batch, without its refused calls. Its name says which rows of which run it holds.
+    /// The fragment of a batch, without its refused calls. Its name identifies the rows and the run.
     pub(crate) fn make(&self, batch: &Batch, guilty: &[Guilty], received_at_ms: i64) -> Fragment {
         let stamp = Stamp::new(received_at_ms, &self.source);
         let stamp = match &self.write_key {

@@ -1,6 +1,6 @@
 //! The Lambda shell of the ingester.
 
-// The future of an invocation is deeper than the default lets the compiler look.
+// The future of an invocation is nested more deeply than the default limit.
 #![recursion_limit = "256"]
 
 use ingester::App;

@@ -9,7 +9,8 @@ use crate::source::{Source, collect};
 use crate::trouble::{of_checkpoint, of_source};
 use aws::bucket::{Bucket, OpenObject, Pin};
 use bytes::Bytes;
-use calls::subject::{Kind, Subject};
+use calls::kind::Api;
+use calls::subject::Subject;
 use ingestion::deadline::Deadline;
 use ingestion::life::{Action, Event, Found, Life, Rules, RunEnd};
 use ingestion::notification::Notice;
@@ -25,7 +26,7 @@ const COLLECTION_METADATA: &str = "segment-collection";
 /// Object metadata that sends a file again with new ids.
 const REPLAY_METADATA: &str = "segment-replay";
 
-/// A message at work: what its actions have left for the next ones.
+/// A message in progress, with the results of its actions.
 struct Work<'a> {
     app: &'a App,
     notice: &'a Notice,
@@ -38,7 +39,7 @@ struct Work<'a> {
 }
 
 impl App {
-    /// Handles one message for one object. False beside the report: the message is to be delivered again.
+    /// Handles one message for one object. Returns the report, and false if the message must be delivered again.
     pub(crate) async fn handle_notice(&self, notice: Notice, receives: u32, deadline: Deadline) -> (FileReport, bool) {
         let began_ms = self.clock.now_ms();
         let rules = Rules {
@@ -167,7 +168,7 @@ impl Work<'_> {
                 let stats = RefCell::default();
                 let way = rows::Way {
                     sender: self.app.sender(),
-                    objects: subject.kind == Kind::Object,
+                    objects: subject.kind.api() == Api::Objects,
                     fragments: Fragments::new(&self.app.state, &self.app.settings, owner.checkpoint()),
                     source: Source::new(self.bucket.clone(), &self.notice.key, pin),
                     deadline: self.deadline,
@@ -186,7 +187,7 @@ impl Work<'_> {
         Ok(Event::RunEnded(Box::new(end)))
     }
 
-    /// The bytes of the first GET. A body that breaks off is read on from there; one that trickles ends in time.
+    /// The bytes of the first GET. A body that breaks off is continued from its end. A slow body ends at the timeout.
     async fn first_range(&self, opened: OpenObject) -> Result<Vec<Bytes>, Trouble> {
         let left_ms = self.deadline.drain_at_ms - self.app.clock.now_ms();
         let left = Duration::from_millis(u64::try_from(left_ms).unwrap_or(0));
@@ -195,7 +196,7 @@ impl Work<'_> {
     }
 }
 
-/// What a run starts from.
+/// The start of a run.
 fn begin<'a>(
     app: &'a App,
     owner: &'a Owner,
@@ -211,7 +212,7 @@ fn begin<'a>(
         subject,
         reading: &settings.reading,
         threshold: settings.threshold,
-        keeps: settings.keep_for_export && subject.kind != Kind::Object,
+        keeps: settings.keep_for_export && subject.kind.api() == Api::Tracking,
         requests_in_flight: settings.delivery.requests_in_flight,
         batch_calls_max: settings.batch_calls_max,
         commit_every_ms: settings.commit_every_ms,

@@ -7,7 +7,7 @@ use crate::trouble::{of_checkpoint, of_state};
 use aws::document::{Document, Format, Found};
 use aws::{Bucket, Clock};
 use bytes::Bytes;
-use calls::ingestion::Commit;
+use calls::pipeline::Commit;
 use calls::rejects::{Rejects, join};
 use ingestion::run::Write;
 use ingestion::trouble::Trouble;
@@ -109,8 +109,7 @@ impl Owner {
         self.write(next).await
     }
 
-    /// Writes the refused rows behind those of the open part. The shorter part counts until the checkpoint names the
-    /// longer one.
+    /// Appends refused rows to the open part. The shorter part counts until the checkpoint names the longer one.
     async fn keep_rejects(&mut self, commit: &Commit, head: &[u8]) -> Result<RejectsPart, Trouble> {
         let before = self.open_part().await?;
         let (from, rows) = before.as_ref().map_or((commit.from.byte, 0), |(part, _)| (part.range.from, part.rows));

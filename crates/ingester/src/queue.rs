@@ -29,9 +29,11 @@ impl Queue {
             let answer = sent.send().await.map_err(|error| Fault::of(Operation::Send, &self.url, &error))?;
             match answer.message_id() {
                 Some(_) => Ok(()),
-                None => {
-                    Err(Fault::foreign(Operation::Send, &self.url, "the answer has no message id: it is not SQS's"))
-                }
+                None => Err(Fault::foreign(
+                    Operation::Send,
+                    &self.url,
+                    "the answer has no message id, so it is not from SQS",
+                )),
             }
         })
         .await

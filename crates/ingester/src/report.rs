@@ -1,6 +1,6 @@
-//! What is said about an event: one entry an object, for people and machines.
+//! The report of an event: one entry for each object, for people and machines.
 
-use calls::ingestion::{Example, Ingestion};
+use calls::pipeline::{Example, Pipeline};
 use delivery::Stats;
 use ingestion::life::{Close, Life, Outcome};
 use protocol::account::Account;
@@ -14,9 +14,9 @@ use std::collections::BTreeMap;
 pub struct FileReport {
     /// `s3://bucket/key`.
     pub object: String,
-    /// How it ended for now.
+    /// How it ended, or why it waits.
     pub outcome: Outcome,
-    /// Why, where there is something to say.
+    /// The reason, if there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// The stable code of that reason, when it is a fault of the file.
@@ -43,35 +43,36 @@ pub struct FileReport {
     /// Where the refused rows are.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rejects: Option<String>,
-    /// From which line on nothing is settled, when it did not finish.
+    /// The first line that is not settled, if the file did not finish.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub undelivered_from_line: Option<u64>,
-    /// Blank lines and rows of nothing but delimiters, dropped.
+    /// Dropped blank lines and rows of only delimiters.
     #[serde(skip_serializing_if = "is_zero")]
     pub blank_rows: u64,
     /// Repeats of the header, dropped.
     #[serde(skip_serializing_if = "is_zero")]
     pub repeated_headers: u64,
     /// Rows that a filter of the mapping leaves out.
+    #[serde(skip_serializing_if = "is_zero")]
     pub skipped_rows: u64,
-    /// What its owner should know about columns and rows.
+    /// Warnings about columns and rows.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
-    /// What of that is about the columns and about how the file is written down.
+    /// The warnings about the columns and the dialect.
     #[serde(skip)]
     pub column_warnings: Vec<String>,
     /// Where checkpoint and ledger are: `ingest/{stream}/`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stream: Option<StreamId>,
-    /// What the columns became.
+    /// The meaning of each column.
     #[serde(skip)]
     pub columns: Vec<String>,
-    /// What this run took, in ms.
+    /// The time of this run, in ms.
     pub elapsed_ms: i64,
-    /// What this run sent.
+    /// The requests of this run.
     #[serde(skip)]
     pub stats: Stats,
-    /// What this run settled.
+    /// The rows that this run settled.
     #[serde(skip)]
     pub settled: Account,
 }
@@ -82,7 +83,7 @@ fn is_zero(number: &u64) -> bool {
 }
 
 impl FileReport {
-    /// An object of which nothing is known yet.
+    /// The report of an object before it was opened.
     pub(crate) fn of(bucket: &str, key: &str) -> Self {
         Self {
             object: format!("s3://{bucket}/{key}"),
@@ -116,7 +117,7 @@ impl FileReport {
         (self.outcome, self.reason, self.code) = (close.outcome, close.reason, close.code);
     }
 
-    /// What the file is, and what its checkpoint says.
+    /// Adds the kind of the file and the counts of its checkpoint.
     pub(crate) fn describe(&mut self, life: &Life, state_bucket: &str) {
         self.kind = life.subject().map(|subject| subject.kind.as_str());
         self.collection = life.subject().and_then(|subject| subject.collection.clone());
@@ -136,8 +137,8 @@ impl FileReport {
         self.rejects = rejects.map(|key| format!("s3://{state_bucket}/{key}"));
     }
 
-    /// What the run has read.
-    pub(crate) fn describe_rows(&mut self, rows: &Ingestion) {
+    /// Adds the columns, warnings and examples of the run.
+    pub(crate) fn describe_rows(&mut self, rows: &Pipeline) {
         self.columns = rows.columns();
         self.column_warnings = rows.warnings().iter().map(|warning| warning.message.clone()).collect();
         let words = |example: &Example| {

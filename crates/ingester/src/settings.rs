@@ -1,7 +1,7 @@
 //! The function's settings, all from the environment.
 
 use calls::batches::BATCH_CALLS_MAX;
-use calls::ingestion::Threshold;
+use calls::pipeline::Threshold;
 use calls::reading::Reading;
 use config::environment::{Faults, Reader, bucket_fault, is_url};
 use config::settings::{

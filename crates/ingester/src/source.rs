@@ -1,7 +1,7 @@
-//! The object's bytes, in ranges pinned to what the first GET found.
+//! The object's bytes, in ranges pinned to the object of the first GET.
 //!
-//! A range is read whole before any of it is used, so that slow deliveries never hold a GET that stalls, and a broken
-//! connection costs one range.
+//! A range is read whole before it is used. So a slow delivery does not hold a GET open, and a broken connection costs
+//! one range.
 
 use aws::bucket::{Bucket, OpenObject, Pin};
 use aws::fault::Fault;
@@ -24,7 +24,7 @@ impl Source {
         Self { bucket, key: key.to_owned(), pin }
     }
 
-    /// The next range from `offset`; fewer bytes when the connection broke: the caller goes on from there.
+    /// The next range from `offset`. If the connection broke, it is shorter, and the caller continues at its end.
     pub(crate) async fn range(&self, offset: u64) -> Result<Vec<Bytes>, Fault> {
         let mut breaks = 0;
         loop {
@@ -42,7 +42,7 @@ impl Source {
     }
 }
 
-/// What arrives of an answer's body.
+/// The bytes of an answer's body.
 pub(crate) async fn collect(reading: OpenObject, bucket: &Bucket, key: &str) -> (Vec<Bytes>, Option<Fault>) {
     let mut body = reading.body;
     let mut chunks = Vec::new();

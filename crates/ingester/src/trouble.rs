@@ -1,4 +1,4 @@
-//! A failed request to AWS, as the life of a file sees it: what can be done about it.
+//! A failed request to AWS as an event in the life of a file.
 
 use aws::fault::{Fault, Kind};
 use ingestion::trouble::{Remedy, Trouble};
@@ -12,7 +12,7 @@ pub(crate) fn of_source(fault: &Fault) -> Trouble {
             Remedy::Person,
             format!(
                 "{fault}: the function's role needs s3:GetObject (and s3:GetObjectVersion where the bucket keeps \
-                 versions) on the object, and s3:ListBucket on the bucket so that a missing key can be told from a \
+                 versions) on the object, and s3:ListBucket on the bucket to distinguish a missing key from a \
                  forbidden one"
             ),
         ),

@@ -1,6 +1,6 @@
 //! Finding out whether the function is set up right: the write key, our own bucket, the buckets that files come from.
 //!
-//! The queue is left out: the function may send to it and nothing else, and a message sent to try that would be one.
+//! The queue is not checked. The function may only send to it, and a test message would be processed.
 
 use crate::App;
 use crate::causes;
@@ -17,15 +17,15 @@ use serde::Serialize;
 use serde_json::json;
 use std::time::Duration;
 
-/// Time for one step; none takes longer while all is well.
+/// The time limit of one step.
 const STEP_MS_MAX: i64 = 10_000;
-/// Buckets looked at at a time.
+/// Buckets that are checked at a time.
 const AT_A_TIME: usize = 8;
 
 /// The answer to `{"validate": [BUCKET, …]}`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Validated {
-    /// True if everything that was asked is well.
+    /// True if every check passed.
     pub ok: bool,
     /// All of it in a sentence.
     pub summary: String,
@@ -37,19 +37,19 @@ pub struct Validated {
     pub sources: Vec<Checked>,
 }
 
-/// What was found out about a source bucket.
+/// The result for a source bucket.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Checked {
     /// Its name.
     pub bucket: String,
     /// True if files that are dropped into it can be read.
     pub ok: bool,
-    /// What was tried, in order.
+    /// The steps, in order.
     pub steps: Vec<Check>,
 }
 
 impl App {
-    /// Looks at everything at once; each step has its own limit of time, and all end before the deadline.
+    /// Runs all checks at once. Each step has its own timeout, and all end before the deadline.
     pub(crate) async fn validate(&self, buckets: Vec<String>, deadline: Deadline) -> Validated {
         let buckets = if buckets.is_empty() { self.settings.source_bucket.iter().cloned().collect() } else { buckets };
         let checking = stream::iter(buckets).map(|bucket| self.check_source(bucket, deadline)).buffered(AT_A_TIME);
@@ -61,13 +61,13 @@ impl App {
         validated
     }
 
-    /// What is left for a step.
+    /// The time that is left for a step.
     fn patience(&self, deadline: Deadline) -> Duration {
         let left_ms = (deadline.cut_at_ms - self.clock.now_ms()).clamp(0, STEP_MS_MAX);
         Duration::from_millis(left_ms.unsigned_abs())
     }
 
-    /// A step that asks S3: `result` says how it ended well.
+    /// A step that calls S3. `result` describes a success.
     async fn step<T>(
         &self,
         tried: String,
@@ -86,7 +86,7 @@ impl App {
         }
     }
 
-    /// Segment answers 200 to calls with a key that is nobody's, and drops them: only the settings tell.
+    /// Segment answers 200 to calls with an unknown key and drops them. Only the settings show it.
     async fn check_key(&self, deadline: Deadline) -> Check {
         let host = self.delivery.settings_host();
         let tried = format!("ask {host} for the settings of the source with this write key");
@@ -105,7 +105,7 @@ impl App {
                 Check::ill(tried, result, causes::of_unknown_key(host))
             }
             Looked::Unclear { reason } => {
-                let result = format!("it could not be found out whether the write key is known: {reason}");
+                let result = format!("failed to check the write key: {reason}");
                 Check::ill(tried, result, causes::of_unclear_key(host))
             }
         }
@@ -124,8 +124,9 @@ impl App {
         let result = |_: &bool| "it can be written, read and listed".to_owned();
         let (step, found) = self.step(tried.clone(), deadline, asking, result, |f| causes::of_state(f, name)).await;
         if found == Some(false) {
-            let cause = cause("somebody else writes to this bucket, or deletes from it", "let nobody");
-            return Check::ill(tried, "what was put is not what is there", vec![cause]);
+            let cause =
+                cause("another program writes to this bucket, or deletes from it", "let only segment-s3 write there");
+            return Check::ill(tried, "the object that was read differs from the one that was put", vec![cause]);
         }
         step
     }
@@ -144,10 +145,10 @@ impl App {
     }
 
     fn check_name(&self, bucket: &str) -> Check {
-        let tried = "see whether it can be a source";
+        let tried = "check whether it can be a source";
         if bucket == self.settings.state_bucket {
             let cause = cause(
-                "it is STATE_BUCKET, which is never a source: rejects would feed on themselves",
+                "it is STATE_BUCKET, which cannot be a source: the ingester would read its own rejects",
                 "drop files into another bucket",
             );
             return Check::ill(tried, "it cannot", vec![cause]);
@@ -162,7 +163,7 @@ impl App {
         let source = Bucket::new(self.s3.clone(), bucket, self.dice.clone());
         let result = |first: &Option<String>| match first {
             Some(_) => "listed".to_owned(),
-            None => "listed; it is empty, so whether objects can be read is not known yet".to_owned(),
+            None => "listed; it is empty, so reading an object was not tried".to_owned(),
         };
         let tried = format!("list s3://{bucket}/");
         self.step(tried, deadline, source.first_key(), result, |fault| causes::of_source(fault, bucket)).await
@@ -176,7 +177,7 @@ impl App {
             Ok(pin.version_id.is_some())
         };
         let result = |versions: &bool| match versions {
-            true => "read, by its version too".to_owned(),
+            true => "read, also by its version".to_owned(),
             false => "read; the bucket keeps no versions".to_owned(),
         };
         let tried = format!("read the first byte of s3://{bucket}/{key}");
@@ -189,11 +190,12 @@ impl Validated {
         let well = sources.iter().filter(|checked| checked.ok).count();
         let ok = write_key.ok && state_bucket.ok && well == sources.len();
         let mut words = vec![match sources.len() {
-            0 => "no source bucket was named, here or by SOURCE_BUCKET".to_owned(),
+            0 => "no source bucket is named, neither in the request nor by SOURCE_BUCKET".to_owned(),
             all => format!("{well} of {all} source buckets can be read"),
         }];
         words.push(write_key.result.clone());
-        words.push(if state_bucket.ok { "our own bucket is well" } else { "our own bucket is not well" }.to_owned());
+        words
+            .push(if state_bucket.ok { "the state bucket works" } else { "the state bucket does not work" }.to_owned());
         Self { ok, summary: words.join("; "), write_key, state_bucket, sources }
     }
 }

@@ -60,7 +60,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_deadline_leaves_time_to_finish_requests_and_to_write_down_what_was_done() {
+    fn a_deadline_leaves_time_to_finish_requests_and_to_commit() {
         let long = Deadline::of(0, 900_000);
         let moments = |at: Deadline| [at.drain_at_ms, at.answers_until_ms, at.cut_at_ms, at.hand_on_at_ms];
         assert_eq!(moments(long), [867_000, 887_000, 892_000, 898_000]);

@@ -23,7 +23,7 @@ use crate::deadline::Deadline;
 use crate::notification::{Hop, Notice, replay_tag};
 use crate::run::End;
 use crate::trouble::{Remedy, Trouble};
-use calls::ingestion::Ingestion;
+use calls::pipeline::Pipeline;
 use calls::subject::Subject;
 use postpone::Pause;
 use protocol::checkpoint::{Checkpoint, Ending, Phase};
@@ -37,7 +37,7 @@ pub use postpone::DELAY_MAX_MS;
 
 /// A file fails after so long without progress, whatever the reason.
 pub const NO_PROGRESS_MAX_MS: i64 = 12 * 60 * 60 * 1_000;
-/// A file fails after so many invocations in a row without progress. Where each one waits, the 12 hours come first.
+/// A file fails after this many invocations in a row without progress. Where each one waits, the 12 hours come first.
 pub const HOPS_MAX: u32 = 2_000;
 /// The reason of a file whose object was replaced between two invocations.
 const REPLACED: &str = "it was replaced or deleted before it was finished; the new object has its own event";
@@ -55,7 +55,7 @@ pub struct Rules {
     pub has_queue: bool,
 }
 
-/// What the first GET found.
+/// The answer to the first GET.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Found {
     /// The version, where the bucket keeps versions.
@@ -81,7 +81,7 @@ pub struct RunEnd {
     pub checkpoint: Box<Checkpoint>,
     /// The columns of the file, for the ledger.
     pub columns: Vec<String>,
-    /// What its owner should know about the columns and about how the file is written down, for the ledger.
+    /// Warnings about the columns and the dialect, for the ledger.
     pub warnings: Vec<String>,
     /// True when every request was answered at once.
     pub is_untroubled: bool,
@@ -100,8 +100,8 @@ impl RunEnd {
         }
     }
 
-    /// What the run has read, and whether every request was answered at once.
-    pub fn describe(&mut self, rows: &Ingestion, is_untroubled: bool) {
+    /// The rows of the run, and whether every request was answered at the first try.
+    pub fn describe(&mut self, rows: &Pipeline, is_untroubled: bool) {
         self.columns = rows.columns();
         self.warnings = rows.warnings().iter().map(|warning| warning.message.clone()).collect();
         self.is_untroubled = is_untroubled;
@@ -140,7 +140,7 @@ pub enum Event {
     Failed(Trouble),
 }
 
-/// What the driver does next. It reports the result by [`Life::on`].
+/// The next action of the driver. It reports the result by [`Life::on`].
 #[derive(Debug, Clone, PartialEq)]
 pub enum Action {
     /// Read the checkpoint of this stream.
@@ -160,7 +160,7 @@ pub enum Action {
     End {
         /// How the file ended.
         phase: Phase,
-        /// What the ledger says of it.
+        /// Its entry in the ledger.
         ending: Box<Ending>,
     },
     /// Write rejects file and ledger of this checkpoint, unless the ledger is there.
@@ -186,7 +186,7 @@ pub enum Action {
 }
 
 impl Action {
-    /// When the driver breaks the action off, in ms since the epoch; `None` for what keeps time itself.
+    /// The deadline of the action, in ms since the epoch; `None` for an action with its own deadline.
     #[must_use]
     pub fn until_ms(&self, deadline: &Deadline) -> Option<i64> {
         match self {
@@ -220,7 +220,7 @@ enum Aim {
     EndAsReplaced,
 }
 
-/// What follows a release.
+/// The step after a release.
 #[derive(Debug, Clone)]
 enum Then {
     Send { hop: Hop, wait_ms: u64, reason: String },
@@ -326,7 +326,7 @@ impl Life {
                 self.close(Close::failed(format!("{reason}: {trouble}")))
             }
             (_, Event::Failed(trouble)) => self.trouble(&trouble, now_ms),
-            (state, event) => self.close(Close::failed(format!("a fault of segment-s3: {event:?} while {state:?}"))),
+            (state, event) => self.close(Close::failed(format!("a bug in segment-s3: {event:?} while {state:?}"))),
         }
     }
 
@@ -343,7 +343,7 @@ impl Life {
         self.close(Close::done(Outcome::Refused, Some(reason)))
     }
 
-    /// Which version to read: the one that was begun, else the one of the event.
+    /// The version to read: the begun version, or else the event's.
     fn look_up(&mut self, begun: Option<Box<Checkpoint>>) -> Action {
         self.begun = begun;
         let version = self.begun.as_ref().and_then(|begun| begun.object.version_id.clone());
@@ -367,7 +367,7 @@ impl Life {
         self.stream = Some(object.stream());
         match Subject::of(&self.notice.key, &self.rules.collections, collection.as_deref()) {
             Ok(subject) => self.claim(object, subject),
-            // A file that was begun goes on as it was begun, whatever COLLECTIONS says by now.
+            // A begun file keeps its collection, even if COLLECTIONS has changed.
             Err(unnamed) => {
                 let (stream, unnamed) = (object.stream(), unnamed.to_string());
                 self.go(State::Recalling { object, unnamed }, Action::LookUp(stream))
@@ -403,10 +403,13 @@ impl Life {
         self.go(State::Claiming { to: Aim::Run }, Action::Claim { object, afresh })
     }
 
-    /// The object is not there, or not the one that was begun.
+    /// The object is missing, or is not the begun one.
     fn gone(&mut self) -> Action {
         let Some(stream) = self.notice.hop.as_ref().and_then(|hop| hop.stream) else {
-            return self.close(Close::done(Outcome::Replaced, Some("it is not there (any more)".to_owned())));
+            return self.close(Close::done(
+                Outcome::Replaced,
+                Some("the object does not exist, or no longer exists".to_owned()),
+            ));
         };
         self.stream = Some(stream);
         let Some(begun) = self.begun.clone() else {
@@ -436,7 +439,7 @@ impl Life {
         // A message received again although its file made progress is healthy. A new message takes its place, so that
         // waits and kills never use up its receives.
         if self.receives > 1 && position > hop.position && self.rules.has_queue {
-            let reason = "its message came again although the file made progress: a new message takes its place";
+            let reason = "its message was received again although the file made progress: a new message replaces it";
             let hop = Hop { position, count: 0, trouble_since_ms: None, sent_ms: Some(now_ms), ..hop };
             let then = Then::Send { hop, wait_ms: 0, reason: reason.to_owned() };
             let release = Action::Release { trouble_since_ms: None, given_up: false, not_before_ms: 0 };
@@ -444,7 +447,7 @@ impl Life {
         }
         match self.subject.clone() {
             Some(subject) => self.go(State::Running { from_byte: position }, Action::Run(subject)),
-            None => self.close(Close::failed("a fault of segment-s3: a file without a kind is claimed".to_owned())),
+            None => self.close(Close::failed("a bug in segment-s3: a file without a kind is claimed".to_owned())),
         }
     }
 
@@ -519,7 +522,7 @@ impl Life {
         self.go(State::Sending { reason }, Action::Send { notice, wait_ms })
     }
 
-    /// What the next message carries, if this one makes no progress.
+    /// The hop of the next message, if this one makes no progress.
     fn hop(&self) -> Hop {
         let before = self.notice.hop.as_ref();
         Hop {

@@ -1,8 +1,8 @@
-//! What woke the function: which objects are to be ingested, in every shape that AWS has for saying so, or which buckets
-//! are to be looked at.
+//! The events that invoke the ingester: notifications about objects in every form of AWS, or a request to validate
+//! buckets.
 //!
-//! Hand-written payloads count as much as S3's own (the walkthrough has one), so only what is needed is asked for:
-//! a bucket's name and a key. A `versionId` is a hint, to be tried first; what the first GET returns decides.
+//! Hand-written payloads count like S3's own (the walkthrough has one). So only the bucket's name and the key are
+//! required. A `versionId` is a hint that is tried first. The answer to the first GET decides.
 
 use percent_encoding::percent_decode_str;
 use protocol::id::StreamId;
@@ -39,7 +39,7 @@ impl Notice {
     }
 }
 
-/// What a continuation carries from one invocation to the next.
+/// The data that a continuation carries to the next invocation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hop {
     /// How many invocations in a row made no progress.
@@ -58,7 +58,7 @@ pub struct Hop {
     pub sent_ms: Option<i64>,
 }
 
-/// A message of a queue: its id, to report a failure by, and what it holds.
+/// A message of a queue: its id, which reports a failure, and its content.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Message {
     /// SQS's id of the message.
@@ -69,15 +69,15 @@ pub struct Message {
     pub notices: Result<Vec<Notice>, NotificationFault>,
 }
 
-/// What woke the function.
+/// The event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Notification {
     /// S3 itself, EventBridge, a hand-written payload or a continuation.
     Direct(Vec<Notice>),
     /// SQS messages, each failing on its own.
     Queue(Vec<Message>),
-    /// A person, who wants to know whether these source buckets, and all else, are set up right; none means those that
-    /// the settings name.
+    /// A request by a person to validate the set-up with these source buckets. An empty list means the buckets of the
+    /// settings.
     Validate(Vec<String>),
 }
 
@@ -86,8 +86,8 @@ pub enum Notification {
 pub enum NotificationFault {
     /// Not one of the known shapes.
     #[error(
-        "the payload is no S3 notification: expected `Records` with `s3.bucket.name` and `s3.object.key`, \
-         SQS messages holding such, EventBridge's `Object Created`, or {{\"validate\": [BUCKET, …]}}"
+        "the payload is not an S3 notification: expected `Records` with `s3.bucket.name` and `s3.object.key`, \
+         SQS messages with such records, EventBridge's `Object Created`, or {{\"validate\": [BUCKET, …]}}"
     )]
     UnknownShape,
     /// A record without its essentials.
@@ -95,7 +95,7 @@ pub enum NotificationFault {
     FieldMissing {
         /// Which record, from 0.
         index: usize,
-        /// What it lacks.
+        /// The missing field.
         field: &'static str,
     },
     /// A key that is not UTF-8 once decoded.
@@ -110,15 +110,15 @@ pub enum NotificationFault {
     /// A replay tag that cannot be one.
     #[error("`replay` must be 1 to {REPLAY_TAG_BYTES_MAX} letters, digits, `-`, `_` or `.`")]
     ReplayTag,
-    /// A list of buckets that is none.
-    #[error("`validate` must be a list of buckets' names; an empty one means those that the settings name")]
+    /// An invalid list of buckets.
+    #[error("`validate` must be a list of bucket names; an empty list means the buckets in SOURCE_BUCKET")]
     NotBuckets,
 }
 
 /// Reads any of the shapes.
 ///
 /// # Errors
-/// When the payload as a whole is none of them. A queue's message fails alone.
+/// If the payload has none of these forms. A queue's message fails alone.
 pub fn read(payload: &Value) -> Result<Notification, NotificationFault> {
     if let Some(validate) = payload.get("validate") {
         return buckets(validate).map(Notification::Validate);
@@ -167,7 +167,7 @@ fn notices(payload: &Value) -> Result<Vec<Notice>, NotificationFault> {
     created.map(|(index, record)| s3_record(index, record, replay.as_deref())).collect()
 }
 
-/// Whether a record speaks of a new object. One that does not say what it is was written by hand, for that purpose.
+/// Whether a record speaks of a new object. A record without an event name was written by hand, to ingest the object.
 fn is_creation(record: &Value) -> bool {
     record["eventName"].as_str().is_none_or(|name| name.trim_start_matches("s3:").starts_with("ObjectCreated"))
 }
@@ -184,7 +184,7 @@ fn s3_record(index: usize, record: &Value, replay: Option<&str>) -> Result<Notic
     Ok(Notice { bucket, key, version_id, replay: replay.map(str::to_owned), hop: None })
 }
 
-/// EventBridge gives the key as it is.
+/// EventBridge does not encode the key.
 fn event_bridge(payload: &Value) -> Result<Notice, NotificationFault> {
     let detail = &payload["detail"];
     let text = |value: &Value, field| {
@@ -248,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn a_queue_holds_notifications_and_each_message_fails_alone() {
+    fn a_queue_event_holds_notifications_and_each_message_fails_alone() {
         let body = json!({"Records": [s3("x+y.csv")]}).to_string();
         let record = |id: &str, body: &str| {
             json!({"messageId": id, "eventSource": "aws:sqs", "body": body,
@@ -262,14 +262,14 @@ mod tests {
     }
 
     #[test]
-    fn event_bridge_gives_the_key_as_it_is() {
+    fn eventbridge_does_not_encode_the_key() {
         let payload = json!({"detail-type": "Object Created", "source": "aws.s3",
                              "detail": {"bucket": {"name": "b"}, "object": {"key": "a+b.csv"}}});
         assert_eq!(keys(&payload), ["b/a+b.csv"]);
     }
 
     #[test]
-    fn test_events_and_removals_ask_for_nothing() {
+    fn test_events_and_removals_are_ignored() {
         assert!(keys(&json!({"Service": "Amazon S3", "Event": "s3:TestEvent"})).is_empty());
         let mut removal = s3("k");
         removal["eventName"] = json!("ObjectRemoved:Delete");
@@ -277,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn a_continuation_reads_back_as_it_was_written() {
+    fn a_continuation_round_trips() {
         let hop = Hop {
             count: 2,
             position: 7,
@@ -296,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn a_person_may_ask_whether_all_is_well_and_a_queue_may_not() {
+    fn validation_can_be_invoked_by_a_person_and_not_by_a_queue() {
         assert_eq!(read(&json!({"validate": []})), Ok(Notification::Validate(vec![])));
         assert_eq!(read(&json!({"validate": ["a", "b"]})), Ok(Notification::Validate(vec!["a".into(), "b".into()])));
         for validate in [json!("a"), json!({}), json!([1]), json!(null)] {
@@ -308,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_notification_is_refused_with_what_was_expected() {
+    fn an_unknown_payload_is_refused_with_the_expected_forms() {
         assert_eq!(read(&json!({"hello": 1})), Err(NotificationFault::UnknownShape));
         let fault = read(&json!({"Records": [{"s3": {"bucket": {"name": "b"}}}]})).unwrap_err();
         assert_eq!(fault.to_string(), "record 0: `s3.object.key` is missing");

@@ -1,29 +1,29 @@
-//! What a refusal of Segment means: single rows are wrong, or the whole file is.
+//! The meaning of Segment's refusals: single rows are wrong, or the whole file.
 //!
 //! Segment answers a request as a whole. A refused request is halved until each refused call stands alone, and all other
 //! calls are delivered. Halving costs requests, so it draws from an allowance of the file. Without allowance a refused
 //! request goes to the rejects whole: no row is lost, and a person can drop these rows again.
 //!
-//! While Segment has accepted nothing of a file, a refusal may be about the file instead of its rows: a wrong kind, a
-//! field that Segment never takes. So the first refused batches are deferred. Once Segment accepts one call, the deferred
-//! batches go on, and a refusal is always about rows. If Segment refuses everything, or [`REFUSED_ALONE_OF_FILE_MAX`]
-//! calls one by one, the file fails and no row is rejected.
+//! Before Segment accepts a call of a file, a refusal may be about the whole file: a wrong kind, or a field that
+//! Segment refuses. So the first refused batches are deferred. Once Segment accepts one call, the deferred batches
+//! continue, and a refusal is always about rows. If Segment refuses everything, or [`REFUSED_ALONE_OF_FILE_MAX`] calls
+//! one by one, the file fails and no row is rejected.
 
 use calls::batches::Batch;
-use calls::ingestion::Guilty;
+use calls::pipeline::Guilty;
 use std::ops::Range;
 
 /// Requests that halving may cost a file beyond one a batch, in all its runs together.
 pub const HALVING_REQUESTS_MAX: u32 = 2_000;
 /// Requests that halving one refused request costs.
 const HALVING_REQUESTS: u32 = 2;
-/// Calls of one batch that are refused one by one, with none of the file accepted, before its last call is tried. If
-/// Segment refuses that too, the batch is deferred.
+/// Calls of one batch that are refused one by one before its last call is tried, while no call of the file is accepted.
+/// If Segment refuses that too, the batch is deferred.
 const REFUSED_ALONE_OF_BATCH_MAX: usize = 10;
-/// Calls of deferred batches that are refused one by one, with none of the file accepted, before the file fails: the
-/// beginnings of four batches, or four requests of objects.
+/// Calls of deferred batches that are refused one by one before the file fails, while no call of the file is accepted.
+/// They are the beginnings of four batches, or four requests of objects.
 pub const REFUSED_ALONE_OF_FILE_MAX: usize = 40;
-/// Batches that got a 403, with none of the file accepted in this run, before the file fails.
+/// Batches with a 403 before the file fails, while no call of the file is accepted in this run.
 const FORBIDDEN_BATCHES_MAX: usize = 2;
 /// The smallest size in bytes to which bodies are cut after a 413.
 pub const BODY_BYTES_MIN: usize = 32_768;
@@ -52,7 +52,7 @@ pub struct RefusedRequest {
 /// What happens to a batch after a refusal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ruling {
-    /// Send what is left of the parcel.
+    /// Send the rest of the parcel.
     GoOn,
     /// Defer the batch until another call of the file is accepted.
     Defer,
@@ -288,7 +288,7 @@ mod tests {
     use calls::batches::Call;
     use calls::refusal::Span;
 
-    /// A batch of so many calls of ten bytes each.
+    /// A batch of this many calls of ten bytes each.
     fn batch(calls: usize) -> Batch {
         let span = Span { from: 0, start: 0, to: 0, line: 1 };
         let call =
@@ -300,7 +300,7 @@ mod tests {
         RefusedRequest { message: "no".to_owned(), public: "host refuses this file".to_owned(), too_large }
     }
 
-    /// Delivers `calls` calls of which `bad` are refused; returns the refused ones and the number of requests.
+    /// Delivers `calls` calls, of which Segment refuses `bad`. Returns the refused calls and the number of requests.
     fn deliver(calls: usize, bad: &[usize], accepted: u64) -> (Result<Vec<usize>, ()>, usize) {
         let mut refusals = Refusals::<(), ()>::new(accepted, 0);
         let (mut parcel, mut requests) = (refusals.parcel(&batch(calls)), 0);
@@ -318,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    fn the_guilty_are_found_and_the_rest_is_delivered() {
+    fn refused_calls_are_isolated_and_the_rest_is_delivered() {
         let many: Vec<usize> = (0..10).collect();
         for bad in [vec![], vec![0], vec![999], vec![3, 4], vec![0, 500, 999], many] {
             for accepted in [0, 1] {
@@ -331,7 +331,7 @@ mod tests {
     }
 
     #[test]
-    fn a_batch_of_which_nothing_is_accepted_is_deferred_while_nothing_of_the_file_is() {
+    fn a_refused_batch_is_deferred_until_a_call_of_the_file_is_accepted() {
         let all: Vec<usize> = (0..1_000).collect();
         let (outcome, requests) = deliver(1_000, &all, 0);
         assert!(outcome.is_err() && requests < 60, "{requests} requests");
@@ -340,7 +340,7 @@ mod tests {
     }
 
     #[test]
-    fn a_deferred_batch_goes_on_once_a_call_of_the_file_is_accepted() {
+    fn a_deferred_batch_continues_once_a_call_of_the_file_is_accepted() {
         let bad: Vec<usize> = (0..10).chain([99]).collect();
         let mut refusals = Refusals::<Parcel, ()>::new(0, 0);
         let mut parcel = refusals.parcel(&batch(100));
@@ -363,7 +363,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_refused_when_all_of_it_or_forty_calls_alone_are() {
+    fn a_file_fails_if_all_calls_or_forty_single_calls_are_refused() {
         for (refused_calls, is_all, expected) in [(39, false, false), (40, false, true), (1, true, true)] {
             let mut refusals = Refusals::<(), ()>::new(0, 7);
             let mut parcel = refusals.parcel(&batch(2));
@@ -397,7 +397,7 @@ mod tests {
     }
 
     #[test]
-    fn a_403_is_about_calls_only_where_others_of_the_file_and_of_the_batch_are_accepted() {
+    fn a_403_rejects_calls_only_if_others_of_the_batch_are_accepted() {
         for bad in [vec![0], vec![0, 1, 2], vec![99], (0..10).collect()] {
             assert_eq!(forbidden(100, &bad, 0), (Ruling::Defer, vec![]), "this run has accepted nothing: {bad:?}");
             assert_eq!(forbidden(100, &bad, 1), (Ruling::GoOn, bad));
@@ -451,7 +451,7 @@ mod tests {
     }
 
     #[test]
-    fn a_parcel_is_cut_into_requests_and_a_call_never_is() {
+    fn a_parcel_is_split_into_requests_but_a_call_is_not() {
         let mut parcel = Parcel::new(&batch(10), 35);
         let mut refusals = Refusals::<(), ()>::new(0, 0);
         let mut sent = Vec::new();

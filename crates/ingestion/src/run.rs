@@ -1,8 +1,8 @@
 //! One run over the rows of a file, as a state machine without IO.
 //!
-//! [`Run::next`] says what to do: send a request, write a fragment, read a range, commit, or wait. The driver does it and
-//! reports the result. Any number of these may be under way at once; the machine bounds them. In memory are one range of
-//! the object, one open batch, the batches under way and the deferred ones, whatever the size of the file.
+//! [`Run::next`] returns the next action: send a request, write a fragment, read a range, commit, or wait. The driver
+//! does it and reports the result. Any number of these may be under way at once; the machine bounds them. In memory are
+//! one range of the object, one open batch, the batches under way and the deferred ones, whatever the size of the file.
 
 mod open;
 mod start;
@@ -12,7 +12,7 @@ use crate::refusals::{Refusals, RefusedRequest, Ruling};
 use crate::trouble::Trouble;
 use bytes::Bytes;
 use calls::batches::Batch;
-use calls::ingestion::{Commit, Guilty, Ingestion, Next, Threshold};
+use calls::pipeline::{Commit, Guilty, Next, Pipeline, Threshold};
 use calls::refusal::FileFault;
 use open::{Open, Stage};
 use protocol::account::Account;
@@ -28,7 +28,7 @@ pub const RANGE_BYTES: u64 = 8 << 20;
 /// The next range is read when no more than this is left of the one before.
 const READ_AHEAD_BYTES: u64 = RANGE_BYTES / 8;
 
-/// What the driver does next.
+/// The next action of the driver.
 #[derive(Debug)]
 pub enum Step<'a> {
     /// Send this request to Segment and report [`Run::answered`].
@@ -93,9 +93,9 @@ pub enum Sent {
     /// The answer was 403. It is about the calls where others were accepted: then something in between refuses them, such
     /// as a firewall. Else it is about a setting.
     Forbidden {
-        /// What is said of the calls.
+        /// The message about the calls.
         refused: RefusedRequest,
-        /// What is said of the setting.
+        /// The message about the setting.
         otherwise: Undelivered,
     },
 }
@@ -107,13 +107,13 @@ pub enum Undelivered {
     #[error("the time of this invocation is used up")]
     Deadline,
     /// Earlier calls of this process have used the budget up.
-    #[error("the next calls are allowed in {wait_ms} ms, later than this invocation lasts")]
+    #[error("the next calls are allowed in {wait_ms} ms, after the end of this invocation")]
     Paced {
         /// How long to wait before the next try.
         wait_ms: u64,
     },
     /// Segment is out of reach, or asks for a longer wait than an invocation should sit out.
-    #[error("{host} did not take the calls: {reason} ({attempts} attempts in {elapsed_ms} ms)")]
+    #[error("{host} did not accept the calls: {reason} ({attempts} attempts in {elapsed_ms} ms)")]
     Unreachable {
         /// The host.
         host: String,
@@ -131,7 +131,7 @@ pub enum Undelivered {
     Configuration {
         /// The host.
         host: String,
-        /// The fault, and the setting to look at.
+        /// The fault, and the setting to check.
         message: String,
     },
     /// Segment refuses the whole file.
@@ -178,7 +178,7 @@ enum Mode {
 #[derive(Debug)]
 pub struct Run {
     mode: Mode,
-    rows: Ingestion,
+    rows: Pipeline,
     threshold: Threshold,
     refusals: Refusals<Open, Undelivered>,
     /// Objects go one request after the other: their order counts.
@@ -193,7 +193,7 @@ pub struct Run {
     chunks: VecDeque<Bytes>,
     is_reading: bool,
 
-    /// Batches under way, by number, and those of them that have a step to do.
+    /// Batches in progress, by number, and those with a step to do.
     open: BTreeMap<u64, Open>,
     ready: VecDeque<u64>,
     /// The first reason to stop.
@@ -210,9 +210,9 @@ pub struct Run {
     deadline: Deadline,
 }
 
-/// Of two reasons to stop the one that counts. A file stops for too many refused rows only without a gap in its settled
-/// rows. So a reason that leaves a gap replaces `Exceeded`, which the next run judges again. A fault says more than the
-/// end of the time.
+/// Returns the reason to stop with the higher priority. A file stops for too many refused rows only without a gap in
+/// its settled rows. So a reason that leaves a gap replaces `Exceeded`, which the next run judges again. A fault says
+/// more than the end of the time.
 fn worse(stop: Option<End>, end: End) -> End {
     match stop {
         None | Some(End::Exceeded(_)) => end,
@@ -233,7 +233,7 @@ impl Run {
         }
     }
 
-    /// Looks at the clock, opens batches, and closes the run when nothing is left to do.
+    /// Checks the clock, opens batches, and closes the run if nothing is left to do.
     fn advance(&mut self, now_ms: i64) {
         let out_of_time = self.out_of_time();
         if now_ms >= self.deadline.cut_at_ms {
@@ -338,7 +338,7 @@ impl Run {
         }
     }
 
-    /// Commits once more, then ends.
+    /// Commits a last time, then ends.
     fn closing_step(&mut self, now_ms: i64) -> Step<'_> {
         let Mode::Closing { end, committed } = &mut self.mode else { return Step::Wait { until_ms: now_ms + 1 } };
         if self.is_committing {
@@ -388,7 +388,7 @@ impl Run {
         self.go_on(open);
     }
 
-    /// Does with a refused batch what the ruling says. `failure` is how the file fails if the refusal is about the file.
+    /// Applies the ruling to a refused batch. `failure` is how the file fails if the refusal is about the file.
     fn rule(&mut self, open: Open, ruling: Ruling, failure: Undelivered, is_forbidden: bool) {
         match ruling {
             Ruling::GoOn => self.go_on(open),
@@ -431,7 +431,7 @@ impl Run {
         }
     }
 
-    /// Reports a commit: the checkpoint as it is now, and when its lease has to be renewed.
+    /// Reports a commit: the new checkpoint, and when its lease must be renewed.
     pub fn committed(&mut self, result: Result<(&Checkpoint, i64), Trouble>, now_ms: i64) {
         self.is_committing = false;
         match result {
@@ -445,9 +445,9 @@ impl Run {
         }
     }
 
-    /// What the run read: header, columns, warnings, examples of refused rows.
+    /// The rows that the run read: header, columns, warnings, examples of refused rows.
     #[must_use]
-    pub fn rows(&self) -> &Ingestion {
+    pub fn rows(&self) -> &Pipeline {
         &self.rows
     }
 
@@ -472,7 +472,7 @@ impl Run {
         self.threshold.exceeded(&account).or_else(|| {
             let gigabytes = REJECTS_PARTS_MAX as u64 * REJECTS_PART_BYTES / 1_000_000_000;
             (self.rejects_parts >= REJECTS_PARTS_MAX)
-                .then(|| format!("its refused rows fill {gigabytes} GB: more than are kept"))
+                .then(|| format!("its refused rows fill {gigabytes} GB, more than the ingester keeps"))
         })
     }
 

@@ -1,9 +1,9 @@
 //! A failed request to S3 or SQS, as far as the life of a file depends on it.
 
-/// What can be done about it.
+/// How to handle it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Remedy {
-    /// None: the object, or the version that was begun, was deleted or replaced.
+    /// Not at all: the object, or the begun version, was deleted or replaced.
     Gone,
     /// Wait: S3 or SQS did not answer, or the time of the invocation was over.
     Wait,
@@ -13,11 +13,11 @@ pub enum Remedy {
     Person,
 }
 
-/// What went wrong, in words without cells and secrets.
+/// The message, without cells and secrets.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{words}")]
 pub struct Trouble {
-    /// What can be done about it.
+    /// How to handle it.
     pub remedy: Remedy,
     /// The words for report and log.
     pub words: String,

@@ -1,7 +1,7 @@
-//! `segment-s3 check`: reads CSV as the ingester would, sends nothing, and says what would come of it.
+//! `segment-s3 check`: reads CSV as the ingester does, sends nothing, and reports the result.
 //!
-//! What reads is the ingester's own machine ([`Ingestion`]), each batch being settled as soon as it is handed out.
-//! Memory stays flat: a chunk, a batch, and the few rows that are shown.
+//! The ingester's own machine ([`Pipeline`]) reads. Each batch is settled as soon as it is handed out. Memory stays
+//! flat: a chunk, a batch, and the few rows that are shown.
 
 mod expect;
 mod json;
@@ -14,7 +14,7 @@ use calls::batches::{Batch, Envelope};
 use calls::call::MessageIds;
 use calls::columns::Column;
 use calls::dialect::StoredHeader;
-use calls::ingestion::{Ingestion, Next};
+use calls::pipeline::{Next, Pipeline};
 use calls::refusal::{FaultCode, Position, RowRefusal, Warning};
 use calls::subject::Subject;
 use calls::translator::Translator;
@@ -32,7 +32,7 @@ use std::process::ExitCode;
 /// Read at once.
 const CHUNK_BYTES: usize = 256 * 1024;
 
-/// What `check` is asked.
+/// The arguments of `check`.
 #[derive(Args, Debug)]
 pub(crate) struct CheckArgs {
     /// CSV files, `-` for standard input; their names say what they hold, as they do in the bucket
@@ -73,7 +73,7 @@ impl From<Usability> for ExitCode {
     }
 }
 
-/// What a file came to.
+/// The result for a file.
 #[derive(Debug, Default)]
 struct Checked {
     name: String,
@@ -82,7 +82,7 @@ struct Checked {
     columns: Vec<Column>,
     warnings: Vec<Warning>,
     account: Account,
-    /// How large the file is, as it is stored.
+    /// The stored size of the file.
     bytes: u64,
     first_calls: Vec<String>,
     /// The first refused rows, with their records.
@@ -125,7 +125,7 @@ pub(crate) fn run(args: &CheckArgs) -> anyhow::Result<ExitCode> {
     for (index, path) in args.files.iter().enumerate() {
         let checked = match check(path, args, &settings) {
             Ok(checked) => checked,
-            // Whoever read our calls has had enough.
+            // The reader of the calls closed the pipe.
             Err(error) if is_broken_pipe(&error) => return Ok(worst.into()),
             Err(error) => {
                 Checked { name: path.display().to_string(), fault: Some(format!("{error:#}")), ..Checked::default() }
@@ -143,7 +143,7 @@ pub(crate) fn run(args: &CheckArgs) -> anyhow::Result<ExitCode> {
     Ok(worst.into())
 }
 
-/// Says what a file came to, where nothing else is said.
+/// Reports the result for a file in one line.
 fn say(checked: &Checked, args: &CheckArgs, settings: &Settings) -> std::io::Result<()> {
     let (mut stdout, mut stderr) = (std::io::stdout().lock(), std::io::stderr().lock());
     if args.json {
@@ -176,7 +176,7 @@ fn open(path: &Path, args: &CheckArgs) -> anyhow::Result<(Box<dyn Read>, String,
         return Ok((Box::new(std::io::stdin().lock()), args.name.clone(), None));
     }
     let file = File::open(path).context("failed to open it")?;
-    let metadata = file.metadata().context("failed to look at it")?;
+    let metadata = file.metadata().context("failed to read its size")?;
     anyhow::ensure!(!metadata.is_dir(), "it is a folder: name the files in it");
     let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     Ok((Box::new(file), name, Some(metadata.len())))
@@ -189,13 +189,10 @@ fn check(path: &Path, args: &CheckArgs, settings: &Settings) -> anyhow::Result<C
         Ok(subject) => subject,
         Err(error) => return Ok(Checked { fault: Some(error.to_string()), ..checked }),
     };
-    let envelope = match &subject.collection {
-        Some(collection) => Envelope::objects(collection),
-        None => Envelope::batch(),
-    };
-    // Ids derive from bucket, version and the like, of which there is none here.
+    let envelope = Envelope::of(&subject);
+    // Ids derive from the bucket and the version, which do not exist here.
     let translator = Translator::new(&subject, &settings.reading, MessageIds::new(StreamId::new([0; 16])));
-    let mut machine = Ingestion::new(translator, envelope, Position::START);
+    let mut machine = Pipeline::new(translator, envelope, Position::START);
     checked.subject = Some(subject);
     let mut calls = args.calls.then(|| BufWriter::with_capacity(CHUNK_BYTES, std::io::stdout().lock()));
     let mut progress = Progress::new(&name, size);
@@ -253,7 +250,7 @@ fn read(input: &mut dyn Read, chunk: &mut [u8]) -> std::io::Result<usize> {
 }
 
 impl Checked {
-    /// Looks at a batch: its size, and the first of its calls and refused rows.
+    /// Counts a batch: its size, and its first calls and refused rows.
     fn take(&mut self, batch: &Batch, show: usize, gzip: bool) {
         if !batch.calls.is_empty() {
             self.wire.send(&batch.body, gzip);
@@ -267,7 +264,7 @@ impl Checked {
         }
     }
 
-    fn end(&mut self, machine: &Ingestion, settled_to: Option<Position>) {
+    fn end(&mut self, machine: &Pipeline, settled_to: Option<Position>) {
         self.header = machine.header().cloned();
         self.columns = machine.plan().map_or(Vec::new(), |plan| plan.columns().to_vec());
         self.warnings = machine.warnings().to_vec();

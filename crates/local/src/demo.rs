@@ -3,11 +3,12 @@
 mod account;
 mod records;
 
-use crate::machine::{CUSTOMER_BUCKET, EXTERNAL_ID, Machine, ROLE_ARN, SOURCE_BUCKET};
+use crate::machine::Machine;
 use crate::voice::{Patient, Voice};
 use account::Books;
 use anyhow::{Context, bail};
 use serde_json::{Map, Value};
+use standins::installation::{CUSTOMER_BUCKET, EXTERNAL_ID, ROLE_ARN, SOURCE_BUCKET, STATE_BUCKET};
 use std::fs;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
@@ -22,13 +23,13 @@ pub(crate) async fn run(samples: &Path, folder: &Path) -> anyhow::Result<ExitCod
     empty(folder)?;
     let mut machine = Machine::start(folder).await?;
     let say = Voice::of(&io::stdout());
-    // Whoever reads only the beginning (`| head`) does not end the story, and its end is in the exit status.
+    // A closed pipe (`| head`) does not end the demo. The exit status shows its result.
     let out = &mut Patient::new(io::stdout());
 
     title(out, &say, "segment-s3: the whole system on this machine, no AWS account")?;
     writeln!(out, "  S3 and STS   {}   buckets under {}/", machine.s3.url(), folder.display())?;
-    writeln!(out, "  Segment      {}   the receiver, as the Tracking and Objects API", machine.segment_url)?;
-    writeln!(out, "  ingester     woken by s3:ObjectCreated in {SOURCE_BUCKET}")?;
+    writeln!(out, "  Segment      {}   the Tracking and Objects API", machine.segment.url())?;
+    writeln!(out, "  ingester     started by s3:ObjectCreated in {SOURCE_BUCKET}")?;
     writeln!(out, "  exporter     writes to {CUSTOMER_BUCKET} as {ROLE_ARN}")?;
 
     title(out, &say, &format!("1  CSV files dropped into s3://{SOURCE_BUCKET}"))?;
@@ -36,8 +37,8 @@ pub(crate) async fn run(samples: &Path, folder: &Path) -> anyhow::Result<ExitCod
     tell_files(out, &objects, &say, folder)?;
 
     title(out, &say, "2  What Segment received: the first call of each file")?;
-    let seen = machine.segment.recent().all();
-    let received = seen.iter().map(|seen| &seen.call).collect::<Vec<_>>();
+    let received = machine.received();
+    let received = received.iter().collect::<Vec<_>>();
     tell_calls(out, &objects, &received, &say)?;
 
     title(out, &say, &format!("3  Exported with credentials of {ROLE_ARN} (external id {EXTERNAL_ID})"))?;
@@ -59,10 +60,10 @@ pub(crate) async fn run(samples: &Path, folder: &Path) -> anyhow::Result<ExitCod
     title(out, &say, "Look further")?;
     let at = folder.display();
     writeln!(out, "  zcat {at}/{CUSTOMER_BUCKET}/segment-logs/*/*/*.gz | head -3       the raw events, one a line")?;
-    writeln!(out, "  cat {at}/segment-s3-state/ingest/*/ledger.json                the account of each file")?;
+    writeln!(out, "  cat {at}/{STATE_BUCKET}/ingest/*/ledger.json                the account of each file")?;
     writeln!(
         out,
-        "  cat {at}/segment-s3-state/rejects/*/*.csv                     refused rows: fix them and drop them again"
+        "  cat {at}/{STATE_BUCKET}/rejects/*/*.csv                     refused rows: fix them and drop them again"
     )?;
     let ok = checks.iter().all(|check| check.holds);
     Ok(if ok { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -84,7 +85,7 @@ fn empty(folder: &Path) -> anyhow::Result<()> {
     let made_by_us = folder.join(SOURCE_BUCKET);
     let vacant = fs::read_dir(folder).map_or(true, |mut entries| entries.next().is_none());
     if !vacant && !made_by_us.is_dir() {
-        bail!("{} holds something else than a demo; name another --folder", folder.display());
+        bail!("{} is not the folder of a demo; name another --folder", folder.display());
     }
     if made_by_us.is_dir() {
         fs::remove_dir_all(folder).with_context(|| format!("failed to empty {}", folder.display()))?;
@@ -92,8 +93,8 @@ fn empty(folder: &Path) -> anyhow::Result<()> {
     fs::create_dir_all(folder).with_context(|| format!("failed to make {}", folder.display()))
 }
 
-/// Uploads each file through the S3 protocol and lets the notification wake the ingester. Tells each file's name and
-/// how many records it holds, and what the ingester says of it.
+/// Uploads each file through the S3 protocol and lets the notification wake the ingester. Returns each file's name with
+/// its number of records, and the ingester's reports.
 async fn ingest(machine: &mut Machine, files: &[PathBuf]) -> anyhow::Result<(Vec<(String, Option<u64>)>, Vec<Value>)> {
     let source = machine.bucket(SOURCE_BUCKET);
     let (mut dropped, mut objects) = (Vec::new(), Vec::new());
@@ -142,7 +143,7 @@ fn tell_files(out: &mut impl Write, objects: &[Value], say: &Voice, folder: &Pat
 
 fn tell_calls(out: &mut impl Write, objects: &[Value], calls: &[&Map<String, Value>], say: &Voice) -> io::Result<()> {
     for object in objects {
-        // A file that was refused before it was opened has none, and no calls.
+        // A file that was refused before it was opened has neither a stream nor calls.
         let Some(stream) = object["stream"].as_str().filter(|stream| !stream.is_empty()) else { continue };
         let collection = object["collection"].as_str();
         let first = calls.iter().find(|call| match collection {
@@ -165,7 +166,7 @@ struct Log {
     first: String,
 }
 
-/// Reads back what was exported, through the S3 protocol.
+/// Reads the exported objects through the S3 protocol.
 async fn read_logs(machine: &Machine) -> anyhow::Result<Vec<Log>> {
     let bucket = machine.bucket(CUSTOMER_BUCKET);
     let mut logs = Vec::new();

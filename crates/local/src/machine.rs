@@ -3,57 +3,31 @@
 use anyhow::Context;
 use aws::clients::{SdkConfig, config_at};
 use aws::{Bucket, Clock, Dice};
-use receiver::{Keys, Receiver};
-use serde_json::Value;
-use standins::iam::Role;
-use standins::s3::{Filter, Notifications, Server};
+use serde_json::{Map, Value, json};
+use standins::installation::{self, SOURCE_BUCKET};
+use standins::s3::{self, Filter, Notifications};
+use standins::segment;
 use std::path::Path;
-use std::sync::Arc;
-use tokio::net::TcpListener;
-use tokio::task::JoinHandle;
 
-/// Where CSV files are dropped.
-pub(crate) const SOURCE_BUCKET: &str = "segment-s3-source";
-/// Our own bucket.
-pub(crate) const STATE_BUCKET: &str = "segment-s3-state";
-/// The customer's bucket.
-pub(crate) const CUSTOMER_BUCKET: &str = "customer-logs";
-/// The source that the calls belong to.
-pub(crate) const SOURCE_ID: &str = "demoSource1";
-/// The customer's role.
-pub(crate) const ROLE_ARN: &str = "arn:aws:iam::111122223333:role/SegmentAWSS3Role";
-/// What the role asks for.
-pub(crate) const EXTERNAL_ID: &str = "demo-workspace";
-const WRITE_KEY: &str = "demo-write-key";
-/// The permission that Segment's documentation has customers give ("AWS S3 with IAM Role Support").
-const ROLE_POLICY: &str = r#"{"Version":"2012-10-17","Statement":[{"Sid":"PutObjectsInBucket","Effect":"Allow",
-    "Action":["s3:PutObject","s3:PutObjectAcl"],"Resource":"arn:aws:s3:::customer-logs/segment-logs/*"}]}"#;
 /// How long an invocation may take here.
 const INVOCATION_MS: i64 = 900_000;
 
 /// S3 with STS, Segment, and the two functions between them.
 pub(crate) struct Machine {
-    pub(crate) s3: Server,
-    pub(crate) segment: Arc<Receiver>,
-    pub(crate) segment_url: String,
+    pub(crate) s3: s3::Server,
+    pub(crate) segment: segment::Server,
     pub(crate) config: SdkConfig,
     ingester: ingester::App,
     exporter: exporter::App,
     created: Notifications,
     clock: Clock,
-    serving: JoinHandle<()>,
 }
 
 impl Machine {
     /// Starts everything, with the buckets under `folder`.
     pub(crate) async fn start(folder: &Path) -> anyhow::Result<Self> {
         let clock = Clock::system();
-        let role = Role::new(ROLE_ARN).trusting("*").external_id(EXTERNAL_ID).policy(ROLE_POLICY);
-        let s3 = Server::folder(folder)
-            .with_versioned_bucket(SOURCE_BUCKET)
-            .with_bucket(STATE_BUCKET)
-            .with_bucket(CUSTOMER_BUCKET)
-            .with_role(role)
+        let s3 = installation::with_buckets(s3::Server::folder(folder).with_versioned_bucket(SOURCE_BUCKET))
             .start()
             .await
             .with_context(|| format!("failed to keep buckets under {}", folder.display()))?;
@@ -61,25 +35,13 @@ impl Machine {
         let key = s3.credentials();
         let config = config_at(&s3.url(), &key.access_key_id, &key.secret_access_key);
 
-        let source = SOURCE_ID.parse().context("failed to name the source")?;
-        // As Segment itself it keeps nothing for us: what was acknowledged the ingester keeps. All of it is compared
-        // with the logs afterwards.
-        let segment = Receiver::remembering(Keys::one(WRITE_KEY, source), None, clock.clone(), Dice::system());
-        let listener = TcpListener::bind("127.0.0.1:0").await.context("failed to listen on 127.0.0.1")?;
-        let segment_url = format!("http://{}", listener.local_addr()?);
-        let app = receiver::router(Arc::clone(&segment));
-        let serving = tokio::spawn(async move {
-            if let Err(error) = axum::serve(listener, app).await {
-                tracing::error!(%error, "the receiver stopped");
-            }
-        });
-
-        let settings = |name: &str| setting(name, &segment_url);
-        let ingester =
-            ingester::App::new(ingester::Settings::read(&settings)?, &config, clock.clone(), Dice::system())?;
-        let settings = exporter::Settings::parse(&settings)?;
-        let exporter = exporter::App::new(settings, &config, "segment-s3-demo", clock.clone(), Dice::system());
-        Ok(Self { s3, segment, segment_url, config, ingester, exporter, created, clock, serving })
+        let segment = installation::segment().start().await.context("failed to start Segment's stand-in")?;
+        let settings = [installation::ingester_settings(&segment.url()), installation::exporter_settings()].concat();
+        let setting = |wanted: &str| settings.iter().find_map(|(name, value)| (name == wanted).then(|| value.clone()));
+        let ingester = ingester::App::new(ingester::Settings::read(&setting)?, &config, clock.clone(), Dice::system())?;
+        let exporter = exporter::Settings::parse(&setting)?;
+        let exporter = exporter::App::new(exporter, &config, "segment-s3-demo", clock.clone(), Dice::system());
+        Ok(Self { s3, segment, config, ingester, exporter, created, clock })
     }
 
     /// A bucket, seen as its owner sees it.
@@ -87,41 +49,30 @@ impl Machine {
         Bucket::new(aws::clients::s3(&self.config), name, Dice::system())
     }
 
-    /// Waits for S3 to tell of a new object, and has it ingested.
+    /// The calls that Segment accepted, then the objects, each with its collection.
+    pub(crate) fn received(&self) -> Vec<Map<String, Value>> {
+        let record = self.segment.record();
+        let calls = record.applied().into_iter().map(|call| call.value());
+        let objects = record
+            .objects()
+            .into_iter()
+            .map(|object| json!({"collection": object.collection, "id": object.id, "properties": object.properties}));
+        calls.chain(objects).filter_map(|received| received.as_object().cloned()).collect()
+    }
+
+    /// Waits for the notification of a new object and ingests it.
     pub(crate) async fn ingest_next(&mut self) -> anyhow::Result<Value> {
         let notification = self.created.recv().await.context("S3 has stopped")?;
         self.ingester.handle(notification, self.clock.now_ms() + INVOCATION_MS).await
     }
 
-    /// What EventBridge does at :40.
+    /// Runs the exporter, as EventBridge does at :40.
     pub(crate) async fn export(&self) -> anyhow::Result<Value> {
         let time = protocol::ledger::rfc3339(self.clock.now_ms());
-        let event = serde_json::json!({
+        let event = json!({
             "detail-type": "Scheduled Event", "source": "aws.events", "time": time, "detail": {},
         });
         let answer = self.exporter.handle(event, self.clock.now_ms() + INVOCATION_MS).await?;
         Ok(serde_json::to_value(answer)?)
     }
-}
-
-impl Drop for Machine {
-    fn drop(&mut self) {
-        self.serving.abort();
-    }
-}
-
-/// The functions' settings, as environment variables would give them.
-fn setting(name: &str, segment_url: &str) -> Option<String> {
-    let value = match name {
-        "WRITE_KEY" => WRITE_KEY,
-        "SOURCE_ID" => SOURCE_ID,
-        "STATE_BUCKET" => STATE_BUCKET,
-        "SEGMENT_ENDPOINT" | "SEGMENT_OBJECTS_ENDPOINT" => segment_url,
-        "DESTINATION_BUCKET" => CUSTOMER_BUCKET,
-        "DESTINATION_REGION" => "us-east-1",
-        "DESTINATION_ROLE_ARN" => ROLE_ARN,
-        "DESTINATION_EXTERNAL_ID" => EXTERNAL_ID,
-        _ => return None,
-    };
-    Some(value.to_owned())
 }

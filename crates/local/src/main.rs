@@ -1,7 +1,7 @@
 #![doc = include_str!("../README.md")]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line speaks on both")]
-// The future of an invocation is deeper than the default lets the compiler look.
+// The future of an invocation is nested more deeply than the default limit.
 #![recursion_limit = "256"]
 
 mod check;
@@ -23,7 +23,7 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Tell the whole story in one run: CSV files in, Segment calls, log objects out
+    /// Run the whole system once: CSV files in, calls to Segment, log objects out
     Demo {
         /// The CSV files to drop
         #[arg(long, default_value = "samples")]
@@ -32,7 +32,7 @@ enum Command {
         #[arg(long, default_value = "demo")]
         folder: PathBuf,
     },
-    /// Read CSV files as the ingester would, send nothing, and say what would come of them
+    /// Read CSV files as the ingester does, send nothing, and report the result
     ///
     /// The settings are the function's own environment variables (INFER_TYPES, TIMESTAMP_FORMATS, …). The exit status
     /// is 1 when rows are refused, 2 when a file cannot be used or the ingester would stop it.

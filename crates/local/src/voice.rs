@@ -1,4 +1,4 @@
-//! Colours where somebody looks, plain text elsewhere; and going on when nobody does.
+//! Output for people: colours on a terminal, plain text elsewhere. A closed pipe is ignored.
 
 use std::io::{self, ErrorKind, IsTerminal, Write};
 
@@ -39,7 +39,7 @@ impl Voice {
     }
 }
 
-/// Writes as long as there is a reader, and goes on without one.
+/// Writes until the reader closes the pipe, then ignores all output.
 #[derive(Debug)]
 pub(crate) struct Patient<W> {
     to: W,

@@ -1,4 +1,4 @@
-//! The account of a file: what its rows came to.
+//! The account of a file: the counts of its rows.
 
 use std::collections::BTreeMap;
 
@@ -6,10 +6,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::finding::Finding;
 
-/// What rows came to. `rows = acknowledged + rejected`, always; what is undelivered is in neither yet.
+/// The counts of rows. Always `rows = acknowledged + rejected`. Undelivered rows are not counted yet.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Account {
-    /// Rows settled; blank lines, repeated headers and skipped rows are none of them.
+    /// Rows settled; blank lines, repeated headers and skipped rows are not counted.
     pub rows: u64,
     /// Rows whose call Segment acknowledged.
     pub acknowledged: u64,
@@ -31,7 +31,7 @@ pub struct Account {
     /// Rows that a filter of the mapping leaves out. They are not sent, and are none of `rows`.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub skipped_rows: u64,
-    /// What was read, but not for certain.
+    /// Findings: rows that were read with a doubt.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub findings: Vec<Finding>,
 }
@@ -58,7 +58,7 @@ impl Account {
         }
     }
 
-    /// What came to it since `earlier`: the plain counts, without reasons and findings.
+    /// The counts since `earlier`, without reasons and findings.
     #[must_use]
     pub fn since(&self, earlier: &Self) -> Self {
         Self {
@@ -75,7 +75,7 @@ impl Account {
         }
     }
 
-    /// What its owner should know of the rows, in words.
+    /// The warnings about the rows.
     #[must_use]
     pub fn warnings(&self) -> Vec<String> {
         self.findings.iter().filter(|finding| finding.holds()).map(Finding::in_words).collect()
@@ -104,7 +104,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_account_adds_up_and_says_when_it_does_not() {
+    fn an_account_that_does_not_add_up_is_detected() {
         let mut one = Account { rows: 3, acknowledged: 1, ..Account::default() };
         one.reject("missing_user_id");
         assert!(!one.closes());

@@ -1,7 +1,7 @@
 //! The commit record of a file: one small object in the state bucket, changed only by compare-and-swap.
 //!
-//! It says who owns the file and until when, which stretches of it are settled, and what the settled rows came to.
-//! Everything that a killed run left behind outside the committed ranges is garbage by definition.
+//! It has the owner of the file and the lease, the committed ranges, and the account of the settled rows. Everything
+//! that a killed run left behind outside the committed ranges is garbage by definition.
 
 use serde::{Deserialize, Serialize};
 
@@ -14,11 +14,11 @@ use crate::position::{ByteRange, Position};
 use crate::reading::{Reading, StoredHeader};
 use crate::upload::Identity;
 
-/// So many bytes of refused rows one part holds before the next is begun. Until then each commit writes the open part
-/// anew, longer: what a checkpoint lists grows with the refused rows alone, not with the time that they take. What was
-/// written before is garbage, half of this a commit at most on average.
+/// The bytes of refused rows in one part before the next part begins. Until then each commit writes a longer version of
+/// the open part. So the list of parts grows with the refused rows, not with time. The shorter versions are garbage: on
+/// average at most half of this size for each commit.
 pub const REJECTS_PART_BYTES: u64 = 1 << 20;
-/// So many parts stop the file: they are 4 GB of refused rows, and almost 1 MB of checkpoint that each commit writes.
+/// This many parts stop the file. They have 4 GB of refused rows and need almost 1 MB of checkpoint in each commit.
 pub const REJECTS_PARTS_MAX: usize = 4_000;
 
 /// A piece of the rejects file.
@@ -48,11 +48,11 @@ impl RejectsPart {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Phase {
-    /// Somebody works on it, or will.
+    /// A run works on it, or will.
     Running,
     /// Every row is settled.
     Finished,
-    /// Too many rows were refused, or the file cannot be read on: what was not sent is left alone.
+    /// Too many rows were refused, or the rest cannot be read. The rest is not sent.
     Stopped,
     /// Another object took its place, or it was deleted: that one has its own event.
     Replaced,
@@ -66,8 +66,8 @@ impl Phase {
     }
 }
 
-/// What a file is read by besides its header: the settings as they were when its first rows were settled. Whatever is
-/// set differently since then holds for other files.
+/// The settings for reading a file, as they were when its first rows were settled. Whatever is set differently since
+/// then holds for other files.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Terms {
     /// The collection of its objects, if it holds objects.
@@ -77,7 +77,7 @@ pub struct Terms {
     pub reading: Reading,
 }
 
-/// What the ledger says of the end, beside the account.
+/// The part of the ledger about the end of the file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ending {
     /// Why, when it did not simply finish.
@@ -93,7 +93,7 @@ pub struct Ending {
     pub collection: Option<String>,
     /// Column → JSON path and type.
     pub columns: Vec<String>,
-    /// What its owner should know about the columns and about how the file is written down.
+    /// Warnings about the columns and the dialect.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
     /// The key of the rejects file, if there are refused rows.
@@ -110,7 +110,7 @@ pub struct Checkpoint {
     pub format: u32,
     /// Grows by one with every write.
     pub sequence: u64,
-    /// Random for every write: a lost answer can be told from a lost race.
+    /// Random for every write, to distinguish a lost answer from a lost race.
     pub nonce: Nonce,
     /// Grows by one with every owner.
     pub epoch: Epoch,
@@ -120,7 +120,7 @@ pub struct Checkpoint {
     pub phase: Phase,
     /// The product's version that wrote this.
     pub version: String,
-    /// What is being ingested.
+    /// The upload.
     pub object: Identity,
     /// The header, once it was read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -128,14 +128,14 @@ pub struct Checkpoint {
     /// How its bytes are read ([`format::READING`]), kept with the header. A header without it is of the first format.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reading_format: Option<u32>,
-    /// What else it is read by, kept with the header.
+    /// The settings for reading, kept with the header.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub terms: Option<Terms>,
     /// The settled stretches, in the order of the file, without gaps.
     pub committed: Vec<CommittedRange>,
     /// Where the next row begins.
     pub position: Position,
-    /// What the settled rows came to.
+    /// The account of the settled rows.
     pub account: Account,
     /// The rejects parts that count.
     pub rejects: Vec<RejectsPart>,
@@ -146,19 +146,19 @@ pub struct Checkpoint {
     /// Since when every run ended in an outage without progress, in ms since the epoch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trouble_since_ms: Option<i64>,
-    /// Whether that was too long, so that its message is on its way to the dead letters: only a new message starts
-    /// afresh, the same one coming again does not.
+    /// Whether it failed because that took too long, so that its message becomes a dead letter. Then only a new message
+    /// starts the file again.
     #[serde(default)]
     pub given_up: bool,
-    /// Before then nobody is to begin, in ms since the epoch: Segment, or a storage, asked for a wait. A message that
-    /// comes in between is one too many, and waits as well.
+    /// No run may begin before this time, in ms since the epoch, because Segment or S3 asked for a wait. A message that
+    /// arrives before it is superfluous, and waits too.
     #[serde(default)]
     pub not_before_ms: i64,
     /// Requests that halving refused requests has cost the file.
     #[serde(default, rename = "bisection_requests")]
     pub halving_requests: u32,
-    /// How it ended, once it has: rejects file and ledger are made of this document and of nothing else, so whoever
-    /// makes them, and however often, they are the same.
+    /// How the file ended. The rejects file and the ledger follow only from this document, so every run makes the same
+    /// ones.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ending: Option<Ending>,
 }
@@ -177,7 +177,8 @@ impl Checkpoint {
         Self { phase, ending: Some(ending), ..self.next(nonce, 0) }
     }
 
-    /// Keeps what the file is read by, once its header was read. The rest of the file is read by it, whatever is set by then.
+    /// Stores the header and the settings for reading, once the header was read. The rest of the file is read by it,
+    /// whatever is set by then.
     pub fn keep_header(&mut self, header: &StoredHeader, terms: &Terms) {
         self.header = Some(header.clone());
         self.terms = Some(terms.clone());
@@ -223,8 +224,7 @@ impl Checkpoint {
     /// From JSON.
     ///
     /// # Errors
-    /// When it is no checkpoint, or has a format that this version does not know, or its file is read in a way that this
-    /// version does not know.
+    /// If it is not a checkpoint, or its format or its way of reading is unknown to this version.
     pub fn from_json(json: &[u8]) -> Result<Self, Unreadable> {
         let numbers = Numbers::read(json)?;
         numbers.check(format::CHECKPOINT)?;
@@ -317,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn what_an_earlier_version_wrote_is_read() {
+    fn the_checkpoint_of_an_earlier_version_is_read() {
         let mut document: serde_json::Value = serde_json::from_slice(&begun().to_json()).unwrap();
         for later in ["not_before_ms", "bisection_requests"] {
             assert!(document.as_object_mut().unwrap().remove(later).is_some(), "{later}");
@@ -327,7 +327,7 @@ mod tests {
     }
 
     #[test]
-    fn it_reads_back_as_it_was_written() {
+    fn a_checkpoint_round_trips() {
         let checkpoint = begun();
         assert_eq!(Checkpoint::from_json(&checkpoint.to_json()).unwrap(), checkpoint);
     }

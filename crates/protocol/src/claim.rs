@@ -1,4 +1,4 @@
-//! Who may go on with a file: decided from its checkpoint, as it was read, and the time.
+//! Decides who may continue a file, from its checkpoint and the time.
 
 use crate::account::Account;
 use crate::checkpoint::{Checkpoint, Phase};
@@ -7,7 +7,7 @@ use crate::id::{Epoch, Nonce};
 use crate::position::Position;
 use crate::upload::Identity;
 
-/// What whoever read a checkpoint does next.
+/// The next step of a run that has read a checkpoint.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Claim {
     /// The file is new: create this.
@@ -50,7 +50,7 @@ pub struct Claimant {
     pub afresh: Afresh,
 }
 
-/// Decides what to do with a file, given its checkpoint as it was read.
+/// Decides the next step for a file from its checkpoint.
 #[must_use]
 pub fn claim(found: Option<Checkpoint>, object: &Identity, by: Claimant) -> Claim {
     let lease_until_ms = by.now_ms + by.lease_ms;
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_starts_afresh_for_a_person_and_after_a_failure_for_a_new_message() {
+    fn a_failed_file_restarts_for_a_person_or_a_new_message() {
         for (given_up, afresh, starts) in [
             (true, Afresh::No, false),
             (true, Afresh::IfFailed, true),

@@ -1,10 +1,9 @@
 //! Which of the fragments that are listed count.
 //!
-//! The ingester writes a fragment after a batch is acknowledged and *then* commits the range of
-//! the file that the batch covers. When it is killed in between, its successor (a new epoch)
-//! sends the same rows again and writes another fragment of them. Only one of the two lies in a
-//! range committed by its own epoch, and committed ranges never overlap: what counts, counts
-//! once. The other is garbage and ages out.
+//! The ingester writes a fragment after a batch is acknowledged and *then* commits the range of the file that the batch
+//! covers. When it is killed in between, its successor (a new epoch) sends the same rows again and writes another
+//! fragment of them. Only one of the two is in a range that its own epoch committed, and committed ranges never
+//! overlap. So each row counts once. The other is garbage and ages out.
 
 use std::collections::BTreeMap;
 
@@ -46,10 +45,10 @@ pub struct Committed(BTreeMap<StreamId, Vec<CommittedRange>>);
 impl Committed {
     /// Reads the ranges out of a file's checkpoint.
     ///
-    /// How the file's bytes are read does not matter here: what was acknowledged is in the fragments.
+    /// The way of reading does not matter here, because the accepted rows are in the fragments.
     ///
     /// # Errors
-    /// When it is no checkpoint, or has a format that this version does not know.
+    /// If it is not a checkpoint, or its format is unknown to this version.
     pub fn add_checkpoint(&mut self, stream: StreamId, json: &[u8]) -> Result<(), Unreadable> {
         Numbers::read(json)?.check(format::CHECKPOINT)?;
         self.add(stream, json)
@@ -58,7 +57,7 @@ impl Committed {
     /// Reads the ranges out of a file's ledger.
     ///
     /// # Errors
-    /// When it is no ledger, or has a format that this version does not know.
+    /// If it is not a ledger, or its format is unknown to this version.
     pub fn add_ledger(&mut self, stream: StreamId, json: &[u8]) -> Result<(), Unreadable> {
         format::LEDGER.check(Numbers::read(json)?.format.unwrap_or(format::FIRST))?;
         self.add(stream, json)
@@ -70,8 +69,7 @@ impl Committed {
         Ok(())
     }
 
-    /// True when the events of this fragment were received for good: one committed range of its
-    /// epoch covers it, or a receiver answered for it.
+    /// True if the events of this fragment count: a committed range of its epoch covers it, or the receiver wrote it.
     ///
     /// A file that nothing is known of has committed nothing yet.
     pub fn count(&self, name: &FragmentName) -> bool {
@@ -126,18 +124,18 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_nothing_is_known_of_waits() {
+    fn a_fragment_of_an_unknown_file_waits() {
         assert!(!Committed::default().count(&fragment(0, 0, 1)));
     }
 
     #[test]
-    fn what_a_receiver_answered_for_counts_always() {
+    fn a_fragment_of_the_receiver_always_counts() {
         let name = "received/s/0/request.r-1.1.20.00000000.gz".parse().unwrap();
         assert!(Committed::default().count(&name));
     }
 
     #[test]
-    fn an_account_without_ranges_is_no_account() {
+    fn a_checkpoint_or_ledger_without_ranges_is_refused() {
         let (mut committed, stream) = (Committed::default(), STREAM.parse().unwrap());
         for json in ["{}", "", r#"{"format": 1}"#] {
             assert!(committed.add_checkpoint(stream, json.as_bytes()).is_err());
@@ -156,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_acknowledged_counts_whatever_the_way_its_file_is_read() {
+    fn accepted_rows_count_for_every_way_of_reading() {
         let mut committed = Committed::default();
         let json = br#"{"format": 1, "reading_format": 9, "committed": [{"epoch": 0, "from": 0, "to": 10}]}"#;
         committed.add_checkpoint(STREAM.parse().unwrap(), json).unwrap();

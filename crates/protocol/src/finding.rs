@@ -1,4 +1,4 @@
-//! What was read, but not for certain: how many rows, and where the first stands.
+//! A doubt about rows that were read: how many rows, and the line of the first.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 /// Each commit writes them, so they have to stay small: 200 of them are some 40 kB.
 pub const FINDINGS_MAX: usize = 200;
 
-/// The code of what is beyond [`FINDINGS_MAX`].
+/// The code of the findings beyond [`FINDINGS_MAX`].
 pub const MORE: &str = "more_warnings";
 
 /// Something about rows that their owner should know.
@@ -24,10 +24,10 @@ pub struct Finding {
     pub of: u64,
     /// The line of the first. With [`Holds::Most`], of the first exception, if there is one.
     pub line: u64,
-    /// When it is to be told.
+    /// When it is reported.
     #[serde(default)]
     pub holds: Holds,
-    /// What to know, and what to do.
+    /// The problem and the fix.
     pub message: String,
 }
 
@@ -47,7 +47,7 @@ pub enum Holds {
 }
 
 impl Finding {
-    /// Whether it is to be told.
+    /// Whether it is reported.
     #[must_use]
     pub fn holds(&self) -> bool {
         match self.holds {
@@ -58,7 +58,7 @@ impl Finding {
         }
     }
 
-    /// In words: where, how many, what to do.
+    /// The message: where, how many rows, what to do.
     #[must_use]
     pub fn in_words(&self) -> String {
         let column = self.column.as_ref().map(|column| format!("column `{column}`: ")).unwrap_or_default();
@@ -73,7 +73,7 @@ impl Finding {
         format!("{column}{}{of} {rows}, {first} line {}: {}", self.rows, self.line, self.message)
     }
 
-    /// Adds findings to those of earlier rows.
+    /// Merges findings with those of earlier rows.
     pub fn merge(all: &mut Vec<Finding>, more: &[Finding]) {
         for finding in more {
             let same = |known: &&mut Finding| known.code == finding.code && known.column == finding.column;
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn a_finding_about_every_cell_is_none_once_one_speaks_against_it() {
+    fn a_finding_holds_for_every_some_or_most_cells() {
         for (holds, rows, of, expected) in [
             (Holds::Every, 3, 3, true),
             (Holds::Every, 3, 4, false),

@@ -1,11 +1,11 @@
-//! The format numbers of the documents, and what is said of a document that this version cannot read.
+//! The format numbers of the documents, and the error for a document that this version cannot read.
 //!
-//! The rule: a change in what a document means, or in how the bytes of a file are read, raises the number. Then a function
-//! that was rolled back refuses what the newer one began, and misreads nothing. A new field raises no number if an older
-//! version may ignore it and lose it: a document that is written again keeps only the fields that the writer knows.
+//! Rule: a change in the meaning of a document, or in the way of reading a file, raises the number. So a function that
+//! was rolled back refuses newer documents instead of misreading them. A new field does not raise the number if an
+//! older version may lose it. A version that writes a document again keeps only the fields that it knows.
 //!
-//! To raise a number: raise `newest` here; let the reading code tell the formats apart, or raise `oldest`; add a document of
-//! the new format to `tests/documents`, and leave the old ones.
+//! To raise a number: raise `newest` here. Make the reading code handle both formats, or raise `oldest`. Add a document
+//! of the new format to `tests/documents`, and keep the old ones.
 
 use std::fmt;
 
@@ -16,23 +16,23 @@ use serde_json::Value;
 /// The formats of one kind of document that this version reads. It writes the newest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Format {
-    /// What the number is called in messages.
+    /// The name of the number in messages.
     pub name: &'static str,
     /// The oldest that this version reads.
     pub oldest: u32,
-    /// The newest that this version reads, and the only one that it writes.
+    /// The newest format that this version reads. It writes only this one.
     pub newest: u32,
-    /// What a person can do about a document of another format.
+    /// The fix for a document of another format.
     pub advice: &'static str,
 }
 
 /// The checkpoint of a file.
 pub const CHECKPOINT: Format = Format { name: "format", oldest: 1, newest: 1, advice: REPLAY };
 
-/// How the bytes of a file are read: dialect, header, cells and message ids. A checkpoint keeps the number beside the
-/// header, so that the rest of a file is read as its beginning was.
+/// How the bytes of a file are read: dialect, header, cells and message ids. A checkpoint keeps the number, so that the
+/// rest of a file is read like its beginning.
 ///
-/// 2: rows of delimiters and repeated headers are dropped, quotes astray are refused, null markers are no ids.
+/// 2: rows of delimiters and repeated headers are dropped, stray quotes are refused, null markers are not ids.
 pub const READING: Format = Format { name: "reading format", oldest: 2, newest: 2, advice: REPLAY };
 
 /// How the bytes of a file were read that has ended: nothing of it will be read any more.
@@ -57,7 +57,7 @@ const REPLAY: &str = "deploy that version again, or replay the file";
 const _: () = assert!(HEAD.newest >= PLAN.newest, "the head rises with the plans");
 
 impl Format {
-    /// Refuses what this version cannot read.
+    /// Refuses a format that this version cannot read.
     ///
     /// # Errors
     /// When the number is not one of those that this version reads.
@@ -72,7 +72,7 @@ impl Format {
 pub struct UnknownFormat {
     /// The document's number.
     pub found: u32,
-    /// What this version reads.
+    /// The formats that this version reads.
     pub format: Format,
 }
 
@@ -93,7 +93,7 @@ impl std::error::Error for UnknownFormat {}
 /// Why this version cannot read a document.
 #[derive(Debug, thiserror::Error)]
 pub enum Unreadable {
-    /// It is not JSON, or lacks what its format has.
+    /// It is not JSON, or lacks a field of its format.
     #[error("damaged: {0}")]
     Json(#[from] serde_json::Error),
     /// It has a format that this version does not know.
@@ -104,7 +104,7 @@ pub enum Unreadable {
     Law(&'static str),
 }
 
-/// The numbers of a document. They are read before the rest, which may look different in another format.
+/// The numbers of a document. They are read first, because the rest may differ in another format.
 #[derive(Deserialize)]
 pub(crate) struct Numbers {
     pub(crate) format: Option<u32>,

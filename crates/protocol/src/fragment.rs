@@ -44,8 +44,8 @@ pub enum Origin {
 /// `file.{stream}.{epoch}.{from}-{to}.{events}.{raw bytes}.{crc32}.gz` or
 /// `request.{id}.{events}.{raw bytes}.{crc32}.gz`.
 ///
-/// [`Display`](fmt::Display) writes the key and [`FromStr`] reads exactly what it writes, so a
-/// listing is enough to plan from.
+/// [`Display`](fmt::Display) writes the key, and [`FromStr`] reads exactly the same form. So planning needs only a
+/// listing.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct FragmentName {
@@ -64,7 +64,7 @@ pub struct FragmentName {
 }
 
 impl FragmentName {
-    /// What all fragments begin with.
+    /// The prefix of all fragments.
     pub const PREFIX: &str = "received/";
 }
 
@@ -101,7 +101,7 @@ impl FromStr for FragmentName {
 
     fn from_str(key: &str) -> Result<FragmentName, NotAFragmentName> {
         let name = read(key).ok_or(NotAFragmentName)?;
-        // One fragment, one key: `007` and `+7` are not what we write for 7.
+        // A fragment has one key only: for 7 we write neither `007` nor `+7`.
         if name.to_string() == key { Ok(name) } else { Err(NotAFragmentName) }
     }
 }
@@ -170,7 +170,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_name_is_read_as_it_was_written(
+        fn a_fragment_name_round_trips(
             source in "[a-zA-Z0-9_-]{1,100}",
             ms in -62_135_596_800_000_i64..253_402_300_799_000,
             origin in origin(),
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_says_what_it_holds() {
+    fn a_fragment_key_has_source_day_and_size() {
         let key = "received/P0OJ3CTID1/1557532800000/\
                    file.00112233445566778899aabbccddeeff.3.113-4096.25.17290.0badcafe.gz";
         let name: FragmentName = key.parse().unwrap();
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn what_we_did_not_write_is_no_fragment() {
+    fn an_unknown_key_is_not_a_fragment() {
         let good = "received/s/0/request.r-1.1.20.00000000.gz";
         assert!(good.parse::<FragmentName>().is_ok());
         for key in [

@@ -1,8 +1,8 @@
 //! The head: the one object that says which plans are open.
 //!
-//! It is read first and changed only by compare-and-swap on the ETag read then. Sequence number
-//! and nonce make every head unlike every other: one that lists the same plans after a full cycle
-//! has another ETag, and whoever gets no answer to a swap can read back whether it was theirs.
+//! It is read first and changed only by compare-and-swap on the ETag read then. Sequence number and nonce make every
+//! head unique. A head with the same plans after a full cycle has another ETag. An exporter without an answer to its
+//! swap reads the head back and finds its own nonce.
 
 use serde::{Deserialize, Serialize};
 
@@ -11,12 +11,11 @@ use crate::id::Nonce;
 use crate::keys;
 use crate::plan::{Plan, Size};
 
-/// How long a closed plan is remembered: until no request of anybody's can still be on its way.
+/// How long a closed plan is remembered: until no old request can still arrive.
 ///
-/// What was staged may land once more after it was exported and deleted, when the ingester's first
-/// try was slow and its second was quicker. S3 closes a connection that is silent for a minute, and
-/// takes no request that was signed more than 15 minutes ago (S3 user guide, "Authenticating
-/// requests", `RequestTimeTooSkewed`).
+/// A fragment may be written again after it was exported and deleted, if the ingester's first try was slower than its
+/// second. S3 closes a connection that is silent for a minute. It refuses a request that was signed more than 15
+/// minutes ago (S3 user guide, "Authenticating requests", `RequestTimeTooSkewed`).
 pub const REMEMBERED_MS: i64 = 60 * 60 * 1_000;
 
 /// Closed plans that are remembered at most, the last ones: each is read at every tick.
@@ -39,7 +38,7 @@ pub struct Head {
     pub closed: Vec<ClosedPlan>,
 }
 
-/// A plan that was settled a short while ago: what it held is exported, should it turn up again.
+/// A recently closed plan. If one of its fragments is written again, it is already exported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClosedPlan {
     /// The plan.
@@ -77,7 +76,7 @@ impl OpenPlan {
         }
     }
 
-    /// Where its document lies.
+    /// The key of its document.
     pub fn key(&self) -> String {
         keys::plan(self.plan, self.revision)
     }
@@ -98,7 +97,7 @@ impl Head {
     /// Reads a head.
     ///
     /// # Errors
-    /// When it is none, or one of a version that this code does not know.
+    /// If it is not a head, or its format is unknown to this version.
     pub fn from_json(json: &[u8]) -> Result<Head, Unreadable> {
         Numbers::read(json)?.check(format::HEAD)?;
         Ok(serde_json::from_slice(json)?)
@@ -109,7 +108,7 @@ impl Head {
         serde_json::to_vec(self).expect("a head has text keys only")
     }
 
-    /// What is known of an open plan.
+    /// An open plan in the head.
     pub fn find(&self, plan: Nonce) -> Option<&OpenPlan> {
         self.open.iter().find(|open| open.plan == plan)
     }
@@ -140,8 +139,8 @@ impl Head {
         Some(next)
     }
 
-    /// The next head, in which a plan is closed and remembered, and those are forgotten that were
-    /// remembered for long enough; `None` if it is not open.
+    /// The next head, in which a plan is closed and remembered. It forgets plans that were remembered long enough.
+    /// `None` if the plan is not open.
     pub fn closing(&self, plan: Nonce, now_ms: i64, nonce: Nonce) -> Option<Head> {
         let revision = self.find(plan)?.revision;
         let mut next = self.next(nonce);
@@ -153,8 +152,8 @@ impl Head {
         Some(next)
     }
 
-    /// The next head, without a plan that nobody carries out any more, and that is not remembered: what it held is
-    /// planned anew; `None` if it is not open.
+    /// The next head, without a plan that was abandoned. The plan is not remembered, so its fragments are planned
+    /// again. `None` if the plan is not open.
     pub fn dropping(&self, plan: Nonce, nonce: Nonce) -> Option<Head> {
         self.find(plan)?;
         let mut next = self.next(nonce);
@@ -196,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_open_is_neither_revised_nor_closed() {
+    fn only_an_open_plan_is_revised_or_closed() {
         let head = Head::empty().opening(&plan(1), nonce(10));
         assert_eq!(head.closing(nonce(2), 7, nonce(11)), None);
         let twice = plan(1).quarantining([unfit(0)]).quarantining([]);
@@ -205,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn a_closed_plan_is_remembered_for_an_hour_and_no_more_than_so_many() {
+    fn closed_plans_are_remembered_for_an_hour_up_to_a_limit() {
         let close = |head: Head, number: u8, now_ms| {
             head.opening(&plan(number), nonce(99)).closing(nonce(number), now_ms, nonce(99)).unwrap()
         };
@@ -223,7 +222,7 @@ mod tests {
 
     /// After a plan was opened and closed the same plans are open, and yet it is another head.
     #[test]
-    fn a_head_never_comes_back() {
+    fn a_head_never_repeats() {
         let before = Head::empty().opening(&plan(1), nonce(10));
         let after = before.opening(&plan(2), nonce(11)).closing(nonce(2), 7, nonce(12)).unwrap();
         assert_eq!(before.open, after.open);

@@ -1,4 +1,4 @@
-//! What names things in the state bucket: files, runs, requests, plans, sources and days.
+//! The names in the state bucket: of files, runs, requests, plans, sources and days.
 
 use std::fmt;
 use std::str::FromStr;
@@ -75,14 +75,14 @@ macro_rules! hex_id {
 hex_id! {
     /// A file that is ingested: 128 bits of a hash over all that makes the file *this* file.
     StreamId,
-    /// A text that is no stream id.
+    /// A text that is not a stream id.
     NotAStreamId, "not a stream id: 32 lowercase hexadecimal digits are expected"
 }
 
 hex_id! {
     /// 128 random bits: the name of a plan, and the mark of a single write of a document.
     Nonce,
-    /// A text that is no nonce.
+    /// A text that is not a nonce.
     NotANonce, "not a nonce: 32 lowercase hexadecimal digits are expected"
 }
 
@@ -118,8 +118,8 @@ impl FromStr for Epoch {
 
 /// A Segment source's id: the `projectId` of its lines and a folder in every key.
 ///
-/// Real ones are 10 or 22 alphanumerics; letters, digits, `_` and `-` are taken, so that an id
-/// needs no escaping in JSON, in a key, or in an IAM policy.
+/// Segment's ids have 10 or 22 alphanumerics. Letters, digits, `_` and `-` are allowed, so that an id needs no escaping
+/// in JSON, in a key, or in an IAM policy.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct SourceId(String);
@@ -134,7 +134,7 @@ impl SourceId {
     }
 }
 
-/// A text that is no source id.
+/// A text that is not a source id.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not a source id: 1 to {max} letters, digits, `_` or `-` are expected", max = SourceId::BYTES_MAX)]
 pub struct NotASourceId;
@@ -172,7 +172,7 @@ impl fmt::Display for SourceId {
     }
 }
 
-/// What a receiver calls one request: letters, digits and `-`, as in a UUID.
+/// The receiver's id of one request: letters, digits and `-`, as in a UUID.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RequestId(String);
 
@@ -187,7 +187,7 @@ impl fmt::Display for RequestId {
     }
 }
 
-/// A text that is no request id.
+/// A text that is not a request id.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not a request id: 1 to {max} letters, digits or `-` are expected", max = RequestId::BYTES_MAX)]
 pub struct NotARequestId;
@@ -226,7 +226,7 @@ impl Day {
     }
 }
 
-/// A number that is no UTC midnight in epoch milliseconds.
+/// A number that is not a UTC midnight in epoch milliseconds.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not a received day: the epoch milliseconds of a UTC midnight are expected")]
 pub struct NotADay;

@@ -5,6 +5,7 @@
 //! | `ingest/{stream}/checkpoint.json` | how far a file is settled (`Checkpoint`) | ingester |
 //! | `ingest/{stream}/ledger.json` | what is kept of a file that has ended (`Ledger`) | ingester |
 //! | `ingest/{stream}/rejects/{epoch}-{from}-{to}.csv` | refused rows of a part of a file | ingester |
+//! | `ingest/config.toml`, `exports/config.toml` | the last configuration without a fault | ingester, exporter |
 //! | `ingest/validate.txt` | a trial of the rights to write | ingester |
 //! | `rejects/{stream}/{name}` | all refused rows of a file that has ended | ingester |
 //! | `received/{source}/{day}/{rest}` | received events (`FragmentName`) | ingester, receiver |
@@ -20,34 +21,40 @@ use crate::id::{Epoch, Nonce, StreamId};
 use crate::place::Place;
 use crate::position::ByteRange;
 
-/// What all checkpoints, ledgers and parts of refused rows begin with.
+/// The prefix of all checkpoints, ledgers and rejects parts.
 pub const INGEST: &str = "ingest/";
 
-/// What all files of refused rows begin with.
+/// The prefix of all rejects files.
 pub const REJECTS: &str = "rejects/";
 
-/// What all fragments begin with.
+/// The prefix of all fragments.
 pub const RECEIVED: &str = FragmentName::PREFIX;
 
-/// What all plans begin with.
+/// The prefix of all plans.
 pub const PLANS: &str = "exports/plans/";
 
-/// What all marks of finished objects begin with.
+/// The prefix of all markers.
 pub const DONE: &str = "exports/done/";
 
-/// What all notes about failing destinations begin with.
+/// The prefix of all documents about failing places.
 pub const FAILING: &str = "exports/failing/";
 
-/// What the copies of damaged fragments begin with.
+/// The prefix of all copies of damaged fragments.
 pub const QUARANTINE: &str = "exports/quarantine/";
 
 /// The head.
 pub const HEAD: &str = "exports/head.json";
 
-/// The key behind which listing goes on.
+/// The key at which listing resumes.
 pub const CURSOR: &str = "exports/cursor";
 
-/// What `validate` writes, to try whether it may.
+/// The last configuration without a fault that the ingester has read.
+pub const INGEST_CONFIG: &str = "ingest/config.toml";
+
+/// The last configuration without a fault that the exporter has read.
+pub const EXPORTS_CONFIG: &str = "exports/config.toml";
+
+/// The test object of `validate`.
 pub const INGEST_TRIAL: &str = "ingest/validate.txt";
 
 /// A file's checkpoint.
@@ -80,7 +87,7 @@ pub fn plan(plan: Nonce, revision: u32) -> String {
     format!("{PLANS}{plan}.{revision}.json")
 }
 
-/// What all marks of a plan begin with.
+/// The prefix of the markers of a plan.
 #[must_use]
 pub fn done_of(plan: Nonce) -> String {
     format!("{DONE}{plan}/")
@@ -122,7 +129,7 @@ pub fn quarantine(fragment: &FragmentName) -> String {
 mod tests {
     use super::*;
 
-    /// Keys that are deployed: another version, or the other function, looks for them there.
+    /// Deployed keys do not change, because another version and the other function use them.
     #[test]
     fn the_keys_of_the_state_bucket_stay_as_they_are() {
         let (stream, nonce) = (StreamId::new([0x0a; 16]), Nonce::new([0xb0; 16]));
@@ -148,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn the_key_of_a_mark_is_read_as_it_was_written() {
+    fn the_key_of_a_marker_round_trips() {
         let nonce = Nonce::new([7; 16]);
         assert_eq!(read_done(&done(nonce, 1, 20)), Some((nonce, 1, 20)));
         for key in ["exports/done/", "exports/done/x/1/2", "exports/head.json"] {
@@ -157,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn a_plans_keys_say_whose_they_are() {
+    fn the_keys_of_a_plan_name_the_plan() {
         let nonce = Nonce::new([7; 16]);
         assert_eq!(plan_of(&plan(nonce, 3)), Some(nonce));
         assert_eq!(plan_of(&done(nonce, 0, 1)), Some(nonce));

@@ -1,4 +1,4 @@
-//! The ledger: what is kept of a file that has ended.
+//! The ledger: the document about a file that has ended.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,7 +9,7 @@ use crate::format::{self, Numbers, Unreadable};
 use crate::id::StreamId;
 use crate::upload::Identity;
 
-/// What is kept of a file that has ended.
+/// The document about a file that has ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ledger {
     /// See [`format::LEDGER`]; the first where the document has none.
@@ -25,7 +25,7 @@ pub struct Ledger {
     /// The stable code of that reason, when it is a fault of the file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code: Option<String>,
-    /// What was ingested.
+    /// The upload.
     pub object: Identity,
     /// Names its fragments and message ids.
     pub stream: StreamId,
@@ -36,7 +36,7 @@ pub struct Ledger {
     pub collection: Option<String>,
     /// Column → JSON path and type.
     pub columns: Vec<String>,
-    /// What its rows came to.
+    /// The account of its rows.
     pub account: Account,
     /// The first byte that was not settled, when it did not finish; decompressed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -44,7 +44,7 @@ pub struct Ledger {
     /// The line that byte stands on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub undelivered_from_line: Option<u64>,
-    /// What its owner should know about columns and rows.
+    /// Warnings about columns and rows.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
     /// The settled stretches: which of its fragments count.
@@ -64,7 +64,7 @@ impl Ledger {
     /// From JSON.
     ///
     /// # Errors
-    /// When it is no ledger, or has a format that this version does not know.
+    /// If it is not a ledger, or its format is unknown to this version.
     pub fn from_json(json: &[u8]) -> Result<Self, Unreadable> {
         format::LEDGER.check(Numbers::read(json)?.format.unwrap_or(format::FIRST))?;
         Ok(serde_json::from_slice(json)?)
@@ -77,7 +77,7 @@ impl Ledger {
         serde_json::to_vec_pretty(self).expect("the document is JSON")
     }
 
-    /// What is to be kept of a file that has ended; `None` while it has not. It follows from the checkpoint alone.
+    /// The ledger of a file that has ended; `None` before its end. It follows from the checkpoint alone.
     #[must_use]
     pub fn of(checkpoint: &Checkpoint) -> Option<Self> {
         let ending = checkpoint.ending.clone()?;

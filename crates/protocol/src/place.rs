@@ -1,7 +1,7 @@
 //! Places in customers' buckets.
 
-/// Where a plan's objects go. A destination may move while plans for its old place are open: the two are well, or fail,
-/// each for itself.
+/// Where a plan's objects go. A destination may move while plans for its old place are open. The two places fail and
+/// recover independently.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Place {
     /// The destination's name.

@@ -1,10 +1,8 @@
 //! Export plans: which fragments make which log objects, decided once and written down.
 //!
-//! A plan is immutable, and so is everything that follows from it: the objects' names (derived
-//! from the plan's random nonce), their order of lines, their bytes. So whoever carries it out,
-//! however often, writes the same bytes to the same keys. What must change on the way (a fragment
-//! that is damaged, a destination that is given up) is a *revision*: a new document under the same
-//! nonce, hence under the same names.
+//! A plan is immutable, and its objects follow from it: their names (from the plan's random nonce), their lines and
+//! their bytes. So every exporter writes the same bytes to the same keys, however often. A change (a damaged fragment,
+//! an abandoned destination) is a *revision*: a new document under the same nonce, with the same object names.
 
 use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -23,7 +21,7 @@ use crate::place::Place;
 pub struct Plan {
     /// See [`format::PLAN`].
     pub format: u32,
-    /// What names it and its objects.
+    /// The nonce that names it and its objects.
     pub nonce: Nonce,
     /// How often it was revised.
     pub revision: u32,
@@ -31,18 +29,18 @@ pub struct Plan {
     pub created_ms: i64,
     /// The version of the software that made it; part of its objects' names.
     pub version: String,
-    /// What becomes of the fragments.
+    /// The purpose of the plan.
     pub purpose: Purpose,
     /// Where the objects go; nowhere unless the purpose is to export.
     pub destinations: Vec<PlannedDestination>,
-    /// What the objects are made of, in order.
+    /// The fragments of the objects, in order.
     pub fragments: Vec<Staged>,
-    /// What is left out, since it is damaged or gone.
+    /// The fragments that are left out, because they are damaged or gone.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub quarantined: Vec<Quarantined>,
 }
 
-/// What becomes of a plan's fragments.
+/// The purpose of a plan.
 ///
 /// Giving up is a plan like every other, so that no two exporters can export and give up one event.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,7 +49,7 @@ pub enum Purpose {
     /// They are put into objects, then deleted.
     #[default]
     Export,
-    /// Their events were received, but nobody could export them for too long: they are deleted.
+    /// Their events were received, but no destination accepted them for too long. They are deleted.
     Expire,
     /// Their events never counted (a killed run left them) and never will: they are deleted.
     Discard,
@@ -65,7 +63,7 @@ pub struct PlannedDestination {
     pub name: String,
     /// Its bucket.
     pub bucket: String,
-    /// What goes before `segment-logs/`.
+    /// The prefix before `segment-logs/`.
     pub prefix: String,
     /// Why nothing more is put there, if it was given up.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -88,7 +86,7 @@ pub struct PlannedObject {
     pub from: usize,
     /// The fragment after the last.
     pub to: usize,
-    /// True if the lines are compressed anew instead of joined.
+    /// True if the lines are compressed again instead of joined.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub rewrite: bool,
 }
@@ -105,11 +103,11 @@ impl PlannedObject {
 pub struct Quarantined {
     /// Its place in the plan.
     pub fragment: usize,
-    /// What is wrong with it.
+    /// The fault.
     pub why: String,
 }
 
-/// What a plan holds, for reports.
+/// The size of fragments, for reports.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Size {
     /// Fragments.
@@ -128,7 +126,7 @@ impl Size {
         self.raw_bytes += name.raw_bytes;
     }
 
-    /// Adds what something else holds.
+    /// Adds another size.
     pub fn extend(&mut self, other: &Size) {
         self.fragments += other.fragments;
         self.events += other.events;
@@ -148,7 +146,7 @@ impl Plan {
     /// Reads a plan and checks the laws that everything rests on.
     ///
     /// # Errors
-    /// When it is none, has a format that this version does not know, or breaks a law.
+    /// If it is not a plan, its format is unknown to this version, or it breaks a law.
     pub fn from_json(json: &[u8]) -> Result<Plan, Unreadable> {
         Numbers::read(json)?.check(format::PLAN)?;
         let plan: Plan = serde_json::from_slice(json)?;
@@ -203,8 +201,7 @@ impl Plan {
         self.fragments.iter().enumerate().skip(range.start).take(range.len())
     }
 
-    /// The fragments whose lines an object is made of, with their places in the plan: those of its
-    /// range that are not quarantined.
+    /// The fragments of an object with their indexes in the plan: those in its range that are not quarantined.
     pub fn content(&self, object: &PlannedObject) -> impl Iterator<Item = (usize, &Staged)> {
         let out = |index: usize| self.quarantined.iter().any(|q| q.fragment == index);
         self.staged(object.fragments()).filter(move |(index, _)| !out(*index))
@@ -216,7 +213,7 @@ impl Plan {
         FRAME_LEN as u64 + bodies.sum::<u64>()
     }
 
-    /// What the whole plan holds.
+    /// The size of the whole plan.
     pub fn size(&self) -> Size {
         Size::of(self.fragments.iter().map(|staged| &staged.name))
     }
@@ -237,7 +234,7 @@ impl Plan {
         self.settled().map(|staged| hash(&staged.name)).collect()
     }
 
-    /// What an object holds.
+    /// The size of an object.
     pub fn object_size(&self, object: &PlannedObject) -> Size {
         Size::of(self.content(object).map(|(_, staged)| &staged.name))
     }
@@ -249,8 +246,7 @@ impl Plan {
         next
     }
 
-    /// The next revision, in which nothing more is put to these destinations; `None` if there is none
-    /// among them that is not given up already.
+    /// The next revision, which abandons these destinations; `None` if all of them are abandoned already.
     pub fn abandoning(&self, destinations: &[usize], why: &str) -> Option<Plan> {
         let mut next = Plan { revision: self.revision + 1, ..self.clone() };
         let mut found = false;
@@ -265,15 +261,15 @@ impl Plan {
     }
 }
 
-/// What plans hold, so that it is planned only once.
+/// The fragments that plans hold, so that each is planned only once.
 ///
-/// Only a hash of each key is kept: many plans may be open for long, and a collision does no more
-/// than let a fragment wait until a plan closes.
+/// Only a hash of each key is kept, because many plans may be open for long. A collision only makes a fragment wait
+/// until a plan closes.
 #[derive(Clone, Debug, Default)]
 pub struct Held(HashSet<u64>);
 
 impl Held {
-    /// Adds what a plan holds, by its [hashes](Plan::hashes).
+    /// Adds the fragments of a plan by their [hashes](Plan::hashes).
     pub fn add(&mut self, hashes: &[u64]) {
         self.0.extend(hashes);
     }
@@ -322,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    fn a_plan_holds_what_it_holds() {
+    fn held_fragments_of_a_plan_are_found_by_their_hashes() {
         let plan = plan(&[], vec![staged("a", 1, 10)], &[]);
         let mut held = Held::default();
         held.add(&plan.hashes());
@@ -331,7 +327,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_quarantined_is_left_out_and_the_rest_keeps_its_place() {
+    fn a_quarantined_fragment_is_left_out_and_the_others_keep_their_objects() {
         let fragments = vec![staged("a", 1, 100), staged("a", 2, 200), staged("a", 3, 300)];
         let plan = plan(&["d"], fragments.clone(), &[(0, 3)]);
         let object = plan.destinations[0].objects[0];

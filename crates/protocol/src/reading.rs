@@ -1,4 +1,4 @@
-//! How a file is read, as plain data: the settings, and what was recognised in the file itself.
+//! How a file is read, as plain data: the settings, and the dialect of the file.
 //!
 //! The crate `calls` recognises and reads; a checkpoint keeps these values, so that a file is read to its end as it was
 //! begun.
@@ -11,9 +11,8 @@ use serde::{Deserialize, Serialize};
 use crate::mapping::Mapping;
 use crate::position::Position;
 
-/// What is done with an empty cell of a trait, a property or any other column that Segment takes
-/// empty. Ids, `event`, `name`, `category` and the timestamp are always omitted when empty, since
-/// Segment refuses them so.
+/// The value of an empty cell in a trait, a property or another optional column. Ids, `event`, `name`, `category` and
+/// the timestamp are always omitted when empty, since Segment refuses them so.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum EmptyCells {
@@ -22,7 +21,7 @@ pub enum EmptyCells {
     Omit,
     /// The key is `null`.
     Null,
-    /// The key is `""`, as the walkthrough sends it (`null` in a column that is no text).
+    /// The value is `""`, as in the walkthrough (`null` in a column that is not text).
     Empty,
 }
 
@@ -50,8 +49,8 @@ impl UnknownColumns {
 pub struct Reading {
     /// `COLLECTIONS`: collections to be recognised in names of object files.
     pub collections: Vec<String>,
-    /// `TIMESTAMP_COLUMNS`: columns to be read as timestamps besides `timestamp` and `createdAt`, by
-    /// their whole name or by its last part.
+    /// `TIMESTAMP_COLUMNS`: further columns to read as timestamps, by the whole name or its last part. `timestamp` and
+    /// `createdAt` are always read so.
     pub timestamp_columns: Vec<String>,
     /// `TIMESTAMP_FORMATS`: strftime formats, tried before ISO 8601 and Unix time.
     pub timestamp_formats: Vec<String>,
@@ -68,7 +67,7 @@ pub struct Reading {
     /// `NULLS`: cells that count as empty, in exactly these spellings.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub nulls: Vec<String>,
-    /// `ID_NULLS`: cells that are no id, in exactly these spellings; `None` is the list of the documentation.
+    /// `ID_NULLS`: cells that are not ids, in exactly these spellings; `None` means the documented list.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub id_nulls: Option<Vec<String>>,
     /// `CSV_ENCODING`: the encoding of files without a byte order mark; `None` is UTF-8.
@@ -76,7 +75,8 @@ pub struct Reading {
     /// `CSV_ENCODING=auto`: whether the encoding is found out from the beginning of each file.
     #[serde(skip_serializing_if = "is_false")]
     pub encoding_auto: bool,
-    /// `CSV_QUOTE`, `CSV_ESCAPE`: how cells are quoted; `None` is RFC 4180, or what the beginning of a file shows.
+    /// `CSV_QUOTE`, `CSV_ESCAPE`: how cells are quoted; `None` means RFC 4180, or the quoting at the beginning of a
+    /// file.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub quoting: Option<Quoting>,
     /// `CSV_DELIMITER`: the delimiter; `None` reads it from each header.
@@ -141,11 +141,11 @@ pub enum Escape {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Quoting {
-    /// What stands around a cell.
+    /// The character around a cell.
     pub quote: Quote,
     /// How a quote stands within quotes.
     pub escape: Escape,
-    /// Whether blanks outside of the quotes are no part of a quoted cell.
+    /// Whether blanks around the quotes are ignored.
     pub spaced: bool,
     /// Whether a row that is one quoted cell is opened and read as a row of its own.
     pub lines: bool,
@@ -183,15 +183,15 @@ pub struct Dialect {
     pub encoding: Encoding,
     /// Whether a byte order mark stands before the text.
     pub bom: bool,
-    /// What stands between its cells.
+    /// The delimiter between its cells.
     pub delimiter: Delimiter,
     /// How its cells are quoted.
     #[serde(default, skip_serializing_if = "is_rfc4180")]
     pub quoting: Quoting,
 }
 
-/// How the source is compressed. Its first bytes say it; the name is not asked, because `.gz` is
-/// missing where it should stand and stands where it should not (S3 clients inflate and keep names).
+/// How the source is compressed. The first bytes decide, not the name. S3 clients inflate files and keep `.gz`, or
+/// leave it out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Compression {
@@ -215,14 +215,14 @@ impl fmt::Display for Compression {
 
 /// The encoding of the text.
 ///
-/// There are three ways to read one. UTF-8 is read as it stands. UTF-16 becomes UTF-8 before
-/// records are looked for. Every other encoding keeps ASCII where it is, so records are found in
-/// the bytes as they are and each is transcoded on its own; positions need no mapping.
+/// There are three ways to read one. UTF-8 is read as it stands. UTF-16 becomes UTF-8 before records are looked for.
+/// Every other encoding keeps ASCII bytes. So records are found in the original bytes, each is transcoded alone, and
+/// positions need no mapping.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Encoding {
     /// UTF-8, with or without BOM.
     Utf8,
-    /// UTF-16, little-endian: what Excel calls "Unicode text".
+    /// UTF-16, little-endian: Excel's "Unicode text".
     Utf16Le,
     /// UTF-16, big-endian.
     Utf16Be,
@@ -231,8 +231,8 @@ pub enum Encoding {
 }
 
 impl Encoding {
-    /// The encoding of that name, by the labels of the WHATWG Encoding Standard (`latin1`,
-    /// `windows-1252`, `shift_jis`, …), or `None` when there is none or it cannot be read here.
+    /// The encoding of that name, by the labels of the WHATWG Encoding Standard (`latin1`, `windows-1252`, `shift_jis`,
+    /// …). `None` if the name is unknown or the encoding is not supported.
     pub fn named(label: &str) -> Option<Encoding> {
         let charset = Charset::for_label_no_replacement(label.trim().as_bytes())?;
         if charset == encoding_rs::UTF_8 {
@@ -279,7 +279,7 @@ impl<'de> Deserialize<'de> for Encoding {
     }
 }
 
-/// What stands between two cells.
+/// The delimiter between two cells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Delimiter {
@@ -330,8 +330,8 @@ impl fmt::Display for Delimiter {
     }
 }
 
-/// What the rows of a file are read by: its header and how the file is written down. A checkpoint
-/// keeps it, so that reading can go on anywhere.
+/// The header of a file and its dialect, by which its rows are read. A checkpoint keeps it, so that reading can resume
+/// anywhere.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoredHeader {
     /// How the file is written down.
@@ -343,7 +343,7 @@ pub struct StoredHeader {
     pub rows_from: Position,
     /// The fingerprint of the plan that the header was compiled to: rows read under another one are not read alike.
     pub fingerprint: String,
-    /// What its owner should know about how the file is written down.
+    /// Warnings about the dialect.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<Warning>,
 }
@@ -353,6 +353,6 @@ pub struct StoredHeader {
 pub struct Warning {
     /// The column, by its name in the header; empty when it is about the file.
     pub column: String,
-    /// What to know, and what to write instead.
+    /// The problem and the fix.
     pub message: String,
 }

@@ -5,7 +5,7 @@ use sha2::{Digest, Sha256};
 
 use crate::id::{SourceId, StreamId};
 
-/// What tells one upload from another, whatever is later put in its place.
+/// The identity of one upload, which later uploads under the same key do not share.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Identity {
     /// The source that its calls belong to.
@@ -17,7 +17,7 @@ pub struct Identity {
     /// The version, where the bucket keeps versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version_id: Option<String>,
-    /// The ETag of what was first read.
+    /// The ETag of the first answer.
     pub etag: String,
     /// When that was put, in ms since the epoch.
     pub modified_ms: i64,
@@ -31,8 +31,8 @@ pub struct Identity {
 impl Identity {
     /// The id that names the file's checkpoint, its fragments and its message ids.
     ///
-    /// A version id tells an upload alone. Without versions, ETag *and* date do: tomorrow's identical upload is a new
-    /// file.
+    /// A version id alone identifies an upload. Without versions, ETag *and* date do: tomorrow's identical upload is a
+    /// new file.
     #[must_use]
     pub fn stream(&self) -> StreamId {
         let date = self.modified_ms.to_string();

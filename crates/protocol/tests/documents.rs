@@ -1,7 +1,8 @@
 //! Documents as deployed versions wrote them: each is read, and written again byte for byte.
 //!
-//! `documents/` has a document of every kind in the newest format. `documents/before-numbers/` has those that were written
-//! before ledgers had a format number and checkpoints a reading format, `documents/reading-1/` those of the first reading format. The name of a file begins with its kind.
+//! `documents/` has a document of every kind in the newest format. `documents/before-numbers/` has documents from
+//! before ledgers had a format number and checkpoints a reading format. `documents/reading-1/` has those of the first
+//! reading format. The name of a file begins with its kind.
 //!
 //! When a format rises (`protocol::format`), move the documents of the old format into a folder of its own. Say in a test
 //! here how they are read. Then put documents of the new format in their place. No document is ever edited.
@@ -96,7 +97,7 @@ fn a_file_that_was_begun_in_an_older_way_of_reading_is_refused_with_what_to_do()
 }
 
 #[test]
-fn a_file_that_has_ended_is_no_longer_read_whatever_the_way_it_was_read_in() {
+fn an_ended_file_needs_no_known_way_of_reading() {
     for (name, number) in [
         ("before-numbers/checkpoint-ended-with-rejects.json", None),
         ("reading-1/checkpoint-ended-with-rejects.json", Some(1)),
@@ -144,7 +145,7 @@ fn a_field_that_this_version_does_not_know_is_ignored_and_not_written_again() {
 #[test]
 fn a_document_of_a_newer_format_is_refused_with_what_to_do() {
     for (name, rewrite) in documents() {
-        // Nothing else of it may look as it does today.
+        // All its other fields may differ.
         let newer = changed(&name, |document| *document = serde_json::json!({"format": 9, "body": []}));
         let words = rewrite(&newer).unwrap_err().to_string();
         assert!(words.starts_with("format 9, and this version reads 1: a newer version wrote it; deploy"), "{words}");

@@ -1,10 +1,10 @@
 //! The protocol of checkpoint, fragments and export, every interleaving of it in small scope.
 //!
 //! Two owners race for a file of two rows; each may be killed at any step and come back. Every lease seems to be over
-//! whenever somebody looks at it, which is the worst that clocks can do. A write may be carried out at once, carried
-//! out with its answer lost, or arrive any time later; an exporter looks all the time. Each row has a refused one
-//! beside it, which goes into a part that grows with the commits. Claims, commits and what counts are decided by the
-//! functions that decide it in production; all else is written down here.
+//! at any time, which is the worst case of wrong clocks. A write may take effect at once, lose its answer, or arrive
+//! any time later. An exporter reads all the time. Each row is followed by a refused row, which goes into a part that
+//! grows with the commits. The production functions decide claims, commits and which rows count. This file models the
+//! rest.
 //!
 //! `crates/ingester/src/explorer.rs` explores the real driver of two owners, with its real requests and documents, but
 //! within bounds on switches and faults. This model has any number of switches, and a crashed owner comes back.
@@ -28,7 +28,7 @@ const TRIES: u8 = 2;
 /// How many writes may be under way unseen.
 const DELAYED_MAX: usize = 1;
 
-/// What keeps owners from each other, and what is left when it is taken away.
+/// The protections of owners from each other, and the protocol without one of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fences {
     All,
@@ -63,7 +63,7 @@ enum At {
         wanted: Document,
         tries: u8,
     },
-    /// Owns the file. So many rows are settled beyond the checkpoint; `sent` when the next one is acknowledged.
+    /// Owns the file. The number of rows settled beyond the checkpoint; `sent` if the next row is acknowledged.
     Owning {
         held: Document,
         settled: u8,
@@ -89,7 +89,7 @@ struct State {
     checkpoint: Option<Document>,
     fragments: BTreeSet<Fragment>,
     exported: BTreeSet<Fragment>,
-    /// What was written under the name of each rejects part: its rows.
+    /// The rows under the name of each rejects part.
     parts: BTreeMap<String, Vec<u8>>,
     acknowledged: BTreeSet<u8>,
     delayed: Vec<Delayed>,
@@ -130,7 +130,7 @@ impl Model {
         })
     }
 
-    /// Walks through every state that can be reached; the number of them, or what is wrong with one.
+    /// Visits every reachable state. Returns their number, or the fault of one.
     fn explore(&mut self) -> Result<usize, String> {
         let away = Owner { life: 0, at: At::Away };
         let first = State {
@@ -237,7 +237,7 @@ impl Model {
             }
             next.push(arrived);
         }
-        // An exporter that always looks finds whatever one finds that looks now and then.
+        // An exporter that always reads finds everything that a rarer one finds.
         for state in &mut next {
             if let Some(document) = state.checkpoint {
                 let counted = state.fragments.iter().filter(|fragment| self.counts(document, **fragment)).copied();
@@ -410,7 +410,7 @@ impl Model {
 }
 
 #[test]
-fn whatever_the_interleaving_rows_behind_the_checkpoint_are_settled_and_exported_once() {
+fn in_every_interleaving_committed_rows_are_settled_and_exported_once() {
     let states = Model::new(Fences::All).explore().unwrap_or_else(|wrong| panic!("{wrong}"));
     println!("{states} states");
     assert!(states > 10_000, "{states} states are too few to mean anything");

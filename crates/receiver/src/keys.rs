@@ -23,7 +23,7 @@ impl Keys {
     /// Reads `key=source id, …`.
     ///
     /// # Errors
-    /// Which entry is wrong, never what it says.
+    /// The number of the wrong entry, never its text.
     pub fn parse(text: &str) -> Result<Self, KeysFault> {
         let entries = text.split(',').map(str::trim).filter(|entry| !entry.is_empty());
         let keys = entries.enumerate().map(|(index, entry)| {

@@ -1,4 +1,4 @@
-//! The last calls received, to be looked at; a record only where all are kept.
+//! The last calls received, for a person to look at.
 
 use serde_json::{Map, Value};
 use std::collections::VecDeque;
@@ -19,35 +19,21 @@ pub struct Seen {
 }
 
 /// The last calls.
-#[derive(Debug)]
-pub struct Recent {
-    seen: Mutex<VecDeque<Seen>>,
-    seen_max: usize,
-}
-
-impl Default for Recent {
-    fn default() -> Self {
-        Self { seen: Mutex::default(), seen_max: SEEN_MAX }
-    }
-}
+#[derive(Debug, Default)]
+pub struct Recent(Mutex<VecDeque<Seen>>);
 
 impl Recent {
-    /// All calls, for as long as the process lives.
-    pub(crate) fn everything() -> Self {
-        Self { seen_max: usize::MAX, ..Self::default() }
-    }
-
     pub(crate) fn note(&self, seen: impl IntoIterator<Item = Seen>) {
-        let mut all = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         all.extend(seen);
-        let surplus = all.len().saturating_sub(self.seen_max);
+        let surplus = all.len().saturating_sub(SEEN_MAX);
         all.drain(..surplus);
     }
 
     /// The last calls, the oldest first.
     #[must_use]
     pub fn all(&self) -> Vec<Seen> {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
     }
 }
 
@@ -56,12 +42,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_last_calls_are_kept_or_everything() {
+    fn the_last_500_calls_are_kept() {
         let calls = |count: i64| (0..count).map(|at_ms| Seen { at_ms, source: "s".to_owned(), call: Map::new() });
-        for (recent, kept) in [(Recent::default(), 500), (Recent::everything(), 1_200)] {
-            recent.note(calls(700));
-            recent.note(calls(500));
-            assert_eq!((recent.all().len(), recent.all().last().map(|seen| seen.at_ms)), (kept, Some(499)));
-        }
+        let recent = Recent::default();
+        recent.note(calls(700));
+        recent.note(calls(450));
+        let kept: Vec<_> = recent.all().iter().map(|seen| seen.at_ms).collect();
+        assert_eq!((kept.len(), kept[0], kept[49], kept[499]), (500, 650, 699, 449));
     }
 }

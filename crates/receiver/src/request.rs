@@ -21,6 +21,26 @@ pub(crate) const OBJECTS_MAX: usize = 10;
 /// A message id (HTTP Tracking API documentation: less than 100 characters).
 const MESSAGE_ID_CHARS_MAX: usize = 99;
 
+/// A kind of call, as this API takes it.
+pub(crate) struct Kind {
+    /// Its `type`, which is also its path.
+    pub(crate) word: &'static str,
+    /// Its short path.
+    pub(crate) short: &'static str,
+    /// The field that it needs beside the user, and the code of a call without it.
+    needs: Option<(&'static str, &'static str)>,
+}
+
+/// Every kind. The specification has them, so the list is not that of the files.
+pub(crate) const KINDS: [Kind; 6] = [
+    Kind { word: "identify", short: "i", needs: None },
+    Kind { word: "track", short: "t", needs: Some(("event", "event_not_defined")) },
+    Kind { word: "page", short: "p", needs: None },
+    Kind { word: "screen", short: "s", needs: None },
+    Kind { word: "group", short: "g", needs: Some(("groupId", "bad_request")) },
+    Kind { word: "alias", short: "a", needs: Some(("previousId", "bad_request")) },
+];
+
 /// Why a request is not taken. The codes are those of Segment's delivery overview.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct BadRequest {
@@ -57,7 +77,7 @@ pub(crate) fn json(headers: &HeaderMap, body: &[u8]) -> Result<Map<String, Value
     };
     let mut inflated = Vec::new();
     let body = if gzip {
-        // One byte more than is taken tells a body that is too large from one that just fits.
+        // One byte more than the limit shows that a body is too large.
         let mut decoder = MultiGzDecoder::new(body).take(BODY_BYTES_MAX as u64 + 1);
         decoder.read_to_end(&mut inflated).map_err(|_| BadRequest::bad("invalid_request", "malformed gzip"))?;
         &inflated
@@ -82,11 +102,11 @@ pub(crate) fn write_key(headers: &HeaderMap, body: &Map<String, Value>) -> Optio
         Some(text.split(':').next().unwrap_or_default().to_owned())
     });
     let in_body = || ["writeKey", "write_key"].iter().find_map(|name| body.get(*name)?.as_str().map(str::to_owned));
-    // Libraries that put the key into the body may send Basic with nobody's name.
+    // Libraries that put the key into the body may send Basic with an empty name.
     basic.filter(|key| !key.is_empty()).or_else(in_body).filter(|key| !key.is_empty())
 }
 
-/// The calls of a batch, with what the batch carries merged into each.
+/// The calls of a batch, with the fields of the batch merged into each.
 pub(crate) fn batch(mut body: Map<String, Value>) -> Result<Vec<Map<String, Value>>, BadRequest> {
     let Some(Value::Array(items)) = body.remove("batch") else {
         return Err(BadRequest::bad("bad_request", "`batch` must be a list of calls"));
@@ -130,23 +150,20 @@ fn merge(call: &mut Map<String, Value>, name: &str, common: Option<&Value>) {
     }
 }
 
-/// Requires what the specification requires of each kind.
+/// Checks the required fields of each kind.
 fn check(call: Map<String, Value>) -> Result<Map<String, Value>, BadRequest> {
     let has = |name: &str| match call.get(name) {
         Some(Value::String(text)) => !text.is_empty(),
         Some(Value::Number(_)) => true,
         _ => false,
     };
-    let kind = call.get("type").and_then(Value::as_str).unwrap_or_default();
-    match kind {
-        "identify" | "page" | "screen" => {}
-        "track" if !has("event") => return Err(BadRequest::bad("event_not_defined", "`event` is missing")),
-        "group" if !has("groupId") => return Err(BadRequest::bad("bad_request", "`groupId` is missing")),
-        "alias" if !has("previousId") => return Err(BadRequest::bad("bad_request", "`previousId` is missing")),
-        "track" | "group" | "alias" => {}
-        _ => {
-            return Err(BadRequest::bad("bad_request", "`type` must be identify, track, page, screen, group or alias"));
-        }
+    let word = call.get("type").and_then(Value::as_str).unwrap_or_default();
+    let Some(kind) = KINDS.iter().find(|kind| kind.word == word) else {
+        let words = KINDS.map(|kind| kind.word).join(", ");
+        return Err(BadRequest::bad("bad_request", format!("`type` must be one of {words}")));
+    };
+    if let Some((name, code)) = kind.needs.filter(|(name, _)| !has(name)) {
+        return Err(BadRequest::bad(code, format!("`{name}` is missing")));
     }
     if !has("userId") && !has("anonymousId") {
         return Err(BadRequest::bad("no_user_anon_id", "`userId` and `anonymousId` are missing"));
@@ -160,7 +177,7 @@ fn check(call: Map<String, Value>) -> Result<Map<String, Value>, BadRequest> {
         None | Some(Value::Null) => {}
         Some(Value::String(id)) if id.chars().count() <= MESSAGE_ID_CHARS_MAX => {}
         Some(Value::String(_)) => return Err(BadRequest::bad("bad_request", "`messageId` has 100 characters or more")),
-        Some(_) => return Err(BadRequest::bad("bad_request", "`messageId` must be a text")),
+        Some(_) => return Err(BadRequest::bad("bad_request", "`messageId` must be a string")),
     }
     if serde_json::to_vec(&call).is_ok_and(|bytes| bytes.len() > CALL_BYTES_MAX) {
         return Err(BadRequest::bad("invalid_request", "Exceed payload limit"));
@@ -190,7 +207,7 @@ pub(crate) fn objects(mut body: Map<String, Value>) -> Result<(String, Vec<Map<S
         let Value::Object(object) = item else { return Err(bad("not an object")) };
         let id = object.get("id").and_then(Value::as_str).unwrap_or_default();
         if id.is_empty() || id.chars().count() > 100 {
-            return Err(bad("`id` must be a text of 1 to 100 characters"));
+            return Err(bad("`id` must be a string of 1 to 100 characters"));
         }
         let Some(Value::Object(properties)) = object.get("properties") else {
             return Err(bad("`properties` must be an object"));
@@ -234,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn what_segment_drops_later_is_refused_at_once() {
+    fn calls_that_segment_drops_later_are_refused_at_once() {
         let one = |call: Value| batch(fields(json!({ "batch": [call] })));
         assert_eq!(code(one(json!({"type": "track", "event": "e"}))), "no_user_anon_id");
         assert_eq!(code(one(json!({"type": "track", "userId": "u"}))), "event_not_defined");
@@ -252,7 +269,22 @@ mod tests {
     }
 
     #[test]
-    fn objects_are_flat_ten_at_most_and_in_a_collection_that_the_api_takes() {
+    fn the_kinds_are_those_that_files_have_and_need_what_their_rows_need() {
+        let ours = || calls::kind::Kind::ALL.iter().filter(|kind| kind.api() == calls::kind::Api::Tracking);
+        assert_eq!(KINDS.map(|kind| kind.word).to_vec(), ours().map(|kind| kind.as_str()).collect::<Vec<_>>());
+        for kind in ours() {
+            let required = kind.entry().required;
+            let call = |without: &str| {
+                let names = required.iter().map(|one| one.any_of[0]).filter(|name| *name != without);
+                single(kind.as_str(), names.map(|name| (name.to_owned(), json!("v"))).collect())
+            };
+            assert!(call("").is_ok(), "{kind}");
+            assert!(required.iter().all(|one| call(one.any_of[0]).is_err()), "{kind}");
+        }
+    }
+
+    #[test]
+    fn objects_are_flat_at_most_ten_and_in_a_valid_collection() {
         let body = |collection: &str, count: usize, properties: Value| {
             fields(
                 json!({"collection": collection, "objects": vec![json!({"id": "1", "properties": properties}); count]}),
@@ -272,7 +304,7 @@ mod tests {
     }
 
     #[test]
-    fn a_body_is_gzip_or_plain_and_nothing_else() {
+    fn a_body_is_gzip_or_plain() {
         let header = |value: &str| HeaderMap::from_iter([(CONTENT_ENCODING, value.parse().unwrap())]);
         for taken in ["identity", ""] {
             assert!(json(&header(taken), b"{}").is_ok(), "{taken}");

@@ -2,7 +2,7 @@
 
 use crate::keys::Keys;
 use crate::recent::{Recent, Seen};
-use crate::request::{self, BODY_BYTES_MAX, BadRequest};
+use crate::request::{self, BODY_BYTES_MAX, BadRequest, KINDS, Kind};
 use aws::{Bucket, Clock, Dice};
 use axum::Router;
 use axum::body::Bytes;
@@ -29,7 +29,7 @@ pub struct Keeping {
     pub include_write_key: bool,
 }
 
-/// What the API answers from.
+/// The state of the API.
 pub struct Receiver {
     keys: Keys,
     keeping: Option<Keeping>,
@@ -45,16 +45,10 @@ struct Sender {
 }
 
 impl Receiver {
-    /// Takes calls for `keys`, keeping them for the exporter; without `keeping` they are only looked at.
+    /// Accepts calls for `keys` and keeps them for the exporter. Without `keeping` it keeps none.
     #[must_use]
     pub fn new(keys: Keys, keeping: Option<Keeping>, clock: Clock, dice: Dice) -> Arc<Self> {
         Arc::new(Self { keys, keeping, clock, dice, recent: Recent::default() })
-    }
-
-    /// The same, where everything received is to be accounted for: [`Receiver::recent`] forgets nothing, and grows.
-    #[must_use]
-    pub fn remembering(keys: Keys, keeping: Option<Keeping>, clock: Clock, dice: Dice) -> Arc<Self> {
-        Arc::new(Self { keys, keeping, clock, dice, recent: Recent::everything() })
     }
 
     /// The last calls received.
@@ -77,7 +71,7 @@ impl Receiver {
             .into_iter()
             .enumerate()
             .map(|(index, mut call)| {
-                // As Segment does; an empty id is none.
+                // As Segment does. An empty id counts as missing.
                 if call.get("messageId").and_then(Value::as_str).is_none_or(str::is_empty) {
                     call.insert("messageId".to_owned(), Value::from(format!("api-{request}-{index}")));
                 }
@@ -133,7 +127,7 @@ async fn keep(
     created.map(|_| ()).map_err(|fault| unavailable(fault.to_string()))
 }
 
-/// The API as a router, to be served by whoever likes.
+/// The API as a router.
 pub fn router(receiver: Arc<Receiver>) -> Router {
     let mut router = Router::new()
         .route("/v1/batch", post(batch))
@@ -142,14 +136,13 @@ pub fn router(receiver: Arc<Receiver>) -> Router {
         .route("/v1/import/", post(batch))
         .route("/v1/set", post(set))
         .route("/v1/projects/{key}/settings", get(settings));
-    for (kind, short) in
-        [("identify", "i"), ("track", "t"), ("page", "p"), ("screen", "s"), ("group", "g"), ("alias", "a")]
-    {
+    for Kind { word: kind, short, .. } in KINDS {
         let handler =
             move |state: State<Arc<Receiver>>, headers: HeaderMap, body: Body| single(kind, state, headers, body);
         router = router.route(&format!("/v1/{kind}"), post(handler)).route(&format!("/v1/{short}"), post(handler));
     }
-    // A compressed body is never larger than what it may inflate to; one byte more makes our own answer speak.
+    // A compressed body is never larger than its inflated limit. The higher limit here makes our own answer reach the
+    // client.
     router
         .fallback(unknown)
         .method_not_allowed_fallback(other_method)
@@ -158,7 +151,7 @@ pub fn router(receiver: Arc<Receiver>) -> Router {
         .with_state(receiver)
 }
 
-/// A body, or why there is none.
+/// A body, or why it is missing.
 type Body = Result<Bytes, BytesRejection>;
 
 fn whole(body: Body) -> Result<Bytes, BadRequest> {
@@ -201,7 +194,7 @@ async fn set(State(receiver): State<Arc<Receiver>>, headers: HeaderMap, body: Bo
     .await
 }
 
-/// What browser and mobile libraries ask for before they send.
+/// The settings that browser and mobile libraries request before they send.
 async fn settings(State(receiver): State<Arc<Receiver>>, Path(key): Path<String>) -> Response {
     if receiver.keys.source(&key).is_none() {
         let refusal = BadRequest { status: 404, ..BadRequest::write_key() };

@@ -22,7 +22,7 @@ struct Api {
     address: String,
 }
 
-/// What it says.
+/// Its text.
 struct Answer {
     status: u16,
     head: String,
@@ -100,7 +100,7 @@ fn kept(s3: &Server) -> Vec<Vec<String>> {
 }
 
 #[tokio::test]
-async fn a_browser_may_ask_before_it_sends_at_every_path() {
+async fn every_path_answers_a_preflight_request() {
     let api = Api::new(None).await;
     let asks = "origin: https://example.com\r\naccess-control-request-method: POST\r\n";
     for path in ["/v1/batch", "/v1/b", "/v1/t", "/v1/track", "/v1/set", "/v1/import/", "/v1/projects/k/settings"] {
@@ -112,7 +112,7 @@ async fn a_browser_may_ask_before_it_sends_at_every_path() {
 }
 
 #[tokio::test]
-async fn whatever_is_wrong_the_answer_is_json_with_a_code_and_a_message() {
+async fn every_refusal_is_json_with_a_code_and_a_message() {
     let api = Api::new(None).await;
     let malformed = (400, "invalid_request".to_owned(), "malformed JSON".to_owned());
     assert_eq!(api.ask("GET /v1/track", "", "").await.refusal(), malformed);
@@ -143,7 +143,7 @@ async fn a_call_without_an_id_is_given_one() {
 }
 
 #[tokio::test]
-async fn what_is_acknowledged_is_kept_and_the_answer_says_so() {
+async fn acknowledged_calls_are_kept_and_the_answer_says_so() {
     let (s3, bucket) = state_bucket().await;
     let api = Api::new(Some(bucket)).await;
     let answer = api.send("/v1/batch", batch()).await;
@@ -163,7 +163,7 @@ async fn what_is_acknowledged_is_kept_and_the_answer_says_so() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_kept_is_not_acknowledged() {
+async fn calls_that_cannot_be_kept_are_not_acknowledged() {
     let (s3, bucket) = state_bucket().await;
     s3.faults().add(Rule::on("PutObject").before(Fault::status(403).body(DENIED)));
     let api = Api::new(Some(bucket)).await;

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::watch;
 
-/// The time that the stand-ins tell: the machine's own plus an offset that only a story changes.
+/// The time of the stand-ins: the machine's time plus an offset that only a story changes.
 ///
 /// Clones share the offset. One clock given to several servers keeps them in step.
 /// It never goes backwards unless [`set_ms`](Clock::set_ms) says so.
@@ -32,7 +32,7 @@ impl Clock {
         Clock::new(0, false)
     }
 
-    /// A clock that stands still at `ms` since 1970 and moves only when it is told to.
+    /// A clock that stands still at `ms` since 1970. It moves only by `advance`.
     pub fn frozen_at(ms: i64) -> Clock {
         Clock::new(ms, true)
     }
@@ -116,7 +116,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn an_advanced_clock_wakes_who_waits_on_it() {
+    async fn an_advanced_clock_wakes_its_waiters() {
         let clock = Clock::frozen_at(1_000);
         let sleeper = tokio::spawn({
             let clock = clock.clone();

@@ -3,10 +3,10 @@
 use std::cell::Cell;
 use std::hash::{Hash, Hasher};
 
-/// A number in `0.0..1.0` that depends on nothing but `seed` and `what`, so that a schedule of
-/// faults is the same whatever order concurrent requests arrive in.
+/// A number in `0.0..1.0` that depends only on `seed` and `what`. So a schedule of faults does not depend on the order
+/// of concurrent requests.
 pub(crate) fn roll(seed: u64, what: impl Hash) -> f64 {
-    // 53 bits are what a float can tell apart.
+    // A float has 53 bits of precision.
     (mix(seed, what) >> 11) as f64 / (1_u64 << 53) as f64
 }
 
@@ -63,7 +63,7 @@ thread_local! {
     static REPEATING: Cell<Option<u64>> = const { Cell::new(None) };
 }
 
-/// While it lives, what is random on this thread is the same every time.
+/// While it lives, randomness on this thread repeats.
 #[cfg(feature = "explorer")]
 pub(crate) struct Repeating(());
 
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn a_share_is_met() {
+    fn a_share_of_requests_is_hit() {
         let hits = (0..10_000).filter(|i| roll(3, ("GetObject", i)) < 0.3).count();
         assert!((2_800..3_200).contains(&hits), "{hits}");
     }

@@ -1,12 +1,11 @@
-//! An event source mapping: polls a queue and invokes a function with what it finds.
+//! An event source mapping: polls a queue and invokes a function with its messages.
 
 use std::collections::HashSet;
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
@@ -24,7 +23,6 @@ pub struct EventSource {
     queue: String,
     batch_size: usize,
     concurrency_max: usize,
-    report_failures: bool,
     fast_forward: bool,
 }
 
@@ -53,7 +51,6 @@ impl EventSource {
             queue: queue.to_owned(),
             batch_size: 1,
             concurrency_max: 1,
-            report_failures: true,
             fast_forward: false,
         }
     }
@@ -67,12 +64,6 @@ impl EventSource {
     /// `MaximumConcurrency`: how many invocations may run at once.
     pub fn concurrency_max(mut self, concurrency_max: usize) -> EventSource {
         self.concurrency_max = concurrency_max.max(1);
-        self
-    }
-
-    /// Without `ReportBatchItemFailures`: an answer ends all messages of the event.
-    pub fn ignore_failures(mut self) -> EventSource {
-        self.report_failures = false;
         self
     }
 
@@ -120,17 +111,16 @@ impl EventSource {
         loop {
             changes.borrow_and_update();
             if running.len() < self.concurrency_max {
-                let lent = self.queues.receive(&self.queue, self.batch_size, None, &self.clock, Duration::ZERO);
-                let lent = lent.await.unwrap_or_default();
+                let lent = self.queues.receive(&self.queue, self.batch_size, self.clock.now_ms()).unwrap_or_default();
                 if !lent.is_empty() {
                     let (queues, queue) = (self.queues.clone(), self.queue.clone());
-                    let (function, report_failures) = (Arc::clone(&function), self.report_failures);
+                    let function = Arc::clone(&function);
                     state.begins();
                     let state = Arc::clone(&state);
                     running.spawn(async move {
                         let answered = function(event(&queue, &lent)).await;
-                        for message in ended(&lent, answered, report_failures) {
-                            let _ = queues.with(&queue, |queue| queue.delete(&message.receipt()));
+                        for message in ended(&lent, answered) {
+                            let _ = queues.with(&queue, |queue| queue.delete(&message));
                         }
                         state.ends();
                         queues.changed();
@@ -214,14 +204,12 @@ fn event(queue: &str, messages: &[Message]) -> Value {
     let records: Vec<Value> = messages
         .iter()
         .map(|message| {
-            let attributes: Map<String, Value> =
-                message.attributes.iter().map(|(name, value)| (name.clone(), attribute(value))).collect();
             json!({
                 "messageId": message.id,
                 "receiptHandle": message.receipt(),
                 "body": message.body,
                 "attributes": system_attributes(message),
-                "messageAttributes": attributes,
+                "messageAttributes": {},
                 "md5OfBody": md5_hex(message.body.as_bytes()),
                 "eventSource": "aws:sqs",
                 "eventSourceARN": arn(queue),
@@ -232,24 +220,9 @@ fn event(queue: &str, messages: &[Message]) -> Value {
     json!({"Records": records})
 }
 
-/// The same attribute in Lambda's spelling.
-fn attribute(sent: &Value) -> Value {
-    let mut attribute = json!({
-        "stringListValues": [],
-        "binaryListValues": [],
-        "dataType": sent.get("DataType"),
-    });
-    for (theirs, ours) in [("StringValue", "stringValue"), ("BinaryValue", "binaryValue")] {
-        if let Some(value) = sent.get(theirs) {
-            attribute[ours] = value.clone();
-        }
-    }
-    attribute
-}
-
-/// The messages that are done with. A list of failures that names none of them in earnest (an
-/// empty id, an unknown one, no list at all) fails the whole event, as Lambda has it.
-fn ended(lent: &[Message], answered: Result<Value, String>, report_failures: bool) -> Vec<Message> {
+/// The messages that are done with. An invalid list of failures (an empty id, an unknown id, or no list) fails the
+/// whole event, as in Lambda.
+fn ended(lent: &[Message], answered: Result<Value, String>) -> Vec<Message> {
     let answer = match answered {
         Ok(answer) => answer,
         Err(error) => {
@@ -258,7 +231,7 @@ fn ended(lent: &[Message], answered: Result<Value, String>, report_failures: boo
         }
     };
     let failures = answer.get("batchItemFailures").filter(|failures| !failures.is_null());
-    let Some(failures) = failures.filter(|_| report_failures) else {
+    let Some(failures) = failures else {
         return lent.to_vec();
     };
     let Some(failures) = failures.as_array() else { return Vec::new() };

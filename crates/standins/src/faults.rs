@@ -1,9 +1,8 @@
-//! Faults on demand: rules that pick requests, and what happens to those picked.
+//! Faults on demand: rules that pick requests, and the faults for them.
 //!
-//! Every server has one [`Faults`]. A rule names an operation and a pattern, says when it strikes
-//! (always, a share, the n-th time), at which [`Moment`] and with what [`Fault`]. Whether a share
-//! strikes depends on the seed, the operation, the key and how often that pair was seen, never on
-//! the order in which concurrent requests arrive: the same seed gives the same faults.
+//! Every server has one [`Faults`]. A rule has an operation and a pattern, a frequency (always, a share, the n-th
+//! time), a [`Moment`] and a [`Fault`]. A share depends on the seed, the operation, the key and how often that pair was
+//! seen. It does not depend on the order of concurrent requests, so the same seed gives the same faults.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -24,7 +23,7 @@ pub enum Moment {
     After,
 }
 
-/// What happens to a request that a rule picked.
+/// The fault of a request that a rule picked.
 #[derive(Clone)]
 pub enum Fault {
     /// 500, in the words of the service.
@@ -40,16 +39,15 @@ pub enum Fault {
     /// About half of the request's body is read, then the connection is closed.
     /// Only before applying.
     CutRequest,
-    /// The answer's body ends after so many bytes, and the connection with it.
-    /// Only after applying.
+    /// The answer's body and the connection end after this many bytes. Only after applying.
     CutAnswer(u64),
-    /// The request waits, then goes on as if nothing had happened.
+    /// The request waits, then continues normally.
     Slow(Duration),
     /// No answer, and the connection stays open.
     Hang,
-    /// The request waits until the story opens the gate, then goes on.
+    /// The request waits until the story opens the gate, then continues.
     Hold(Gate),
-    /// The story does something at this very moment, then the request goes on.
+    /// The story acts at this moment, then the request continues.
     Do(Arc<dyn Fn(&Target) + Send + Sync>),
 }
 
@@ -267,8 +265,8 @@ impl Rule {
         self.after(Fault::Reset)
     }
 
-    /// Everything that can go wrong between a client and S3, STS or SQS, in equal parts: 500, 503
-    /// and reset, each before and after applying, and an answer cut short.
+    /// All faults between a client and S3, STS or SQS in equal parts: 500, 503 and reset, each before and after
+    /// applying, and a truncated answer.
     #[must_use]
     pub fn chaos(self) -> Rule {
         self.before(Fault::InternalError)
@@ -328,12 +326,12 @@ impl Faults {
         self.state().rules.clear();
     }
 
-    /// What struck so far, in order.
+    /// The faults so far, in order.
     pub fn strikes(&self) -> Vec<Strike> {
         self.state().strikes.clone()
     }
 
-    /// What is to happen to this request.
+    /// The faults for this request.
     pub(crate) fn plan(&self, target: &Target) -> Injection {
         let mut state = self.state();
         let State { rules, strikes } = &mut *state;

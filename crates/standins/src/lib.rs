@@ -13,7 +13,10 @@ pub mod lambda;
 
 pub mod segment;
 
+pub mod installation;
+
 pub mod evidence;
+pub mod seeds;
 
 #[cfg(feature = "explorer")]
 pub mod explorer;

@@ -1,5 +1,5 @@
-//! A Lambda function that does as its payload says, over plain sockets, so that the tests of the
-//! Runtime API rest on nothing of the project's own.
+//! A Lambda function that follows its payload, over plain sockets. So the tests of the Runtime API do not depend on the
+//! functions.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;

@@ -52,7 +52,7 @@ pub(super) fn odd(slot: &Slot, value: &[u8], nulls: &Nulls, notes: &mut Vec<Note
     if nulls.has(value) {
         return true;
     }
-    if slot.cell != CellType::String && slot.cell != CellType::Inferred {
+    if !slot.cell.is_text() {
         return false;
     }
     if ids::is_null_marker(ids::trim(value)) {
@@ -178,29 +178,44 @@ pub(super) fn typed(
         empty(slot, out);
         return Ok(());
     }
-    let flaw = |code| Err(Flaw::new(code).in_column(slot.column).hinting(Hint::of(value)));
-    match slot.cell {
-        CellType::Number if json::is_number(value) => {
-            note_thousands(slot, value, settled, notes);
-            bare(slot, value, out);
+    let is_written = match slot.cell {
+        CellType::Number => {
+            let is_number = json::is_number(value);
+            if is_number {
+                note_thousands(slot, value, settled, notes);
+                bare(slot, value, out);
+            }
+            is_number
         }
-        CellType::Number => return flaw(RefusalCode::NotANumber),
-        CellType::Integer if json::is_integer(value) => bare(slot, value, out),
-        CellType::Integer => return flaw(RefusalCode::NotAnInteger),
-        CellType::Boolean | CellType::Switch => match boolean(slot.cell, value) {
-            Some(true) => bare(slot, b"true", out),
-            Some(false) => bare(slot, b"false", out),
-            None => return flaw(RefusalCode::NotABoolean),
-        },
+        CellType::Integer => {
+            let is_integer = json::is_integer(value);
+            if is_integer {
+                bare(slot, value, out);
+            }
+            is_integer
+        }
+        CellType::Boolean | CellType::Switch => {
+            let boolean = boolean(slot.cell, value);
+            if let Some(boolean) = boolean {
+                bare(slot, if boolean { b"true" } else { b"false" }, out);
+            }
+            boolean.is_some()
+        }
         CellType::Object | CellType::Json => {
             shape(slot, value, notes)?;
             out.extend_from_slice(slot.bare_key());
             json::compact(value, out);
             out.push(b',');
+            true
         }
-        CellType::String | CellType::Inferred | CellType::Timestamp => {}
+        // The encoder writes them.
+        CellType::String | CellType::Inferred | CellType::Timestamp => true,
+    };
+    if is_written {
+        return Ok(());
     }
-    Ok(())
+    let code = slot.cell.refusal().map_or(RefusalCode::NotJson, |refusal| refusal.code);
+    Err(Flaw::new(code).in_column(slot.column).hinting(Hint::of(value)))
 }
 
 /// Notes whether the point of a number may stand before thousands, as German programs write it: `1.234`. A column of such
@@ -265,7 +280,7 @@ fn bare(slot: &Slot, literal: &[u8], out: &mut Vec<u8>) {
 pub(super) fn empty(slot: &Slot, out: &mut Vec<u8>) {
     match slot.empty {
         EmptyCells::Omit => {}
-        EmptyCells::Empty if matches!(slot.cell, CellType::String | CellType::Inferred) => {
+        EmptyCells::Empty if slot.cell.is_text() => {
             out.extend_from_slice(&slot.key);
             out.extend_from_slice(b"\",");
         }

@@ -7,16 +7,18 @@ use std::fmt::Write as _;
 use sha2::{Digest, Sha256};
 
 use crate::ids::Names;
+use crate::kind::{self, Api, Kind, TextField, TextSort};
 use crate::reading::{EmptyCells, Reading, UnknownColumns};
 use crate::refusal::{FaultCode, FileFault};
-use crate::subject::Kind;
 
 use super::doubts::Doubts;
 use super::fields::{self, Field};
 use super::heading::{Heading, Mapped};
 use super::snake;
 use super::tree::{self, Conflict, Piece, Tree};
-use super::{CellType, Column, ColumnPlan, ListPlan, PATH_PARTS_MAX, REJECT_COLUMNS, Roles};
+use super::{
+    CellType, Column, ColumnPlan, ListPlan, PATH_PARTS_MAX, REJECT_COLUMNS, RequiredCell, Roles, TypeEntry, TypeWord,
+};
 
 /// The name under which a list of plain values stands in its tree. No part of a path is empty.
 const VALUES: &str = "";
@@ -28,6 +30,8 @@ pub(super) struct Compiler<'a> {
     /// What an empty cell of each column becomes.
     empties: Vec<EmptyCells>,
     roles: Roles,
+    /// The text fields, with their columns.
+    texts: Vec<(TextField, usize)>,
     tree: Tree,
     doubts: Doubts,
     /// How many columns with data have a field of Segment's, and the paths of those that have none.
@@ -47,6 +51,7 @@ impl<'a> Compiler<'a> {
             columns: Vec::with_capacity(columns),
             empties: Vec::with_capacity(columns),
             roles: Roles::default(),
+            texts: Vec::new(),
             tree: Tree::default(),
             doubts: Doubts::default(),
             arriving: 0,
@@ -70,10 +75,11 @@ impl<'a> Compiler<'a> {
         } else if REJECT_COLUMNS.contains(&heading.full) {
             self.leave_out(heading);
             Ok(())
-        } else if self.kind == Kind::Object {
-            self.add_to_object(heading)
         } else {
-            self.add_to_call(heading)
+            match self.kind.api() {
+                Api::Tracking => self.add_to_call(heading),
+                Api::Objects => self.add_to_object(heading),
+            }
         }
     }
 
@@ -83,8 +89,12 @@ impl<'a> Compiler<'a> {
             only_text(heading)?;
             return self.place(heading, &["id"], CellType::String, EmptyCells::Omit);
         }
-        if heading.named == Some(CellType::Json) {
-            return Err(heading.fault("the Objects API takes no lists and no objects, so `:json` cannot be sent: write one column for each value"));
+        if let Some(TypeEntry { nests: true, word: Some(TypeWord { word, .. }), .. }) =
+            heading.named.map(CellType::entry)
+        {
+            return Err(heading.fault(format_args!(
+                "the Objects API takes no lists and no objects, so `:{word}` cannot be sent: write one column for each value"
+            )));
         }
         let mut name = snake::snake_case(heading.name);
         if name.is_empty() {
@@ -98,7 +108,7 @@ impl<'a> Compiler<'a> {
         self.place(heading, &["properties", &name], cell, self.reading.empty_cells)
     }
 
-    /// A column of one of the six calls.
+    /// A column of a call of the Tracking API.
     fn add_to_call(&mut self, heading: &Heading<'_>) -> Result<(), FileFault> {
         let mut parts: Vec<&str> = match heading.mapped {
             Some(Mapped::Key(container, key)) => vec![container, key],
@@ -193,7 +203,7 @@ impl<'a> Compiler<'a> {
         if parts[0] == "integrations" && parts.len() == 2 {
             return CellType::Switch;
         }
-        self.default_type(heading, matches!(parts[0], "traits" | "properties"))
+        self.default_type(heading, kind::is_values(parts[0]))
     }
 
     /// A column of the elements of a list. It has no place of its own in the call.
@@ -259,21 +269,8 @@ impl<'a> Compiler<'a> {
         empty: EmptyCells,
     ) -> Result<(), FileFault> {
         let column = self.columns.len();
-        if let [part] = parts {
-            let role = match (self.kind, *part) {
-                (Kind::Object, "id") => Some(&mut self.roles.id),
-                (_, "userId") => Some(&mut self.roles.user_id),
-                (_, "anonymousId") => Some(&mut self.roles.anonymous_id),
-                (_, "event") => Some(&mut self.roles.event),
-                (_, "groupId") => Some(&mut self.roles.group_id),
-                (_, "previousId") => Some(&mut self.roles.previous_id),
-                (_, "messageId") => Some(&mut self.roles.message_id),
-                (_, "timestamp") => Some(&mut self.roles.timestamp),
-                _ => None,
-            };
-            if let Some(role) = role {
-                *role = role.or(Some(column));
-            }
+        if let [name] = parts {
+            self.take_role(name, column);
         }
         let is_key = matches!(heading.mapped, Some(Mapped::Key(..)));
         let (path, list) = if is_key { (parts.to_vec(), false) } else { tree::list_path(parts, self.kind) };
@@ -285,6 +282,37 @@ impl<'a> Compiler<'a> {
         self.columns.push(Column { name: heading.full.to_owned(), path: None, cell });
         self.empties.push(empty);
         self.tree.insert(&path, list, column).map_err(|conflict| self.conflict(heading, conflict))
+    }
+
+    /// Notes a column that rules about whole rows look at.
+    fn take_role(&mut self, name: &str, column: usize) {
+        let roles = &mut self.roles;
+        if let Some(text) = self.kind.text_field(name) {
+            match text.sort {
+                TextSort::Id => roles.ids.push(column),
+                TextSort::Title => roles.titles.push(column),
+                TextSort::Plain => {}
+            }
+            self.texts.push((text, column));
+        }
+        match name {
+            "messageId" => roles.message_id = Some(column),
+            "timestamp" => roles.timestamp = Some(column),
+            "id" if self.kind.api() == Api::Objects => roles.object_id = Some(column),
+            _ => {}
+        }
+    }
+
+    /// What each row must have, by the columns of this header.
+    fn required(&self) -> Vec<RequiredCell> {
+        let column_of = |name: &&str| self.texts.iter().find(|(text, _)| text.name == *name);
+        let required = self.kind.entry().required.iter().filter_map(|required| {
+            let mut found = required.any_of.iter().filter_map(column_of);
+            let (text, column) = found.next()?;
+            let others = found.map(|(_, column)| *column).collect();
+            Some(RequiredCell { code: required.code, is_id: text.sort == TextSort::Id, column: *column, others })
+        });
+        required.collect()
     }
 
     fn conflict(&self, heading: &Heading<'_>, conflict: Conflict) -> FileFault {
@@ -371,14 +399,15 @@ impl<'a> Compiler<'a> {
     }
 
     pub(super) fn finish(mut self) -> Result<ColumnPlan, FileFault> {
-        if self.kind == Kind::Object && !self.tree.has("properties") {
+        let is_object = self.kind.api() == Api::Objects;
+        if is_object && !self.tree.has("properties") {
             return Err(FileFault::new(
                 FaultCode::MissingColumn,
                 "no column besides `id`: an object has at least one property",
             ));
         }
         self.check_arrival()?;
-        if self.kind != Kind::Object {
+        if !is_object {
             self.tree.add_library();
         }
         let emitted = self.tree.emit(&self.columns, &self.empties, &self.roles);
@@ -397,18 +426,17 @@ impl<'a> Compiler<'a> {
             Some(own) if self.columns[own..].iter().map(|column| column.name.as_str()).eq(REJECT_COLUMNS) => own,
             _ => self.columns.len(),
         };
-        let id_columns: Vec<usize> = self.roles.ids().collect();
+        self.roles.required = self.required();
         Ok(ColumnPlan {
             kind: self.kind,
             own_columns,
-            first_is_id: id_columns.contains(&0),
+            first_is_id: self.roles.ids.contains(&0),
             names: Names::new(self.columns.iter().map(|column| column.name.as_str())),
             source_columns: self.columns.len(),
             sources: Vec::new(),
             omits: Vec::new(),
             lists: Vec::new(),
             columns: self.columns,
-            id_columns,
             roles: self.roles,
             pieces: emitted.pieces,
             warnings: self.doubts.warnings(),

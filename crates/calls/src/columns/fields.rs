@@ -2,8 +2,8 @@
 //!
 //! Segment docs: Spec, Common Fields; and Identify, Track, Page, Screen, Group, Alias.
 
+use crate::kind::{self, Api, Kind, Required};
 use crate::refusal::{FaultCode, FileFault};
-use crate::subject::Kind;
 
 use super::heading::{Heading, Mapped};
 
@@ -23,50 +23,18 @@ pub(super) enum Field {
     Unknown,
 }
 
-/// Fields of Segment's on a call of `kind`, without containers.
-const fn texts(kind: Kind) -> &'static [&'static str] {
-    match kind {
-        Kind::Identify => &["userId", "anonymousId", "messageId"],
-        Kind::Track => &["userId", "anonymousId", "event", "messageId"],
-        Kind::Page | Kind::Screen => &["userId", "anonymousId", "name", "category", "messageId"],
-        Kind::Group => &["userId", "anonymousId", "groupId", "messageId"],
-        Kind::Alias => &["userId", "previousId", "anonymousId", "messageId"],
-        Kind::Object => &["id"],
-    }
-}
-
-const fn containers(kind: Kind) -> &'static [&'static str] {
-    match kind {
-        Kind::Identify | Kind::Group => &["traits", "context", "integrations"],
-        Kind::Track | Kind::Page | Kind::Screen => &["properties", "context", "integrations"],
-        Kind::Alias => &["context", "integrations"],
-        Kind::Object => &[],
-    }
-}
-
-/// Where a value that has no field of its own belongs.
-const fn home(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Identify | Kind::Group => "traits",
-        Kind::Track | Kind::Page | Kind::Screen => "properties",
-        Kind::Alias | Kind::Object => "context",
-    }
-}
-
-const CONTAINERS: [&str; 4] = ["traits", "properties", "context", "integrations"];
-
 /// Segment docs: Spec, Common Fields: set by the API, or by whoever sends the request.
 const OURS: [&str; 9] =
     ["type", "sentAt", "receivedAt", "originalTimestamp", "channel", "version", "projectId", "writeKey", "_metadata"];
 
 /// What `name` is at the top of a call of `kind`.
 pub(super) fn field(kind: Kind, name: &str) -> Field {
-    if texts(kind).contains(&name) {
+    if kind.entry().texts.iter().any(|text| text.name == name) {
         Field::Text
     } else if name == "timestamp" {
         Field::Timestamp
-    } else if CONTAINERS.contains(&name) {
-        Field::Container { known: containers(kind).contains(&name) }
+    } else if kind::is_container(name) {
+        Field::Container { known: kind.containers().contains(&name) }
     } else if OURS.contains(&name) {
         Field::Ours
     } else {
@@ -111,20 +79,9 @@ fn ends_with_word(name: &str, word: &str) -> bool {
             || end.starts_with(|c: char| c.is_ascii_uppercase()))
 }
 
-/// The fields that every row must have: of each list, one.
+/// Refuses a header without a column for what every row must have.
 ///
 /// Segment docs: Spec, Common Fields and each call's own fields.
-const fn needed(kind: Kind) -> &'static [&'static [&'static str]] {
-    match kind {
-        Kind::Identify | Kind::Page | Kind::Screen => &[&["userId", "anonymousId"]],
-        Kind::Track => &[&["userId", "anonymousId"], &["event"]],
-        Kind::Group => &[&["userId", "anonymousId"], &["groupId"]],
-        Kind::Alias => &[&["userId"], &["previousId"]],
-        Kind::Object => &[&["id"]],
-    }
-}
-
-/// Refuses a header without a column for what every row must have.
 pub(super) fn require(kind: Kind, headings: &[Heading<'_>]) -> Result<(), FileFault> {
     let missing = missing(kind, headings);
     if missing.is_empty() {
@@ -167,9 +124,11 @@ pub(super) fn require_mapped(kind: Kind, headings: &[Heading<'_>]) -> Result<(),
 
 fn missing(kind: Kind, headings: &[Heading<'_>]) -> Vec<&'static [&'static str]> {
     // A key below a container is none of Segment's fields, whatever its name.
-    let is_field = |heading: &&Heading<'_>| kind == Kind::Object || !matches!(heading.mapped, Some(Mapped::Key(..)));
+    let is_field =
+        |heading: &&Heading<'_>| kind.api() == Api::Objects || !matches!(heading.mapped, Some(Mapped::Key(..)));
     let is_there = |any_of: &[&str]| headings.iter().filter(is_field).any(|heading| any_of.contains(&heading.name));
-    needed(kind).iter().copied().filter(|any_of| !is_there(any_of)).collect()
+    let needed = kind.entry().required.iter().map(|Required { any_of, .. }| *any_of);
+    needed.filter(|any_of| !is_there(any_of)).collect()
 }
 
 fn in_words(missing: &[&[&str]], between: &str) -> String {
@@ -183,25 +142,26 @@ pub(super) fn advice(kind: Kind, name: &str) -> String {
         Some((first, rest)) => (first, Some(rest)),
         None => (name, None),
     };
-    if CONTAINERS.contains(&first) && !containers(kind).contains(&first) {
+    if kind::is_container(first) && !kind.containers().contains(&first) {
         // `traits.plan` on a track call, `properties.plan` on an identify call.
         let rest = rest.unwrap_or("<name>");
-        let home = match (kind, first) {
-            (Kind::Track | Kind::Page | Kind::Screen, "traits") => "context.traits",
-            _ => home(kind),
+        let home = match (kind.home(), first) {
+            ("properties", "traits") => "context.traits",
+            (home, _) => home,
         };
         return format!("write `{home}.{rest}`");
     }
     match rest {
-        Some(rest) => match near(first, containers(kind)) {
+        Some(rest) => match near(first, &kind.containers()) {
             Some(container) => format!("is `{container}.{rest}` meant?"),
-            None => format!("is `{}.{name}` meant?", home(kind)),
+            None => format!("is `{}.{name}` meant?", kind.home()),
         },
         None => {
-            let fields: Vec<&str> = texts(kind).iter().copied().chain(["timestamp"]).collect();
+            let texts = kind.entry().texts.iter().map(|text| text.name);
+            let fields: Vec<&str> = texts.chain(["timestamp"]).collect();
             match near(name, &fields) {
                 Some(field) => format!("is `{field}` meant?"),
-                None => format!("to have it among the {0}, write `{0}.` before its name", home(kind)),
+                None => format!("to have it among the {0}, write `{0}.` before its name", kind.home()),
             }
         }
     }
@@ -209,10 +169,10 @@ pub(super) fn advice(kind: Kind, name: &str) -> String {
 
 /// The path that is probably meant by one that is no field of Segment's.
 pub(super) fn meant(kind: Kind, path: &str) -> String {
-    let container = path.split_once('.').and_then(|(first, rest)| Some((near(first, containers(kind))?, rest)));
+    let container = path.split_once('.').and_then(|(first, rest)| Some((near(first, &kind.containers())?, rest)));
     match container {
         Some((container, rest)) => format!("{container}.{rest}"),
-        None => format!("{}.{path}", home(kind)),
+        None => format!("{}.{path}", kind.home()),
     }
 }
 
@@ -222,7 +182,7 @@ fn near<'a>(name: &str, candidates: &[&'a str]) -> Option<&'a str> {
     let name = plain(name);
     candidates
         .iter()
-        .map(|candidate| (edits(&name, &plain(candidate)), *candidate))
+        .map(|candidate| (strsim::generic_levenshtein(&name, &plain(candidate)), *candidate))
         .filter(|(edits, candidate)| *edits <= candidate.len() / 3)
         .min_by_key(|(edits, _)| *edits)
         .map(|(_, candidate)| candidate)
@@ -231,21 +191,6 @@ fn near<'a>(name: &str, candidates: &[&'a str]) -> Option<&'a str> {
 /// The letters and digits of a name, in lower case.
 fn plain(text: &str) -> Vec<char> {
     text.chars().filter(|c| c.is_alphanumeric()).take(64).flat_map(char::to_lowercase).collect()
-}
-
-/// Levenshtein distance.
-fn edits(a: &[char], b: &[char]) -> usize {
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, from) in a.iter().enumerate() {
-        let mut diagonal = i;
-        row[0] = i + 1;
-        for (j, to) in b.iter().enumerate() {
-            let substituted = diagonal + usize::from(from != to);
-            diagonal = row[j + 1];
-            row[j + 1] = substituted.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[b.len()]
 }
 
 #[cfg(test)]

@@ -31,10 +31,7 @@ pub(super) enum Mapped<'a> {
 impl<'a> Heading<'a> {
     pub(super) fn read(name: &'a str) -> Heading<'a> {
         let full = name.trim_matches(ids::is_nothing);
-        let typed = full.rsplit_once(':').and_then(|(name, word)| {
-            let (_, cell) = CellType::NAMED.iter().find(|(named, _)| *named == word)?;
-            Some((name.trim_end(), *cell))
-        });
+        let typed = full.rsplit_once(':').and_then(|(name, word)| Some((name.trim_end(), CellType::named(word)?)));
         match typed {
             Some((name, cell)) if !name.is_empty() => Heading { full, name, named: Some(cell), mapped: None },
             _ => Heading { full, name: full, named: None, mapped: None },
@@ -65,11 +62,7 @@ impl<'a> Heading<'a> {
     /// The type that may be meant by the word behind the last colon, which is none of ours.
     pub(super) fn meant_type(&self) -> Option<(&'a str, &'static str)> {
         let (_, word) = self.full.rsplit_once(':').filter(|_| self.named.is_none() && self.mapped.is_none())?;
-        let lower = word.to_ascii_lowercase();
-        let (named, _) = CellType::NAMED.iter().find(|(named, _)| {
-            *named == lower || CellType::OTHER_WORDS.iter().any(|(other, meant)| *other == lower && meant == named)
-        })?;
-        Some((word, named))
+        Some((word, CellType::meant(word)?))
     }
 
     pub(super) fn fault(&self, what: impl fmt::Display) -> FileFault {

@@ -1,8 +1,8 @@
 //! The header of the rows that a mapping makes: the columns of the file in their places, then further fields.
 
+use crate::kind::Kind;
 use crate::reading::Reading;
 use crate::refusal::FileFault;
-use crate::subject::Kind;
 
 use super::compiler::Compiler;
 use super::fields;

@@ -4,8 +4,8 @@
 use std::collections::HashMap;
 
 use crate::json;
+use crate::kind::{Api, Kind};
 use crate::reading::EmptyCells;
-use crate::subject::Kind;
 
 use super::{CellType, Column, Roles};
 
@@ -149,7 +149,7 @@ pub(super) struct Emitted {
 /// Takes `[]` off the end of a path. Objects have flat names, so theirs are numbered instead.
 pub(super) fn list_path<'a>(parts: &[&'a str], kind: Kind) -> (Vec<&'a str>, bool) {
     let mut path = parts.to_vec();
-    if kind != Kind::Object
+    if kind.api() == Api::Tracking
         && let Some(last) = path.last_mut()
         && let Some(stem) = last.strip_suffix("[]")
         && !stem.is_empty()
@@ -219,7 +219,7 @@ impl Tree {
         let mut emitter = Emitter { columns, empties, roles, out: Emitted::default() };
         // An object's id stands before its properties, wherever its column does.
         let (ids, others): (Vec<_>, Vec<_>) =
-            self.root.children.iter().partition(|(_, node)| roles.id == Some(node.first_column()));
+            self.root.children.iter().partition(|(_, node)| roles.object_id == Some(node.first_column()));
         for (name, node) in ids.into_iter().chain(others) {
             let at = Place { key: json::key(name), path: name.clone(), depth: 1 };
             emitter.node(node, &at);
@@ -310,7 +310,7 @@ impl Emitter<'_> {
         }
         let cell = self.columns.get(column).map_or(CellType::String, |c| c.cell);
         let mut key = at.key.clone().into_bytes();
-        if matches!(cell, CellType::String | CellType::Timestamp | CellType::Inferred) {
+        if cell.is_quoted() {
             key.push(b'"');
         }
         let last = at.path.rsplit('.').next().unwrap_or_default();
@@ -319,8 +319,8 @@ impl Emitter<'_> {
             key: key.into(),
             cell,
             empty: self.empties.get(column).copied().unwrap_or_default(),
-            blank_is_empty: self.roles.event == Some(column),
-            is_id: self.roles.ids().any(|id| id == column),
+            blank_is_empty: self.roles.titles.contains(&column),
+            is_id: self.roles.ids.contains(&column),
             is_email: last.eq_ignore_ascii_case("email"),
         };
         self.out.pieces.push(if at.path == "context" { Piece::Context(slot) } else { Piece::Cell(slot) });

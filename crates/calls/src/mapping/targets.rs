@@ -4,9 +4,9 @@ use protocol::mapping::{Decimal, Field, IfBad, Mapping, Rest};
 use serde_json::Value;
 
 use crate::columns::{CellType, Target, Targets, To};
+use crate::kind::{Api, Kind};
 use crate::limits::MESSAGE_ID_CHARS_MAX;
 use crate::refusal::{FaultCode, FileFault};
-use crate::subject::Kind;
 
 use super::filters::Condition;
 use super::header::Header;
@@ -60,7 +60,7 @@ pub(super) fn lay_out(mapping: &Mapping, header: &Header, kind: Kind) -> Result<
         };
         let candidates = one.columns.iter().map(|(column, field)| Candidate {
             column: *column,
-            verbs: Verbs::new(field),
+            verbs: Verbs::new(field, kind),
             omits_bad: field.if_bad == IfBad::Omit,
         });
         let made: Vec<Candidate> = candidates.collect();
@@ -143,7 +143,7 @@ fn uses<'a>(mapping: &'a Mapping, header: &Header, kind: Kind) -> Vec<Use<'a>> {
         let Some(place) = column.names.iter().find_map(|name| header.find(name)) else { continue };
         for field in &column.fields {
             let to = match field.to.strip_prefix("properties.") {
-                Some(name) if kind == Kind::Object => name,
+                Some(name) if kind.api() == Api::Objects => name,
                 _ => &field.to,
             };
             match uses.iter_mut().find(|one| one.to == to && !to.ends_with("[]")) {
@@ -279,7 +279,7 @@ fn constants(mapping: &Mapping, kind: Kind) -> Result<Vec<(Target, Made)>, FileF
         let fault = |_| FileFault::new(FaultCode::BadColumn, format!("the constant `{}` is no JSON", constant.to));
         let value: Value = serde_json::from_str(&constant.json).map_err(fault)?;
         let to = match constant.to.strip_prefix("properties.") {
-            Some(name) if kind == Kind::Object => name,
+            Some(name) if kind.api() == Api::Objects => name,
             _ => &constant.to,
         };
         let (cell, text) = match value {

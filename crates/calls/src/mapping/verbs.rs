@@ -6,6 +6,7 @@ use sha2::{Digest, Sha256};
 use crate::flaw::{Flaw, Hint};
 use crate::ids::{self, Id, Names, Nulls};
 use crate::json;
+use crate::kind::{Kind, TextSort};
 use crate::reading::Reading;
 use crate::refusal::RefusalCode;
 use crate::timestamps::Times;
@@ -53,12 +54,9 @@ impl Basis {
 }
 
 impl Verbs {
-    pub(super) fn new(field: &Field) -> Verbs {
+    pub(super) fn new(field: &Field, kind: Kind) -> Verbs {
         Verbs {
-            is_id: matches!(
-                field.to.as_str(),
-                "userId" | "anonymousId" | "groupId" | "previousId" | "messageId" | "id"
-            ),
+            is_id: kind.text_field(&field.to).is_some_and(|text| text.sort == TextSort::Id),
             nulls: field.nulls.clone(),
             strip: field.strip.clone(),
             trim: field.trim,
@@ -217,7 +215,7 @@ mod tests {
     fn applied(field: &Field, cell: &str) -> Result<String, RefusalCode> {
         let mut out = b"before".to_vec();
         let mut basis = Basis::new(&Reading { timestamp_formats: vec!["%d.%m.%Y".to_owned()], ..Reading::default() });
-        let done = Verbs::new(field).apply(cell.as_bytes(), &mut basis, &mut out);
+        let done = Verbs::new(field, Kind::Identify).apply(cell.as_bytes(), &mut basis, &mut out);
         let appended = String::from_utf8(out[b"before".len()..].to_vec()).unwrap();
         done.map(|()| appended).map_err(|flaw| flaw.code)
     }

@@ -13,11 +13,11 @@ use super::{BEGINNING_BYTES, HEADER_BYTES_MAX, ROW_BYTES_MAX, Stage, Translator}
 use crate::columns::{ColumnPlan, REJECT_COLUMNS};
 use crate::dialect::{Compression, Delimiter, Dialect, Encoding, Measure, Quoting, StoredHeader, delimiter_of_header};
 use crate::ids::is_void;
+use crate::kind::Kind;
 use crate::mapping;
 use crate::reading::Reading;
 use crate::refusal::{FaultCode, FileFault, Position, Warning};
 use crate::rows::{Advance, Splitter, strip_marks};
-use crate::subject::Kind;
 use crate::text::transcode;
 
 impl Translator {
@@ -367,9 +367,8 @@ fn came_back(text: &[u8], delimiter: Delimiter) -> bool {
 
 /// Columns that the header is recognised by: those that the mapping names, or else ids.
 fn wanted(reading: &Reading, kind: Kind) -> Vec<&str> {
-    match (&reading.mapping, kind) {
-        (Some(mapping), _) => mapping::names(mapping),
-        (None, Kind::Object) => vec!["id"],
-        (None, _) => vec!["userId", "anonymousId"],
+    match &reading.mapping {
+        Some(mapping) => mapping::names(mapping),
+        None => kind.entry().header_ids.to_vec(),
     }
 }

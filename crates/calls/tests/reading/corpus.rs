@@ -15,7 +15,6 @@ use std::path::{Path, PathBuf};
 
 use calls::columns::REJECT_COLUMNS;
 use calls::translator::Dropped;
-
 use config::environment::Reader;
 
 use crate::support::{File, Read};

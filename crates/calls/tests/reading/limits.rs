@@ -3,7 +3,7 @@
 use calls::batches::Envelope;
 use calls::call::{CALL_BYTES_MAX, MessageIds};
 use calls::columns::{COLUMN_NAME_CHARS_MAX, COLUMNS_MAX};
-use calls::ingestion::{Ingestion, Next};
+use calls::pipeline::{Next, Pipeline};
 use calls::refusal::{FaultCode, Position, RefusalCode};
 use calls::translator::{BEGINNING_BYTES, HEADER_BYTES_MAX, ROW_BYTES_MAX, Translator};
 use protocol::id::StreamId;
@@ -89,7 +89,7 @@ fn what_is_said_of_refused_rows_fills_a_batch_as_rows_do() {
     let file = track("");
     let csv = format!("userId,event,{name}:number\n{}", "u,e,x\n".repeat(2_400));
     let translator = Translator::new(&file.subject(), &file.reading, MessageIds::new(StreamId::new([0; 16])));
-    let mut machine = Ingestion::new(translator, Envelope::batch(), Position::START);
+    let mut machine = Pipeline::new(translator, Envelope::batch(), Position::START);
     machine.push(csv.as_bytes());
     machine.finish();
     let mut rows = 0;

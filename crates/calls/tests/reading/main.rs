@@ -10,4 +10,5 @@ mod limits;
 mod mappings;
 mod rejects;
 mod support;
+mod tables;
 mod walkthrough;

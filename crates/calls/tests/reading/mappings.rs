@@ -2,7 +2,7 @@
 
 use calls::batches::Envelope;
 use calls::call::MessageIds;
-use calls::ingestion::{Guilty, Ingestion, Next};
+use calls::pipeline::{Guilty, Next, Pipeline};
 use calls::refusal::{FaultCode, Position};
 use calls::translator::{Dropped, Translator};
 use proptest::prelude::*;
@@ -137,7 +137,7 @@ fn renamed(header: &[&str]) -> Mapping {
 fn settled(file: &File, piece: usize, guilty_every: usize) -> (Account, Option<Position>, Vec<u8>) {
     let ids = MessageIds::new(StreamId::new([0; 16]));
     let translator = Translator::new(&file.subject(), &file.reading, ids);
-    let mut machine = Ingestion::new(translator, Envelope::batch().with_calls_max(3), Position::START);
+    let mut machine = Pipeline::new(translator, Envelope::of(&file.subject()).with_calls_max(3), Position::START);
     let mut pieces = file.bytes.chunks(piece);
     let (mut account, mut end, mut rejects) = (Account::default(), None, Vec::new());
     loop {

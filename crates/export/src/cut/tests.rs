@@ -52,8 +52,8 @@ fn sign(draft: Draft) -> Plan {
 const SMALL: Limits = Limits { fragments_max: 5, raw_bytes_max: 300 };
 
 proptest! {
-    /// Planning loses nothing and doubles nothing: every fragment whose source somebody takes is
-    /// in one plan, and there in one object of each destination that takes it, within the limits.
+    /// Planning neither loses nor duplicates a fragment. Each routed fragment is in one plan, and there in one object
+    /// of each of its destinations, within the limits.
     #[test]
     fn every_fragment_is_in_one_object_of_each_destination(
         pieces in prop::collection::vec((0usize..4, 0i64..3, 1u64..150), 0..60),
@@ -139,7 +139,7 @@ proptest! {
 }
 
 #[test]
-fn a_destination_that_fails_holds_up_nothing_that_does_not_go_there() {
+fn a_failing_destination_delays_only_its_own_events() {
     let staged = [staged("a", 0, 1, 10), staged("b", 0, 2, 10), staged("c", 0, 3, 10)];
     let routes = routes(vec![destination("x", &["a", "b"], 100), destination("y", &["b", "c"], 100)]);
     let drafts = cut(&staged, &routes, Flush::All, &Limits::default());
@@ -167,7 +167,7 @@ fn a_disabled_destination_takes_nothing_new() {
 }
 
 #[test]
-fn small_fragments_are_marked_for_compressing_anew() {
+fn small_fragments_are_marked_for_recompression() {
     let one = |raws: &[u64]| {
         let staged: Vec<Staged> = raws.iter().enumerate().map(|(n, raw)| staged("a", 0, n as u64, *raw)).collect();
         let routes = routes(vec![destination("d", &["*"], 100_000_000)]);

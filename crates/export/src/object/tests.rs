@@ -66,8 +66,8 @@ fn rewrite(fragments: &[(Staged, Vec<u8>)]) -> Vec<u8> {
 }
 
 proptest! {
-    /// The law of the house: however lines are split into fragments, the joined fragments are one
-    /// gzip member that inflates to the lines, of the length that was known before.
+    /// For every split of lines into fragments, the joined fragments are one gzip member. It inflates to the lines and
+    /// has the predicted length.
     #[test]
     fn any_split_of_lines_joins_to_one_member(
         pieces in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..2000), 1..12),
@@ -85,7 +85,7 @@ proptest! {
     }
 
     #[test]
-    fn lines_compressed_anew_are_the_same_lines(
+    fn recompression_keeps_the_lines(
         pieces in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..2000), 1..12),
     ) {
         let fragments: Vec<_> = pieces.iter().enumerate().map(|(n, lines)| staged(lines, n)).collect();
@@ -94,7 +94,7 @@ proptest! {
 }
 
 #[test]
-fn small_fragments_compressed_anew_take_a_fraction() {
+fn small_fragments_recompressed_take_a_fraction_of_the_bytes() {
     let lines = |n: usize| {
         format!(
             "{{\"type\":\"track\",\"messageId\":\"m-{n}\",\"event\":\"Order Completed\",\"userId\":\"{}\",\
@@ -116,9 +116,9 @@ fn lines_beyond_the_window_are_compressed_piece_by_piece() {
     assert_eq!(inflate(&rewrite(&fragments)), lines.repeat(200));
 }
 
-/// The checksum in the name vouches for the bytes as they were written, not for what was written.
+/// The checksum in the name covers the bytes, not their meaning.
 #[test]
-fn what_does_not_inflate_to_its_lines_is_not_compressed_anew() {
+fn a_fragment_that_does_not_inflate_is_not_recompressed() {
     let (mut staged, mut bytes) = staged(b"{\"type\":\"track\"}\n", 0);
     let trailer = bytes.len() - 8;
     bytes[trailer] ^= 1;
@@ -168,7 +168,7 @@ fn every_object_has_a_name_of_its_own() {
 }
 
 #[test]
-fn the_dummy_lies_beside_the_logs() {
+fn the_test_object_is_in_the_folder_of_the_logs() {
     assert_eq!(dummy_key(""), "segment-logs/dummy-object.txt");
     assert_eq!(dummy_key("a/b"), "a/b/segment-logs/dummy-object.txt");
 }

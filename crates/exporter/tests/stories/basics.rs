@@ -1,19 +1,20 @@
-//! What the exporter does on a good day.
+//! The exporter without failures.
 
+use config::ConfigFrom;
 use export::cut::Limits;
-use exporter::RoutesFrom;
+use exporter::Settings;
 use protocol::fragment::Origin;
 use serde_json::json;
 use standins::faults::{Fault, Rule};
 use standins::s3::Server;
 
 use crate::world::{
-    ACCOUNT, CUSTOMER, LATER_MS, NOW_MS, SOURCE, STATE, World, days, destination, documented_role, report, role_arn,
-    routes, tick,
+    CUSTOMER, LATER_MS, NOW_MS, SOURCE, STATE, World, days, destination, documented_role, report, role_arn, routes,
+    tick,
 };
 
 #[tokio::test]
-async fn what_was_received_is_exported_once_and_waits_no_more() {
+async fn a_received_event_is_exported_once_and_its_fragment_deleted() {
     let mut world = World::with(&["their-logs"]).await;
     world.receive(SOURCE, "r1", 3);
     world.receive(SOURCE, "r2", 5);
@@ -54,7 +55,7 @@ async fn large_fragments_are_joined_without_being_inflated() {
 
 /// The role's session is all that reaches a customer's bucket, and puts are all that it asks for.
 #[tokio::test]
-async fn towards_customers_it_puts_and_does_nothing_else() {
+async fn in_customers_buckets_the_exporter_only_puts_objects() {
     let mut world = World::with(&["their-logs/some/prefix"]).await;
     world.receive(SOURCE, "r1", 3);
     tick(&world.app()).await;
@@ -83,12 +84,12 @@ async fn every_destination_of_a_source_gets_every_event() {
     world.assert_settled();
 }
 
-/// The walkthrough's case: two workspaces' sources, two buckets, two roles, none of which reaches the other's bucket.
+/// The case of the walkthrough: two sources, two buckets and two roles. Neither role reaches the other bucket.
 #[tokio::test]
 async fn stage_and_prod_go_to_their_own_buckets_through_their_own_roles() {
     let document = include_str!("../../examples/stage-prod.toml");
     let routes = routes(document);
-    let mut setup = Server::memory().with_account(ACCOUNT).with_bucket(STATE);
+    let mut setup = Server::memory().with_bucket(STATE);
     for destination in &routes.destinations {
         let role = documented_role(&destination.bucket);
         setup = setup.with_foreign_bucket(&destination.bucket, CUSTOMER, &destination.region).with_role(role);
@@ -117,7 +118,7 @@ async fn stage_and_prod_go_to_their_own_buckets_through_their_own_roles() {
 }
 
 #[tokio::test]
-async fn a_tick_for_full_objects_leaves_what_does_not_fill_one() {
+async fn a_tick_for_full_objects_leaves_the_rest_waiting() {
     let mut world = World::with(&["their-logs"]).await;
     world.routes.push_str("batch_bytes_max = 1000000\n");
     for request in 0..12 {
@@ -137,7 +138,7 @@ async fn a_tick_for_full_objects_leaves_what_does_not_fill_one() {
 }
 
 #[tokio::test]
-async fn a_late_event_lands_in_the_folder_of_the_day_it_was_received() {
+async fn a_late_event_is_in_the_folder_of_the_day_it_was_received() {
     let world = World::with(&["their-logs"]).await;
     let long_ago = NOW_MS - days(9);
     world.stage(SOURCE, Origin::Request { id: "r1".parse().unwrap() }, 1, long_ago);
@@ -173,7 +174,7 @@ async fn a_batch_that_was_staged_twice_is_exported_once() {
 }
 
 #[tokio::test]
-async fn what_a_killed_run_left_ages_out_and_is_counted() {
+async fn fragments_of_a_killed_run_expire_and_are_counted() {
     let world = World::with(&["their-logs"]).await;
     world.stage_rows(0, 0, 100);
     world.commit(&[(1, 0, 100)]);
@@ -187,7 +188,7 @@ async fn what_a_killed_run_left_ages_out_and_is_counted() {
 }
 
 #[tokio::test]
-async fn what_never_counted_is_no_loss_though_no_destination_takes_its_source() {
+async fn uncommitted_fragments_of_an_unrouted_source_are_discarded_not_lost() {
     let mut world = World::with(&["their-logs"]).await;
     world.routes = destination("d0", "their-logs", &["another"]);
     world.stage_rows(0, 0, 100);
@@ -240,7 +241,7 @@ async fn key_acl_and_owner_are_sent_with_every_object() {
     assert_eq!(object.server_side_encryption.as_deref(), Some("aws:kms"));
     assert_eq!(object.kms_key_id.as_deref(), Some(key.as_str()));
 
-    // The bucket now belongs to somebody else, as far as the settings know.
+    // The settings now name another owner of the bucket.
     world.routes = world.routes.replace(&format!("owner = \"{CUSTOMER}\""), "owner = \"999999999999\"");
     world.receive(SOURCE, "r2", 3);
     let report = tick(&world.app()).await;
@@ -248,31 +249,56 @@ async fn key_acl_and_owner_are_sent_with_every_object() {
     assert_eq!(world.s3.keys("their-logs", "").len(), 1);
 }
 
+fn from_object() -> ConfigFrom {
+    ConfigFrom::Object { bucket: STATE.into(), key: "segment-s3.toml".into() }
+}
+
 #[tokio::test]
-async fn routes_are_read_anew_from_their_object() {
+async fn the_configuration_is_read_again_at_every_tick() {
     let mut world = World::with(&["logs-a", "logs-b"]).await;
-    let mut settings = world.settings();
-    settings.routes = RoutesFrom::Object { bucket: STATE.into(), key: "segment-s3.toml".into() };
-    let app = world.app_with(settings, aws::Clock::from_fn(|| NOW_MS));
+    let settings = || Settings { config: from_object(), ..world.settings() };
+    let app = world.app_with(settings(), aws::Clock::from_fn(|| NOW_MS));
 
     let words = app.handle(json!({}), LATER_MS).await.unwrap_err().to_string();
-    assert_eq!(words, "CONFIG names s3://our-state/segment-s3.toml, which is not there");
+    assert_eq!(words, "CONFIG (s3://segment-s3-state/segment-s3.toml) cannot be used: there is no such object");
     world.s3.put(STATE, "segment-s3.toml", destination("a", "s3://logs-a", &["*"])).unwrap();
     let words = app.handle(json!({}), LATER_MS).await.unwrap_err().to_string();
-    assert!(
-        words.contains(
-            "CONFIG (s3://our-state/segment-s3.toml) line 5, column 10: destination 1: `bucket` is an s3:// URI"
-        ),
-        "{words}"
-    );
+    let expected = "cannot be used: line 4, column 10: destination 1: `bucket` is an s3:// URI";
+    assert!(words.contains(expected), "{words}");
 
     for bucket in ["logs-a", "logs-b"] {
         world.s3.put(STATE, "segment-s3.toml", destination("d", bucket, &["*"])).unwrap();
         world.received.clear();
         world.receive(SOURCE, &format!("for-{bucket}"), 2);
-        tick(&app).await;
+        let report = tick(&app).await;
+        assert!(report.config.unwrap().starts_with("s3://segment-s3-state/segment-s3.toml ("));
         world.assert_complete(bucket);
     }
+}
+
+#[tokio::test]
+async fn a_faulty_configuration_leaves_the_last_good_one_in_force_and_raises_an_alarm() {
+    let mut world = World::with(&["logs-a"]).await;
+    let settings = || Settings { config: from_object(), ..world.settings() };
+    let [first, fresh] = [(); 2].map(|()| world.app_with(settings(), aws::Clock::from_fn(|| NOW_MS)));
+    world.s3.put(STATE, "segment-s3.toml", destination("d", "logs-a", &["*"])).unwrap();
+    let good = tick(&first).await;
+    assert_eq!(good.alarms, [""; 0]);
+
+    world.s3.put(STATE, "segment-s3.toml", "[[destination]\n").unwrap();
+    // The process that has read the good document, and one that has not.
+    for (app, round) in [(&first, "r1"), (&fresh, "r2")] {
+        world.receive(SOURCE, round, 2);
+        let report = tick(app).await;
+        let [alarm] = &report.alarms[..] else { panic!("{:?}", report.alarms) };
+        assert!(alarm.contains("line 1, column 15: not TOML"), "{alarm}");
+        assert!(alarm.contains("the last document without a fault is in force"), "{alarm}");
+        assert_ne!(report.config, None);
+    }
+    world.assert_complete("logs-a");
+
+    world.s3.put(STATE, "segment-s3.toml", destination("d", "logs-a", &["*"])).unwrap();
+    assert_eq!(tick(&fresh).await.alarms, [""; 0]);
 }
 
 #[tokio::test]
@@ -307,7 +333,7 @@ async fn a_tick_that_cannot_consider_everything_begins_where_the_last_one_stoppe
     let full = async || report(app.handle(json!({"flush": "full"}), LATER_MS).await.unwrap());
     let first = full().await;
     assert_eq!(first.destinations.len(), 0);
-    assert_eq!(first.alarms, ["more waits than one tick considers; the next ones go on"]);
+    assert_eq!(first.alarms, ["more fragments wait than one tick considers; the next ticks continue"]);
     assert!(world.s3.bytes(STATE, "exports/cursor").is_some());
     let second = full().await;
     assert_eq!(second.destinations["d0"].objects_put, 1);
@@ -322,7 +348,7 @@ async fn a_tick_that_cannot_consider_everything_begins_where_the_last_one_stoppe
 }
 
 #[tokio::test]
-async fn many_destinations_have_theirs_in_one_tick() {
+async fn many_destinations_get_their_objects_in_one_tick() {
     let buckets: Vec<String> = (0..30).map(|number| format!("logs-{number:02}")).collect();
     let buckets: Vec<&str> = buckets.iter().map(String::as_str).collect();
     let mut world = World::with(&buckets).await;
@@ -340,9 +366,9 @@ async fn many_destinations_have_theirs_in_one_tick() {
     world.assert_settled();
 }
 
-/// Chance decides which wait, so that none waits for ever.
+/// The choice is random, so that no plan waits forever.
 #[tokio::test]
-async fn what_is_too_much_for_one_tick_has_its_turn_in_another() {
+async fn events_beyond_the_limits_of_a_tick_are_exported_by_a_later_one() {
     let mut world = World::with(&["their-logs"]).await;
     world.routes = String::new();
     for number in 0..9 {
@@ -366,7 +392,7 @@ async fn what_is_too_much_for_one_tick_has_its_turn_in_another() {
 
 /// So little memory that one fragment takes all of it: then they come one after the other, and nothing stands still.
 #[tokio::test]
-async fn fragments_wait_for_memory_and_never_for_each_other() {
+async fn fragments_wait_for_memory_without_deadlock() {
     let mut world = World::with(&["logs-a", "logs-b"]).await;
     for request in 0..40 {
         world.receive(&format!("joined{}", request % 4), &format!("r{request}"), 200);
@@ -384,7 +410,7 @@ async fn fragments_wait_for_memory_and_never_for_each_other() {
 }
 
 #[tokio::test]
-async fn every_line_goes_as_it_was_received() {
+async fn every_line_is_exported_as_it_was_received() {
     let mut world = World::with(&["their-logs"]).await;
     for (request, call) in [
         ("r1", r#"{"type":"track","messageId":"1","event":"e","integrations":{"All":false,"AWS S3":false}}"#),
@@ -399,7 +425,7 @@ async fn every_line_goes_as_it_was_received() {
 
 /// The documented way from another exporter: a test place first, then the real one, under one role.
 #[tokio::test]
-async fn moving_from_a_test_prefix_to_the_real_one_mixes_nothing() {
+async fn a_move_from_a_test_prefix_to_the_real_one_mixes_no_objects() {
     let mut world = World::with(&["their-logs"]).await;
     let real = world.routes.clone();
     world.routes = destination("d0", "their-logs/segment-logs/test", &["*"]);

@@ -9,11 +9,11 @@
 //!
 //! `EXPLORE=switches=3,faults=2` goes further in every scene than each test run does; that takes hours.
 //!
-//! Of the model's fences [`fences`] takes those out of the real requests that show at the wire. One does not, and
-//! stays proven by the model alone: `HeldLeftOut`, since the plan that leaves out what others hold is made before the
-//! first request tells of it. Two stand in for each other here, and are taken out together with `ClosedRemembered`:
-//! `HeadBeforeListing` and `DeleteBeforeClose` (the model forgets closed plans sooner). `HeadBeforeQuarantine` means
-//! the head that was read *and* the swap that depends on it.
+//! Of the model's fences [`fences`] takes those out of the real requests that show at the wire. Only the model proves
+//! `HeldLeftOut`, because the exporter leaves out held fragments before its first request shows it. Two stand in for
+//! each other here, and are taken out together with `ClosedRemembered`: `HeadBeforeListing` and `DeleteBeforeClose`
+//! (the model forgets closed plans sooner). `HeadBeforeQuarantine` means the head that was read *and* the swap that
+//! depends on it.
 
 #![expect(clippy::print_stdout, reason = "numbers and schedules are what a person looks for here")]
 
@@ -37,7 +37,7 @@ impl Case {
         Case { scene: scene.to_owned(), without: Vec::new() }
     }
 
-    /// Reads what [`name`](Case::name) writes.
+    /// Parses the name of a case.
     fn named(name: &str) -> Case {
         let (scene, without) = name.split_once(" without ").unwrap_or((name, ""));
         let fence = |name: &str| FENCES.into_iter().find(|fence| format!("{fence:?}") == name);
@@ -86,23 +86,14 @@ impl Case {
 
 /// Plays every order within these bounds, or within those of `EXPLORE`.
 fn explore(scene: &str, usual: &[(usize, usize)]) {
-    let told = std::env::var("EXPLORE").ok().map(|told| bounds(&told));
-    let usual = usual.iter().map(|(switches, faults)| Bounds { switches: *switches, faults: *faults });
-    for bounds in told.map_or_else(|| usual.collect(), |told| vec![told]) {
+    let usual: Vec<_> =
+        usual.iter().map(|(switches, faults)| Bounds { switches: *switches, faults: *faults }).collect();
+    for bounds in Bounds::to_explore(&usual) {
         let case = Case::of(scene);
         if let Some(broken) = case.search(bounds) {
             panic!("{}; to see it:\n{}", broken.words, case.command(&broken.schedule));
         }
     }
-}
-
-fn bounds(told: &str) -> Bounds {
-    let number = |name: &str| {
-        let mut words = told.split(',').filter_map(|word| word.split_once('='));
-        let number = words.find(|(word, _)| *word == name).and_then(|(_, number)| number.parse().ok());
-        number.unwrap_or_else(|| panic!("EXPLORE={told}: write switches=3,faults=2"))
-    };
-    Bounds { switches: number("switches"), faults: number("faults") }
 }
 
 #[test]
@@ -116,7 +107,7 @@ fn two_exporters_at_once_export_each_event_to_every_destination() {
 }
 
 #[test]
-fn a_head_that_looks_the_same_after_a_full_cycle_is_not_taken_for_the_same() {
+fn a_head_that_is_equal_after_a_full_cycle_is_not_mistaken_for_the_old_one() {
     explore("after_a_cycle", &[(2, 0)]);
 }
 
@@ -131,7 +122,7 @@ fn an_event_that_arrives_at_any_time_is_exported_once() {
 }
 
 #[test]
-fn a_fragment_that_lands_once_more_at_any_time_is_not_exported_again() {
+fn a_fragment_written_again_at_any_time_is_not_exported_again() {
     explore("one_lands_again", &[(1, 0)]);
 }
 
@@ -175,7 +166,7 @@ fn every_fence_is_needed_in_the_real_requests() {
     }
 }
 
-/// What the command plays that a failure prints; without `SCHEDULE`, two exporters one after the other.
+/// Replays the schedule that a failure prints. Without `SCHEDULE` two exporters run in sequence.
 #[test]
 fn replay() {
     let told = std::env::var("SCHEDULE").unwrap_or_else(|_| "two_exporters:".to_owned());

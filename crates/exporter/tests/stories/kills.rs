@@ -1,4 +1,4 @@
-//! The exporter's own binary, killed for good (SIGKILL) at any request: the next invocation goes on.
+//! The exporter's binary, killed by SIGKILL at any request. The next invocation resumes.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::world::{STATE, World, destination};
 const LIVES: u64 = 48;
 
 #[tokio::test]
-async fn the_binary_killed_at_any_request_goes_on_with_the_next_invocation() {
+async fn the_next_invocation_resumes_after_a_kill_at_any_request() {
     let mut world = World::with(&["logs-a", "logs-b"]).await;
     let exporter = Function::new("exporter", env!("CARGO_BIN_EXE_exporter"))
         .envs(world.s3.env())

@@ -1,12 +1,12 @@
 //! The export protocol, small, and every interleaving of it.
 //!
 //! Two exporters, two destinations, two events at the start and one that arrives at any time. Every request is one
-//! step; between any two steps the other exporter may do all its work (so each is a zombie at every point), or this one
-//! may crash. A swap of the head may land or not, with or without its answer arriving, and may land after its sender has
-//! given up. An event that was exported and deleted may land in the state bucket once more, since its first put was
-//! slower than its second, until an hour is over; from then on nobody remembers closed plans. The enumerator visits every state that can be reached and checks in each that no event lies twice at a
-//! destination, none is lost, and none is taken for damaged; and from every state at rest that one undisturbed run
-//! exports what is left.
+//! step. Between two steps the other exporter may do all its work, or this exporter may crash. So each is a zombie at
+//! every point. A swap of the head may land or not, with or without its answer arriving, and may land after its sender
+//! has given up. An exported and deleted event may be written to the state bucket again, because its first put was
+//! slower than its second. This may happen within an hour, while closed plans are remembered. The enumerator visits
+//! every reachable state. In each it checks that no event is at a destination twice, none is lost, and none counts as
+//! damaged. From every state at rest one undisturbed run must export the rest.
 //!
 //! Each [`Fence`] is a clause of the protocol; a model without any one of them must be seen to fail.
 
@@ -15,13 +15,13 @@ use std::collections::{HashSet, VecDeque};
 /// A clause of the protocol that can be taken out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fence {
-    /// The head is swapped on the ETag that was read before the listing, not on the one that is there now.
+    /// The head is swapped on the ETag from before the listing, not on the current one.
     SwapOnFirstRead,
-    /// The head is read before what is staged is listed.
+    /// The head is read before the staged fragments are listed.
     HeadBeforeListing,
     /// Each head is unlike every other, by sequence number and nonce.
     EveryHeadUnique,
-    /// What an open plan holds is in no other plan.
+    /// A fragment of an open plan is in no other plan.
     HeldLeftOut,
     /// An object's name follows from the plan, not from the attempt.
     NameFromPlan,
@@ -37,7 +37,7 @@ enum Fence {
     ReadBack,
     /// What a closed plan held is not planned again, should it turn up once more.
     ClosedRemembered,
-    /// Plans that nobody opened are swept up after a swap that followed the head which did not know them.
+    /// Plans that were never opened are deleted after a swap that followed a head without them.
     SweepAfterSwap,
 }
 
@@ -66,13 +66,13 @@ const LATER: Events = 0b100;
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 struct Head {
     sequence: u8,
-    /// What the writer did: unlike for two plans. Two that close the same plan put the same head there.
+    /// The write of the plan, unique for each plan. Two that close the same plan put the same head there.
     nonce: u8,
     open: Vec<u8>,
     closed: Vec<u8>,
 }
 
-/// A swap: what it expects, what it puts there.
+/// A swap: the expected and the new value.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 struct Swap {
     expected: Head,
@@ -85,12 +85,12 @@ struct Swap {
 struct World {
     arrived: Events,
     staged: Events,
-    /// The one that landed once more.
+    /// The event that was written again.
     late: Events,
     /// From then on nothing lands late, and closed plans are forgotten.
     is_hour_over: bool,
     head: Head,
-    /// What each plan holds; none where the document is gone.
+    /// The events of each plan; none if the document is gone.
     plans: Vec<Option<Events>>,
     /// Markers, as (plan, destination).
     done: Vec<(u8, usize)>,
@@ -104,10 +104,10 @@ struct World {
     quarantined: bool,
 }
 
-/// What a run knows of the open plans.
+/// The open plans that a run knows.
 type Known = Vec<(u8, Events)>;
 
-/// What a run does next.
+/// The next step of a run.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 enum Run {
     #[default]
@@ -222,7 +222,7 @@ impl Model {
             landed.world.staged |= landed.world.late;
             next.push(landed);
         }
-        // An exporter runs many times an hour: it has seen by then what landed once more.
+        // An exporter runs many times an hour, so it has seen each repeated write by then.
         if !state.world.head.closed.is_empty()
             && !state.world.is_hour_over
             && state.world.staged & state.world.late == 0
@@ -273,7 +273,7 @@ impl Model {
             Run::ReadPlans { head, listed } => {
                 let read = |plan: &u8| Some((*plan, world.plans[usize::from(*plan)]?));
                 match (head.open.iter().map(read).collect::<Option<Known>>(), listed) {
-                    // A plan was closed meanwhile: look again.
+                    // Another exporter closed a plan, so it reads again.
                     (None, _) => one(after, Run::Idle),
                     (Some(known), None) => one(after, Run::List { head, known }),
                     (Some(known), Some(listed)) => {
@@ -445,7 +445,7 @@ impl Model {
         }
     }
 
-    /// Looks whether something turned up again that a closed plan held.
+    /// Checks whether an event of a closed plan was written again.
     fn sort(&self, world: &World, head: Head, known: Known, listed: Events) -> Run {
         let remembers = self.has(Fence::ClosedRemembered) && !world.is_hour_over;
         let closed = head.closed.iter().filter(|_| remembers);
@@ -456,7 +456,7 @@ impl Model {
         }
     }
 
-    /// Plans what is staged and not held, or goes on to what is open.
+    /// Plans the staged events that no plan holds, or continues with the open plans.
     fn choose(&self, head: Head, known: Known, listed: Events) -> Run {
         let held = known.iter().fold(0, |held, (_, events)| held | events);
         let events = if self.has(Fence::HeldLeftOut) { listed & !held } else { listed };
@@ -483,7 +483,7 @@ impl Model {
         }
     }
 
-    /// Whoever opens a plan begins anew, with the listing; whoever closes one reads the head again.
+    /// After opening a plan a run lists again; after closing one it reads the head again.
     fn lost(swap: &Swap, known: Known) -> Run {
         match swap.closes {
             Some(_) => Run::ReadToClose { todo: known },
@@ -566,7 +566,7 @@ fn in_no_interleaving_is_an_event_lost_or_doubled() {
 
 #[test]
 #[ignore = "half a million states take minutes without optimisation"]
-fn nor_in_longer_histories() {
+fn in_no_longer_history_is_an_event_lost_or_doubled() {
     let states = Model { scope: LONG, without: None }.explore().unwrap();
     assert!(states > 500_000, "{states} states");
 }

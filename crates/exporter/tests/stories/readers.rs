@@ -1,4 +1,4 @@
-//! What people read the logs with.
+//! The programs that people read the logs with.
 
 use std::io::ErrorKind;
 use std::process::Command;
@@ -8,7 +8,7 @@ use crate::world::{SOURCE, World, tick};
 const PYTHON: &str = "import gzip, sys; sys.stdout.buffer.write(gzip.open(sys.argv[1]).read())";
 const NODE: &str = "process.stdout.write(require('zlib').gunzipSync(require('fs').readFileSync(process.argv[1])))";
 
-/// What a program makes of a file; `None` if a developer's machine does not have the program.
+/// The output of a program for a file; `None` if the machine does not have the program.
 fn read_with(program: &str, arguments: &[&str], file: &str) -> Option<Vec<u8>> {
     match Command::new(program).args(arguments).arg(file).output() {
         Ok(output) => {
@@ -20,8 +20,8 @@ fn read_with(program: &str, arguments: &[&str], file: &str) -> Option<Vec<u8>> {
     }
 }
 
-/// Both kinds of objects: joined fragments, and small ones compressed anew. (flate2's reader of a single member reads
-/// them in every other story.)
+/// Both kinds of objects: joined fragments, and small fragments that are compressed again. (flate2's reader of a single
+/// member reads them in every other story.)
 #[tokio::test]
 async fn zcat_python_and_node_read_every_object() {
     for events in [3, 200] {

@@ -1,10 +1,12 @@
-//! Many short lives: faults at every operation, kills at any request, two exporters, zombies, files whose owners die,
-//! fragments that land once more, destinations that come and go, hours that pass, all from one seed. At the end every event is exported once, byte for byte.
+//! Many short runs, all from one seed: faults at every operation, kills at any request, two exporters, zombies, files
+//! whose owners die, fragments that are written again, destinations that come and go, and hours that pass. At the end
+//! every event is exported once, byte for byte.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
+use aws::Dice;
 use bytes::Bytes;
 use export::cut::Limits;
 use exporter::App;
@@ -15,12 +17,13 @@ use protocol::id::Epoch;
 use protocol::position::ByteRange;
 use serde_json::json;
 use standins::faults::{Fault, Gate, Rule};
+use standins::seeds::seeds;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
 use crate::world::{LATER_MS, NOW_MS, STATE, STREAM, World, destination, documented_role, role_arn, tick};
 
-/// Seeds that every test run plays. `SEEDS=1000..2000` plays others.
+/// The seeds of a usual test run.
 const SEEDS: std::ops::Range<u64> = 0..320;
 
 /// Stories that a thread plays at a time: they mostly wait.
@@ -32,37 +35,14 @@ const SHARED: &str = "qv5iYYMxd94DahFpRzm58y";
 /// Goes to one bucket, whose destination comes and goes.
 const ALONE: &str = "mctPe02Qp3";
 
-struct Dice(u64);
-
-impl Dice {
-    /// SplitMix64.
-    fn roll(&mut self, sides: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (mixed ^ (mixed >> 31)) % sides
-    }
-
-    fn one_in(&mut self, sides: u64) -> bool {
-        self.roll(sides) == 0
-    }
-}
-
-fn seeds() -> std::ops::Range<u64> {
-    let Ok(range) = std::env::var("SEEDS") else { return SEEDS };
-    let (from, to) = range.split_once("..").unwrap();
-    from.parse().unwrap()..to.parse().unwrap()
-}
-
 #[test]
-fn whatever_happens_each_event_is_exported_once() {
-    // A story is single-threaded, as the function is; so that all cores have one, some are played beside each other.
+fn each_event_is_exported_once_through_random_faults_and_kills() {
+    // A story is single-threaded, like the function. Several stories run in parallel to use all cores.
     let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     std::thread::scope(|scope| {
         for thread in 0..threads {
             scope.spawn(move || {
-                let mine = seeds().skip(thread).step_by(threads);
+                let mine = seeds(SEEDS).skip(thread).step_by(threads);
                 let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
                 runtime.block_on(stream::iter(mine).map(play).buffer_unordered(AT_A_TIME).collect::<Vec<()>>());
             });
@@ -79,24 +59,24 @@ struct File {
     garbage: Vec<String>,
 }
 
-/// Events of one fragment. In some stories they are small enough to be compressed anew, in others to be joined.
-fn events(dice: &mut Dice, joined: bool) -> u32 {
-    if joined { 70 } else { 1 + u32::try_from(dice.roll(4)).unwrap() }
+/// Events of one fragment. In some stories they are small and compressed again, in others they are joined.
+fn events(dice: &Dice, joined: bool) -> u32 {
+    if joined { 70 } else { 1 + u32::try_from(dice.below(4)).unwrap() }
 }
 
 impl File {
     /// The next owner's life: it stages batches, commits now and then, and is killed.
-    fn owner(&mut self, world: &mut World, dice: &mut Dice, joined: bool) {
+    fn owner(&mut self, world: &mut World, dice: &Dice, joined: bool) {
         self.epoch += 1;
         let mut at = self.settled;
         let mut pending = Vec::new();
-        for _ in 0..dice.roll(5) {
-            let to = at + 1 + dice.roll(100);
+        for _ in 0..dice.below(5) {
+            let to = at + 1 + dice.below(100);
             let range = ByteRange { from: at, to };
             let origin = Origin::File { stream: STREAM.parse().unwrap(), epoch: Epoch(self.epoch), range };
             pending.push(world.stage(SHARED, origin, events(dice, joined), NOW_MS));
             at = to;
-            if dice.one_in(2) {
+            if dice.below(2) == 0 {
                 self.committed.push((self.epoch, self.settled, at));
                 self.settled = at;
                 let lines = pending.drain(..).flat_map(|(_, lines)| lines);
@@ -108,38 +88,38 @@ impl File {
 }
 
 async fn play(seed: u64) {
-    let mut dice = Dice(seed);
+    let dice = Dice::seeded(seed);
     let mut world = World::with(&["logs-a", "logs-b", "logs-c"]).await;
     world.seed = seed + 1;
     let shared = destination("d0", "logs-a", &[SHARED]) + &destination("d2", "logs-c", &[SHARED]);
     let whole = destination("d1", "logs-b", &[ALONE]) + &shared;
     let (mut file, mut zombies) = (File::default(), Vec::new());
-    let joined = dice.one_in(2);
+    let joined = dice.below(2) == 0;
     let clock = Arc::new(AtomicI64::new(NOW_MS));
     let mut first_tries: Vec<(String, Bytes)> = Vec::new();
-    for round in 0..3 + dice.roll(3) {
-        for request in 0..dice.roll(5) {
-            let source = if dice.one_in(3) { ALONE } else { SHARED };
-            let key = world.receive(source, &format!("r{round}-{request}"), events(&mut dice, joined));
-            if dice.one_in(3) {
+    for round in 0..3 + dice.below(3) {
+        for request in 0..dice.below(5) {
+            let source = if dice.below(3) == 0 { ALONE } else { SHARED };
+            let key = world.receive(source, &format!("r{round}-{request}"), events(&dice, joined));
+            if dice.below(3) == 0 {
                 first_tries.push((key.clone(), world.s3.bytes(STATE, &key).unwrap()));
             }
         }
         // A put that was slower than its second try lands after all, whatever became of the fragment meanwhile.
-        if dice.one_in(2)
+        if dice.below(2) == 0
             && let Some((key, bytes)) = first_tries.pop()
         {
             world.s3.put(STATE, &key, bytes).unwrap();
         }
-        file.owner(&mut world, &mut dice, joined);
+        file.owner(&mut world, &dice, joined);
         // Half of the time the checkpoint comes while the exporters are at work already.
-        let late = dice.one_in(2);
+        let late = dice.below(2) == 0;
         if !late {
             world.commit(&file.committed);
         }
-        world.routes = if dice.one_in(5) { shared.clone() } else { whole.clone() };
+        world.routes = if dice.below(5) == 0 { shared.clone() } else { whole.clone() };
         for bucket in ["logs-b", "logs-c"] {
-            if dice.one_in(6) {
+            if dice.below(6) == 0 {
                 world.s3.directory().remove_role(&role_arn(bucket));
                 world.s3.directory().expire_sessions();
             } else {
@@ -151,19 +131,19 @@ async fn play(seed: u64) {
         let puts = Rule::on("PutObject").share(seed * 100 + round, 0.02);
         world.s3.faults().add(puts.before(Fault::Conflict).before(Fault::CutRequest));
         let mut settings = world.settings();
-        let fragments_max = 2 + usize::try_from(dice.roll(6)).unwrap();
+        let fragments_max = 2 + usize::try_from(dice.below(6)).unwrap();
         settings.limits = Limits { fragments_max, raw_bytes_max: 200_000 };
         let app = || {
             let clock = Arc::clone(&clock);
             Arc::new(world.app_with(settings.clone(), aws::Clock::from_fn(move || clock.load(Ordering::SeqCst))))
         };
         // All rounds together are shorter than closed plans are remembered, as a late put is.
-        clock.fetch_add(i64::try_from(dice.roll(9 * 60_000)).unwrap(), Ordering::SeqCst);
-        if dice.one_in(4) {
-            zombies.push(zombie(&world, &mut dice, app()).await);
+        clock.fetch_add(i64::try_from(dice.below(9 * 60_000)).unwrap(), Ordering::SeqCst);
+        if dice.below(4) == 0 {
+            zombies.push(zombie(&world, &dice, app()).await);
         }
-        let (one, other) = (life(&world, &mut dice, app()), life(&world, &mut dice, app()));
-        if dice.one_in(3) {
+        let (one, other) = (life(&world, &dice, app()), life(&world, &dice, app()));
+        if dice.below(3) == 0 {
             tokio::join!(one, other);
         } else {
             one.await;
@@ -171,7 +151,7 @@ async fn play(seed: u64) {
         if late {
             world.commit(&file.committed);
         }
-        if dice.one_in(2) {
+        if dice.below(2) == 0 {
             wake(&mut zombies).await;
         }
     }
@@ -203,19 +183,19 @@ async fn play(seed: u64) {
 }
 
 /// Runs a tick that is killed at some request, or not at all.
-fn life(world: &World, dice: &mut Dice, app: Arc<App>) -> impl Future<Output = ()> + use<> {
+fn life(world: &World, dice: &Dice, app: Arc<App>) -> impl Future<Output = ()> + use<> {
     let killed = Arc::new(Notify::new());
-    if !dice.one_in(3) {
+    if dice.below(3) > 0 {
         let kill = Arc::clone(&killed);
         let kill = Fault::Do(Arc::new(move |_| kill.notify_one()));
-        let rule = Rule::any().skip(dice.roll(80)).times(1);
-        world.s3.faults().add(if dice.one_in(2) { rule.before(kill) } else { rule.after(kill) });
+        let rule = Rule::any().skip(dice.below(80)).times(1);
+        world.s3.faults().add(if dice.below(2) == 0 { rule.before(kill) } else { rule.after(kill) });
     }
     async move {
         tokio::select! {
             biased;
             () = killed.notified() => {}
-            // It may well fail: its own bucket does.
+            // It may fail, because its own bucket fails.
             _ = app.handle(json!({}), LATER_MS) => {}
             () = tokio::time::sleep(Duration::from_secs(120)) => panic!("a tick that does not end"),
         }
@@ -223,9 +203,9 @@ fn life(world: &World, dice: &mut Dice, app: Arc<App>) -> impl Future<Output = (
 }
 
 /// Starts a tick that falls asleep at some request, if it comes so far.
-async fn zombie(world: &World, dice: &mut Dice, app: Arc<App>) -> (Gate, JoinHandle<()>) {
+async fn zombie(world: &World, dice: &Dice, app: Arc<App>) -> (Gate, JoinHandle<()>) {
     let gate = Gate::new();
-    let rule = Rule::any().skip(dice.roll(60)).times(1).before(Fault::Hold(gate.clone()));
+    let rule = Rule::any().skip(dice.below(60)).times(1).before(Fault::Hold(gate.clone()));
     world.s3.faults().add(rule);
     let mut asleep = tokio::spawn(async move {
         let _ = app.handle(json!({}), LATER_MS).await;
@@ -233,14 +213,14 @@ async fn zombie(world: &World, dice: &mut Dice, app: Arc<App>) -> (Gate, JoinHan
     tokio::select! {
         () = gate.reached(1) => (gate, asleep),
         _ = &mut asleep => {
-            // The gate is still there, for whoever makes the next requests.
+            // The gate stays for the next requests of any run.
             gate.open();
             (gate, tokio::spawn(async {}))
         }
     }
 }
 
-/// Lets them go on, to their ends.
+/// Lets them run to their ends.
 async fn wake(zombies: &mut Vec<(Gate, JoinHandle<()>)>) {
     for (gate, asleep) in zombies.drain(..) {
         gate.open();

@@ -1,4 +1,4 @@
-//! What the exporter does when something is wrong, and stays wrong for a while.
+//! The exporter under failures that last for a while.
 
 use std::time::Duration;
 
@@ -7,8 +7,8 @@ use standins::faults::{Fault, Rule};
 use standins::s3::Server;
 
 use crate::world::{
-    ACCOUNT, CUSTOMER, LATER_MS, NOW_MS, SOURCE, STATE, STREAM, World, days, destination, documented_role, report,
-    role_arn, tick,
+    CUSTOMER, LATER_MS, NOW_MS, SOURCE, STATE, STREAM, World, days, destination, documented_role, report, role_arn,
+    tick,
 };
 
 /// Takes a customer's role away, as a customer does by mistake.
@@ -29,7 +29,7 @@ async fn a_destination_that_fails_delays_only_itself_and_is_probed_once_a_tick()
         let report = tick(&app).await;
         world.assert_complete("logs-b");
         assert_eq!(report.plans_open, round + 1);
-        assert!(report.alarms[0].starts_with("destination `d0` does not take its objects: failed to assume"));
+        assert!(report.alarms[0].starts_with("destination `d0` cannot be written to: failed to assume"));
         let assumed = world.s3.requests().of("AssumeRole");
         assert_eq!(assumed.iter().filter(|request| request.key == role_arn("logs-a")).count(), 1);
     }
@@ -38,7 +38,7 @@ async fn a_destination_that_fails_delays_only_itself_and_is_probed_once_a_tick()
     assert_eq!(report.alarms, Vec::<String>::new());
     world.assert_complete("logs-a");
     world.assert_settled();
-    // Nothing is written down of a destination that is well.
+    // A healthy destination has no failure document.
     world.assert_tidy();
 }
 
@@ -85,7 +85,7 @@ async fn a_damaged_fragment_is_quarantined_and_the_rest_keeps_its_place() {
         assert_eq!(report.quarantined, std::slice::from_ref(&key));
         assert_eq!(
             report.alarms,
-            [format!("fragment {key} is quarantined: the bytes do not have the checksum that the name carries")]
+            [format!("fragment {key} is quarantined: the bytes do not have the checksum in the name")]
         );
         for bucket in ["logs-a", "logs-b"] {
             world.assert_complete(bucket);
@@ -116,7 +116,7 @@ async fn an_objects_name_does_not_change_when_a_fragment_is_quarantined() {
 
 /// Each revision is the whole plan again: hundreds of damaged fragments must not make hundreds of them.
 #[tokio::test]
-async fn all_that_is_damaged_in_an_object_is_left_out_by_one_revision() {
+async fn one_revision_leaves_out_every_damaged_fragment_of_an_object() {
     for events in [3, 200] {
         let mut world = World::with(&["their-logs"]).await;
         let mut keys = Vec::new();
@@ -138,7 +138,8 @@ async fn all_that_is_damaged_in_an_object_is_left_out_by_one_revision() {
     }
 }
 
-/// What was quarantined was not exported: put back whole, it is, and not taken for what lands once more.
+/// A quarantined fragment was not exported. If a person restores it, it is exported, and not mistaken for a repeated
+/// write.
 #[tokio::test]
 async fn a_quarantined_fragment_that_is_put_back_whole_is_exported() {
     let mut world = World::with(&["their-logs"]).await;
@@ -154,7 +155,7 @@ async fn a_quarantined_fragment_that_is_put_back_whole_is_exported() {
     world.assert_settled();
 }
 
-/// Another exporter, or nobody: a plan that cannot be read is as good as none.
+/// An unreadable plan counts as missing.
 #[tokio::test]
 async fn a_closed_plan_that_cannot_be_read_stops_nothing() {
     let mut world = World::with(&["their-logs"]).await;
@@ -169,7 +170,7 @@ async fn a_closed_plan_that_cannot_be_read_stops_nothing() {
 }
 
 #[tokio::test]
-async fn a_fragment_of_which_nothing_else_is_left_makes_no_object() {
+async fn a_group_of_only_damaged_fragments_makes_no_object() {
     let mut world = World::with(&["their-logs"]).await;
     let key = world.receive(SOURCE, "r1", 3);
     world.s3.put(STATE, &key, b"").unwrap();
@@ -180,7 +181,7 @@ async fn a_fragment_of_which_nothing_else_is_left_makes_no_object() {
 }
 
 #[tokio::test]
-async fn a_fragment_that_somebody_deleted_is_missed_with_an_alarm() {
+async fn a_deleted_fragment_is_reported_with_an_alarm() {
     let mut world = World::with(&["their-logs"]).await;
     world.receive(SOURCE, "r1", 200);
     let sound = world.received.clone();
@@ -213,9 +214,9 @@ async fn a_fragment_that_was_damaged_on_the_way_is_fetched_again() {
     world.assert_settled();
 }
 
-/// It is our own bucket that is slow: no fault of the destination's, and no reason to begin a put anew.
+/// Our own bucket is slow. The destination has no fault, and the put need not restart.
 #[tokio::test]
-async fn a_destination_is_not_blamed_for_a_slow_fragment() {
+async fn a_slow_fragment_is_not_blamed_on_the_destination() {
     let mut world = World::with(&["their-logs"]).await;
     for request in 0..6 {
         world.receive(SOURCE, &format!("r{request}"), 200);
@@ -271,7 +272,7 @@ async fn a_session_that_ended_in_the_middle_is_renewed() {
 #[tokio::test]
 async fn sessions_are_kept_and_replaced_before_they_end() {
     let clock = standins::Clock::real();
-    let setup = Server::memory().with_clock(clock.clone()).with_account(ACCOUNT).with_bucket(STATE);
+    let setup = Server::memory().with_clock(clock.clone()).with_bucket(STATE);
     let setup = setup.with_foreign_bucket("their-logs", CUSTOMER, "us-east-1").with_role(documented_role("their-logs"));
     let mut world = World::on(setup.start().await.unwrap(), destination("d0", "their-logs", &["*"]));
     let time = clock.clone();
@@ -307,13 +308,16 @@ async fn a_session_is_asked_for_no_longer_than_a_chained_role_may_have() {
 }
 
 #[tokio::test]
-async fn an_account_that_cannot_be_read_makes_its_file_wait() {
+async fn fragments_wait_while_the_checkpoint_of_their_file_is_unreadable() {
     let mut world = World::with(&["their-logs"]).await;
     let lines = world.stage_rows(0, 0, 100);
     world.s3.put(STATE, &format!("ingest/{STREAM}/checkpoint.json"), "{").unwrap();
     world.receive(SOURCE, "r1", 2);
     let report = tick(&world.app_at(NOW_MS + days(40))).await;
-    assert!(report.alarms[0].starts_with(&format!("cannot read which events count: ingest/{STREAM}/checkpoint.json")));
+    assert!(
+        report.alarms[0]
+            .starts_with(&format!("failed to read which events are committed: ingest/{STREAM}/checkpoint.json"))
+    );
     assert_eq!(report.discarded.fragments, 0, "what is not known to be garbage is kept");
     world.assert_complete("their-logs");
 
@@ -325,16 +329,16 @@ async fn an_account_that_cannot_be_read_makes_its_file_wait() {
 }
 
 #[tokio::test]
-async fn what_is_no_fragment_is_left_alone_with_an_alarm() {
+async fn an_unknown_key_among_the_fragments_is_kept_with_an_alarm() {
     let world = World::with(&["their-logs"]).await;
     world.s3.put(STATE, "received/notes.txt", "what people leave").unwrap();
     let report = tick(&world.app()).await;
-    assert_eq!(report.alarms, ["1 objects under received/ are no fragments"]);
+    assert_eq!(report.alarms, ["1 objects under received/ are not fragments: move them elsewhere"]);
     assert_eq!(world.s3.keys(STATE, "received/"), ["received/notes.txt"]);
 }
 
 #[tokio::test]
-async fn a_tick_stops_before_its_deadline_and_the_next_one_goes_on() {
+async fn a_tick_stops_before_its_deadline_and_the_next_one_resumes() {
     let mut world = World::with(&["their-logs"]).await;
     for request in 0..10 {
         world.receive(&format!("source{request}"), &format!("r{request}"), 2);
@@ -342,7 +346,7 @@ async fn a_tick_stops_before_its_deadline_and_the_next_one_goes_on() {
     world.s3.faults().add(Rule::on("PutObject").bucket("their-logs").skip(5).before(Fault::Hang));
     let app = world.app();
     let stopped = report(app.handle(json!({}), NOW_MS + exporter::STOP_BEFORE_MS + 8_000).await.unwrap());
-    assert_eq!(stopped.stopped.as_deref(), Some("its time is over; the next one goes on"));
+    assert_eq!(stopped.stopped.as_deref(), Some("the time of this run is over; the next run resumes"));
     assert_eq!(stopped.destinations["d0"].objects_put, 5);
 
     world.s3.faults().clear();
@@ -354,7 +358,7 @@ async fn a_tick_stops_before_its_deadline_and_the_next_one_goes_on() {
 
 /// `cargo lambda watch` hands out a deadline of ten minutes after 1970.
 #[tokio::test]
-async fn a_deadline_in_the_past_is_none() {
+async fn a_deadline_in_the_past_is_ignored() {
     let mut world = World::with(&["their-logs"]).await;
     world.receive(SOURCE, "r1", 2);
     let report = report(world.app().handle(json!({}), 600_000).await.unwrap());
@@ -363,21 +367,21 @@ async fn a_deadline_in_the_past_is_none() {
 }
 
 #[tokio::test]
-async fn our_own_bucket_failing_fails_the_invocation_and_the_next_one_goes_on() {
+async fn a_failing_state_bucket_fails_the_invocation_and_the_next_one_resumes() {
     let mut world = World::with(&["their-logs"]).await;
     world.receive(SOURCE, "r1", 2);
     world.s3.faults().add(Rule::on("DeleteObjects").before(Fault::status(403)));
     let words = format!("{:#}", world.app().handle(json!({}), LATER_MS).await.unwrap_err());
-    assert!(words.starts_with("failed to go on with the export: failed to delete s3://our-state/received/"), "{words}");
+    assert!(words.starts_with("failed to export: failed to delete s3://segment-s3-state/received/"), "{words}");
     world.s3.faults().clear();
     tick(&world.app()).await;
     world.assert_complete("their-logs");
     world.assert_settled();
 }
 
-/// The names of objects come from a nonce that is in the plan: a state bucket made anew cannot meet them.
+/// The names of objects come from the nonce in the plan, so a new state bucket never repeats them.
 #[tokio::test]
-async fn a_state_bucket_made_anew_overwrites_nothing_in_the_customers_bucket() {
+async fn a_new_state_bucket_overwrites_nothing_in_the_customers_bucket() {
     let mut world = World::with(&["their-logs"]).await;
     world.receive(SOURCE, "r1", 3);
     let theirs = "segment-logs/qv5iYYMxd94DahFpRzm58y/1557532800000/1557606747940.b27b420ba21e.f4c8ef3.420dbd6d-9228-474b-9e11-1744e7626cb8.gz";
@@ -398,7 +402,7 @@ async fn a_state_bucket_made_anew_overwrites_nothing_in_the_customers_bucket() {
 }
 
 #[tokio::test]
-async fn what_killed_runs_left_behind_is_swept_up() {
+async fn leftovers_of_killed_runs_are_deleted() {
     let mut world = World::with(&["their-logs"]).await;
     let orphan = "ffffffffffffffffffffffffffffffff";
     world.s3.put(STATE, &format!("exports/plans/{orphan}.0.json"), "{}").unwrap();
@@ -412,7 +416,7 @@ async fn what_killed_runs_left_behind_is_swept_up() {
 
 /// The ingester's first try to put a fragment was slower than its second, and slower than the exporter.
 #[tokio::test]
-async fn a_fragment_that_lands_once_more_after_its_export_is_not_exported_again() {
+async fn a_fragment_written_again_after_its_export_is_not_exported_again() {
     let mut world = World::with(&["their-logs"]).await;
     let key = world.receive(SOURCE, "r1", 3);
     let bytes = world.s3.bytes(STATE, &key).unwrap();
@@ -435,7 +439,7 @@ async fn a_fragment_that_lands_once_more_after_its_export_is_not_exported_again(
     world.assert_tidy();
 }
 
-/// The document of an open plan says what is exported already: without it nothing new may be planned.
+/// The document of an open plan names the exported fragments. Without it nothing new may be planned.
 #[tokio::test]
 async fn without_an_open_plans_document_nothing_is_planned() {
     let mut world = World::with(&["their-logs"]).await;
@@ -453,7 +457,7 @@ async fn without_an_open_plans_document_nothing_is_planned() {
     assert!(report.alarms[0].ends_with(&told.to_string().replace(':', ": ")), "{:?}", report.alarms);
     assert_eq!(world.s3.keys("their-logs", ""), Vec::<String>::new());
 
-    // A person gives the plan up, and its events are planned anew.
+    // A person abandons the plan, and its events are planned again.
     world.app().handle(told.clone(), LATER_MS).await.unwrap();
     let words = world.app().handle(told, LATER_MS).await.unwrap_err().to_string();
     assert!(words.ends_with("is not open"), "{words}");

@@ -1,7 +1,8 @@
-//! What `{"validate": …}` finds out, and what it says of it.
+//! The answers of `{"validate": …}`.
 
 use serde_json::{Value, json};
 use standins::faults::{Fault, Rule};
+use standins::iam::{DEFAULT_ACCOUNT, Role};
 
 use crate::troubles::break_role;
 use crate::world::{CUSTOMER, EXTERNAL_ID, LATER_MS, NOW_MS, STATE, World, destination, role_arn};
@@ -11,10 +12,10 @@ async fn validated(world: &World, names: Value) -> Value {
 }
 
 #[tokio::test]
-async fn a_role_as_documented_is_well() {
+async fn the_documented_role_passes_validation() {
     let world = World::with(&["logs-a", "logs-b"]).await;
     let answer = validated(&world, json!([])).await;
-    assert_eq!(answer["summary"], "2 of 2 destinations can be written to, as they should");
+    assert_eq!(answer["summary"], "2 of 2 destinations can be written to, and only with the external id");
     assert_eq!(answer["ok"], true);
     assert_eq!(world.s3.keys("logs-a", ""), ["segment-logs/dummy-object.txt"]);
     let again = validated(&world, json!(["d0"])).await;
@@ -24,11 +25,11 @@ async fn a_role_as_documented_is_well() {
     let denied = Fault::status(403).body("<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>");
     world.s3.faults().add(Rule::on("PutObject").bucket("logs-a").skip(1).before(denied));
     let again = validated(&world, json!(["d0"])).await;
-    assert_eq!(again["destinations"][0]["steps"][2]["result"], "it is there already, and may not be replaced");
+    assert_eq!(again["destinations"][0]["steps"][2]["result"], "it exists already, and the role may not replace it");
 }
 
 #[tokio::test]
-async fn without_time_nothing_is_tried_and_that_is_said() {
+async fn validation_without_time_tries_nothing_and_reports_it() {
     let world = World::with(&["logs-a"]).await;
     let deadline_ms = NOW_MS + exporter::STOP_BEFORE_MS + 2_000;
     let answer = world.app().handle(json!({"validate": []}), deadline_ms).await.unwrap();
@@ -38,7 +39,7 @@ async fn without_time_nothing_is_tried_and_that_is_said() {
     assert_eq!(world.s3.requests().count("AssumeRole"), 0);
 }
 
-/// What is wrong, the step that shows it, and the words of its likeliest cause.
+/// A mistake, the step that shows it, and the text of its likeliest cause.
 async fn check(breaks: impl FnOnce(&mut World), step: usize, expected: &str) {
     let mut world = World::with(&["their-logs"]).await;
     breaks(&mut world);
@@ -50,19 +51,19 @@ async fn check(breaks: impl FnOnce(&mut World), step: usize, expected: &str) {
     assert!(cause.contains(expected), "{answer:#}");
 }
 
-fn role(world: &World, role: standins::iam::Role) {
+fn role(world: &World, role: Role) {
     world.s3.directory().add_role(role);
 }
 
 #[tokio::test]
-async fn each_mistake_is_told_by_its_likeliest_cause() {
+async fn each_mistake_is_reported_with_its_likeliest_cause() {
     let put = |resource: &str| {
         json!({"Version": "2012-10-17", "Statement": [{
             "Effect": "Allow", "Action": ["s3:PutObject"], "Resource": resource,
         }]})
         .to_string()
     };
-    let bare = || standins::iam::Role::new(&role_arn("their-logs")).trusting("123456789012");
+    let bare = || Role::new(&role_arn("their-logs")).trusting(DEFAULT_ACCOUNT);
     check(|w| break_role(w, "their-logs"), 0, "does not name this exporter").await;
     check(|w| role(w, bare().external_id("another-id")), 0, "does not name this exporter").await;
     let open = bare().policy(&put("arn:aws:s3:::their-logs/segment-logs/*"));
@@ -98,18 +99,18 @@ async fn each_mistake_is_told_by_its_likeliest_cause() {
 }
 
 #[tokio::test]
-async fn an_unknown_name_is_told_with_those_that_are_known() {
+async fn an_unknown_destination_is_reported_with_the_known_ones() {
     let world = World::with(&["logs-a", "logs-b"]).await;
     let answer = validated(&world, json!(["d0", "prod"])).await;
-    assert_eq!(answer["summary"], "1 of 2 destinations can be written to, as they should");
+    assert_eq!(answer["summary"], "1 of 2 destinations can be written to, and only with the external id");
     assert_eq!(answer["destinations"][1]["steps"][0]["result"], "not there; d0, d1 are");
 }
 
 #[tokio::test]
-async fn our_own_bucket_is_looked_at_too() {
+async fn validation_checks_the_state_bucket_too() {
     let world = World::with(&["their-logs"]).await;
     world.s3.remove_bucket(STATE).unwrap();
     let answer = validated(&world, json!([])).await;
     assert_eq!(answer["state_bucket"]["ok"], false);
-    assert!(answer["summary"].as_str().unwrap().ends_with("; our own bucket is not well"), "{answer:#}");
+    assert!(answer["summary"].as_str().unwrap().ends_with("; the state bucket does not work"), "{answer:#}");
 }

@@ -1,14 +1,14 @@
-//! Destinations that do not take what is planned for them: what waits, for how long, and what becomes of it then.
+//! Destinations that do not accept their plans: which events wait, how long, and when they expire.
 
-use exporter::{Answer, RoutesFrom};
+use exporter::Answer;
 use serde_json::json;
 use standins::faults::{Fault, Rule};
 
 use crate::troubles::break_role;
-use crate::world::{LATER_MS, NOW_MS, SOURCE, STATE, World, days, destination, documented_role, routes, tick};
+use crate::world::{LATER_MS, NOW_MS, SOURCE, STATE, World, days, described, destination, documented_role, tick};
 
 #[tokio::test]
-async fn a_destination_that_vanished_holds_its_plans_until_it_is_back() {
+async fn plans_of_a_removed_destination_wait_until_it_is_back() {
     let mut world = World::with(&["logs-a", "logs-b"]).await;
     let both = world.routes.clone();
     break_role(&world, "logs-a");
@@ -19,7 +19,7 @@ async fn a_destination_that_vanished_holds_its_plans_until_it_is_back() {
     let report = tick(&world.app()).await;
     assert_eq!(
         report.alarms,
-        ["destination `d0` is no longer in the settings: 1 of its plans hold until it is back or abandoned"]
+        ["destination `d0` is no longer in the settings: 1 of its plans wait; add it again, or abandon it"]
     );
     assert_eq!(world.s3.keys(STATE, "received/").len(), 1);
 
@@ -33,7 +33,7 @@ async fn a_destination_that_vanished_holds_its_plans_until_it_is_back() {
 }
 
 #[tokio::test]
-async fn what_is_planned_for_a_vanished_destination_is_given_up_when_told() {
+async fn plans_of_a_removed_destination_are_given_up_on_request() {
     let mut world = World::with(&["logs-a", "logs-b"]).await;
     break_role(&world, "logs-a");
     world.receive(SOURCE, "r1", 3);
@@ -58,7 +58,7 @@ async fn what_is_planned_for_a_vanished_destination_is_given_up_when_told() {
 }
 
 #[tokio::test]
-async fn a_disabled_destination_takes_nothing_and_loses_nothing_that_is_planned() {
+async fn a_disabled_destination_gets_nothing_new_and_keeps_its_plans() {
     let mut world = World::with(&["logs-a"]).await;
     let enabled = world.routes.clone();
     break_role(&world, "logs-a");
@@ -85,9 +85,9 @@ async fn ticks_of_a_month(world: &World, settings: &exporter::Settings) {
     }
 }
 
-/// What was not tried for a month did not fail for a month.
+/// A month without a try is not a month of failures.
 #[tokio::test]
-async fn one_failed_try_after_a_month_of_being_held_gives_nothing_up() {
+async fn one_failed_try_after_a_month_on_hold_gives_nothing_up() {
     let mut world = World::with(&["logs-a"]).await;
     let routes = world.routes.clone();
     break_role(&world, "logs-a");
@@ -118,7 +118,7 @@ async fn a_destination_that_is_disabled_for_long_has_an_alarm() {
 }
 
 #[tokio::test]
-async fn what_a_destination_does_not_take_for_a_month_expires_with_an_alarm() {
+async fn events_that_a_destination_refuses_for_a_month_expire_with_an_alarm() {
     let mut world = World::with(&["logs-a", "logs-b"]).await;
     break_role(&world, "logs-a");
     world.receive(SOURCE, "r1", 3);
@@ -174,9 +174,9 @@ async fn beyond_the_cap_of_open_plans_there_is_an_alarm_and_no_growth_and_others
     world.assert_settled();
 }
 
-/// What waits beyond the cap may not wait until the bucket's lifecycle rule deletes it in silence.
+/// Events beyond the cap must not wait until the bucket's lifecycle rule deletes them silently.
 #[tokio::test]
-async fn what_waits_too_long_beyond_the_cap_is_given_up_for_that_destination_alone() {
+async fn events_beyond_the_cap_expire_for_that_destination_only() {
     let (mut world, settings) = a_destination_for_which_no_more_may_be_planned().await;
     world.receive("shared", "r1", 2);
     let at = |days_later| world.app_with(settings.clone(), aws::Clock::from_fn(move || NOW_MS + days(days_later)));
@@ -194,7 +194,7 @@ async fn what_waits_too_long_beyond_the_cap_is_given_up_for_that_destination_alo
 }
 
 #[tokio::test]
-async fn a_plan_for_a_place_that_is_closed_does_not_hold_up_where_the_destination_has_moved() {
+async fn a_plan_for_an_old_bucket_does_not_delay_the_new_bucket() {
     let mut world = World::with(&["logs-a", "logs-b"]).await;
     world.routes = destination("d0", "logs-a", &["*"]);
     break_role(&world, "logs-a");
@@ -221,20 +221,20 @@ async fn a_plan_for_a_place_that_is_closed_does_not_hold_up_where_the_destinatio
     world.assert_settled();
 }
 
-/// Of many plans that are open for one that fails, the others are asked after no more.
+/// Many plans are open for one failing destination. The other destinations are not checked again.
 #[tokio::test]
-async fn what_a_healthy_destination_has_is_not_looked_at_again_while_another_fails() {
+async fn objects_of_a_healthy_destination_are_not_checked_again_while_another_fails() {
     let mut world = World::with(&["logs-a", "logs-b"]).await;
     break_role(&world, "logs-a");
     for round in 0..5 {
         world.receive(SOURCE, &format!("r{round}"), 3);
         tick(&world.app()).await;
     }
-    // Nor do plans of which it has its objects count against it.
+    // Plans whose objects it has do not count against it.
     let mut settings = world.settings();
     settings.caps.open_plans_max = 5;
     world.routes = destination("d0", "logs-a", &[SOURCE]) + &destination("d1", "logs-b", &["*"]);
-    settings.routes = RoutesFrom::Here(routes(&world.routes));
+    settings.config = described(&world.routes);
     world.receive("alone", "r1", 2);
     let report = tick(&world.app_with(settings, aws::Clock::from_fn(|| NOW_MS))).await;
     assert_eq!((report.destinations["d1"].objects_put, report.waiting.capped.len()), (1, 0));
@@ -243,7 +243,7 @@ async fn what_a_healthy_destination_has_is_not_looked_at_again_while_another_fai
     let report = tick(&world.app()).await;
     assert_eq!(report.plans_open, 5);
     let looked = world.s3.requests().of("ListObjectsV2");
-    // What is staged, all markers, what fails; and the markers of the one plan that is tried.
+    // Staged fragments, all markers, failures, and the markers of the one plan that is tried.
     assert_eq!(looked.len(), 4, "{looked:?}");
     world.s3.directory().add_role(documented_role("logs-a"));
     tick(&world.app()).await;
@@ -252,9 +252,9 @@ async fn what_a_healthy_destination_has_is_not_looked_at_again_while_another_fai
     world.assert_settled();
 }
 
-/// The exporter was off for longer than anything may wait: what it finds is exported, not given up.
+/// The exporter was off for longer than any event may wait. It exports the events that it finds.
 #[tokio::test]
-async fn after_a_month_of_being_off_what_is_planned_is_exported_and_not_given_up() {
+async fn after_a_month_without_ticks_the_plans_are_exported() {
     let mut world = World::with(&["logs-a", "logs-b"]).await;
     world.receive(SOURCE, "r1", 3);
     world.s3.faults().add(Rule::on("PutObject").bucket("logs-*").times(8).before(Fault::InternalError));

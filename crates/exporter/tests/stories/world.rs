@@ -1,4 +1,4 @@
-//! A world for stories: our state bucket, customers' buckets behind roles, and what was received.
+//! A world for stories: the state bucket, customers' buckets behind roles, and the received lines.
 
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -10,23 +10,22 @@ use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_sdk_s3::config::SharedHttpClient;
+use config::{Config, ConfigFrom};
 use export::cut::Limits;
 use export::fragment;
 use export::received::{Stamp, append_own_call};
 use export::routes::Routes;
-use exporter::{Answer, App, AtATime, Caps, Report, RoutesFrom, Settings};
+use exporter::{Answer, App, AtATime, Caps, Report, Settings};
 use protocol::fragment::{FragmentName, Origin};
 use protocol::id::{Epoch, Nonce, SourceId};
 use protocol::position::ByteRange;
 use protocol::reading::Reading;
 use serde_json::{Value, json};
 use standins::iam::Role;
+use standins::installation;
+pub(crate) use standins::installation::{CUSTOMER_ACCOUNT as CUSTOMER, EXTERNAL_ID, STATE_BUCKET as STATE};
 use standins::s3::{Server, Setup};
 
-pub(crate) const STATE: &str = "our-state";
-pub(crate) const ACCOUNT: &str = "123456789012";
-pub(crate) const CUSTOMER: &str = "210987654321";
-pub(crate) const EXTERNAL_ID: &str = "workspace-1";
 pub(crate) const STREAM: &str = "00112233445566778899aabbccddeeff";
 pub(crate) const SOURCE: &str = "qv5iYYMxd94DahFpRzm58y";
 
@@ -36,7 +35,7 @@ pub(crate) const NOW_MS: i64 = 1_557_606_747_940;
 /// A deadline that no story reaches.
 pub(crate) const LATER_MS: i64 = i64::MAX / 2;
 
-/// The lines that were received for good, by source.
+/// The received lines that count, by source.
 pub(crate) type Lines = BTreeMap<String, Vec<String>>;
 
 pub(crate) struct World {
@@ -57,27 +56,24 @@ pub(crate) fn destination(name: &str, bucket: &str, sources: &[&str]) -> String 
     )
 }
 
+/// `CONFIG` with this document.
+pub(crate) fn described(document: &str) -> ConfigFrom {
+    let config = Config { routes: routes(document), ..Config::default() };
+    ConfigFrom::Settings(Box::new(config))
+}
+
 /// The routes of a `CONFIG` document.
 pub(crate) fn routes(document: &str) -> Routes {
-    config::Config::parse(document, &Reading::default()).unwrap().routes
+    Config::parse(document, &Reading::default()).unwrap().routes
 }
 
 pub(crate) fn role_arn(bucket: &str) -> String {
     format!("arn:aws:iam::{CUSTOMER}:role/logs-{}", bucket.split('/').next().unwrap())
 }
 
-/// The role that the documentation tells a customer to make, for `bucket` with an optional prefix.
+/// The documented role for a bucket with an optional prefix.
 pub(crate) fn documented_role(place: &str) -> Role {
-    let (bucket, prefix) = place.split_once('/').unwrap_or((place, ""));
-    let folder = if prefix.is_empty() { String::new() } else { format!("{}/", prefix.trim_matches('/')) };
-    let statement = json!({
-        "Version": "2012-10-17",
-        "Statement": [{
-            "Sid": "PutObjectsInBucket", "Effect": "Allow", "Action": ["s3:PutObject"],
-            "Resource": format!("arn:aws:s3:::{bucket}/{folder}segment-logs/*"),
-        }],
-    });
-    Role::new(&role_arn(bucket)).trusting(ACCOUNT).external_id(EXTERNAL_ID).policy(&statement.to_string())
+    installation::customer_role(&role_arn(place), place)
 }
 
 impl World {
@@ -95,7 +91,7 @@ impl World {
     }
 
     fn setup(places: &[&str]) -> (Setup, String) {
-        let mut setup = Server::memory().with_account(ACCOUNT).with_bucket(STATE);
+        let mut setup = Server::memory().with_bucket(STATE);
         let mut routes = String::new();
         for (number, place) in places.iter().enumerate() {
             let bucket = place.split('/').next().unwrap();
@@ -112,8 +108,8 @@ impl World {
         World { s3, routes, received: Lines::new(), http, drawn: Arc::default(), seed: 1 }
     }
 
-    /// The exporter as the explorer has it: its requests go through `http`, one after the other, and its chance is
-    /// that of `seed`.
+    /// The exporter for the explorer. Its requests go through `http` in sequence, and its randomness follows from
+    /// `seed`.
     pub(crate) fn app_through(&self, http: SharedHttpClient, seed: u64) -> App {
         let settings = Settings { at_a_time: AtATime::ONE, ..self.settings() };
         let clock = Clock::from_fn(|| NOW_MS);
@@ -146,7 +142,8 @@ impl World {
     pub(crate) fn settings(&self) -> Settings {
         Settings {
             state_bucket: STATE.to_owned(),
-            routes: RoutesFrom::Here(routes(&self.routes)),
+            config: described(&self.routes),
+            single: None,
             expire_days: 30,
             limits: Limits::default(),
             caps: Caps::default(),
@@ -179,7 +176,7 @@ impl World {
         dice(Arc::clone(&self.drawn), self.seed)
     }
 
-    /// Stages what a receiver acknowledged: `events` events of one request. Returns its key.
+    /// Stages `events` events of one request, as the receiver does. Returns its key.
     pub(crate) fn receive(&mut self, source: &str, request: &str, events: u32) -> String {
         let origin = Origin::Request { id: request.parse().unwrap() };
         let (key, lines) = self.stage(source, origin, events, NOW_MS);
@@ -245,7 +242,7 @@ impl World {
         self.s3.put(STATE, &format!("ingest/{STREAM}/{name}.json"), account).unwrap();
     }
 
-    /// Counts lines as received for good.
+    /// Adds lines that must be exported.
     pub(crate) fn expect(&mut self, lines: Vec<String>) {
         self.received.entry(SOURCE.to_owned()).or_default().extend(lines);
     }
@@ -267,7 +264,7 @@ impl World {
         exported
     }
 
-    /// Asserts that a bucket holds what was received: each event once, nothing else.
+    /// Asserts that a bucket has each received event once, and no other.
     pub(crate) fn assert_complete(&self, bucket: &str) {
         let sources: Vec<&str> = self.received.keys().map(String::as_str).collect();
         self.assert_complete_of(bucket, &sources);
@@ -301,7 +298,7 @@ impl World {
         assert_eq!(self.head()["open"], json!([]), "seed {}", self.seed);
     }
 
-    /// Asserts that of the exports nothing is left but the head and the plans that it remembers.
+    /// Asserts that only the head and the plans that it remembers are left of the exports.
     pub(crate) fn assert_tidy(&self) {
         let remembered = self.head()["closed"].as_array().cloned().unwrap_or_default();
         let document =
@@ -312,7 +309,7 @@ impl World {
         assert_eq!(self.s3.keys(STATE, "exports/"), keys, "seed {}", self.seed);
     }
 
-    /// The head, as it lies there.
+    /// The head in the state bucket.
     pub(crate) fn head(&self) -> Value {
         let head = self.s3.bytes(STATE, "exports/head.json").unwrap_or_else(|| r#"{"open":[]}"#.into());
         serde_json::from_slice(&head).unwrap()
@@ -328,12 +325,12 @@ fn dice(drawn: Arc<AtomicU64>, seed: u64) -> Dice {
     })
 }
 
-/// Milliseconds of so many days.
+/// Days in milliseconds.
 pub(crate) fn days(days: i64) -> i64 {
     days * 86_400_000
 }
 
-/// What a tick answered.
+/// The report of a tick.
 pub(crate) async fn tick(app: &App) -> Report {
     report(app.handle(json!({}), LATER_MS).await.unwrap())
 }

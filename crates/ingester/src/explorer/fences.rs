@@ -7,7 +7,7 @@ use http::{HeaderName, Method, Request, Response, Uri};
 use standins::explorer::{Fate, Tamper};
 use std::sync::Arc;
 
-/// What keeps owners from each other.
+/// The protections of owners from each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fence {
     /// Checkpoints are written by compare-and-swap.
@@ -63,11 +63,11 @@ impl Tamper for Without {
         let is_put = request.method() == Method::PUT;
         match self.fence {
             Fence::CompareAndSwap if is_put && path.ends_with("/checkpoint.json") => without_conditions(request),
-            Fence::FragmentFirst if is_put && path.starts_with("/our-state/received/") => {
+            Fence::FragmentFirst if is_put && path.starts_with("/segment-s3-state/received/") => {
                 if fate != Fate::Answered {
                     return None;
                 }
-                let key = path["/our-state/".len()..].to_owned();
+                let key = path["/segment-s3-state/".len()..].to_owned();
                 self.owed.push((run, key, request.body().clone(), false));
                 return Some(Response::builder().header("etag", "\"owed\"").body(Bytes::new()).unwrap());
             }

@@ -17,9 +17,9 @@ use std::io::Read as _;
 /// Which objects count.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Rules {
-    /// A fragment counts whichever epoch has committed its range.
+    /// A fragment counts if any epoch has committed its range.
     pub(super) are_epochs_ignored: bool,
-    /// The name under which a rejects part lies.
+    /// The name of a rejects part.
     pub(super) renamed: Option<fn(&str) -> String>,
 }
 
@@ -52,7 +52,7 @@ pub(super) fn watch(world: &World, rules: Rules, request: &Request<Bytes>, answe
         assert!(checkpoint.phase.is_terminal(), "the ledger is written before the file has ended");
         assert_ledger(world, &Ledger::from_json(request.body()).unwrap());
         world.note("the ledger", text());
-    } else if path.contains("/our-state/rejects/") {
+    } else if path.contains("/segment-s3-state/rejects/") {
         world.note("the rejects file", text());
     }
 }

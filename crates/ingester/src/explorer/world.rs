@@ -12,12 +12,12 @@ use ingestion::refusals::RefusedRequest;
 use ingestion::run::{Sent, Undelivered};
 use serde_json::Value;
 use standins::explorer::{Running, Start};
+pub(super) use standins::installation::STATE_BUCKET as STATE;
 use standins::s3::Server;
 use std::cell::Cell;
 use std::sync::{Arc, OnceLock};
 
-pub(super) const STATE: &str = "our-state";
-/// The notes of a test for its checks. They are part of the server's content, so that the explorer tells apart two states
+/// The notes of a test for its checks. They are part of the server's content, so that the explorer distinguishes states
 /// with different notes.
 pub(super) const NOTES: &str = "notes";
 const DROP: &str = "drop";

@@ -14,7 +14,7 @@ pub enum Outcome {
     Stopped,
     /// Another object took its place; that object has its own event.
     Replaced,
-    /// Not a file of ours: its name has no known prefix, or it lies in the state bucket.
+    /// Not one of our files: its name has no known prefix, or it is in the state bucket.
     Refused,
     /// The rest follows in another invocation.
     Continues,
@@ -27,7 +27,7 @@ pub enum Outcome {
 pub struct Close {
     /// How the object ended for now.
     pub outcome: Outcome,
-    /// Why, where there is something to say.
+    /// The reason, if there is one.
     pub reason: Option<String>,
     /// The stable code of that reason, if it is a fault of the file.
     pub code: Option<String>,

@@ -19,7 +19,7 @@ const BUSY_WAIT_MIN_MS: u64 = 1_000;
 const SEGMENT_WAIT_MIN_MS: u64 = 1_000;
 const NO_PROGRESS: &str = "no progress for 12 hours";
 
-/// A file that cannot go on now.
+/// A file that cannot continue now.
 #[derive(Debug)]
 pub(super) struct Pause {
     reason: String,
@@ -33,10 +33,10 @@ pub(super) struct Pause {
 }
 
 impl Pause {
-    /// Another invocation is at work, or the file waits. This is no attempt: the number of hops stays.
+    /// Another invocation is at work, or the file waits. This is not an attempt, so the number of hops stays.
     pub(super) fn busy(hop: &Hop, until_ms: i64, progress_ms: i64, now_ms: i64) -> Self {
         Self {
-            reason: "another invocation is at work on it, or will be after a wait".to_owned(),
+            reason: "another invocation processes it, or will do so after a wait".to_owned(),
             wait_ms: Some(u64::try_from(until_ms - now_ms).unwrap_or(0).max(BUSY_WAIT_MIN_MS)),
             since_ms: Some(progress_ms),
             hop: Hop { count: hop.count.saturating_sub(1), trouble_since_ms: None, ..hop.clone() },
@@ -47,8 +47,8 @@ impl Pause {
 
 /// Whether a message starts the count of hours without progress again.
 ///
-/// A successor message that is received for the first time long after it was sent is a dead letter that a person sent
-/// again: it has used up its receives before. A message without a hop is the event itself.
+/// A successor message may be received for the first time long after it was sent. Then it is a redriven dead letter,
+/// which has used up its receives before. A message without a hop is the event itself.
 pub(super) fn afresh(notice: &Notice, receives: u32, now_ms: i64) -> Afresh {
     match &notice.hop {
         _ if receives > 1 => Afresh::No,
@@ -151,7 +151,7 @@ fn reason_and_wait(end: End, has_progressed: bool, is_hopeless: bool, line: u64)
         }
         End::Unkept(trouble) if trouble.is_transient() => (trouble.to_string(), Some(STORAGE_WAIT_MS)),
         End::Unkept(trouble) => (format!("{trouble}: see STATE_BUCKET and the function's role"), None),
-        End::Unresumed(why) => (format!("it cannot be read on from line {line}: {why}"), None),
+        End::Unresumed(why) => (format!("failed to continue at line {line}: {why}"), None),
         // These end the file, and do not come here.
         End::Complete | End::Fault(_) | End::Exceeded(_) => (String::new(), None),
     }

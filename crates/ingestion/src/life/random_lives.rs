@@ -1,7 +1,7 @@
 //! Random lives of a file: a queue, a dead-letter queue, a checkpoint, and whatever may happen to them.
 //!
-//! The checkpoint follows the rules of [`claim`], the queue those of SQS: a message that fails comes again, and is a dead
-//! letter after [`RECEIVES_MAX`] receives. All else is chance.
+//! The checkpoint follows the rules of [`claim`], and the queue follows those of SQS. A failed message is received
+//! again, and is a dead letter after [`RECEIVES_MAX`] receives. All else is chance.
 
 use super::tests::{HOUR_MS, NOW_MS, found, notice, rules};
 use super::*;
@@ -22,7 +22,7 @@ struct Message {
     receives: u32,
 }
 
-/// What chance decides, one after the other; when it is used up nothing fails any more.
+/// The random decisions in sequence. After the last one nothing fails.
 struct Chance(VecDeque<u8>);
 
 impl Chance {
@@ -38,11 +38,11 @@ struct World {
     queue: VecDeque<Message>,
     dead: Vec<Message>,
     writes: u64,
-    /// Positions at which the file was told to have failed.
+    /// How often the file was reported as failed.
     failed: u32,
 }
 
-/// What one message did.
+/// The effect of one message.
 struct Told {
     close: Close,
     has_waited: bool,
@@ -68,7 +68,7 @@ impl World {
         self.checkpoint.as_ref().is_some_and(|checkpoint| checkpoint.phase.is_terminal())
     }
 
-    /// Receives one message and performs what it asks for; `None` when the function was killed.
+    /// Receives one message and performs its actions; `None` if the function was killed.
     fn deliver(&mut self, message: &Message) -> Option<Told> {
         let deadline = Deadline::of(self.now_ms, self.now_ms + 900_000);
         let (mut life, mut action) =
@@ -176,7 +176,7 @@ impl World {
         }))
     }
 
-    /// One message is received, and SQS does with it what the answer says.
+    /// One message is received, and SQS handles it as the answer says.
     fn turn(&mut self) {
         self.now_ms += [1_000, 60_000, 20 * 60_000, HOUR_MS][usize::from(self.chance.one_of(4))];
         let Some(mut message) = self.queue.pop_front() else { return };
@@ -207,7 +207,7 @@ proptest! {
 
     /// A file that has not ended always has a message, or a dead letter; an end is final; waiting uses up no receives.
     #[test]
-    fn a_file_that_has_not_ended_has_a_message_or_has_failed_loudly(chance in prop::collection::vec(any::<u8>(), 0..400)) {
+    fn an_unfinished_file_has_a_message_or_a_reported_failure(chance in prop::collection::vec(any::<u8>(), 0..400)) {
         let mut world = World::new(chance);
         for _ in 0..300 {
             world.turn();
@@ -239,7 +239,7 @@ proptest! {
 
     /// Progress forgets hops and troubles, in the message and in the checkpoint.
     #[test]
-    fn progress_starts_the_count_again(chance in prop::collection::vec(any::<u8>(), 0..400)) {
+    fn progress_resets_the_count_of_receives(chance in prop::collection::vec(any::<u8>(), 0..400)) {
         let mut world = World::new(chance);
         for _ in 0..100 {
             let before = world.checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.position.byte);

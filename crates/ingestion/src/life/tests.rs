@@ -111,14 +111,14 @@ fn a_new_file_is_opened_claimed_run_and_ended() {
 }
 
 #[test]
-fn a_name_or_a_bucket_that_is_not_ours_is_refused_without_a_request() {
+fn a_wrong_name_or_bucket_is_refused_without_a_request() {
     assert_closed(&receive(notice("contacts.csv"), 1).1, Outcome::Refused, "none of identify_");
     let ours = Notice { bucket: "state".into(), ..notice("track_1.csv") };
     assert_closed(&receive(ours, 1).1, Outcome::Refused, "STATE_BUCKET");
 }
 
 #[test]
-fn the_version_that_was_begun_comes_before_the_version_of_the_event() {
+fn a_begun_version_is_read_before_the_version_of_the_event() {
     let hinted = Notice { version_id: Some("hint".into()), ..notice("track_1.csv") };
     assert_eq!(receive(hinted.clone(), 1).1, Action::Open(Version::Hinted("hint".into())));
     let (mut life, action) = receive(Notice { hop: continued(0, 1).hop, ..hinted }, 1);
@@ -129,14 +129,14 @@ fn the_version_that_was_begun_comes_before_the_version_of_the_event() {
 }
 
 #[test]
-fn a_key_that_is_not_there_and_was_never_begun_is_reported() {
+fn a_missing_key_of_a_new_file_is_reported() {
     let (mut life, _) = receive(notice("track_1.csv"), 1);
     let gone = Trouble::new(Remedy::Gone, "no such key");
     assert_closed(&life.on(Event::Failed(gone), NOW_MS), Outcome::Replaced, "not there");
 }
 
 #[test]
-fn an_upload_that_was_begun_and_is_gone_ends_as_replaced() {
+fn a_begun_upload_that_is_gone_ends_as_replaced() {
     let gone = Event::Failed(Trouble::new(Remedy::Gone, "no such key"));
     let other = Event::Opened(Found { etag: "\"other\"".into(), ..found() });
     for event in [gone, other] {
@@ -152,7 +152,7 @@ fn an_upload_that_was_begun_and_is_gone_ends_as_replaced() {
 }
 
 #[test]
-fn a_version_that_may_not_be_read_is_never_taken_for_deleted() {
+fn an_unreadable_version_is_not_mistaken_for_a_deleted_one() {
     let (mut life, _) = receive(continued(3, 1), 1);
     life.on(Event::LookedUp(Some(at(3))), NOW_MS);
     let denied = Trouble::new(Remedy::Person, "AccessDenied");
@@ -178,7 +178,7 @@ fn a_file_that_has_ended_is_not_run_again_and_its_account_is_completed() {
 }
 
 #[test]
-fn a_busy_file_is_left_alone_and_the_wait_is_no_attempt() {
+fn a_busy_file_is_left_alone_and_the_wait_is_not_an_attempt() {
     for (progress_ms, fails) in [(NOW_MS - 12 * HOUR_MS, false), (NOW_MS - 12 * HOUR_MS - 1, true)] {
         let (mut life, _) = receive(continued(3, 7), 3);
         life.on(Event::LookedUp(Some(at(3))), NOW_MS);
@@ -208,7 +208,7 @@ fn a_message_received_again_after_progress_gets_a_new_message() {
 }
 
 #[test]
-fn a_run_that_made_progress_goes_on_at_once_and_its_hops_start_again() {
+fn a_run_with_progress_continues_at_once_and_its_hops_restart() {
     let mut life = running(continued(3, 7), 1, at(3));
     let action = life.on(run_end(End::Undelivered(Undelivered::Deadline), at(5)), NOW_MS);
     assert_eq!(action, Action::Release { trouble_since_ms: None, given_up: false, not_before_ms: NOW_MS });
@@ -219,7 +219,7 @@ fn a_run_that_made_progress_goes_on_at_once_and_its_hops_start_again() {
 }
 
 #[test]
-fn an_outage_is_waited_for_until_twelve_hours_have_passed() {
+fn an_outage_is_retried_for_twelve_hours() {
     for (since_ms, fails) in [(NOW_MS - 12 * HOUR_MS, false), (NOW_MS - 12 * HOUR_MS - 1, true)] {
         let began = Box::new(Checkpoint { trouble_since_ms: Some(since_ms), ..*at(3) });
         let mut life = running(continued(3, 7), 2, began.clone());
@@ -235,7 +235,7 @@ fn an_outage_is_waited_for_until_twelve_hours_have_passed() {
 }
 
 #[test]
-fn a_trouble_before_the_rows_is_waited_for_as_long() {
+fn a_failure_before_the_rows_is_retried_for_twelve_hours() {
     for (since_ms, fails) in [(NOW_MS - 12 * HOUR_MS, false), (NOW_MS - 12 * HOUR_MS - 1, true)] {
         let mut message = continued(3, 7);
         message.hop.as_mut().unwrap().trouble_since_ms = Some(since_ms);
@@ -264,7 +264,7 @@ fn two_thousand_invocations_without_progress_fail_the_file() {
 }
 
 #[test]
-fn a_message_that_a_person_sent_again_starts_afresh() {
+fn a_redriven_message_starts_with_new_counts() {
     for (receives, sent_ms, afresh) in
         [(1, NOW_MS - 75 * 60_000 - 1, true), (1, NOW_MS - 75 * 60_000, false), (2, NOW_MS - 13 * HOUR_MS, false)]
     {
@@ -286,7 +286,7 @@ fn a_message_that_a_person_sent_again_starts_afresh() {
 }
 
 #[test]
-fn a_stream_that_was_never_begun_is_as_good_as_new() {
+fn a_stream_without_a_checkpoint_is_a_new_file() {
     let renamed = Rules { source_id: "t".parse().unwrap(), ..rules() };
     let (mut life, _) = Life::receive(renamed, continued(0, 1), 1, &deadline(), NOW_MS);
     life.on(Event::LookedUp(None), NOW_MS);
@@ -297,7 +297,7 @@ fn a_stream_that_was_never_begun_is_as_good_as_new() {
 }
 
 #[test]
-fn a_file_that_has_ended_is_done_although_its_object_is_gone() {
+fn an_ended_file_is_done_even_if_its_object_is_gone() {
     let (mut life, _) = receive(continued(9, 1), 1);
     let ended = Box::new(Checkpoint { phase: Phase::Finished, ..*at(9) });
     assert_eq!(life.on(Event::LookedUp(Some(ended.clone())), NOW_MS), Action::KeepAccount(ended));

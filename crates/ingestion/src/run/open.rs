@@ -2,7 +2,7 @@
 
 use crate::refusals::Parcel;
 use calls::batches::Batch;
-use calls::ingestion::Guilty;
+use calls::pipeline::Guilty;
 
 /// A batch, from its first request until it is settled.
 #[derive(Debug)]

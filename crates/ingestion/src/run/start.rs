@@ -1,4 +1,4 @@
-//! Where a run starts, and what has to hold before it does.
+//! The start of a run, and its preconditions.
 
 use super::{End, Mode, Run};
 use crate::deadline::Deadline;
@@ -6,8 +6,9 @@ use crate::refusals::Refusals;
 use bytes::Bytes;
 use calls::batches::Envelope;
 use calls::call::MessageIds;
-use calls::ingestion::{Ingestion, Threshold};
-use calls::subject::{Kind, Subject};
+use calls::kind::Api;
+use calls::pipeline::{Pipeline, Threshold};
+use calls::subject::Subject;
 use calls::translator::Translator;
 use protocol::checkpoint::{Checkpoint, Terms};
 use protocol::position::Position;
@@ -15,8 +16,8 @@ use protocol::reading::{Compression, Reading, StoredHeader};
 use std::collections::{BTreeMap, VecDeque};
 
 /// The largest compressed object, as stored. Each invocation inflates it from its beginning, and needs most of its time
-/// for rows. With 512 MB of memory (0.29 of a CPU) about 85 MB of CSV are inflated a second: for a tenfold compression
-/// this takes four minutes of fifteen at worst.
+/// for rows. With 512 MB of memory (0.29 of a CPU) a function inflates about 85 MB of CSV a second. With a tenfold
+/// compression this takes at most four minutes of fifteen.
 const COMPRESSED_BYTES_MAX: u64 = 2 << 30;
 /// The last inflated byte at which a compressed file is resumed: about four minutes at the same 85 MB a second.
 const INFLATED_AGAIN_BYTES_MAX: u64 = 20 << 30;
@@ -64,7 +65,7 @@ pub struct Begin<'a> {
     pub keeps: bool,
     /// Requests at once.
     pub requests_in_flight: usize,
-    /// Calls in a request at most. The limits of Segment hold besides.
+    /// Calls in a request at most. The limits of Segment hold too.
     pub batch_calls_max: usize,
     /// Ms between commits.
     pub commit_every_ms: i64,
@@ -90,17 +91,14 @@ impl Run {
             return Err(End::Exceeded(reason));
         }
         let (translator, terms) = translator(checkpoint, subject, begin.reading, start.row).map_err(End::Unresumed)?;
-        let envelope = match &subject.collection {
-            Some(collection) if subject.kind == Kind::Object => Envelope::objects(collection),
-            _ => Envelope::batch(),
-        };
+        let envelope = Envelope::of(subject);
         let read: u64 = first.iter().map(|chunk| chunk.len() as u64).sum();
         let mut run = Self {
             mode: Mode::Working,
-            rows: Ingestion::new(translator, envelope.with_calls_max(begin.batch_calls_max), start.row),
+            rows: Pipeline::new(translator, envelope.with_calls_max(begin.batch_calls_max), start.row),
             threshold: begin.threshold,
             refusals: Refusals::new(checkpoint.account.acknowledged, checkpoint.halving_requests),
-            is_in_order: subject.kind == Kind::Object,
+            is_in_order: subject.kind.api() == Api::Objects,
             keeps: begin.keeps,
             requests_in_flight: begin.requests_in_flight,
             object_bytes: begin.object_bytes,
@@ -143,8 +141,8 @@ fn translator(
     let translator = Translator::resume(subject, &terms.reading, ids, header, at).map_err(|fault| fault.to_string())?;
     let fingerprint = translator.header().map(|header| &header.fingerprint);
     if fingerprint != Some(&header.fingerprint) {
-        return Err("this version makes other calls of its rows than the version that began it: deploy that version \
-                    again until the file has ended"
+        return Err("an older version began this file, and this version would make other calls from its rows: deploy \
+            the older version until the file has ended"
             .to_owned());
     }
     Ok((translator, terms))
@@ -155,16 +153,16 @@ fn too_large(start: Start, object_bytes: u64, first: &[Bytes]) -> Option<String>
     const MAGIC: [&[u8]; 2] = [b"\x1F\x8B", b"\x28\xB5\x2F\xFD"];
     if start.is_compressed && start.row.byte > INFLATED_AGAIN_BYTES_MAX {
         return Some(format!(
-            "it is compressed and has more than {INFLATED_AGAIN_BYTES_MAX} bytes: too many to be inflated again by each \
-             invocation; cut the rest into several files, or upload it uncompressed"
+            "it is compressed and has more than {INFLATED_AGAIN_BYTES_MAX} bytes, too many for each invocation to \
+             inflate again: split the rest into several files, or upload it uncompressed"
         ));
     }
     let beginning: Vec<u8> = first.iter().flatten().take(4).copied().collect();
     let is_compressed = MAGIC.iter().any(|magic| beginning.starts_with(magic));
     (is_compressed && object_bytes > COMPRESSED_BYTES_MAX).then(|| {
         format!(
-            "it is compressed and has {object_bytes} bytes: above {COMPRESSED_BYTES_MAX} it cannot be resumed by a later \
-             invocation; cut it into several files, or upload it uncompressed"
+            "it is compressed and has {object_bytes} bytes: above {COMPRESSED_BYTES_MAX} a later invocation cannot \
+             resume it; split it into several files, or upload it uncompressed"
         )
     })
 }
@@ -189,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn a_compressed_file_is_stopped_where_inflating_it_again_would_take_an_invocation() {
+    fn a_compressed_file_is_stopped_before_inflating_it_again_takes_an_invocation() {
         assert_eq!(too_large(start(INFLATED_AGAIN_BYTES_MAX, true), 1, &[]), None);
         assert!(
             too_large(start(INFLATED_AGAIN_BYTES_MAX + 1, true), 1, &[]).unwrap().contains("upload it uncompressed")

@@ -1,7 +1,7 @@
 //! A driver without IO: it performs the steps of a run in any order, with answers by script or by chance.
 
 use super::*;
-use calls::ingestion::Threshold;
+use calls::pipeline::Threshold;
 use calls::subject::Subject;
 use proptest::prelude::*;
 use protocol::claim::{Afresh, Claim, Claimant, claim};
@@ -31,7 +31,7 @@ fn checkpoint() -> Checkpoint {
     }
 }
 
-/// A file of so many rows whose user ids are their numbers.
+/// A file of this many rows whose user ids are their numbers.
 fn file(rows: usize) -> Vec<u8> {
     let mut csv = b"userId,event\n".to_vec();
     (0..rows).for_each(|row| csv.extend_from_slice(format!("u{row},e\n").as_bytes()));
@@ -46,7 +46,7 @@ enum Work {
     Checkpoint(Box<Write>),
 }
 
-/// What comes of a request.
+/// The result of a request.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Answer {
     Accepted,
@@ -54,14 +54,14 @@ enum Answer {
     Unreachable,
 }
 
-/// Segment: what it answers to a request of these users.
+/// Segment's answer to a request of these users.
 type Answers<'a> = dyn FnMut(&[usize]) -> Answer + 'a;
 
 /// The world around a run.
 struct Script<'a> {
     csv: Vec<u8>,
     checkpoint: Checkpoint,
-    /// Which work is reported next, of so many.
+    /// The index of the work that is reported next.
     pick: Box<dyn FnMut(usize) -> usize + 'a>,
     answer: Box<Answers<'a>>,
     /// Users accepted, in fragments, and in committed rejects.
@@ -169,7 +169,7 @@ impl<'a> Script<'a> {
                 run.kept(batch, Ok(()));
             }
             Work::Range { from } => {
-                // Short ranges: what a broken connection gives.
+                // Short ranges, as from a broken connection.
                 let from = usize::try_from(from).unwrap();
                 let to = (from + 1 + (self.pick)(5_000)).min(self.csv.len());
                 run.read(Ok(vec![Bytes::copy_from_slice(&self.csv[from..to])]));
@@ -191,7 +191,7 @@ impl<'a> Script<'a> {
 }
 
 #[test]
-fn every_row_is_accepted_kept_and_committed() {
+fn every_good_row_is_accepted_kept_and_committed() {
     let mut script = Script::new(10_000, |_| Answer::Accepted);
     assert_eq!(script.run(), End::Complete);
     let account = &script.checkpoint.account;
@@ -228,7 +228,7 @@ fn ten_refused_rows_at_the_beginning_are_rejected_and_the_rest_is_delivered() {
 }
 
 #[test]
-fn a_deferred_batch_of_which_every_call_is_refused_makes_no_fragment() {
+fn a_deferred_batch_with_only_refused_calls_makes_no_fragment() {
     let mut script =
         Script::new(0, |users| if users.iter().any(|user| *user < 16) { Answer::Refused } else { Answer::Accepted });
     script.csv = b"userId,event,properties.p\n".to_vec();

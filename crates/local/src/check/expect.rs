@@ -1,7 +1,7 @@
-//! What sending would take: requests, bytes, time and money.
+//! An estimate for sending the file: requests, bytes, time and money.
 
 use super::Checked;
-use calls::subject::Kind;
+use calls::kind::Api;
 use ingester::Settings;
 use libdeflater::{CompressionLvl, Compressor};
 
@@ -11,14 +11,14 @@ const COMPRESSED_THEN_EACH: u64 = 32;
 /// As the ingester compresses.
 const GZIP_LEVEL: i32 = 1;
 
-/// What the template gives the function.
+/// The function's limits in the template.
 const LAMBDA_MEMORY_GB: f64 = 0.5;
-/// What an invocation does before it hands the rest to the next: Lambda's 15 minutes less the way out.
+/// The working time of an invocation: Lambda's 15 minutes without the time to end.
 const INVOCATION_SECONDS: f64 = 14.0 * 60.0;
 /// Lambda, x86, us-east-1, in US dollars (AWS Lambda pricing).
 const GB_SECOND_USD: f64 = 0.000_016_666_7;
 const INVOCATION_USD: f64 = 0.2 / 1_000_000.0;
-/// A request to the Objects API, of which there is one at a time so that objects keep their order.
+/// A request to the Objects API. One is sent at a time, so that objects keep their order.
 const OBJECTS_REQUEST_SECONDS: f64 = 0.1;
 
 /// Requests, counted as they would be sent.
@@ -53,7 +53,7 @@ impl Wire {
     }
 }
 
-/// How long it takes, and what Lambda costs meanwhile.
+/// The time, and the cost of Lambda.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Expected {
     pub(super) seconds: f64,
@@ -67,7 +67,7 @@ pub(super) struct Expected {
 pub(super) fn expected(checked: &Checked, settings: &Settings) -> Option<Expected> {
     let calls = checked.account.acknowledged as f64;
     let pace = settings.delivery.events_per_second;
-    let is_object = checked.subject.as_ref().is_some_and(|subject| subject.kind == Kind::Object);
+    let is_object = checked.subject.as_ref().is_some_and(|subject| subject.kind.api() == Api::Objects);
     let one_by_one = if is_object { checked.wire.requests as f64 * OBJECTS_REQUEST_SECONDS } else { 0.0 };
     if pace == 0 && !is_object {
         return None;

@@ -1,4 +1,4 @@
-//! What a check found, for machines.
+//! The result of a check as JSON.
 
 use super::Checked;
 use super::expect::expected;
@@ -27,7 +27,7 @@ pub(super) fn of(checked: &Checked, settings: &Settings) -> Value {
         })
     });
     let warnings: Vec<Value> = of_columns.chain(of_rows).collect();
-    // Where and why, without what stands there: this may end up in a log.
+    // The place and the reason, without the cell, because a log may keep it.
     let refused: Vec<Value> = checked
         .first_refused
         .iter()

@@ -35,7 +35,7 @@ impl Progress {
         }
         self.shown = Some(now);
         let line = line(&self.name, bytes, self.size, rows, now - self.begun);
-        // If nobody can be told, nobody is.
+        // A failed write to the terminal is ignored.
         let _ = write!(std::io::stderr(), "\r\u{1b}[K{line}");
     }
 

@@ -1,14 +1,15 @@
-//! What a check found, for people.
+//! The result of a check as text.
 
 use super::expect::expected;
 use super::{Checked, Usability};
 use crate::voice::Voice;
-use calls::columns::{CellType, Column};
+use calls::columns::Column;
 use calls::dialect::Compression;
+use calls::kind::Api;
 use calls::refusal::RowRefusal;
-use calls::subject::Kind;
 use ingester::Settings;
 use std::fmt::Write as _;
+use unicode_width::UnicodeWidthChar;
 
 /// Columns and warnings beyond this are counted, not shown.
 const COLUMNS_SHOWN_MAX: usize = 60;
@@ -18,7 +19,7 @@ const NAME_CHARS_MAX: usize = 40;
 /// How much of a refused row is shown before the cell at fault, and in all.
 const BEFORE_CHARS: usize = 40;
 const ROW_CHARS: usize = 100;
-/// An object that is no longer stands on one line.
+/// A short object is printed on one line.
 const INLINE_BYTES_MAX: usize = 80;
 
 /// Everything.
@@ -33,7 +34,7 @@ pub(super) fn all(checked: &Checked, settings: &Settings, voice: Voice) -> Strin
     out
 }
 
-/// What is said beside the calls themselves.
+/// The messages that accompany the calls.
 pub(super) fn account(checked: &Checked, settings: &Settings, voice: Voice) -> String {
     let mut out = String::new();
     title(&mut out, checked, voice);
@@ -129,7 +130,7 @@ fn warnings(out: &mut String, checked: &Checked, voice: Voice) {
 fn zone(out: &mut String, checked: &Checked, settings: &Settings) {
     let zoneless = |code: &str| matches!(code, "timestamp_without_zone" | "timestamp_ambiguous");
     let has_zoneless = checked.account.findings.iter().any(|finding| zoneless(&finding.code));
-    let has_timestamps = checked.columns.iter().any(|column| column.cell == CellType::Timestamp);
+    let has_timestamps = checked.columns.iter().any(|column| column.cell.is_time());
     let set = settings.reading.timestamp_zone.as_deref();
     if has_zoneless || (set.is_some() && has_timestamps) {
         let _ = writeln!(out, "  times without a zone are read in {}\n", visible(set.unwrap_or("UTC")));
@@ -142,13 +143,20 @@ fn more(out: &mut String, count: usize, what: &str, voice: Voice) {
     }
 }
 
+/// What the API calls that which a row becomes.
+fn noun(api: Api) -> &'static str {
+    match api {
+        Api::Tracking => "calls",
+        Api::Objects => "objects",
+    }
+}
+
 fn first_calls(out: &mut String, checked: &Checked, voice: Voice) {
     let Some(kind) = checked.subject.as_ref().map(|subject| subject.kind) else { return };
     if checked.first_calls.is_empty() {
         return;
     }
-    let noun = if kind == Kind::Object { "objects" } else { "calls" };
-    let _ = writeln!(out, "{}", voice.strong(&format!("The first {noun}")));
+    let _ = writeln!(out, "{}", voice.strong(&format!("The first {}", noun(kind.api()))));
     for call in &checked.first_calls {
         for line in pretty(call).lines() {
             let _ = writeln!(out, "  {}", visible(line));
@@ -179,14 +187,14 @@ fn sums(out: &mut String, checked: &Checked, settings: &Settings, voice: Voice) 
         return;
     }
     let account = &checked.account;
-    let is_object = subject.kind == Kind::Object;
+    let api = subject.kind.api();
     let width = grouped(account.rows).len();
     let _ = writeln!(out, "{}", voice.strong("The account"));
     let mut count = |name: &str, number: u64| {
         let _ = writeln!(out, "  {name:<20} {:>width$}", grouped(number));
     };
     count("rows", account.rows);
-    count(if is_object { "objects" } else { "calls" }, account.acknowledged);
+    count(noun(api), account.acknowledged);
     count("refused", account.rejected);
     for (code, rows) in &account.rejected_by {
         count(&format!("  {code}"), *rows);
@@ -210,7 +218,10 @@ fn sums(out: &mut String, checked: &Checked, settings: &Settings, voice: Voice) 
         return;
     }
     let _ = writeln!(out, "\n{}", voice.strong("To be expected"));
-    let path = if is_object { "/v1/set of the Objects API" } else { "/v1/batch" };
+    let path = match api {
+        Api::Tracking => "/v1/batch",
+        Api::Objects => "/v1/set of the Objects API",
+    };
     let requests = if checked.wire.requests == 1 { "request" } else { "requests" };
     let _ = writeln!(out, "  {} {requests} to {path}", grouped(checked.wire.requests));
     let json = bytes(checked.wire.json_bytes);
@@ -220,12 +231,14 @@ fn sums(out: &mut String, checked: &Checked, settings: &Settings, voice: Voice) 
     };
     match expected(checked, settings) {
         None => {
-            let _ = writeln!(out, "  as long as the network takes: no EVENTS_PER_SECOND is set");
+            let _ = writeln!(out, "  no limit on the rate: EVENTS_PER_SECOND is not set");
         }
         Some(expected) => {
             let pace = match settings.delivery.events_per_second {
                 0 => "one request at a time".to_owned(),
-                pace if is_object => format!("at most {} a second, one request at a time", grouped(u64::from(pace))),
+                pace if api == Api::Objects => {
+                    format!("at most {} a second, one request at a time", grouped(u64::from(pace)))
+                }
                 pace => format!("{} events a second", grouped(u64::from(pace))),
             };
             let _ = writeln!(out, "  {} at {pace}", duration(expected.seconds));
@@ -269,27 +282,8 @@ fn excerpt(refusal: &RowRefusal, record: &[u8]) -> (String, String) {
 }
 
 /// How many columns of a terminal characters take.
-///
-/// Unicode Standard Annex #11: wide and fullwidth blocks take two; combining marks, joiners and variation selectors
-/// take none.
 fn columns_of(chars: &[char]) -> usize {
-    let width = |c: &char| match u32::from(*c) {
-        0x0300..=0x036F | 0x200B..=0x200F | 0x20D0..=0x20FF | 0xFE00..=0xFE0F | 0xFEFF => 0,
-        0x1100..=0x115F
-        | 0x2E80..=0x303E
-        | 0x3041..=0xA4CF
-        | 0xAC00..=0xD7A3
-        | 0xF900..=0xFAFF
-        | 0xFE30..=0xFE6F
-        | 0xFF00..=0xFF60
-        | 0xFFE0..=0xFFE6
-        | 0x1F300..=0x1F64F
-        | 0x1F680..=0x1F6FF
-        | 0x1F900..=0x1F9FF
-        | 0x20000..=0x3FFFD => 2,
-        _ => 1,
-    };
-    chars.iter().map(width).sum()
+    chars.iter().filter_map(|c| c.width()).sum()
 }
 
 /// Text that stays on its line and does nothing to a terminal.
@@ -305,7 +299,8 @@ pub(super) fn visible(text: &str) -> String {
         .collect()
 }
 
-/// Compact JSON, indented, what is short on one line. Numbers and strings stay as they are, in the order that they have.
+/// Indents compact JSON. Short values stay on one line. Numbers and strings stay as they are, in the order that they
+/// have.
 fn pretty(json: &str) -> String {
     let mut out = String::with_capacity(json.len() * 2);
     let mut depth = 0;
@@ -406,7 +401,7 @@ pub(super) fn bytes(bytes: u64) -> String {
     let mut value = bytes as f64 / 1_000.0;
     let mut unit = UNITS[0];
     for larger in &UNITS[1..] {
-        // What would be rounded to a thousand is one of the next.
+        // A value that rounds to a thousand uses the next unit.
         if value < 999.95 {
             break;
         }
@@ -443,7 +438,7 @@ mod tests {
     use calls::refusal::{RefusalCode, Span};
 
     #[test]
-    fn numbers_read_well() {
+    fn numbers_have_thousands_separators() {
         let grouped: Vec<String> = [0, 999, 1_000, 1_234_567].map(grouped).to_vec();
         assert_eq!(grouped, ["0", "999", "1,000", "1,234,567"]);
         let bytes: Vec<String> = [0, 999, 1_000, 157_437_840, 999_999, 2_000_000_000].map(bytes).to_vec();
@@ -455,7 +450,7 @@ mod tests {
     }
 
     #[test]
-    fn json_is_indented_and_otherwise_as_it_was() {
+    fn json_is_only_indented() {
         let json = r#"{"b":{"x":14.90,"y":[]},"a":[1,"{,\"}"],"c":{}}"#;
         assert_eq!(pretty(json), r#"{"b": {"x": 14.90, "y": []}, "a": [1, "{,\"}"], "c": {}}"#);
         let long = "x".repeat(INLINE_BYTES_MAX);

@@ -1,17 +1,17 @@
-//! Whether rows, calls and log lines add up. Each figure is counted where it lies, and compared with what the ingester
-//! says of it.
+//! Whether rows, calls and log lines add up. Each figure is counted at its source, and compared with the ingester's
+//! report.
 
 use super::name_of;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
-/// What is compared.
+/// The figures to compare.
 pub(super) struct Books<'a> {
-    /// Each file that was dropped, and how many records it holds, where that can be told without the ingester.
+    /// Each dropped file, with its number of records if that is known without the ingester.
     pub(super) dropped: Vec<(String, Option<u64>)>,
-    /// What the ingester says of each.
+    /// The ingester's report of each file.
     pub(super) objects: &'a [Value],
-    /// What Segment received: calls, and objects with their collection.
+    /// The calls that Segment received, and the objects with their collection.
     pub(super) received: Vec<&'a Map<String, Value>>,
     /// The lines of all log objects.
     pub(super) logged: Vec<&'a Map<String, Value>>,
@@ -132,7 +132,7 @@ mod tests {
             "acknowledged": rows - rejected, "rejected": rejected})
     }
 
-    /// What holds of three rows of calls, one of them refused, and one object.
+    /// The checks for three rows of calls, of which one is refused, and one object.
     fn holds(
         change: impl FnOnce(&mut Vec<(String, Option<u64>)>, &mut Vec<Value>, &mut Vec<Value>, &mut Vec<Value>),
     ) -> [bool; 4] {
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn the_account_closes_and_tells_each_thing_that_is_lost() {
+    fn the_account_closes_and_each_loss_is_reported() {
         assert_eq!(holds(|_, _, _, _| {}), [true; 4]);
         assert_eq!(holds(|_, objects, _, _| objects[0]["outcome"] = json!("stopped")), [false, true, true, true]);
         assert_eq!(holds(|dropped, _, _, _| dropped.push(("page_1.csv".to_owned(), None))), [false, true, true, true]);

@@ -1,18 +1,18 @@
-//! How many rows a file holds, counted by somebody else than the ingester.
+//! Counts the rows of a file independently of the ingester.
 
 /// Bytes that CSV in UTF-8 does not begin with: gzip, zstd, and the two byte order marks of UTF-16.
 const OTHER_FORMS: [&[u8]; 4] = [&[0x1f, 0x8b], &[0x28, 0xb5, 0x2f, 0xfd], &[0xff, 0xfe], &[0xfe, 0xff]];
-/// What stands between cells, the most usual first.
+/// Delimiters, the most usual first.
 const DELIMITERS: [u8; 4] = *b",;\t|";
 
-/// The records below the header, as the plain `csv` crate reads them; none if the bytes are not plain text.
+/// The number of records below the header, as the plain `csv` crate reads them; `None` if the bytes are not plain text.
 pub(super) fn count(bytes: &[u8]) -> Option<u64> {
     if OTHER_FORMS.iter().any(|form| bytes.starts_with(form)) {
         return None;
     }
     let mut text = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     let mut delimiter = None;
-    // Excel's own line, which is no record.
+    // Excel's own line is not a record.
     if let Some(rest) = text.strip_prefix(b"sep=") {
         delimiter = rest.first().copied();
         let end = rest.iter().position(|byte| *byte == b'\n').map_or(rest.len(), |at| at + 1);
@@ -20,7 +20,7 @@ pub(super) fn count(bytes: &[u8]) -> Option<u64> {
     }
     let header = text.split(|byte| *byte == b'\n').next().unwrap_or_default();
     let times = |delimiter: &u8| header.iter().filter(|byte| *byte == delimiter).count();
-    // Of equals the last is taken, so the most usual is looked at last.
+    // `max_by_key` returns the last of equals, so the most usual is last.
     let delimiter = delimiter.or_else(|| DELIMITERS.into_iter().rev().max_by_key(times)).unwrap_or(b',');
     let mut reader = csv::ReaderBuilder::new().delimiter(delimiter).flexible(true).from_reader(text);
     Some(reader.byte_records().filter(Result::is_ok).count() as u64)
@@ -31,7 +31,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn records_are_counted_below_the_header_whatever_stands_between_cells() {
+    fn records_are_counted_below_the_header_for_any_delimiter() {
         for (text, records) in [
             ("userId,event\n1,a\n2,b\n", Some(2)),
             ("userId,event\r\n1,a\r\n\r\n2,b", Some(2)),

@@ -23,24 +23,24 @@ use crate::s3::Service;
 /// A run that waits this long, by the clock of the play, without a request waits for nothing.
 const SILENT_MAX: Duration = Duration::from_secs(3_600);
 
-/// Requests of a play at most: one that has more goes in circles.
+/// The limit of requests in a play. A play with more is in a loop.
 const STEPS_MAX: usize = 1_000;
 
-/// What a run is made of. Its future goes on until it has nothing left to do; an error fails the play.
+/// The parts of a run. Its future runs to its end. An error fails the play.
 pub type Start = Box<dyn FnOnce(SharedHttpClient) -> Running>;
 
 /// A run that is under way. It need not be `Send`: a play has one thread.
 pub type Running = Pin<Box<dyn Future<Output = Result<(), String>>>>;
 
-/// What the runs of a play work on, and what is asserted at the end.
+/// The server of a play, its runs, and the assertion at the end.
 pub struct Stage {
     /// The server that carries requests out.
     pub service: Service,
-    /// The runs. Those of one name are alike: which of them begins makes no difference.
+    /// The runs. Runs with one name are alike, so their order of starting makes no difference.
     pub runs: Vec<(&'static str, Start)>,
-    /// What goes on undisturbed after all of them, and judges the result.
+    /// The last run, which is undisturbed and judges the result.
     pub finish: Start,
-    /// What changes requests on their way.
+    /// The tampering of requests.
     pub tamper: Option<Box<dyn Tamper>>,
 }
 
@@ -62,7 +62,7 @@ pub trait Tamper {
 /// One step of a play, as a log has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Step {
-    /// What was chosen.
+    /// The choice.
     pub choice: Option<Choice>,
     /// The request's method, path and query.
     pub request: String,
@@ -94,7 +94,7 @@ pub struct Played {
     pub end: End,
 }
 
-/// What there is to choose from.
+/// The possible choices.
 #[derive(Debug)]
 pub(crate) struct View {
     /// The oldest request of each run; `None` for a run that has ended.
@@ -118,7 +118,7 @@ pub(crate) struct Next {
     pub(crate) request: String,
     /// A hash of all of it.
     pub(crate) hash: u64,
-    /// True if it depends on what is there.
+    /// True if it depends on the server's content.
     pub(crate) is_conditional: bool,
     /// A hash of all that the run was answered. A try that broke off and was repeated as it was is no part of it.
     pub(crate) history: u64,

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// What becomes of a request.
+/// The fate of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Fate {
     /// It is carried out and answered.
@@ -36,7 +36,7 @@ impl Fate {
 /// One choice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Choice {
-    /// This run goes on: its oldest request meets this fate.
+    /// This run continues: its oldest request meets this fate.
     Run(usize, Fate),
     /// The late request of this number, counted in the order in which they became late, is carried out now.
     Land(usize),
@@ -55,8 +55,8 @@ impl fmt::Display for Choice {
     }
 }
 
-/// A list of choices, written as `a12 b!lost b3 +0`: run `a` does twelve requests, the next one of `b` is lost, `b` does
-/// three, and the first late request lands. Behind the end, runs go on one after the other.
+/// A list of choices, for example `a12 b!lost b3 +0`: run `a` does twelve requests, the next request of `b` is lost,
+/// `b` does three, and the first late request lands. After the end of the list, the runs continue in sequence.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Schedule(pub Vec<Choice>);
 
@@ -105,7 +105,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_schedule_is_read_as_it_is_written() {
+    fn a_schedule_round_trips() {
         let text = "a12 b!lost b3 c!crash a!late +0 a!unanswered a";
         let schedule: Schedule = text.parse().unwrap();
         assert_eq!(schedule.0.len(), 12 + 1 + 3 + 1 + 1 + 1 + 1 + 1);

@@ -1,12 +1,13 @@
 //! The search: every order of requests that may make a difference, within bounds.
 //!
-//! A play follows a prefix of choices and then lets each run go on to its end. Where a step of one run conflicts with an
-//! earlier step of another, the other order is offered at the point of the earlier step. Points are kept with what was
-//! offered there, so that no choice is played twice. The rest is pruned: a run that was left at a request is asleep
-//! until a request that conflicts with it is carried out, since leaving it after that request is an equivalent schedule
-//! with as many switches.
+//! A play follows a prefix of choices and then lets each run continue to its end. Where a step of one run conflicts
+//! with an earlier step of another, the other order is offered at the point of the earlier step. Points are kept with
+//! their offered choices, so that no choice is played twice. The rest is pruned. A run that was left at a request is
+//! asleep until a conflicting request takes effect. Leaving it later would be an equivalent schedule with as many
+//! switches.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::str::FromStr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -18,13 +19,42 @@ use super::touch::Touch;
 /// How far a search goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bounds {
-    /// How often another run goes on although the current one could.
+    /// How often another run continues although the current one could.
     pub switches: usize,
     /// How many requests meet another fate than to be carried out and answered.
     pub faults: usize,
 }
 
-/// What a search did.
+impl FromStr for Bounds {
+    type Err = String;
+
+    /// Reads `switches=3,faults=2`.
+    fn from_str(text: &str) -> Result<Bounds, String> {
+        let wrong = || format!("`{text}` is no bounds; write them as `switches=3,faults=2`");
+        let (switches, faults) = text.split_once(',').ok_or_else(wrong)?;
+        let number = |word: &str, name| word.strip_prefix(name)?.parse().ok();
+        Ok(Bounds {
+            switches: number(switches, "switches=").ok_or_else(wrong)?,
+            faults: number(faults, "faults=").ok_or_else(wrong)?,
+        })
+    }
+}
+
+impl Bounds {
+    /// The bounds of `EXPLORE`, or the `usual` ones.
+    ///
+    /// # Panics
+    /// If `EXPLORE` has another form.
+    #[must_use]
+    pub fn to_explore(usual: &[Bounds]) -> Vec<Bounds> {
+        match std::env::var("EXPLORE") {
+            Ok(text) => vec![text.parse().unwrap_or_else(|error| panic!("EXPLORE: {error}"))],
+            Err(_) => usual.to_vec(),
+        }
+    }
+}
+
+/// The numbers of a search.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Numbers {
     /// Schedules played to their ends.
@@ -48,7 +78,7 @@ pub struct Numbers {
 pub struct Broken {
     /// The schedule.
     pub schedule: Schedule,
-    /// What is wrong.
+    /// The fault.
     pub words: String,
 }
 
@@ -292,8 +322,8 @@ impl Search<'_> {
     }
 }
 
-/// What may become of a request besides an answer. A read that is lost is asked again, which is the same as asking
-/// later; and a crash differs from an earlier one only after a write.
+/// What may become of a request besides an answer. A lost read is repeated, which equals a later read. A crash differs
+/// from an earlier one only after a write.
 fn fates_of(next: &Next) -> Vec<Fate> {
     let mut fates = Vec::new();
     if next.touch.writes() {
@@ -358,8 +388,9 @@ impl Choose for Player<'_, '_> {
 }
 
 impl Player<'_, '_> {
-    /// True if the last request met a fate that changed nothing: it is sent again as it was. Lost, it is as if it had
-    /// waited; unanswered, it is as if it had been late and the second try quicker, unless it depends on what is there.
+    /// True if the last request met a fate that changed nothing: it is sent again as it was. A lost request equals a
+    /// later one. An unanswered one equals a late one with a quicker second try, unless it depends on the server's
+    /// content.
     fn is_resent(&self, view: &View) -> bool {
         let Some((point, Choice::Run(run, fate @ (Fate::Lost | Fate::Unanswered)), _)) = self.path.last() else {
             return false;
@@ -443,4 +474,17 @@ fn assert_same(point: &Point, view: &View) {
         runs.iter().map(|next| next.as_ref().map(|next| next.request.clone())).collect()
     };
     assert_eq!(requests(&point.runs), requests(&view.runs), "a prefix of a schedule did not repeat");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bounds_have_one_form() {
+        assert_eq!("switches=3,faults=2".parse(), Ok(Bounds { switches: 3, faults: 2 }));
+        for text in ["", "3,2", "switches=3", "faults=2,switches=3", "switches=3,faults=x", "switches=3,faults=2,"] {
+            assert!(text.parse::<Bounds>().is_err(), "{text}");
+        }
+    }
 }

@@ -418,7 +418,7 @@ mod tests {
     }
 
     #[test]
-    fn a_role_opens_only_to_whom_it_trusts_with_the_external_id() {
+    fn a_role_is_assumed_only_by_trusted_callers_with_the_external_id() {
         let role = || Role::new(ROLE).trusting("123456789012").external_id("workspace");
         assert!(assume(role(), Some("workspace")).is_ok());
         for (role, external_id) in [

@@ -8,9 +8,9 @@ use super::wildcard;
 
 /// A policy document.
 ///
-/// What is understood: `Effect`, `Action`/`NotAction`, `Resource`/`NotResource`, `Principal`
-/// (AWS), and conditions on strings, ARNs, booleans and absence. What is not is refused when the
-/// document is parsed, so that no story rests on a clause that was passed over.
+/// What is understood: `Effect`, `Action`/`NotAction`, `Resource`/`NotResource`, `Principal` (AWS), and conditions on
+/// strings, ARNs, booleans and absence. The parser refuses everything else, so that no story depends on an ignored
+/// clause.
 #[derive(Clone, Debug)]
 pub struct Policy {
     statements: Vec<Statement>,
@@ -32,7 +32,7 @@ pub enum Decision {
     ExplicitDeny,
 }
 
-/// What a policy is asked.
+/// A request to a policy.
 #[derive(Clone, Debug)]
 pub struct Question<'a> {
     /// `s3:PutObject`
@@ -275,7 +275,7 @@ mod tests {
         "Action":["s3:PutObject","s3:PutObjectAcl"],"Resource":"arn:aws:s3:::logs/segment-logs/*"}]}"#;
 
     #[test]
-    fn the_documented_statement_covers_puts_under_its_prefix_and_nothing_else() {
+    fn the_documented_statement_covers_only_puts_under_its_prefix() {
         for (action, resource, expected) in [
             ("s3:PutObject", "arn:aws:s3:::logs/segment-logs/a/1/x.gz", Decision::Allow),
             ("s3:putobject", "arn:aws:s3:::logs/segment-logs/x", Decision::Allow),
@@ -342,7 +342,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_understood_is_refused() {
+    fn an_unknown_element_of_a_policy_is_refused() {
         for (document, complaint) in [
             ("{", "EOF"),
             ("{}", "no Statement"),

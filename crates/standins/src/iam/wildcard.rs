@@ -5,8 +5,7 @@ pub(crate) fn matches(pattern: &str, text: &str) -> bool {
     let pattern: Vec<char> = pattern.chars().collect();
     let text: Vec<char> = text.chars().collect();
     let (mut p, mut t) = (0, 0);
-    // Where the last `*` stood, and up to where it has eaten: enough to go back to, since an
-    // earlier `*` can never help where the later one fails.
+    // The position of the last `*` and the end of its match. An earlier `*` can never help if the later one fails.
     let mut star: Option<(usize, usize)> = None;
     while t < text.len() {
         match pattern.get(p) {

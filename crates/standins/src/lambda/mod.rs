@@ -1,8 +1,7 @@
 //! Lambda: a Runtime API that runs the real bootstrap binary.
 //!
-//! Each execution environment is a child process with a Runtime API of its own, as on AWS. It is
-//! started when an invocation needs one, used again while it lives, and killed when it overruns
-//! its time or when a story says so.
+//! Each execution environment is a child process with a Runtime API of its own, as on AWS. A process is started for an
+//! invocation and used again while it lives. It is killed at its timeout or by a story.
 
 mod runtime_api;
 mod sandbox;
@@ -65,7 +64,7 @@ impl Function {
         self
     }
 
-    /// What an invocation may take before it is killed.
+    /// The timeout of an invocation.
     pub fn timeout(mut self, timeout: Duration) -> Function {
         self.timeout = timeout;
         self
@@ -123,7 +122,7 @@ pub enum Outcome {
     TimedOut,
 }
 
-/// An invocation and what came of it.
+/// An invocation and its outcome.
 #[derive(Clone, Debug)]
 pub struct Invocation {
     /// `Lambda-Runtime-Aws-Request-Id`

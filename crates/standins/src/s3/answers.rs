@@ -46,8 +46,7 @@ pub(crate) fn upload_attributes(input: &CreateMultipartUploadInput) -> Attribute
     }
 }
 
-/// A copy has the source's attributes unless told to replace them; ACL and encryption are never
-/// copied.
+/// A copy has the source's attributes unless the request replaces them. ACL and encryption are never copied.
 pub(crate) fn copy_attributes(input: &CopyObjectInput, source: &Meta) -> S3Result<Attributes> {
     let replace = input.metadata_directive.as_ref().map(MetadataDirective::as_str) == Some(MetadataDirective::REPLACE);
     let mut attributes = match replace {

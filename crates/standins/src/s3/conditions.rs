@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn a_write_meets_what_is_there() {
+    fn a_conditional_write_is_compared_with_the_stored_object() {
         let is = |value: &str| WriteCondition::Matches(value.parse().unwrap());
         assert_eq!(check(WriteCondition::Always, Some("a")), None);
         assert_eq!(check(WriteCondition::Absent, None), None);

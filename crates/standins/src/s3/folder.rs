@@ -91,8 +91,8 @@ impl Folder {
         fs::remove_dir_all(self.side(bucket))
     }
 
-    /// Brings the files of one key in line with its versions: the newest at its ordinary place if
-    /// it can have one, the others aside, those in `gone` removed, and all of it written down.
+    /// Writes the files of one key. The newest version is at its ordinary path if possible, the others are elsewhere,
+    /// those in `gone` are removed. Then writes the index.
     pub(crate) fn settle(
         &self,
         bucket: &str,

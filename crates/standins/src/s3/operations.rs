@@ -117,8 +117,8 @@ fn check_metadata(attributes: &Attributes) -> S3Result<()> {
     Ok(())
 }
 
-/// A list of keys to delete is acted upon only if it is what was sent, and said to be: "The Content-MD5 header is
-/// required for all Multi-Object Delete requests", or one of `x-amz-checksum-*` in its place (S3 API Reference).
+/// A list of keys to delete needs a digest: "The Content-MD5 header is required for all Multi-Object Delete requests"
+/// (S3 API Reference). A header `x-amz-checksum-*` may replace it.
 fn check_deletes(headers: &HeaderMap, body: Option<&DeletesBody>) -> S3Result<()> {
     let payload = headers.get("x-amz-content-sha256").map(http::HeaderValue::as_bytes).unwrap_or_default();
     let Some(DeletesBody(body)) = body.filter(|_| !payload.starts_with(b"STREAMING-")) else {

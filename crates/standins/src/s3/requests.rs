@@ -1,4 +1,4 @@
-//! The log of what was asked of a server.
+//! The log of requests to a server.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 

@@ -24,7 +24,7 @@ use crate::faults::Faults;
 use crate::iam::{Credentials, DEFAULT_ACCOUNT, Directory, Policy, Role};
 use crate::serve::{self, Listening};
 
-/// What a server is to be. [`start`](Setup::start) makes it so.
+/// The configuration of a server. [`start`](Setup::start) makes it so.
 #[derive(Debug)]
 #[must_use]
 pub struct Setup {
@@ -168,7 +168,7 @@ impl Setup {
     }
 }
 
-/// A running S3 with its STS. Dropped, it stops; what is in a folder stays.
+/// A running S3 with its STS. It stops when it is dropped. The files of a folder stay.
 #[derive(Debug)]
 pub struct Server {
     /// None in process.
@@ -224,8 +224,8 @@ impl Server {
         Setup::new(None)
     }
 
-    /// A server that keeps objects in a folder, where ordinary keys are ordinary files. What is in
-    /// the folder already is found again.
+    /// A server that keeps objects in a folder, where ordinary keys are ordinary files. Objects in the folder are found
+    /// again.
     pub fn folder(root: impl Into<PathBuf>) -> Setup {
         Setup::new(Some(root.into()))
     }
@@ -281,7 +281,7 @@ impl Server {
         &self.faults
     }
 
-    /// What was asked of it.
+    /// The log of its requests.
     pub fn requests(&self) -> &Requests {
         &self.requests
     }

@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn a_body_that_is_cut_short_is_no_body() {
+    fn a_truncated_body_is_refused() {
         let body = Bytes::from_static(b"3\r\nab");
         assert_eq!(unchunked(&mut HeaderMap::new(), &body), None);
     }

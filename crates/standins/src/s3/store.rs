@@ -1,4 +1,4 @@
-//! Buckets, and the versions of what is in them.
+//! Buckets, and the versions of their objects.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
@@ -34,14 +34,14 @@ pub(crate) struct NewObject {
     pub(crate) principal: String,
 }
 
-/// What a delete did.
+/// The result of a delete.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Deleted {
     pub(crate) delete_marker: bool,
     pub(crate) version_id: Option<String>,
 }
 
-/// What a read found.
+/// The result of a read.
 #[derive(Debug)]
 pub(crate) struct Found {
     pub(crate) meta: Meta,
@@ -68,7 +68,7 @@ impl Store {
         Store { clock, listeners: Listeners::default(), folder: None, state: Mutex::default() }
     }
 
-    /// Opens a folder; what is in it already is found again.
+    /// Opens a folder with its existing objects.
     pub(crate) fn in_folder(root: PathBuf, clock: Clock) -> std::io::Result<Store> {
         let folder = Folder::open(root)?;
         let buckets = folder.load()?;
@@ -91,7 +91,7 @@ impl Store {
         }
     }
 
-    /// Makes a bucket, or changes the settings of one that is there.
+    /// Creates a bucket, or changes the settings of an existing one.
     pub(crate) fn settle_bucket(&self, name: &str, settings: BucketSettings) -> std::io::Result<()> {
         if let Some(folder) = &self.folder {
             folder.write_bucket(name, &settings)?;

@@ -213,8 +213,7 @@ fn xml(status: StatusCode, body: String) -> S3Response<s3s::Body> {
     response
 }
 
-/// What the S3 service refused before STS saw it (a wrong signature, an unknown key) and what a
-/// fault made of it, in the format that STS clients read.
+/// Refusals of the S3 service before STS (a wrong signature, an unknown key) and faults, in the format of STS.
 pub(crate) async fn in_its_own_format(response: HttpResponse) -> Response<Body> {
     let status = response.status();
     let (parts, body) = response.into_parts();

@@ -46,20 +46,20 @@ const OBJECT_ID_CHARS_MAX: usize = 100;
 const COLLECTION_CHARS_MAX: usize = 100;
 const OBJECT_VALUE_BYTES_MAX: usize = 32 * 1024;
 
+/// The kinds of calls: their `type`, which is also their path, and their short path.
+pub const KINDS: [(&str, &str); 6] =
+    [("identify", "i"), ("track", "t"), ("page", "p"), ("screen", "s"), ("group", "g"), ("alias", "a")];
+
+fn is_kind(word: &str) -> bool {
+    KINDS.iter().any(|(kind, _)| *kind == word)
+}
+
 /// The last part of the path, long forms and short.
 pub(crate) fn operation(path: &str) -> &str {
     let path = path.trim_end_matches('/');
     let last = path.rsplit('/').next().unwrap_or_default();
-    match last {
-        "b" => "batch",
-        "i" => "identify",
-        "t" => "track",
-        "p" => "page",
-        "s" => "screen",
-        "g" => "group",
-        "a" => "alias",
-        other => other,
-    }
+    let long = KINDS.iter().find_map(|(kind, short)| (*short == last).then_some(*kind));
+    if last == "b" { "batch" } else { long.unwrap_or(last) }
 }
 
 pub(crate) struct Judge<'a> {
@@ -120,9 +120,8 @@ impl Judge<'_> {
         let judged = match (method, delivery.operation.as_str()) {
             (&Method::GET, "settings") => return self.settings(delivery),
             (_, "set") => self.objects(headers, body, delivery),
-            (_, "batch" | "import" | "identify" | "track" | "page" | "screen" | "group" | "alias") => {
-                self.calls(headers, body, delivery)
-            }
+            (_, "batch" | "import") => self.calls(headers, body, delivery),
+            (_, operation) if is_kind(operation) => self.calls(headers, body, delivery),
             _ => Err(refuse(404, "not found")),
         };
         match judged {
@@ -145,9 +144,8 @@ impl Judge<'_> {
         }
     }
 
-    /// The settings of a source, at `/v1/projects/{write key}/settings`. That Segment answers 404 for a key that is
-    /// nobody's was reported to it (analytics-react-native, "WRITE_KEY giving 404 when fetching
-    /// settings"); the body is not known, and made up here.
+    /// The settings of a source, at `/v1/projects/{write key}/settings`. Segment answers 404 to an unknown key
+    /// (analytics-react-native, "WRITE_KEY giving 404 when fetching settings"). The body is invented here.
     fn settings(&self, delivery: &mut Delivery) -> (u16, String) {
         let key = delivery.path.strip_prefix("/v1/projects/").and_then(|rest| rest.strip_suffix("/settings"));
         let key = key.unwrap_or_default();
@@ -257,7 +255,7 @@ impl Judge<'_> {
         Ok(body)
     }
 
-    /// Whether the key is known; a key that is none is refused.
+    /// Whether the key is known. An invalid key is refused.
     fn check_key(
         &self,
         headers: &HeaderMap,
@@ -300,7 +298,7 @@ fn call_of(json: Bytes, kind: Option<String>) -> Result<Call, ApiError> {
         Some("no_user_anon_id")
     } else if kind == "track" && !filled(&head.event) {
         Some("event_not_defined")
-    } else if !matches!(kind.as_str(), "identify" | "track" | "page" | "screen" | "group" | "alias") {
+    } else if !is_kind(&kind) {
         Some("bad_request")
     } else {
         None

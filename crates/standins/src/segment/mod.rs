@@ -1,8 +1,8 @@
-//! Segment: the Tracking API and the Objects API, as strict as Segment's documentation and what was
-//! seen of the real ones, with a record of what arrived.
+//! Segment: the Tracking API and the Objects API, as strict as Segment's documentation and the observed behaviour. It
+//! records all requests.
 //!
-//! It misbehaves by [`Faults`]: the operation of a rule is the last part of the path (`batch`,
-//! `import`, `set`, `track`, …), the key the whole path.
+//! It misbehaves by [`Faults`]. The operation of a rule is the last part of the path (`batch`, `import`, `set`,
+//! `track`, …), and the key is the whole path.
 
 mod api;
 mod record;
@@ -23,7 +23,7 @@ use crate::clock::Clock;
 use crate::faults::{Answer, Fault, Faults, Moment, Target};
 use crate::serve::{self, Listening, Reply, answer, cut_short, made_up};
 
-pub use api::Limits;
+pub use api::{KINDS, Limits};
 pub use record::{Answered, Call, Delivery, Judgement, Object, Record};
 
 /// 429, to be tried again in so many seconds.
@@ -39,7 +39,7 @@ pub fn unsuccessful() -> Answer {
     Fault::status(200).body(r#"{"success":false}"#)
 }
 
-/// What a server is to be. [`start`](Setup::start) makes it so.
+/// The configuration of a server. [`start`](Setup::start) makes it so.
 #[derive(Debug)]
 #[must_use]
 pub struct Setup {
@@ -53,8 +53,8 @@ pub struct Setup {
 }
 
 impl Setup {
-    /// Knows this write key. As soon as one is known, calls with any other well-formed key are
-    /// answered 200 and dropped, as Segment does; only its settings are not to be had.
+    /// Knows this write key. From then on, calls with any other well-formed key are answered 200 and dropped, as by
+    /// Segment. The settings of such a key are not found.
     pub fn with_write_key(mut self, write_key: &str) -> Setup {
         self.write_keys.get_or_insert_default().insert(write_key.to_owned());
         self
@@ -135,7 +135,7 @@ struct Shared {
     in_flight: AtomicUsize,
 }
 
-/// What is refused besides, until the story relents.
+/// Further refusals, until the story lifts them.
 #[derive(Debug, Default)]
 struct Grudges {
     users: BTreeSet<String>,
@@ -166,7 +166,7 @@ impl Server {
         &self.shared.faults
     }
 
-    /// What arrived.
+    /// The record of requests.
     pub fn record(&self) -> &Record {
         &self.shared.record
     }
@@ -181,7 +181,7 @@ impl Server {
         self.shared.grudges().users.insert(user_id.to_owned());
     }
 
-    /// Answers 413 to bodies (before compression) of more than so many bytes.
+    /// Answers 413 to bodies (before compression) above this size.
     pub fn refuse_bodies_over(&self, bytes: usize) {
         self.shared.grudges().body_bytes_max = Some(bytes);
     }
@@ -202,7 +202,7 @@ impl Drop for InFlight<'_> {
 }
 
 impl Shared {
-    /// Handles a request to its end even if the client goes away: what was received whole counts.
+    /// Handles a request to its end even if the client disconnects, because a complete request counts.
     async fn handle(self: Arc<Self>, request: Request<Incoming>) -> Reply {
         let in_flight = self.in_flight.fetch_add(1, Ordering::SeqCst) + 1;
         let handled = tokio::spawn(async move {

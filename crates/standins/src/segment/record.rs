@@ -1,4 +1,4 @@
-//! What arrived, and what became of it.
+//! The requests that arrived, with their verdicts and answers.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,7 +17,7 @@ pub struct Call {
     pub user_id: Option<String>,
     /// The call's own bytes, as they stood in the body.
     pub json: Bytes,
-    /// Segment answers 200 to it and throws it away later, with this code.
+    /// Segment answers 200 to it and drops it later, with this code.
     pub discarded: Option<&'static str>,
 }
 
@@ -39,7 +39,7 @@ pub struct Object {
     pub properties: Value,
 }
 
-/// What Segment thinks of a request.
+/// Segment's verdict on a request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Judgement {
     /// Never read whole.
@@ -53,7 +53,7 @@ pub enum Judgement {
     Refused(String),
 }
 
-/// What the client heard.
+/// The answer that the client got.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Answered {
     /// Still under way.
@@ -92,9 +92,9 @@ pub struct Delivery {
     pub calls: Vec<Call>,
     /// The objects in it, in order.
     pub objects: Vec<Object>,
-    /// What Segment thought of it.
+    /// Segment's verdict.
     pub verdict: Judgement,
-    /// What the client heard.
+    /// The answer that the client got.
     pub answered: Answered,
     /// The faults that struck.
     pub faults: Vec<&'static str>,

@@ -59,7 +59,7 @@ async fn assume(server: &Server, role: &str, external_id: Option<&str>) -> Resul
 }
 
 #[tokio::test]
-async fn a_role_is_assumed_only_with_its_external_id_and_refusals_tell_nothing() {
+async fn a_role_is_assumed_only_with_its_external_id_and_refusals_give_no_reason() {
     let server = setup().start().await.unwrap();
     assume(&server, ROLE, Some("workspace")).await.unwrap();
     let missing = "arn:aws:iam::210987654321:role/NoSuchRole";
@@ -77,7 +77,7 @@ async fn a_role_is_assumed_only_with_its_external_id_and_refusals_tell_nothing()
 }
 
 #[tokio::test]
-async fn a_session_puts_under_the_allowed_prefix_and_does_nothing_else() {
+async fn a_session_only_puts_under_the_allowed_prefix() {
     let server = setup().start().await.unwrap();
     server.put("logs", "segment-logs/there", "x").unwrap();
     let session = assume(&server, ROLE, Some("workspace")).await.unwrap();
@@ -222,7 +222,7 @@ async fn a_session_without_its_token_or_past_its_end_is_refused() {
 }
 
 #[tokio::test]
-async fn callers_are_told_who_they_are() {
+async fn get_caller_identity_names_the_caller() {
     let server = setup().start().await.unwrap();
     let me = sts(&server.url(), &server.credentials()).get_caller_identity().send().await.unwrap();
     assert_eq!(me.arn.as_deref(), Some("arn:aws:iam::123456789012:user/administrator"));
@@ -251,7 +251,7 @@ async fn an_execution_role_reaches_another_role_only_as_its_policy_says() {
 }
 
 #[tokio::test]
-async fn what_sts_finds_malformed_is_said_so() {
+async fn a_malformed_request_to_sts_is_refused_as_such() {
     let server = setup().start().await.unwrap();
     let sts = sts(&server.url(), &server.credentials());
     let ask = || sts.assume_role().role_arn(ROLE).role_session_name("exporter").external_id("workspace");
@@ -308,7 +308,7 @@ async fn an_old_signature_or_another_body_is_refused() {
 }
 
 #[tokio::test]
-async fn a_form_is_no_door_around_the_policies() {
+async fn a_form_cannot_bypass_the_policies() {
     let server = setup().start().await.unwrap();
     let user = server.directory().add_user("arn:aws:iam::123456789012:user/nobody", Vec::new());
     let policy = r#"{"expiration":"2099-01-01T00:00:00.000Z","conditions":[{"bucket":"state"},{"key":"k"}]}"#;
@@ -358,7 +358,7 @@ async fn listing_rights_may_be_bound_to_a_prefix() {
 }
 
 #[tokio::test]
-async fn the_bucket_of_another_account_or_region_is_refused_as_such() {
+async fn a_bucket_of_another_account_or_region_is_refused_as_such() {
     let server =
         Server::memory().with_foreign_bucket("logs", CUSTOMER, "eu-west-1").with_bucket("state").start().await.unwrap();
     let put = |region: &str| {
@@ -380,7 +380,7 @@ async fn the_bucket_of_another_account_or_region_is_refused_as_such() {
 }
 
 #[tokio::test]
-async fn deletes_of_many_are_judged_one_by_one() {
+async fn keys_of_a_delete_request_are_authorized_one_by_one() {
     let server = setup().start().await.unwrap();
     server.put("state", "mine/a", "x").unwrap();
     server.put("state", "theirs/a", "x").unwrap();

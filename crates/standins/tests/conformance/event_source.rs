@@ -35,7 +35,7 @@ impl Seen {
 }
 
 #[tokio::test]
-async fn an_object_reaches_the_function_in_lambdas_words() {
+async fn an_object_reaches_the_function_as_a_lambda_event() {
     let server = server(QueueSettings::default()).await;
     let bucket = s3::Server::memory().with_bucket("source").start().await.unwrap();
     server.subscribe("work", &bucket, "source", s3::Filter::all().suffix(".csv"));
@@ -81,7 +81,7 @@ async fn only_the_failed_messages_of_a_batch_come_back() {
 }
 
 #[tokio::test]
-async fn a_failure_that_names_nothing_fails_the_batch() {
+async fn a_failure_without_message_ids_fails_the_batch() {
     for (answer, left) in [
         (Ok(json!({"batchItemFailures": []})), 0),
         (Ok(json!({"batchItemFailures": null})), 0),
@@ -113,7 +113,7 @@ async fn a_failure_that_names_nothing_fails_the_batch() {
 }
 
 #[tokio::test]
-async fn an_hour_of_failures_passes_at_once_and_ends_among_the_dead() {
+async fn an_hour_of_failures_is_skipped_and_ends_in_the_dead_letters() {
     let server = server(QueueSettings::default().visibility_s(900).redrive("dead", 4)).await;
     server.send("work", "poison");
     let begin_ms = server.clock().now_ms();
@@ -125,7 +125,7 @@ async fn an_hour_of_failures_passes_at_once_and_ends_among_the_dead() {
 }
 
 #[tokio::test]
-async fn no_more_run_at_once_than_may() {
+async fn concurrency_is_limited() {
     let server = server(QueueSettings::default()).await;
     for number in 0..12 {
         server.send("work", &number.to_string());

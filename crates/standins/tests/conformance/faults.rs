@@ -43,7 +43,7 @@ async fn errors_before_and_after_differ_in_the_effect() {
 }
 
 #[tokio::test]
-async fn a_gateways_page_is_a_success_in_html_with_nothing_of_s3s() {
+async fn a_gateways_page_is_a_200_in_html() {
     for applied in [false, true] {
         let rule = Rule::any().times(1);
         let page = Fault::gateway_page();
@@ -63,7 +63,7 @@ async fn a_gateways_page_is_a_success_in_html_with_nothing_of_s3s() {
 }
 
 #[tokio::test]
-async fn a_put_cut_half_way_leaves_nothing() {
+async fn a_truncated_put_leaves_no_object() {
     let (server, s3) = server(Rule::on("PutObject").times(1).before(Fault::CutRequest)).await;
     let put = || s3.put_object().bucket("state").key("k").body(bytes(&"x".repeat(4_000_000)));
     assert_eq!(refusal(put().send().await.unwrap_err()).0, 0);
@@ -72,7 +72,7 @@ async fn a_put_cut_half_way_leaves_nothing() {
 }
 
 #[tokio::test]
-async fn a_cut_answer_breaks_off_in_the_body() {
+async fn a_truncated_answer_breaks_off_in_the_body() {
     let (server, s3) = server(Rule::on("GetObject").times(1).after(Fault::CutAnswer(70_000))).await;
     let body = "0123456789".repeat(100_000);
     server.put("state", "k", &body).unwrap();
@@ -140,7 +140,7 @@ async fn a_held_write_is_applied_later_even_if_its_client_is_gone() {
 }
 
 #[tokio::test]
-async fn a_held_conditional_write_is_judged_when_it_is_applied() {
+async fn a_held_conditional_write_is_checked_when_it_is_applied() {
     let gate = Gate::new();
     let (server, s3) = server(Rule::on("PutObject").times(1).before(Fault::Hold(gate.clone()))).await;
     let put = |body: &str| s3.put_object().bucket("state").key("k").if_none_match("*").body(bytes(body)).send();
@@ -153,7 +153,7 @@ async fn a_held_conditional_write_is_judged_when_it_is_applied() {
 }
 
 #[tokio::test]
-async fn a_story_may_act_at_the_very_moment() {
+async fn an_action_runs_exactly_before_or_after_a_request() {
     let seen = Arc::new(AtomicUsize::new(0));
     let counter = Arc::clone(&seen);
     let act = Fault::act(move |target| {
@@ -166,7 +166,7 @@ async fn a_story_may_act_at_the_very_moment() {
 }
 
 #[tokio::test]
-async fn sts_fails_in_its_own_words() {
+async fn sts_faults_have_the_form_of_sts() {
     for (fault, expected) in [
         (Fault::InternalError, (500, "InternalFailure")),
         (Fault::SlowDown, (503, "Throttling")),

@@ -58,7 +58,7 @@ async fn a_restarted_server_finds_everything_again() {
 }
 
 #[tokio::test]
-async fn a_bucket_may_be_called_what_it_likes() {
+async fn any_legal_bucket_name_works() {
     let folder = tempfile::tempdir().unwrap();
     let names = ["drafts", "bucket.json", "meta", "versions", "odd"];
     {

@@ -78,7 +78,7 @@ async fn an_answer_of_more_than_six_megabytes_is_an_error() {
 }
 
 #[tokio::test]
-async fn an_answer_to_what_was_not_asked_is_refused() {
+async fn an_answer_to_an_unknown_invocation_is_refused() {
     let lambda = function().deploy();
     let done = lambda.invoke(&json!("stranger")).await;
     let answer = done.response().unwrap_or_else(|| panic!("{done:?}"));
@@ -87,7 +87,7 @@ async fn an_answer_to_what_was_not_asked_is_refused() {
 }
 
 #[tokio::test]
-async fn a_crash_is_an_outcome_and_the_next_invocation_starts_anew() {
+async fn a_crash_is_an_outcome_and_the_next_invocation_starts_a_new_process() {
     let lambda = function().deploy();
     let crashed = lambda.invoke(&json!("crash")).await;
     assert_eq!(crashed.outcome, Outcome::Crashed { status: Some(3), signal: None });

@@ -1,7 +1,7 @@
 //! The stand-ins, driven by AWS's own clients: what they do, and above all what they refuse.
 //!
-//! The modules under `s3` run on memory, on a folder, and with `CONFORMANCE_S3_ENDPOINT` set on
-//! any other S3 (its key in `AWS_ACCESS_KEY_ID` and `AWS_SECRET_ACCESS_KEY`) in their place.
+//! The modules under `s3` run on memory and on a folder. With `CONFORMANCE_S3_ENDPOINT` they run on another S3 instead
+//! (its key in `AWS_ACCESS_KEY_ID` and `AWS_SECRET_ACCESS_KEY`).
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 

@@ -6,7 +6,7 @@ use standins::s3::{Filter, Server};
 use crate::support::{bytes, client};
 
 #[tokio::test]
-async fn an_event_is_worded_as_s3_words_it() {
+async fn an_event_has_the_form_of_s3() {
     let server = Server::memory().with_bucket("source").start().await.unwrap();
     let mut events = server.notifications("source", Filter::all());
     let s3 = client(&server.url(), &server.credentials());
@@ -47,7 +47,7 @@ async fn versions_are_named_and_sequencers_grow() {
 }
 
 #[tokio::test]
-async fn prefix_and_suffix_choose() {
+async fn prefix_and_suffix_filter_notifications() {
     let server = Server::memory().with_bucket("source").with_bucket("other").start().await.unwrap();
     let mut events = server.notifications("source", Filter::all().prefix("in/").suffix(".csv"));
     for key in ["in/a.csv", "out/b.csv", "in/c.txt", "in/d e.csv"] {
@@ -62,7 +62,7 @@ async fn prefix_and_suffix_choose() {
 }
 
 #[tokio::test]
-async fn copies_and_uploads_in_parts_are_told_as_such_and_refused_puts_not_at_all() {
+async fn copies_and_multipart_uploads_are_notified_and_refused_puts_are_not() {
     let server = Server::memory().with_bucket("source").start().await.unwrap();
     server.put("source", "there", "x").unwrap();
     let mut events = server.notifications("source", Filter::all());

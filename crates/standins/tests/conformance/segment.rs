@@ -164,7 +164,7 @@ async fn the_settings_of_a_source_are_there_for_a_key_that_is_known_and_for_no_o
 }
 
 #[tokio::test]
-async fn what_is_malformed_or_too_large_is_refused() {
+async fn malformed_and_too_large_requests_are_refused() {
     let server = Server::setup().start().await.unwrap();
     let auth = basic(WRITE_KEY);
     let auth = [("authorization", auth.as_str())];
@@ -208,7 +208,7 @@ async fn too_many_calls_are_answered_200_and_dropped() {
 }
 
 #[tokio::test]
-async fn calls_that_segment_discards_are_told_apart() {
+async fn calls_that_segment_discards_are_recorded_as_dropped() {
     let server = Server::setup().start().await.unwrap();
     let calls = [
         track("1", "fine"),
@@ -223,7 +223,7 @@ async fn calls_that_segment_discards_are_told_apart() {
 }
 
 #[tokio::test]
-async fn the_objects_api_keeps_to_its_rules() {
+async fn the_objects_api_enforces_its_rules() {
     let server = Server::setup().start().await.unwrap();
     let set = |collection: &str, objects: Vec<Value>| json!({"collection": collection, "objects": objects}).to_string();
     let room = |id: &str| json!({"id": id, "properties": {"name": "Lihue", "beds": 2, "sea": true}});
@@ -254,7 +254,7 @@ async fn the_objects_api_keeps_to_its_rules() {
 }
 
 #[tokio::test]
-async fn grudges_last_until_it_relents() {
+async fn refusals_of_a_user_or_a_size_last_until_they_are_lifted() {
     let server = Server::setup().start().await.unwrap();
     server.refuse_user("guilty");
     server.refuse_bodies_over(200);
@@ -269,7 +269,7 @@ async fn grudges_last_until_it_relents() {
 }
 
 #[tokio::test]
-async fn faults_say_what_they_do_and_the_record_tells_them_apart() {
+async fn the_record_has_the_fault_of_each_request() {
     let body = batch(&[track("1", "a"), track("2", "b")]);
     let check = async |rule: Rule, status: Option<u16>, applied: usize, acknowledged: usize| {
         let server = Server::setup().start().await.unwrap();
@@ -296,7 +296,7 @@ async fn faults_say_what_they_do_and_the_record_tells_them_apart() {
 }
 
 #[tokio::test]
-async fn it_hangs_when_told() {
+async fn a_hang_fault_never_answers() {
     let server = Server::setup().start().await.unwrap();
     server.faults().add(Rule::on("batch").times(1).before(Fault::Hang));
     let body = batch(&[track("1", "a")]);

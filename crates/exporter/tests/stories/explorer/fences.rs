@@ -10,7 +10,7 @@ use standins::explorer::{Fate, Tamper};
 
 use crate::world::{STATE, World};
 
-const HEAD: &str = "/our-state/exports/head.json";
+const HEAD: &str = "/segment-s3-state/exports/head.json";
 
 /// A clause of the protocol that can be taken out at the wire; the model's fences have the same names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,7 +47,7 @@ pub(super) const FENCES: [Fence; 11] = [
 pub(super) struct Without {
     fences: Vec<Fence>,
     world: Rc<World>,
-    /// What each run remembers.
+    /// The memory of each run.
     runs: BTreeMap<usize, Memory>,
     attempts: u32,
 }
@@ -58,7 +58,7 @@ struct Memory {
     first_head: Option<(HeaderValue, Bytes)>,
     /// The head as it read it last.
     last_head: Option<Value>,
-    /// The listing of what is staged, from before it read the head.
+    /// The listing of staged fragments from before it read the head.
     listing: Option<String>,
     /// A head whose swap was not answered.
     unsure: Option<Bytes>,
@@ -84,7 +84,7 @@ impl Without {
         self.fences.contains(&fence)
     }
 
-    /// What S3 would say now to a listing of what is staged.
+    /// S3's current answer to a listing of staged fragments.
     fn listing(&self) -> String {
         let object = |object: standins::s3::Object| {
             format!(
@@ -185,7 +185,7 @@ impl Tamper for Without {
                 return Some(answer(404, None, body.into()));
             }
             (&Method::PUT, marker) if is_marker(marker) && self.lacks(Fence::EveryDestinationFirst) => {
-                let other = marker["/our-state/".len()..].replace("/0/0", "/1/0");
+                let other = marker["/segment-s3-state/".len()..].replace("/0/0", "/1/0");
                 self.world.s3.put(STATE, &other, "").unwrap();
             }
             (&Method::PUT, object) if object.contains("/segment-logs/") && self.lacks(Fence::NameFromPlan) => {
@@ -221,15 +221,15 @@ impl Tamper for Without {
         if request.method() == Method::GET && path == HEAD && answer.status() == 404 {
             memory.last_head = Some(json!({}));
         }
-        memory.has_missed_a_fragment |= path.starts_with("/our-state/received/") && answer.status() == 404;
+        memory.has_missed_a_fragment |= path.starts_with("/segment-s3-state/received/") && answer.status() == 404;
     }
 }
 
 fn is_marker(path: &str) -> bool {
-    path.starts_with("/our-state/exports/done/")
+    path.starts_with("/segment-s3-state/exports/done/")
 }
 
-/// True if heads do not say what was closed.
+/// True if heads do not name closed plans.
 fn forgets(fence: Fence) -> bool {
     matches!(fence, Fence::ClosedRemembered | Fence::EveryHeadUnique)
 }

@@ -1,4 +1,4 @@
-//! What two exporters work on: small worlds, each with one thing that may go wrong besides.
+//! Small worlds for two exporters. Each has one more possible failure.
 
 use std::collections::BTreeSet;
 use std::rc::Rc;
@@ -22,9 +22,9 @@ pub(super) struct Scene {
 pub(super) struct Set {
     world: Rc<World>,
     runs: Vec<(&'static str, Start)>,
-    /// What an undisturbed exporter may find wrong: the beginnings of alarms.
+    /// The beginnings of alarms that an undisturbed exporter may report.
     alarms: &'static [&'static str],
-    /// What is done before it.
+    /// The preparation of the scene.
     mend: fn(&World),
     /// The destinations' buckets that have every event at the end.
     complete: &'static [&'static str],
@@ -32,7 +32,7 @@ pub(super) struct Set {
     given_up: &'static [&'static str],
     /// Fragments in quarantine at the end.
     quarantined: usize,
-    /// What a person does again at the end, since a crash may have cut it off.
+    /// An action of a person that is repeated at the end, because a crash may have cut it off.
     again: Vec<Start>,
 }
 
@@ -55,7 +55,7 @@ impl Set {
         Set { world, runs, alarms: &[], mend: |_| {}, complete, given_up: &[], quarantined: 0, again: Vec::new() }
     }
 
-    /// The scene as the explorer has it, with what changes requests on their way.
+    /// The scene for the explorer, with its tampering of requests.
     pub(super) fn stage(self, tamper: impl FnOnce(&Rc<World>) -> Option<Box<dyn Tamper>>) -> Stage {
         let tamper = tamper(&self.world);
         let Set { world, runs, alarms, mend, complete, given_up, quarantined, again } = self;
@@ -136,7 +136,7 @@ fn after_a_cycle_begin() -> World {
     world
 }
 
-/// One exporter may sleep at any request, while the other runs twice, and the cycle goes on with another fragment.
+/// One exporter may sleep at any request while the other runs twice. Then the cycle continues with another fragment.
 fn one_sleeps() -> Set {
     let mut world = World::in_process(&["logs-a"]);
     world.receive(SOURCE, "r1", 2);
@@ -184,7 +184,7 @@ fn one_lands_again() -> Set {
     set
 }
 
-/// One of two fragments is not what its name says.
+/// One of two fragments does not match its name.
 fn one_is_damaged() -> Set {
     let mut set = Set::of(with_damage(&["logs-a"]), &["logs-a"]);
     let alarms = &["fragment received/qv5iYYMxd94DahFpRzm58y/1557532800000/request.damaged."];
@@ -209,14 +209,14 @@ fn one_destination_fails() -> Set {
     world.receive(SOURCE, "r1", 2);
     world.s3.directory().remove_role(&role_arn("logs-b"));
     let mut set = Set::of(world, &["logs-a", "logs-b"]);
-    let alarms = &["destination `d1` does not take its objects: "];
+    let alarms = &["destination `d1` cannot be written to: "];
     set.runs = vec![tick(&set.world, 1, alarms), tick(&set.world, 2, alarms)];
     set.mend = |world| world.s3.directory().add_role(documented_role("logs-b"));
     set
 }
 
-/// A plan is open for two destinations, of which one is given up while an exporter is at work; and a fragment of it is
-/// damaged, so that two revisions meet.
+/// A plan is open for two destinations. One of them is abandoned while an exporter works, and a fragment is damaged, so
+/// that two revisions meet.
 fn one_is_abandoned() -> Set {
     static LEFT: OnceLock<Left> = OnceLock::new();
     let mut world = with_damage(&["logs-a", "logs-b"]);
@@ -248,7 +248,7 @@ fn abandon(world: &Rc<World>, seed: u64) -> (&'static str, Start) {
     ("abandoning", start)
 }
 
-/// What an exporter has left, as (`bucket/key`, bytes).
+/// The objects that an exporter has left, as (`bucket/key`, bytes).
 type Left = Vec<(String, Bytes)>;
 
 fn left_by(make: fn() -> World, schedule: &str) -> Left {

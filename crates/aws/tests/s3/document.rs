@@ -1,5 +1,4 @@
 //! A document changes by compare-and-swap, through lost answers and conflicts.
-#![allow(clippy::unwrap_used)]
 
 use aws::document::{Document, Format, Found};
 use aws::{Bucket, Dice, Kind};
@@ -59,7 +58,7 @@ async fn a_swap_needs_the_document_that_was_read() {
 }
 
 #[tokio::test]
-async fn a_refused_first_try_is_lost_without_a_look() {
+async fn a_refused_first_try_is_lost_and_the_document_is_not_read_again() {
     let (server, document, etag) = written().await;
     server.put(BUCKET, KEY, "another's").unwrap();
     assert_eq!(document.swap(Some(&etag), "two".to_owned()).await.unwrap(), None);
@@ -104,7 +103,7 @@ async fn a_refused_later_try_is_done_if_an_earlier_one_landed_late() {
 }
 
 #[tokio::test]
-async fn a_swap_is_lost_to_another_writer_whenever_that_one_comes() {
+async fn a_swap_is_lost_to_a_writer_that_comes_before_any_of_its_tries() {
     // Between the first try and the look at what is there, and between that and the second try.
     for (operation, skip) in [("GetObject", 0), ("PutObject", 1)] {
         let (server, document, etag) = written().await;
@@ -116,7 +115,7 @@ async fn a_swap_is_lost_to_another_writer_whenever_that_one_comes() {
 }
 
 #[tokio::test]
-async fn a_swap_that_is_never_answered_fails_and_may_be_tried_later() {
+async fn a_swap_that_is_never_answered_fails_and_can_be_retried() {
     let (server, document, etag) = written().await;
     server.faults().add(Rule::on("PutObject").before(Fault::Reset));
     let fault = document.swap(Some(&etag), "two".to_owned()).await.unwrap_err();
@@ -125,7 +124,7 @@ async fn a_swap_that_is_never_answered_fails_and_may_be_tried_later() {
 }
 
 #[tokio::test]
-async fn a_document_that_makes_no_sense_is_unreadable_and_stays() {
+async fn an_unreadable_document_is_reported_and_not_overwritten() {
     let (server, document) = world().await;
     server.put(BUCKET, KEY, b"\xff").unwrap();
     let fault = document.read().await.unwrap_err();

@@ -1,5 +1,4 @@
 //! Which answers count: each operation of a bucket, when a gateway answers in S3's place.
-#![allow(clippy::unwrap_used)]
 
 use aws::bucket::Pin;
 use aws::{Bucket, Created, Dice, Fault, Kind, Swapped};
@@ -31,7 +30,7 @@ fn body() -> Bytes {
     Bytes::from_static(b"new")
 }
 
-/// One operation on the bucket, and whether it came to what it should.
+/// Runs one operation on the bucket and returns whether its result is right.
 async fn operate(operation: &str, bucket: &Bucket, pin: &Pin) -> Result<bool, Fault> {
     Ok(match operation {
         "get" => bucket.get("there").await?.is_some_and(|object| object.body == "old" && object.etag == pin.etag),
@@ -55,7 +54,7 @@ async fn operate(operation: &str, bucket: &Bucket, pin: &Pin) -> Result<bool, Fa
 const OPERATIONS: [&str; 9] = ["get", "open", "read", "put", "create", "list", "first key", "delete", "upload"];
 
 #[tokio::test]
-async fn a_gateways_page_is_no_answer_and_the_request_is_sent_again() {
+async fn a_request_that_a_gateway_answers_is_sent_again() {
     for operation in OPERATIONS {
         for moment in [Moment::Before, Moment::After] {
             let requests = if operation == "upload" { 3 } else { 1 };
@@ -74,7 +73,7 @@ async fn a_gateways_page_is_no_answer_and_the_request_is_sent_again() {
 }
 
 #[tokio::test]
-async fn an_operation_that_only_a_gateway_answers_fails_and_may_be_tried_later() {
+async fn an_operation_that_only_a_gateway_answers_fails_and_can_be_retried() {
     let check = async |operation: &str| {
         let (server, bucket, pin) = bucket_with(Rule::any(), Moment::Before).await;
         let fault = operate(operation, &bucket, &pin).await.unwrap_err();
@@ -97,7 +96,7 @@ async fn an_operation_that_only_a_gateway_answers_fails_and_may_be_tried_later()
 }
 
 #[tokio::test]
-async fn a_swap_that_a_gateway_answers_is_unsure_whether_or_not_it_landed() {
+async fn a_swap_that_a_gateway_answers_is_unsure_even_if_it_landed() {
     for moment in [Moment::Before, Moment::After] {
         let (server, bucket, pin) = bucket_with(Rule::any().times(1), moment).await;
         let swapped = bucket.swap("there", Some(&pin.etag), body(), TEXT).await.unwrap();
@@ -109,7 +108,7 @@ async fn a_swap_that_a_gateway_answers_is_unsure_whether_or_not_it_landed() {
 
 /// S3 words each refusal: a 404 or a 412 without its words says nothing about the object.
 #[tokio::test]
-async fn a_gateways_404_or_412_is_not_taken_for_s3s() {
+async fn a_404_or_412_of_a_gateway_is_not_mistaken_for_one_of_s3() {
     let check = async |status: u16| {
         let (server, bucket, _) = bucket_with(Rule::any(), Moment::Before).await;
         server.faults().clear();

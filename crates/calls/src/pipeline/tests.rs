@@ -7,15 +7,15 @@ use proptest::prelude::*;
 use protocol::id::StreamId;
 use protocol::mapping::{Column, Field, Mapping};
 
-fn machine(name: &str) -> Ingestion {
+fn machine(name: &str) -> Pipeline {
     let subject = Subject::of(name, &[], None).unwrap();
     let translator = Translator::new(&subject, &Reading::default(), MessageIds::new(StreamId::new([7; 16])));
-    let envelope = subject.collection.as_deref().map_or_else(Envelope::batch, Envelope::objects);
-    Ingestion::new(translator, envelope, Position::START)
+    let envelope = Envelope::of(&subject);
+    Pipeline::new(translator, envelope, Position::START)
 }
 
 /// Every batch of a file pushed in pieces of `piece` bytes; none is settled.
-fn batches(machine: &mut Ingestion, bytes: &[u8], piece: usize) -> Vec<Batch> {
+fn batches(machine: &mut Pipeline, bytes: &[u8], piece: usize) -> Vec<Batch> {
     let (mut pieces, mut batches) = (bytes.chunks(piece), Vec::new());
     loop {
         match machine.next_batch() {
@@ -124,7 +124,7 @@ fn a_group_that_segment_refuses_is_in_the_rejects_row_by_row() {
     let subject = Subject::mapped(&mapping, "orders.csv").unwrap();
     let reading = Reading { mapping: Some(Box::new(mapping)), ..Reading::default() };
     let translator = Translator::new(&subject, &reading, MessageIds::new(StreamId::new([7; 16])));
-    let mut machine = Ingestion::new(translator, Envelope::batch(), Position::START);
+    let mut machine = Pipeline::new(translator, Envelope::of(&subject), Position::START);
     let csv = "Order,Item\n1,a\n1,b\n\n2,c\n2,d\n3,e\n";
     let batches = batches(&mut machine, csv.as_bytes(), 3);
     assert_eq!((batches.len(), batches[0].calls.len(), batches[0].rows()), (1, 3, 5));

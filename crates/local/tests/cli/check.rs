@@ -1,5 +1,4 @@
-//! `segment-s3 check`, as it is called.
-#![expect(clippy::unwrap_used, reason = "tests")]
+//! `segment-s3 check` as a process.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -50,7 +49,7 @@ const GOOD: &str = "userId,event\nu1,a\nu2,b\n";
 const BAD: &str = "userId,event,timestamp\nu1,a,\nu2,b,never\n,c,\n";
 
 #[test]
-fn the_exit_status_says_the_worst_of_all_files() {
+fn the_exit_status_is_the_worst_of_all_files() {
     let folder = Folder::new("status");
     let good = folder.file("track_1.csv", GOOD);
     let bad = folder.file("track_2.csv", BAD);
@@ -74,7 +73,7 @@ fn the_exit_status_says_the_worst_of_all_files() {
 }
 
 #[test]
-fn people_are_told_plan_calls_account_and_the_rows_at_fault() {
+fn the_report_has_plan_calls_account_and_refused_rows() {
     let folder = Folder::new("people");
     let bad = folder.file("track_2.csv", BAD);
     let output = check(&[&bad], &[], b"");
@@ -114,7 +113,7 @@ fn calls_go_to_standard_output_alone_and_the_account_to_standard_error() {
 }
 
 #[test]
-fn machines_get_one_document_a_file_without_any_cell() {
+fn json_output_is_one_document_per_file_without_cells() {
     let folder = Folder::new("json");
     let bad = folder.file("track_2.csv", BAD);
     let misnamed = folder.file("orders.csv", GOOD);
@@ -134,8 +133,9 @@ fn machines_get_one_document_a_file_without_any_cell() {
 }
 
 #[test]
-fn warnings_say_how_many_rows_and_where_the_first_is() {
-    let csv = b"userId,event,timestamp,properties.a\nu1,e,2024-01-05 10:00:00,NULL\n,,,\nu2,e,,NULL\nuserId,event,timestamp,properties.a\n";
+fn a_warning_has_the_number_of_rows_and_the_first_line() {
+    let csv = b"userId,event,timestamp,properties.a\nu1,e,2024-01-05 \
+        10:00:00,NULL\n,,,\nu2,e,,NULL\nuserId,event,timestamp,properties.a\n";
     let output = check(&["-"], &[], csv);
     let text = stdout(&output);
     for part in [
@@ -163,7 +163,7 @@ fn warnings_say_how_many_rows_and_where_the_first_is() {
 }
 
 #[test]
-fn the_dialect_that_a_file_is_read_by_is_named() {
+fn the_report_names_the_dialect() {
     let output = check(&["-"], &[], b"userId,event,properties.a\nu,e,\"say \\\"hi\\\"\"\n");
     let text = stdout(&output);
     assert!(text.contains("delimiter `,`, backslash escapes"), "{text}");
@@ -171,7 +171,7 @@ fn the_dialect_that_a_file_is_read_by_is_named() {
 }
 
 #[test]
-fn standard_input_is_read_under_the_name_that_is_given() {
+fn standard_input_is_read_under_the_given_name() {
     let output = check(&["-", "--name", "object_rooms_1.csv", "--json"], &[], b"id,name\n1,x\n");
     let document: serde_json::Value = serde_json::from_str(stdout(&output)).unwrap();
     assert_eq!([&document["collection"], &document["calls"]], [&serde_json::json!("rooms"), &serde_json::json!(1)]);
@@ -193,7 +193,7 @@ fn the_settings_are_the_functions_own() {
 }
 
 #[test]
-fn a_file_that_the_ingester_would_stop_is_said_to_be_one() {
+fn a_file_that_the_ingester_would_stop_is_reported() {
     let rows: String = (0..1_500).map(|_| ",e\n").collect();
     let csv = format!("userId,event\n{rows}");
     let output = check(&["-"], &[], csv.as_bytes());
@@ -203,7 +203,7 @@ fn a_file_that_the_ingester_would_stop_is_said_to_be_one() {
 }
 
 #[test]
-fn a_file_that_breaks_off_is_accounted_for_up_to_there() {
+fn a_truncated_file_is_accounted_for_up_to_its_end() {
     let csv = format!("{GOOD}u3,\"{}", "x".repeat(1_100_000));
     let output = check(&["-"], &[], csv.as_bytes());
     assert_eq!(output.status.code(), Some(2));
@@ -225,7 +225,7 @@ fn a_file_that_breaks_off_is_accounted_for_up_to_there() {
 }
 
 #[test]
-fn a_file_of_a_header_alone_is_not_said_to_have_rows() {
+fn a_file_with_only_a_header_is_reported_without_rows() {
     let output = check(&["-"], &[], b"userId,event\n");
     assert!(stdout(&output).contains("no rows"), "{}", stdout(&output));
     assert!(!stdout(&output).contains("every row"), "{}", stdout(&output));
@@ -253,7 +253,7 @@ fn a_fault_of_the_file_has_its_code_and_place() {
 }
 
 #[test]
-fn a_file_that_is_bad_at_its_beginning_is_stopped_however_good_its_end_is() {
+fn a_file_with_a_bad_beginning_is_stopped_even_if_its_end_is_good() {
     let folder = Folder::new("stopped");
     let text = format!("userId,event\n{}{}", ",e\n".repeat(5_000), "u,e\n".repeat(50_000));
     let file = folder.file("track_1.csv", text);
@@ -274,14 +274,14 @@ fn a_file_that_is_bad_at_its_beginning_is_stopped_however_good_its_end_is() {
 }
 
 #[test]
-fn beside_the_calls_the_columns_are_warned_of() {
+fn warnings_go_to_standard_error_when_calls_are_printed() {
     let output = check(&["--calls", "-"], &[], b"userId,event,plan\nu,e,p\n");
     assert_eq!(stdout(&output).lines().count(), 1);
     assert!(stderr(&output).contains("column `plan`"), "{}", stderr(&output));
 }
 
 #[test]
-fn a_reader_that_has_had_enough_does_not_hide_what_was_found() {
+fn a_closed_pipe_does_not_change_the_exit_status() {
     let folder = Folder::new("pipe");
     let bad = folder.file("track_1.csv", BAD);
     let long = folder.file("track_2.csv", format!("userId,event\n{}", "u,e\n".repeat(100_000)));
@@ -292,7 +292,7 @@ fn a_reader_that_has_had_enough_does_not_hide_what_was_found() {
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
-    // One line of the first file, and no more: what follows does not fit into any pipe.
+    // Reads only one line of the first file. The rest does not fit into a pipe.
     let mut lines = std::io::BufRead::lines(std::io::BufReader::new(child.stdout.take().unwrap()));
     assert!(lines.next().unwrap().unwrap().contains("u1"));
     drop(lines);

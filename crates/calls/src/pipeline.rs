@@ -1,4 +1,4 @@
-//! The ingestion of one file as a push/take machine: bytes in, batches out, deliveries settled in any order.
+//! The pipeline of one file as a push/take machine: bytes in, batches out, deliveries settled in any order.
 //!
 //! It knows nothing of S3, HTTP or time. Whoever drives it pushes bytes when it is hungry, sends the batches it hands
 //! out, and settles each with what came of it. What is settled without a gap from the beginning can be committed.
@@ -117,7 +117,7 @@ struct Settled {
 
 /// The machine.
 #[derive(Debug)]
-pub struct Ingestion {
+pub struct Pipeline {
     translator: Translator,
     gatherer: Gatherer,
     pending: VecDeque<Pending>,
@@ -132,7 +132,7 @@ pub struct Ingestion {
     fault: Option<FileFault>,
 }
 
-impl Ingestion {
+impl Pipeline {
     /// Starts at `at`: the beginning of the file, or where the last commit ended.
     #[must_use]
     pub fn new(translator: Translator, envelope: Envelope, at: Position) -> Self {

@@ -1,5 +1,4 @@
-//! `segment-s3 demo`, as it is called.
-#![expect(clippy::unwrap_used, reason = "tests")]
+//! `segment-s3 demo` as a process.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -60,7 +59,7 @@ fn a_refused_file_shows_no_call_and_fails_the_account() {
 }
 
 #[test]
-fn a_reader_that_leaves_does_not_end_the_story() {
+fn a_closed_pipe_does_not_end_the_demo() {
     let mut command = command(&samples(), &folder("demo-pipe").join("demo"));
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     drop(child.stdout.take());
@@ -69,7 +68,7 @@ fn a_reader_that_leaves_does_not_end_the_story() {
 }
 
 #[test]
-fn what_the_environment_says_of_the_way_to_aws_does_not_matter_on_loopback() {
+fn proxy_and_endpoint_variables_do_not_affect_the_demo() {
     let dead = "http://127.0.0.1:9";
     let environment = [
         ("HTTP_PROXY", dead),

@@ -1,0 +1,35 @@
+//! Values that the configuration refers to.
+
+use aws_config::SdkConfig;
+use aws_sdk_secretsmanager::Client;
+use aws_sdk_secretsmanager::error::DisplayErrorContext;
+use config::source::Secret;
+
+/// Reads values that are kept elsewhere.
+#[derive(Debug)]
+pub(crate) struct Secrets(Client);
+
+impl Secrets {
+    pub(crate) fn new(sdk: &SdkConfig) -> Secrets {
+        Secrets(Client::new(sdk))
+    }
+
+    /// The value of a reference.
+    ///
+    /// # Errors
+    /// Which reference it is, and why it cannot be read. The value is never in it.
+    pub(crate) async fn value(&self, secret: &Secret) -> Result<String, String> {
+        match secret {
+            Secret::Value(value) => Ok(value.clone()),
+            Secret::Environment(name) => {
+                config::environment::variable(name).ok_or_else(|| format!("the environment variable {name} is not set"))
+            }
+            Secret::SecretsManager(arn) => {
+                let answer = self.0.get_secret_value().secret_id(arn).send().await;
+                let answer = answer.map_err(|error| format!("{arn}: {}", DisplayErrorContext(&error)))?;
+                let text = answer.secret_string().map(str::trim).filter(|text| !text.is_empty());
+                text.map(str::to_owned).ok_or_else(|| format!("{arn}: the secret has no text"))
+            }
+        }
+    }
+}

@@ -1,0 +1,5 @@
+//! The command line as a process.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+mod check;
+mod demo;

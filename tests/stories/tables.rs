@@ -1,0 +1,122 @@
+//! The documents, the fuzzer and the strict Segment have the kinds and cell types of the tables.
+
+use calls::columns::{CellType, Form};
+use calls::kind::{Api, Kind, Required};
+use serde_json::json;
+use standins::segment::{KINDS, Server};
+use std::collections::BTreeMap;
+use stories::WRITE_KEY;
+use stories::document::assert_region;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+#[test]
+fn the_readme_has_every_kind_with_its_columns() {
+    let mut table = String::from("| name | call | must have | may have |\n|---|---|---|---|\n");
+    for kind in Kind::ALL {
+        let (prefix, required) = (kind.prefix_shown(), required(kind.entry().required));
+        let (call, optional) = match kind.api() {
+            Api::Tracking => (kind.to_string(), optional(*kind)),
+            Api::Objects => ("Objects API `set`".to_owned(), "any properties".to_owned()),
+        };
+        table += &format!("| `{prefix}….csv` | {call} | {required} | {optional} |\n");
+    }
+    assert_region("README.md", "kinds", &table);
+}
+
+#[test]
+fn the_readme_of_calls_has_every_kind_with_its_codes() {
+    let mut table = String::from("| the name begins with | call | each row has, or is refused with |\n|---|---|---|\n");
+    for kind in Kind::ALL {
+        let codes: Vec<_> =
+            kind.entry().required.iter().map(|one| format!("{}: `{}`", any_of(one), one.code)).collect();
+        table += &format!("| `{}` | {kind} | {} |\n", kind.prefix_shown(), codes.join("; "));
+    }
+    assert_region("crates/calls/README.md", "kinds", &table);
+}
+
+#[test]
+fn both_readmes_have_every_cell_type_that_a_header_can_name() {
+    let mut table = String::from(
+        "| behind the name | a cell becomes | an empty cell with `EMPTY_CELLS=empty` | any other cell is refused with | these words give a warning |\n|---|---|---|---|---|\n",
+    );
+    let mut words = Vec::new();
+    for cell_type in CellType::ALL {
+        let Some(named) = cell_type.word() else { continue };
+        let word = named.word;
+        let empty = match cell_type.entry().form {
+            Form::Text => "`\"\"`",
+            Form::Time(_) | Form::Literal(_) => "`null`",
+        };
+        let code = cell_type.refusal().map_or(String::new(), |refusal| format!("`{}`", refusal.code));
+        let others = quoted(named.others, ", ");
+        table += &format!("| `:{word}` | {} | {empty} | {code} | {others} |\n", named.becomes);
+        words.push(format!("`:{word}`"));
+    }
+    assert_region("crates/calls/README.md", "types", &table);
+    let sentence = format!("Types are {}.\n", words.join(", "));
+    assert_region("README.md", "types", &sentence);
+}
+
+#[test]
+fn the_fuzzer_has_a_number_for_every_kind() {
+    let words: Vec<_> = Kind::ALL.iter().map(|kind| kind.as_str()).collect();
+    assert_region("fuzz/seed.sh", "kinds", &format!("kinds=\"{}\"\n", words.join(" ")));
+}
+
+/// The strict Segment has rules of its own: a fake that shares the code which it checks proves nothing.
+#[tokio::test]
+async fn the_strict_segment_takes_the_kinds_that_files_have_and_keeps_what_their_rules_let_through() {
+    let tracked = || Kind::ALL.iter().copied().filter(|kind| kind.api() == Api::Tracking);
+    let ours: Vec<_> = tracked().map(Kind::as_str).collect();
+    assert_eq!(KINDS.map(|(word, _)| word).as_slice(), ours);
+    let segment = Server::setup().start().await.unwrap();
+    for kind in tracked() {
+        let mut fields: BTreeMap<_, _> =
+            kind.entry().required.iter().map(|required| (required.any_of[0], "v")).collect();
+        fields.insert("writeKey", WRITE_KEY);
+        for operation in [kind.as_str(), "batch"] {
+            let mut call = json!(fields);
+            if operation == "batch" {
+                call["type"] = json!(kind.as_str());
+                call = json!({"writeKey": WRITE_KEY, "batch": [call]});
+            }
+            assert!(post(&segment, operation, &call.to_string()).await.starts_with("HTTP/1.1 200"), "{kind}");
+        }
+    }
+    let kept: Vec<_> = segment.record().applied().into_iter().map(|call| call.kind).collect();
+    assert_eq!(kept, ours.iter().flat_map(|kind| [*kind, *kind]).collect::<Vec<_>>());
+}
+
+async fn post(segment: &Server, operation: &str, body: &str) -> String {
+    let address = segment.url().strip_prefix("http://").unwrap().to_owned();
+    let mut stream = TcpStream::connect(&address).await.unwrap();
+    let length = body.len();
+    let head = format!("POST /v1/{operation} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n");
+    stream.write_all(format!("{head}content-length: {length}\r\n\r\n{body}").as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    answer
+}
+
+fn required(required: &[Required]) -> String {
+    required.iter().map(any_of).collect::<Vec<_>>().join(", and ")
+}
+
+fn any_of(required: &Required) -> String {
+    quoted(required.any_of, " or ")
+}
+
+/// The fields that a call may have beside what every call may have.
+fn optional(kind: Kind) -> String {
+    let entry = kind.entry();
+    let is_required = |name: &str| entry.required.iter().any(|one| one.any_of.contains(&name));
+    let texts = entry.texts.iter().map(|text| text.name).filter(|name| !is_required(name) && *name != "messageId");
+    let mut fields: Vec<_> = texts.map(|name| format!("`{name}`")).collect();
+    fields.extend(entry.values.map(|values| format!("`{values}.<name>`")));
+    fields.join(", ")
+}
+
+fn quoted(words: &[&str], between: &str) -> String {
+    words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(between)
+}
