@@ -56,6 +56,7 @@ fn encode(subject: &Subject, csv: &[u8]) -> Result<Totals, Box<dyn Error>> {
         match translator.next(&mut body, &mut records)? {
             Translated::Call { .. } => totals.calls += 1,
             Translated::Refused(_) => totals.refused += 1,
+            Translated::RefusedGroup(refusals) => totals.refused += refusals.len() as u64,
             Translated::Dropped { .. } => {}
             Translated::Starved => match pieces.next() {
                 Some(piece) => translator.push(piece),

@@ -31,6 +31,8 @@ mod timestamps;
 
 mod json;
 
+mod mapping;
+
 pub mod call;
 
 mod flaw;

@@ -172,10 +172,13 @@ impl Pipeline {
                 after: self.translator.position(),
                 blank_lines: self.translator.blank_lines(),
                 notes: self.translator.notes(),
+                rows: self.translator.rows_taken(),
+                group: self.translator.group(),
             };
             let batch = match step {
                 Ok(Translated::Call { span, len, timestamp }) => self.gatherer.call(span, len, timestamp, taken),
                 Ok(Translated::Refused(refusal)) => self.gatherer.refused(refusal, taken),
+                Ok(Translated::RefusedGroup(refusals)) => self.gatherer.refused_group(refusals, taken),
                 Ok(Translated::Dropped { span, reason }) => self.gatherer.dropped(reason, span.line, taken),
                 Ok(Translated::Starved) => return Next::Hungry,
                 Ok(Translated::End) => {
@@ -235,11 +238,13 @@ impl Pipeline {
         settled.account.rows = batch.rows();
         settled.account.blank_rows = batch.blank_rows;
         settled.account.repeated_headers = batch.repeated_headers;
+        settled.account.skipped_rows = batch.skipped_rows;
         let columns = self.translator.plan().map_or(&[][..], ColumnPlan::columns);
         let name = |column: u32| columns.get(column as usize).map_or_else(String::new, |column| column.name.clone());
         settled.account.findings = batch.tally.findings(name);
         settled.account.batches = u64::from(!batch.calls.is_empty());
-        settled.account.acknowledged = (batch.calls.len() - guilty.len()) as u64;
+        let guilty_rows: usize = guilty.iter().map(|g| batch.rows_of(&batch.calls[g.call])).sum();
+        settled.account.acknowledged = batch.rows() - (batch.refused.len() + guilty_rows) as u64;
         let guilty_bytes: usize = guilty.iter().map(|g| batch.calls[g.call].body.len()).sum();
         let call_bytes: usize = batch.calls.iter().map(|call| call.body.len()).sum();
         settled.account.call_bytes = (call_bytes - guilty_bytes) as u64;
@@ -247,9 +252,12 @@ impl Pipeline {
             let refusal = &r.refusal;
             (refusal.span, refusal.code.as_str(), refusal.message.as_str(), refusal.message.as_str(), r.record.clone())
         });
-        let theirs = guilty.iter().map(|g| {
+        let theirs = guilty.iter().flat_map(|g| {
             let call = &batch.calls[g.call];
-            (call.span, g.code, g.message.as_str(), "", call.record.clone())
+            let alone = call.group.is_empty().then(|| (call.span, call.record.clone()));
+            let grouped = batch.group_rows[call.group.clone()].iter().map(|row| (row.span, row.record.clone()));
+            let rows = alone.into_iter().chain(grouped);
+            rows.map(move |(span, record)| (span, g.code, g.message.as_str(), "", record))
         });
         let mut refused: Vec<_> = ours.chain(theirs).collect();
         refused.sort_by_key(|(span, ..)| span.from);

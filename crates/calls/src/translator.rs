@@ -4,6 +4,8 @@
 //! is taken depends on the bytes alone, never on how they were cut into pieces.
 
 mod beginnings;
+mod grouping;
+mod mapped;
 mod opening;
 mod recognition;
 mod records;
@@ -15,17 +17,20 @@ use crate::columns::ColumnPlan;
 use crate::dialect::{Compression, Delimiter, Dialect, Encoding, Measure, StoredHeader};
 use crate::ids::is_void;
 use crate::inflate::{Inflater, Pulled};
-use crate::json;
+use crate::mapping::Mapper;
 use crate::reading::Reading;
-use crate::refusal::{FaultCode, FileFault, Position, RowRefusal, Span, Warning, WarningCode};
+use crate::refusal::{FaultCode, FileFault, Position, RowRefusal, Span, Warning};
 use crate::rows::{Advance, Rows};
 use crate::subject::Subject;
 use crate::text::Transcoder;
 use crate::text::without_ctrl_z;
 use crate::warnings::Note;
 
-use records::{Decoded, Quotes, behind, is_header, is_single_quoted, sound};
+use grouping::{Grouping, Step};
+use mapped::{Reader, SourceRow};
+use records::{Decoded, Quotes, behind, is_header, note_shape, sound};
 
+pub use self::grouping::GroupRow;
 pub use crate::inflate::ZSTD_WINDOW_BYTES_MAX;
 pub use crate::rows::ROW_BYTES_MAX;
 
@@ -49,6 +54,8 @@ pub enum Translated {
     },
     /// The row is refused.
     Refused(RowRefusal),
+    /// The rows of a group are refused, each for a reason of its own or for that of another.
+    RefusedGroup(Vec<RowRefusal>),
     /// The record is no row, and nothing is appended.
     Dropped {
         /// Where it stands.
@@ -69,6 +76,8 @@ pub enum Dropped {
     Blank,
     /// It repeats the header, cell by cell.
     RepeatedHeader,
+    /// A filter of the mapping leaves it out.
+    Skipped,
 }
 
 /// Translates one file.
@@ -80,6 +89,8 @@ pub struct Translator {
     transcoder: Transcoder,
     /// Decompressed bytes that are still to be passed over, after a resume.
     skip: u64,
+    /// Lines before the header that are still to be passed over.
+    lines_to_skip: u32,
     /// Where the decompressed bytes end that the transcoder has had.
     transcoded: u64,
     plain: Vec<u8>,
@@ -90,6 +101,10 @@ pub struct Translator {
     /// Set once the header is read.
     header: Option<StoredHeader>,
     plan: Option<ColumnPlan>,
+    /// Set once the header is read, where a mapping says what the rows become.
+    mapper: Option<Mapper>,
+    /// Set where adjacent rows become one call.
+    grouping: Option<Grouping>,
     /// The header's cells, by which a repeated header is known.
     names: Vec<Vec<u8>>,
     warnings: Vec<Warning>,
@@ -122,6 +137,7 @@ impl Translator {
             inflater: Inflater::default(),
             transcoder: Transcoder::new(encoding, reading.encoding_auto),
             skip: 0,
+            lines_to_skip: reading.skip_lines,
             transcoded: 0,
             plain: Vec::new(),
             rows: Rows::new(b','),
@@ -130,6 +146,8 @@ impl Translator {
             position: Position::START,
             header: None,
             plan: None,
+            mapper: None,
+            grouping: None,
             names: Vec::new(),
             warnings: Vec::new(),
             breaks_off: false,
@@ -209,14 +227,25 @@ impl Translator {
                 }
                 continue;
             }
-            match self.rows.advance() {
-                Advance::Record => return Ok(self.translate(calls, records)),
+            let is_held = self.grouping.as_mut().is_some_and(Grouping::release);
+            match if is_held { Advance::Record } else { self.rows.advance() } {
+                Advance::Record => match self.translate(calls, records) {
+                    Some(translated) => return Ok(translated),
+                    None => {
+                        if let Some(fault) = self.grouping.as_mut().and_then(Grouping::fault) {
+                            return Err(self.broken(fault));
+                        }
+                    }
+                },
                 Advance::Starved => {
                     if !self.feed()? {
                         return Ok(Translated::Starved);
                     }
                 }
                 Advance::End => {
+                    if let Some(translated) = self.close_group(calls, records) {
+                        return Ok(translated);
+                    }
                     self.pass_trailing();
                     return Ok(Translated::End);
                 }
@@ -238,9 +267,9 @@ impl Translator {
         self.plan.as_ref()
     }
 
-    /// Where the record taken last ends. Only here can reading be taken up again.
+    /// Where the record taken last ends, or the group of records. Only here can reading be taken up again.
     pub fn position(&self) -> Position {
-        self.position
+        self.grouping.as_ref().and_then(Grouping::begin).unwrap_or(self.position)
     }
 
     /// What the owner of the file should know about its columns and about how it is written down; complete once the
@@ -257,6 +286,16 @@ impl Translator {
     /// How many blank lines stand before the record taken last, or, at [`Translated::End`], behind the last record.
     pub fn blank_lines(&self) -> u64 {
         self.blank_lines
+    }
+
+    /// How many rows were taken last: 1, or those of a group.
+    pub fn rows_taken(&self) -> u64 {
+        self.grouping.as_ref().map_or(1, |grouping| grouping.taken_rows)
+    }
+
+    /// The rows of the group taken last, if one was and it is not skipped.
+    pub fn group(&self) -> &[GroupRow] {
+        self.grouping.as_ref().map_or(&[], |grouping| &grouping.taken)
     }
 
     /// How many bytes are held that have been pushed and not been taken.
@@ -314,10 +353,11 @@ impl Translator {
         fault
     }
 
-    /// Translates the record that the rows stand at.
-    fn translate(&mut self, calls: &mut Vec<u8>, records: &mut Vec<u8>) -> Translated {
+    /// Translates the record that the rows stand at. `None`: it belongs to a group that is still open.
+    #[inline]
+    fn translate(&mut self, calls: &mut Vec<u8>, records: &mut Vec<u8>) -> Option<Translated> {
         let (Some(plan), Some(header), Some(record)) = (&self.plan, &self.header, self.rows.record()) else {
-            return Translated::End;
+            return Some(Translated::End);
         };
         let dialect = header.dialect;
         let encoding = dialect.encoding;
@@ -328,6 +368,7 @@ impl Translator {
             to: behind(from, encoding, &record, self.transcoded),
             line: self.position.line + record.blank.lines,
         };
+        let before = self.position;
         self.position = Position { byte: span.to, line: span.line + record.lines };
         self.blank_lines = record.blank.lines;
         self.encoder.notes.clear();
@@ -338,24 +379,37 @@ impl Translator {
             } else {
                 (record.text, record.cells, Quotes { unclosed: record.unclosed, stray: record.stray, misfit: false })
             };
-        if is_header(text, cells, &self.names, dialect.delimiter) {
+        let is_header = is_header(text, cells, &self.names, dialect.delimiter);
+        if let (Some(mapper), Some(grouping)) = (&mut self.mapper, &mut self.grouping) {
+            let row = SourceRow { text, cells, quotes, span, lines: record.lines };
+            let reading = Reader { mapper, plan, dialect, encoder: &mut self.encoder };
+            return match grouping.step(row, is_header, (before, record.blank.lines), reading, calls, records) {
+                Step::Joined => None,
+                Step::Dropped(dropped) => Some(dropped),
+                Step::Closed(translated) => {
+                    (self.position, self.blank_lines) = (before, grouping.blank_lines);
+                    Some(translated)
+                }
+            };
+        }
+        if is_header {
             self.encoder.notes.clear();
-            return Translated::Dropped { span, reason: Dropped::RepeatedHeader };
+            return Some(Translated::Dropped { span, reason: Dropped::RepeatedHeader });
+        }
+        if let Some(mapper) = &mut self.mapper {
+            let row = SourceRow { text, cells, quotes, span, lines: record.lines };
+            let reading = Reader { mapper, plan, dialect, encoder: &mut self.encoder };
+            return Some(row.translate(reading, calls, records));
         }
         let records_from = records.len();
         records.extend_from_slice(text);
         let begin = calls.len();
         let written = sound(text, cells, quotes, plan).and_then(|()| {
-            if cells.len() < plan.own_columns {
-                self.encoder.notes.push(Note::row(WarningCode::ShortRow));
-            }
-            if text.first() == Some(&b'\'') && is_single_quoted(text, cells) {
-                self.encoder.notes.push(Note::row(WarningCode::SingleQuotes));
-            }
-            let row = Row { text, cells, is_unescaped: json::is_unescaped(text), start: span.start };
+            note_shape(text, cells, plan, &mut self.encoder.notes);
+            let row = Row::new(text, cells, span.start);
             self.encoder.append(plan, row, calls)
         });
-        match written {
+        Some(match written {
             Ok(timestamp) => Translated::Call { span, len: calls.len() - begin, timestamp },
             Err(_) if quotes.is_sound() && cells.iter().all(|cell| is_void(cell.raw(text))) => {
                 records.truncate(records_from);
@@ -363,7 +417,19 @@ impl Translator {
                 Translated::Dropped { span, reason: Dropped::Blank }
             }
             Err(flaw) => Translated::Refused(flaw.at(span, cells, plan, dialect, record.lines)),
-        }
+        })
+    }
+
+    /// Ends the group that is open where the file ends.
+    fn close_group(&mut self, calls: &mut Vec<u8>, records: &mut Vec<u8>) -> Option<Translated> {
+        let (Some(mapper), Some(plan), Some(header)) = (&mut self.mapper, &self.plan, &self.header) else {
+            return None;
+        };
+        let grouping = self.grouping.as_mut().filter(|grouping| grouping.begin().is_some())?;
+        let reading = Reader { mapper, plan, dialect: header.dialect, encoder: &mut self.encoder };
+        let translated = grouping.close(reading, calls, records);
+        self.blank_lines = grouping.blank_lines;
+        Some(translated)
     }
 
     /// Counts the blank lines behind the last record as read.

@@ -52,6 +52,9 @@ pub struct FileReport {
     /// Repeats of the header, dropped.
     #[serde(skip_serializing_if = "is_zero")]
     pub repeated_headers: u64,
+    /// Rows that a filter of the mapping leaves out.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub skipped_rows: u64,
     /// Warnings about columns and rows.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
@@ -98,6 +101,7 @@ impl FileReport {
             undelivered_from_line: None,
             blank_rows: 0,
             repeated_headers: 0,
+            skipped_rows: 0,
             warnings: Vec::new(),
             column_warnings: Vec::new(),
             stream: None,
@@ -124,6 +128,7 @@ impl FileReport {
         self.rejected_by = account.rejected_by.clone();
         self.blank_rows = account.blank_rows;
         self.repeated_headers = account.repeated_headers;
+        self.skipped_rows = account.skipped_rows;
         self.warnings = [self.column_warnings.as_slice(), &account.warnings()].concat();
         if checkpoint.phase != Phase::Finished {
             self.undelivered_from_line = Some(checkpoint.position.line);
