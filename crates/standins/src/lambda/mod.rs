@@ -20,6 +20,9 @@ use sandbox::Sandbox;
 /// "Init phase … is limited to 10 seconds", Lambda Developer Guide.
 pub(crate) const INIT_MAX: Duration = Duration::from_secs(10);
 
+/// The memory that the function is told, "128 MB" by default. Nothing enforces it.
+pub(crate) const MEMORY_MB: u32 = 128;
+
 /// "Lambda retries function errors twice", on asynchronous invocation.
 const RETRIES: usize = 2;
 
@@ -31,7 +34,6 @@ pub struct Function {
     bootstrap: PathBuf,
     env: BTreeMap<String, String>,
     timeout: Duration,
-    memory_mb: u32,
     concurrency: usize,
     journal: Option<Journal>,
 }
@@ -45,7 +47,6 @@ impl Function {
             bootstrap: bootstrap.into(),
             env: BTreeMap::new(),
             timeout: Duration::from_secs(3),
-            memory_mb: 128,
             concurrency: 1,
             journal: None,
         }
@@ -67,13 +68,6 @@ impl Function {
     /// The timeout of an invocation.
     pub fn timeout(mut self, timeout: Duration) -> Function {
         self.timeout = timeout;
-        self
-    }
-
-    /// What the function is told of its memory. Nothing enforces it; see
-    /// [`Invocation::memory_peak_bytes`].
-    pub fn memory_mb(mut self, memory_mb: u32) -> Function {
-        self.memory_mb = memory_mb;
         self
     }
 

@@ -12,7 +12,7 @@ use tokio::process::{Child, Command};
 use tokio::sync::watch;
 
 use super::runtime_api::{Desk, Job};
-use super::{Function, INIT_MAX, Outcome};
+use super::{Function, INIT_MAX, MEMORY_MB, Outcome};
 use crate::dice;
 use crate::evidence::Journal;
 use crate::serve::{self, Listening};
@@ -32,7 +32,7 @@ pub(crate) struct Sandbox {
 
 impl Sandbox {
     pub(crate) async fn start(function: &Function) -> io::Result<Sandbox> {
-        let Function { name, bootstrap, env, memory_mb, journal, .. } = function;
+        let Function { name, bootstrap, env, journal, .. } = function;
         let desk = Arc::new(Desk::new(name));
         let at_desk = Arc::clone(&desk);
         let api = serve::listen(serve::any_port(), move |request| Arc::clone(&at_desk).handle(request)).await?;
@@ -46,7 +46,7 @@ impl Sandbox {
             .env("AWS_LAMBDA_RUNTIME_API", api.address().to_string())
             .env("AWS_LAMBDA_FUNCTION_NAME", name)
             .env("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST")
-            .env("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", memory_mb.to_string())
+            .env("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", MEMORY_MB.to_string())
             .env("AWS_LAMBDA_LOG_GROUP_NAME", format!("/aws/lambda/{name}"))
             .env("AWS_LAMBDA_LOG_STREAM_NAME", dice::token(16))
             .env("AWS_LAMBDA_INITIALIZATION_TYPE", "on-demand")

@@ -293,7 +293,6 @@ fn adopt(path: &Path) -> io::Result<Version> {
             delete_marker: false,
             attributes: Attributes::default(),
             checksums: Checksums::new(),
-            parts: None,
         },
         blob: Blob::File(path.to_owned()),
     })

@@ -27,7 +27,6 @@ pub(crate) struct NewObject {
     pub(crate) etag: String,
     pub(crate) attributes: Attributes,
     pub(crate) checksums: Checksums,
-    pub(crate) parts: Option<i32>,
     /// `ObjectCreated:Put`, …
     pub(crate) event: &'static str,
     /// Who puts it, for the notification.
@@ -133,7 +132,7 @@ impl Store {
         let meta = Meta {
             id: match versioning {
                 Versioning::Enabled => dice::token(16),
-                Versioning::Off | Versioning::Suspended => String::from(NULL_VERSION),
+                Versioning::Off => String::from(NULL_VERSION),
             },
             etag,
             size: new.size,
@@ -141,7 +140,6 @@ impl Store {
             delete_marker: false,
             attributes: new.attributes,
             checksums: new.checksums,
-            parts: new.parts,
         };
         let blob = match (new.body, &self.folder) {
             (Finished::Memory(bytes), None) => Blob::Memory(bytes),
@@ -185,10 +183,7 @@ impl Store {
             }
             return Ok(Deleted::default());
         }
-        let id = match held.settings.versioning {
-            Versioning::Enabled => dice::token(16),
-            Versioning::Off | Versioning::Suspended => String::from(NULL_VERSION),
-        };
+        let id = dice::token(16);
         let marker = Version {
             meta: Meta {
                 id: id.clone(),
@@ -198,7 +193,6 @@ impl Store {
                 delete_marker: true,
                 attributes: Attributes::default(),
                 checksums: Checksums::new(),
-                parts: None,
             },
             blob: Blob::Memory(bytes::Bytes::new()),
         };
@@ -299,7 +293,6 @@ impl Store {
             etag: hex::encode(checksums::md5(bytes)),
             attributes,
             checksums: Checksums::new(),
-            parts: None,
             event: "ObjectCreated:Put",
             principal: String::from("seed"),
         };

@@ -20,8 +20,6 @@ pub enum Versioning {
     Off,
     /// Every put makes a version, every delete a marker.
     Enabled,
-    /// Old versions stay; new ones have the id `null`.
-    Suspended,
 }
 
 /// What is set on a bucket.
@@ -32,7 +30,6 @@ pub(crate) struct BucketSettings {
     pub(crate) region: Option<String>,
     /// Callers of other accounts are refused; `None` takes all.
     pub(crate) owner: Option<String>,
-    pub(crate) created_ms: i64,
 }
 
 /// What a client says about an object besides its bytes.
@@ -63,7 +60,6 @@ pub(crate) struct Meta {
     pub(crate) delete_marker: bool,
     pub(crate) attributes: Attributes,
     pub(crate) checksums: Checksums,
-    pub(crate) parts: Option<i32>,
 }
 
 impl Meta {
