@@ -499,7 +499,7 @@ impl Upload<'_> {
 pub fn etag_of(etag: Option<&str>, operation: Operation, target: &str) -> Result<String, Fault> {
     match etag.filter(|etag| !etag.trim_matches('"').is_empty()) {
         Some(etag) => Ok(etag.to_owned()),
-        None => Err(Fault::foreign(operation, target, "the answer has no ETag: it is not S3's")),
+        None => Err(Fault::foreign(operation, target, "the answer has no ETag, so it is not from S3")),
     }
 }
 
@@ -508,7 +508,7 @@ pub fn etag_of(etag: Option<&str>, operation: Operation, target: &str) -> Result
 fn is_truncated(answer: &ListObjectsV2Output, target: &str) -> Result<bool, Fault> {
     match (answer.name(), answer.key_count(), answer.is_truncated()) {
         (Some(_), Some(_), Some(is_truncated)) => Ok(is_truncated),
-        _ => Err(Fault::foreign(Operation::List, target, "the answer is no listing: it is not S3's")),
+        _ => Err(Fault::foreign(Operation::List, target, "the answer is not a listing, so it is not from S3")),
     }
 }
 

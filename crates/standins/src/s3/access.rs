@@ -12,7 +12,6 @@ use s3s::{S3Error, S3ErrorCode, S3Result, s3_error};
 use super::shared_body::SharedBody;
 use super::signature::{self, Scope, query};
 use super::store::{Store, no_such_bucket};
-use super::version::BucketSettings;
 use crate::faults::{Fault, Faults, Injection, Moment, Target};
 use crate::iam::{DEFAULT_ACCOUNT, Directory, Identity, TokenError};
 
