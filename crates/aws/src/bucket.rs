@@ -470,7 +470,7 @@ impl Upload<'_> {
     pub async fn complete(self) -> Result<(), Fault> {
         match self.try_to_complete().await {
             // An upload that is gone at a second try was completed by the first, whose answer was lost; or it was
-            // dropped. The size of what is there tells.
+            // dropped. The size of the stored object decides.
             Err(fault) if fault.kind == Kind::Missing && fault.attempts > 1 => {
                 if self.bucket.size(&self.key).await? == Some(self.bytes) { Ok(()) } else { Err(fault) }
             }

@@ -39,8 +39,8 @@ pub struct Function {
 }
 
 impl Function {
-    /// A function of this name, run by this binary. Three seconds and 128 MB, as on AWS, and one
-    /// environment at a time, until told otherwise.
+    /// A function of this name, run by this binary. By default it has three seconds and 128 MB, as on AWS, and one
+    /// environment at a time.
     pub fn new(name: &str, bootstrap: impl Into<PathBuf>) -> Function {
         Function {
             name: name.to_owned(),
@@ -52,8 +52,8 @@ impl Function {
         }
     }
 
-    /// Sets an environment variable. The function sees these and what Lambda itself sets. Of the
-    /// environment of the test it sees `RUST_LOG` and, to measure coverage, `LLVM_PROFILE_FILE`.
+    /// Sets an environment variable. The function sees these and Lambda's own variables. Of the environment of the test
+    /// it sees `RUST_LOG` and, to measure coverage, `LLVM_PROFILE_FILE`.
     pub fn env(mut self, name: &str, value: impl Into<String>) -> Function {
         self.env.insert(name.to_owned(), value.into());
         self
@@ -96,7 +96,7 @@ impl Function {
 /// How an invocation ended.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Outcome {
-    /// The function answered. What is not JSON is a string.
+    /// The function answered. An answer that is not JSON is a string.
     Response(Value),
     /// The function reported an error.
     Error {
@@ -123,7 +123,7 @@ pub struct Invocation {
     pub request_id: String,
     /// How it ended.
     pub outcome: Outcome,
-    /// What the function wrote to standard output and standard error, line by line.
+    /// The lines of the function's standard output and standard error.
     pub log: Vec<String>,
     /// From the moment that the function asked for work, or from its start if it never did.
     pub duration: Duration,
@@ -210,8 +210,8 @@ impl Lambda {
         }
     }
 
-    /// Kills every process of this function, at once, by SIGKILL. Those that were at work end as
-    /// [`Outcome::Crashed`]; the next invocation starts anew.
+    /// Kills every process of this function, at once, by SIGKILL. Running invocations end as [`Outcome::Crashed`]. The
+    /// next invocation starts a new process.
     pub fn kill(&self) {
         let mut state = self.state();
         state.idle.clear();

@@ -51,7 +51,7 @@ impl Sandbox {
             .env("AWS_LAMBDA_LOG_STREAM_NAME", dice::token(16))
             .env("AWS_LAMBDA_INITIALIZATION_TYPE", "on-demand")
             .env("_HANDLER", "bootstrap");
-        // What to log, and where a binary that was built to measure coverage writes it.
+        // The log level, and the file for coverage.
         for variable in ["RUST_LOG", "LLVM_PROFILE_FILE"] {
             command.envs(std::env::var_os(variable).map(|value| (variable, value)));
         }
@@ -134,7 +134,7 @@ impl Sandbox {
             _ = self.ended() => {}
             () = tokio::time::sleep(SETTLE_MAX) => {}
         }
-        // What was written before that is in the pipe; give the readers the time to see it.
+        // Earlier output is still in the pipe, so the readers get time to read it.
         let mut seen = usize::MAX;
         while seen != self.log().len() {
             seen = self.log().len();

@@ -15,7 +15,7 @@ use super::store::{Store, no_such_bucket};
 use crate::faults::{Fault, Faults, Injection, Moment, Target};
 use crate::iam::{DEFAULT_ACCOUNT, Directory, Identity, TokenError};
 
-/// What is learnt of a request on its way through; the wire looks at it afterwards.
+/// Notes about a request for the wire, which reads them afterwards.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Trace(Arc<Mutex<Traced>>);
 
@@ -35,7 +35,7 @@ impl Trace {
     }
 }
 
-/// The caller of a request in process. Nobody checks its signature: stories over sockets do.
+/// The caller of a request in process. Its signature is not checked here. Stories over sockets check signatures.
 #[derive(Clone, Debug)]
 pub(crate) struct Vouched {
     pub(crate) access_key: String,
@@ -43,7 +43,7 @@ pub(crate) struct Vouched {
     pub(crate) service: String,
 }
 
-/// What a request may need to ask while it runs.
+/// The caller of a request, for further permissions while it runs.
 #[derive(Clone, Debug)]
 pub(crate) struct Caller {
     pub(crate) identity: Arc<Identity>,
@@ -125,7 +125,7 @@ impl Guard {
         {
             return Err(denied());
         }
-        // Another account's bucket would need a bucket policy besides, and has none here.
+        // A bucket of another account would need a bucket policy, which does not exist here.
         if settings.owner.is_some_and(|owner| owner != caller.identity.account) {
             return Err(denied());
         }
@@ -196,8 +196,8 @@ fn elsewhere(region: &str) -> S3Error {
     error
 }
 
-/// What a request needs to be allowed, by the table "Actions, resources, and condition keys for
-/// Amazon S3". `DeleteObjects` checks each key.
+/// The actions that a request needs, by the table "Actions, resources, and condition keys for Amazon S3".
+/// `DeleteObjects` checks each key.
 fn needed(target: &Target, versioned: bool, headers: &HeaderMap) -> Vec<(&'static str, String)> {
     let bucket = format!("arn:aws:s3:::{}", target.bucket);
     let object = format!("arn:aws:s3:::{}/{}", target.bucket, target.key);

@@ -1,4 +1,4 @@
-//! What clients say about an object, and how it is said back to them.
+//! The attributes of an object in requests and in answers.
 
 use s3s::dto::*;
 
@@ -123,7 +123,7 @@ pub(crate) fn head(found: &Found, checksums: bool) -> HeadObjectOutput {
     }
 }
 
-/// Since 2023 every object is encrypted, by S3's own key unless told otherwise.
+/// Since 2023 every object is encrypted, by S3's own key by default.
 fn encryption(meta: &Meta) -> Option<ServerSideEncryption> {
     let sse = meta.attributes.sse.clone();
     Some(ServerSideEncryption::from(sse.unwrap_or_else(|| String::from("AES256"))))
@@ -134,7 +134,7 @@ fn metadata(given: Option<&Metadata>) -> std::collections::BTreeMap<String, Stri
     pairs.map(|(name, value)| (name.clone(), value.clone())).collect()
 }
 
-/// `aws-chunked` is how a body travels, not what it is.
+/// `aws-chunked` describes the transfer, not the content.
 fn without_aws_chunked(encoding: Option<&str>) -> Option<String> {
     let kept: Vec<&str> =
         encoding?.split(',').map(str::trim).filter(|one| !one.is_empty() && *one != "aws-chunked").collect();

@@ -7,13 +7,12 @@ use super::version::{Bucket, Meta};
 /// "Returns up to 1,000", S3 API Reference.
 const KEYS_MAX: usize = 1_000;
 
-/// What a listing is asked for.
+/// The query of a listing.
 #[derive(Debug, Default)]
 pub(crate) struct Query<'a> {
     pub(crate) prefix: &'a str,
     pub(crate) delimiter: Option<&'a str>,
-    /// What was listed before ends here; keys up to and with it are left out, and so is all that
-    /// was rolled up into it.
+    /// The end of the previous page. Keys up to it are left out, and so are keys that were rolled up into it.
     pub(crate) after: Option<Marker>,
     pub(crate) keys_max: Option<i32>,
 }

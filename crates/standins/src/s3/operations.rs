@@ -34,7 +34,7 @@ pub(crate) struct Operations {
     pub(crate) store: Arc<Store>,
 }
 
-/// A body that was read whole, and is what it claims to be.
+/// A complete and verified body.
 struct Received {
     draft: Draft,
     digest: Digest,
@@ -59,7 +59,7 @@ impl Operations {
                 }
             }
         }
-        // `Content-Length` counts the chunks' own bytes too; what they hold is declared beside it.
+        // `Content-Length` includes the bytes of the chunk headers. Another header declares the content.
         let declared = headers.get("x-amz-decoded-content-length").and_then(|value| value.to_str().ok());
         if declared.is_some_and(|declared| declared.parse() != Ok(draft.size())) {
             return Err(incomplete_body());
@@ -68,7 +68,7 @@ impl Operations {
         Ok(Received { draft, digest })
     }
 
-    /// A read needs the object to be there; who may not list is not told that it is not.
+    /// Finds an object. A caller without `s3:ListBucket` does not learn that it is missing.
     fn find(&self, caller: &Caller, bucket: &str, key: &str, version_id: Option<&str>) -> S3Result<Found> {
         let found = self.store.find(bucket, key, version_id);
         if let Err(error) = &found
@@ -83,7 +83,7 @@ impl Operations {
     }
 }
 
-/// The stream's own words name what went wrong; S3 has a code for each.
+/// Maps the stream's error texts to S3's codes.
 fn broken_body(error: &str) -> S3Error {
     if error.contains("Sha256Mismatch") {
         return custom(

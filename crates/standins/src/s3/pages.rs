@@ -7,7 +7,7 @@ use s3s::{S3Result, s3_error};
 use super::listing::{self, Line, Marker, Page, Query};
 use super::version::{Bucket, Meta};
 
-/// What `encoding-type=url` leaves as it is.
+/// Characters that `encoding-type=url` keeps.
 const URL: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'*').remove(b'/');
 
 /// Keys may hold characters that XML cannot; clients who know ask for them encoded.

@@ -150,7 +150,7 @@ impl Setup {
 /// A running S3 with its STS. It stops when it is dropped. The files of a folder stay.
 #[derive(Debug)]
 pub struct Server {
-    /// None in process.
+    /// `None` in process.
     listening: Option<Listening>,
     service: Service,
     store: Arc<Store>,
@@ -169,7 +169,7 @@ pub struct StoreError(String);
 /// An object (or one version of it), as a story sees it.
 #[derive(Clone, Debug)]
 pub struct Object {
-    /// Key, as it is.
+    /// The unchanged key.
     pub key: String,
     /// ETag without quotes.
     pub etag: String,

@@ -23,7 +23,7 @@ pub(crate) struct NewObject {
     pub(crate) key: String,
     pub(crate) body: Finished,
     pub(crate) size: u64,
-    /// MD5, or what a multipart upload has in its place.
+    /// The MD5, or the ETag of a multipart upload.
     pub(crate) etag: String,
     pub(crate) attributes: Attributes,
     pub(crate) checksums: Checksums,
@@ -308,7 +308,7 @@ pub(crate) fn no_such_key() -> S3Error {
     s3_error!(NoSuchKey, "The specified key does not exist.")
 }
 
-/// A marker asked for by its id is 405, one that hides an object is 404; both say what they are.
+/// A marker by its id is 405, a marker that hides an object is 404. Both answers have the marker's headers.
 fn is_delete_marker(version: &Version, by_id: bool) -> S3Error {
     let mut error = match by_id {
         true => s3_error!(MethodNotAllowed, "The specified method is not allowed against this resource."),

@@ -9,10 +9,10 @@ use serde::{Deserialize, Serialize};
 use super::body::Blob;
 use super::checksums::Checksums;
 
-/// The version id of what was put while a bucket had no versioning.
+/// The version id of objects from before versioning.
 pub(crate) const NULL_VERSION: &str = "null";
 
-/// Whether a bucket keeps what is overwritten.
+/// Whether a bucket keeps overwritten objects.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Versioning {
     /// Never turned on.
@@ -22,7 +22,7 @@ pub enum Versioning {
     Enabled,
 }
 
-/// What is set on a bucket.
+/// The settings of a bucket.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct BucketSettings {
     pub(crate) versioning: Versioning,
@@ -32,7 +32,7 @@ pub(crate) struct BucketSettings {
     pub(crate) owner: Option<String>,
 }
 
-/// What a client says about an object besides its bytes.
+/// The attributes of an object.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub(crate) struct Attributes {
@@ -92,7 +92,7 @@ pub(crate) struct Bucket {
 }
 
 impl Bucket {
-    /// What a plain GET would see.
+    /// The version that a plain GET reads.
     pub(crate) fn current(&self, key: &str) -> Option<&Version> {
         let newest = self.objects.get(key)?.last()?;
         (!newest.meta.delete_marker).then_some(newest)

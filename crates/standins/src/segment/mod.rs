@@ -26,7 +26,7 @@ use crate::serve::{self, Listening, Reply, answer, cut_short, made_up};
 pub use api::Limits;
 pub use record::{Answered, Call, Delivery, Judgement, Object, Record};
 
-/// 429, to be tried again in so many seconds.
+/// 429 with a wait of this many seconds.
 pub fn too_many_requests(retry_after_s: u64) -> Answer {
     Fault::status(429)
         .header("Retry-After", &retry_after_s.to_string())

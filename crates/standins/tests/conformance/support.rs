@@ -1,4 +1,4 @@
-//! Clients, servers, and what errors boil down to.
+//! Clients, servers, and the codes of errors.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -27,7 +27,7 @@ pub(crate) struct Target {
 }
 
 impl Target {
-    /// Memory and a folder, or the one that the environment names.
+    /// Memory and a folder, or the S3 of the environment.
     pub(crate) async fn all() -> Vec<Target> {
         if let Ok(endpoint) = std::env::var("CONFORMANCE_S3_ENDPOINT") {
             return vec![Target::elsewhere(&endpoint).await];

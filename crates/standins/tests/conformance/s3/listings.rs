@@ -6,7 +6,7 @@ on_every_s3!(
     delimiters_roll_up,
     pages_of_rolled_up_prefixes_join,
     start_after,
-    a_token_that_is_none_is_refused,
+    an_invalid_token_is_refused,
     a_negative_number_of_keys_is_refused,
 );
 
@@ -99,7 +99,7 @@ mod checks {
         s3.client.list_objects_v2().bucket(&s3.bucket).max_keys(0).send().await.unwrap();
     }
 
-    pub(super) async fn a_token_that_is_none_is_refused(s3: &Target) {
+    pub(super) async fn an_invalid_token_is_refused(s3: &Target) {
         let list = s3.client.list_objects_v2().bucket(&s3.bucket).continuation_token("nonsense");
         let error = list.send().await.unwrap_err();
         assert_eq!(refusal(error), (400, "InvalidArgument".to_owned()), "{}", s3.name);

@@ -4,11 +4,11 @@ on_every_s3!(
     an_object_comes_back_as_it_was_put,
     ranges,
     a_missing_bucket_is_no_such_bucket,
-    deleting_what_is_not_there_succeeds,
+    deleting_a_missing_object_succeeds,
     many_deletes_in_one_request,
     a_replaced_object_is_read_to_its_end,
     an_empty_object,
-    metadata_is_two_kilobytes_at_most,
+    metadata_has_two_kilobytes_at_most,
 );
 
 mod checks {
@@ -78,7 +78,7 @@ mod checks {
         assert_eq!(refusal(delete.send().await.unwrap_err()), expected, "{}", s3.name);
     }
 
-    pub(super) async fn deleting_what_is_not_there_succeeds(s3: &Target) {
+    pub(super) async fn deleting_a_missing_object_succeeds(s3: &Target) {
         s3.client.delete_object().bucket(&s3.bucket).key("missing").send().await.unwrap();
     }
 
@@ -108,7 +108,7 @@ mod checks {
         assert_eq!(text(got.body).await.len(), body.len(), "{}", s3.name);
     }
 
-    pub(super) async fn metadata_is_two_kilobytes_at_most(s3: &Target) {
+    pub(super) async fn metadata_has_two_kilobytes_at_most(s3: &Target) {
         // The name counts too.
         for (size, taken) in [(2_047, true), (2_048, false)] {
             let put = s3.client.put_object().bucket(&s3.bucket).key(size.to_string()).body(bytes("x"));

@@ -1,6 +1,10 @@
 use crate::support::on_every_s3;
 
-on_every_s3!(versions_stay_readable, a_delete_marker_hides_and_can_be_removed, a_missing_version_is_said_so,);
+on_every_s3!(
+    versions_stay_readable,
+    a_delete_marker_hides_an_object_until_it_is_removed,
+    a_missing_version_is_reported,
+);
 
 mod checks {
     use crate::support::{Target, bytes, refusal, text};
@@ -37,7 +41,7 @@ mod checks {
         }
     }
 
-    pub(super) async fn a_delete_marker_hides_and_can_be_removed(s3: &Target) {
+    pub(super) async fn a_delete_marker_hides_an_object_until_it_is_removed(s3: &Target) {
         s3.enable_versions().await;
         let version = put(s3, "k", "x").await.unwrap();
         let deleted = s3.client.delete_object().bucket(&s3.bucket).key("k").send().await.unwrap();
@@ -57,7 +61,7 @@ mod checks {
         assert_eq!(s3.get("k").await.unwrap(), "y");
     }
 
-    pub(super) async fn a_missing_version_is_said_so(s3: &Target) {
+    pub(super) async fn a_missing_version_is_reported(s3: &Target) {
         s3.enable_versions().await;
         put(s3, "k", "x").await;
         let error = get(s3, "k", "0123456789abcdef0123456789abcdef").await.unwrap_err();
