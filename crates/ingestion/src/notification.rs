@@ -65,7 +65,7 @@ pub struct Message {
     pub id: String,
     /// How often it was received, this time included.
     pub receives: u32,
-    /// What it holds.
+    /// The notices in it, or why it cannot be read.
     pub notices: Result<Vec<Notice>, NotificationFault>,
 }
 

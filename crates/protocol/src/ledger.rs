@@ -12,7 +12,7 @@ use crate::upload::Identity;
 /// The document about a file that has ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ledger {
-    /// See [`format::LEDGER`]; the first where the document has none.
+    /// See [`format::LEDGER`]. A document without a number has the first format.
     #[serde(default = "first")]
     pub format: u32,
     /// The product's version that ended it.

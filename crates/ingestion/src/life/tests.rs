@@ -132,7 +132,7 @@ fn a_begun_version_is_read_before_the_version_of_the_event() {
 fn a_missing_key_of_a_new_file_is_reported() {
     let (mut life, _) = receive(notice("track_1.csv"), 1);
     let gone = Trouble::new(Remedy::Gone, "no such key");
-    assert_closed(&life.on(Event::Failed(gone), NOW_MS), Outcome::Replaced, "not there");
+    assert_closed(&life.on(Event::Failed(gone), NOW_MS), Outcome::Replaced, "the object does not exist");
 }
 
 #[test]
@@ -366,7 +366,7 @@ fn every_end_of_a_run_has_its_outcome() {
 #[test]
 fn an_event_that_does_not_fit_fails_loudly() {
     let (mut life, _) = receive(notice("track_1.csv"), 1);
-    assert_closed(&life.on(Event::Sent, NOW_MS), Outcome::Failed, "a fault of segment-s3");
+    assert_closed(&life.on(Event::Sent, NOW_MS), Outcome::Failed, "a bug in segment-s3");
 }
 
 #[test]
