@@ -227,6 +227,11 @@ impl Encoder {
         Ok(())
     }
 
+    /// Whether a cell has something: neither blanks alone nor what counts as empty.
+    pub(crate) fn has_something(&self, cell: &[u8], is_id: bool) -> bool {
+        !is_void(cell) && !(if is_id { &self.id_nulls } else { &self.nulls }).has(ids::trim(cell))
+    }
+
     /// Appends an element of a list and a comma, or nothing where the row has nothing of it.
     pub(crate) fn element(
         &mut self,

@@ -154,8 +154,8 @@ fn first_filled(
     for candidate in candidates {
         let Some(cell) = cells.get(candidate.column) else { continue };
         if candidate.verbs.is_none() {
-            let is_last = candidates.len() == 1;
-            if is_last || !is_void(cell.raw(text)) {
+            let is_only = candidates.len() == 1;
+            if is_only || candidate.verbs.takes(cell.raw(text), basis) {
                 return Ok(Some(*cell));
             }
             continue;

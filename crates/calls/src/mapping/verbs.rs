@@ -70,6 +70,11 @@ impl Verbs {
         }
     }
 
+    /// Whether a cell has something that the field would take.
+    pub(super) fn takes(&self, cell: &[u8], basis: &Basis) -> bool {
+        !ids::is_void(cell) && !(if self.is_id { &basis.id_nulls } else { &basis.nulls }).has(ids::trim(cell))
+    }
+
     /// Whether every cell stays as it is.
     pub(super) fn is_none(&self) -> bool {
         let Verbs { nulls, strip, trim, lower, values, split, prefix, sha256, decimal_comma, day, is_id: _ } = self;

@@ -78,6 +78,8 @@ struct Open {
     cells: Vec<Cell>,
     /// The row that each cell is of.
     origins: Vec<usize>,
+    /// Whether each cell has something, and not only blanks or a null marker.
+    filled: Vec<bool>,
     /// The elements of each list, each with a comma behind it.
     lists: Vec<Vec<u8>>,
     /// The row that is refused first.
@@ -176,6 +178,7 @@ impl Open {
         self.text.clear();
         self.cells.clear();
         self.origins.clear();
+        self.filled.clear();
         self.lists.iter_mut().for_each(Vec::clear);
         self.notes.clear();
     }
@@ -238,8 +241,13 @@ impl Open {
         let width = plan.columns().len();
         self.cells.resize(width, Cell::new(0, 0, false));
         self.origins.resize(width, 0);
+        self.filled.resize(width, false);
         for (at, cell) in cells.iter().enumerate() {
-            if self.cells[at].is_empty() && !cell.is_empty() {
+            if self.filled[at] || cell.is_empty() {
+                continue;
+            }
+            self.filled[at] = encoder.has_something(cell.raw(text), plan.roles.ids.contains(&at));
+            if self.filled[at] || self.cells[at].is_empty() {
                 let begin = self.text.len();
                 self.text.extend_from_slice(cell.raw(text));
                 self.cells[at] = cell.moved_to(begin);
