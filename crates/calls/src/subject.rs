@@ -7,6 +7,7 @@ use protocol::mapping::Mapping;
 use thiserror::Error;
 
 use crate::kind::{Api, Kind};
+use crate::reading::Reading;
 
 /// Longest collection name that the Objects API takes.
 ///
@@ -137,6 +138,24 @@ impl Subject {
 /// Whether a file of that name is about `collection`, where nothing but the name says so.
 fn names(name: &str, collection: &str) -> bool {
     Subject::of(name, &[], None).is_ok_and(|subject| subject.collection.as_deref() == Some(collection))
+}
+
+/// The subject of a file, by how it is read.
+pub trait SubjectOf {
+    /// The subject of the object stored under `key`: by the mapping, if there is one, else by the name.
+    ///
+    /// # Errors
+    /// When neither says what the rows are.
+    fn subject(&self, key: &str, metadata_collection: Option<&str>) -> Result<Subject, SubjectError>;
+}
+
+impl SubjectOf for Reading {
+    fn subject(&self, key: &str, metadata_collection: Option<&str>) -> Result<Subject, SubjectError> {
+        match &self.mapping {
+            Some(mapping) => Subject::mapped(mapping, key),
+            None => Subject::of(key, &self.collections, metadata_collection),
+        }
+    }
 }
 
 /// Whether the Objects API takes `name` as a collection.

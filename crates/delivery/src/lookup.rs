@@ -94,7 +94,7 @@ mod tests {
             "SEGMENT_SETTINGS_ENDPOINT" => Some(endpoint.to_owned()),
             _ => None,
         };
-        Delivery::new(crate::Settings::read(&mut Reader::new(&get)), Clock::system(), Dice::seeded(1)).unwrap()
+        Delivery::new(crate::Settings::read(&mut Reader::new(&get), true), Clock::system(), Dice::seeded(1)).unwrap()
     }
 
     #[test]

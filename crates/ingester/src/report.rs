@@ -1,11 +1,12 @@
 //! The report of an event: one entry for each object, for people and machines.
 
+use crate::targets::{Assigned, InForce};
 use calls::pipeline::{Example, Pipeline};
 use delivery::Stats;
 use ingestion::life::{Close, Life, Outcome};
 use protocol::account::Account;
 use protocol::checkpoint::Phase;
-use protocol::id::StreamId;
+use protocol::id::{SourceId, StreamId};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -22,6 +23,15 @@ pub struct FileReport {
     /// The stable code of that reason, when it is a fault of the file.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub code: Option<String>,
+    /// The source that its calls go to, by its name in the configuration.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
+    /// The mapping that reads it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mapping: Option<String>,
+    /// The configuration in force: its place, and the beginning of its SHA-256.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub config: Option<String>,
     /// The kind of its calls.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kind: Option<&'static str>,
@@ -90,6 +100,9 @@ impl FileReport {
             outcome: Outcome::Failed,
             reason: None,
             code: None,
+            source: None,
+            mapping: None,
+            config: None,
             kind: None,
             collection: None,
             rows: 0,
@@ -115,6 +128,13 @@ impl FileReport {
     /// How it ended.
     pub(crate) fn close(&mut self, close: Close) {
         (self.outcome, self.reason, self.code) = (close.outcome, close.reason, close.code);
+    }
+
+    /// Adds its source and its mapping.
+    pub(crate) fn assigned(&mut self, in_force: &InForce, assigned: &Assigned<'_>, source: &SourceId) {
+        self.source = in_force.target(source).and_then(|target| target.name.clone());
+        self.config.clone_from(&in_force.version);
+        self.mapping = assigned.reading.mapping.as_ref().map(|mapping| mapping.name.clone());
     }
 
     /// Adds the kind of the file and the counts of its checkpoint.
@@ -168,6 +188,16 @@ impl FileReport {
 /// Every object of an event.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Report {
+    /// Why an older configuration is in force than the one that `CONFIG` names.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub alarms: Vec<String>,
     /// In the order of the event.
     pub objects: Vec<FileReport>,
+}
+
+impl Report {
+    /// A report of no object yet.
+    pub(crate) fn of(in_force: &InForce) -> Report {
+        Report { alarms: in_force.alarm.iter().cloned().collect(), ..Report::default() }
+    }
 }

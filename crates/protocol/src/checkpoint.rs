@@ -249,6 +249,7 @@ mod tests {
             modified_ms: 5,
             bytes: 9,
             replay: None,
+            mapping: None,
         }
     }
 

@@ -4,16 +4,23 @@ use calls::refusal::{FaultCode, FileFault};
 use protocol::claim::{Afresh, Claim, Claimant, claim};
 use protocol::id::Nonce;
 use protocol::position::Position;
+use protocol::reading::Reading;
 
 pub(super) const NOW_MS: i64 = 1_000_000_000_000;
 pub(super) const HOUR_MS: i64 = 3_600_000;
 
 pub(super) fn rules() -> Rules {
-    Rules { source_id: "s".parse().unwrap(), state_bucket: "state".into(), collections: Vec::new(), has_queue: true }
+    Rules {
+        source_id: "s".parse().unwrap(),
+        state_bucket: "state".into(),
+        reading: Reading::default(),
+        nearest_pattern: None,
+        has_queue: true,
+    }
 }
 
 pub(super) fn notice(key: &str) -> Notice {
-    Notice { bucket: "b".into(), key: key.into(), version_id: None, replay: None, hop: None }
+    Notice { bucket: "b".into(), key: key.into(), version_id: None, replay: None, mapping: None, hop: None }
 }
 
 pub(super) fn found() -> Found {

@@ -23,6 +23,7 @@ fn checkpoint() -> Checkpoint {
         modified_ms: 5,
         bytes: 9,
         replay: None,
+        mapping: None,
     };
     let by = Claimant { nonce: Nonce::new([0; 16]), now_ms: NOW_MS, lease_ms: 60_000, afresh: Afresh::No };
     match claim(None, &object, by) {
