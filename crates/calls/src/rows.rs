@@ -18,7 +18,7 @@
 
 use memchr::{memchr, memchr3};
 
-use crate::quoting::{Event, Walker};
+use crate::quoting::{Event, Walker, blank_before_quote};
 use protocol::reading::Quoting;
 
 /// Longest record, without its line end. A longer one is a quote that was never closed, in nearly
@@ -28,6 +28,12 @@ pub const ROW_BYTES_MAX: usize = 1024 * 1024;
 const QUOTE: u8 = b'"';
 
 const MARK: &[u8] = "\u{FEFF}".as_bytes();
+
+/// Whether a cell that begins so may begin with a blank or an invisible character, in UTF-8.
+#[inline]
+fn may_be_blank(first: u8) -> bool {
+    matches!(first, b' ' | b'\t' | 0xC2 | 0xE1..=0xE3 | 0xEF)
+}
 
 /// A record without the byte order marks that it begins with.
 pub(crate) fn strip_marks(mut record: &[u8]) -> &[u8] {
@@ -269,8 +275,7 @@ impl Splitter {
     /// Notes a quote behind the blanks that a bare cell begins with.
     #[cold]
     fn look_behind_blanks(&mut self, cell: &[u8]) {
-        let behind = cell.iter().find(|byte| !matches!(byte, b' ' | b'\t'));
-        if behind == Some(&QUOTE) && !self.escaped {
+        if !self.escaped && blank_before_quote(cell, QUOTE).is_some() {
             self.stray = self.stray.or(Some(self.cells.len()));
         }
     }
@@ -282,7 +287,7 @@ impl Splitter {
         let mut start = self.at;
         while let Some(&first) = text.get(start) {
             // Quotes and blanks are among the first 35 bytes of ASCII, and letters are not.
-            if first <= QUOTE || first == MARK[0] {
+            if first <= QUOTE || may_be_blank(first) {
                 break;
             }
             let Some(length) = memchr3(self.delimiter, b'\n', b'\r', &text[start..]) else { break };
@@ -336,7 +341,7 @@ impl Splitter {
                         return None;
                     };
                     let end = self.at + found;
-                    if matches!(text[self.start], b' ' | b'\t') {
+                    if may_be_blank(text[self.start]) {
                         self.look_behind_blanks(&text[self.start..end]);
                     }
                     if self.backslash {
@@ -387,7 +392,7 @@ impl Splitter {
         if let Some(walker) = &self.walker {
             return walker.is_open();
         }
-        if self.state == State::Bare && matches!(text.get(self.start), Some(b' ' | b'\t')) {
+        if self.state == State::Bare && text.get(self.start).is_some_and(|first| may_be_blank(*first)) {
             self.look_behind_blanks(&text[self.start..]);
         }
         if self.state == State::Bare && self.backslash {
@@ -632,8 +637,9 @@ impl Rows {
         self.head += bytes;
     }
 
-    /// The record found last.
-    #[inline]
+    /// The record found last. Without a call: what a call leaves in memory is read in wider pieces than it was written in,
+    /// and a processor waits for that.
+    #[inline(always)]
     pub(crate) fn record(&self) -> Option<Record<'_>> {
         let Extent { length, line_end, unclosed } = self.current?;
         let text = &self.text[self.head..self.head + length];
