@@ -196,7 +196,11 @@ impl Encoder {
         self.arrays.clear();
         for piece in pieces {
             match piece {
-                Piece::Cell(slot) => self.cell(slot, row, out).or_else(|flaw| self.omit(plan, slot.column, flaw))?,
+                Piece::Cell(slot) => {
+                    if let Err(flaw) = self.cell(slot, row, out) {
+                        self.omit(plan, slot.column, flaw)?;
+                    }
+                }
                 Piece::Open(text) | Piece::Text(text) => out.extend_from_slice(text),
                 Piece::Close { opened, bracket } => match out.last_mut() {
                     Some(last) if *last == b',' => {

@@ -38,6 +38,7 @@ impl SourceRow<'_> {
     }
 
     /// Appends the call of a row that makes one by itself.
+    #[inline(never)]
     pub(super) fn translate(self, reader: Reader<'_>, calls: &mut Vec<u8>, records: &mut Vec<u8>) -> Translated {
         let SourceRow { text, cells, quotes, span, lines } = self;
         let Reader { mapper, plan, dialect, encoder } = reader;
