@@ -5,6 +5,8 @@
 #![recursion_limit = "256"]
 
 mod check;
+mod configuration;
+mod csv_cells;
 mod demo;
 mod machine;
 mod voice;
@@ -34,9 +36,13 @@ enum Command {
     },
     /// Read CSV files as the ingester does, send nothing, and report the result
     ///
-    /// The settings are the function's own environment variables (INFER_TYPES, TIMESTAMP_FORMATS, …). The exit status
-    /// is 1 when rows are refused, 2 when a file cannot be used or the ingester would stop it.
+    /// The settings are the function's own environment variables (INFER_TYPES, TIMESTAMP_FORMATS, …), and the
+    /// configuration of --config or CONFIG. A file that several mappings read is reported once for each. The exit
+    /// status is 1 when rows are refused, 2 when a file cannot be used or the ingester would stop it.
     Check(check::CheckArgs),
+    /// Check a configuration, `segment-s3.toml`
+    #[command(subcommand)]
+    Config(configuration::ConfigCommand),
 }
 
 #[tokio::main(flavor = "current_thread")]
@@ -44,6 +50,7 @@ async fn main() -> ExitCode {
     let ended = match Arguments::parse().command {
         Command::Demo { samples, folder } => demo::run(&samples, &folder).await,
         Command::Check(args) => check::run(&args),
+        Command::Config(command) => Ok(configuration::run(&command)),
     };
     ended.unwrap_or_else(|error| {
         eprintln!("segment-s3: {error:#}");

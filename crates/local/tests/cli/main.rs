@@ -2,4 +2,6 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod check;
+mod config;
 mod demo;
+mod scene;
