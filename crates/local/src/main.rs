@@ -9,6 +9,7 @@ mod configuration;
 mod csv_cells;
 mod demo;
 mod machine;
+mod suggest;
 mod voice;
 
 use clap::{Parser, Subcommand};
@@ -40,6 +41,8 @@ enum Command {
     /// configuration of --config or CONFIG. A file that several mappings read is reported once for each. The exit
     /// status is 1 when rows are refused, 2 when a file cannot be used or the ingester would stop it.
     Check(check::CheckArgs),
+    /// Print a draft of a mapping for a tool's export, made of its header and first rows
+    Suggest(suggest::SuggestArgs),
     /// Check a configuration, `segment-s3.toml`
     #[command(subcommand)]
     Config(configuration::ConfigCommand),
@@ -50,6 +53,7 @@ async fn main() -> ExitCode {
     let ended = match Arguments::parse().command {
         Command::Demo { samples, folder } => demo::run(&samples, &folder).await,
         Command::Check(args) => check::run(&args),
+        Command::Suggest(args) => Ok(suggest::run(&args)),
         Command::Config(command) => Ok(configuration::run(&command)),
     };
     ended.unwrap_or_else(|error| {

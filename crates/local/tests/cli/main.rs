@@ -5,3 +5,4 @@ mod check;
 mod config;
 mod demo;
 mod scene;
+mod suggest;
