@@ -28,7 +28,7 @@ struct Arguments {
 enum Command {
     /// Run the whole system once: CSV files in, calls to Segment, log objects out
     Demo {
-        /// The CSV files to drop
+        /// The CSV files to drop, with `exports/` and their mappings in `segment-s3.toml` if there are such
         #[arg(long, default_value = "samples")]
         samples: PathBuf,
         /// Where the buckets are kept; emptied first
