@@ -5,6 +5,7 @@
 mod delivery;
 mod faults;
 mod main_line;
+mod mapping;
 mod outage;
 mod payloads;
 mod queue;
