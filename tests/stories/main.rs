@@ -4,6 +4,7 @@
 
 mod delivery;
 mod faults;
+mod guide;
 mod main_line;
 mod mapping;
 mod outage;
