@@ -14,7 +14,7 @@ const DOCUMENT: &str = "config/segment-s3.toml";
 
 /// The ingester, with its configuration in an object.
 fn ingester(world: &World, document: impl AsRef<[u8]>) -> Function {
-    world.s3.put(SOURCE, DOCUMENT, document.as_ref().to_vec()).unwrap();
+    world.s3.put(SOURCE, DOCUMENT, document.as_ref()).unwrap();
     world.ingester().env("CONFIG", format!("s3://{SOURCE}/{DOCUMENT}"))
 }
 

@@ -4,6 +4,7 @@
 //! flat: a chunk, a batch, and the few rows that are shown.
 
 mod assign;
+mod checked;
 mod columns;
 mod expect;
 mod json;
@@ -11,28 +12,20 @@ mod preview;
 mod progress;
 mod tell;
 
+use crate::input::{machine, open, read};
 use crate::voice::Voice;
 use anyhow::Context;
 pub(crate) use assign::key_of;
 use assign::{Assigned, Assignment};
-use calls::batches::{Batch, Envelope};
-use calls::call::MessageIds;
-use calls::columns::Column;
-use calls::dialect::StoredHeader;
+use calls::batches::Batch;
 use calls::pipeline::{Next, Pipeline};
-use calls::reading::Reading;
-use calls::refusal::{FaultCode, Position, RowRefusal, Warning};
-use calls::subject::{Subject, SubjectOf};
-use calls::translator::Translator;
+use calls::subject::SubjectOf;
+use checked::{Checked, Usability};
 use clap::Args;
-use expect::Wire;
 use ingester::Settings;
 use preview::Preview;
 use progress::Progress;
-use protocol::account::Account;
-use protocol::id::StreamId;
-use std::fs::File;
-use std::io::{BufWriter, ErrorKind, Read, Write};
+use std::io::{BufWriter, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -63,75 +56,6 @@ pub(crate) struct CheckArgs {
     /// Write every call to standard output, one a line, and the account to standard error
     #[arg(long)]
     calls: bool,
-}
-
-/// How a check ends, the worst last.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Usability {
-    Sound,
-    RowsRefused,
-    Unusable,
-}
-
-impl From<Usability> for ExitCode {
-    fn from(verdict: Usability) -> ExitCode {
-        ExitCode::from(match verdict {
-            Usability::Sound => 0,
-            Usability::RowsRefused => 1,
-            Usability::Unusable => 2,
-        })
-    }
-}
-
-/// The result for a file, as one mapping reads it.
-#[derive(Debug, Default)]
-struct Checked {
-    name: String,
-    /// The key that it is read under.
-    key: String,
-    /// The names of the mapping and of the source, if there are such.
-    mapping: Option<String>,
-    source: Option<String>,
-    /// Calls a second; 0 is no limit.
-    pace: u32,
-    /// The zone of times without one, if it is set.
-    zone: Option<String>,
-    subject: Option<Subject>,
-    header: Option<StoredHeader>,
-    columns: Vec<Column>,
-    warnings: Vec<Warning>,
-    account: Account,
-    /// Calls; several rows may be one.
-    calls: u64,
-    /// The first values of each column, before and after; only of a mapping.
-    preview: Option<Preview>,
-    /// The stored size of the file.
-    bytes: u64,
-    first_calls: Vec<String>,
-    /// The first refused rows, with their records.
-    first_refused: Vec<(RowRefusal, Vec<u8>)>,
-    wire: Wire,
-    /// Why the file cannot be used, or not be read to its end.
-    fault: Option<String>,
-    /// The stable code of that, and where it is, when it is the file's own fault.
-    fault_code: Option<FaultCode>,
-    fault_at: Option<Position>,
-    /// Why the ingester would stop it, though it can be read.
-    stopped: Option<String>,
-    /// Where the first row begins that would not be sent, when the file is not read to its end.
-    undelivered_from: Option<Position>,
-}
-
-impl Checked {
-    fn verdict(&self) -> Usability {
-        if self.fault.is_some() || self.stopped.is_some() {
-            Usability::Unusable
-        } else if self.account.rejected > 0 {
-            Usability::RowsRefused
-        } else {
-            Usability::Sound
-        }
-    }
 }
 
 /// Checks files. The exit status says the worst: 1 when rows are refused, 2 when a file cannot be used or
@@ -207,23 +131,6 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
     error.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == ErrorKind::BrokenPipe)
 }
 
-/// Opens a file, or standard input. Returns its size too, if it is known.
-pub(crate) fn open(path: &Path) -> anyhow::Result<(Box<dyn Read>, Option<u64>)> {
-    if path == Path::new("-") {
-        return Ok((Box::new(std::io::stdin().lock()), None));
-    }
-    let file = File::open(path).context("failed to open it")?;
-    let metadata = file.metadata().context("failed to read its size")?;
-    anyhow::ensure!(!metadata.is_dir(), "it is a folder: name the files in it");
-    Ok((Box::new(file), Some(metadata.len())))
-}
-
-/// The machine that reads a file as the ingester does. Ids derive from bucket and version, which do not exist here.
-pub(crate) fn machine(subject: &Subject, reading: &Reading) -> Pipeline {
-    let translator = Translator::new(subject, reading, MessageIds::new(StreamId::new([0; 16])));
-    Pipeline::new(translator, Envelope::of(subject), Position::START)
-}
-
 fn check(
     path: &Path,
     key: &str,
@@ -243,32 +150,14 @@ fn check(
     let mut calls = args.calls.then(|| BufWriter::with_capacity(CHUNK_BYTES, std::io::stdout().lock()));
     let mut progress = Progress::new(&name, size);
     let mut chunk = vec![0; CHUNK_BYTES];
-    let mut settled_to = None;
     loop {
         match machine.next_batch() {
             Next::Batch(batch) => {
-                checked.take(&batch, args.show, settings.delivery.gzip);
-                if let (Some(preview), Some(header), Some(plan)) =
-                    (&mut checked.preview, machine.header(), machine.plan())
-                {
-                    preview.take(&batch, header, plan);
-                }
+                checked.take(&batch, &machine, args.show, settings.delivery.gzip);
                 if let Some(calls) = &mut calls {
-                    for call in 0..batch.calls.len() {
-                        calls.write_all(batch.call(call)).and_then(|()| calls.write_all(b"\n"))?;
-                    }
+                    write_calls(calls, &batch)?;
                 }
-                machine.settle(&batch, &[]);
-                if let Some(commit) = machine.commit() {
-                    checked.account.add(&commit.account);
-                    settled_to = Some(commit.to);
-                }
-                // Judged where the ingester judges: a file that is bad at its beginning is stopped there, however
-                // good the rest is.
-                checked.stopped = settings.threshold.exceeded(&checked.account);
-                if checked.stopped.is_some() {
-                    machine.stop();
-                }
+                settle(&mut machine, &batch, &mut checked, settings);
             }
             Next::Hungry => match read(&mut input, &mut chunk).context("failed to read it")? {
                 0 => machine.finish(),
@@ -286,47 +175,29 @@ fn check(
         calls.flush()?;
     }
     checked.bytes = checked.bytes.max(size.unwrap_or_default());
-    checked.end(&machine, settled_to);
+    checked.end(&machine);
     checked.warnings.extend(assigned.unmatched());
     Ok(checked)
 }
 
-/// Reads something, unless there is nothing more.
-pub(crate) fn read(input: &mut dyn Read, chunk: &mut [u8]) -> std::io::Result<usize> {
-    loop {
-        match input.read(chunk) {
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            read => return read,
-        }
-    }
+/// Writes the calls of a batch, one a line.
+fn write_calls(out: &mut impl Write, batch: &Batch) -> std::io::Result<()> {
+    (0..batch.calls.len()).try_for_each(|call| {
+        out.write_all(batch.call(call))?;
+        out.write_all(b"\n")
+    })
 }
 
-impl Checked {
-    /// Counts a batch: its size, and its first calls and refused rows.
-    fn take(&mut self, batch: &Batch, show: usize, gzip: bool) {
-        self.calls += batch.calls.len() as u64;
-        if !batch.calls.is_empty() {
-            self.wire.send(&batch.body, gzip);
-        }
-        for call in 0..batch.calls.len().min(show - self.first_calls.len().min(show)) {
-            self.first_calls.push(String::from_utf8_lossy(batch.call(call)).into_owned());
-        }
-        for refused in batch.refused.iter().take(show - self.first_refused.len().min(show)) {
-            let record = batch.records[refused.record.clone()].to_vec();
-            self.first_refused.push((refused.refusal.clone(), record));
-        }
+/// Settles a batch and judges the file where the ingester judges: a file that is bad at its beginning is stopped there,
+/// however good the rest is.
+fn settle(machine: &mut Pipeline, batch: &Batch, checked: &mut Checked, settings: &Settings) {
+    machine.settle(batch, &[]);
+    if let Some(commit) = machine.commit() {
+        checked.account.add(&commit.account);
+        checked.undelivered_from = Some(commit.to);
     }
-
-    fn end(&mut self, machine: &Pipeline, settled_to: Option<Position>) {
-        self.header = machine.header().cloned();
-        self.columns = machine.plan().map_or(Vec::new(), |plan| plan.columns().to_vec());
-        self.warnings = machine.warnings().to_vec();
-        let fault = machine.fault();
-        self.fault = fault.map(ToString::to_string);
-        self.fault_code = fault.map(|fault| fault.code);
-        self.fault_at = fault.and_then(|fault| fault.at);
-        if self.verdict() == Usability::Unusable {
-            self.undelivered_from = settled_to.or(self.header.as_ref().map(|header| header.rows_from));
-        }
+    checked.stopped = settings.threshold.exceeded(&checked.account);
+    if checked.stopped.is_some() {
+        machine.stop();
     }
 }

@@ -28,20 +28,12 @@ pub(crate) async fn run(samples: &Path, folder: &Path) -> anyhow::Result<ExitCod
     let files = csv_files(samples)?;
     empty(folder)?;
     let document = document(samples)?;
-    let has_document = document.is_some();
     let mut machine = Machine::start(folder, document).await?;
     let say = Voice::of(&io::stdout());
     // A closed pipe (`| head`) does not end the demo. The exit status shows its result.
     let out = &mut Patient::new(io::stdout());
 
-    title(out, &say, "segment-s3: the whole system on this machine, no AWS account")?;
-    writeln!(out, "  S3 and STS   {}   buckets under {}/", machine.s3.url(), folder.display())?;
-    writeln!(out, "  Segment      {}   the Tracking and Objects API", machine.segment.url())?;
-    writeln!(out, "  ingester     started by s3:ObjectCreated in {SOURCE_BUCKET}")?;
-    if has_document {
-        writeln!(out, "  mappings     {}", samples.join(DOCUMENT).display())?;
-    }
-    writeln!(out, "  exporter     writes to {CUSTOMER_BUCKET} as {ROLE_ARN}")?;
+    beginning(out, &say, &machine, samples, folder)?;
 
     title(out, &say, &format!("1  CSV files dropped into s3://{SOURCE_BUCKET}"))?;
     let (dropped, objects) = ingest(&mut machine, samples, &files).await?;
@@ -78,6 +70,17 @@ pub(crate) async fn run(samples: &Path, folder: &Path) -> anyhow::Result<ExitCod
     )?;
     let ok = checks.iter().all(|check| check.holds);
     Ok(if ok { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn beginning(out: &mut impl Write, say: &Voice, machine: &Machine, samples: &Path, folder: &Path) -> io::Result<()> {
+    title(out, say, "segment-s3: the whole system on this machine, no AWS account")?;
+    writeln!(out, "  S3 and STS   {}   buckets under {}/", machine.s3.url(), folder.display())?;
+    writeln!(out, "  Segment      {}   the Tracking and Objects API", machine.segment.url())?;
+    writeln!(out, "  ingester     started by s3:ObjectCreated in {SOURCE_BUCKET}")?;
+    if !machine.mappings.mappings.is_empty() {
+        writeln!(out, "  mappings     {}", samples.join(DOCUMENT).display())?;
+    }
+    writeln!(out, "  exporter     writes to {CUSTOMER_BUCKET} as {ROLE_ARN}")
 }
 
 /// The CSV files of the folder, then those that tools exported.

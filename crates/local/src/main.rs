@@ -8,6 +8,7 @@ mod check;
 mod configuration;
 mod csv_cells;
 mod demo;
+mod input;
 mod machine;
 mod suggest;
 mod voice;

@@ -1,6 +1,7 @@
 //! Which mappings read a file, and to which source its calls go.
 
-use super::{CheckArgs, Checked};
+use super::CheckArgs;
+use super::checked::Checked;
 use crate::configuration;
 use calls::reading::Reading;
 use calls::refusal::Warning;

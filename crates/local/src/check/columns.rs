@@ -1,6 +1,6 @@
 //! The columns of a file: where they go, as what, and their first values.
 
-use super::Checked;
+use super::checked::Checked;
 use super::preview::Pair;
 use super::tell::{more, visible};
 use crate::voice::Voice;

@@ -1,6 +1,6 @@
 //! An estimate for sending the file: requests, bytes, time and money.
 
-use super::Checked;
+use super::checked::Checked;
 use calls::kind::Api;
 use libdeflater::{CompressionLvl, Compressor};
 

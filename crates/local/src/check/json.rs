@@ -1,6 +1,6 @@
 //! The result of a check as JSON.
 
-use super::Checked;
+use super::checked::Checked;
 use super::expect::expected;
 use calls::refusal::FaultCode;
 use serde_json::{Value, json};

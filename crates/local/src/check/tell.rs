@@ -1,7 +1,7 @@
 //! The result of a check as text.
 
+use super::checked::{Checked, Usability};
 use super::expect::expected;
-use super::{Checked, Usability};
 use crate::voice::Voice;
 use calls::dialect::Compression;
 use calls::kind::Api;

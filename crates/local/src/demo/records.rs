@@ -1,6 +1,6 @@
 //! Counts the rows of a file without the ingester, and its calls without a request.
 
-use crate::check::machine;
+use crate::input::machine;
 use calls::pipeline::Next;
 use calls::reading::Reading;
 use calls::subject::SubjectOf;

@@ -44,7 +44,7 @@ impl Fields<'_> {
                     cell: Some("timestamp"),
                     ..DraftField::default()
                 });
-            } else if !(self.is_track() && !fields.is_empty()) {
+            } else if !self.is_track() || fields.is_empty() {
                 let to = free(&self.path(at, column), &taken);
                 taken.push(to.clone());
                 fields.push(typed(to, column, shape));

@@ -1,7 +1,7 @@
 //! The header and the first rows of a file, read as the ingester reads them.
 
-use crate::check::{machine, open, read};
 use crate::csv_cells::cells;
+use crate::input::{machine, open, read};
 use anyhow::Context;
 use calls::batches::Batch;
 use calls::dialect::Dialect;
