@@ -4,7 +4,9 @@
 
 mod delivery;
 mod faults;
+mod guide;
 mod main_line;
+mod mapping;
 mod outage;
 mod payloads;
 mod queue;

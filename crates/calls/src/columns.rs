@@ -115,8 +115,8 @@ pub(crate) struct ListPlan {
 }
 
 impl ColumnPlan {
-    /// The column of the file in which the cells of `column` stand.
-    pub(crate) fn source_of(&self, column: usize) -> usize {
+    /// The column of the file in which the cells of `column` stand. A constant has none: a number beyond the last.
+    pub fn source_of(&self, column: usize) -> usize {
         self.sources.get(column).copied().unwrap_or(column)
     }
 

@@ -3,6 +3,7 @@
 mod account;
 mod records;
 
+use crate::check::key_of;
 use crate::machine::Machine;
 use crate::voice::{Patient, Voice};
 use account::Books;
@@ -14,6 +15,11 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+/// The folder of the samples with the exports of tools, and the configuration with their mappings.
+const EXPORTS: &str = "exports";
+const DOCUMENT: &str = "segment-s3.toml";
+/// A longer name of a file has a line of its own.
+const NAME_CHARS: usize = 28;
 /// A line longer than this is cut; the objects have the whole.
 const LINE_CHARS_MAX: usize = 240;
 
@@ -21,19 +27,16 @@ const LINE_CHARS_MAX: usize = 240;
 pub(crate) async fn run(samples: &Path, folder: &Path) -> anyhow::Result<ExitCode> {
     let files = csv_files(samples)?;
     empty(folder)?;
-    let mut machine = Machine::start(folder).await?;
+    let document = document(samples)?;
+    let mut machine = Machine::start(folder, document).await?;
     let say = Voice::of(&io::stdout());
     // A closed pipe (`| head`) does not end the demo. The exit status shows its result.
     let out = &mut Patient::new(io::stdout());
 
-    title(out, &say, "segment-s3: the whole system on this machine, no AWS account")?;
-    writeln!(out, "  S3 and STS   {}   buckets under {}/", machine.s3.url(), folder.display())?;
-    writeln!(out, "  Segment      {}   the Tracking and Objects API", machine.segment.url())?;
-    writeln!(out, "  ingester     started by s3:ObjectCreated in {SOURCE_BUCKET}")?;
-    writeln!(out, "  exporter     writes to {CUSTOMER_BUCKET} as {ROLE_ARN}")?;
+    beginning(out, &say, &machine, samples, folder)?;
 
     title(out, &say, &format!("1  CSV files dropped into s3://{SOURCE_BUCKET}"))?;
-    let (dropped, objects) = ingest(&mut machine, &files).await?;
+    let (dropped, objects) = ingest(&mut machine, samples, &files).await?;
     tell_files(out, &objects, &say, folder)?;
 
     title(out, &say, "2  What Segment received: the first call of each file")?;
@@ -69,15 +72,45 @@ pub(crate) async fn run(samples: &Path, folder: &Path) -> anyhow::Result<ExitCod
     Ok(if ok { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
+fn beginning(out: &mut impl Write, say: &Voice, machine: &Machine, samples: &Path, folder: &Path) -> io::Result<()> {
+    title(out, say, "segment-s3: the whole system on this machine, no AWS account")?;
+    writeln!(out, "  S3 and STS   {}   buckets under {}/", machine.s3.url(), folder.display())?;
+    writeln!(out, "  Segment      {}   the Tracking and Objects API", machine.segment.url())?;
+    writeln!(out, "  ingester     started by s3:ObjectCreated in {SOURCE_BUCKET}")?;
+    if !machine.mappings.mappings.is_empty() {
+        writeln!(out, "  mappings     {}", samples.join(DOCUMENT).display())?;
+    }
+    writeln!(out, "  exporter     writes to {CUSTOMER_BUCKET} as {ROLE_ARN}")
+}
+
+/// The CSV files of the folder, then those that tools exported.
 fn csv_files(samples: &Path) -> anyhow::Result<Vec<PathBuf>> {
-    let listed = fs::read_dir(samples).with_context(|| format!("failed to list {}", samples.display()))?;
-    let mut files: Vec<_> = listed.filter_map(|entry| Some(entry.ok()?.path())).filter(|path| path.is_file()).collect();
-    files.retain(|path| path.extension().is_some_and(|extension| extension == "csv"));
-    files.sort();
+    let mut files = listed(samples)?;
+    let exports = samples.join(EXPORTS);
+    if exports.is_dir() {
+        files.extend(listed(&exports)?);
+    }
     if files.is_empty() {
         bail!("{} holds no CSV files", samples.display());
     }
     Ok(files)
+}
+
+fn listed(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    let listed = fs::read_dir(folder).with_context(|| format!("failed to list {}", folder.display()))?;
+    let mut files: Vec<_> = listed.filter_map(|entry| Some(entry.ok()?.path())).filter(|path| path.is_file()).collect();
+    files.retain(|path| path.extension().is_some_and(|extension| extension == "csv"));
+    files.sort();
+    Ok(files)
+}
+
+/// The configuration in the folder, if there is one.
+fn document(samples: &Path) -> anyhow::Result<Option<String>> {
+    let path = samples.join(DOCUMENT);
+    if !path.is_file() {
+        return Ok(None);
+    }
+    fs::read_to_string(&path).map(Some).with_context(|| format!("failed to read {}", path.display()))
 }
 
 /// Empties a folder that an earlier demo made, and no other.
@@ -94,17 +127,28 @@ fn empty(folder: &Path) -> anyhow::Result<()> {
 }
 
 /// Uploads each file through the S3 protocol and lets the notification wake the ingester. Returns each file's name with
-/// its number of records, and the ingester's reports.
-async fn ingest(machine: &mut Machine, files: &[PathBuf]) -> anyhow::Result<(Vec<(String, Option<u64>)>, Vec<Value>)> {
+/// its number of records, and the ingester's reports: one for each mapping that reads the file.
+async fn ingest(
+    machine: &mut Machine,
+    samples: &Path,
+    files: &[PathBuf],
+) -> anyhow::Result<(Vec<(String, Option<u64>)>, Vec<Value>)> {
     let source = machine.bucket(SOURCE_BUCKET);
     let (mut dropped, mut objects) = (Vec::new(), Vec::new());
     for file in files {
-        let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let key = key_of(file.strip_prefix(samples).unwrap_or(file), None);
         let body = fs::read(file).with_context(|| format!("failed to read {}", file.display()))?;
-        dropped.push((name.clone(), records::count(&body)));
-        source.put(&name, body.into(), "text/csv").await?;
+        let name = key.rsplit('/').next().unwrap_or(&key).to_owned();
+        dropped.push((name, records::count(&body)));
+        source.put(&key, body.clone().into(), "text/csv").await?;
         let report = machine.ingest_next().await?;
-        objects.extend(report["objects"].as_array().cloned().unwrap_or_default());
+        for mut object in report["objects"].as_array().cloned().unwrap_or_default() {
+            let rule = object["mapping"].as_str().and_then(|name| machine.mappings.mapping_named(name));
+            if let Some(rule) = rule.filter(|rule| rule.mapping().group.is_some()) {
+                object["calls"] = records::calls(&body, &key, &rule.reading)?.into();
+            }
+            objects.push(object);
+        }
     }
     Ok((dropped, objects))
 }
@@ -114,13 +158,23 @@ fn name_of(object: &Value) -> &str {
 }
 
 fn tell_files(out: &mut impl Write, objects: &[Value], say: &Voice, folder: &Path) -> io::Result<()> {
-    writeln!(out, "  {:<28} {:<9} {:>5} {:>13} {:>9}", "file", "kind", "rows", "acknowledged", "rejected")?;
+    let heading = ["file", "kind", "rows", "acknowledged", "rejected", "skipped"];
+    let [file, kind, rows, acknowledged, rejected, skipped] = heading;
+    writeln!(out, "  {file:<NAME_CHARS$} {kind:<9} {rows:>5} {acknowledged:>13} {rejected:>9} {skipped:>8}")?;
     for object in objects {
         let (name, kind) = (name_of(object), object["kind"].as_str().unwrap_or("-"));
         let count = |name: &str| object[name].as_u64().unwrap_or(0);
         let rejected = format!("{:>9}", count("rejected"));
         let rejected = if count("rejected") > 0 { say.bad(&rejected) } else { rejected };
-        writeln!(out, "  {name:<28} {kind:<9} {:>5} {:>13} {rejected}", count("rows"), count("acknowledged"))?;
+        let name =
+            if name.chars().count() > NAME_CHARS { format!("{name}\n  {:<NAME_CHARS$}", "") } else { name.to_owned() };
+        let (rows, acknowledged, skipped) = (count("rows"), count("acknowledged"), count("skipped_rows"));
+        writeln!(out, "  {name:<NAME_CHARS$} {kind:<9} {rows:>5} {acknowledged:>13} {rejected} {skipped:>8}")?;
+        if let Some(mapping) = object["mapping"].as_str() {
+            let calls =
+                object["calls"].as_u64().map_or(String::new(), |calls| format!(": groups of rows are {calls} calls"));
+            writeln!(out, "      {}", say.dim(&format!("mapping {mapping}{calls}")))?;
+        }
         if let Some(collection) = object["collection"].as_str() {
             writeln!(out, "      {}", say.dim(&format!("collection {collection}")))?;
         }
@@ -146,9 +200,12 @@ fn tell_calls(out: &mut impl Write, objects: &[Value], calls: &[&Map<String, Val
         // A file that was refused before it was opened has neither a stream nor calls.
         let Some(stream) = object["stream"].as_str().filter(|stream| !stream.is_empty()) else { continue };
         let collection = object["collection"].as_str();
+        // An id that a mapping makes begins with its name.
+        let mapping = object["mapping"].as_str().map(|name| format!("{name}-"));
+        let of_mapping = |id: &str| mapping.as_ref().is_some_and(|mapping| id.starts_with(mapping));
         let first = calls.iter().find(|call| match collection {
             Some(collection) => call.get("collection").and_then(Value::as_str) == Some(collection),
-            None => account::id_of(call).is_some_and(|id| id.contains(stream)),
+            None => account::id_of(call).is_some_and(|id| id.contains(stream) || of_mapping(id)),
         });
         if let Some(first) = first {
             writeln!(out, "  {}", say.dim(name_of(object)))?;

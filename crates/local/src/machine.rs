@@ -3,6 +3,7 @@
 use anyhow::Context;
 use aws::clients::{SdkConfig, config_at};
 use aws::{Bucket, Clock, Dice};
+use config::Config;
 use serde_json::{Map, Value, json};
 use standins::installation::{self, SOURCE_BUCKET};
 use standins::s3::{self, Filter, Notifications};
@@ -17,6 +18,8 @@ pub(crate) struct Machine {
     pub(crate) s3: s3::Server,
     pub(crate) segment: segment::Server,
     pub(crate) config: SdkConfig,
+    /// The mappings that files are read by.
+    pub(crate) mappings: Config,
     ingester: ingester::App,
     exporter: exporter::App,
     created: Notifications,
@@ -24,8 +27,8 @@ pub(crate) struct Machine {
 }
 
 impl Machine {
-    /// Starts everything, with the buckets under `folder`.
-    pub(crate) async fn start(folder: &Path) -> anyhow::Result<Self> {
+    /// Starts everything, with the buckets under `folder`. `document` is the setting `CONFIG`.
+    pub(crate) async fn start(folder: &Path, document: Option<String>) -> anyhow::Result<Self> {
         let clock = Clock::system();
         let s3 = installation::with_buckets(s3::Server::folder(folder).with_versioned_bucket(SOURCE_BUCKET))
             .start()
@@ -36,12 +39,16 @@ impl Machine {
         let config = config_at(&s3.url(), &key.access_key_id, &key.secret_access_key);
 
         let segment = installation::segment().start().await.context("failed to start Segment's stand-in")?;
-        let settings = [installation::ingester_settings(&segment.url()), installation::exporter_settings()].concat();
+        let mut settings =
+            [installation::ingester_settings(&segment.url()), installation::exporter_settings()].concat();
+        settings.extend(document.map(|document| ("CONFIG".to_owned(), document)));
         let setting = |wanted: &str| settings.iter().find_map(|(name, value)| (name == wanted).then(|| value.clone()));
-        let ingester = ingester::App::new(ingester::Settings::read(&setting)?, &config, clock.clone(), Dice::system())?;
+        let of_ingester = ingester::Settings::read(&setting)?;
+        let mappings = of_ingester.config.here().cloned().unwrap_or_default();
+        let ingester = ingester::App::new(of_ingester, &config, clock.clone(), Dice::system())?;
         let exporter = exporter::Settings::parse(&setting)?;
         let exporter = exporter::App::new(exporter, &config, "segment-s3-demo", clock.clone(), Dice::system());
-        Ok(Self { s3, segment, config, ingester, exporter, created, clock })
+        Ok(Self { s3, segment, config, mappings, ingester, exporter, created, clock })
     }
 
     /// A bucket, seen as its owner sees it.

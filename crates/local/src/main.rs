@@ -5,8 +5,12 @@
 #![recursion_limit = "256"]
 
 mod check;
+mod configuration;
+mod csv_cells;
 mod demo;
+mod input;
 mod machine;
+mod suggest;
 mod voice;
 
 use clap::{Parser, Subcommand};
@@ -25,7 +29,7 @@ struct Arguments {
 enum Command {
     /// Run the whole system once: CSV files in, calls to Segment, log objects out
     Demo {
-        /// The CSV files to drop
+        /// The CSV files to drop, with `exports/` and their mappings in `segment-s3.toml` if there are such
         #[arg(long, default_value = "samples")]
         samples: PathBuf,
         /// Where the buckets are kept; emptied first
@@ -34,9 +38,15 @@ enum Command {
     },
     /// Read CSV files as the ingester does, send nothing, and report the result
     ///
-    /// The settings are the function's own environment variables (INFER_TYPES, TIMESTAMP_FORMATS, …). The exit status
-    /// is 1 when rows are refused, 2 when a file cannot be used or the ingester would stop it.
+    /// The settings are the function's own environment variables (INFER_TYPES, TIMESTAMP_FORMATS, …), and the
+    /// configuration of --config or CONFIG. A file that several mappings read is reported once for each. The exit
+    /// status is 1 when rows are refused, 2 when a file cannot be used or the ingester would stop it.
     Check(check::CheckArgs),
+    /// Print a draft of a mapping for a tool's export, made of its header and first rows
+    Suggest(suggest::SuggestArgs),
+    /// Check a configuration, `segment-s3.toml`
+    #[command(subcommand)]
+    Config(configuration::ConfigCommand),
 }
 
 #[tokio::main(flavor = "current_thread")]
@@ -44,6 +54,8 @@ async fn main() -> ExitCode {
     let ended = match Arguments::parse().command {
         Command::Demo { samples, folder } => demo::run(&samples, &folder).await,
         Command::Check(args) => check::run(&args),
+        Command::Suggest(args) => Ok(suggest::run(&args)),
+        Command::Config(command) => Ok(configuration::run(&command)),
     };
     ended.unwrap_or_else(|error| {
         eprintln!("segment-s3: {error:#}");

@@ -1,8 +1,7 @@
 //! An estimate for sending the file: requests, bytes, time and money.
 
-use super::Checked;
+use super::checked::Checked;
 use calls::kind::Api;
-use ingester::Settings;
 use libdeflater::{CompressionLvl, Compressor};
 
 /// Compressing costs more than everything else here, so after the first batches only some are, and speak for the rest.
@@ -64,9 +63,8 @@ pub(super) struct Expected {
 /// `None` where no pace is set: the network decides then.
 #[expect(clippy::cast_precision_loss, reason = "an estimate")]
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a positive number of invocations")]
-pub(super) fn expected(checked: &Checked, settings: &Settings) -> Option<Expected> {
-    let calls = checked.account.acknowledged as f64;
-    let pace = settings.delivery.events_per_second;
+pub(super) fn expected(checked: &Checked) -> Option<Expected> {
+    let (calls, pace) = (checked.calls as f64, checked.pace);
     let is_object = checked.subject.as_ref().is_some_and(|subject| subject.kind.api() == Api::Objects);
     let one_by_one = if is_object { checked.wire.requests as f64 * OBJECTS_REQUEST_SECONDS } else { 0.0 };
     if pace == 0 && !is_object {

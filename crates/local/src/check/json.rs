@@ -1,12 +1,11 @@
 //! The result of a check as JSON.
 
-use super::Checked;
+use super::checked::Checked;
 use super::expect::expected;
 use calls::refusal::FaultCode;
-use ingester::Settings;
 use serde_json::{Value, json};
 
-pub(super) fn of(checked: &Checked, settings: &Settings) -> Value {
+pub(super) fn of(checked: &Checked) -> Value {
     let dialect = checked.header.as_ref().map(|header| &header.dialect);
     let columns: Vec<Value> = checked
         .columns
@@ -41,9 +40,12 @@ pub(super) fn of(checked: &Checked, settings: &Settings) -> Value {
             })
         })
         .collect();
-    let expected = expected(checked, settings);
+    let expected = expected(checked);
     json!({
         "file": checked.name,
+        "key": checked.key,
+        "mapping": checked.mapping,
+        "source": checked.source,
         "kind": checked.subject.as_ref().map(|subject| subject.kind.as_str()),
         "collection": checked.subject.as_ref().and_then(|subject| subject.collection.as_deref()),
         "bytes": checked.bytes,
@@ -51,13 +53,13 @@ pub(super) fn of(checked: &Checked, settings: &Settings) -> Value {
         "columns": columns,
         "warnings": warnings,
         "rows": checked.account.rows,
-        "calls": checked.account.acknowledged,
+        "calls": checked.calls,
         "refused": checked.account.rejected,
         "refused_by": checked.account.rejected_by,
         "blank_rows": checked.account.blank_rows,
         "repeated_headers": checked.account.repeated_headers,
         "skipped_rows": checked.account.skipped_rows,
-        "timestamp_zone": settings.reading.timestamp_zone.as_deref().unwrap_or("UTC"),
+        "timestamp_zone": checked.zone.as_deref().unwrap_or("UTC"),
         "first_refused": refused,
         "requests": checked.wire.requests,
         "json_bytes": checked.wire.json_bytes,

@@ -1,9 +1,8 @@
 //! The result of a check as text.
 
+use super::checked::{Checked, Usability};
 use super::expect::expected;
-use super::{Checked, Usability};
 use crate::voice::Voice;
-use calls::columns::Column;
 use calls::dialect::Compression;
 use calls::kind::Api;
 use calls::refusal::RowRefusal;
@@ -11,11 +10,8 @@ use ingester::Settings;
 use std::fmt::Write as _;
 use unicode_width::UnicodeWidthChar;
 
-/// Columns and warnings beyond this are counted, not shown.
-const COLUMNS_SHOWN_MAX: usize = 60;
+/// Warnings beyond this are counted, not shown.
 const WARNINGS_SHOWN_MAX: usize = 20;
-/// A name longer than this pushes its line out, instead of all lines.
-const NAME_CHARS_MAX: usize = 40;
 /// How much of a refused row is shown before the cell at fault, and in all.
 const BEFORE_CHARS: usize = 40;
 const ROW_CHARS: usize = 100;
@@ -26,8 +22,9 @@ const INLINE_BYTES_MAX: usize = 80;
 pub(super) fn all(checked: &Checked, settings: &Settings, voice: Voice) -> String {
     let mut out = String::new();
     title(&mut out, checked, voice);
-    columns(&mut out, checked, voice);
-    zone(&mut out, checked, settings);
+    super::columns::table(&mut out, checked, voice);
+    warnings(&mut out, checked, voice);
+    zone(&mut out, checked);
     first_calls(&mut out, checked, voice);
     refused(&mut out, checked, voice);
     sums(&mut out, checked, settings, voice);
@@ -39,7 +36,7 @@ pub(super) fn account(checked: &Checked, settings: &Settings, voice: Voice) -> S
     let mut out = String::new();
     title(&mut out, checked, voice);
     warnings(&mut out, checked, voice);
-    zone(&mut out, checked, settings);
+    zone(&mut out, checked);
     refused(&mut out, checked, voice);
     sums(&mut out, checked, settings, voice);
     out
@@ -58,6 +55,8 @@ fn title(out: &mut String, checked: &Checked, voice: Voice) {
         },
     };
     let _ = writeln!(out, "{}  {verdict}", voice.strong(&visible(&checked.name)));
+    let mapping = checked.mapping.as_ref().map(|mapping| format!("mapping {mapping}"));
+    let source = checked.source.as_ref().map(|source| format!("source {source}"));
     let kind = checked.subject.as_ref().map(|subject| match &subject.collection {
         Some(collection) => format!("objects of the collection {collection}"),
         None => format!("{} calls", subject.kind),
@@ -80,7 +79,7 @@ fn title(out: &mut String, checked: &Checked, voice: Voice) {
         format!("{}{mark}, delimiter {delimiter}{quoting}{compressed}", dialect.encoding)
     });
     let size = (checked.bytes > 0).then(|| bytes(checked.bytes));
-    let known: Vec<String> = [kind, dialect, size].into_iter().flatten().collect();
+    let known: Vec<String> = [mapping, source, kind, dialect, size].into_iter().flatten().collect();
     if !known.is_empty() {
         let _ = writeln!(out, "  {}", known.join(", "));
     }
@@ -89,28 +88,6 @@ fn title(out: &mut String, checked: &Checked, voice: Voice) {
         let _ = writeln!(out, "  {}", voice.bad(&visible(&format!("{fault}{code}"))));
     }
     out.push('\n');
-}
-
-fn columns(out: &mut String, checked: &Checked, voice: Voice) {
-    if checked.columns.is_empty() {
-        return;
-    }
-    let path = |column: &Column| column.path.clone().unwrap_or_else(|| "(not sent)".to_owned());
-    let shown = &checked.columns[..checked.columns.len().min(COLUMNS_SHOWN_MAX)];
-    let width =
-        |texts: &mut dyn Iterator<Item = usize>| texts.map(|chars| chars.min(NAME_CHARS_MAX)).max().unwrap_or(0);
-    let names = width(&mut shown.iter().map(|column| column.name.chars().count())).max("column".len());
-    let paths = width(&mut shown.iter().map(|column| path(column).chars().count())).max("goes to".len());
-    let heading = format!("{:<names$}  {:<paths$}  as", "column", "goes to");
-    let _ = writeln!(out, "  {}", voice.dim(&heading));
-    for column in shown {
-        let cell = if column.path.is_some() { column.cell.as_str() } else { "" };
-        let line = format!("{:<names$}  {:<paths$}  {cell}", visible(&column.name), visible(&path(column)));
-        let _ = writeln!(out, "  {}", line.trim_end());
-    }
-    more(out, checked.columns.len() - shown.len(), "columns", voice);
-    out.push('\n');
-    warnings(out, checked, voice);
 }
 
 fn warnings(out: &mut String, checked: &Checked, voice: Voice) {
@@ -127,17 +104,17 @@ fn warnings(out: &mut String, checked: &Checked, voice: Voice) {
 }
 
 /// Says in which zone times without one are read, where there may be such.
-fn zone(out: &mut String, checked: &Checked, settings: &Settings) {
+fn zone(out: &mut String, checked: &Checked) {
     let zoneless = |code: &str| matches!(code, "timestamp_without_zone" | "timestamp_ambiguous");
     let has_zoneless = checked.account.findings.iter().any(|finding| zoneless(&finding.code));
     let has_timestamps = checked.columns.iter().any(|column| column.cell.is_time());
-    let set = settings.reading.timestamp_zone.as_deref();
+    let set = checked.zone.as_deref();
     if has_zoneless || (set.is_some() && has_timestamps) {
         let _ = writeln!(out, "  times without a zone are read in {}\n", visible(set.unwrap_or("UTC")));
     }
 }
 
-fn more(out: &mut String, count: usize, what: &str, voice: Voice) {
+pub(super) fn more(out: &mut String, count: usize, what: &str, voice: Voice) {
     if count > 0 {
         let _ = writeln!(out, "  {}", voice.dim(&format!("and {count} more {what}; --json has all")));
     }
@@ -194,7 +171,10 @@ fn sums(out: &mut String, checked: &Checked, settings: &Settings, voice: Voice) 
         let _ = writeln!(out, "  {name:<20} {:>width$}", grouped(number));
     };
     count("rows", account.rows);
-    count(noun(api), account.acknowledged);
+    count(noun(api), checked.calls);
+    if checked.calls != account.acknowledged {
+        count("  made of rows", account.acknowledged);
+    }
     count("refused", account.rejected);
     for (code, rows) in &account.rejected_by {
         count(&format!("  {code}"), *rows);
@@ -229,12 +209,12 @@ fn sums(out: &mut String, checked: &Checked, settings: &Settings, voice: Voice) 
         true => writeln!(out, "  {json} of JSON, about {} on the wire", bytes(checked.wire.wire_bytes())),
         false => writeln!(out, "  {json} of JSON on the wire"),
     };
-    match expected(checked, settings) {
+    match expected(checked) {
         None => {
             let _ = writeln!(out, "  no limit on the rate: EVENTS_PER_SECOND is not set");
         }
         Some(expected) => {
-            let pace = match settings.delivery.events_per_second {
+            let pace = match checked.pace {
                 0 => "one request at a time".to_owned(),
                 pace if api == Api::Objects => {
                     format!("at most {} a second, one request at a time", grouped(u64::from(pace)))

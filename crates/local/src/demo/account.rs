@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 pub(super) struct Books<'a> {
     /// Each dropped file, with its number of records if that is known without the ingester.
     pub(super) dropped: Vec<(String, Option<u64>)>,
-    /// The ingester's report of each file.
+    /// The ingester's reports, one for each mapping that reads a file.
     pub(super) objects: &'a [Value],
     /// The calls that Segment received, and the objects with their collection.
     pub(super) received: Vec<&'a Map<String, Value>>,
@@ -35,9 +35,14 @@ impl Books<'_> {
     }
 
     fn files(&self) -> Check {
-        let finished = self.objects.iter().filter(|object| object["outcome"] == "finished").count();
+        // A file has a report for each mapping that reads it.
+        let is_finished = |(name, _): &&(String, Option<u64>)| {
+            let mut reports = self.of_file(name).peekable();
+            reports.peek().is_some() && reports.all(|object| object["outcome"] == "finished")
+        };
+        let finished = self.dropped.iter().filter(is_finished).count();
         let dropped = self.dropped.len();
-        let holds = finished == dropped && self.objects.len() == dropped;
+        let holds = finished == dropped;
         let text = if holds {
             format!("{finished} files finished")
         } else {
@@ -49,13 +54,22 @@ impl Books<'_> {
     fn rows(&self) -> Check {
         let (rows, acknowledged, rejected) = (self.sum("rows"), self.sum("acknowledged"), self.sum("rejected"));
         let mut text = format!("{rows} rows = {acknowledged} acknowledged + {rejected} rejected");
+        let skipped = self.sum("skipped_rows");
+        if skipped > 0 {
+            text.push_str(&format!("; mappings skipped {skipped} more"));
+        }
         let mut holds = rows == acknowledged + rejected;
         for (name, records) in &self.dropped {
-            let of_file = self.objects.iter().filter(|object| name_of(object) == name);
-            let read: u64 = of_file.map(|object| figure(object, "rows")).sum();
-            if let Some(records) = records.filter(|records| *records != read) {
-                holds = false;
-                text.push_str(&format!("; {name} holds {records}, and {read} were read"));
+            let mut read: Vec<u64> =
+                self.of_file(name).map(|object| figure(object, "rows") + figure(object, "skipped_rows")).collect();
+            if read.is_empty() {
+                read.push(0);
+            }
+            for read in read {
+                if let Some(records) = records.filter(|records| *records != read) {
+                    holds = false;
+                    text.push_str(&format!("; {name} holds {records}, and {read} were read"));
+                }
             }
         }
         Check { holds, text }
@@ -92,11 +106,17 @@ impl Books<'_> {
         self.received.iter().copied().filter(|received| received.contains_key("type"))
     }
 
-    /// Calls and objects, as the ingester counts them.
+    /// The calls and objects of the acknowledged rows. Where rows of a group are one call, `calls` has their number.
     fn acknowledged(&self) -> (u64, u64) {
-        let of_objects = self.objects.iter().filter(|object| object["kind"] == "object");
-        let objects = of_objects.map(|object| figure(object, "acknowledged")).sum();
-        (self.sum("acknowledged").saturating_sub(objects), objects)
+        let (of_objects, of_calls): (Vec<_>, Vec<_>) =
+            self.objects.iter().partition(|object| object["kind"] == "object");
+        let sent = |object: &&Value| object["calls"].as_u64().unwrap_or(figure(object, "acknowledged"));
+        (of_calls.iter().map(sent).sum(), of_objects.iter().map(sent).sum())
+    }
+
+    /// The reports of a file.
+    fn of_file<'b>(&'b self, name: &'b str) -> impl Iterator<Item = &'b Value> {
+        self.objects.iter().filter(move |object| name_of(object) == name)
     }
 
     fn sum(&self, name: &str) -> u64 {
@@ -157,6 +177,15 @@ mod tests {
         assert_eq!(holds(|dropped, _, _, _| dropped[0].1 = Some(4)), [true, false, true, true]);
         assert_eq!(holds(|dropped, _, _, _| dropped[0].1 = None), [true; 4], "what cannot be counted is believed");
         assert_eq!(holds(|_, objects, _, _| objects[0]["rejected"] = json!(0)), [true, false, true, true]);
+        assert_eq!(holds(|_, objects, _, _| objects[0]["skipped_rows"] = json!(1)), [true, false, true, true]);
+        assert_eq!(holds(|_, objects, _, _| objects[0]["calls"] = json!(1)), [true, true, false, false]);
+        let second = |objects: &mut Vec<Value>, rows| {
+            let mut report = file("track_1.csv", "track", rows, 0);
+            report["skipped_rows"] = json!(3 - rows);
+            objects.push(report);
+        };
+        assert_eq!(holds(|_, objects, _, _| second(objects, 0)), [true; 4], "another mapping skips all rows");
+        assert_eq!(holds(|_, objects, _, _| second(objects, 2)), [true, true, false, false], "or makes calls");
         assert_eq!(holds(|_, _, received, _| drop(received.pop())), [true, true, false, true], "the object");
         assert_eq!(holds(|_, _, received, _| drop(received.remove(0))), [true, true, false, false], "a call");
         assert_eq!(holds(|_, _, _, logged| drop(logged.pop())), [true, true, true, false]);

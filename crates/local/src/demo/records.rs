@@ -1,4 +1,9 @@
-//! Counts the rows of a file independently of the ingester.
+//! Counts the rows of a file without the ingester, and its calls without a request.
+
+use crate::input::machine;
+use calls::pipeline::Next;
+use calls::reading::Reading;
+use calls::subject::SubjectOf;
 
 /// Bytes that CSV in UTF-8 does not begin with: gzip, zstd, and the two byte order marks of UTF-16.
 const OTHER_FORMS: [&[u8]; 4] = [&[0x1f, 0x8b], &[0x28, 0xb5, 0x2f, 0xfd], &[0xff, 0xfe], &[0xfe, 0xff]];
@@ -24,6 +29,18 @@ pub(super) fn count(bytes: &[u8]) -> Option<u64> {
     let delimiter = delimiter.or_else(|| DELIMITERS.into_iter().rev().max_by_key(times)).unwrap_or(b',');
     let mut reader = csv::ReaderBuilder::new().delimiter(delimiter).flexible(true).from_reader(text);
     Some(reader.byte_records().filter(Result::is_ok).count() as u64)
+}
+
+/// The number of calls that a mapping makes of a file: rows of a group are one.
+pub(super) fn calls(bytes: &[u8], key: &str, reading: &Reading) -> anyhow::Result<u64> {
+    let mut machine = machine(&reading.subject(key, None)?, reading);
+    machine.push(bytes);
+    machine.finish();
+    let mut calls = 0;
+    while let Next::Batch(batch) = machine.next_batch() {
+        calls += batch.calls.len() as u64;
+    }
+    Ok(calls)
 }
 
 #[cfg(test)]

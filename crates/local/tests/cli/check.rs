@@ -1,49 +1,8 @@
 //! `segment-s3 check` as a process.
 
+use crate::scene::{Folder, check, stderr, stdout};
 use std::io::Write;
-use std::path::PathBuf;
-use std::process::{Command, Output, Stdio};
-
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new(name: &str) -> Folder {
-        let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
-        let _ = std::fs::remove_dir_all(&path);
-        std::fs::create_dir_all(&path).unwrap();
-        Folder(path)
-    }
-
-    fn file(&self, name: &str, text: impl AsRef<[u8]>) -> String {
-        let path = self.0.join(name);
-        std::fs::write(&path, text).unwrap();
-        path.to_str().unwrap().to_owned()
-    }
-}
-
-fn check(args: &[&str], settings: &[(&str, &str)], input: &[u8]) -> Output {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_segment-s3"))
-        .arg("check")
-        .args(args)
-        .env_clear()
-        .envs(settings.iter().copied())
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    // A check that reads no standard input may have ended already.
-    let _ = child.stdin.take().unwrap().write_all(input);
-    child.wait_with_output().unwrap()
-}
-
-fn stdout(output: &Output) -> &str {
-    std::str::from_utf8(&output.stdout).unwrap()
-}
-
-fn stderr(output: &Output) -> &str {
-    std::str::from_utf8(&output.stderr).unwrap()
-}
+use std::process::{Command, Stdio};
 
 const GOOD: &str = "userId,event\nu1,a\nu2,b\n";
 const BAD: &str = "userId,event,timestamp\nu1,a,\nu2,b,never\n,c,\n";
@@ -171,12 +130,12 @@ fn the_report_names_the_dialect() {
 }
 
 #[test]
-fn standard_input_is_read_under_the_given_name() {
-    let output = check(&["-", "--name", "object_rooms_1.csv", "--json"], &[], b"id,name\n1,x\n");
+fn standard_input_is_read_under_the_given_key() {
+    let output = check(&["-", "--key", "object_rooms_1.csv", "--json"], &[], b"id,name\n1,x\n");
     let document: serde_json::Value = serde_json::from_str(stdout(&output)).unwrap();
     assert_eq!([&document["collection"], &document["calls"]], [&serde_json::json!("rooms"), &serde_json::json!(1)]);
     let output =
-        check(&["-", "--name", "object_rooms_1.csv", "--collection", "halls", "--json"], &[], b"id,name\n1,x\n");
+        check(&["-", "--key", "object_rooms_1.csv", "--collection", "halls", "--json"], &[], b"id,name\n1,x\n");
     assert!(stdout(&output).contains(r#""collection":"halls""#), "{}", stdout(&output));
 }
 

@@ -2,4 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod check;
+mod config;
 mod demo;
+mod scene;
+mod suggest;

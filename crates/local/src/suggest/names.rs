@@ -1,0 +1,259 @@
+//! What names of columns and files mean, and names of fields.
+
+/// The words of a name, in lower case: `E-Mail` is `e`, `mail`; `createdAt` is `created`, `at`.
+pub(super) fn words(name: &str) -> Vec<String> {
+    let mut words: Vec<String> = Vec::new();
+    let mut before: Option<char> = None;
+    for c in name.chars() {
+        if c.is_alphanumeric() {
+            let begins = match before {
+                None => true,
+                Some(before) => c.is_uppercase() && before.is_lowercase(),
+            };
+            if begins {
+                words.push(String::new());
+            }
+            if let Some(word) = words.last_mut() {
+                word.extend(c.to_lowercase());
+            }
+        }
+        before = c.is_alphanumeric().then_some(c);
+    }
+    words
+}
+
+/// `First Name` is `firstName`.
+pub(super) fn camel(name: &str) -> String {
+    let mut out = String::new();
+    for word in words(name) {
+        let mut chars = word.chars();
+        match chars.next() {
+            Some(first) if !out.is_empty() => out.extend(first.to_uppercase()),
+            Some(first) => out.push(first),
+            None => {}
+        }
+        out.push_str(chars.as_str());
+    }
+    out
+}
+
+/// `First Name` is `first_name`.
+pub(super) fn snake(name: &str) -> String {
+    words(name).join("_")
+}
+
+/// Names of traits that Segment reserves, or that its documentation uses, and the names of columns for them.
+const TRAITS: [(&str, &[&str]); 15] = [
+    ("email", &["email", "emailaddress", "mail", "emailadresse", "customeremail", "useremail"]),
+    ("firstName", &["firstname", "vorname", "givenname", "fname"]),
+    ("lastName", &["lastname", "nachname", "surname", "familyname", "lname"]),
+    ("name", &["name", "fullname", "displayname", "customername", "contactname"]),
+    ("phone", &["phone", "phonenumber", "telephone", "telefon", "mobile", "mobilephone", "tel"]),
+    ("company.name", &["company", "companyname", "firma", "organisation", "organization"]),
+    ("address.street", &["street", "straße", "strasse", "streetaddress", "address", "address1", "adresse"]),
+    ("address.city", &["city", "ort", "town", "stadt"]),
+    ("address.postalCode", &["zip", "zipcode", "postalcode", "postcode", "plz", "postleitzahl"]),
+    ("address.state", &["state", "region", "province", "bundesland", "stateregion"]),
+    ("address.country", &["country", "land", "countryregion"]),
+    ("birthday", &["birthday", "dateofbirth", "birthdate", "geburtsdatum"]),
+    ("createdAt", &["createdat", "createdate", "datecreated", "created", "signupdate", "createddate"]),
+    ("title", &["title", "jobtitle", "position"]),
+    ("website", &["website", "websiteurl", "homepage"]),
+];
+
+/// The trait that a column is known for.
+pub(super) fn known_trait(name: &str) -> Option<&'static str> {
+    let joined = words(name).concat();
+    TRAITS.iter().find(|(_, names)| names.contains(&joined.as_str())).map(|(path, _)| *path)
+}
+
+/// Names of columns whose cells name a person, the surest first.
+const PERSON_IDS: [&str; 14] = [
+    "userid",
+    "customerid",
+    "customernumber",
+    "kundennummer",
+    "kundennr",
+    "kundenid",
+    "contactid",
+    "memberid",
+    "clientid",
+    "accountid",
+    "personid",
+    "recordid",
+    "leid",
+    "id",
+];
+
+/// How sure it is that a column names a person, 0 being the surest.
+pub(super) fn person_id(name: &str) -> Option<usize> {
+    let joined = words(name).concat();
+    PERSON_IDS.iter().position(|known| *known == joined)
+}
+
+/// Whether cells of that name are texts, whatever they look like.
+pub(super) fn is_code(name: &str) -> bool {
+    const CODES: [&str; 20] = [
+        "id",
+        "ids",
+        "nr",
+        "number",
+        "no",
+        "zip",
+        "plz",
+        "postal",
+        "postcode",
+        "postleitzahl",
+        "phone",
+        "telefon",
+        "tel",
+        "mobile",
+        "fax",
+        "code",
+        "sku",
+        "iban",
+        "vat",
+        "ip",
+    ];
+    let words = words(name);
+    words.iter().any(|word| CODES.contains(&word.as_str()) || word.ends_with("nummer"))
+}
+
+/// Words of file names, by what their rows are.
+const EVENTS: [&str; 24] = [
+    "order",
+    "orders",
+    "payment",
+    "payments",
+    "charge",
+    "charges",
+    "transaction",
+    "transactions",
+    "invoice",
+    "invoices",
+    "event",
+    "events",
+    "sale",
+    "sales",
+    "purchase",
+    "purchases",
+    "booking",
+    "bookings",
+    "refund",
+    "refunds",
+    "bestellungen",
+    "rechnungen",
+    "zahlungen",
+    "track",
+];
+const PEOPLE: [&str; 22] = [
+    "contact",
+    "contacts",
+    "customer",
+    "customers",
+    "kunde",
+    "kunden",
+    "user",
+    "users",
+    "member",
+    "members",
+    "subscriber",
+    "subscribers",
+    "subscribed",
+    "audience",
+    "lead",
+    "leads",
+    "people",
+    "persons",
+    "profiles",
+    "clients",
+    "mitglieder",
+    "identify",
+];
+const AMOUNTS: [&str; 10] =
+    ["amount", "total", "price", "revenue", "betrag", "summe", "subtotal", "value", "preis", "gross"];
+
+pub(super) fn is_event_word(word: &str) -> bool {
+    EVENTS.contains(&word)
+}
+
+pub(super) fn is_people_word(word: &str) -> bool {
+    PEOPLE.contains(&word)
+}
+
+pub(super) fn is_amount(name: &str) -> bool {
+    words(name).iter().any(|word| AMOUNTS.contains(&word.as_str()))
+}
+
+/// The parts of a file's name that stay from one export to the next.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct FileName {
+    /// A glob on the key.
+    pub(super) pattern: String,
+    /// The words that stay.
+    pub(super) words: Vec<String>,
+}
+
+/// Reads the name of a file: parts with a digit change with each export.
+pub(super) fn file_name(name: &str) -> FileName {
+    let (stem, ending) = name.find(".csv").or_else(|| name.rfind('.')).map_or((name, ""), |at| name.split_at(at));
+    let mut glob = String::new();
+    let mut kept = Vec::new();
+    for part in stem.split_inclusive(|c: char| !c.is_alphanumeric()) {
+        let word = part.trim_end_matches(|c: char| !c.is_alphanumeric());
+        if word.chars().any(|c| c.is_ascii_digit()) {
+            // The sign before it goes too, so that a name without the part matches.
+            glob.truncate(glob.trim_end_matches(|c: char| !c.is_alphanumeric() && c != '*').len());
+            if !glob.ends_with('*') {
+                glob.push('*');
+            }
+        } else {
+            // A sign that means something in globs is any sign.
+            glob.extend(part.chars().map(|c| if "*?[]{}\\!".contains(c) { '?' } else { c }));
+            kept.extend(words(word));
+        }
+    }
+    if kept.is_empty() {
+        return FileName {
+            pattern: format!("**/{}", name.replace(['*', '?', '[', ']', '{', '}', '\\', '!'], "?")),
+            words: kept,
+        };
+    }
+    if !glob.ends_with('*') {
+        glob.push('*');
+    }
+    FileName { pattern: format!("**/{glob}{ending}"), words: kept }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_have_words() {
+        assert_eq!(words("E-Mail"), ["e", "mail"]);
+        assert_eq!(words("createdAt"), ["created", "at"]);
+        assert_eq!(words("OPTIN_TIME (UTC)"), ["optin", "time", "utc"]);
+        assert_eq!([camel("First Name"), snake("Lineitem sku"), camel("§")], ["firstName", "lineitem_sku", ""]);
+        assert_eq!(
+            [known_trait("E-Mail"), known_trait("Straße"), known_trait("Plan")],
+            [Some("email"), Some("address.street"), None]
+        );
+    }
+
+    #[test]
+    fn a_pattern_leaves_out_what_changes_from_export_to_export() {
+        for (name, pattern) in [
+            ("orders_export_1.csv", "**/orders_export*.csv"),
+            ("hubspot-crm-exports-all-contacts-2025-12-31.csv", "**/hubspot-crm-exports-all-contacts*.csv"),
+            ("2025-12-31_kunden.csv", "**/*kunden*.csv"),
+            ("unified_payments.csv", "**/unified_payments*.csv"),
+            ("users 2024 final.csv.gz", "**/users*final*.csv.gz"),
+            ("[a].csv", "**/?a?*.csv"),
+            ("2025.csv", "**/2025.csv"),
+            ("export", "**/export*"),
+        ] {
+            assert_eq!(file_name(name).pattern, pattern, "{name}");
+        }
+    }
+}
