@@ -64,8 +64,8 @@ settings! {
 settings! {
     /// Read by the ingester.
     INGESTER {
-        WRITE_KEY Required, "the source's write key (`write_key` works too)";
-        SOURCE_ID Required, "the source's id, which is also the name of its folder in the logs";
+        WRITE_KEY Depends("required without `[[source]]`"), "the source's write key (`write_key` works too). A `[[source]]` with a write key in `CONFIG` replaces it.";
+        SOURCE_ID Depends("required without `[[source]]`"), "the source's id, which is also the name of its folder in the logs";
         SEGMENT_REGION Value("us"), "`us` or `eu`: chooses the endpoints";
         SEGMENT_ENDPOINT Value("https://api.segment.io"), "the Tracking API";
         SEGMENT_OBJECTS_ENDPOINT Value("https://objects.segment.com"), "the Objects API";
@@ -90,10 +90,10 @@ settings! {
 settings! {
     /// Read by the exporter.
     EXPORTER {
-        DESTINATION_BUCKET Required, "the bucket for the logs, with an optional `/path/prefix`. `CONFIG` can describe many destinations instead.";
-        DESTINATION_REGION Required, "its region";
-        DESTINATION_ROLE_ARN Required, "the role that may put objects there";
-        DESTINATION_EXTERNAL_ID Required, "the external id that the role requires";
+        DESTINATION_BUCKET Depends("required without `[[destination]]`"), "the bucket for the logs, with an optional `/path/prefix`. A `[[destination]]` in `CONFIG` replaces it.";
+        DESTINATION_REGION Depends("likewise"), "its region";
+        DESTINATION_ROLE_ARN Depends("likewise"), "the role that may put objects there";
+        DESTINATION_EXTERNAL_ID Depends("likewise"), "the external id that the role requires";
         EXPIRE_DAYS Value("30"), "days after which the exporter gives up events that it cannot export, with an alarm; 1 to 30";
     }
 }
