@@ -8,6 +8,7 @@ mod kinds;
 mod shapes;
 mod values;
 
+use crate::call::Row;
 use crate::ids::{self, Nulls, is_null_marker, is_void};
 use crate::rows::Cell;
 use kinds::Guesser;
@@ -20,13 +21,13 @@ pub use values::Values;
 const DENSE_BYTES: u64 = 256 * 1024;
 
 /// Behind that, one row of so many is in the sample.
-const SAMPLE_ONE_IN: u64 = 64;
+const SAMPLE_ONE_IN: u64 = 256;
 
 /// The longest cell that is looked at for a null marker, with some blanks around it.
 const MARKER_BYTES_MAX: u32 = 20;
 
 /// The length that stands for a null marker. No row is so long.
-const NULL: u32 = u32::MAX;
+const NULL: u32 = 1 << 31;
 
 /// Counts what the columns of a file hold.
 ///
@@ -41,7 +42,7 @@ pub(crate) struct Profiler {
     rows: u64,
     sampled_rows: u64,
     columns_left_out: u64,
-    lengths: Lengths,
+    lengths: Vec<Lengths>,
     /// What is counted in the sample; the other counts of these are zero.
     samples: Vec<ColumnProfile>,
     last: Last,
@@ -61,14 +62,15 @@ struct Last {
     cells: Vec<Cell>,
 }
 
-/// What is counted of every cell. One list for each count, so that a row is counted many cells at a time.
-#[derive(Debug)]
+/// What is counted of every cell of a column.
+#[derive(Clone, Copy, Debug)]
 struct Lengths {
-    empty: Vec<u64>,
-    nulls: Vec<u64>,
-    /// One less than the length, so that an empty cell is never the shortest.
-    shortest: Vec<u32>,
-    longest: Vec<u32>,
+    /// One less than the shortest length.
+    least: u32,
+    /// How much longer the longest is.
+    width: u32,
+    empty: u64,
+    nulls: u64,
 }
 
 /// Whether a part of the profile ends behind the last row or before it.
@@ -80,9 +82,18 @@ pub enum LastRow {
     LeftOut,
 }
 
+/// What a profile is made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Detail {
+    /// Counts. They hold no cell.
+    Counts,
+    /// Counts, and beside them the least and the greatest cell of each column: for a person at a terminal only.
+    CountsAndValues,
+}
+
 impl Profiler {
     /// Begins to profile a file of so many columns. `nulls` are cells that count as null markers besides ours.
-    pub(crate) fn new(columns: usize, nulls: &[String]) -> Profiler {
+    pub(crate) fn new(columns: usize, nulls: &[String], detail: Detail) -> Profiler {
         let profiled = columns.min(COLUMNS_MAX);
         Profiler {
             nulls: Nulls::new(nulls.to_vec()),
@@ -92,37 +103,38 @@ impl Profiler {
             rows: 0,
             sampled_rows: 0,
             columns_left_out: (columns - profiled) as u64,
-            lengths: Lengths::new(profiled),
+            lengths: vec![Lengths::NONE; profiled],
             samples: vec![ColumnProfile::default(); profiled],
             last: Last { is_counted: true, lengths: vec![0; profiled], ..Last::default() },
-            values: None,
+            values: (detail == Detail::CountsAndValues).then(|| vec![Values::default(); profiled]),
         }
     }
 
-    /// The same, with the least and the greatest cell of each column. For a person at a terminal only: these are cells.
-    pub(crate) fn with_values(self) -> Profiler {
-        Profiler { values: Some(vec![Values::default(); self.samples.len()]), ..self }
-    }
-
-    /// Takes a row, valid UTF-8, whose record begins at `start` in the source.
+    /// Takes a row.
     #[inline]
-    pub(crate) fn row(&mut self, start: u64, text: &[u8], cells: &[Cell]) {
+    pub(crate) fn row(&mut self, row: Row<'_>) {
         self.count_last();
-        let Last { lengths, .. } = &mut self.last;
-        for (length, cell) in lengths.iter_mut().zip(cells) {
-            let value = cell.value(text, &mut self.scratch);
-            *length = match value.first() {
-                None => 0,
-                Some(first) if bytes(value) > self.odd_bytes_max[usize::from(*first)] => bytes(value),
-                Some(_) => odd_length(value, &self.nulls),
-            };
+        let lengths = &mut self.last.lengths;
+        for (length, cell) in lengths.iter_mut().zip(row.cells) {
+            let mut bytes = cell.raw_bytes();
+            let first = row.text.get(cell.start()).copied().unwrap_or_default();
+            if cell.is_escaped() {
+                // Each quote inside stands there twice.
+                let quotes = memchr::memchr_iter(b'"', cell.raw(row.text)).count();
+                bytes -= narrow(quotes / 2);
+            }
+            if bytes <= self.odd_bytes_max[usize::from(first)] {
+                bytes = odd_length(cell.value(row.text, &mut self.scratch), &self.nulls);
+            }
+            *length = bytes;
         }
-        let present = cells.len().min(lengths.len());
-        lengths[present..].fill(0);
+        if row.cells.len() < lengths.len() {
+            lengths[row.cells.len()..].fill(0);
+        }
         self.last.is_counted = false;
-        self.last.is_sampled = is_sampled(start);
+        self.last.is_sampled = is_sampled(row.start);
         if self.last.is_sampled || self.values.is_some() {
-            self.look_closer(text, cells);
+            self.look_closer(row);
         }
     }
 
@@ -132,20 +144,20 @@ impl Profiler {
             self.count_last();
         }
         let columns = self.samples.len();
-        let lengths = std::mem::replace(&mut self.lengths, Lengths::new(columns));
         let mut profile = Profile {
             rows: std::mem::take(&mut self.rows),
             sampled_rows: std::mem::take(&mut self.sampled_rows),
             columns: std::mem::replace(&mut self.samples, vec![ColumnProfile::default(); columns]),
             columns_left_out: self.columns_left_out,
         };
-        for (at, column) in profile.columns.iter_mut().enumerate() {
-            column.empty = lengths.empty[at];
-            column.nulls = lengths.nulls[at];
-            column.filled = profile.rows - column.empty - column.nulls;
+        for (column, lengths) in profile.columns.iter_mut().zip(&mut self.lengths) {
+            let Lengths { least, width, empty, nulls } = std::mem::replace(lengths, Lengths::NONE);
+            column.empty = empty;
+            column.nulls = nulls;
+            column.filled = profile.rows - empty - nulls;
             if column.filled > 0 {
-                column.shortest_bytes = lengths.shortest[at] + 1;
-                column.longest_bytes = lengths.longest[at];
+                column.shortest_bytes = least + 1;
+                column.longest_bytes = least + 1 + width;
             }
         }
         profile
@@ -163,7 +175,12 @@ impl Profiler {
             return;
         }
         self.rows += 1;
-        self.lengths.count(&self.last.lengths);
+        for (counted, length) in self.lengths.iter_mut().zip(&self.last.lengths) {
+            // Nearly every cell is as long as another one of its column.
+            if !counted.has(*length) {
+                counted.add(*length);
+            }
+        }
         if self.last.is_sampled {
             self.sample_last();
         }
@@ -171,7 +188,8 @@ impl Profiler {
 
     /// Keeps a row of the sample until it is counted, and looks for the least and the greatest cells.
     #[cold]
-    fn look_closer(&mut self, text: &[u8], cells: &[Cell]) {
+    fn look_closer(&mut self, row: Row<'_>) {
+        let Row { text, cells, .. } = row;
         let cells = &cells[..cells.len().min(self.samples.len())];
         if self.last.is_sampled {
             self.last.text.clear();
@@ -213,64 +231,74 @@ impl Profiler {
 }
 
 impl Lengths {
-    fn new(columns: usize) -> Lengths {
-        Lengths {
-            empty: vec![0; columns],
-            nulls: vec![0; columns],
-            shortest: vec![u32::MAX; columns],
-            longest: vec![0; columns],
-        }
+    /// No length is within these.
+    const NONE: Lengths = Lengths { least: u32::MAX - 1, width: 0, empty: 0, nulls: 0 };
+
+    /// Whether a filled cell of this length changes nothing. An empty cell and a null marker do.
+    #[inline]
+    fn has(&self, length: u32) -> bool {
+        length.wrapping_sub(1).wrapping_sub(self.least) <= self.width
     }
 
-    #[inline]
-    fn count(&mut self, lengths: &[u32]) {
-        let counts = self.empty.iter_mut().zip(&mut self.nulls).zip(self.shortest.iter_mut().zip(&mut self.longest));
-        for (length, ((empty, nulls), (shortest, longest))) in lengths.iter().zip(counts) {
-            let is_null = *length == NULL;
-            *empty += u64::from(*length == 0);
-            *nulls += u64::from(is_null);
-            *shortest = (*shortest).min(length.wrapping_sub(1));
-            *longest = (*longest).max(if is_null { 0 } else { *length });
+    #[inline(never)]
+    fn add(&mut self, length: u32) {
+        match length {
+            0 => self.empty += 1,
+            NULL => self.nulls += 1,
+            _ if self.least == Lengths::NONE.least => self.least = length - 1,
+            _ => {
+                let (least, most) = (self.least.min(length - 1), (self.least + self.width).max(length - 1));
+                (self.least, self.width) = (least, most - least);
+            }
         }
     }
 }
 
 #[inline]
-fn bytes(value: &[u8]) -> u32 {
+fn narrow(bytes: usize) -> u32 {
     // A record is at most 1 MiB, plus what one push holds beyond it.
-    u32::try_from(value.len()).unwrap_or(NULL - 1)
+    u32::try_from(bytes).unwrap_or(NULL - 1).min(NULL - 1)
 }
 
 /// The length of a cell that may be empty or a null marker.
-#[cold]
+#[inline(never)]
 fn odd_length(value: &[u8], nulls: &Nulls) -> u32 {
     if is_void(value) {
         0
-    } else if nulls.has(value) || is_null_marker(ids::trim(value)) {
+    } else if nulls.has(value) || (may_be_marker(value) && is_null_marker(ids::trim(value))) {
         NULL
     } else {
-        bytes(value)
+        narrow(value.len())
     }
 }
 
-/// How long a cell is at most that needs a second look, by its first byte.
+/// Whether a cell is as long as a null marker, or has something at its ends that is no part of it.
+#[inline]
+fn may_be_marker(value: &[u8]) -> bool {
+    let is_trimmed = value.last().is_some_and(u8::is_ascii_graphic) && value[0].is_ascii_graphic();
+    !is_trimmed || matches!(value.len(), 2..=7 | 9 | 15) || value[0] == b'#'
+}
+
+/// First bytes of the characters beyond ASCII that may be blank or invisible.
+const MAYBE_NOTHING: [u8; 8] = [0xC2, 0xCD, 0xD8, 0xE1, 0xE2, 0xE3, 0xEF, 0xF3];
+
+/// How long a cell is at most that may be empty or a null marker, by its first byte.
 fn odd_bytes_max(nulls: &[String]) -> [u32; 256] {
     let mut bytes_max = [0; 256];
     for (first, bytes) in (0..=u8::MAX).zip(&mut bytes_max) {
-        // A blank, or a character that may be one.
-        if !first.is_ascii_graphic() {
+        let is_odd = if first.is_ascii() { !first.is_ascii_graphic() } else { MAYBE_NOTHING.contains(&first) };
+        // A column of a spreadsheet that is too narrow is as many `#` as it is wide.
+        if is_odd || first == b'#' {
             *bytes = u32::MAX;
         }
     }
     for first in *b"\\NnuU([<" {
         bytes_max[usize::from(first)] = MARKER_BYTES_MAX;
     }
-    // A column of a spreadsheet that is too narrow is as many `#` as it is wide.
-    bytes_max[usize::from(b'#')] = u32::MAX;
     for null in nulls {
         let Some(first) = null.bytes().next() else { continue };
         let most = &mut bytes_max[usize::from(first)];
-        *most = bytes(null.as_bytes()).max(*most);
+        *most = narrow(null.len()).max(*most);
     }
     bytes_max
 }

@@ -69,6 +69,18 @@ impl Cell {
         self.end as usize
     }
 
+    /// How long the cell is, with the quotes inside as they stand.
+    #[inline]
+    pub(crate) fn raw_bytes(&self) -> u32 {
+        self.end - self.start
+    }
+
+    /// Whether the cell has quotes that are to be resolved.
+    #[inline]
+    pub(crate) fn is_escaped(&self) -> bool {
+        self.escaped
+    }
+
     /// The cell's value; `scratch` holds it when it cannot be had without copying.
     #[inline]
     pub(crate) fn value<'a>(&self, record: &'a [u8], scratch: &'a mut Vec<u8>) -> &'a [u8] {

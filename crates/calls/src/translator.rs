@@ -13,9 +13,9 @@ use std::ops::Range;
 use crate::call::{Encoder, MessageIds, Row};
 use crate::columns::ColumnPlan;
 use crate::dialect::{Compression, Delimiter, Dialect, Encoding, Measure, StoredHeader};
-use crate::ids::is_void;
 use crate::inflate::{Inflater, Pulled};
 use crate::json;
+use crate::profile::{Detail, LastRow, Profile, Profiler, Values};
 use crate::reading::Reading;
 use crate::refusal::{FaultCode, FileFault, Position, RowRefusal, Span, Warning, WarningCode};
 use crate::rows::{Advance, Rows};
@@ -24,7 +24,7 @@ use crate::text::Transcoder;
 use crate::text::without_ctrl_z;
 use crate::warnings::Note;
 
-use records::{Decoded, Quotes, behind, is_header, is_single_quoted, sound};
+use records::{Decoded, Quotes, behind, is_blank, is_header, is_single_quoted, sound};
 
 pub use crate::inflate::ZSTD_WINDOW_BYTES_MAX;
 pub use crate::rows::ROW_BYTES_MAX;
@@ -98,6 +98,10 @@ pub struct Translator {
     /// Blank lines before the record taken last, or at the end of the file.
     blank_lines: u64,
     decoded: Decoded,
+    /// What is profiled, if anything is.
+    detail: Option<Detail>,
+    /// Set once the header is read.
+    profiler: Option<Box<Profiler>>,
 }
 
 #[derive(Debug)]
@@ -135,6 +139,23 @@ impl Translator {
             breaks_off: false,
             blank_lines: 0,
             decoded: Decoded::new(),
+            detail: None,
+            profiler: None,
+        }
+    }
+
+    /// The same, with a profile of the columns.
+    #[must_use]
+    pub fn with_profile(mut self, detail: Detail) -> Translator {
+        self.detail = Some(detail);
+        self.begin_profile();
+        self
+    }
+
+    /// Begins the profile, once the columns are known.
+    fn begin_profile(&mut self) {
+        if let (Some(detail), Some(plan)) = (self.detail, &self.plan) {
+            self.profiler = Some(Box::new(Profiler::new(plan.own_columns, &self.reading.nulls, detail)));
         }
     }
 
@@ -259,6 +280,18 @@ impl Translator {
         self.blank_lines
     }
 
+    /// Takes the profile of the rows since it was taken last; `None` where nothing is profiled, or before the header.
+    ///
+    /// It has the rows whose cells are known: those of calls, and those that are refused for what stands in a cell.
+    pub fn take_profile(&mut self, last: LastRow) -> Option<Profile> {
+        self.profiler.as_mut().map(|profiler| profiler.take(last))
+    }
+
+    /// The least and the greatest cell of each column so far; empty unless [`Detail::CountsAndValues`] is profiled.
+    pub fn values(&self) -> &[Values] {
+        self.profiler.as_ref().map_or(&[], |profiler| profiler.values())
+    }
+
     /// How many bytes are held that have been pushed and not been taken.
     pub fn buffered(&self) -> usize {
         self.inflater.pending() + self.transcoder.held() + self.rows.unread().len()
@@ -345,19 +378,27 @@ impl Translator {
         let records_from = records.len();
         records.extend_from_slice(text);
         let begin = calls.len();
-        let written = sound(text, cells, quotes, plan).and_then(|()| {
+        let sound = sound(text, cells, quotes, plan);
+        let is_sound = sound.is_ok();
+        let row = Row { text, cells, is_unescaped: is_sound && json::is_unescaped(text), start: span.start };
+        let written = sound.and_then(|()| {
             if cells.len() < plan.own_columns {
                 self.encoder.notes.push(Note::row(WarningCode::ShortRow));
             }
             if text.first() == Some(&b'\'') && is_single_quoted(text, cells) {
                 self.encoder.notes.push(Note::row(WarningCode::SingleQuotes));
             }
-            let row = Row { text, cells, is_unescaped: json::is_unescaped(text), start: span.start };
             self.encoder.append(plan, row, calls)
         });
+        if let Some(profiler) = &mut self.profiler
+            && is_sound
+            && (written.is_ok() || !is_blank(row))
+        {
+            profiler.row(row);
+        }
         match written {
             Ok(timestamp) => Translated::Call { span, len: calls.len() - begin, timestamp },
-            Err(_) if quotes.is_sound() && cells.iter().all(|cell| is_void(cell.raw(text))) => {
+            Err(_) if quotes.is_sound() && is_blank(row) => {
                 records.truncate(records_from);
                 self.encoder.notes.clear();
                 Translated::Dropped { span, reason: Dropped::Blank }

@@ -4,6 +4,7 @@
 //! lengths are counted in every row. Kinds, formats and shapes are counted in a sample of the rows. A profile is a sum:
 //! the profiles of the parts of a file, added in any order, are the profile of the file.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -118,12 +119,10 @@ impl ColumnProfile {
     /// or if the cells do not show whether the day or the month comes first.
     #[must_use]
     pub fn date_format(&self) -> Option<&str> {
-        let counted = &self.dates.counts;
-        let is_open = |format: &str| format.contains(EITHER);
-        let mut known = counted.keys().filter(|format| !is_open(format));
-        let format = known.next()?;
-        let fits = |other: &String| other.split(EITHER).any(|order| order == format);
-        (self.dates.other == 0 && counted.keys().all(fits)).then_some(format)
+        let formats = || self.dates.iter().map(|(format, _)| format);
+        let format = formats().find(|format| !format.contains(EITHER))?;
+        let fits = |other: &str| other.split(EITHER).any(|order| order == format);
+        (self.dates.other == 0 && formats().all(fits)).then_some(format)
     }
 }
 
@@ -199,7 +198,9 @@ impl fmt::Display for Kind {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Patterns {
-    counts: BTreeMap<String, u64>,
+    /// In the order by which they are kept.
+    #[serde(with = "as_map")]
+    counts: Vec<(String, u64)>,
     /// Cells with patterns that are not kept.
     #[serde(skip_serializing_if = "is_zero")]
     other: u64,
@@ -212,30 +213,26 @@ impl Patterns {
             self.other += 1;
             return;
         };
-        match self.counts.get_mut(pattern) {
-            Some(cells) => *cells += 1,
-            None => self.insert(pattern, 1),
-        }
+        self.count_cells(pattern, 1);
     }
 
     fn add(&mut self, other: &Patterns) {
         self.other += other.other;
         for (pattern, cells) in &other.counts {
-            match self.counts.get_mut(pattern) {
-                Some(counted) => *counted += cells,
-                None => self.insert(pattern, *cells),
-            }
+            self.count_cells(pattern, *cells);
         }
     }
 
-    fn insert(&mut self, pattern: &str, cells: u64) {
-        self.counts.insert(pattern.to_owned(), cells);
-        if self.counts.len() <= PATTERNS_KEPT_MAX {
-            return;
-        }
-        let last = self.counts.keys().max_by_key(|pattern| (pattern.len(), *pattern)).cloned();
-        if let Some(cells) = last.and_then(|last| self.counts.remove(&last)) {
-            self.other += cells;
+    fn count_cells(&mut self, pattern: &str, cells: u64) {
+        match self.counts.binary_search_by(|(kept, _)| order(kept, pattern)) {
+            Ok(at) => self.counts[at].1 += cells,
+            Err(PATTERNS_KEPT_MAX) => self.other += cells,
+            Err(at) => {
+                if self.counts.len() == PATTERNS_KEPT_MAX {
+                    self.other += self.counts.pop().map_or(0, |(_, cells)| cells);
+                }
+                self.counts.insert(at, (pattern.to_owned(), cells));
+            }
         }
     }
 
@@ -245,13 +242,39 @@ impl Patterns {
         self.counts.is_empty() && self.other == 0
     }
 
+    fn iter(&self) -> impl Iterator<Item = (&str, u64)> {
+        self.counts.iter().map(|(pattern, cells)| (&**pattern, *cells))
+    }
+
     /// The most frequent patterns with their cells, [`PATTERNS_SHOWN_MAX`] at most, and how many cells have others.
     #[must_use]
     pub fn shown(&self) -> (Vec<(&str, u64)>, u64) {
-        let mut shown: Vec<(&str, u64)> = self.counts.iter().map(|(pattern, cells)| (&**pattern, *cells)).collect();
+        let mut shown: Vec<(&str, u64)> = self.iter().collect();
         shown.sort_by_key(|(_, cells)| std::cmp::Reverse(*cells));
         let rest = shown.split_off(shown.len().min(PATTERNS_SHOWN_MAX));
         (shown, self.other + rest.iter().map(|(_, cells)| cells).sum::<u64>())
+    }
+}
+
+/// Shorter patterns come first.
+fn order(left: &str, right: &str) -> Ordering {
+    left.len().cmp(&right.len()).then_with(|| left.cmp(right))
+}
+
+/// Counts by their pattern, as a JSON object.
+mod as_map {
+    use super::{BTreeMap, order};
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(counts: &[(String, u64)], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(counts.iter().map(|(pattern, cells)| (pattern, cells)))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<(String, u64)>, D::Error> {
+        let counts = BTreeMap::<String, u64>::deserialize(deserializer)?;
+        let mut counts: Vec<(String, u64)> = counts.into_iter().collect();
+        counts.sort_by(|(left, _), (right, _)| order(left, right));
+        Ok(counts)
     }
 }
 

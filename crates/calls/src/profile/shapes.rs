@@ -17,20 +17,36 @@ pub(super) fn count(cell: &[u8], shapes: &mut Patterns) {
 fn write(cell: &[u8], shape: &mut [u8; SHAPE_BYTES_MAX]) -> Option<usize> {
     let (mut length, mut hides) = (0, false);
     for byte in cell {
-        let sign = match byte {
-            b'0'..=b'9' => b'9',
-            b'a'..=b'z' | b'A'..=b'Z' | 0xC0..=0xFF => b'A',
-            // The rest of a character.
-            0x80..=0xBF => continue,
-            b'\t' | b'\n' | b'\r' => b' ',
-            sign => *sign,
-        };
-        hides |= sign.is_ascii_alphanumeric();
+        let sign = SIGNS[usize::from(*byte)];
+        if sign == CONTINUED {
+            continue;
+        }
+        hides |= sign == b'9' || sign == b'A';
         *shape.get_mut(length)? = sign;
         length += 1;
     }
     hides.then_some(length)
 }
+
+/// The sign of a byte that is not the first of its character.
+const CONTINUED: u8 = 0;
+
+/// What stands for each byte.
+const SIGNS: [u8; 256] = {
+    let mut signs = [CONTINUED; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        signs[byte] = match byte as u8 {
+            b'0'..=b'9' => b'9',
+            b'a'..=b'z' | b'A'..=b'Z' | 0xC0..=0xFF => b'A',
+            0x80..=0xBF => CONTINUED,
+            0..=b' ' | 0x7F => b' ',
+            sign => sign,
+        };
+        byte += 1;
+    }
+    signs
+};
 
 #[cfg(test)]
 mod tests {

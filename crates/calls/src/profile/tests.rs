@@ -4,12 +4,12 @@ use proptest::prelude::*;
 
 /// Profiles rows of a file that begin at these places. A new part begins before the rows of `cuts`.
 fn profile(rows: &[(u64, String)], columns: usize, cuts: &[usize]) -> Vec<Profile> {
-    let mut profiler = Profiler::new(columns, &["-".to_owned()]);
+    let mut profiler = Profiler::new(columns, &["-".to_owned()], Detail::Counts);
     let mut splitter = Splitter::new(b',');
     let mut parts = Vec::new();
     for (at, (start, row)) in rows.iter().enumerate() {
         splitter.split(row.as_bytes());
-        profiler.row(*start, row.as_bytes(), splitter.cells());
+        profiler.row(Row { text: row.as_bytes(), cells: splitter.cells(), is_unescaped: false, start: *start });
         if cuts.contains(&at) {
             parts.push(profiler.take(LastRow::LeftOut));
         }
@@ -129,6 +129,14 @@ fn null_markers_are_found_in_every_spelling_that_is_warned_of() {
 }
 
 #[test]
+fn every_character_that_shows_nothing_is_empty() {
+    for c in ('\0'..=char::MAX).filter(|c| ids::is_nothing(*c) && !matches!(c, '\n' | '\r')) {
+        let profile = whole(&dense(&[&format!("x,{c}")]), 2);
+        assert_eq!(profile.columns[1].empty, 1, "{:x}", u32::from(c));
+    }
+}
+
+#[test]
 fn the_sample_says_what_cells_look_like() {
     let profile = whole(&dense(&["00012,31.12.2025", "34, 01.02.2026", "5,x-1"]), 2);
     let [code, date] = &profile.columns[..] else { panic!("two columns") };
@@ -140,9 +148,9 @@ fn the_sample_says_what_cells_look_like() {
 }
 
 #[test]
-fn behind_the_beginning_of_a_file_one_row_in_64_is_sampled() {
-    let sampled = (0..1_000_u64).filter(|row| is_sampled(DENSE_BYTES + row * 157)).count();
-    assert!((8..=24).contains(&sampled), "{sampled} of 1,000 rows");
+fn behind_the_beginning_of_a_file_one_row_in_256_is_sampled() {
+    let sampled = (0..10_000_u64).filter(|row| is_sampled(DENSE_BYTES + row * 157)).count();
+    assert!((20..=60).contains(&sampled), "{sampled} of 10,000 rows");
     assert!(is_sampled(0) && is_sampled(DENSE_BYTES - 1));
 }
 
@@ -168,14 +176,15 @@ fn a_profile_does_not_grow_with_its_rows() {
 #[test]
 fn cells_are_kept_only_where_they_are_wanted() {
     let mut splitter = Splitter::new(b',');
-    let mut plain = Profiler::new(2, &[]);
-    let mut wanted = Profiler::new(2, &[]).with_values();
+    let mut plain = Profiler::new(2, &[], Detail::Counts);
+    let mut wanted = Profiler::new(2, &[], Detail::CountsAndValues);
     // The second row is not in the sample: values are those of all rows.
     let unsampled = (DENSE_BYTES..).find(|start| !is_sampled(*start)).unwrap();
     for (start, row) in [(0, "10,NULL"), (unsampled, " 9 ,")] {
         splitter.split(row.as_bytes());
-        plain.row(start, row.as_bytes(), splitter.cells());
-        wanted.row(start, row.as_bytes(), splitter.cells());
+        let row = Row { text: row.as_bytes(), cells: splitter.cells(), is_unescaped: false, start };
+        plain.row(row);
+        wanted.row(row);
     }
     assert_eq!(plain.values(), []);
     let ranges: Vec<_> = wanted.values().iter().map(Values::range).collect();

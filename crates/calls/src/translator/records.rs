@@ -1,9 +1,11 @@
 //! One record: in UTF-8 and by RFC 4180, whatever the file's dialect; what it is, and what it must be before its cells
 //! are looked at.
 
+use crate::call::Row;
 use crate::columns::ColumnPlan;
 use crate::dialect::{Delimiter, Dialect, Encoding, Measure};
 use crate::flaw::{Flaw, Hint};
+use crate::ids::is_void;
 use crate::quoting::quote_cell;
 use crate::refusal::{RefusalCode, WarningCode};
 use crate::rows::{Cell, Record, Splitter, strip_marks};
@@ -104,6 +106,12 @@ fn names_delimiter(text: &[u8], delimiter: Delimiter) -> bool {
 fn repeats(text: &[u8], cells: &[Cell], names: &[Vec<u8>]) -> bool {
     let mut scratch = Vec::new();
     cells.iter().zip(names).all(|(cell, name)| cell.value(text, &mut scratch) == name)
+}
+
+/// Whether a row has nothing but blanks.
+#[cold]
+pub(super) fn is_blank(row: Row<'_>) -> bool {
+    row.cells.iter().all(|cell| is_void(cell.raw(row.text)))
 }
 
 /// Whether every cell stands in single quotes.
