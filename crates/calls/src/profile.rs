@@ -18,10 +18,10 @@ pub use protocol::profile::{
 pub use values::Values;
 
 /// Every row that begins before this byte is in the sample: small files, and the beginning of large ones.
-const DENSE_BYTES: u64 = 256 * 1024;
+const DENSE_BYTES: u64 = 128 * 1024;
 
 /// Behind that, one row of so many is in the sample.
-const SAMPLE_ONE_IN: u64 = 256;
+const SAMPLE_ONE_IN: u64 = 512;
 
 /// The longest cell that is looked at for a null marker, with some blanks around it.
 const MARKER_BYTES_MAX: u32 = 20;
@@ -34,7 +34,8 @@ const NULL: u32 = 1 << 31;
 /// The last row is counted when the next one comes, so that [`Profiler::take`] can leave it to the next part.
 #[derive(Debug)]
 pub(crate) struct Profiler {
-    nulls: Nulls,
+    /// Null markers besides ours.
+    nulls: Option<Nulls>,
     /// How long a cell is at most that may be empty or a null marker, by its first byte.
     odd_bytes_max: [u32; 256],
     guesser: Guesser,
@@ -96,7 +97,7 @@ impl Profiler {
     pub(crate) fn new(columns: usize, nulls: &[String], detail: Detail) -> Profiler {
         let profiled = columns.min(COLUMNS_MAX);
         Profiler {
-            nulls: Nulls::new(nulls.to_vec()),
+            nulls: (!nulls.is_empty()).then(|| Nulls::new(nulls.to_vec())),
             odd_bytes_max: odd_bytes_max(nulls),
             guesser: Guesser::default(),
             scratch: Vec::new(),
@@ -111,22 +112,15 @@ impl Profiler {
     }
 
     /// Takes a row.
-    #[inline]
+    #[inline(never)]
     pub(crate) fn row(&mut self, row: Row<'_>) {
         self.count_last();
         let lengths = &mut self.last.lengths;
         for (length, cell) in lengths.iter_mut().zip(row.cells) {
-            let mut bytes = cell.raw_bytes();
+            let bytes = cell.raw_bytes();
             let first = row.text.get(cell.start()).copied().unwrap_or_default();
-            if cell.is_escaped() {
-                // Each quote inside stands there twice.
-                let quotes = memchr::memchr_iter(b'"', cell.raw(row.text)).count();
-                bytes -= narrow(quotes / 2);
-            }
-            if bytes <= self.odd_bytes_max[usize::from(first)] {
-                bytes = odd_length(cell.value(row.text, &mut self.scratch), &self.nulls);
-            }
-            *length = bytes;
+            let is_plain = bytes > self.odd_bytes_max[usize::from(first)] && !cell.is_escaped();
+            *length = if is_plain { bytes } else { odd_length(cell, row.text, self.nulls.as_ref(), &mut self.scratch) };
         }
         if row.cells.len() < lengths.len() {
             lengths[row.cells.len()..].fill(0);
@@ -260,12 +254,20 @@ fn narrow(bytes: usize) -> u32 {
     u32::try_from(bytes).unwrap_or(NULL - 1).min(NULL - 1)
 }
 
-/// The length of a cell that may be empty or a null marker.
+/// The length of a cell that may be empty or a null marker, or has doubled quotes.
 #[inline(never)]
-fn odd_length(value: &[u8], nulls: &Nulls) -> u32 {
+fn odd_length(cell: &Cell, text: &[u8], nulls: Option<&Nulls>, scratch: &mut Vec<u8>) -> u32 {
+    let raw = cell.raw(text);
+    if cell.is_escaped() && nulls.is_none() {
+        // No null marker of ours has a quote. Half of the quotes are no part of the value.
+        let quotes = raw.iter().filter(|byte| **byte == b'"').count();
+        return cell.raw_bytes() - narrow(quotes / 2);
+    }
+    let value = cell.value(text, scratch);
     if is_void(value) {
         0
-    } else if nulls.has(value) || (may_be_marker(value) && is_null_marker(ids::trim(value))) {
+    } else if nulls.is_some_and(|nulls| nulls.has(value)) || (may_be_marker(value) && is_null_marker(ids::trim(value)))
+    {
         NULL
     } else {
         narrow(value.len())
