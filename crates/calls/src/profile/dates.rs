@@ -124,9 +124,12 @@ struct Number {
 
 fn number(text: &[u8]) -> Option<(Number, &[u8])> {
     let digits = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    if !(1..=4).contains(&digits) {
+        return None;
+    }
     let (number, rest) = text.split_at(digits);
-    let value = number.iter().fold(0, |value: u32, digit| value.saturating_mul(10) + u32::from(digit - b'0'));
-    (1..=4).contains(&digits).then_some((Number { value, digits }, rest))
+    let value = number.iter().fold(0, |value: u32, digit| value * 10 + u32::from(digit - b'0'));
+    Some((Number { value, digits }, rest))
 }
 
 /// The format of what stands behind a date: nothing, or a time, perhaps with `AM` or `PM` and an offset.
@@ -182,6 +185,7 @@ fn offset(rest: &[u8]) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[track_caller]
     fn check(cell: &str, expected: Option<&str>) {
@@ -236,6 +240,15 @@ mod tests {
     fn a_number_of_a_house_or_a_version_is_no_date() {
         for cell in ["10.20.30.40", "1.2.3", "030-12-2019", "12/5", "1-2-3", "2025", "Haus 12"] {
             check(cell, None);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_format_that_is_found_has_a_day_a_month_and_a_year(cell in "[0-9]{1,12}[./ -][0-9]{1,3}[./ -][0-9]{1,5}[ T]?[0-9:.]{0,9}( ?[AP]M)?[ +0-9]{0,6}") {
+            if let Some(format) = numeric(cell.as_bytes()) {
+                prop_assert!(format.contains("%d") && format.contains("%m") && format.to_lowercase().contains("%y"));
+            }
         }
     }
 

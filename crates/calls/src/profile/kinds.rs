@@ -97,6 +97,7 @@ fn is_boolean(cell: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn a_cell_has_the_kind_that_it_looks_like() {
@@ -139,6 +140,14 @@ mod tests {
             for cell in cells {
                 assert_eq!(guesser.guess(cell.as_bytes()).kind, kind, "{cell}");
             }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_cell_has_a_kind_and_only_a_date_has_a_format(cell in "\\PC{1,40}|[0-9a-f.,:/@{}\\[\\]\\\" TZ+-]{1,60}") {
+            let guess = Guesser::default().guess(cell.as_bytes());
+            prop_assert_eq!(guess.format.is_some(), guess.kind == Kind::Date);
         }
     }
 
