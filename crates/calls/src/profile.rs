@@ -18,7 +18,7 @@ pub use protocol::profile::{
 pub use values::Values;
 
 /// Every row that begins before this byte is in the sample: small files, and the beginning of large ones.
-const DENSE_BYTES: u64 = 128 * 1024;
+const DENSE_BYTES: u64 = 64 * 1024;
 
 /// Behind that, one row of so many is in the sample.
 const SAMPLE_ONE_IN: u64 = 512;
@@ -258,27 +258,35 @@ fn narrow(bytes: usize) -> u32 {
 #[inline(never)]
 fn odd_length(cell: &Cell, text: &[u8], nulls: Option<&Nulls>, scratch: &mut Vec<u8>) -> u32 {
     let raw = cell.raw(text);
-    if cell.is_escaped() && nulls.is_none() {
-        // No null marker of ours has a quote. Half of the quotes are no part of the value.
-        let quotes = raw.iter().filter(|byte| **byte == b'"').count();
-        return cell.raw_bytes() - narrow(quotes / 2);
+    if nulls.is_none() {
+        if cell.is_escaped() {
+            // No null marker of ours has a quote. Half of the quotes are no part of the value.
+            let quotes = raw.iter().filter(|byte| **byte == b'"').count();
+            return cell.raw_bytes() - narrow(quotes / 2);
+        }
+        if !may_be_odd(raw) {
+            return cell.raw_bytes();
+        }
     }
     let value = cell.value(text, scratch);
     if is_void(value) {
         0
-    } else if nulls.is_some_and(|nulls| nulls.has(value)) || (may_be_marker(value) && is_null_marker(ids::trim(value)))
-    {
+    } else if nulls.is_some_and(|nulls| nulls.has(value)) || is_null_marker(ids::trim(value)) {
         NULL
     } else {
         narrow(value.len())
     }
 }
 
-/// Whether a cell is as long as a null marker, or has something at its ends that is no part of it.
+/// Whether a cell is as long as a null marker, or may have blanks at its ends.
 #[inline]
-fn may_be_marker(value: &[u8]) -> bool {
-    let is_trimmed = value.last().is_some_and(u8::is_ascii_graphic) && value[0].is_ascii_graphic();
-    !is_trimmed || matches!(value.len(), 2..=7 | 9 | 15) || value[0] == b'#'
+fn may_be_odd(value: &[u8]) -> bool {
+    match value {
+        [first, .., last] if first.is_ascii_graphic() && last.is_ascii_graphic() && *first != b'#' => {
+            matches!(value.len(), 2..=7 | 9 | 15)
+        }
+        _ => true,
+    }
 }
 
 /// First bytes of the characters beyond ASCII that may be blank or invisible.
