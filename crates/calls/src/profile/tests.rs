@@ -79,8 +79,18 @@ proptest! {
 }
 
 #[test]
+fn the_last_row_can_be_left_to_the_next_part() {
+    let parts = profile(&dense(&["1", "22", "333"]), 1, &[1]);
+    let lengths = parts.iter().map(|part| {
+        let column = &part.columns[0];
+        (part.rows, part.sampled_rows, column.sampled(), column.shortest_bytes, column.longest_bytes)
+    });
+    assert_eq!(lengths.collect::<Vec<_>>(), [(1, 1, 1, 1, 1), (2, 2, 2, 2, 3)]);
+}
+
+#[test]
 fn lengths_are_those_of_the_filled_cells_in_bytes() {
-    let profile = whole(&dense(&[r#"é,"a""b""#, "NULL,  ", "\\N", "abc,d,surplus"]), 2);
+    let profile = whole(&dense(&[r#"é,"a""b""#, "\\N", "NULL,  ", "abc,d,surplus"]), 2);
     let [first, second] = &profile.columns[..] else { panic!("two columns") };
     assert_eq!((first.filled, first.empty, first.nulls), (2, 0, 2));
     assert_eq!((first.shortest_bytes, first.longest_bytes), (2, 3));
