@@ -145,7 +145,7 @@ fn cells_of_the_settings_are_null_markers_too() {
     let mut splitter = Splitter::new(b',');
     for row in ["-", "\"a \"\"b\"\"\"", "\"c \"\"d\"\"\"", "NULL"] {
         splitter.split(row.as_bytes());
-        profiler.row(Row { text: row.as_bytes(), cells: splitter.cells(), start: 0 });
+        profiler.row(Row { text: row.as_bytes(), cells: splitter.cells(), is_unescaped: false, start: 0 });
     }
     let column = profiler.take(LastRow::Included).columns.remove(0);
     assert_eq!((column.nulls, column.filled, column.longest_bytes), (3, 1, 5));
@@ -158,7 +158,7 @@ fn every_character_that_shows_nothing_is_empty() {
     for c in ('\0'..=char::MAX).filter(|c| ids::is_nothing(*c) && !matches!(c, '\n' | '\r')) {
         let row = format!("x,{c}");
         splitter.split(row.as_bytes());
-        profiler.row(Row { text: row.as_bytes(), cells: splitter.cells(), start: 0 });
+        profiler.row(Row { text: row.as_bytes(), cells: splitter.cells(), is_unescaped: false, start: 0 });
         assert_eq!(profiler.take(LastRow::Included).columns[1].empty, 1, "{:x}", u32::from(c));
     }
 }
