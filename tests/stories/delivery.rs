@@ -278,7 +278,7 @@ async fn rows_not_delivered_in_time_are_sent_by_the_next_invocation() {
     let slow = scene.world.ingester().env("SEGMENT_ENDPOINT", &url).env("EVENTS_PER_SECOND", "200");
     let invocation = slow.timeout(Duration::from_secs(6)).deploy().invoke(&created("track_fat.csv")).await;
     let Outcome::Error { message, .. } = &invocation.outcome else { panic!("{invocation:#?}") };
-    assert!(message.contains("later than this invocation lasts"), "{message}");
+    assert!(message.contains("after the end of this invocation"), "{message}");
     let first = scene.world.segment.record().acknowledged().len();
     assert!(first > 0 && first < ROWS, "{first} calls in the first invocation");
     scene.expect_all_but(&[]).await;

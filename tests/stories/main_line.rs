@@ -185,7 +185,7 @@ async fn an_unreachable_segment_fails_the_invocation_and_a_retry_resumes() {
     let invocation = nowhere.deploy().invoke(&event("s3_put.json")).await;
     let standins::lambda::Outcome::Error { message, .. } = &invocation.outcome else { panic!("{invocation:#?}") };
     assert!(message.contains("settled before line 1"), "{message}");
-    assert!(message.contains("127.0.0.1:9 did not take the calls"), "{message}");
+    assert!(message.contains("127.0.0.1:9 did not accept the calls"), "{message}");
     assert!(!invocation.log.iter().any(|line| line.contains(WRITE_KEY)), "{:?}", invocation.log);
 
     let report = answer(&world.ingester().deploy(), &event("s3_put.json")).await;

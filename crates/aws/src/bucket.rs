@@ -470,7 +470,7 @@ impl Upload<'_> {
     pub async fn complete(self) -> Result<(), Fault> {
         match self.try_to_complete().await {
             // An upload that is gone at a second try was completed by the first, whose answer was lost; or it was
-            // dropped. The size of what is there tells.
+            // dropped. The size of the stored object decides.
             Err(fault) if fault.kind == Kind::Missing && fault.attempts > 1 => {
                 if self.bucket.size(&self.key).await? == Some(self.bytes) { Ok(()) } else { Err(fault) }
             }
@@ -499,7 +499,7 @@ impl Upload<'_> {
 pub fn etag_of(etag: Option<&str>, operation: Operation, target: &str) -> Result<String, Fault> {
     match etag.filter(|etag| !etag.trim_matches('"').is_empty()) {
         Some(etag) => Ok(etag.to_owned()),
-        None => Err(Fault::foreign(operation, target, "the answer has no ETag: it is not S3's")),
+        None => Err(Fault::foreign(operation, target, "the answer has no ETag, so it is not from S3")),
     }
 }
 
@@ -508,7 +508,7 @@ pub fn etag_of(etag: Option<&str>, operation: Operation, target: &str) -> Result
 fn is_truncated(answer: &ListObjectsV2Output, target: &str) -> Result<bool, Fault> {
     match (answer.name(), answer.key_count(), answer.is_truncated()) {
         (Some(_), Some(_), Some(is_truncated)) => Ok(is_truncated),
-        _ => Err(Fault::foreign(Operation::List, target, "the answer is no listing: it is not S3's")),
+        _ => Err(Fault::foreign(Operation::List, target, "the answer is not a listing, so it is not from S3")),
     }
 }
 

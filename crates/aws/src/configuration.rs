@@ -91,11 +91,15 @@ impl Configuration {
     /// When there is no document without a fault.
     pub async fn current(&self) -> Result<Current, ConfigurationError> {
         let (bucket, key) = match &self.from {
-            ConfigFrom::Settings(config) => return Ok(Current { config: shared(config), version: None, alarm: None }),
+            ConfigFrom::Settings(_) | ConfigFrom::Text { .. } if let Some(last) = self.last() => return Ok(last),
+            ConfigFrom::Settings(config) => {
+                return Ok(self.hold(Current {
+                    config: Arc::new(config.as_ref().clone()),
+                    version: None,
+                    alarm: None,
+                }));
+            }
             ConfigFrom::Text { text, config } => {
-                if let Some(last) = self.last() {
-                    return Ok(last);
-                }
                 let config = self.resolved(config.as_ref().clone(), "CONFIG").await?;
                 let version = Some(version("CONFIG", text.as_bytes()));
                 return Ok(self.hold(Current { config: Arc::new(config), version, alarm: None }));
@@ -175,10 +179,6 @@ impl Configuration {
         let version = Some(version(&self.state.target(self.kept), &kept.body));
         Some(Current { config: Arc::new(config), version, alarm: None })
     }
-}
-
-fn shared(config: &Config) -> Arc<Config> {
-    Arc::new(config.clone())
 }
 
 fn parse(text: &[u8], base: &Reading) -> Result<Config, String> {

@@ -196,7 +196,7 @@ impl Fault {
         !self.code.is_empty() && self.detail.contains("explicit deny")
     }
 
-    /// True when the bucket is in another region than the one that was asked.
+    /// True if the bucket is in another region than the request.
     #[must_use]
     pub fn is_elsewhere(&self) -> bool {
         let codes = ["PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException"];

@@ -7,11 +7,11 @@ use config::source::Secret;
 
 /// Reads values that are kept elsewhere.
 #[derive(Debug)]
-pub(crate) struct Secrets(Client);
+pub(crate) struct Secrets(SdkConfig);
 
 impl Secrets {
     pub(crate) fn new(sdk: &SdkConfig) -> Secrets {
-        Secrets(Client::new(sdk))
+        Secrets(sdk.clone())
     }
 
     /// The value of a reference.
@@ -25,7 +25,7 @@ impl Secrets {
                 config::environment::variable(name).ok_or_else(|| format!("the environment variable {name} is not set"))
             }
             Secret::SecretsManager(arn) => {
-                let answer = self.0.get_secret_value().secret_id(arn).send().await;
+                let answer = Client::new(&self.0).get_secret_value().secret_id(arn).send().await;
                 let answer = answer.map_err(|error| format!("{arn}: {}", DisplayErrorContext(&error)))?;
                 let text = answer.secret_string().map(str::trim).filter(|text| !text.is_empty());
                 text.map(str::to_owned).ok_or_else(|| format!("{arn}: the secret has no text"))

@@ -50,7 +50,7 @@ pub mod metrics {
     pub const EXPIRED: Metric = Metric("Expired", "Count");
     /// Fragments that were damaged or gone.
     pub const QUARANTINED: Metric = Metric("Quarantined", "Count");
-    /// A problem that a person should check.
+    /// Problems that a person should check.
     pub const ALARMS: Metric = Metric("Alarms", "Count");
 }
 

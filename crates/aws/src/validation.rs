@@ -54,7 +54,7 @@ impl Check {
 /// Waits so long for a request to end.
 ///
 /// # Errors
-/// Its own fault, or that of a request that was given up.
+/// The request's own fault, or a timeout.
 pub async fn in_time<T>(
     operation: Operation,
     target: &str,

@@ -56,13 +56,14 @@ fn encode(subject: &Subject, csv: &[u8], is_profiled: bool) -> Result<Totals, Bo
         translator = translator.with_profile(Detail::Counts);
     }
     let mut totals = Totals::default();
-    let mut profile = Profile::default();
+    let mut profile: Option<Profile> = None;
     let (mut body, mut records) = (Vec::with_capacity(BODY_BYTES), Vec::with_capacity(BODY_BYTES));
     let mut pieces = csv.chunks(PIECE_BYTES);
     loop {
         match translator.next(&mut body, &mut records)? {
             Translated::Call { .. } => totals.calls += 1,
             Translated::Refused(_) => totals.refused += 1,
+            Translated::RefusedGroup(refusals) => totals.refused += refusals.len() as u64,
             Translated::Dropped { .. } => {}
             Translated::Starved => match pieces.next() {
                 Some(piece) => translator.push(piece),
@@ -75,7 +76,9 @@ fn encode(subject: &Subject, csv: &[u8], is_profiled: bool) -> Result<Totals, Bo
             body.clear();
             records.clear();
             // As often as a batch does.
-            translator.take_profile(LastRow::Included).iter().for_each(|part| profile.add(part));
+            if let (Some(part), Some(none)) = (translator.take_profile(LastRow::Included), translator.no_profile()) {
+                part.add_to(profile.get_or_insert_with(|| none.clone()));
+            }
         }
     }
     totals.bytes += body.len() as u64;

@@ -3,9 +3,10 @@
 //! A batch covers one stretch of the file: each row in it is either a call in its body or a refusal beside it, so that
 //! settling batches settles rows. Cutting depends on the bytes alone: the same rows give the same batches.
 
+use crate::limits::CALL_BYTES_MAX;
 use crate::refusal::{Position, RowRefusal, Span};
 use crate::subject::Subject;
-use crate::translator::Dropped;
+use crate::translator::{Dropped, GroupRow};
 use crate::warnings::{Note, Tally};
 use std::ops::Range;
 
@@ -74,6 +75,8 @@ pub struct Call {
     pub span: Span,
     /// That row's own bytes among the batch's records.
     pub record: Range<usize>,
+    /// The rows of a group that it was made of, among the batch's; empty where it was made of one row.
+    pub group: Range<usize>,
 }
 
 /// A row that makes no call.
@@ -108,6 +111,12 @@ pub struct Batch {
     pub blank_rows: u64,
     /// Records that repeat the header.
     pub repeated_headers: u64,
+    /// Rows that a filter leaves out.
+    pub skipped_rows: u64,
+    /// The rows of groups that make calls, each with its own bytes among the batch's records.
+    pub group_rows: Vec<GroupRow>,
+    /// Rows that make calls, beyond one for each call.
+    pub further_rows: u64,
     /// What is doubtful about the rows.
     pub tally: Tally,
 }
@@ -123,18 +132,28 @@ pub struct Taken<'a> {
     pub blank_lines: u64,
     /// What is doubtful about it.
     pub notes: &'a [Note],
+    /// How many rows it is: 1, or those of a group.
+    pub rows: u64,
+    /// The rows of a group.
+    pub group: &'a [GroupRow],
 }
 
 impl Batch {
     /// How many rows it stands for.
     #[must_use]
     pub fn rows(&self) -> u64 {
-        (self.calls.len() + self.refused.len()) as u64
+        (self.calls.len() + self.refused.len()) as u64 + self.further_rows
+    }
+
+    /// How many rows a call was made of.
+    #[must_use]
+    pub fn rows_of(&self, call: &Call) -> usize {
+        call.group.len().max(1)
     }
 
     /// How many records it stands for, those included that are no rows.
     fn records_read(&self) -> u64 {
-        self.rows() + self.blank_rows + self.repeated_headers
+        self.rows() + self.blank_rows + self.repeated_headers + self.skipped_rows
     }
 
     /// The JSON of one call.
@@ -180,6 +199,12 @@ impl Gatherer {
         (&mut self.open.body, &mut self.open.records)
     }
 
+    /// Whether the next call may be too long for the open batch.
+    #[must_use]
+    pub fn is_nearly_full(&self) -> bool {
+        !self.open.calls.is_empty() && self.open.body.len() + CALL_BYTES_MAX + 1 + TAIL.len() > BODY_BYTES_MAX
+    }
+
     /// Counts in the call of `len` bytes that was appended last, whose record is `taken`. Hands out the
     /// batch before it when the call no longer fits into that.
     pub fn call(&mut self, span: Span, len: usize, timestamp: Option<Range<usize>>, taken: Taken<'_>) -> Option<Batch> {
@@ -199,7 +224,15 @@ impl Gatherer {
             (None, start, record_at..self.open.records.len())
         };
         let timestamp = timestamp.map(|at| start + at.start..start + at.end);
-        self.open.calls.push(Call { body: start..start + len, timestamp, span, record });
+        let first = self.open.group_rows.len();
+        let placed = |row: &GroupRow| GroupRow {
+            span: row.span,
+            record: record.start + row.record.start..record.start + row.record.end,
+        };
+        self.open.group_rows.extend(taken.group.iter().map(placed));
+        self.open.further_rows += taken.rows - 1;
+        let group = first..self.open.group_rows.len();
+        self.open.calls.push(Call { body: start..start + len, timestamp, span, record, group });
         self.reached(span.line, taken);
         // Where both happen at once the second waits for the next row: one batch is handed out at a time.
         done.or_else(|| self.cut_if_full())
@@ -214,11 +247,24 @@ impl Gatherer {
         self.cut_if_full()
     }
 
-    /// Counts in a record that is no row.
+    /// Counts in the rows of a group that is refused.
+    pub fn refused_group(&mut self, refusals: Vec<RowRefusal>, taken: Taken<'_>) -> Option<Batch> {
+        let line = refusals.first().map_or(0, |refusal| refusal.span.line);
+        for (refusal, row) in refusals.into_iter().zip(taken.group) {
+            self.said_bytes += refusal.message.len() + refusal.column.as_ref().map_or(0, String::len);
+            let record = taken.record_at + row.record.start..taken.record_at + row.record.end;
+            self.open.refused.push(RefusedRow { refusal, record });
+        }
+        self.reached(line, taken);
+        self.cut_if_full()
+    }
+
+    /// Counts in a record that is no row, or rows that are skipped.
     pub fn dropped(&mut self, reason: Dropped, line: u64, taken: Taken<'_>) -> Option<Batch> {
         match reason {
             Dropped::Blank => self.open.blank_rows += 1,
             Dropped::RepeatedHeader => self.open.repeated_headers += 1,
+            Dropped::Skipped => self.open.skipped_rows += taken.rows,
         }
         self.reached(line, taken);
         self.cut_if_full()

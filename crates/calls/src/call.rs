@@ -11,7 +11,7 @@ use std::ops::Range;
 
 use protocol::id::StreamId;
 
-use crate::columns::{CellType, ColumnPlan, Piece, RequiredCell, Slot};
+use crate::columns::{CellType, ColumnPlan, ListPlan, Piece, RequiredCell, Slot};
 use crate::flaw::{Flaw, Hint};
 use crate::ids::{self, Id, Names, Nulls, is_void};
 use crate::json;
@@ -59,6 +59,11 @@ pub(crate) struct Row<'a> {
 }
 
 impl<'a> Row<'a> {
+    #[inline]
+    pub(crate) fn new(text: &'a [u8], cells: &'a [Cell], start: u64) -> Row<'a> {
+        Row { text, cells, is_unescaped: json::is_unescaped(text), start }
+    }
+
     /// The cell of a column, as long as the row has it.
     #[inline]
     fn cell(&self, column: usize) -> Option<&'a Cell> {
@@ -122,15 +127,11 @@ impl Encoder {
             Api::Objects => b"{".to_vec(),
             Api::Tracking => format!(r#"{{"type":"{}","messageId":""#, subject.kind).into_bytes(),
         };
-        let id_nulls = match &reading.id_nulls {
-            Some(list) => [list.as_slice(), &reading.nulls].concat(),
-            None => ids::ID_NULLS.iter().map(|null| (*null).to_owned()).chain(reading.nulls.iter().cloned()).collect(),
-        };
         Encoder {
             head,
             ids,
             times: Times::new(&reading.timestamp_formats, reading.timestamp_zone.as_deref()),
-            id_nulls: Nulls::new(id_nulls),
+            id_nulls: Nulls::of_ids(reading),
             no_names: Names::default(),
             nulls: Nulls::new(reading.nulls.clone()),
             odd_cells: OddCells::new(&reading.nulls),
@@ -180,10 +181,22 @@ impl Encoder {
             self.message_id(plan, row, out)?;
             timestamp = self.timestamp(plan, row, out)?;
         }
+        self.pieces(&plan.pieces, plan, row, out)?;
+        if is_object && !out.ends_with(b"},") {
+            return Err(Flaw::new(RefusalCode::ObjectEmpty));
+        }
+        if let Some(last) = out.last_mut() {
+            *last = b'}';
+        }
+        Ok(timestamp)
+    }
+
+    /// Appends what the pieces of a plan write of a row.
+    fn pieces(&mut self, pieces: &[Piece], plan: &ColumnPlan, row: Row<'_>, out: &mut Vec<u8>) -> Result<(), Flaw> {
         self.arrays.clear();
-        for piece in &plan.pieces {
+        for piece in pieces {
             match piece {
-                Piece::Cell(slot) => self.cell(slot, row, out)?,
+                Piece::Cell(slot) => self.cell(slot, row, out).or_else(|flaw| self.omit(plan, slot.column, flaw))?,
                 Piece::Open(text) | Piece::Text(text) => out.extend_from_slice(text),
                 Piece::Close { opened, bracket } => match out.last_mut() {
                     Some(last) if *last == b',' => {
@@ -211,13 +224,46 @@ impl Encoder {
                 }
             }
         }
-        if is_object && !out.ends_with(b"},") {
-            return Err(Flaw::new(RefusalCode::ObjectEmpty));
+        Ok(())
+    }
+
+    /// Whether a cell has something: neither blanks alone nor what counts as empty.
+    pub(crate) fn has_something(&self, cell: &[u8], is_id: bool) -> bool {
+        !is_void(cell) && !(if is_id { &self.id_nulls } else { &self.nulls }).has(ids::trim(cell))
+    }
+
+    /// Appends an element of a list and a comma, or nothing where the row has nothing of it.
+    pub(crate) fn element(
+        &mut self,
+        list: &ListPlan,
+        plan: &ColumnPlan,
+        row: Row<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Flaw> {
+        let begin = out.len();
+        if list.is_object {
+            out.push(b'{');
         }
-        if let Some(last) = out.last_mut() {
-            *last = b'}';
+        self.pieces(&list.pieces, plan, row, out).inspect_err(|_| out.truncate(begin))?;
+        match out.last_mut() {
+            Some(last) if *last == b',' && list.is_object => {
+                *last = b'}';
+                out.push(b',');
+            }
+            _ if list.is_object => out.truncate(begin),
+            _ => {}
         }
-        Ok(timestamp)
+        Ok(())
+    }
+
+    /// Notes a bad cell that is omitted. It has written nothing.
+    #[cold]
+    fn omit(&mut self, plan: &ColumnPlan, column: usize, flaw: Flaw) -> Result<(), Flaw> {
+        if !plan.omits(column) {
+            return Err(flaw);
+        }
+        self.notes.push(Note::cell(WarningCode::CellOmitted, column));
+        Ok(())
     }
 
     /// Looks at the ids of a row, whether each is one.
@@ -389,7 +435,12 @@ impl Encoder {
         }
         out.extend_from_slice(b"\"timestamp\":\"");
         let begin = out.len();
-        date(column, value, &self.times, &mut self.settled, &mut self.notes, out)?;
+        let read = date(column, value, &self.times, &mut self.settled, &mut self.notes, out);
+        if let Err(flaw) = read {
+            self.omit(plan, column, flaw)?;
+            out.truncate(begin - b"\"timestamp\":\"".len());
+            return Ok(None);
+        }
         let end = out.len();
         out.extend_from_slice(b"\",");
         Ok(Some(begin..end))

@@ -7,8 +7,10 @@
 //! (`properties.price:number`).
 
 mod compiler;
+mod doubts;
 mod fields;
 mod heading;
+mod mapped;
 mod snake;
 mod tree;
 mod types;
@@ -21,6 +23,7 @@ use crate::subject::Subject;
 
 use compiler::Compiler;
 use heading::Heading;
+pub(crate) use mapped::{Target, Targets, To};
 pub(crate) use tree::{Piece, Slot};
 pub use types::{CellType, Form, TypeEntry, TypeRefusal, TypeWord};
 
@@ -91,11 +94,37 @@ pub struct ColumnPlan {
     /// The names of the columns, to find a header among the rows.
     pub(crate) names: Names,
     pub(crate) pieces: Vec<Piece>,
+    /// How many columns the file has. A mapping adds others behind them.
+    pub(crate) source_columns: usize,
+    /// The column of the file that each column is made of, where a mapping adds some.
+    sources: Vec<usize>,
+    /// Whether a bad cell of each column is omitted; empty where none is.
+    pub(crate) omits: Vec<bool>,
+    /// The lists whose elements are gathered from the rows of a group.
+    pub(crate) lists: Vec<ListPlan>,
     warnings: Vec<Warning>,
     fingerprint: String,
 }
 
+/// What writes an element of a list that is gathered from several rows.
+#[derive(Debug)]
+pub(crate) struct ListPlan {
+    pub(crate) pieces: Vec<Piece>,
+    /// Whether an element is an object, or else a value.
+    pub(crate) is_object: bool,
+}
+
 impl ColumnPlan {
+    /// The column of the file in which the cells of `column` stand.
+    pub(crate) fn source_of(&self, column: usize) -> usize {
+        self.sources.get(column).copied().unwrap_or(column)
+    }
+
+    /// Whether a bad cell of that column is omitted.
+    pub(crate) fn omits(&self, column: usize) -> bool {
+        self.omits.get(column).is_some_and(|omits| *omits)
+    }
+
     /// The kind of the calls.
     pub fn kind(&self) -> Kind {
         self.kind
@@ -118,33 +147,44 @@ impl ColumnPlan {
 
     /// Compiles a header. `names` are its cells.
     pub(crate) fn compile(names: &[String], subject: &Subject, reading: &Reading) -> Result<ColumnPlan, FileFault> {
-        if names.len() > COLUMNS_MAX {
-            return Err(FileFault::new(
-                FaultCode::TooManyColumns,
-                format!("{} columns, at most {COLUMNS_MAX} can be read", names.len()),
-            ));
-        }
+        check_number(names.len())?;
         let kind = subject.kind;
         let headings: Vec<Heading<'_>> = names.iter().map(|name| Heading::read(name)).collect();
         // Before anything that would repeat a name: where the header is missing, its first row
         // stands in its place, and that is personal data.
         fields::require(kind, &headings)?;
-        for (index, heading) in headings.iter().enumerate() {
-            let chars = heading.full.chars().count();
-            if chars > COLUMN_NAME_CHARS_MAX {
-                return Err(FileFault::new(
-                    FaultCode::BadColumn,
-                    format!(
-                        "the name of column {} has {chars} characters, at most {COLUMN_NAME_CHARS_MAX} can be read",
-                        index + 1
-                    ),
-                ));
-            }
-        }
+        check_lengths(headings.iter().map(|heading| heading.full))?;
         let mut compiler = Compiler::new(kind, reading, names.len());
         for heading in &headings {
             compiler.add(heading)?;
         }
         compiler.finish()
     }
+}
+
+/// Refuses a header of too many columns.
+fn check_number(columns: usize) -> Result<(), FileFault> {
+    if columns > COLUMNS_MAX {
+        return Err(FileFault::new(
+            FaultCode::TooManyColumns,
+            format!("{columns} columns, at most {COLUMNS_MAX} can be read"),
+        ));
+    }
+    Ok(())
+}
+
+/// Refuses a name that is too long.
+fn check_lengths<'a>(names: impl Iterator<Item = &'a str>) -> Result<(), FileFault> {
+    for (name, number) in names.zip(1..) {
+        let chars = name.chars().count();
+        if chars > COLUMN_NAME_CHARS_MAX {
+            return Err(FileFault::new(
+                FaultCode::BadColumn,
+                format!(
+                    "the name of column {number} has {chars} characters, at most {COLUMN_NAME_CHARS_MAX} can be read"
+                ),
+            ));
+        }
+    }
+    Ok(())
 }

@@ -4,7 +4,7 @@ use crate::columns::{CellType, ColumnPlan, REJECT_COLUMNS, TypeRefusal};
 use crate::dialect::{Dialect, Encoding, Quoting};
 use crate::ids;
 use crate::json;
-use crate::limits::{CALL_BYTES_MAX, MESSAGE_ID_CHARS_MAX, OBJECT_ID_CHARS_MAX};
+use crate::limits::{CALL_BYTES_MAX, GROUP_ROWS_MAX, MESSAGE_ID_CHARS_MAX, OBJECT_ID_CHARS_MAX};
 use crate::refusal::{RefusalCode, RowRefusal, Span};
 use crate::rows::Cell;
 use crate::timestamps::{self, Likeness};
@@ -52,6 +52,8 @@ pub(crate) enum Hint {
     EncodedTwice,
     /// The cells that are too many are one empty cell at the end.
     TrailingDelimiter,
+    /// The cell should be a number with a decimal comma.
+    DecimalComma,
 }
 
 impl Hint {
@@ -154,10 +156,11 @@ impl Flaw {
         let column = self.column.and_then(|column| columns.get(column)).map(|column| column.name.clone());
         let at_fault = match self.code {
             RefusalCode::TooManyCells => {
-                let first = if cells.len() > columns.len() { columns.len() } else { plan.own_columns };
+                let all = plan.source_columns;
+                let first = if cells.len() > all { all } else { plan.own_columns };
                 cells.get(first).zip(cells.last())
             }
-            _ => self.column.and_then(|column| cells.get(column)).map(|cell| (cell, cell)),
+            _ => self.column.and_then(|column| cells.get(plan.source_of(column))).map(|cell| (cell, cell)),
         };
         let cell = at_fault.map(|(first, last)| first.start()..last.end());
         let what = self.say(plan, dialect, lines);
@@ -214,6 +217,9 @@ impl Flaw {
             }
             Hint::CutOff => "not JSON, its end is missing: the export may have cut long cells off",
             Hint::EncodedTwice => "not a JSON object but a string that holds one: it was encoded twice",
+            Hint::DecimalComma => {
+                "not a number with a decimal comma: write 1234,56, or 1.234,56 with a point before each three digits"
+            }
             Hint::None | Hint::Character(_) | Hint::Guard | Hint::TrailingDelimiter => refusal.what,
         };
         what.to_owned()
@@ -239,15 +245,13 @@ impl Flaw {
             RefusalCode::TooManyCells if self.hint == Hint::TrailingDelimiter => format!(
                 "{number} cells, the header has {own}, and the last is empty: remove the delimiter at the end of each row, or add one to the header"
             ),
-            RefusalCode::TooManyCells if number <= plan.columns().len() => format!(
+            RefusalCode::TooManyCells if number <= plan.source_columns => format!(
                 "{number} cells, the header has {} before `{}` and {} in all; a cell with a delimiter in it has to be quoted",
-                plan.own_columns,
-                REJECT_COLUMNS[0],
-                plan.columns().len()
+                plan.own_columns, REJECT_COLUMNS[0], plan.source_columns
             ),
             RefusalCode::TooManyCells => format!(
                 "{number} cells, the header has {}; a cell with a delimiter in it has to be quoted",
-                plan.columns().len()
+                plan.source_columns
             ),
             RefusalCode::UnclosedQuote | RefusalCode::StrayQuote if dialect.quoting != Quoting::default() => {
                 format!("the row does not fit {}, by which this file is read ({} lines)", dialect.quoting, lines.max(1))
@@ -264,6 +268,15 @@ impl Flaw {
             }
             RefusalCode::InvalidEncoding => format!("not {encoding}"),
             RefusalCode::JsonTooDeep => format!("JSON that nests more than {} deep", json::DEPTH_MAX),
+            RefusalCode::UnknownValue => {
+                "not among the `values` of the mapping: add it there, or say with `else` what every other cell becomes"
+                    .to_owned()
+            }
+            RefusalCode::GroupRefused => "refused with its group".to_owned(),
+            RefusalCode::GroupTooLong => format!(
+                "more than {GROUP_ROWS_MAX} adjacent rows have the same cell, and a group has at most as many: group by another column"
+            ),
+            RefusalCode::MessageIdEmpty => "empty, as are all cells of `message_id`".to_owned(),
             code => words(code),
         }
     }

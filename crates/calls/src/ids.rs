@@ -4,6 +4,7 @@ mod words;
 
 use std::collections::HashSet;
 
+use crate::reading::Reading;
 use crate::refusal::WarningCode;
 pub(crate) use words::{NULL_MARKERS, is_footer, is_null_marker, may_be_footer};
 use words::{is_no_data, is_placeholder, is_total};
@@ -74,6 +75,15 @@ impl Nulls {
     pub(crate) fn new(words: Vec<String>) -> Nulls {
         let lengths = words.iter().fold(0, |lengths, word| lengths | Nulls::bit(word.len()));
         Nulls { words, lengths }
+    }
+
+    /// What counts as no id.
+    pub(crate) fn of_ids(reading: &Reading) -> Nulls {
+        let ids = match &reading.id_nulls {
+            Some(list) => list.clone(),
+            None => ID_NULLS.iter().map(|null| (*null).to_owned()).collect(),
+        };
+        Nulls::new([ids, reading.nulls.clone()].concat())
     }
 
     fn bit(length: usize) -> u64 {

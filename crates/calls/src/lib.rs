@@ -33,6 +33,8 @@ mod timestamps;
 
 mod json;
 
+mod mapping;
+
 pub mod call;
 
 mod flaw;

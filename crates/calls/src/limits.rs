@@ -6,6 +6,9 @@
 /// bytes; this satisfies all of them.
 pub const CALL_BYTES_MAX: usize = 32_000;
 
+/// Most rows of a group, which become one call.
+pub(crate) const GROUP_ROWS_MAX: usize = 1_000;
+
 /// Longest `messageId`: under 100 characters, says Segment (HTTP API, batch limits).
 pub const MESSAGE_ID_CHARS_MAX: usize = 99;
 

@@ -1,7 +1,7 @@
 //! The settings of reading, as plain data, and checks of their values.
 
 use jiff::civil;
-pub use protocol::reading::{EmptyCells, Reading};
+pub use protocol::reading::{EmptyCells, Reading, UnknownColumns};
 
 use crate::subject::{COLLECTION_CHARS_MAX, is_collection};
 use crate::timestamps;

@@ -98,6 +98,14 @@ codes! {
         /// A whole `properties:json`, `traits:json`, `context:json` or `integrations:json` that is
         /// JSON, but no object.
         NotAnObject = "not_an_object",
+        /// A cell that the `values` of a mapping lack.
+        UnknownValue = "unknown_value",
+        /// A row of a group of which another row is refused.
+        GroupRefused = "group_refused",
+        /// A group of too many rows.
+        GroupTooLong = "group_too_long",
+        /// A row without a cell for the `message_id` of a mapping.
+        MessageIdEmpty = "message_id_empty",
     }
 }
 
@@ -168,6 +176,8 @@ codes! {
         LooksLikeUtf8 = "looks_like_utf8",
         /// Ctrl-Z at the end of a row.
         CtrlZ = "ctrl_z",
+        /// A bad cell that a mapping omits.
+        CellOmitted = "cell_omitted",
     }
 }
 
@@ -194,10 +204,14 @@ codes! {
         DuplicateColumn = "duplicate_column",
         /// Two columns of which one would have to be a value and the other an object.
         ColumnConflict = "column_conflict",
+        /// Every column with data ends where Segment has no field for it.
+        NothingArrives = "nothing_arrives",
         /// A column whose name or type cannot work.
         BadColumn = "bad_column",
         /// A row beyond the limit: a quote is probably never closed.
         RowTooLong = "row_too_long",
+        /// A group beyond all limits: its column is probably the same in every row.
+        GroupTooLong = "group_too_long",
     }
 }
 

@@ -47,7 +47,7 @@ pub(crate) struct Cell {
 
 impl Cell {
     #[inline]
-    fn new(start: usize, end: usize, escaped: bool) -> Cell {
+    pub(crate) fn new(start: usize, end: usize, escaped: bool) -> Cell {
         // A record is at most ROW_BYTES_MAX (a header less), plus what one push holds beyond it.
         let narrow = |offset: usize| u32::try_from(offset).unwrap_or(u32::MAX);
         Cell { start: narrow(start), end: narrow(end), escaped }
@@ -57,6 +57,16 @@ impl Cell {
     #[inline]
     pub(crate) fn raw<'a>(&self, record: &'a [u8]) -> &'a [u8] {
         &record[self.start as usize..self.end as usize]
+    }
+
+    /// Whether nothing is in it.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.start == self.end
+    }
+
+    /// The same cell where its bytes begin at `start` in another text.
+    pub(crate) fn moved_to(&self, start: usize) -> Cell {
+        Cell::new(start, start + self.end() - self.start(), self.escaped)
     }
 
     /// Where the cell's content begins in its record.
@@ -610,6 +620,28 @@ impl Rows {
             self.blank.bytes += length as u64;
             self.blank.lines += 1;
         }
+    }
+
+    /// The line that is next, with its line end, or what there is of it at the end. `None`: more text is needed.
+    ///
+    /// Lines are those of the text: quotes mean nothing in them.
+    pub(crate) fn line(&self) -> Option<&[u8]> {
+        let text = &self.text[self.head..];
+        let end = match memchr::memchr2(b'\n', b'\r', text) {
+            Some(at) => match (text[at], text.get(at + 1)) {
+                (b'\r', Some(b'\n')) => at + 2,
+                (b'\r', None) if !self.finished => return None,
+                _ => at + 1,
+            },
+            None if self.finished => text.len(),
+            None => return None,
+        };
+        Some(&text[..end])
+    }
+
+    /// Steps over the first bytes of the text, between two records.
+    pub(crate) fn pass(&mut self, bytes: usize) {
+        self.head += bytes;
     }
 
     /// The record found last.

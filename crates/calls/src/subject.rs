@@ -3,9 +3,11 @@
 //! The walkthrough dispatches on the beginning of the key, such as `track_` or `object_<collection>_`. It looks at the
 //! whole key, so a folder breaks it; here the *basename* decides.
 
+use protocol::mapping::Mapping;
 use thiserror::Error;
 
 use crate::kind::{Api, Kind};
+use crate::reading::Reading;
 
 /// Longest collection name that the Objects API takes.
 ///
@@ -21,6 +23,8 @@ pub struct Subject {
     pub collection: Option<String>,
     /// The object's basename: its key after the last `/`.
     pub name: String,
+    /// Whether a mapping says kind and collection, and not the name.
+    pub is_mapped: bool,
 }
 
 /// Why a name says nothing that we can act on. The whole file is refused, before anything is sent.
@@ -56,6 +60,14 @@ pub enum SubjectError {
         /// The collection that was read.
         collection: String,
     },
+    /// A mapping to no kind of call.
+    #[error("`{name}`: the mapping's call `{call}` is none of identify, track, page, screen, group, alias, object")]
+    UnknownCall {
+        /// The basename.
+        name: String,
+        /// The call that the mapping says.
+        call: String,
+    },
 }
 
 impl Subject {
@@ -77,7 +89,7 @@ impl Subject {
             return Err(SubjectError::UnknownPrefix { name, near });
         };
         if kind.api() == Api::Tracking {
-            return Ok(Subject { kind, collection: None, name });
+            return Ok(Subject { kind, collection: None, name, is_mapped: false });
         }
         let collection = match metadata_collection.or_else(|| collection_in(rest, collections)) {
             Some(collection) => collection.to_owned(),
@@ -86,7 +98,23 @@ impl Subject {
         if !is_collection(&collection) {
             return Err(SubjectError::BadCollection { name, collection });
         }
-        Ok(Subject { kind, collection: Some(collection), name })
+        Ok(Subject { kind, collection: Some(collection), name, is_mapped: false })
+    }
+
+    /// The subject of the object stored under `key`, whose rows `mapping` reads.
+    pub fn mapped(mapping: &Mapping, key: &str) -> Result<Subject, SubjectError> {
+        let name = key.rsplit('/').next().unwrap_or(key).to_owned();
+        let Some(kind) = Kind::ALL.iter().copied().find(|kind| kind.as_str() == mapping.call) else {
+            return Err(SubjectError::UnknownCall { name, call: mapping.call.clone() });
+        };
+        let collection = mapping.collection.clone().filter(|_| kind.api() == Api::Objects);
+        match &collection {
+            None if kind.api() == Api::Objects => Err(SubjectError::NoCollection { name }),
+            Some(collection) if !is_collection(collection) => {
+                Err(SubjectError::BadCollection { name, collection: collection.clone() })
+            }
+            _ => Ok(Subject { kind, collection, name, is_mapped: true }),
+        }
     }
 
     /// The name for the file of refused rows: `track_1.csv` gives `track_1.rejects.csv`.
@@ -99,7 +127,7 @@ impl Subject {
         let stem = stem.strip_suffix(".csv").unwrap_or(stem);
         let name = format!("{stem}.rejects.csv");
         match &self.collection {
-            Some(collection) if !names(&name, collection) => {
+            Some(collection) if !self.is_mapped && !names(&name, collection) => {
                 format!("{}_{collection}_1.{name}", self.kind)
             }
             _ => name,
@@ -110,6 +138,24 @@ impl Subject {
 /// Whether a file of that name is about `collection`, where nothing but the name says so.
 fn names(name: &str, collection: &str) -> bool {
     Subject::of(name, &[], None).is_ok_and(|subject| subject.collection.as_deref() == Some(collection))
+}
+
+/// The subject of a file, by how it is read.
+pub trait SubjectOf {
+    /// The subject of the object stored under `key`: by the mapping, if there is one, else by the name.
+    ///
+    /// # Errors
+    /// When neither says what the rows are.
+    fn subject(&self, key: &str, metadata_collection: Option<&str>) -> Result<Subject, SubjectError>;
+}
+
+impl SubjectOf for Reading {
+    fn subject(&self, key: &str, metadata_collection: Option<&str>) -> Result<Subject, SubjectError> {
+        match &self.mapping {
+            Some(mapping) => Subject::mapped(mapping, key),
+            None => Subject::of(key, &self.collections, metadata_collection),
+        }
+    }
 }
 
 /// Whether the Objects API takes `name` as a collection.
@@ -269,6 +315,28 @@ mod tests {
             assert_eq!(subject.rejects_name(), rejects);
             let again = of(rejects).unwrap();
             assert_eq!((again.kind, again.collection), (subject.kind, subject.collection));
+        }
+    }
+
+    #[test]
+    fn a_mapping_says_kind_and_collection_and_the_rejects_file_keeps_the_name() {
+        let mapping = |call: &str, collection: Option<&str>| Mapping {
+            call: call.to_owned(),
+            collection: collection.map(str::to_owned),
+            ..Mapping::default()
+        };
+        let subject = Subject::mapped(&mapping("object", Some("rooms")), "eu/Hotel Export.csv.gz").unwrap();
+        assert_eq!((subject.kind, subject.collection.as_deref()), (Kind::Object, Some("rooms")));
+        assert_eq!(subject.rejects_name(), "Hotel Export.rejects.csv");
+        let subject = Subject::mapped(&mapping("identify", Some("rooms")), "track_1.csv").unwrap();
+        assert_eq!((subject.kind, subject.collection), (Kind::Identify, None));
+        for (mapping, expected) in [
+            (mapping("object", None), "no collection"),
+            (mapping("object", Some("A")), "`A`"),
+            (mapping("tracks", None), "`tracks`"),
+        ] {
+            let error = Subject::mapped(&mapping, "a.csv").unwrap_err();
+            assert!(error.to_string().contains(expected), "{error}");
         }
     }
 

@@ -168,6 +168,25 @@ impl Times {
         Some(Read { is_number: true, is_spelled: spells_a_time(whole(cell)), ..read })
     }
 
+    /// Appends the day that a cell says, whatever its zone (`2025-12-31`). A number of Unix time says that of UTC.
+    /// Returns whether the cell is a date; if not, nothing is appended.
+    pub(crate) fn append_day(&self, cell: &[u8], out: &mut Vec<u8>) -> bool {
+        const DAY_BYTES: usize = "2025-12-31".len();
+        let cell = cell.trim_ascii();
+        let moment = configured(cell, &self.formats)
+            .or_else(|| iso(cell))
+            .or_else(|| digits(cell))
+            .or_else(|| number(cell).map(Moment::Unix));
+        let begin = out.len();
+        let local_ms = match moment {
+            Some(Moment::Unix(ms) | Moment::Local(ms) | Moment::Zoned { local_ms: ms, .. }) => ms,
+            None => return false,
+        };
+        let is_written = write(local_ms, out);
+        out.truncate(begin + if is_written { DAY_BYTES } else { 0 });
+        is_written
+    }
+
     /// Whether the first format that reads the cell has a year of two digits, and programs disagree about its century.
     /// `written` is the timestamp as it is sent.
     fn has_disputed_century(&self, cell: &[u8], written: &[u8]) -> bool {

@@ -4,6 +4,8 @@
 //! is taken depends on the bytes alone, never on how they were cut into pieces.
 
 mod beginnings;
+mod grouping;
+mod mapped;
 mod opening;
 mod recognition;
 mod records;
@@ -14,18 +16,21 @@ use crate::call::{Encoder, MessageIds, Row};
 use crate::columns::ColumnPlan;
 use crate::dialect::{Compression, Delimiter, Dialect, Encoding, Measure, StoredHeader};
 use crate::inflate::{Inflater, Pulled};
-use crate::json;
-use crate::profile::{Detail, LastRow, Profile, Profiler, Values};
+use crate::mapping::Mapper;
+use crate::profile::{Detail, LastRow, Part, Profile, Profiler, Values};
 use crate::reading::Reading;
-use crate::refusal::{FaultCode, FileFault, Position, RowRefusal, Span, Warning, WarningCode};
+use crate::refusal::{FaultCode, FileFault, Position, RowRefusal, Span, Warning};
 use crate::rows::{Advance, Rows};
 use crate::subject::Subject;
 use crate::text::Transcoder;
 use crate::text::without_ctrl_z;
 use crate::warnings::Note;
 
-use records::{Decoded, Quotes, behind, is_blank, is_header, is_single_quoted, sound};
+use grouping::{Grouping, Step};
+use mapped::{Reader, SourceRow};
+use records::{Decoded, Quotes, behind, is_blank, is_header, note_shape, sound};
 
+pub use self::grouping::GroupRow;
 pub use crate::inflate::ZSTD_WINDOW_BYTES_MAX;
 pub use crate::rows::ROW_BYTES_MAX;
 
@@ -49,6 +54,8 @@ pub enum Translated {
     },
     /// The row is refused.
     Refused(RowRefusal),
+    /// The rows of a group are refused, each for a reason of its own or for that of another.
+    RefusedGroup(Vec<RowRefusal>),
     /// The record is no row, and nothing is appended.
     Dropped {
         /// Where it stands.
@@ -69,6 +76,8 @@ pub enum Dropped {
     Blank,
     /// It repeats the header, cell by cell.
     RepeatedHeader,
+    /// A filter of the mapping leaves it out.
+    Skipped,
 }
 
 /// Translates one file.
@@ -80,6 +89,8 @@ pub struct Translator {
     transcoder: Transcoder,
     /// Decompressed bytes that are still to be passed over, after a resume.
     skip: u64,
+    /// Lines before the header that are still to be passed over.
+    lines_to_skip: u32,
     /// Where the decompressed bytes end that the transcoder has had.
     transcoded: u64,
     plain: Vec<u8>,
@@ -90,6 +101,10 @@ pub struct Translator {
     /// Set once the header is read.
     header: Option<StoredHeader>,
     plan: Option<ColumnPlan>,
+    /// Set once the header is read, where a mapping says what the rows become.
+    mapper: Option<Mapper>,
+    /// Set where adjacent rows become one call.
+    grouping: Option<Grouping>,
     /// The header's cells, by which a repeated header is known.
     names: Vec<Vec<u8>>,
     warnings: Vec<Warning>,
@@ -126,6 +141,7 @@ impl Translator {
             inflater: Inflater::default(),
             transcoder: Transcoder::new(encoding, reading.encoding_auto),
             skip: 0,
+            lines_to_skip: reading.skip_lines,
             transcoded: 0,
             plain: Vec::new(),
             rows: Rows::new(b','),
@@ -134,6 +150,8 @@ impl Translator {
             position: Position::START,
             header: None,
             plan: None,
+            mapper: None,
+            grouping: None,
             names: Vec::new(),
             warnings: Vec::new(),
             breaks_off: false,
@@ -152,10 +170,12 @@ impl Translator {
         self
     }
 
-    /// Begins the profile, once the columns are known.
+    /// Begins the profile, once the columns are known: those of the file, whatever a mapping makes of them.
     fn begin_profile(&mut self) {
         if let (Some(detail), Some(plan)) = (self.detail, &self.plan) {
-            self.profiler = Some(Box::new(Profiler::new(plan.own_columns, &self.reading.nulls, detail)));
+            let names = self.names.iter().take(plan.own_columns);
+            let names: Vec<String> = names.map(|name| String::from_utf8_lossy(name).into_owned()).collect();
+            self.profiler = Some(Box::new(Profiler::new(&names, &self.reading.nulls, detail)));
         }
     }
 
@@ -230,14 +250,25 @@ impl Translator {
                 }
                 continue;
             }
-            match self.rows.advance() {
-                Advance::Record => return Ok(self.translate(calls, records)),
+            let is_held = self.grouping.as_mut().is_some_and(Grouping::release);
+            match if is_held { Advance::Record } else { self.rows.advance() } {
+                Advance::Record => match self.translate(calls, records) {
+                    Some(translated) => return Ok(translated),
+                    None => {
+                        if let Some(fault) = self.grouping.as_mut().and_then(Grouping::fault) {
+                            return Err(self.broken(fault));
+                        }
+                    }
+                },
                 Advance::Starved => {
                     if !self.feed()? {
                         return Ok(Translated::Starved);
                     }
                 }
                 Advance::End => {
+                    if let Some(translated) = self.close_group(calls, records) {
+                        return Ok(translated);
+                    }
                     self.pass_trailing();
                     return Ok(Translated::End);
                 }
@@ -259,9 +290,9 @@ impl Translator {
         self.plan.as_ref()
     }
 
-    /// Where the record taken last ends. Only here can reading be taken up again.
+    /// Where the record taken last ends, or the group of records. Only here can reading be taken up again.
     pub fn position(&self) -> Position {
-        self.position
+        self.grouping.as_ref().and_then(Grouping::begin).unwrap_or(self.position)
     }
 
     /// What the owner of the file should know about its columns and about how it is written down; complete once the
@@ -280,16 +311,56 @@ impl Translator {
         self.blank_lines
     }
 
-    /// Takes the profile of the rows since it was taken last; `None` where nothing is profiled, or before the header.
+    /// Takes the counts of the rows since they were taken last; `None` where nothing is profiled, or before the header.
     ///
-    /// It has the rows whose cells are known: those of calls, and those that are refused for what stands in a cell.
-    pub fn take_profile(&mut self, last: LastRow) -> Option<Profile> {
+    /// They are of the rows whose cells are known: those of calls, those that a filter skips, and those that are refused
+    /// for what stands in a cell.
+    pub fn take_profile(&mut self, last: LastRow) -> Option<Part> {
         self.profiler.as_mut().map(|profiler| profiler.take(last))
+    }
+
+    /// Marks the profile before the next record or group, so that it can be left to the next part. Within a group, the
+    /// mark stays before the group.
+    pub fn mark_profile(&mut self) {
+        let is_within_group = self.is_within_group();
+        if let Some(profiler) = self.profiler.as_mut().filter(|_| !is_within_group) {
+            profiler.mark();
+        }
+    }
+
+    /// Whether adjacent rows become one call.
+    pub(crate) fn is_grouping(&self) -> bool {
+        self.grouping.is_some()
+    }
+
+    /// Whether rows of a group are read, and the group is not complete.
+    pub(crate) fn is_within_group(&self) -> bool {
+        self.grouping.as_ref().is_some_and(|grouping| grouping.begin().is_some())
+    }
+
+    /// The profile of no rows, to which the parts add up; `None` where nothing is profiled, or before the header.
+    pub fn no_profile(&self) -> Option<&Profile> {
+        self.profiler.as_ref().map(|profiler| profiler.none())
     }
 
     /// The least and the greatest cell of each column so far; empty unless [`Detail::CountsAndValues`] is profiled.
     pub fn values(&self) -> &[Values] {
         self.profiler.as_ref().map_or(&[], |profiler| profiler.values())
+    }
+
+    /// Whether the cells of a column of the file are sent as they stand, and not through verbs of a mapping.
+    pub(crate) fn sends_as_it_stands(&self, column: usize) -> bool {
+        self.mapper.as_ref().is_none_or(|mapper| !mapper.makes(column))
+    }
+
+    /// How many rows were taken last: 1, or those of a group.
+    pub fn rows_taken(&self) -> u64 {
+        self.grouping.as_ref().map_or(1, |grouping| grouping.taken_rows)
+    }
+
+    /// The rows of the group taken last, if one was and it is not skipped.
+    pub fn group(&self) -> &[GroupRow] {
+        self.grouping.as_ref().map_or(&[], |grouping| &grouping.taken)
     }
 
     /// How many bytes are held that have been pushed and not been taken.
@@ -347,10 +418,11 @@ impl Translator {
         fault
     }
 
-    /// Translates the record that the rows stand at.
-    fn translate(&mut self, calls: &mut Vec<u8>, records: &mut Vec<u8>) -> Translated {
+    /// Translates the record that the rows stand at. `None`: it belongs to a group that is still open.
+    #[inline]
+    fn translate(&mut self, calls: &mut Vec<u8>, records: &mut Vec<u8>) -> Option<Translated> {
         let (Some(plan), Some(header), Some(record)) = (&self.plan, &self.header, self.rows.record()) else {
-            return Translated::End;
+            return Some(Translated::End);
         };
         let dialect = header.dialect;
         let encoding = dialect.encoding;
@@ -361,6 +433,7 @@ impl Translator {
             to: behind(from, encoding, &record, self.transcoded),
             line: self.position.line + record.blank.lines,
         };
+        let before = self.position;
         self.position = Position { byte: span.to, line: span.line + record.lines };
         self.blank_lines = record.blank.lines;
         self.encoder.notes.clear();
@@ -371,40 +444,68 @@ impl Translator {
             } else {
                 (record.text, record.cells, Quotes { unclosed: record.unclosed, stray: record.stray, misfit: false })
             };
-        if is_header(text, cells, &self.names, dialect.delimiter) {
+        let is_header = is_header(text, cells, &self.names, dialect.delimiter);
+        if let (Some(mapper), Some(grouping)) = (&mut self.mapper, &mut self.grouping) {
+            let row = SourceRow { text, cells, quotes, span, lines: record.lines };
+            let profiler = self.profiler.as_deref_mut();
+            let reading = Reader { mapper, plan, dialect, encoder: &mut self.encoder, profiler };
+            return match grouping.step(row, is_header, (before, record.blank.lines), reading, calls, records) {
+                Step::Joined => None,
+                Step::Dropped(dropped) => Some(dropped),
+                Step::Closed(translated) => {
+                    (self.position, self.blank_lines) = (before, grouping.blank_lines);
+                    Some(translated)
+                }
+            };
+        }
+        if is_header {
             self.encoder.notes.clear();
-            return Translated::Dropped { span, reason: Dropped::RepeatedHeader };
+            return Some(Translated::Dropped { span, reason: Dropped::RepeatedHeader });
+        }
+        if let Some(mapper) = &mut self.mapper {
+            let row = SourceRow { text, cells, quotes, span, lines: record.lines };
+            let profiler = self.profiler.as_deref_mut();
+            let reading = Reader { mapper, plan, dialect, encoder: &mut self.encoder, profiler };
+            return Some(row.translate(reading, calls, records));
         }
         let records_from = records.len();
         records.extend_from_slice(text);
         let begin = calls.len();
-        let sound = sound(text, cells, quotes, plan);
-        let is_sound = sound.is_ok();
-        let row = Row { text, cells, is_unescaped: is_sound && json::is_unescaped(text), start: span.start };
-        let written = sound.and_then(|()| {
-            if cells.len() < plan.own_columns {
-                self.encoder.notes.push(Note::row(WarningCode::ShortRow));
-            }
-            if text.first() == Some(&b'\'') && is_single_quoted(text, cells) {
-                self.encoder.notes.push(Note::row(WarningCode::SingleQuotes));
-            }
+        let is_sound = sound(text, cells, quotes, plan);
+        let is_profiled = is_sound.is_ok() && self.profiler.is_some();
+        let written = is_sound.and_then(|()| {
+            note_shape(text, cells, plan, &mut self.encoder.notes);
+            let row = Row::new(text, cells, span.start);
             self.encoder.append(plan, row, calls)
         });
         if let Some(profiler) = &mut self.profiler
-            && is_sound
-            && (written.is_ok() || !is_blank(row))
+            && is_profiled
+            && (written.is_ok() || !is_blank(text, cells))
         {
-            profiler.row(row);
+            profiler.row(text, cells, span.start);
         }
-        match written {
+        Some(match written {
             Ok(timestamp) => Translated::Call { span, len: calls.len() - begin, timestamp },
-            Err(_) if quotes.is_sound() && is_blank(row) => {
+            Err(_) if quotes.is_sound() && is_blank(text, cells) => {
                 records.truncate(records_from);
                 self.encoder.notes.clear();
                 Translated::Dropped { span, reason: Dropped::Blank }
             }
             Err(flaw) => Translated::Refused(flaw.at(span, cells, plan, dialect, record.lines)),
-        }
+        })
+    }
+
+    /// Ends the group that is open where the file ends.
+    fn close_group(&mut self, calls: &mut Vec<u8>, records: &mut Vec<u8>) -> Option<Translated> {
+        let (Some(mapper), Some(plan), Some(header)) = (&mut self.mapper, &self.plan, &self.header) else {
+            return None;
+        };
+        let grouping = self.grouping.as_mut().filter(|grouping| grouping.begin().is_some())?;
+        let encoder = &mut self.encoder;
+        let reading = Reader { mapper, plan, dialect: header.dialect, encoder, profiler: None };
+        let translated = grouping.close(reading, calls, records);
+        self.blank_lines = grouping.blank_lines;
+        Some(translated)
     }
 
     /// Counts the blank lines behind the last record as read.

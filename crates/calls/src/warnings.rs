@@ -181,6 +181,9 @@ impl WarningCode {
                 "the text is valid UTF-8 and CSV_ENCODING reads it as something else; set CSV_ENCODING=auto or utf-8"
             }
             WarningCode::CtrlZ => "the row ends with Ctrl-Z, which is taken off",
+            WarningCode::CellOmitted => {
+                "a cell that its verbs or its type refuse; the row is sent without it, as `if_bad` of the mapping says"
+            }
         }
     }
 }

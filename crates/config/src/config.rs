@@ -49,12 +49,20 @@ impl MappingRule {
 }
 
 /// How one file is read, and where its calls go.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ForKey<'a> {
     /// How it is read: by a mapping, or by the names of its columns.
     pub reading: &'a Reading,
     /// The index of its source; `None` if the settings describe the source.
     pub source: Option<usize>,
+}
+
+impl ForKey<'_> {
+    /// The name of the mapping; empty without one.
+    #[must_use]
+    pub fn mapping_name(&self) -> &str {
+        self.reading.mapping.as_ref().map_or("", |mapping| &mapping.name)
+    }
 }
 
 /// Why no file can be read under a key.

@@ -1,7 +1,7 @@
 //! How files are read: the same keys as settings of the environment, in `[reading]`, and in each `[[mapping]]`.
 
 use calls::dialect::{Delimiter, Encoding, Escape, Measure, Quote, Quoting};
-use calls::reading::{self as checks, EmptyCells, Reading};
+use calls::reading::{self as checks, EmptyCells, Reading, UnknownColumns};
 use protocol::mapping::Rest;
 use serde::Deserialize;
 
@@ -73,6 +73,7 @@ reading! {
     zone: String = TIMESTAMP_ZONE Value::Value("UTC"), ' ', "the zone of times without one: `UTC`, a name such as `America/New_York`, or an offset such as `+02:00`";
     infer_types: bool = INFER_TYPES Value::Value("false"), ' ', "whether traits and properties that look like numbers or booleans become such";
     empty_cells: String = EMPTY_CELLS Value::Value("omit"), ' ', "what an empty cell becomes: `omit`, `null`, or `empty` (`\"\"`, as Segment's walkthrough sends it)";
+    unknown_columns: String = UNKNOWN_COLUMNS Value::Value("refuse"), ' ', "a file in which Segment has no field for any column with data: `refuse` stops it before its first row, `top` sends the columns at the top of each call";
 
     /// How the columns of a tool's export become calls.
     pub(crate) struct MappingTable {
@@ -173,6 +174,12 @@ impl ReadingTable {
             Some("null") => reading.empty_cells = EmptyCells::Null,
             Some("empty") => reading.empty_cells = EmptyCells::Empty,
             Some(_) => fault("empty_cells", "is not known; write omit, null or empty".to_owned()),
+        }
+        match self.unknown_columns.as_deref().map(word).as_deref() {
+            None => {}
+            Some("refuse") => reading.unknown_columns = UnknownColumns::Refuse,
+            Some("top") => reading.unknown_columns = UnknownColumns::Top,
+            Some(_) => fault("unknown_columns", "is not known; write refuse or top".to_owned()),
         }
         if let Some(zone) = self.zone.as_deref().map(str::trim) {
             if checks::is_zone(zone) {

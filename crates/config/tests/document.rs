@@ -317,6 +317,7 @@ fn every_key_of_reading_can_be_set_in_the_environment() {
         ("TIMESTAMP_FORMATS", "%d/%m/%Y %H:%M; %b %d, %Y;%s"),
         ("INFER_TYPES", "True"),
         ("EMPTY_CELLS", "null"),
+        ("UNKNOWN_COLUMNS", "Top"),
         ("CSV_ENCODING", "latin1"),
         ("CSV_DELIMITER", "\t"),
         ("CSV_QUOTE", "single"),
@@ -336,6 +337,7 @@ fn every_key_of_reading_can_be_set_in_the_environment() {
     assert_eq!(reading.timestamp_formats, ["%d/%m/%Y %H:%M", "%b %d, %Y", "%s"]);
     assert!(reading.infer_types);
     assert_eq!(reading.empty_cells, EmptyCells::Null);
+    assert_eq!(reading.unknown_columns, protocol::reading::UnknownColumns::Top);
     assert_eq!(reading.encoding.map(Encoding::name), Some("windows-1252"));
     assert_eq!(reading.delimiter, Some(Delimiter::Tab));
 }
@@ -356,6 +358,7 @@ fn faults_of_reading_are_reported_together_by_setting() {
         ("TIMESTAMP_FORMATS", "%d/%m/%Y;%H:%M;%Q"),
         ("INFER_TYPES", "maybe"),
         ("EMPTY_CELLS", "drop"),
+        ("UNKNOWN_COLUMNS", "bottom"),
         ("CSV_ENCODING", "iso-2022-jp"),
         ("CSV_DELIMITER", ":"),
         ("TIMESTAMP_ZONE", "New York"),
@@ -369,6 +372,7 @@ fn faults_of_reading_are_reported_together_by_setting() {
         "TIMESTAMP_FORMATS 3 reads names of time zones",
         "INFER_TYPES is \"maybe\"",
         "EMPTY_CELLS is not known; write omit",
+        "UNKNOWN_COLUMNS is not known; write refuse or top",
         "CSV_ENCODING cannot be read",
         "CSV_DELIMITER is not a delimiter",
         "TIMESTAMP_ZONE is not a time zone",
@@ -377,7 +381,7 @@ fn faults_of_reading_are_reported_together_by_setting() {
     ] {
         assert!(all.contains(words), "{words} is not in\n{all}");
     }
-    assert_eq!(faults.len(), 10);
+    assert_eq!(faults.len(), 11);
     assert_eq!(reading.timestamp_formats, ["%d/%m/%Y"]);
 }
 

@@ -49,7 +49,7 @@ pub struct Stats {
     pub bytes: u64,
     /// Milliseconds to answers, spread evenly over the run.
     pub latencies_ms: Vec<u64>,
-    /// One answer of so many is sampled.
+    /// The sampling rate of answers.
     stride: u64,
 }
 
@@ -88,7 +88,7 @@ pub struct Delivery {
     pub(crate) http: reqwest::Client,
     settings: Settings,
     authorization: HeaderValue,
-    /// Whoever holds it is the next to send.
+    /// The holder is the next sender.
     pace: tokio::sync::Mutex<Pace>,
     compressor: Mutex<Compressor>,
     clock: Clock,
@@ -142,7 +142,7 @@ impl Delivery {
         &self.settings
     }
 
-    /// A body as it is sent.
+    /// The body of a request.
     #[must_use]
     pub fn encode(&self, body: &[u8]) -> Bytes {
         if !self.settings.gzip {
@@ -217,8 +217,8 @@ impl Delivery {
         }
     }
 
-    /// Waits for the budget, one behind the other: a batch that is overtaken again and again would hold up what can be
-    /// committed. Calls that would come too late are not begun.
+    /// Waits for the budget in order. A batch that others overtake again and again would delay the next commit. Calls
+    /// that would come too late are not begun.
     async fn wait_for_pace(&self, calls: usize, deadline: Deadline) -> Result<(), Undelivered> {
         let mut pace = self.pace.lock().await;
         loop {

@@ -23,7 +23,7 @@ pub enum Looked {
     },
     /// No source has the key.
     Unknown {
-        /// The answer.
+        /// The status of the answer.
         status: u16,
     },
     /// It could not be found out.
@@ -94,7 +94,7 @@ mod tests {
             "SEGMENT_SETTINGS_ENDPOINT" => Some(endpoint.to_owned()),
             _ => None,
         };
-        Delivery::new(crate::Settings::read(&mut Reader::new(&get)), Clock::system(), Dice::seeded(1)).unwrap()
+        Delivery::new(crate::Settings::read(&mut Reader::new(&get), true), Clock::system(), Dice::seeded(1)).unwrap()
     }
 
     #[test]
@@ -134,7 +134,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_failed_connection_is_reported_without_the_write_key() {
-        // Port 9 is closed; the other is no host.
+        // Port 9 is closed. The other name is not a host.
         for endpoint in ["http://127.0.0.1:9", "http://no-such-host.invalid"] {
             let looked = delivery(endpoint).look_up_key(Duration::from_secs(5)).await;
             let Looked::Unclear { reason } = &looked else { panic!("{looked:?}") };

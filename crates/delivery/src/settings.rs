@@ -66,10 +66,10 @@ const REQUESTS_IN_FLIGHT_MAX: usize = BATCHES_AHEAD_MAX;
 /// Segment's documented pace for a workspace (product limits: 1,000 events a second).
 const SEGMENT_EVENTS_PER_SECOND: u32 = 1_000;
 
-/// How to deliver.
+/// How to deliver to a source.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
-    /// The source's write key.
+    /// The source's write key. It is empty if the settings describe no source.
     pub write_key: WriteKey,
     /// The Tracking API, without a trailing slash.
     pub tracking_endpoint: String,
@@ -83,16 +83,19 @@ pub struct Settings {
     pub requests_in_flight: usize,
     /// Calls a second for this process; 0 is no limit.
     pub events_per_second: u32,
+    /// How many processes share the budget of a source.
+    pub concurrency: u32,
 }
 
 impl Settings {
-    /// Reads them from the environment.
+    /// Reads them from the environment. `needs_key`: whether a write key must be there.
     #[must_use]
-    pub fn read(reader: &mut Reader<'_>) -> Self {
+    pub fn read(reader: &mut Reader<'_>, needs_key: bool) -> Self {
         // The walkthrough's own spelling works too.
         let write_key = match reader.optional(&WALKTHROUGHS_WRITE_KEY) {
             Some(key) if reader.optional(&WRITE_KEY).is_none() => key,
-            _ => reader.required(&WRITE_KEY),
+            _ if needs_key => reader.required(&WRITE_KEY),
+            _ => reader.optional(&WRITE_KEY).unwrap_or_default(),
         };
         if !write_key.bytes().all(|byte| byte.is_ascii_graphic()) {
             reader.fault(&WRITE_KEY, "has blanks or signs in it that no write key has; copy the key alone");
@@ -114,8 +117,7 @@ impl Settings {
         let segments_own = region_of(&tracking_endpoint).is_some();
         let settings_endpoint = match reader.optional(&SEGMENT_SETTINGS_ENDPOINT) {
             Some(_) => reader.endpoint(&SEGMENT_SETTINGS_ENDPOINT, defaults.settings()),
-            None if segments_own => defaults.settings().to_owned(),
-            None => tracking_endpoint.clone(),
+            None => settings_endpoint(defaults, &tracking_endpoint),
         };
         let requests_in_flight = reader.parsed(&REQUESTS_IN_FLIGHT, "a number such as 4");
         if !(1..=REQUESTS_IN_FLIGHT_MAX).contains(&requests_in_flight) {
@@ -126,11 +128,40 @@ impl Settings {
             write_key: WriteKey::new(write_key),
             gzip: reader.flag(&GZIP_REQUESTS),
             requests_in_flight,
+            concurrency: concurrency(reader),
             events_per_second: pace(reader, default_pace),
             tracking_endpoint,
             objects_endpoint,
             settings_endpoint,
         }
+    }
+
+    /// The settings for a source of the configuration: what the source leaves out is as the environment says.
+    #[must_use]
+    pub fn for_source(&self, source: &config::source::Source, write_key: WriteKey) -> Self {
+        let region = match source.region.as_deref() {
+            Some("us") => Some(Region::Us),
+            Some("eu") => Some(Region::Eu),
+            _ => None,
+        };
+        let endpoint = |own: &Option<String>, of: fn(Region) -> &'static str, base: &str| {
+            own.clone().or_else(|| region.map(|region| of(region).to_owned())).unwrap_or_else(|| base.to_owned())
+        };
+        let tracking_endpoint = endpoint(&source.endpoint, Region::tracking, &self.tracking_endpoint);
+        // A server in Segment's place serves both APIs.
+        let both = source.endpoint.clone().filter(|endpoint| region_of(endpoint).is_none());
+        let objects = source.objects_endpoint.clone().or(both);
+        let objects_endpoint = endpoint(&objects, Region::objects, &self.objects_endpoint);
+        let settings_endpoint = if tracking_endpoint == self.tracking_endpoint {
+            self.settings_endpoint.clone()
+        } else {
+            settings_endpoint(region.unwrap_or(Region::Us), &tracking_endpoint)
+        };
+        let events_per_second = match source.events_per_second {
+            Some(budget) => share(budget, self.concurrency),
+            None => self.events_per_second,
+        };
+        Self { write_key, tracking_endpoint, objects_endpoint, settings_endpoint, events_per_second, ..self.clone() }
     }
 
     /// The region that a source's calls belong to, if it is another than the one that they are sent to. `host` is what
@@ -158,8 +189,22 @@ fn pace(reader: &mut Reader<'_>, default: u32) -> u32 {
     if concurrency == 0 {
         reader.fault(&CONCURRENCY, "must be at least 1");
     }
-    // A budget smaller than the number of functions still lets each send: one call a second.
+    share(budget, concurrency)
+}
+
+fn concurrency(reader: &Reader<'_>) -> u32 {
+    reader.optional(&CONCURRENCY).and_then(|text| text.parse().ok()).unwrap_or(1)
+}
+
+/// The share of one function. A budget smaller than the number of functions still lets each send one call a second.
+fn share(budget: u32, concurrency: u32) -> u32 {
     if budget == 0 { 0 } else { (budget / concurrency.max(1)).max(1) }
+}
+
+/// Where the settings of a source are. A server in Segment's place knows its own write keys, and Segment must not see
+/// them.
+fn settings_endpoint(region: Region, tracking_endpoint: &str) -> String {
+    if region_of(tracking_endpoint).is_some() { region.settings().to_owned() } else { tracking_endpoint.to_owned() }
 }
 
 /// Which of Segment's regions an endpoint belongs to, if it is Segment's at all.
@@ -200,7 +245,7 @@ mod tests {
     fn read(vars: &[(&str, &str)]) -> Result<Settings, Vec<String>> {
         let get = |name: &str| vars.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
         let mut reader = Reader::new(&get);
-        let settings = Settings::read(&mut reader);
+        let settings = Settings::read(&mut reader, true);
         reader.finish(settings).map_err(|faults| faults.0)
     }
 
@@ -234,6 +279,29 @@ mod tests {
         assert_eq!(settings.other_region("api.segment.io/v1"), None);
         let set = read(&[&vars[..], &[("SEGMENT_SETTINGS_ENDPOINT", "http://127.0.0.1:8")]].concat()).unwrap();
         assert_eq!(set.settings_endpoint, "http://127.0.0.1:8");
+    }
+
+    #[test]
+    fn a_source_of_the_configuration_has_its_own_endpoints_and_pace() {
+        let base = read(&[("WRITE_KEY", "k"), ("WORKSPACE_EVENTS_PER_SECOND", "900"), ("CONCURRENCY", "3")]).unwrap();
+        let source = |lines: &str| {
+            let document = format!("[[source]]\nname = \"a\"\nid = \"i\"\n{lines}");
+            config::Config::parse(&document, &calls::reading::Reading::default()).unwrap().sources.remove(0)
+        };
+        let of = |lines: &str| base.for_source(&source(lines), WriteKey::new("other".to_owned()));
+        let eu = of("region = \"eu\"\nevents_per_second = 60");
+        assert_eq!(
+            (eu.tracking_endpoint.as_str(), eu.objects_endpoint.as_str()),
+            (Region::Eu.tracking(), Region::Eu.objects())
+        );
+        assert_eq!(
+            (eu.events_per_second, of("").events_per_second, of("events_per_second = 0").events_per_second),
+            (20, 300, 0)
+        );
+        let own = of("endpoint = \"http://127.0.0.1:9/\"");
+        let all = [&own.tracking_endpoint, &own.objects_endpoint, &own.settings_endpoint];
+        assert!(all.into_iter().all(|endpoint| endpoint == "http://127.0.0.1:9"), "{all:?}");
+        assert_eq!(of("").settings_endpoint, base.settings_endpoint);
     }
 
     #[test]

@@ -6,7 +6,7 @@
 //! stitch join DIR OBJECTS           joins them to so many objects DIR/object-N.gz
 //! ```
 //!
-//! `make` and `join` are runs of their own, so that `/usr/bin/time` tells what each takes.
+//! `make` and `join` are separate runs, so that `/usr/bin/time` measures each.
 #![expect(clippy::print_stdout, reason = "it is a command line")]
 #![expect(clippy::disallowed_methods, reason = "what the crate must not do is measured from outside")]
 #![expect(clippy::unwrap_used, reason = "a measurement that fails has nothing better to do")]

@@ -53,7 +53,7 @@ pub struct Draft {
     pub purpose: Purpose,
     /// Where it goes.
     pub destinations: Vec<PlannedDestination>,
-    /// What it holds.
+    /// Its fragments.
     pub fragments: Vec<Staged>,
 }
 
@@ -71,7 +71,7 @@ impl Draft {
         }
     }
 
-    /// What it holds.
+    /// The size of its contents.
     pub fn size(&self) -> Size {
         Size::of(self.fragments.iter().map(|staged| &staged.name))
     }

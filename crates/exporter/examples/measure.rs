@@ -1,4 +1,4 @@
-//! What a tick costs, over the S3 protocol and with the real [`exporter::App`].
+//! Measures the cost of a tick, over the S3 protocol and with the real [`exporter::App`].
 //!
 //! ```text
 //! measure serve DIR     S3 and STS on loopback with the fragments that `stitch make DIR …` made; prints the environment

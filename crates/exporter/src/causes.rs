@@ -188,10 +188,10 @@ mod tests {
         check(destination(|d| d.prefix = "a/b".into()), "AccessDenied", "Access Denied", "without the prefix");
         check(plain(), "AccessDenied", "not authorized to perform: kms:GenerateDataKey on resource", "KMS key");
         check(plain(), "AccessDenied", "with an explicit deny in a resource-based policy", "denies it explicitly");
-        check(plain(), "NoSuchBucket", "", "there is no bucket their-logs");
+        check(plain(), "NoSuchBucket", "", "the bucket their-logs does not exist");
         check(plain(), "PermanentRedirect", "", "is not in eu-west-1");
         check(plain(), "AccessControlListNotSupported", "", "ACLs turned off");
-        check(plain(), "KMS.DisabledException", "", "KMS key is not there, disabled");
+        check(plain(), "KMS.DisabledException", "", "KMS key does not exist, is disabled");
     }
 
     #[test]

@@ -161,7 +161,7 @@ mod tests {
         check(403, "AccessDenied", "not authorized to perform: kms:Decrypt on resource", "KMS key");
         check(403, "AccessDenied", "with an explicit deny in a resource-based policy", "denies it explicitly");
         likeliest(&Fault::without_credentials(Operation::Get, "s3://theirs/key"), "no credentials");
-        check(404, "NoSuchBucket", "", "there is no bucket theirs");
+        check(404, "NoSuchBucket", "", "the bucket theirs does not exist");
         check(301, "PermanentRedirect", "", "another region");
         check(503, "SlowDown", "", "too busy");
         let archived = of_source(&fault(Operation::Get, 403, "InvalidObjectState", ""), "theirs");

@@ -1,6 +1,7 @@
 //! Fragments: accepted calls as compressed lines for the exporter.
 
 use crate::settings::Settings;
+use crate::targets::Target;
 use aws::{Bucket, Fault};
 use bytes::Bytes;
 use calls::batches::Batch;
@@ -32,10 +33,10 @@ pub(crate) struct Fragment {
 }
 
 impl Fragments {
-    pub(crate) fn new(state: &Bucket, settings: &Settings, checkpoint: &Checkpoint) -> Self {
+    pub(crate) fn new(state: &Bucket, target: &Target, settings: &Settings, checkpoint: &Checkpoint) -> Self {
         let stream = checkpoint.object.stream();
-        let write_key = settings.include_write_key.then(|| settings.delivery.write_key.clone());
-        let (state, source) = (state.clone(), settings.source.clone());
+        let write_key = settings.include_write_key.then(|| target.delivery.settings().write_key.clone());
+        let (state, source) = (state.clone(), target.id.clone());
         Self { state, source, write_key, stream, epoch: checkpoint.epoch, encoder: RefCell::default() }
     }
 

@@ -5,6 +5,8 @@ mod settings;
 
 mod app;
 
+mod targets;
+
 mod message;
 
 mod source;

@@ -6,16 +6,18 @@ use crate::owner::{Claimed, Owner, document};
 use crate::report::FileReport;
 use crate::rows;
 use crate::source::{Source, collect};
+use crate::targets::{Assigned, InForce, Target};
 use crate::trouble::{of_checkpoint, of_source};
 use aws::bucket::{Bucket, OpenObject, Pin};
 use bytes::Bytes;
 use calls::kind::Api;
+use calls::reading::Reading;
 use calls::subject::Subject;
 use ingestion::deadline::Deadline;
 use ingestion::life::{Action, Event, Found, Life, Rules, RunEnd};
 use ingestion::notification::Notice;
 use ingestion::run::{Begin, RANGE_BYTES, Run, Start};
-use ingestion::trouble::Trouble;
+use ingestion::trouble::{Remedy, Trouble};
 use protocol::claim::Afresh;
 use protocol::upload::{Identity, Version};
 use std::cell::RefCell;
@@ -29,6 +31,8 @@ const REPLAY_METADATA: &str = "segment-replay";
 /// A message in progress, with the results of its actions.
 struct Work<'a> {
     app: &'a App,
+    in_force: &'a InForce,
+    reading: &'a Reading,
     notice: &'a Notice,
     bucket: Bucket,
     deadline: Deadline,
@@ -40,16 +44,26 @@ struct Work<'a> {
 
 impl App {
     /// Handles one message for one object. Returns the report, and false if the message must be delivered again.
-    pub(crate) async fn handle_notice(&self, notice: Notice, receives: u32, deadline: Deadline) -> (FileReport, bool) {
+    pub(crate) async fn handle_file(
+        &self,
+        notice: Notice,
+        receives: u32,
+        in_force: &InForce,
+        assigned: &Assigned<'_>,
+        deadline: Deadline,
+    ) -> (FileReport, bool) {
         let began_ms = self.clock.now_ms();
         let rules = Rules {
-            source_id: self.settings.source.clone(),
+            source_id: assigned.target.id.clone(),
             state_bucket: self.settings.state_bucket.clone(),
-            collections: self.settings.reading.collections.clone(),
+            reading: assigned.reading.clone(),
+            nearest_pattern: in_force.config.nearest_pattern(&notice.key).map(str::to_owned),
             has_queue: self.queue.is_some(),
         };
         let mut work = Work {
             app: self,
+            in_force,
+            reading: assigned.reading,
             notice: &notice,
             bucket: Bucket::new(self.s3.clone(), &notice.bucket, self.dice.clone()),
             deadline,
@@ -67,10 +81,12 @@ impl App {
         };
         let mut report = work.report;
         report.describe(&life, &self.settings.state_bucket);
+        let source = life.checkpoint().map_or(&assigned.target.id, |checkpoint| &checkpoint.object.source_id).clone();
+        report.assigned(in_force, assigned, &source);
         report.elapsed_ms = self.clock.now_ms() - began_ms;
         let is_done = close.is_done();
         report.close(close);
-        self.summarize(&report);
+        self.summarize(&report, Some(&source));
         (report, is_done)
     }
 }
@@ -119,7 +135,7 @@ impl Work<'_> {
             }
             Action::Send { notice, wait_ms } => match &self.app.queue {
                 Some(queue) => queue.send(&notice, wait_ms).await.map(|()| Event::Sent),
-                None => Err(Trouble::new(ingestion::trouble::Remedy::Person, "QUEUE_URL is not set")),
+                None => Err(Trouble::new(Remedy::Person, "QUEUE_URL is not set")),
             },
             Action::Close(_) => Err(Trouble::lost()),
         }
@@ -162,14 +178,16 @@ impl Work<'_> {
         let owner = self.owner.as_mut().ok_or_else(Trouble::lost)?;
         let before = owner.checkpoint().account.clone();
         let mut end = RunEnd::at(owner.checkpoint());
-        match Run::begin(begin(self.app, owner, &subject, pin.bytes, first, self.deadline)) {
+        let object = owner.checkpoint().object.clone();
+        let target = self.in_force.target(&object.source_id).ok_or_else(|| not_described(&object))?;
+        match Run::begin(begin(self.app, target, owner, &subject, self.reading, pin.bytes, first, self.deadline)) {
             Err(refused) => end.end = refused,
             Ok(mut run) => {
                 let stats = RefCell::default();
                 let way = rows::Way {
-                    sender: self.app.sender(),
+                    sender: self.app.sender(target),
                     objects: subject.kind.api() == Api::Objects,
-                    fragments: Fragments::new(&self.app.state, &self.app.settings, owner.checkpoint()),
+                    fragments: Fragments::new(&self.app.state, target, &self.app.settings, owner.checkpoint()),
                     source: Source::new(self.bucket.clone(), &self.notice.key, pin),
                     deadline: self.deadline,
                     clock: &self.app.clock,
@@ -177,9 +195,9 @@ impl Work<'_> {
                 };
                 end.end = Box::pin(rows::drive(&mut run, owner, &way)).await;
                 owner.spent(run.halving_requests());
-                self.report.describe_rows(run.rows());
+                self.report.describe_rows(run.rows(), owner.checkpoint());
                 self.report.stats = stats.take();
-                end.describe(run.rows(), self.report.stats.is_untroubled());
+                end.describe(run.rows(), owner.checkpoint(), self.report.stats.is_untroubled());
             }
         }
         *end.checkpoint = owner.checkpoint().clone();
@@ -196,11 +214,24 @@ impl Work<'_> {
     }
 }
 
+/// The source of a begun file is no longer described.
+fn not_described(object: &Identity) -> Trouble {
+    let what = format!(
+        "the file was begun for the source {}, which CONFIG and the settings no longer describe: describe it until the \
+         file has ended",
+        object.source_id
+    );
+    Trouble::new(Remedy::Person, what)
+}
+
 /// The start of a run.
+#[expect(clippy::too_many_arguments, reason = "all that a run needs, gathered here")]
 fn begin<'a>(
     app: &'a App,
+    target: &'a Target,
     owner: &'a Owner,
     subject: &'a Subject,
+    reading: &'a Reading,
     object_bytes: u64,
     first: Vec<Bytes>,
     deadline: Deadline,
@@ -210,10 +241,11 @@ fn begin<'a>(
         checkpoint: owner.checkpoint(),
         renew_at_ms: owner.renew_at_ms(),
         subject,
-        reading: &settings.reading,
+        reading,
+        profile: settings.profile,
         threshold: settings.threshold,
         keeps: settings.keep_for_export && subject.kind.api() == Api::Tracking,
-        requests_in_flight: settings.delivery.requests_in_flight,
+        requests_in_flight: target.delivery.settings().requests_in_flight,
         batch_calls_max: settings.batch_calls_max,
         commit_every_ms: settings.commit_every_ms,
         object_bytes,

@@ -1,11 +1,13 @@
 //! The report of an event: one entry for each object, for people and machines.
 
+use crate::targets::{Assigned, InForce};
 use calls::pipeline::{Example, Pipeline};
 use delivery::Stats;
-use ingestion::life::{Close, Life, Outcome};
+use ingestion::life::{Close, Life, Outcome, column_warnings};
 use protocol::account::Account;
-use protocol::checkpoint::Phase;
-use protocol::id::StreamId;
+use protocol::checkpoint::{Checkpoint, Phase};
+use protocol::id::{SourceId, StreamId};
+use protocol::profile::Profile;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -22,6 +24,15 @@ pub struct FileReport {
     /// The stable code of that reason, when it is a fault of the file.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub code: Option<String>,
+    /// The source that its calls go to, by its name in the configuration.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
+    /// The mapping that reads it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mapping: Option<String>,
+    /// The configuration in force: its place, and the beginning of its SHA-256.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub config: Option<String>,
     /// The kind of its calls.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kind: Option<&'static str>,
@@ -52,12 +63,18 @@ pub struct FileReport {
     /// Repeats of the header, dropped.
     #[serde(skip_serializing_if = "is_zero")]
     pub repeated_headers: u64,
+    /// Rows that a filter of the mapping leaves out.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub skipped_rows: u64,
     /// Warnings about columns and rows.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
     /// The warnings about the columns and the dialect.
     #[serde(skip)]
     pub column_warnings: Vec<String>,
+    /// The profile of the columns, of the rows settled so far.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub profile: Option<Profile>,
     /// Where checkpoint and ledger are: `ingest/{stream}/`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stream: Option<StreamId>,
@@ -87,6 +104,9 @@ impl FileReport {
             outcome: Outcome::Failed,
             reason: None,
             code: None,
+            source: None,
+            mapping: None,
+            config: None,
             kind: None,
             collection: None,
             rows: 0,
@@ -98,8 +118,10 @@ impl FileReport {
             undelivered_from_line: None,
             blank_rows: 0,
             repeated_headers: 0,
+            skipped_rows: 0,
             warnings: Vec::new(),
             column_warnings: Vec::new(),
+            profile: None,
             stream: None,
             columns: Vec::new(),
             elapsed_ms: 0,
@@ -113,6 +135,13 @@ impl FileReport {
         (self.outcome, self.reason, self.code) = (close.outcome, close.reason, close.code);
     }
 
+    /// Adds its source and its mapping.
+    pub(crate) fn assigned(&mut self, in_force: &InForce, assigned: &Assigned<'_>, source: &SourceId) {
+        self.source = in_force.target(source).and_then(|target| target.name.clone());
+        self.config.clone_from(&in_force.version);
+        self.mapping = assigned.reading.mapping.as_ref().map(|mapping| mapping.name.clone());
+    }
+
     /// Adds the kind of the file and the counts of its checkpoint.
     pub(crate) fn describe(&mut self, life: &Life, state_bucket: &str) {
         self.kind = life.subject().map(|subject| subject.kind.as_str());
@@ -124,7 +153,9 @@ impl FileReport {
         self.rejected_by = account.rejected_by.clone();
         self.blank_rows = account.blank_rows;
         self.repeated_headers = account.repeated_headers;
+        self.skipped_rows = account.skipped_rows;
         self.warnings = [self.column_warnings.as_slice(), &account.warnings()].concat();
+        self.profile.clone_from(&checkpoint.profile);
         if checkpoint.phase != Phase::Finished {
             self.undelivered_from_line = Some(checkpoint.position.line);
         }
@@ -133,9 +164,9 @@ impl FileReport {
     }
 
     /// Adds the columns, warnings and examples of the run.
-    pub(crate) fn describe_rows(&mut self, rows: &Pipeline) {
+    pub(crate) fn describe_rows(&mut self, rows: &Pipeline, checkpoint: &Checkpoint) {
         self.columns = rows.columns();
-        self.column_warnings = rows.warnings().iter().map(|warning| warning.message.clone()).collect();
+        self.column_warnings = column_warnings(rows, checkpoint);
         let words = |example: &Example| {
             let words =
                 if example.message.is_empty() { format!("line {}", example.line) } else { example.message.clone() };
@@ -163,6 +194,16 @@ impl FileReport {
 /// Every object of an event.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Report {
+    /// Why an older configuration is in force than the one that `CONFIG` names.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub alarms: Vec<String>,
     /// In the order of the event.
     pub objects: Vec<FileReport>,
+}
+
+impl Report {
+    /// A report of no object yet.
+    pub(crate) fn of(in_force: &InForce) -> Report {
+        Report { alarms: in_force.alarm.iter().cloned().collect(), ..Report::default() }
+    }
 }

@@ -21,7 +21,7 @@ pub(crate) enum Sender<'a> {
 pub(crate) type Script = Box<dyn Fn(&[u8]) -> Result<Sent, Undelivered>>;
 
 impl Sender<'_> {
-    /// A body as it is sent.
+    /// The body of a request.
     pub(crate) fn encode(self, body: &[u8]) -> Bytes {
         match self {
             Sender::Delivery(delivery) => delivery.encode(body),

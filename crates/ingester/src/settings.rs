@@ -3,10 +3,11 @@
 use calls::batches::BATCH_CALLS_MAX;
 use calls::pipeline::Threshold;
 use calls::reading::Reading;
+use config::ConfigFrom;
 use config::environment::{Faults, Reader, bucket_fault, is_url};
 use config::settings::{
-    CLOCK_OFFSET_MS, COMMIT_SECONDS, INCLUDE_WRITE_KEY, KEEP_FOR_EXPORT, LEASE_SECONDS, QUEUE_URL, REJECT_LIMIT_ROWS,
-    REJECT_LIMIT_SHARE, SOURCE_BUCKET, SOURCE_ID, STATE_BUCKET,
+    CLOCK_OFFSET_MS, COMMIT_SECONDS, INCLUDE_WRITE_KEY, KEEP_FOR_EXPORT, LEASE_SECONDS, PROFILE, QUEUE_URL, REJECT_LIMIT_ROWS,
+    REJECT_LIMIT_SHARE, SOURCE_BUCKET, SOURCE_ID, STATE_BUCKET, WRITE_KEY,
 };
 use protocol::id::SourceId;
 
@@ -18,10 +19,12 @@ const COMMIT_SECONDS_MAX: f64 = 60.0;
 /// Plain data, read once.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// Where and how fast calls go.
+    /// How calls are sent to the source of the settings, and to sources of the configuration that say nothing else.
     pub delivery: delivery::Settings,
-    /// The source that the calls belong to, as the logs name it.
-    pub source: SourceId,
+    /// The source that the settings describe, unless the configuration describes sources.
+    pub source: Option<SourceId>,
+    /// Where the configuration is.
+    pub config: ConfigFrom,
     /// Our own bucket.
     pub state_bucket: String,
     /// The bucket that files are dropped into. Events name theirs: this one is only looked at when a person asks
@@ -33,6 +36,8 @@ pub struct Settings {
     pub include_write_key: bool,
     /// How CSV is read.
     pub reading: Reading,
+    /// Whether the columns of files are profiled.
+    pub profile: bool,
     /// When a file is plainly wrong.
     pub threshold: Threshold,
     /// How long an owner may be silent, in ms.
@@ -52,37 +57,46 @@ impl Settings {
     /// Everything that is wrong with them, at once.
     pub fn read(get: &dyn Fn(&str) -> Option<String>) -> Result<Self, Faults> {
         let mut reader = Reader::new(get);
-        let delivery = delivery::Settings::read(&mut reader);
-        let source = source_id(&mut reader);
+        let settings = Self::of(&mut reader);
+        reader.finish(settings)
+    }
+
+    /// The settings with defaults in place of what is at fault; the faults are the reader's.
+    fn of(reader: &mut Reader<'_>) -> Self {
+        let reading = config::reading::of_environment(reader);
+        let config = ConfigFrom::read(reader, &reading);
+        let delivery = delivery::Settings::read(reader, config.is_settings());
+        let source = source_id(reader, &config);
         let state_bucket = reader.bucket(&STATE_BUCKET);
-        let source_bucket = source_bucket(&mut reader);
+        let source_bucket = source_bucket(reader);
         let keep_for_export = reader.flag(&KEEP_FOR_EXPORT);
         let include_write_key = reader.flag(&INCLUDE_WRITE_KEY);
-        let reading = config::reading::of_environment(&mut reader);
-        let threshold = threshold(&mut reader);
+        let profile = reader.flag(&PROFILE);
+        let threshold = threshold(reader);
         let lease: u32 = reader.parsed(&LEASE_SECONDS, "a number of seconds such as 60");
         if lease < LEASE_SECONDS_MIN {
             reader.fault(&LEASE_SECONDS, format_args!("must be at least {LEASE_SECONDS_MIN}"));
         }
-        let commit_every_ms = commit_every_ms(&mut reader);
-        let queue_url = queue_url(&mut reader);
+        let commit_every_ms = commit_every_ms(reader);
+        let queue_url = queue_url(reader);
         // Read where the clock is made.
         let _: i64 = reader.parsed(&CLOCK_OFFSET_MS, "a whole number of milliseconds");
-        let settings = Self {
+        Self {
             delivery,
-            source: source.unwrap_or_else(placeholder),
+            source,
+            config,
             state_bucket,
             source_bucket,
             keep_for_export,
             include_write_key,
             reading,
+            profile,
             threshold,
             lease_ms: i64::from(lease) * 1_000,
             commit_every_ms,
             batch_calls_max: BATCH_CALLS_MAX,
             queue_url,
-        };
-        reader.finish(settings)
+        }
     }
 }
 
@@ -94,9 +108,20 @@ fn source_bucket(reader: &mut Reader<'_>) -> Option<String> {
     Some(bucket)
 }
 
-/// `SOURCE_ID`: needed even where nothing is exported, since checkpoints are filed under it.
-fn source_id(reader: &mut Reader<'_>) -> Option<SourceId> {
-    let text = reader.required(&SOURCE_ID);
+/// `SOURCE_ID`: needed even if nothing is exported, because checkpoints are filed under it.
+fn source_id(reader: &mut Reader<'_>, config: &ConfigFrom) -> Option<SourceId> {
+    if config.here().is_some_and(|config| !config.sources.is_empty()) {
+        for setting in [&SOURCE_ID, &WRITE_KEY] {
+            if reader.optional(setting).is_some() {
+                reader.fault(setting, "is set beside [[source]] in CONFIG; keep one of them");
+            }
+        }
+        return None;
+    }
+    let text = match config {
+        ConfigFrom::Object { .. } => reader.optional(&SOURCE_ID)?,
+        _ => reader.required(&SOURCE_ID),
+    };
     match text.parse() {
         Ok(source) => Some(source),
         Err(_) if text.is_empty() => None,
@@ -105,12 +130,6 @@ fn source_id(reader: &mut Reader<'_>) -> Option<SourceId> {
             None
         }
     }
-}
-
-/// Never used: settings with a fault are not handed out.
-fn placeholder() -> SourceId {
-    #[expect(clippy::expect_used, reason = "a constant")]
-    "unset".parse().expect("a source id")
 }
 
 /// `QUEUE_URL`: a standard queue's, since a message with a delay of its own and without a group is what is sent there.
@@ -170,6 +189,32 @@ mod tests {
         ] {
             assert!(faults.contains(part), "{part} in {faults}");
         }
+    }
+
+    #[test]
+    fn every_declared_setting_of_the_ingester_is_read() {
+        let nothing = |_: &str| None;
+        let mut reader = Reader::new(&nothing);
+        let _ = Settings::of(&mut reader);
+        let asked = reader.asked();
+        for setting in [config::settings::BOTH, config::settings::INGESTER, config::settings::READING].concat() {
+            assert!(asked.contains(setting.name), "{}", setting.name);
+        }
+    }
+
+    #[test]
+    fn sources_stand_in_the_configuration_or_in_the_settings() {
+        let faults_of = |set: &[(&str, &str)]| {
+            let get = |name: &str| set.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
+            Settings::read(&get).map(|_| ()).map_err(|faults| faults.0)
+        };
+        let described = "[[source]]\nname = \"a\"\nid = \"i\"\nwrite_key = \"k\"";
+        assert_eq!(faults_of(&[("STATE_BUCKET", "state"), ("CONFIG", described)]), Ok(()));
+        assert_eq!(faults_of(&[("STATE_BUCKET", "state"), ("CONFIG", "s3://config/c.toml")]), Ok(()));
+        let faults = faults_of(&[("STATE_BUCKET", "state"), ("CONFIG", described), ("WRITE_KEY", "k")]).unwrap_err();
+        assert_eq!(faults, ["WRITE_KEY is set beside [[source]] in CONFIG; keep one of them"]);
+        let faults = faults_of(&[("STATE_BUCKET", "state"), ("CONFIG", "[reading]")]).unwrap_err();
+        assert!(faults[0].starts_with("SOURCE_ID is not set"), "{faults:?}");
     }
 
     #[test]

@@ -4,6 +4,7 @@
 
 use crate::App;
 use crate::causes;
+use crate::targets::{InForce, Target};
 use aws::validation::{Cause, Check, TRIAL, cause};
 use aws::{Bucket, Fault, telemetry};
 use bytes::Bytes;
@@ -50,11 +51,11 @@ pub struct Checked {
 
 impl App {
     /// Runs all checks at once. Each step has its own timeout, and all end before the deadline.
-    pub(crate) async fn validate(&self, buckets: Vec<String>, deadline: Deadline) -> Validated {
+    pub(crate) async fn validate(&self, buckets: Vec<String>, in_force: &InForce, deadline: Deadline) -> Validated {
         let buckets = if buckets.is_empty() { self.settings.source_bucket.iter().cloned().collect() } else { buckets };
         let checking = stream::iter(buckets).map(|bucket| self.check_source(bucket, deadline)).buffered(AT_A_TIME);
         let (write_key, state_bucket, sources) =
-            tokio::join!(self.check_key(deadline), self.check_state(deadline), checking.collect::<Vec<_>>());
+            tokio::join!(self.check_keys(in_force, deadline), self.check_state(deadline), checking.collect::<Vec<_>>());
         let validated = Validated::new(write_key, state_bucket, sources);
         let level = if validated.ok { "INFO" } else { "ERROR" };
         telemetry::summary(level, json!({"message": "validated", "ok": validated.ok, "summary": validated.summary}));
@@ -86,16 +87,38 @@ impl App {
         }
     }
 
+    /// The write key of each source.
+    async fn check_keys(&self, in_force: &InForce, deadline: Deadline) -> Check {
+        let checking = in_force.targets.iter().map(|target| self.check_key(target, deadline));
+        let mut checks = stream::iter(checking).buffered(AT_A_TIME).collect::<Vec<_>>().await;
+        if checks.len() == 1 {
+            return checks.remove(0);
+        }
+        let words =
+            |checks: &[Check]| checks.iter().map(|check| format!("{}: {}", check.tried, check.result)).collect();
+        let ill: Vec<Check> = checks.iter().filter(|check| !check.ok).cloned().collect();
+        let tried = format!("look up the write keys of {} sources", checks.len());
+        if ill.is_empty() {
+            return Check::well(tried, "all are known");
+        }
+        let result: Vec<String> = words(&ill);
+        Check::ill(tried, result.join("; "), ill.into_iter().flat_map(|check| check.likely_causes).collect())
+    }
+
     /// Segment answers 200 to calls with an unknown key and drops them. Only the settings show it.
-    async fn check_key(&self, deadline: Deadline) -> Check {
-        let host = self.delivery.settings_host();
-        let tried = format!("ask {host} for the settings of the source with this write key");
-        match self.delivery.look_up_key(self.patience(deadline)).await {
+    async fn check_key(&self, target: &Target, deadline: Deadline) -> Check {
+        let delivery = &target.delivery;
+        let host = delivery.settings_host();
+        let tried = match &target.name {
+            Some(name) => format!("ask {host} for the settings of the source {name} by its write key"),
+            None => format!("ask {host} for the settings of the source with this write key"),
+        };
+        match delivery.look_up_key(self.patience(deadline)).await {
             Looked::Known { sends_to: None } => Check::well(tried, "the write key is known"),
-            Looked::Known { sends_to: Some(api) } => match self.delivery.settings().other_region(&api) {
+            Looked::Known { sends_to: Some(api) } => match delivery.settings().other_region(&api) {
                 None => Check::well(tried, "the write key is known"),
                 Some(right) => {
-                    let ours = &self.delivery.settings().tracking_endpoint;
+                    let ours = &delivery.settings().tracking_endpoint;
                     let result = format!("the write key is known, but its calls belong to {api}, not to {ours}");
                     Check::ill(tried, result, causes::of_region(right))
                 }

@@ -24,12 +24,13 @@ use crate::notification::{Hop, Notice, replay_tag};
 use crate::run::End;
 use crate::trouble::{Remedy, Trouble};
 use calls::pipeline::Pipeline;
-use calls::subject::Subject;
+use calls::subject::{Subject, SubjectOf};
 use postpone::Pause;
 use protocol::checkpoint::{Checkpoint, Ending, Phase};
 use protocol::claim::Afresh;
 use protocol::id::{SourceId, StreamId};
 use protocol::keys;
+use protocol::reading::Reading;
 use protocol::upload::{Identity, Version};
 
 pub use close::{Close, Outcome};
@@ -49,8 +50,10 @@ pub struct Rules {
     pub source_id: SourceId,
     /// `STATE_BUCKET`.
     pub state_bucket: String,
-    /// `COLLECTIONS`.
-    pub collections: Vec<String>,
+    /// How the file is read, unless it was begun otherwise.
+    pub reading: Reading,
+    /// The pattern of a mapping that is nearest to the key, if no mapping matches it.
+    pub nearest_pattern: Option<String>,
     /// Whether successor messages can be sent.
     pub has_queue: bool,
 }
@@ -101,11 +104,19 @@ impl RunEnd {
     }
 
     /// The rows of the run, and whether every request was answered at the first try.
-    pub fn describe(&mut self, rows: &Pipeline, is_untroubled: bool) {
+    pub fn describe(&mut self, rows: &Pipeline, checkpoint: &Checkpoint, is_untroubled: bool) {
         self.columns = rows.columns();
-        self.warnings = rows.warnings().iter().map(|warning| warning.message.clone()).collect();
+        self.warnings = column_warnings(rows, checkpoint);
         self.is_untroubled = is_untroubled;
     }
+}
+
+/// The warnings about the columns and the dialect, and those that the profile in the checkpoint gives.
+#[must_use]
+pub fn column_warnings(rows: &Pipeline, checkpoint: &Checkpoint) -> Vec<String> {
+    let of_profile =
+        checkpoint.profile.as_ref().map(|profile| rows.warnings_of(profile, &checkpoint.account)).unwrap_or_default();
+    rows.warnings().iter().chain(&of_profile).map(|warning| warning.message.clone()).collect()
 }
 
 /// The result of an action.
@@ -268,8 +279,11 @@ impl Life {
             _ if life.notice.bucket == life.rules.state_bucket => life
                 .refuse("it is in STATE_BUCKET, which is never a source: rejects would feed on themselves".to_owned()),
             // The name alone shows most mistakes, without a request.
-            _ if let Err(fault) = Subject::of(&life.notice.key, &life.rules.collections, Some("any")) => {
-                life.refuse(fault.to_string())
+            _ if let Err(fault) = life.rules.reading.subject(&life.notice.key, Some("any")) => {
+                let nearest = life.rules.nearest_pattern.as_ref();
+                let nearest =
+                    nearest.map(|pattern| format!("; no mapping matches the key, the nearest has `{pattern}`"));
+                life.refuse(format!("{fault}{}", nearest.unwrap_or_default()))
             }
             Some(stream) => life.go(State::LookingUp, Action::LookUp(stream)),
             None => life.look_up(None),
@@ -304,8 +318,7 @@ impl Life {
             (State::Opening, Event::Opened(found)) => self.opened(found),
             (State::Opening, Event::Failed(trouble)) if trouble.remedy == Remedy::Gone => self.gone(),
             (State::Recalling { object, unnamed }, Event::LookedUp(begun)) => {
-                let terms = begun.as_ref().and_then(|begun| begun.terms.as_ref());
-                match terms.and_then(|terms| named(&self.notice.key, terms.collection.as_deref())) {
+                match begun.as_deref().and_then(begun_subject) {
                     Some(subject) => self.claim(object, subject),
                     None => self.refuse(unnamed),
                 }
@@ -365,7 +378,7 @@ impl Life {
         let collection = found.collection.clone();
         let Some(object) = self.identity(found, replay) else { return self.gone() };
         self.stream = Some(object.stream());
-        match Subject::of(&self.notice.key, &self.rules.collections, collection.as_deref()) {
+        match self.rules.reading.subject(&self.notice.key, collection.as_deref()) {
             Ok(subject) => self.claim(object, subject),
             // A begun file keeps its collection, even if COLLECTIONS has changed.
             Err(unnamed) => {
@@ -375,7 +388,8 @@ impl Life {
         }
     }
 
-    /// The upload; `None` when the message names another one. An upload keeps the source id under which it was begun.
+    /// The upload; `None` when the message names another one. An upload keeps the source and the mapping under which it
+    /// was begun.
     fn identity(&self, found: Found, replay: Option<String>) -> Option<Identity> {
         let object = Identity {
             source_id: self.rules.source_id.clone(),
@@ -386,6 +400,7 @@ impl Life {
             modified_ms: found.modified_ms,
             bytes: found.bytes,
             replay,
+            mapping: self.rules.reading.mapping.as_ref().map(|mapping| mapping.name.clone()),
         };
         let Some(stream) = self.notice.hop.as_ref().and_then(|hop| hop.stream) else { return Some(object) };
         if stream == object.stream() {
@@ -393,8 +408,8 @@ impl Life {
         }
         // A stream without a checkpoint was never begun: the object is as good as new.
         let Some(begun) = &self.begun else { return Some(object) };
-        let source_id = begun.object.source_id.clone();
-        Some(Identity { source_id, ..object }).filter(|object| stream == object.stream())
+        let Identity { source_id, mapping, .. } = begun.object.clone();
+        Some(Identity { source_id, mapping, ..object }).filter(|object| stream == object.stream())
     }
 
     fn claim(&mut self, object: Identity, subject: Subject) -> Action {
@@ -415,18 +430,15 @@ impl Life {
         let Some(begun) = self.begun.clone() else {
             return self.close(Close::done(Outcome::Replaced, Some(REPLACED.to_owned())));
         };
-        let collection = begun.terms.as_ref().and_then(|terms| terms.collection.as_deref());
-        let by_name = || Subject::of(&self.notice.key, &self.rules.collections, None).ok();
-        self.subject = named(&self.notice.key, collection).or_else(by_name);
+        let by_rules = || self.rules.reading.subject(&self.notice.key, None).ok();
+        self.subject = begun_subject(&begun).or_else(by_rules);
         let action = Action::Claim { object: begun.object.clone(), afresh: Afresh::No };
         self.checkpoint = Some(begun);
         self.go(State::Claiming { to: Aim::EndAsReplaced }, action)
     }
 
     fn claimed(&mut self, to: Aim, checkpoint: Box<Checkpoint>, now_ms: i64) -> Action {
-        if let Some(subject) =
-            checkpoint.terms.as_ref().and_then(|terms| named(&self.notice.key, terms.collection.as_deref()))
-        {
+        if let Some(subject) = begun_subject(&checkpoint) {
             self.subject = Some(subject);
         }
         let position = checkpoint.position.byte;
@@ -499,8 +511,7 @@ impl Life {
 
     /// The file has ended. The invocation that ended it may have crashed before it wrote the ledger.
     fn already_done(&mut self, checkpoint: Box<Checkpoint>) -> Action {
-        let collection = checkpoint.terms.as_ref().and_then(|terms| terms.collection.as_deref());
-        self.subject = named(&self.notice.key, collection).or_else(|| self.subject.take());
+        self.subject = begun_subject(&checkpoint).or_else(|| self.subject.take());
         self.stream = Some(checkpoint.object.stream());
         self.keep_account(Close::done(Outcome::AlreadyDone, None), checkpoint)
     }
@@ -518,7 +529,9 @@ impl Life {
     }
 
     fn send(&mut self, hop: Hop, wait_ms: u64, reason: String) -> Action {
-        let notice = Notice { hop: Some(hop), ..self.notice.clone() };
+        let begun = self.checkpoint.as_ref().and_then(|checkpoint| checkpoint.object.mapping.clone());
+        let mapping = begun.or_else(|| self.rules.reading.mapping.as_ref().map(|mapping| mapping.name.clone()));
+        let notice = Notice { hop: Some(hop), mapping, ..self.notice.clone() };
         self.go(State::Sending { reason }, Action::Send { notice, wait_ms })
     }
 
@@ -535,16 +548,18 @@ impl Life {
     }
 }
 
-/// The subject of a key under a collection that is known from elsewhere.
-fn named(key: &str, collection: Option<&str>) -> Option<Subject> {
-    Subject::of(key, &[], collection).ok()
+/// The subject of a file as it was begun, once its first rows are committed.
+fn begun_subject(checkpoint: &Checkpoint) -> Option<Subject> {
+    let terms = checkpoint.terms.as_ref()?;
+    let reading = Reading { collections: Vec::new(), ..terms.reading.clone() };
+    reading.subject(&checkpoint.object.key, terms.collection.as_deref()).ok()
 }
 
 /// The key of the rejects file, if the file has refused rows.
 fn rejects_key(checkpoint: &Checkpoint) -> Option<String> {
     let object = &checkpoint.object;
-    let collection = checkpoint.terms.as_ref().and_then(|terms| terms.collection.as_deref());
-    let subject = named(&object.key, collection)?;
+    let by_name = || Subject::of(&object.key, &[], None).ok();
+    let subject = begun_subject(checkpoint).or_else(by_name)?;
     let has_rejects = !checkpoint.rejects.is_empty() && checkpoint.header.is_some();
     has_rejects.then(|| keys::rejects(object.stream(), &subject.rejects_name()))
 }

@@ -25,6 +25,9 @@ pub struct Notice {
     /// Sends a file again with new message ids, when given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replay: Option<String>,
+    /// The name of the mapping that reads the file, once that is decided.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mapping: Option<String>,
     /// Set when this is the rest of a file that an earlier invocation began.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hop: Option<Hop>,
@@ -65,7 +68,7 @@ pub struct Message {
     pub id: String,
     /// How often it was received, this time included.
     pub receives: u32,
-    /// What it holds.
+    /// The notices in it, or why it cannot be read.
     pub notices: Result<Vec<Notice>, NotificationFault>,
 }
 
@@ -181,7 +184,7 @@ fn s3_record(index: usize, record: &Value, replay: Option<&str>) -> Result<Notic
     let key = text(&record["s3"]["object"]["key"], "s3.object.key")?;
     let key = decode_key(&key).ok_or(NotificationFault::KeyNotText { index })?;
     let version_id = record["s3"]["object"]["versionId"].as_str().map(str::to_owned);
-    Ok(Notice { bucket, key, version_id, replay: replay.map(str::to_owned), hop: None })
+    Ok(Notice { bucket, key, version_id, replay: replay.map(str::to_owned), mapping: None, hop: None })
 }
 
 /// EventBridge does not encode the key.
@@ -193,7 +196,7 @@ fn event_bridge(payload: &Value) -> Result<Notice, NotificationFault> {
     let bucket = text(&detail["bucket"]["name"], "detail.bucket.name")?;
     let key = text(&detail["object"]["key"], "detail.object.key")?;
     let version_id = detail["object"]["version-id"].as_str().map(str::to_owned);
-    Ok(Notice { bucket, key, version_id, replay: None, hop: None })
+    Ok(Notice { bucket, key, version_id, replay: None, mapping: None, hop: None })
 }
 
 /// Keys in S3's notifications are form-encoded: `+` is a space, the rest percent escapes of UTF-8.
@@ -290,6 +293,7 @@ mod tests {
             key: "k +%.csv".into(),
             version_id: Some("v".into()),
             replay: Some("r1".into()),
+            mapping: None,
             hop: Some(hop),
         };
         assert_eq!(read(&continuation(&notice)), Ok(Notification::Direct(vec![notice])));

@@ -291,7 +291,8 @@ mod tests {
     /// A batch of this many calls of ten bytes each.
     fn batch(calls: usize) -> Batch {
         let span = Span { from: 0, start: 0, to: 0, line: 1 };
-        let call = |index: usize| Call { body: index * 11..index * 11 + 10, timestamp: None, span, record: 0..0 };
+        let call =
+            |index: usize| Call { body: index * 11..index * 11 + 10, timestamp: None, span, record: 0..0, group: 0..0 };
         Batch { calls: (0..calls).map(call).collect(), ..Batch::default() }
     }
 

@@ -9,7 +9,7 @@ use crate::finding::Finding;
 /// The counts of rows. Always `rows = acknowledged + rejected`. Undelivered rows are not counted yet.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Account {
-    /// Rows settled; blank lines and repeated headers are not rows.
+    /// Rows settled; blank lines, repeated headers and skipped rows are not counted.
     pub rows: u64,
     /// Rows whose call Segment acknowledged.
     pub acknowledged: u64,
@@ -28,6 +28,9 @@ pub struct Account {
     /// Records that repeat the header, as joined exports have them. They are dropped: no rows.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub repeated_headers: u64,
+    /// Rows that a filter of the mapping leaves out. They are not sent, and are none of `rows`.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub skipped_rows: u64,
     /// Findings: rows that were read with a doubt.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub findings: Vec<Finding>,
@@ -48,6 +51,7 @@ impl Account {
         self.call_bytes += other.call_bytes;
         self.blank_rows += other.blank_rows;
         self.repeated_headers += other.repeated_headers;
+        self.skipped_rows += other.skipped_rows;
         Finding::merge(&mut self.findings, &other.findings);
         for (code, rows) in &other.rejected_by {
             *self.rejected_by.entry(code.clone()).or_default() += rows;
@@ -66,6 +70,7 @@ impl Account {
             call_bytes: self.call_bytes - earlier.call_bytes,
             blank_rows: self.blank_rows - earlier.blank_rows,
             repeated_headers: self.repeated_headers - earlier.repeated_headers,
+            skipped_rows: self.skipped_rows - earlier.skipped_rows,
             findings: Vec::new(),
         }
     }

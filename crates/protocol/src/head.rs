@@ -60,7 +60,7 @@ pub struct OpenPlan {
     pub created_ms: i64,
     /// The destinations it goes to and that are not given up.
     pub destinations: Vec<String>,
-    /// What it holds.
+    /// The size of its contents.
     pub size: Size,
 }
 

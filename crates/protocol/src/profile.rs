@@ -35,6 +35,15 @@ pub struct Profile {
 }
 
 impl Profile {
+    /// The profile of no rows of a file with columns of these names.
+    #[must_use]
+    pub fn of(names: &[String]) -> Self {
+        let column = |name: &String| ColumnProfile { name: name.clone(), ..ColumnProfile::default() };
+        let columns: Vec<ColumnProfile> = names.iter().take(COLUMNS_MAX).map(column).collect();
+        let columns_left_out = (names.len() - columns.len()) as u64;
+        Self { columns, columns_left_out, ..Self::default() }
+    }
+
     /// Adds the profile of other rows of the same file.
     pub fn add(&mut self, other: &Profile) {
         self.rows += other.rows;
@@ -52,6 +61,8 @@ impl Profile {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ColumnProfile {
+    /// The name of the column in the header.
+    pub name: String,
     /// Cells with something in them.
     pub filled: u64,
     /// Cells with nothing but blanks, and cells that short rows lack.
@@ -82,7 +93,11 @@ pub struct ColumnProfile {
 }
 
 impl ColumnProfile {
-    fn add(&mut self, other: &ColumnProfile) {
+    /// Adds the counts of other cells of the column.
+    pub fn add(&mut self, other: &ColumnProfile) {
+        if self.name.is_empty() {
+            self.name.clone_from(&other.name);
+        }
         self.shortest_bytes = match (self.filled, other.filled) {
             (0, _) => other.shortest_bytes,
             (_, 0) => self.shortest_bytes,
@@ -363,7 +378,13 @@ mod tests {
 
     #[test]
     fn a_profile_is_written_without_what_is_zero() {
-        let mut column = ColumnProfile { filled: 2, shortest_bytes: 10, longest_bytes: 10, ..ColumnProfile::default() };
+        let mut column = ColumnProfile {
+            name: "day".to_owned(),
+            filled: 2,
+            shortest_bytes: 10,
+            longest_bytes: 10,
+            ..ColumnProfile::default()
+        };
         column.kinds.insert(Kind::Date, 2);
         column.dates.count(Some("%d.%m.%Y"));
         column.shapes.count(Some("99.99.9999"));
@@ -372,7 +393,7 @@ mod tests {
         let json = serde_json::to_string(&profile).unwrap();
         assert_eq!(
             json,
-            r#"{"rows":2,"sampled_rows":2,"columns":[{"filled":2,"shortest_bytes":10,"longest_bytes":10,"kinds":{"date":2},"dates":{"counts":{"%d.%m.%Y":1}},"shapes":{"counts":{"99.99.9999":1},"other":1}}]}"#
+            r#"{"rows":2,"sampled_rows":2,"columns":[{"name":"day","filled":2,"shortest_bytes":10,"longest_bytes":10,"kinds":{"date":2},"dates":{"counts":{"%d.%m.%Y":1}},"shapes":{"counts":{"99.99.9999":1},"other":1}}]}"#
         );
         assert_eq!(serde_json::from_str::<Profile>(&json).unwrap(), profile);
     }

@@ -25,6 +25,24 @@ pub enum EmptyCells {
     Empty,
 }
 
+/// What is done with a file of which no column with data has a field of Segment's.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum UnknownColumns {
+    /// It is refused before its first row: its calls would arrive, and nothing of use in them.
+    #[default]
+    Refuse,
+    /// It is sent, with the columns at the top of each call.
+    Top,
+}
+
+impl UnknownColumns {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
+    fn is_refuse(&self) -> bool {
+        *self == UnknownColumns::Refuse
+    }
+}
+
 /// How CSV files are read. A checkpoint keeps it: a file is read to its end as it was begun.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -40,6 +58,9 @@ pub struct Reading {
     pub infer_types: bool,
     /// `EMPTY_CELLS`: what an empty cell becomes.
     pub empty_cells: EmptyCells,
+    /// `UNKNOWN_COLUMNS`: what is done with a file of columns that Segment has no field for.
+    #[serde(skip_serializing_if = "UnknownColumns::is_refuse")]
+    pub unknown_columns: UnknownColumns,
     /// `TIMESTAMP_ZONE`: the zone of times without one, by its name or its offset; `None` is UTC.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub timestamp_zone: Option<String>,

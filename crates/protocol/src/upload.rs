@@ -26,6 +26,9 @@ pub struct Identity {
     /// Set when the file is sent again on purpose.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replay: Option<String>,
+    /// The name of the mapping that reads it: one upload may feed several mappings.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mapping: Option<String>,
 }
 
 impl Identity {
@@ -42,7 +45,9 @@ impl Identity {
         };
         let mut hash = Sha256::new();
         let replay = self.replay.as_deref().unwrap_or_default();
-        for part in [self.source_id.as_str(), &self.bucket, &self.key, version, etag, date, replay] {
+        let parts = [self.source_id.as_str(), &self.bucket, &self.key, version, etag, date, replay];
+        // Without a mapping, the stream is as it was before there were mappings.
+        for part in parts.into_iter().chain(self.mapping.as_deref()) {
             // Lengths keep two fields from running into each other.
             hash.update((part.len() as u64).to_le_bytes());
             hash.update(part.as_bytes());
@@ -79,6 +84,7 @@ mod tests {
             modified_ms: 5,
             bytes: 9,
             replay: None,
+            mapping: None,
         }
     }
 
@@ -95,6 +101,7 @@ mod tests {
             Identity { modified_ms: 6, ..object() },
             Identity { version_id: Some("v".into()), ..object() },
             Identity { replay: Some("r".into()), ..object() },
+            Identity { mapping: Some("m".into()), ..object() },
             Identity { source_id: "sb".parse().unwrap(), bucket: String::new(), ..object() },
         ] {
             assert_ne!(other.stream(), stream, "{other:?}");

@@ -1,8 +1,8 @@
 //! Documents as deployed versions wrote them: each is read, and written again byte for byte.
 //!
 //! `documents/` has a document of every kind in the newest format. `documents/before-numbers/` has documents from
-//! before ledgers had a format number and checkpoints a reading format. `documents/reading-1/` has those of the first
-//! reading format. The name of a file begins with its kind.
+//! before ledgers had a format number and checkpoints a reading format. `documents/reading-1/` has documents of the
+//! first reading format. The name of a file begins with its kind.
 //!
 //! When a format rises (`protocol::format`), move the documents of the old format into a folder of its own. Say in a test
 //! here how they are read. Then put documents of the new format in their place. No document is ever edited.

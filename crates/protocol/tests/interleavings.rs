@@ -118,6 +118,7 @@ impl Model {
             modified_ms: 0,
             bytes: ROWS.into(),
             replay: None,
+            mapping: None,
         };
         Self { fences, object, documents: Vec::new(), known: HashMap::new(), counted: RefCell::default() }
     }

@@ -1,4 +1,4 @@
-//! The last calls received, for a person to look at.
+//! The last received calls, for a person to inspect.
 
 use serde_json::{Map, Value};
 use std::collections::VecDeque;

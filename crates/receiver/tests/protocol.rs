@@ -91,7 +91,7 @@ async fn state_bucket() -> (Server, Bucket) {
 fn kept(s3: &Server) -> Vec<Vec<String>> {
     let ids = |key: &String| {
         let mut text = String::new();
-        // A fragment has no end of its own; what it holds comes before that is noticed.
+        // A fragment has no end block of its own. Its lines are read before the missing end is noticed.
         let _ = GzDecoder::new(s3.bytes(STATE, key).unwrap().as_ref()).read_to_string(&mut text);
         let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
         lines.map(|line| line["messageId"].as_str().unwrap().to_owned()).collect()

@@ -133,7 +133,7 @@ impl EventSource {
                 && self.fast_forward
                 && running.is_empty()
             {
-                // Between the look at the queue and this, time can only have gone on.
+                // The time may have advanced since the queue was read.
                 if due_ms > self.clock.now_ms() {
                     self.clock.set_ms(due_ms);
                 }
@@ -199,7 +199,7 @@ impl Drop for Polling {
     }
 }
 
-/// Lambda Developer Guide, "Using Lambda with Amazon SQS": what the function is given.
+/// The event of the function (Lambda Developer Guide, "Using Lambda with Amazon SQS").
 fn event(queue: &str, messages: &[Message]) -> Value {
     let records: Vec<Value> = messages
         .iter()

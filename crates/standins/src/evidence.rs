@@ -10,7 +10,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::s3;
 
-/// What stays as it is in the names of files.
+/// Characters that stay in the names of files.
 const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'=').remove(b'@');
 
 /// The lines that functions wrote, with the begin and the end of each invocation, in order. Clones share them.
@@ -59,7 +59,7 @@ impl Evidence {
             fs::create_dir_all(&folder)?;
             for key in server.keys(&bucket, "") {
                 let bytes = server.bytes(&bucket, &key).unwrap_or_default();
-                // A key may go on where another key ends: `a` and `a/b`.
+                // A key may continue another key: `a` and `a/b`.
                 write(&folder.join(path_of(&key)), &bytes).or_else(|_| write(&folder.join(escaped(&key)), &bytes))?;
             }
         }

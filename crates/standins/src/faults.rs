@@ -101,7 +101,7 @@ pub struct Answer {
     pub status: u16,
     /// Headers, in order.
     pub headers: Vec<(String, String)>,
-    /// Body, as it is.
+    /// The unchanged body.
     pub body: String,
 }
 

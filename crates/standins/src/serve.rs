@@ -20,7 +20,7 @@ use tokio::task::{JoinHandle, JoinSet};
 pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 pub(crate) type Body = UnsyncBoxBody<Bytes, BoxError>;
 
-/// What a handler wants done with the connection.
+/// A handler's decision about the connection.
 pub(crate) enum Reply {
     Answer(Response<Body>),
     /// Close the connection without a word more.
@@ -71,7 +71,7 @@ where
     let connections = Arc::new(AtomicU64::new(0));
     let counter = Arc::clone(&connections);
     let accept = tokio::spawn(async move {
-        // Dropped with this task: whoever is connected is cut off.
+        // It is dropped with this task, which disconnects all clients.
         let mut open = JoinSet::new();
         loop {
             let Ok((stream, _)) = listener.accept().await else {
@@ -94,7 +94,7 @@ where
                         }
                     }
                 });
-                // An error here is a client that went away, or one that we were told to drop.
+                // An error means that the client disconnected or was dropped.
                 let _ = hyper::server::conn::http1::Builder::new()
                     .timer(TokioTimer::new())
                     .serve_connection(TokioIo::new(stream), service)
@@ -145,7 +145,7 @@ pub(crate) fn cut_short(body: Body, bytes: u64) -> Body {
         let (mut body, left) = state?;
         let broken = || Err::<Frame<Bytes>, BoxError>("told to cut the answer".into());
         if left == 0 {
-            // Let what was sent leave first.
+            // Lets sent bytes leave first.
             tokio::task::yield_now().await;
             return Some((broken(), None));
         }

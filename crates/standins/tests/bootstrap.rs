@@ -31,7 +31,7 @@ fn main() {
         } else if asked("hang") {
             std::thread::sleep(Duration::from_secs(60));
         } else if asked("large") {
-            // A JSON text of so many bytes, two of which are its quotes.
+            // A JSON string of this many bytes, including its quotes.
             let size: usize = payload.chars().filter(char::is_ascii_digit).collect::<String>().parse().unwrap_or(0);
             let _ = call("POST", &format!("/invocation/{id}/response"), &format!("\"{}\"", "x".repeat(size - 2)));
         } else if asked("stranger") {

@@ -79,7 +79,7 @@ async fn an_operation_that_only_a_gateway_answers_fails_and_can_be_retried() {
         let fault = operate(operation, &bucket, &pin).await.unwrap_err();
         assert_eq!(fault.kind, Kind::Transient, "{operation}: {fault}");
         let words = fault.to_string();
-        assert!(words.contains("not S3's") || words.contains("not AWS's"), "{operation}: {fault}");
+        assert!(words.contains("not from S3") || words.contains("not from AWS"), "{operation}: {fault}");
         assert_eq!(server.keys(BUCKET, ""), ["there"], "{operation}");
     };
     tokio::join!(

@@ -9,7 +9,7 @@ use std::sync::Arc;
 const BUCKET: &str = "our-state";
 const KEY: &str = "head.json";
 
-/// A text is a document here, and tells its write by itself.
+/// A text is a document here, and identifies its own write.
 const TEXTS: Format<String> = Format {
     read: |bytes| Ok(String::from_utf8(bytes.to_vec())?),
     write: |text| text.clone().into_bytes(),
@@ -104,7 +104,7 @@ async fn a_refused_later_try_is_done_if_an_earlier_one_landed_late() {
 
 #[tokio::test]
 async fn a_swap_is_lost_to_a_writer_that_comes_before_any_of_its_tries() {
-    // Between the first try and the look at what is there, and between that and the second try.
+    // Between the first try and reading back, and between reading back and the second try.
     for (operation, skip) in [("GetObject", 0), ("PutObject", 1)] {
         let (server, document, etag) = written().await;
         server.faults().add(Rule::on("PutObject").times(1).before(Fault::Reset));

@@ -8,14 +8,20 @@ use sha2::{Digest, Sha256};
 
 use crate::ids::Names;
 use crate::kind::{self, Api, Kind, TextField, TextSort};
-use crate::reading::{EmptyCells, Reading};
-use crate::refusal::{FaultCode, FileFault, Warning};
+use crate::reading::{EmptyCells, Reading, UnknownColumns};
+use crate::refusal::{FaultCode, FileFault};
 
+use super::doubts::Doubts;
 use super::fields::{self, Field};
-use super::heading::Heading;
+use super::heading::{Heading, Mapped};
 use super::snake;
 use super::tree::{self, Conflict, Piece, Tree};
-use super::{CellType, Column, ColumnPlan, PATH_PARTS_MAX, REJECT_COLUMNS, RequiredCell, Roles, TypeEntry, TypeWord};
+use super::{
+    CellType, Column, ColumnPlan, ListPlan, PATH_PARTS_MAX, REJECT_COLUMNS, RequiredCell, Roles, TypeEntry, TypeWord,
+};
+
+/// The name under which a list of plain values stands in its tree. No part of a path is empty.
+const VALUES: &str = "";
 
 pub(super) struct Compiler<'a> {
     kind: Kind,
@@ -27,9 +33,14 @@ pub(super) struct Compiler<'a> {
     /// The text fields, with their columns.
     texts: Vec<(TextField, usize)>,
     tree: Tree,
-    warnings: Vec<Warning>,
+    doubts: Doubts,
+    /// How many columns with data have a field of Segment's, and the paths of those that have none.
+    arriving: usize,
+    unknown: Vec<String>,
     /// Whether it has been said what a dot below `integrations` means.
     dots_warned: bool,
+    /// What else decides what a row becomes.
+    pub(super) basis: String,
 }
 
 impl<'a> Compiler<'a> {
@@ -42,8 +53,11 @@ impl<'a> Compiler<'a> {
             roles: Roles::default(),
             texts: Vec::new(),
             tree: Tree::default(),
-            warnings: Vec::new(),
+            doubts: Doubts::default(),
+            arriving: 0,
+            unknown: Vec::new(),
             dots_warned: false,
+            basis: String::new(),
         }
     }
 
@@ -55,9 +69,7 @@ impl<'a> Compiler<'a> {
             self.warn(heading, hidden);
         }
         if heading.full.is_empty() {
-            let column = format!("{}", self.columns.len() + 1);
-            let message = format!("column {column} has no name: its cells are not sent");
-            self.warnings.push(Warning { column, message });
+            self.doubts.nameless.push(self.columns.len() + 1);
             self.leave_out(heading);
             Ok(())
         } else if REJECT_COLUMNS.contains(&heading.full) {
@@ -98,8 +110,11 @@ impl<'a> Compiler<'a> {
 
     /// A column of a call of the Tracking API.
     fn add_to_call(&mut self, heading: &Heading<'_>) -> Result<(), FileFault> {
-        let mut parts: Vec<&str> = heading.name.split('.').collect();
-        if parts.iter().any(|part| part.is_empty()) {
+        let mut parts: Vec<&str> = match heading.mapped {
+            Some(Mapped::Key(container, key)) => vec![container, key],
+            _ => heading.name.split('.').collect(),
+        };
+        if parts.iter().any(|part| part.is_empty()) && !matches!(heading.mapped, Some(Mapped::Key(..))) {
             parts = vec![heading.name];
         }
         if parts.len() > PATH_PARTS_MAX {
@@ -150,6 +165,7 @@ impl<'a> Compiler<'a> {
                 Err(heading.fault(format_args!("`{}` takes a value, so nothing can stand below it", parts[0])))
             }
             (Field::Container { known }, whole) => {
+                self.arriving += 1;
                 if !known {
                     self.warn_unknown(heading);
                 }
@@ -168,6 +184,7 @@ impl<'a> Compiler<'a> {
                 self.place(heading, &parts, cell, empty)
             }
             (Field::Unknown, _) => {
+                self.unknown.push(heading.name.to_owned());
                 if whole && heading.name.contains('.') {
                     self.warn(heading, "a part of its path is empty, so it is sent as one key");
                 } else {
@@ -189,6 +206,37 @@ impl<'a> Compiler<'a> {
         self.default_type(heading, kind::is_values(parts[0]))
     }
 
+    /// A column of the elements of a list. It has no place of its own in the call.
+    pub(super) fn add_to_list(&mut self, heading: &Heading<'_>, list: &mut Tree, path: &str) -> Result<(), FileFault> {
+        let cell = heading.named.unwrap_or_else(|| self.default_type(heading, true));
+        let column = self.columns.len();
+        let parts: Vec<&str> = if path.is_empty() { vec![VALUES] } else { path.split('.').collect() };
+        let is_bad = |part: &&str| part.contains("[]") || (part.is_empty() && !path.is_empty());
+        if parts.len() > PATH_PARTS_MAX || parts.iter().any(is_bad) {
+            return Err(heading.fault(format_args!("`{}` is no path below a list", heading.name)));
+        }
+        if !list.is_empty() && list.has(VALUES) != path.is_empty() {
+            return Err(heading.fault(format_args!(
+                "`{}` contradicts another path: the elements of a list are either values or objects",
+                heading.name
+            )));
+        }
+        self.columns.push(Column { name: heading.full.to_owned(), path: None, cell });
+        self.empties.push(if path.is_empty() { EmptyCells::Omit } else { self.reading.empty_cells });
+        list.insert(&parts, path.is_empty(), column).map_err(|conflict| self.conflict(heading, conflict))
+    }
+
+    /// What writes an element of a list.
+    pub(super) fn list_plan(&self, list: &Tree) -> ListPlan {
+        let is_object = !list.has(VALUES);
+        let mut pieces = list.emit(&self.columns, &self.empties, &Roles::default()).pieces;
+        if !is_object {
+            // Each cell is an element itself.
+            pieces.retain(|piece| matches!(piece, Piece::Cell(_)));
+        }
+        ListPlan { pieces, is_object }
+    }
+
     /// The type of a column whose name says none.
     fn default_type(&self, heading: &Heading<'_>, inferable: bool) -> CellType {
         let last = heading.last();
@@ -204,7 +252,7 @@ impl<'a> Compiler<'a> {
         }
     }
 
-    fn leave_out(&mut self, heading: &Heading<'_>) {
+    pub(super) fn leave_out(&mut self, heading: &Heading<'_>) {
         self.columns.push(Column {
             name: heading.full.to_owned(),
             path: None,
@@ -224,8 +272,9 @@ impl<'a> Compiler<'a> {
         if let [name] = parts {
             self.take_role(name, column);
         }
-        let (path, list) = tree::list_path(parts, self.kind);
-        if path.iter().any(|part| part.contains("[]")) {
+        let is_key = matches!(heading.mapped, Some(Mapped::Key(..)));
+        let (path, list) = if is_key { (parts.to_vec(), false) } else { tree::list_path(parts, self.kind) };
+        if !is_key && path.iter().any(|part| part.contains("[]")) {
             return Err(
                 heading.fault("`[]` can only stand at the end of a name: write `products.0.id` for arrays of objects")
             );
@@ -270,6 +319,13 @@ impl<'a> Compiler<'a> {
         let (here, there) = (self.columns.len(), conflict.with() + 1);
         let other = self.columns.get(conflict.with()).map_or("", |column| column.name.as_str());
         match conflict {
+            _ if heading.mapped.is_some() => FileFault::new(
+                FaultCode::ColumnConflict,
+                format!(
+                    "`{other}` and `{}` cannot both go to `{}`: change one of the paths",
+                    heading.full, heading.name
+                ),
+            ),
             Conflict::Same(_) if other == heading.full => FileFault::new(
                 FaultCode::DuplicateColumn,
                 format!(
@@ -294,16 +350,14 @@ impl<'a> Compiler<'a> {
     }
 
     fn warn(&mut self, heading: &Heading<'_>, what: impl fmt::Display) {
-        self.warnings
-            .push(Warning { column: heading.full.to_owned(), message: format!("column `{}`: {what}", heading.full) });
+        self.doubts.add(heading.full, &what.to_string());
     }
 
     fn warn_unknown(&mut self, heading: &Heading<'_>) {
-        let advice = fields::advice(self.kind, heading.name);
-        let kind = self.kind;
+        let (kind, advice) = (self.kind, fields::advice(self.kind, heading.name));
         self.warn(
             heading,
-            format_args!("Segment has no such field on {kind} calls, it is sent as it stands; {advice}"),
+            format_args!("no field of Segment's on {kind} calls, sent at the top of each call; {advice}"),
         );
     }
 
@@ -317,15 +371,31 @@ impl<'a> Compiler<'a> {
             if let Some(other_path) = other.path.as_ref().filter(|other| *other != path) {
                 let same_letters = other_path.to_lowercase() == path.to_lowercase();
                 let what = if same_letters { "capitals" } else { "capitals and signs" };
-                self.warnings.push(Warning {
-                    message: format!(
-                        "column `{}`: differs from column `{}` in {what} alone; warehouses take both for one",
-                        column.name, other.name
-                    ),
-                    column: column.name.clone(),
-                });
+                let what =
+                    format!("differs from column `{}` in {what} alone; warehouses take both for one", other.name);
+                self.doubts.add(&column.name, &what);
             }
         }
+    }
+
+    /// Refuses a file of which nothing of use would arrive.
+    fn check_arrival(&self) -> Result<(), FileFault> {
+        let Some(name) = self.unknown.first() else { return Ok(()) };
+        if self.arriving > 0 || self.reading.unknown_columns == UnknownColumns::Top {
+            return Ok(());
+        }
+        let kind = self.kind;
+        let which = match self.unknown.len() {
+            1 => format!("the only column with data, `{name}`, ends"),
+            number => format!("all {number} columns with data (`{name}` is the first) end"),
+        };
+        let meant = fields::meant(kind, name);
+        Err(FileFault::new(
+            FaultCode::NothingArrives,
+            format!(
+                "{which} at the top of the {kind} call, where Segment has no such field, so nothing of use would arrive: write `{meant}` for `{name}`, in the header or in a mapping, or set UNKNOWN_COLUMNS=top to send it so"
+            ),
+        ))
     }
 
     pub(super) fn finish(mut self) -> Result<ColumnPlan, FileFault> {
@@ -336,6 +406,7 @@ impl<'a> Compiler<'a> {
                 "no column besides `id`: an object has at least one property",
             ));
         }
+        self.check_arrival()?;
         if !is_object {
             self.tree.add_library();
         }
@@ -345,15 +416,12 @@ impl<'a> Compiler<'a> {
         }
         self.warn_of_cases();
         for column in emitted.gaps {
-            let name = self.columns[column].name.clone();
-            self.warnings.push(Warning {
-                message: format!(
-                    "column `{name}`: sent as an object with numbers for names; an array begins with `.0` and leaves no number out"
-                ),
-                column: name,
-            });
+            self.doubts.add(
+                &self.columns[column].name,
+                "sent as an object with numbers for names; an array begins with `.0` and leaves no number out",
+            );
         }
-        let fingerprint = fingerprint(self.kind, &emitted.pieces, self.reading);
+        let fingerprint = fingerprint(self.kind, &emitted.pieces, self.reading, &self.basis);
         let own_columns = match self.columns.len().checked_sub(REJECT_COLUMNS.len()) {
             Some(own) if self.columns[own..].iter().map(|column| column.name.as_str()).eq(REJECT_COLUMNS) => own,
             _ => self.columns.len(),
@@ -364,10 +432,14 @@ impl<'a> Compiler<'a> {
             own_columns,
             first_is_id: self.roles.ids.contains(&0),
             names: Names::new(self.columns.iter().map(|column| column.name.as_str())),
+            source_columns: self.columns.len(),
+            sources: Vec::new(),
+            omits: Vec::new(),
+            lists: Vec::new(),
             columns: self.columns,
             roles: self.roles,
             pieces: emitted.pieces,
-            warnings: self.warnings,
+            warnings: self.doubts.warnings(),
             fingerprint,
         })
     }
@@ -382,8 +454,8 @@ fn only_text(heading: &Heading<'_>) -> Result<(), FileFault> {
 }
 
 /// A digest of everything that decides what a row becomes.
-fn fingerprint(kind: Kind, pieces: &[Piece], reading: &Reading) -> String {
+fn fingerprint(kind: Kind, pieces: &[Piece], reading: &Reading, basis: &str) -> String {
     let Reading { timestamp_formats, timestamp_zone, nulls, id_nulls, .. } = reading;
-    let text = format!("{kind} {pieces:?} {timestamp_formats:?} {timestamp_zone:?} {nulls:?} {id_nulls:?}");
+    let text = format!("{kind} {pieces:?} {timestamp_formats:?} {timestamp_zone:?} {nulls:?} {id_nulls:?}{basis}");
     hex::encode(&Sha256::digest(text.as_bytes())[..8])
 }

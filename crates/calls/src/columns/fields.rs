@@ -2,10 +2,10 @@
 //!
 //! Segment docs: Spec, Common Fields; and Identify, Track, Page, Screen, Group, Alias.
 
-use crate::kind::{self, Kind, Required};
+use crate::kind::{self, Api, Kind, Required};
 use crate::refusal::{FaultCode, FileFault};
 
-use super::heading::Heading;
+use super::heading::{Heading, Mapped};
 
 /// What the first part of a column's name is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,12 +83,12 @@ fn ends_with_word(name: &str, word: &str) -> bool {
 ///
 /// Segment docs: Spec, Common Fields and each call's own fields.
 pub(super) fn require(kind: Kind, headings: &[Heading<'_>]) -> Result<(), FileFault> {
-    for Required { any_of, .. } in kind.entry().required {
-        if headings.iter().any(|heading| any_of.contains(&heading.name)) {
-            continue;
-        }
-        let names: Vec<String> = any_of.iter().map(|name| format!("`{name}`")).collect();
-        let near = headings.iter().zip(1..).find_map(|(heading, number)| {
+    let missing = missing(kind, headings);
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let advice = missing.iter().filter_map(|any_of| {
+        headings.iter().zip(1..).find_map(|(heading, number)| {
             let meant = near(heading.name, any_of)?;
             if plain(heading.name) == plain(meant) {
                 return Some(format!("rename the column `{}` to `{meant}`", heading.full));
@@ -97,14 +97,43 @@ pub(super) fn require(kind: Kind, headings: &[Heading<'_>]) -> Result<(), FileFa
             // and `event`. The number of the column is nobody's.
             let may_be_data = heading.full.contains(|c: char| c.is_numeric() || c == '@');
             (!may_be_data).then(|| format!("column {number} may be meant as `{meant}`"))
-        });
-        let advice = near.unwrap_or_else(|| "the first row must name the columns".to_owned());
-        return Err(FileFault::new(
-            FaultCode::MissingColumn,
-            format!("no column {}, which every {kind} needs; {advice}", names.join(" or ")),
-        ));
+        })
+    });
+    let advice: Vec<String> = advice.collect();
+    let advice = if advice.is_empty() { "the first row must name the columns".to_owned() } else { advice.join("; ") };
+    Err(FileFault::new(
+        FaultCode::MissingColumn,
+        format!("no column {}, which every {kind} needs; {advice}", in_words(&missing, " and no column ")),
+    ))
+}
+
+/// Refuses a mapping without a field that every row must have.
+pub(super) fn require_mapped(kind: Kind, headings: &[Heading<'_>]) -> Result<(), FileFault> {
+    let missing = missing(kind, headings);
+    if missing.is_empty() {
+        return Ok(());
     }
-    Ok(())
+    Err(FileFault::new(
+        FaultCode::MissingColumn,
+        format!(
+            "the mapping makes no {}, which every {kind} needs: name a column for it, or set it",
+            in_words(&missing, " and no ")
+        ),
+    ))
+}
+
+fn missing(kind: Kind, headings: &[Heading<'_>]) -> Vec<&'static [&'static str]> {
+    // A key below a container is none of Segment's fields, whatever its name.
+    let is_field =
+        |heading: &&Heading<'_>| kind.api() == Api::Objects || !matches!(heading.mapped, Some(Mapped::Key(..)));
+    let is_there = |any_of: &[&str]| headings.iter().filter(is_field).any(|heading| any_of.contains(&heading.name));
+    let needed = kind.entry().required.iter().map(|Required { any_of, .. }| *any_of);
+    needed.filter(|any_of| !is_there(any_of)).collect()
+}
+
+fn in_words(missing: &[&[&str]], between: &str) -> String {
+    let one = |any_of: &&[&str]| any_of.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(" or ");
+    missing.iter().map(one).collect::<Vec<_>>().join(between)
 }
 
 /// What to write instead of a name that is no field.
@@ -132,9 +161,18 @@ pub(super) fn advice(kind: Kind, name: &str) -> String {
             let fields: Vec<&str> = texts.chain(["timestamp"]).collect();
             match near(name, &fields) {
                 Some(field) => format!("is `{field}` meant?"),
-                None => format!("to have it among the {0}, name it `{0}.{name}`", kind.home()),
+                None => format!("to have it among the {0}, write `{0}.` before its name", kind.home()),
             }
         }
+    }
+}
+
+/// The path that is probably meant by one that is no field of Segment's.
+pub(super) fn meant(kind: Kind, path: &str) -> String {
+    let container = path.split_once('.').and_then(|(first, rest)| Some((near(first, &kind.containers())?, rest)));
+    match container {
+        Some((container, rest)) => format!("{container}.{rest}"),
+        None => format!("{}.{path}", kind.home()),
     }
 }
 

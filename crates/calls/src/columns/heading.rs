@@ -15,6 +15,17 @@ pub(super) struct Heading<'a> {
     pub(super) name: &'a str,
     /// The type that the name says.
     pub(super) named: Option<CellType>,
+    /// Where a mapping says the path: `full` is the name in the file then, and `name` the path.
+    pub(super) mapped: Option<Mapped<'a>>,
+}
+
+/// How the path of a mapping is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Mapped<'a> {
+    /// As that of a header.
+    Path,
+    /// A container, and one key below it, which no sign in it takes apart.
+    Key(&'a str, &'a str),
 }
 
 impl<'a> Heading<'a> {
@@ -22,19 +33,25 @@ impl<'a> Heading<'a> {
         let full = name.trim_matches(ids::is_nothing);
         let typed = full.rsplit_once(':').and_then(|(name, word)| Some((name.trim_end(), CellType::named(word)?)));
         match typed {
-            Some((name, cell)) if !name.is_empty() => Heading { full, name, named: Some(cell) },
-            _ => Heading { full, name: full, named: None },
+            Some((name, cell)) if !name.is_empty() => Heading { full, name, named: Some(cell), mapped: None },
+            _ => Heading { full, name: full, named: None, mapped: None },
         }
     }
 
     /// The last part of the path, by which a column's type goes that its name does not say.
     pub(super) fn last(&self) -> &'a str {
+        if let Some(Mapped::Key(_, key)) = self.mapped {
+            return key;
+        }
         let last = self.name.rsplit('.').next().unwrap_or(self.name);
         last.strip_suffix("[]").unwrap_or(last)
     }
 
     /// What a name has that people do not see in it.
     pub(super) fn hidden(&self) -> Option<String> {
+        if self.mapped == Some(Mapped::Path) {
+            return None;
+        }
         let hidden = |c: &char| c.is_control() || ids::is_invisible(*c) || (c.is_whitespace() && *c != ' ');
         match self.full.chars().find(hidden)? {
             '\n' | '\r' => Some("a line break stands in the name, and is sent with it".to_owned()),
@@ -44,7 +61,7 @@ impl<'a> Heading<'a> {
 
     /// The type that may be meant by the word behind the last colon, which is none of ours.
     pub(super) fn meant_type(&self) -> Option<(&'a str, &'static str)> {
-        let (_, word) = self.full.rsplit_once(':').filter(|_| self.named.is_none())?;
+        let (_, word) = self.full.rsplit_once(':').filter(|_| self.named.is_none() && self.mapped.is_none())?;
         Some((word, CellType::meant(word)?))
     }
 

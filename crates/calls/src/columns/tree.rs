@@ -165,6 +165,10 @@ impl Tree {
         self.root.index.contains_key(name)
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.root.children.is_empty()
+    }
+
     /// How often `name` came before.
     pub(super) fn repeated(&mut self, name: &str) -> usize {
         let count = self.repeats.entry(name.to_owned()).or_default();

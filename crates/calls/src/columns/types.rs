@@ -195,7 +195,7 @@ impl CellType {
     }
 
     /// The type that a header names by `word`.
-    pub(super) fn named(word: &str) -> Option<CellType> {
+    pub(crate) fn named(word: &str) -> Option<CellType> {
         CellType::ALL.iter().copied().find(|cell| cell.word().is_some_and(|named| named.word == word))
     }
 

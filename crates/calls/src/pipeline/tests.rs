@@ -5,6 +5,7 @@ use crate::reading::Reading;
 use crate::subject::Subject;
 use proptest::prelude::*;
 use protocol::id::StreamId;
+use protocol::mapping::{Column, Field, Mapping};
 
 fn machine(name: &str) -> Pipeline {
     let subject = Subject::of(name, &[], None).unwrap();
@@ -110,8 +111,37 @@ fn only_what_is_settled_without_a_gap_can_be_committed() {
 }
 
 #[test]
+fn a_group_that_segment_refuses_is_in_the_rejects_row_by_row() {
+    let field = |to: &str| vec![Field { to: to.to_owned(), ..Field::default() }];
+    let column = |name: &str, to| Column { names: vec![name.to_owned()], optional: false, fields: field(to) };
+    let mapping = Mapping {
+        name: "orders".to_owned(),
+        call: "identify".to_owned(),
+        columns: vec![column("Order", "userId"), column("Item", "traits.items[]")],
+        group: Some("Order".to_owned()),
+        ..Mapping::default()
+    };
+    let subject = Subject::mapped(&mapping, "orders.csv").unwrap();
+    let reading = Reading { mapping: Some(Box::new(mapping)), ..Reading::default() };
+    let translator = Translator::new(&subject, &reading, MessageIds::new(StreamId::new([7; 16])));
+    let mut machine = Pipeline::new(translator, Envelope::of(&subject), Position::START);
+    let csv = "Order,Item\n1,a\n1,b\n\n2,c\n2,d\n3,e\n";
+    let batches = batches(&mut machine, csv.as_bytes(), 3);
+    assert_eq!((batches.len(), batches[0].calls.len(), batches[0].rows()), (1, 3, 5));
+    let guilty = Guilty { call: 1, code: "refused_by_segment", message: "no".to_owned() };
+    machine.settle(&batches[0], &[guilty]);
+    let commit = machine.commit().unwrap();
+    let account = &commit.account;
+    assert!(account.closes());
+    assert_eq!((account.rows, account.acknowledged, account.rejected, account.blank_rows), (5, 3, 2, 1));
+    let rejects = String::from_utf8(commit.rejects).unwrap();
+    let rows: Vec<_> = rejects.lines().skip(1).collect();
+    assert_eq!(rows, ["2,c,refused_by_segment,no,5,20", "2,d,refused_by_segment,no,6,24"]);
+}
+
+#[test]
 fn rows_refused_by_segment_stand_among_ours_in_the_order_of_the_file() {
-    let csv = "userId,event,secret\n1,e,a\n,e,b\n3,e,c\n4,,d\n5,e,e\n";
+    let csv = "userId,event,properties.secret\n1,e,a\n,e,b\n3,e,c\n4,,d\n5,e,e\n";
     let mut machine = machine("track_.csv");
     let batches = batches(&mut machine, csv.as_bytes(), 3);
     let guilty = Guilty { call: 1, code: "refused_by_segment", message: "no, \"thanks\"".to_owned() };

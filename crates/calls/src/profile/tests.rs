@@ -2,19 +2,33 @@ use super::*;
 use crate::rows::Splitter;
 use proptest::prelude::*;
 
+fn names(columns: usize) -> Vec<String> {
+    (0..columns).map(|column| format!("c{column}")).collect()
+}
+
+/// Takes a part as a profile of its own.
+fn take(profiler: &mut Profiler, last: LastRow) -> Profile {
+    let mut profile = profiler.none().clone();
+    profiler.take(last).add_to(&mut profile);
+    profile
+}
+
 /// Profiles rows of a file that begin at these places. A new part begins before the rows of `cuts`.
 fn profile(rows: &[(u64, String)], columns: usize, cuts: &[usize]) -> Vec<Profile> {
-    let mut profiler = Profiler::new(columns, &[], Detail::Counts);
+    let mut profiler = Profiler::new(&names(columns), &[], Detail::Counts);
     let mut splitter = Splitter::new(b',');
     let mut parts = Vec::new();
     for (at, (start, row)) in rows.iter().enumerate() {
-        splitter.split(row.as_bytes());
-        profiler.row(Row { text: row.as_bytes(), cells: splitter.cells(), is_unescaped: false, start: *start });
         if cuts.contains(&at) {
-            parts.push(profiler.take(LastRow::LeftOut));
+            profiler.mark();
+        }
+        splitter.split(row.as_bytes());
+        profiler.row(row.as_bytes(), splitter.cells(), *start);
+        if cuts.contains(&at) {
+            parts.push(take(&mut profiler, LastRow::LeftOut));
         }
     }
-    parts.push(profiler.take(LastRow::Included));
+    parts.push(take(&mut profiler, LastRow::Included));
     parts
 }
 
@@ -141,25 +155,25 @@ fn null_markers_are_found_in_every_spelling_that_is_warned_of() {
 #[test]
 fn cells_of_the_settings_are_null_markers_too() {
     let nulls = ["-".to_owned(), "a \"b\"".to_owned()];
-    let mut profiler = Profiler::new(1, &nulls, Detail::Counts);
+    let mut profiler = Profiler::new(&names(1), &nulls, Detail::Counts);
     let mut splitter = Splitter::new(b',');
     for row in ["-", "\"a \"\"b\"\"\"", "\"c \"\"d\"\"\"", "NULL"] {
         splitter.split(row.as_bytes());
-        profiler.row(Row { text: row.as_bytes(), cells: splitter.cells(), is_unescaped: false, start: 0 });
+        profiler.row(row.as_bytes(), splitter.cells(), 0);
     }
-    let column = profiler.take(LastRow::Included).columns.remove(0);
+    let column = take(&mut profiler, LastRow::Included).columns.remove(0);
     assert_eq!((column.nulls, column.filled, column.longest_bytes), (3, 1, 5));
 }
 
 #[test]
 fn every_character_that_shows_nothing_is_empty() {
-    let mut profiler = Profiler::new(2, &[], Detail::Counts);
+    let mut profiler = Profiler::new(&names(2), &[], Detail::Counts);
     let mut splitter = Splitter::new(b',');
     for c in ('\0'..=char::MAX).filter(|c| ids::is_nothing(*c) && !matches!(c, '\n' | '\r')) {
         let row = format!("x,{c}");
         splitter.split(row.as_bytes());
-        profiler.row(Row { text: row.as_bytes(), cells: splitter.cells(), is_unescaped: false, start: 0 });
-        assert_eq!(profiler.take(LastRow::Included).columns[1].empty, 1, "{:x}", u32::from(c));
+        profiler.row(row.as_bytes(), splitter.cells(), 0);
+        assert_eq!(take(&mut profiler, LastRow::Included).columns[1].empty, 1, "{:x}", u32::from(c));
     }
 }
 
@@ -203,18 +217,17 @@ fn a_profile_does_not_grow_with_its_rows() {
 #[test]
 fn cells_are_kept_only_where_they_are_wanted() {
     let mut splitter = Splitter::new(b',');
-    let mut plain = Profiler::new(2, &[], Detail::Counts);
-    let mut wanted = Profiler::new(2, &[], Detail::CountsAndValues);
+    let mut plain = Profiler::new(&names(2), &[], Detail::Counts);
+    let mut wanted = Profiler::new(&names(2), &[], Detail::CountsAndValues);
     // The second row is not in the sample: values are those of all rows.
     let unsampled = (DENSE_BYTES..).find(|start| !is_sampled(*start)).unwrap();
     for (start, row) in [(0, "10,NULL"), (unsampled, " 9 ,")] {
         splitter.split(row.as_bytes());
-        let row = Row { text: row.as_bytes(), cells: splitter.cells(), is_unescaped: false, start };
-        plain.row(row);
-        wanted.row(row);
+        plain.row(row.as_bytes(), splitter.cells(), start);
+        wanted.row(row.as_bytes(), splitter.cells(), start);
     }
     assert_eq!(plain.values(), []);
     let ranges: Vec<_> = wanted.values().iter().map(Values::range).collect();
     assert_eq!(ranges, [Some(("9", "10")), None]);
-    assert_eq!(wanted.take(LastRow::Included), plain.take(LastRow::Included));
+    assert_eq!(take(&mut wanted, LastRow::Included), take(&mut plain, LastRow::Included));
 }

@@ -6,12 +6,16 @@ use super::beginnings::{
     Failed, Named, explain, is_narrow, named_delimiter, no_csv, no_csv_either, other_line_end, separated_otherwise,
     with_nuls,
 };
+use super::grouping::Grouping;
 use super::recognition::{Beginning, Recognised, Shape, plain, quoted_line, recognise};
-use super::records::behind;
+use super::records::{behind, behind_text};
 use super::{BEGINNING_BYTES, HEADER_BYTES_MAX, ROW_BYTES_MAX, Stage, Translator};
 use crate::columns::{ColumnPlan, REJECT_COLUMNS};
 use crate::dialect::{Compression, Delimiter, Dialect, Encoding, Measure, Quoting, StoredHeader, delimiter_of_header};
 use crate::ids::is_void;
+use crate::kind::Kind;
+use crate::mapping;
+use crate::reading::Reading;
 use crate::refusal::{FaultCode, FileFault, Position, Warning};
 use crate::rows::{Advance, Splitter, strip_marks};
 use crate::text::transcode;
@@ -34,7 +38,47 @@ impl Translator {
         })
     }
 
+    /// Passes the lines before the header that the settings say. Returns whether the header is next.
+    fn skip_lines(&mut self) -> Result<bool, FileFault> {
+        let text = self.rows.unread();
+        let is_first = self.lines_to_skip == self.reading.skip_lines;
+        if is_first && text.len() <= BEGINNING_BYTES && !self.rows.is_finished() && !self.breaks_off {
+            return Ok(false);
+        }
+        let text = &text[..text.len().min(BEGINNING_BYTES)];
+        if is_first && Delimiter::ALL.into_iter().any(|delimiter| came_back(text, delimiter)) {
+            // We wrote it, without those lines.
+            self.lines_to_skip = 0;
+        }
+        while self.lines_to_skip > 0 {
+            let Some(line) = self.rows.line() else {
+                if self.rows.unread().len() > HEADER_BYTES_MAX {
+                    return Err(line_too_long());
+                }
+                return Ok(false);
+            };
+            if let Some(Named::Delimiter(delimiter)) = named_delimiter(line) {
+                self.stage = Stage::Header { delimiter: Some(delimiter), named: true };
+            }
+            if line.len() > HEADER_BYTES_MAX {
+                return Err(line_too_long());
+            }
+            let encoding = self.transcoder.encoding().unwrap_or(Encoding::Utf8);
+            let length = line.len();
+            self.position.byte = behind_text(self.position.byte, encoding, line, self.transcoded);
+            self.position.line += u64::from(length > 0);
+            self.rows.pass(length);
+            // There is nothing to pass over at the end.
+            self.lines_to_skip = if length > 0 { self.lines_to_skip - 1 } else { 0 };
+        }
+        Ok(true)
+    }
+
     fn header_step(&mut self, set: Option<Delimiter>) -> Result<bool, FileFault> {
+        if self.lines_to_skip > 0 {
+            // The delimiter may be named in them.
+            return self.skip_lines();
+        }
         // Before anything looks at them: they may be a whole file, of any size.
         if !self.rows.skip_blank_lines() && !self.rows.is_finished() {
             return Ok(false);
@@ -54,7 +98,8 @@ impl Translator {
         if let Some(named) = named_delimiter(text) {
             return self.take_delimiter(named);
         }
-        let wanted = self.subject.kind.entry().header_ids;
+        let wanted = wanted(&self.reading, self.subject.kind);
+        let wanted = &wanted[..];
         let quoted = quoted_line(text);
         let delimiter = set.or_else(|| delimiter_of_header(quoted.as_deref().unwrap_or(text), true, wanted));
         let delimiter = delimiter.unwrap_or(Delimiter::Comma);
@@ -117,6 +162,8 @@ impl Translator {
 
     fn header_record(&mut self, delimiter: Delimiter, recognised: Recognised) -> Result<bool, FileFault> {
         let Recognised { quoting, shape, .. } = recognised;
+        let reading = self.reading.clone();
+        let wanted = wanted(&reading, self.subject.kind);
         let encoding = self.transcoder.encoding().unwrap_or(Encoding::Utf8);
         let Some(record) = self.rows.record() else {
             return Ok(false);
@@ -138,7 +185,7 @@ impl Translator {
             let at = self.position.byte + record.blank.bytes * encoding.ascii_bytes();
             return Err(with_nuls(self.rows.unread(), encoding, !at.is_multiple_of(2), self.transcoder.bom() > 0));
         }
-        let wanted = self.subject.kind.entry().header_ids;
+        let wanted = &wanted[..];
         if record.stray.is_some() {
             let otherwise = separated_otherwise(&String::from_utf8_lossy(record.text), wanted);
             return Err(otherwise.unwrap_or_else(|| FileFault::new(
@@ -267,7 +314,15 @@ impl Translator {
             .iter()
             .map(|cell| String::from_utf8_lossy(cell.value(text, &mut scratch)).into_owned())
             .collect();
-        let plan = ColumnPlan::compile(&names, &self.subject, &self.reading)?;
+        let (mapper, plan) = match &self.reading.mapping {
+            None => (None, ColumnPlan::compile(&names, &self.subject, &self.reading)?),
+            Some(mapping) => {
+                let (mapper, plan) = mapping::compile(mapping, &names, self.subject.kind, &self.reading)?;
+                (Some(mapper), plan)
+            }
+        };
+        self.grouping = mapper.as_ref().and_then(|mapper| mapper.group).map(Grouping::new);
+        self.mapper = mapper;
         self.rows.set_delimiter(delimiter);
         self.rows.set_quoting(header.dialect.quoting);
         self.rows.set_limit(ROW_BYTES_MAX);
@@ -281,6 +336,13 @@ impl Translator {
         self.stage = Stage::Rows;
         Ok(())
     }
+}
+
+fn line_too_long() -> FileFault {
+    FileFault::new(
+        FaultCode::HeaderTooLong,
+        format!("a line before the header is longer than {HEADER_BYTES_MAX} bytes, or this is no CSV"),
+    )
 }
 
 fn warning(message: String) -> Warning {
@@ -302,4 +364,12 @@ fn came_back(text: &[u8], delimiter: Delimiter) -> bool {
             .iter()
             .zip(REJECT_COLUMNS)
             .all(|(cell, name)| cell.raw(text).trim_ascii() == name.as_bytes())
+}
+
+/// Columns that the header is recognised by: those that the mapping names, or else ids.
+fn wanted(reading: &Reading, kind: Kind) -> Vec<&str> {
+    match &reading.mapping {
+        Some(mapping) => mapping::names(mapping),
+        None => kind.entry().header_ids.to_vec(),
+    }
 }

@@ -1,7 +1,6 @@
 //! One record: in UTF-8 and by RFC 4180, whatever the file's dialect; what it is, and what it must be before its cells
 //! are looked at.
 
-use crate::call::Row;
 use crate::columns::ColumnPlan;
 use crate::dialect::{Delimiter, Dialect, Encoding, Measure};
 use crate::flaw::{Flaw, Hint};
@@ -110,13 +109,24 @@ fn repeats(text: &[u8], cells: &[Cell], names: &[Vec<u8>]) -> bool {
 
 /// Whether a row has nothing but blanks.
 #[cold]
-pub(super) fn is_blank(row: Row<'_>) -> bool {
-    row.cells.iter().all(|cell| is_void(cell.raw(row.text)))
+pub(super) fn is_blank(text: &[u8], cells: &[Cell]) -> bool {
+    cells.iter().all(|cell| is_void(cell.raw(text)))
+}
+
+/// Notes what is doubtful about a record as a whole.
+#[inline]
+pub(super) fn note_shape(text: &[u8], cells: &[Cell], plan: &ColumnPlan, notes: &mut Vec<Note>) {
+    if cells.len() < plan.own_columns {
+        notes.push(Note::row(WarningCode::ShortRow));
+    }
+    if text.first() == Some(&b'\'') && is_single_quoted(text, cells) {
+        notes.push(Note::row(WarningCode::SingleQuotes));
+    }
 }
 
 /// Whether every cell stands in single quotes.
 #[cold]
-pub(super) fn is_single_quoted(text: &[u8], cells: &[Cell]) -> bool {
+fn is_single_quoted(text: &[u8], cells: &[Cell]) -> bool {
     cells.iter().map(|cell| cell.raw(text)).all(|raw| raw.len() > 1 && raw.starts_with(b"'") && raw.ends_with(b"'"))
 }
 
@@ -124,7 +134,13 @@ pub(super) fn is_single_quoted(text: &[u8], cells: &[Cell]) -> bool {
 #[inline]
 pub(super) fn behind(from: u64, encoding: Encoding, record: &Record<'_>, transcoded: u64) -> u64 {
     let ascii = record.blank.bytes + record.line_end as u64;
-    let end = from + ascii * encoding.ascii_bytes() + encoding.source_bytes(record.text);
+    behind_text(from + ascii * encoding.ascii_bytes(), encoding, record.text, transcoded)
+}
+
+/// Where a text ends that begins at `from`.
+#[inline]
+pub(super) fn behind_text(from: u64, encoding: Encoding, text: &[u8], transcoded: u64) -> u64 {
+    let end = from + encoding.source_bytes(text);
     match encoding {
         // Half a character at the very end is one byte, not two, and there what was transcoded is
         // all there is.
@@ -153,7 +169,7 @@ pub(super) fn sound(text: &[u8], cells: &[Cell], quotes: Quotes, plan: &ColumnPl
     }
     // Of a rejects file's four columns a row has all or none: where a few cells stand in them, one of
     // them is probably the row's own, which a delimiter in another one has moved there.
-    let (own, all) = (plan.own_columns, plan.columns().len());
+    let (own, all) = (plan.own_columns, plan.source_columns);
     if cells.len() > own && cells.len() != all {
         return Err(Flaw::new(RefusalCode::TooManyCells).counting(cells.len()).hinting(surplus(text, cells, own)));
     }

@@ -62,7 +62,7 @@ fn an_empty_element_of_an_array_by_index_keeps_its_place() {
     }
     let read = File::new("track_1.csv", format!("{header}\nu,e,,,,,\n")).read(&[usize::MAX]);
     assert!(!read.calls()[0].contains("properties"), "{}", read.calls()[0]);
-    let read = File::new("track_1.csv", "userId,event,t[],t[]\nu,e,,b\n").read(&[usize::MAX]);
+    let read = File::new("track_1.csv", "userId,event,properties.t[],properties.t[]\nu,e,,b\n").read(&[usize::MAX]);
     assert!(read.calls()[0].contains(r#""t":["b"]"#), "{}", read.calls()[0]);
 }
 
@@ -74,7 +74,7 @@ fn a_lost_quote_does_not_swallow_rows_in_silence() {
         ("1,\"a\"b,\n2,c,\n", 1, vec![RefusalCode::StrayQuote]),
         ("1,\"a\nb\"\"c\",\n", 1, vec![]),
     ] {
-        let file = File::new("track_1.csv", format!("userId,event,name\n{text}"));
+        let file = File::new("track_1.csv", format!("userId,event,properties.name\n{text}"));
         let read = file.read(&[usize::MAX]);
         assert_eq!(read.calls().len(), calls, "{text}");
         assert_eq!(read.refusals().iter().map(|refusal| refusal.code).collect::<Vec<_>>(), codes, "{text}");

@@ -44,7 +44,8 @@ fn rows_of_dialects() -> impl Strategy<Value = Vec<u8>> {
         true => format!("\"{}\"\n", row.replace('"', "\"\"")),
         false => format!("{row}\n"),
     });
-    proptest::collection::vec(row, 0..12).prop_map(|rows| format!("userId,event,name\n{}", rows.concat()).into_bytes())
+    proptest::collection::vec(row, 0..12)
+        .prop_map(|rows| format!("userId,event,properties.name\n{}", rows.concat()).into_bytes())
 }
 
 const HEADERS: [(&str, &str); 9] = [
@@ -63,6 +64,7 @@ pub(crate) fn file() -> impl Strategy<Value = File> {
     (0..HEADERS.len(), hostile_rows(), 0..8_u8).prop_map(|(index, rows, settings)| {
         let (name, header) = HEADERS[index];
         let mut file = File::new(name, [header.as_bytes(), &rows].concat());
+        file.reading.unknown_columns = calls::reading::UnknownColumns::Top;
         file.reading.infer_types = settings & 1 != 0;
         if settings & 2 != 0 {
             file.reading.empty_cells = calls::reading::EmptyCells::Null;

@@ -50,12 +50,12 @@ fn a_row_beyond_the_limit_ends_the_file_and_says_where_it_begins() {
 #[test]
 fn a_header_beyond_the_limit_is_one_fault() {
     for (header, too_long) in [(HEADER_BYTES_MAX, false), (HEADER_BYTES_MAX + 1, true)] {
-        let room = header - "userId,event,".len();
+        let room = header - "userId,event,context.a,".len();
         // Many columns, since a name has a limit of its own.
         let names: String = (0..=room / 500).map(|n| format!("{n:0499},")).collect();
         let name = &names[..room];
         for pieces in [&[usize::MAX][..], &[100_000]] {
-            let read = File::new("track_1.csv", format!("\n\nuserId,event,{name}\nu,e,1\n")).read(pieces);
+            let read = File::new("track_1.csv", format!("\n\nuserId,event,context.a,{name}\nu,e,1\n")).read(pieces);
             assert_eq!(read.fault.as_ref().map(|fault| fault.code), too_long.then_some(FaultCode::HeaderTooLong));
             let at = read.fault.and_then(|fault| fault.at);
             assert_eq!(at, too_long.then_some(Position { byte: 2, line: 3 }), "behind the blank lines");
@@ -76,7 +76,7 @@ fn more_columns_than_the_limit_are_one_fault() {
 #[test]
 fn a_name_of_a_column_beyond_the_limit_is_one_fault() {
     for (chars, too_long) in [(COLUMN_NAME_CHARS_MAX, false), (COLUMN_NAME_CHARS_MAX + 1, true)] {
-        let name = "ü".repeat(chars);
+        let name = format!("context.{}", "ü".repeat(chars - "context.".len()));
         let read = File::new("track_1.csv", format!("userId,event,{name}\nu,e,1\n")).read(&[usize::MAX]);
         assert_eq!(read.fault.as_ref().map(|fault| fault.code), too_long.then_some(FaultCode::BadColumn));
         assert!(read.fault.is_none_or(|fault| fault.message.contains("column 3") && fault.message.len() < 200));

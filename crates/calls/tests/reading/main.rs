@@ -7,6 +7,7 @@ mod corpus;
 mod headers;
 mod laws;
 mod limits;
+mod mappings;
 mod profile;
 mod rejects;
 mod support;

@@ -25,15 +25,27 @@ struct Profiled {
     ends: Vec<Position>,
 }
 
+/// Adds the rows since the last part, if the header is read.
+fn add(translator: &mut Translator, last: LastRow, profile: &mut Profile) {
+    if let (Some(part), Some(none)) = (translator.take_profile(last), translator.no_profile()) {
+        let mut more = none.clone();
+        part.add_to(&mut more);
+        profile.add(&more);
+    }
+}
+
 /// Reads all that is left, in pieces of one length. A part is taken before or behind every third record.
 fn drive(translator: Translator, bytes: &[u8], piece: usize) -> Profiled {
     let mut translator = translator.with_profile(Detail::Counts);
     let mut pieces = bytes.chunks(piece);
     let mut read = Profiled::default();
-    while let Ok(step) = translator.next(&mut Vec::new(), &mut Vec::new()) {
+    loop {
+        translator.mark_profile();
+        let Ok(step) = translator.next(&mut Vec::new(), &mut Vec::new()) else { break };
         match step {
             Translated::Call { .. } => read.calls += 1,
             Translated::Refused(_) => read.refused += 1,
+            Translated::RefusedGroup(refusals) => read.refused += refusals.len() as u64,
             Translated::Dropped { .. } => {}
             Translated::Starved => {
                 match pieces.next() {
@@ -50,9 +62,9 @@ fn drive(translator: Translator, bytes: &[u8], piece: usize) -> Profiled {
             1 => LastRow::LeftOut,
             _ => continue,
         };
-        translator.take_profile(last).iter().for_each(|part| read.profile.add(part));
+        add(&mut translator, last, &mut read.profile);
     }
-    translator.take_profile(LastRow::Included).iter().for_each(|part| read.profile.add(part));
+    add(&mut translator, LastRow::Included, &mut read.profile);
     read
 }
 
@@ -64,7 +76,9 @@ fn beginning(file: &File, to: Position) -> Profile {
     while translator.position() != to {
         assert!(translator.next(&mut Vec::new(), &mut Vec::new()).is_ok());
     }
-    translator.take_profile(LastRow::Included).unwrap()
+    let mut profile = Profile::default();
+    add(&mut translator, LastRow::Included, &mut profile);
+    profile
 }
 
 proptest! {
@@ -107,7 +121,7 @@ fn nothing_is_profiled_unless_it_is_asked_for() {
     translator.push(&file.bytes);
     translator.finish();
     while translator.next(&mut Vec::new(), &mut Vec::new()).unwrap() != Translated::End {}
-    assert_eq!(translator.take_profile(LastRow::Included), None);
+    assert!(translator.take_profile(LastRow::Included).is_none());
     assert_eq!(translator.values(), []);
 }
 

@@ -6,7 +6,7 @@ use calls::reading::Reading;
 use calls::refusal::{FileFault, Position, RowRefusal, Span};
 use calls::rejects::{Reason, Rejects};
 use calls::subject::Subject;
-use calls::translator::{Dropped, Translated, Translator};
+use calls::translator::{Dropped, GroupRow, Translated, Translator};
 use calls::warnings::{Finding, Tally};
 use protocol::id::StreamId;
 
@@ -15,6 +15,7 @@ use protocol::id::StreamId;
 pub(crate) enum Outcome {
     Call(String),
     Refused(RowRefusal),
+    RefusedGroup(Vec<RowRefusal>),
     Dropped(Dropped),
 }
 
@@ -25,7 +26,30 @@ pub(crate) struct Taken {
     /// Where reading can be taken up behind it.
     pub(crate) after: Position,
     pub(crate) record: Vec<u8>,
+    /// The rows of a group.
+    pub(crate) group: Vec<GroupRow>,
+    /// How many rows it is.
+    pub(crate) rows: u64,
     pub(crate) outcome: Outcome,
+}
+
+impl Taken {
+    /// The refusals of its rows.
+    pub(crate) fn refusals(&self) -> &[RowRefusal] {
+        match &self.outcome {
+            Outcome::Call(_) | Outcome::Dropped(_) => &[],
+            Outcome::Refused(refusal) => std::slice::from_ref(refusal),
+            Outcome::RefusedGroup(refusals) => refusals,
+        }
+    }
+
+    /// The bytes of each of its rows.
+    pub(crate) fn records(&self) -> Vec<&[u8]> {
+        match &self.group[..] {
+            [] => vec![&self.record],
+            rows => rows.iter().map(|row| &self.record[row.record.clone()]).collect(),
+        }
+    }
 }
 
 /// Everything that a file came to.
@@ -50,13 +74,19 @@ impl Read {
             .iter()
             .filter_map(|taken| match &taken.outcome {
                 Outcome::Call(call) => Some(call.as_str()),
-                Outcome::Refused(_) | Outcome::Dropped(_) => None,
+                Outcome::Refused(_) | Outcome::RefusedGroup(_) | Outcome::Dropped(_) => None,
             })
             .collect()
     }
 
     pub(crate) fn dropped(&self, reason: Dropped) -> usize {
         self.taken.iter().filter(|taken| taken.outcome == Outcome::Dropped(reason)).count()
+    }
+
+    /// Rows that a filter leaves out.
+    pub(crate) fn skipped_rows(&self) -> u64 {
+        let is_skipped = |taken: &&Taken| taken.outcome == Outcome::Dropped(Dropped::Skipped);
+        self.taken.iter().filter(is_skipped).map(|taken| taken.rows).sum()
     }
 
     /// What its owner is told of columns and rows.
@@ -66,13 +96,7 @@ impl Read {
     }
 
     pub(crate) fn refusals(&self) -> Vec<&RowRefusal> {
-        self.taken
-            .iter()
-            .filter_map(|taken| match &taken.outcome {
-                Outcome::Call(_) | Outcome::Dropped(_) => None,
-                Outcome::Refused(refusal) => Some(refusal),
-            })
-            .collect()
+        self.taken.iter().flat_map(|taken| taken.refusals()).collect()
     }
 
     /// The rejects file, or nothing when no row was refused.
@@ -83,19 +107,18 @@ impl Read {
         };
         let mut rejects = Rejects::new(header);
         for taken in &self.taken {
-            let Outcome::Refused(refusal) = &taken.outcome else {
-                continue;
-            };
-            if out.is_empty() {
-                out.extend_from_slice(rejects.head());
+            for (refusal, record) in taken.refusals().iter().zip(taken.records()) {
+                if out.is_empty() {
+                    out.extend_from_slice(rejects.head());
+                }
+                let reason = Reason {
+                    code: refusal.code.as_str(),
+                    message: &refusal.message,
+                    line: refusal.span.line,
+                    byte: refusal.span.start,
+                };
+                rejects.append(record, reason, &mut out);
             }
-            let reason = Reason {
-                code: refusal.code.as_str(),
-                message: &refusal.message,
-                line: refusal.span.line,
-                byte: refusal.span.start,
-            };
-            rejects.append(&taken.record, reason, &mut out);
         }
         out
     }
@@ -115,7 +138,10 @@ impl File {
     }
 
     pub(crate) fn subject(&self) -> Subject {
-        Subject::of(&self.name, &self.reading.collections, None).unwrap()
+        match &self.reading.mapping {
+            Some(mapping) => Subject::mapped(mapping, &self.name).unwrap(),
+            None => Subject::of(&self.name, &self.reading.collections, None).unwrap(),
+        }
     }
 
     /// Reads it in pieces of the given lengths, over and over.
@@ -171,6 +197,12 @@ fn drive(mut translator: Translator, bytes: &[u8], pieces: &[usize]) -> Read {
                 assert!(refusal.cell.as_ref().is_none_or(|cell| cell.start <= cell.end && cell.end <= record.len()));
                 (refusal.span, Outcome::Refused(refusal))
             }
+            Translated::RefusedGroup(refusals) => {
+                assert_eq!(call, "", "nothing stays of a refused group");
+                assert_eq!(refusals.len(), translator.group().len());
+                let (first, last) = (refusals[0].span, refusals[refusals.len() - 1].span);
+                (Span { to: last.to, ..first }, Outcome::RefusedGroup(refusals))
+            }
             Translated::Dropped { span, reason } => {
                 assert_eq!((call.as_str(), record.len()), ("", 0), "nothing stays of a dropped record");
                 (span, Outcome::Dropped(reason))
@@ -196,7 +228,8 @@ fn drive(mut translator: Translator, bytes: &[u8], pieces: &[usize]) -> Read {
         let (span, outcome) = outcome;
         tally.add(translator.notes(), span.line);
         read.blank_lines += translator.blank_lines();
-        read.taken.push(Taken { span, after: translator.position(), record, outcome });
+        let (group, rows) = (translator.group().to_vec(), translator.rows_taken());
+        read.taken.push(Taken { span, after: translator.position(), record, group, rows, outcome });
     }
     read.end = Some(translator.position());
     read.header = translator.header().cloned();

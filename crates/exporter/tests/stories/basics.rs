@@ -211,7 +211,7 @@ async fn a_source_without_a_destination_waits_with_an_alarm_and_expires_with_ano
 
     let report = tick(&world.app_at(NOW_MS + days(31))).await;
     assert_eq!(report.expired.events, 3);
-    assert_eq!(report.alarms, ["3 events expired: no destination took them in 30 days"]);
+    assert_eq!(report.alarms, ["3 events expired: no destination accepted them within 30 days"]);
     world.assert_settled();
 
     world.receive("unrouted", "r2", 2);
@@ -380,7 +380,7 @@ async fn events_beyond_the_limits_of_a_tick_are_exported_by_a_later_one() {
     settings.caps.plans_per_tick_max = 4;
     let app = world.app_with(settings, aws::Clock::from_fn(|| NOW_MS));
     let first = tick(&app).await;
-    assert_eq!(first.alarms, ["10 events wait for a next tick: one opens 4 plans"]);
+    assert_eq!(first.alarms, ["10 events wait for the next tick: one tick opens at most 4 plans"]);
     assert_eq!((first.planned.plans, first.waiting.later.events), (4, 10));
     for _ in 0..2 {
         tick(&app).await;

@@ -8,7 +8,7 @@ use standins::lambda::{Function, Outcome};
 
 use crate::world::{STATE, World, destination};
 
-/// So many lives, the n-th of which ends at its n-th request: every other one before it is carried out, the others after.
+/// Many runs. The n-th is killed at its n-th request: alternately before and after its effect.
 const LIVES: u64 = 48;
 
 #[tokio::test]

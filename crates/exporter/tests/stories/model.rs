@@ -35,7 +35,7 @@ enum Fence {
     DeleteBeforeClose,
     /// A lost answer is resolved by reading back; not by taking it for a success.
     ReadBack,
-    /// What a closed plan held is not planned again, should it turn up once more.
+    /// A fragment of a closed plan is not planned again if it is written again.
     ClosedRemembered,
     /// Plans that were never opened are deleted after a swap that followed a head without them.
     SweepAfterSwap,
@@ -45,7 +45,7 @@ enum Fence {
 #[derive(Debug, Clone, Copy)]
 struct Scope {
     destinations: usize,
-    /// Plans that are written at most; those of a run that crashed before its swap count too.
+    /// The limit of written plans, including plans of a run that crashed before its swap.
     plans_max: usize,
     /// Events that are staged at first.
     at_first: Events,
@@ -112,7 +112,7 @@ type Known = Vec<(u8, Events)>;
 enum Run {
     #[default]
     Idle,
-    /// Only where the listing comes first; else it is what an idle run does.
+    /// Only if the listing comes first. Otherwise an idle run does it.
     ReadHead {
         listed: Option<Events>,
     },
@@ -470,7 +470,7 @@ impl Model {
         if self.has(Fence::EveryHeadUnique) {
             Head { sequence: head.sequence + 1, nonce: action, open, closed }
         } else {
-            // Without what makes them unlike, heads do not say either what was closed.
+            // Without their unique part, heads do not name closed plans either.
             Head { open, ..Head::default() }
         }
     }

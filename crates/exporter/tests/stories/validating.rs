@@ -67,7 +67,7 @@ async fn each_mistake_is_reported_with_its_likeliest_cause() {
     check(|w| break_role(w, "their-logs"), 0, "does not name this exporter").await;
     check(|w| role(w, bare().external_id("another-id")), 0, "does not name this exporter").await;
     let open = bare().policy(&put("arn:aws:s3:::their-logs/segment-logs/*"));
-    check(|w| role(w, open), 1, "asks for no external id").await;
+    check(|w| role(w, open), 1, "does not require an external id").await;
     check(|w| role(w, bare().external_id(EXTERNAL_ID)), 2, "does not allow s3:PutObject").await;
     let unprefixed = bare().external_id(EXTERNAL_ID).policy(&put("arn:aws:s3:::their-logs/segment-logs/*"));
     check(
@@ -87,7 +87,7 @@ async fn each_mistake_is_reported_with_its_likeliest_cause() {
             w.s3.remove_bucket("their-logs").unwrap();
         },
         2,
-        "there is no bucket their-logs",
+        "the bucket their-logs does not exist",
     )
     .await;
     check(
@@ -103,7 +103,7 @@ async fn an_unknown_destination_is_reported_with_the_known_ones() {
     let world = World::with(&["logs-a", "logs-b"]).await;
     let answer = validated(&world, json!(["d0", "prod"])).await;
     assert_eq!(answer["summary"], "1 of 2 destinations can be written to, and only with the external id");
-    assert_eq!(answer["destinations"][1]["steps"][0]["result"], "not there; d0, d1 are");
+    assert_eq!(answer["destinations"][1]["steps"][0]["result"], "not found; the settings have d0, d1");
 }
 
 #[tokio::test]

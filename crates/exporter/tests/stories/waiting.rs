@@ -95,7 +95,7 @@ async fn one_failed_try_after_a_month_on_hold_gives_nothing_up() {
     tick(&world.app()).await;
     world.routes = destination("another", "logs-a", &["none"]);
     let report = tick(&world.app_at(NOW_MS + days(31))).await;
-    assert!(report.alarms[0].contains("hold until it is back"), "{:?}", report.alarms);
+    assert!(report.alarms[0].contains("add it again, or abandon it"), "{:?}", report.alarms);
     world.routes = routes;
     let report = tick(&world.app_at(NOW_MS + days(40))).await;
     assert_eq!((report.expired.events, report.plans_open), (0, 1));
@@ -114,7 +114,9 @@ async fn a_destination_that_is_disabled_for_long_has_an_alarm() {
     world.routes.push_str("enabled = false\n");
     let alarms = async |at| tick(&world.app_at(NOW_MS + at)).await.alarms;
     assert_eq!(alarms(days(29)).await, Vec::<String>::new());
-    assert!(alarms(days(30)).await[0].starts_with("destination `d0` is disabled, and what is planned for it waits"));
+    assert!(
+        alarms(days(30)).await[0].starts_with("destination `d0` is disabled, and its plans have waited for 30 days")
+    );
 }
 
 #[tokio::test]
@@ -128,8 +130,8 @@ async fn events_that_a_destination_refuses_for_a_month_expire_with_an_alarm() {
     let report = tick(&world.app_at(NOW_MS + days(30))).await;
     assert_eq!(report.expired.events, 3);
     let [failed, expired] = &report.alarms[..] else { panic!("{:?}", report.alarms) };
-    assert!(failed.starts_with("destination `d0` does not take its objects"), "{failed}");
-    assert_eq!(expired, "3 events expired: destination `d0` did not take them in 30 days");
+    assert!(failed.starts_with("destination `d0` cannot be written to"), "{failed}");
+    assert_eq!(expired, "3 events expired: destination `d0` did not accept them within 30 days");
     world.assert_complete("logs-b");
     world.assert_settled();
 }
@@ -155,7 +157,7 @@ async fn beyond_the_cap_of_open_plans_there_is_an_alarm_and_no_growth_and_others
     let app = world.app_with(settings, aws::Clock::from_fn(|| NOW_MS));
     world.receive("ours", "r1", 2);
     let report = tick(&app).await;
-    let capped = "as much is planned for destination `d0` as may be: 2 more events wait until plans of it close";
+    let capped = "destination `d0` has as many open plans as allowed: 2 more events wait until some of them close";
     assert_eq!(report.alarms[0], capped);
     assert_eq!((report.waiting.capped["d0"].events, report.plans_open), (2, 1));
     assert!(world.s3.bytes(STATE, orphan).is_some(), "without a change of the head nothing may be swept");
@@ -184,7 +186,7 @@ async fn events_beyond_the_cap_expire_for_that_destination_only() {
     assert_eq!((report.waiting.capped["d0"].events, report.expired.events), (2, 0));
     let report = tick(&at(31)).await;
     assert_eq!(report.expired.events, 2);
-    let expired = "2 events expired: destination `d0` did not take them in 30 days";
+    let expired = "2 events expired: destination `d0` did not accept them within 30 days";
     assert!(report.alarms.iter().any(|alarm| alarm == expired), "{:?}", report.alarms);
     world.s3.directory().add_role(documented_role("logs-a"));
     tick(&at(31)).await;

@@ -1,9 +1,11 @@
 //! The file of two owners, its S3, and Segment's side.
 
 use crate::app::App;
+use crate::report::Report;
 use crate::sender::Script;
 use crate::settings::Settings;
-use aws::{Bucket, Clock, Dice};
+use crate::targets::{Target, Targets};
+use aws::{Clock, Dice};
 use aws_sdk_s3::config::SharedHttpClient;
 use delivery::Delivery;
 use ingestion::deadline::Deadline;
@@ -69,19 +71,21 @@ impl World {
 
     fn app(self: &Arc<Self>, http: SharedHttpClient, handler: Handler) -> App {
         static SETTINGS: OnceLock<Settings> = OnceLock::new();
-        static DELIVERY: OnceLock<Arc<Delivery>> = OnceLock::new();
+        static TARGETS: OnceLock<Arc<Vec<Target>>> = OnceLock::new();
         let settings = SETTINGS.get_or_init(settings).clone();
         let now_ms = NOW_MS + HOUR_MS * i64::from(handler.number);
         let (clock, dice) = (Clock::from_fn(move || now_ms), Dice::seeded(handler.number.into()));
         // The script answers in its place, and it takes long to make.
-        let delivery = || Arc::new(Delivery::new(settings.delivery.clone(), clock.clone(), dice.clone()).unwrap());
-        let delivery = Arc::clone(DELIVERY.get_or_init(delivery));
+        let targets = || {
+            let delivery = Delivery::new(settings.delivery.clone(), clock.clone(), dice.clone()).unwrap();
+            Arc::new(vec![Target { name: None, id: settings.source.clone().unwrap(), delivery: Arc::new(delivery) }])
+        };
+        let targets = Targets::ready(Arc::clone(TARGETS.get_or_init(targets)));
         let config = aws::clients::config_at(&self.s3.url(), "owner", "secret");
         let config = aws::clients::without_stalled_streams(aws::clients::with_clock(config, &clock));
-        let s3 = aws::clients::s3(&config.into_builder().http_client(http).build());
-        let state = Bucket::new(s3.clone(), STATE, dice.clone());
+        let config = config.into_builder().http_client(http).build();
         let script = Some(self.script(handler, now_ms));
-        App { settings, s3, state, delivery, script, queue: None, clock, dice }
+        App { targets, script, ..App::new(settings, &config, clock, dice).unwrap() }
     }
 
     /// Segment's side: it notes the rows that it accepts, by requests, and the message id of each row.
@@ -121,9 +125,12 @@ impl World {
                 let app = world.app(http, handler);
                 let now_ms = app.clock.now_ms();
                 let (bucket, key) = (DROP.to_owned(), KEY.to_owned());
-                let notice = Notice { bucket, key, version_id: None, replay: None, hop: None };
-                let (report, is_done) = app.handle_notice(notice, 1, Deadline::of(now_ms, now_ms + 900_000)).await;
-                judge(&world, report, is_done);
+                let notice = Notice { bucket, key, version_id: None, replay: None, mapping: None, hop: None };
+                let in_force = app.in_force().await.unwrap();
+                let mut report = Report::default();
+                let deadline = Deadline::of(now_ms, now_ms + 900_000);
+                let is_done = app.handle_notice(notice, 1, &in_force, deadline, &mut report).await;
+                judge(&world, report.objects.remove(0), is_done);
                 Ok(())
             })
         })

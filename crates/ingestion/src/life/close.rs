@@ -38,7 +38,9 @@ impl Close {
         Self { outcome, reason, code: None }
     }
 
-    pub(super) fn failed(reason: String) -> Self {
+    /// The message failed, and is to be delivered again.
+    #[must_use]
+    pub fn failed(reason: String) -> Self {
         Self { outcome: Outcome::Failed, reason: Some(reason), code: None }
     }
 

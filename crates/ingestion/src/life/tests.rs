@@ -4,16 +4,23 @@ use calls::refusal::{FaultCode, FileFault};
 use protocol::claim::{Afresh, Claim, Claimant, claim};
 use protocol::id::Nonce;
 use protocol::position::Position;
+use protocol::reading::Reading;
 
 pub(super) const NOW_MS: i64 = 1_000_000_000_000;
 pub(super) const HOUR_MS: i64 = 3_600_000;
 
 pub(super) fn rules() -> Rules {
-    Rules { source_id: "s".parse().unwrap(), state_bucket: "state".into(), collections: Vec::new(), has_queue: true }
+    Rules {
+        source_id: "s".parse().unwrap(),
+        state_bucket: "state".into(),
+        reading: Reading::default(),
+        nearest_pattern: None,
+        has_queue: true,
+    }
 }
 
 pub(super) fn notice(key: &str) -> Notice {
-    Notice { bucket: "b".into(), key: key.into(), version_id: None, replay: None, hop: None }
+    Notice { bucket: "b".into(), key: key.into(), version_id: None, replay: None, mapping: None, hop: None }
 }
 
 pub(super) fn found() -> Found {
@@ -132,7 +139,7 @@ fn a_begun_version_is_read_before_the_version_of_the_event() {
 fn a_missing_key_of_a_new_file_is_reported() {
     let (mut life, _) = receive(notice("track_1.csv"), 1);
     let gone = Trouble::new(Remedy::Gone, "no such key");
-    assert_closed(&life.on(Event::Failed(gone), NOW_MS), Outcome::Replaced, "not there");
+    assert_closed(&life.on(Event::Failed(gone), NOW_MS), Outcome::Replaced, "the object does not exist");
 }
 
 #[test]
@@ -366,7 +373,7 @@ fn every_end_of_a_run_has_its_outcome() {
 #[test]
 fn an_event_that_does_not_fit_fails_loudly() {
     let (mut life, _) = receive(notice("track_1.csv"), 1);
-    assert_closed(&life.on(Event::Sent, NOW_MS), Outcome::Failed, "a fault of segment-s3");
+    assert_closed(&life.on(Event::Sent, NOW_MS), Outcome::Failed, "a bug in segment-s3");
 }
 
 #[test]

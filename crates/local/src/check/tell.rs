@@ -205,6 +205,9 @@ fn sums(out: &mut String, checked: &Checked, settings: &Settings, voice: Voice) 
     if account.repeated_headers > 0 {
         count("headers, dropped", account.repeated_headers);
     }
+    if account.skipped_rows > 0 {
+        count("skipped by filters", account.skipped_rows);
+    }
     if let Some(from) = checked.undelivered_from {
         let _ = writeln!(out, "  {:<20} from line {} on", "undelivered", grouped(from.line));
     }

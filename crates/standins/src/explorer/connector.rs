@@ -36,7 +36,7 @@ impl Desk {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A client whose requests are those of `run`.
+    /// The HTTP client of `run`.
     pub(crate) fn client(&self, run: usize) -> SharedHttpClient {
         SharedHttpClient::new(Connector { desk: self.clone(), run })
     }

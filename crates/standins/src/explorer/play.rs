@@ -103,7 +103,7 @@ pub(crate) struct View {
     pub(crate) late: Vec<Late>,
     /// The run that made the last step.
     pub(crate) current: Option<usize>,
-    /// A hash of the server's content; `None` where what changes requests may remember more than that.
+    /// A hash of the server's content; `None` if the tampering may have more state.
     pub(crate) content: Option<u64>,
 }
 
@@ -120,7 +120,7 @@ pub(crate) struct Next {
     pub(crate) hash: u64,
     /// True if it depends on the server's content.
     pub(crate) is_conditional: bool,
-    /// A hash of all that the run was answered. A try that broke off and was repeated as it was is no part of it.
+    /// A hash of all that the run was answered. A lost try that was repeated unchanged is not part of it.
     pub(crate) history: u64,
 }
 
@@ -138,19 +138,19 @@ pub(crate) struct Late {
 pub(crate) trait Choose {
     fn choose(&mut self, view: &View) -> Option<Choice>;
 
-    /// True if a play that left the server with this content has ended well before: it need not be finished again.
+    /// True if an earlier play with this server content ended well, so that this play need not be finished.
     fn is_known_end(&self, fingerprint: u64) -> bool {
         let _ = fingerprint;
         false
     }
 
-    /// A play that left the server with this content has ended well.
+    /// Notes that a play with this server content ended well.
     fn note_end(&self, fingerprint: u64) {
         let _ = fingerprint;
     }
 }
 
-/// Plays one schedule; behind its end the runs go on one after the other.
+/// Plays one schedule. After its end the runs continue in sequence.
 pub fn replay(scenario: &Scenario<'_>, schedule: &Schedule) -> Played {
     play(scenario, &mut Prescribed { left: schedule.0.iter().copied().collect() }, true)
 }
@@ -307,7 +307,7 @@ impl<'a> Play<'a> {
         }
     }
 
-    /// Lets all runs go on until each waits for the fate of a request. Time moves only where one waits for it.
+    /// Lets all runs continue until each waits for the fate of a request. Time moves only where one waits for it.
     async fn quiet(&mut self) -> Result<(), String> {
         let quiet = tokio::time::timeout(SILENT_MAX, poll_fn(|cx| self.poll_quiet(cx))).await;
         quiet.unwrap_or_else(|_| Err("a run waits for neither a request nor a time".to_owned()))

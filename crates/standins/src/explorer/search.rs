@@ -148,7 +148,7 @@ struct Search<'a> {
     reached: Mutex<HashMap<State, Vec<Arc<Point>>>>,
     /// Requests, by their hashes, that are sent again as they were after such a fate, which then changes nothing.
     resent: Mutex<HashSet<(u64, Fate)>>,
-    /// Contents of the server after which the undisturbed run ended well.
+    /// Server contents after which the undisturbed run ended well.
     ends: Mutex<HashSet<u64>>,
 }
 
@@ -159,7 +159,7 @@ struct Point {
     current: Option<usize>,
     switches_left: usize,
     faults_left: usize,
-    /// Runs that need not go on until a request conflicts with theirs.
+    /// Runs that need not continue until a request conflicts with theirs.
     asleep: BTreeSet<usize>,
     offered: Mutex<BTreeSet<Choice>>,
 }
@@ -167,10 +167,10 @@ struct Point {
 /// How a point hangs together with others.
 #[derive(Default)]
 struct Links {
-    /// The ways in: the point before, the choice taken there, and what that touched if it took effect. All lead to the
-    /// same state.
+    /// The ways to this point: the point before, its choice, and the keys that it touched if it took effect. All lead
+    /// to the same state.
     ways: Vec<Way>,
-    /// The steps that were taken from here on, by which run and what they touched.
+    /// The later steps: their runs and the keys that they touched.
     below: HashSet<(usize, Touch)>,
 }
 
@@ -181,7 +181,7 @@ struct Way {
     touch: Option<Touch>,
 }
 
-/// What decides how a play goes on from a point, but for what is left of the bounds.
+/// The state that decides how a play continues from a point, apart from the bounds that are left.
 type State = (Option<u64>, Vec<Option<u64>>, Vec<(u64, bool)>, Option<usize>, BTreeSet<usize>);
 
 impl Point {
@@ -200,7 +200,7 @@ impl Point {
         self.runs.get(run)?.as_ref()
     }
 
-    /// True if that run goes on although the current one could.
+    /// True if that run continues although the current one could.
     fn is_switch(&self, run: usize) -> bool {
         self.current.is_some_and(|current| current != run && self.next(current).is_some())
     }
@@ -243,7 +243,7 @@ impl Search<'_> {
         }
     }
 
-    /// Offers that a run goes on at a point, with every fate of its request.
+    /// Offers to continue a run at a point, with every fate of its request.
     fn offer(&self, point: &Arc<Point>, run: usize) {
         let Some(next) = point.next(run) else { return };
         if point.asleep.contains(&run) {
@@ -290,7 +290,7 @@ impl Search<'_> {
         Some(point)
     }
 
-    /// Offers the other order wherever a step on a way to this point conflicts with one that is taken from here on.
+    /// Offers the other order of each step before this point that conflicts with a later step.
     fn look_back(&self, point: &Arc<Point>, run: usize, touch: &Touch) {
         let mut links = point.links();
         if !links.below.insert((run, touch.clone())) {
@@ -322,8 +322,8 @@ impl Search<'_> {
     }
 }
 
-/// What may become of a request besides an answer. A lost read is repeated, which equals a later read. A crash differs
-/// from an earlier one only after a write.
+/// The fates of a request besides an answer. A lost read is repeated, which equals a later read. A crash differs from
+/// an earlier one only after a write.
 fn fates_of(next: &Next) -> Vec<Fate> {
     let mut fates = Vec::new();
     if next.touch.writes() {
@@ -353,7 +353,7 @@ fn path_to(open: &Open) -> Prefix {
 struct Player<'a, 'b> {
     search: &'a Search<'b>,
     prefix: Prefix,
-    /// The way taken, with what each step touched if it took effect.
+    /// The path of choices, with the keys that each step touched if it took effect.
     path: Vec<(Arc<Point>, Choice, Option<Touch>)>,
 }
 
@@ -455,7 +455,8 @@ impl Player<'_, '_> {
     }
 }
 
-/// The current run goes on; after it the first that is awake. Late requests land at the end, or where they wake a run.
+/// The current run continues. After its end the first awake run does. Late requests land at the end, or where they wake
+/// a run.
 fn first_choice(point: &Point, view: &View) -> Option<Choice> {
     let is_awake = |run: &usize| point.next(*run).is_some() && !point.asleep.contains(run);
     let run = point.current.filter(is_awake).or_else(|| (0..point.runs.len()).find(is_awake));

@@ -1,10 +1,10 @@
-//! What a request reads or writes, as far as it can conflict with another.
+//! The keys that a request reads or writes, to find conflicts with other requests.
 
 use bytes::Bytes;
 use http::{Method, Request};
 use percent_encoding::percent_decode_str;
 
-/// What a request touches.
+/// The keys of a request.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Touch {
     bucket: String,

@@ -14,7 +14,7 @@ pub const DEFAULT_ACCOUNT: &str = "123456789012";
 
 /// "Minimum session duration", IAM User Guide.
 const SESSION_SECONDS_MIN: u64 = 900;
-/// What a session lasts when the caller does not say.
+/// The default length of a session.
 const SESSION_SECONDS_DEFAULT: u64 = 3_600;
 /// "Role chaining limits your role session to a maximum of one hour", IAM User Guide.
 const CHAINED_SECONDS_MAX: u64 = 3_600;
@@ -26,14 +26,14 @@ pub struct Credentials {
     pub access_key_id: String,
     /// The secret that requests are signed with.
     pub secret_access_key: String,
-    /// What requests of a session must carry besides.
+    /// The session token that requests must carry too.
     pub session_token: Option<String>,
     /// When a session ends, in milliseconds since 1970.
     pub expires_at_ms: Option<i64>,
 }
 
 impl Credentials {
-    /// The environment variables in which every AWS client looks for them.
+    /// The environment variables from which every AWS client reads them.
     pub fn env(&self) -> Vec<(String, String)> {
         let mut env = vec![
             (String::from("AWS_ACCESS_KEY_ID"), self.access_key_id.clone()),
@@ -73,8 +73,7 @@ pub struct Role {
 }
 
 impl Role {
-    /// A role of this ARN (`arn:aws:iam::ACCOUNT_ID:role/ROLE_NAME`) that trusts nobody and may do
-    /// nothing.
+    /// A role of this ARN (`arn:aws:iam::ACCOUNT_ID:role/ROLE_NAME`) that trusts no one and has no permission.
     pub fn new(arn: &str) -> Role {
         Role {
             arn: arn.to_owned(),
@@ -124,7 +123,7 @@ impl Role {
         self
     }
 
-    /// The longest session that may be asked for; one hour unless told.
+    /// The longest possible session; one hour by default.
     #[must_use]
     pub fn session_max(mut self, session_max: Duration) -> Role {
         self.session_max = session_max;
@@ -170,7 +169,7 @@ pub(crate) struct Identity {
     /// Of a session: the role it is a session of.
     role_arn: Option<String>,
     policies: Vec<Policy>,
-    /// Of a session: what the caller narrowed it down to.
+    /// The session policy that the caller passed.
     session_policy: Option<Policy>,
 }
 
@@ -260,18 +259,18 @@ impl Directory {
         self.keep(credentials, identity)
     }
 
-    /// Adds a role, or replaces the one of the same ARN. Sessions that exist keep what they had.
+    /// Adds a role, or replaces the one of the same ARN. Existing sessions do not change.
     pub fn add_role(&self, role: Role) {
         self.state().roles.insert(role.arn.clone(), role);
     }
 
-    /// Removes a role. Sessions that exist keep what they had.
+    /// Removes a role. Existing sessions do not change.
     pub fn remove_role(&self, arn: &str) {
         self.state().roles.remove(arn);
     }
 
-    /// A session of a role without asking STS, as Lambda gets it for its execution role.
-    /// `None` if there is no such role.
+    /// A session of a role without asking STS, as Lambda gets it for its execution role. `None` if the role does not
+    /// exist.
     pub fn session_of(&self, role_arn: &str, session_name: &str, lasts: Duration) -> Option<Credentials> {
         let role = self.state().roles.get(role_arn).cloned()?;
         Some(self.open_session(&role, session_name, None, lasts).credentials)
@@ -297,7 +296,7 @@ impl Directory {
         let state = self.state();
         let (credentials, identity) = state.keys.get(access_key_id).ok_or(TokenError::UnknownKey)?;
         match (credentials.session_token.as_deref(), token) {
-            // A session's key without its token is no key at all.
+            // A session's key without its token is unknown.
             (Some(_), None) => return Err(TokenError::UnknownKey),
             (expected, given) if expected != given => return Err(TokenError::WrongToken),
             _ => {}
@@ -316,8 +315,8 @@ impl Directory {
             .transpose()
             .map_err(|error| AssumeError::MalformedPolicy(error.to_string()))?;
         let role = self.state().roles.get(request.role_arn).cloned();
-        // One answer for a missing role, a missing trust and a wrong external id: AWS tells
-        // callers nothing about roles that they may not assume.
+        // The same answer for a missing role, a missing trust and a wrong external id, because AWS gives callers no
+        // reason.
         let role = role.filter(|role| role.trusts(caller, request.external_id)).ok_or(AssumeError::Denied)?;
         let same_account = account_of(&role.arn) == caller.account;
         let named = same_account && role.names(caller);

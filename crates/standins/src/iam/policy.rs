@@ -8,9 +8,8 @@ use super::wildcard;
 
 /// A policy document.
 ///
-/// What is understood: `Effect`, `Action`/`NotAction`, `Resource`/`NotResource`, `Principal` (AWS), and conditions on
-/// strings, ARNs, booleans and absence. The parser refuses everything else, so that no story depends on an ignored
-/// clause.
+/// It supports `Effect`, `Action`/`NotAction`, `Resource`/`NotResource`, `Principal` (AWS), and conditions on strings,
+/// ARNs, booleans and absence. The parser refuses everything else, so that no story depends on an ignored clause.
 #[derive(Clone, Debug)]
 pub struct Policy {
     statements: Vec<Statement>,
@@ -21,10 +20,10 @@ pub struct Policy {
 #[error("policy document: {0}")]
 pub struct PolicyError(String);
 
-/// What a set of policies says about a request.
+/// The decision of a set of policies on a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Decision {
-    /// A statement allows it and none denies it.
+    /// A statement allows it and no statement denies it.
     Allow,
     /// No statement speaks of it.
     ImplicitDeny,
@@ -147,7 +146,7 @@ impl Condition {
             return self.values.iter().any(|value| (value == "true") == actual.is_none());
         }
         let Some(actual) = actual else {
-            // A negated test holds on what is absent; the others do not.
+            // A negated test holds for an absent key. The others do not.
             return self.if_exists || matches!(self.test, Test::NotEquals | Test::NotLike);
         };
         let any = |test: fn(&str, &str) -> bool| self.values.iter().any(|value| test(value, actual));

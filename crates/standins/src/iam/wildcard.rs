@@ -1,6 +1,6 @@
-//! `*` and `?` as IAM reads them: both cross `/`, and nothing else is special.
+//! `*` and `?` as in IAM: both match `/`, and no other character is special.
 
-/// Whether `text` matches `pattern`, upper and lower case told apart.
+/// Whether `text` matches `pattern`, case-sensitively.
 pub(crate) fn matches(pattern: &str, text: &str) -> bool {
     let pattern: Vec<char> = pattern.chars().collect();
     let text: Vec<char> = text.chars().collect();

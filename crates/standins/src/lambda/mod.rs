@@ -20,6 +20,9 @@ use sandbox::Sandbox;
 /// "Init phase … is limited to 10 seconds", Lambda Developer Guide.
 pub(crate) const INIT_MAX: Duration = Duration::from_secs(10);
 
+/// The memory that the function is told, "128 MB" by default. Nothing enforces it.
+pub(crate) const MEMORY_MB: u32 = 128;
+
 /// "Lambda retries function errors twice", on asynchronous invocation.
 const RETRIES: usize = 2;
 
@@ -31,28 +34,26 @@ pub struct Function {
     bootstrap: PathBuf,
     env: BTreeMap<String, String>,
     timeout: Duration,
-    memory_mb: u32,
     concurrency: usize,
     journal: Option<Journal>,
 }
 
 impl Function {
-    /// A function of this name, run by this binary. Three seconds and 128 MB, as on AWS, and one
-    /// environment at a time, until told otherwise.
+    /// A function of this name, run by this binary. By default it has three seconds and 128 MB, as on AWS, and one
+    /// environment at a time.
     pub fn new(name: &str, bootstrap: impl Into<PathBuf>) -> Function {
         Function {
             name: name.to_owned(),
             bootstrap: bootstrap.into(),
             env: BTreeMap::new(),
             timeout: Duration::from_secs(3),
-            memory_mb: 128,
             concurrency: 1,
             journal: None,
         }
     }
 
-    /// Sets an environment variable. The function sees these and what Lambda itself sets. Of the
-    /// environment of the test it sees `RUST_LOG` and, to measure coverage, `LLVM_PROFILE_FILE`.
+    /// Sets an environment variable. The function sees these and Lambda's own variables. Of the environment of the test
+    /// it sees `RUST_LOG` and, to measure coverage, `LLVM_PROFILE_FILE`.
     pub fn env(mut self, name: &str, value: impl Into<String>) -> Function {
         self.env.insert(name.to_owned(), value.into());
         self
@@ -67,13 +68,6 @@ impl Function {
     /// The timeout of an invocation.
     pub fn timeout(mut self, timeout: Duration) -> Function {
         self.timeout = timeout;
-        self
-    }
-
-    /// What the function is told of its memory. Nothing enforces it; see
-    /// [`Invocation::memory_peak_bytes`].
-    pub fn memory_mb(mut self, memory_mb: u32) -> Function {
-        self.memory_mb = memory_mb;
         self
     }
 
@@ -102,7 +96,7 @@ impl Function {
 /// How an invocation ended.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Outcome {
-    /// The function answered. What is not JSON is a string.
+    /// The function answered. An answer that is not JSON is a string.
     Response(Value),
     /// The function reported an error.
     Error {
@@ -129,7 +123,7 @@ pub struct Invocation {
     pub request_id: String,
     /// How it ended.
     pub outcome: Outcome,
-    /// What the function wrote to standard output and standard error, line by line.
+    /// The lines of the function's standard output and standard error.
     pub log: Vec<String>,
     /// From the moment that the function asked for work, or from its start if it never did.
     pub duration: Duration,
@@ -216,8 +210,8 @@ impl Lambda {
         }
     }
 
-    /// Kills every process of this function, at once, by SIGKILL. Those that were at work end as
-    /// [`Outcome::Crashed`]; the next invocation starts anew.
+    /// Kills every process of this function, at once, by SIGKILL. Running invocations end as [`Outcome::Crashed`]. The
+    /// next invocation starts a new process.
     pub fn kill(&self) {
         let mut state = self.state();
         state.idle.clear();

@@ -15,10 +15,10 @@ use crate::serve::{Body, Reply, answer};
 
 const PREFIX: &str = "/2018-06-01/runtime/";
 
-/// "6 MB each for request and response", Lambda quotas; in the words of the refusal, so many bytes.
+/// "6 MB each for request and response", Lambda quotas; the bytes are from the text of the refusal.
 const ANSWER_BYTES_MAX: usize = 6_291_556;
 
-/// What one execution environment is asked and answers.
+/// The job and the answer of one execution environment.
 #[derive(Debug)]
 pub(crate) struct Desk {
     function: String,
@@ -35,7 +35,7 @@ struct State {
     taken: Option<(String, Instant)>,
     /// How it ended.
     done: Option<Outcome>,
-    /// The function has asked for work, and there is none.
+    /// The function waits for work.
     idle: bool,
 }
 
@@ -195,7 +195,7 @@ fn accepted() -> Response<Body> {
     answer(202, "application/json", "{\"status\":\"OK\"}")
 }
 
-/// None if there is more than an answer may hold. What breaks off counts as nothing.
+/// `None` if an answer is too large. A truncated body counts as missing.
 async fn body(request: Request<Incoming>) -> Option<Bytes> {
     match Limited::new(request.into_body(), ANSWER_BYTES_MAX).collect().await {
         Ok(collected) => Some(collected.to_bytes()),
@@ -204,13 +204,13 @@ async fn body(request: Request<Incoming>) -> Option<Bytes> {
     }
 }
 
-/// What the invoker hears of it.
+/// The outcome for the invoker.
 fn too_large() -> Outcome {
     let message = format!("Response payload size exceeded maximum allowed payload size ({ANSWER_BYTES_MAX} bytes).");
     Outcome::Error { kind: String::from("Function.ResponseSizeTooLarge"), message }
 }
 
-/// What the function hears.
+/// The job for the function.
 fn answer_too_large() -> Response<Body> {
     let message = format!("Exceeded maximum allowed payload size ({ANSWER_BYTES_MAX} bytes).");
     let body = serde_json::json!({"errorMessage": message, "errorType": "RequestEntityTooLarge"});

@@ -12,7 +12,7 @@ use tokio::process::{Child, Command};
 use tokio::sync::watch;
 
 use super::runtime_api::{Desk, Job};
-use super::{Function, INIT_MAX, Outcome};
+use super::{Function, INIT_MAX, MEMORY_MB, Outcome};
 use crate::dice;
 use crate::evidence::Journal;
 use crate::serve::{self, Listening};
@@ -32,7 +32,7 @@ pub(crate) struct Sandbox {
 
 impl Sandbox {
     pub(crate) async fn start(function: &Function) -> io::Result<Sandbox> {
-        let Function { name, bootstrap, env, memory_mb, journal, .. } = function;
+        let Function { name, bootstrap, env, journal, .. } = function;
         let desk = Arc::new(Desk::new(name));
         let at_desk = Arc::clone(&desk);
         let api = serve::listen(serve::any_port(), move |request| Arc::clone(&at_desk).handle(request)).await?;
@@ -46,12 +46,12 @@ impl Sandbox {
             .env("AWS_LAMBDA_RUNTIME_API", api.address().to_string())
             .env("AWS_LAMBDA_FUNCTION_NAME", name)
             .env("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST")
-            .env("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", memory_mb.to_string())
+            .env("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", MEMORY_MB.to_string())
             .env("AWS_LAMBDA_LOG_GROUP_NAME", format!("/aws/lambda/{name}"))
             .env("AWS_LAMBDA_LOG_STREAM_NAME", dice::token(16))
             .env("AWS_LAMBDA_INITIALIZATION_TYPE", "on-demand")
             .env("_HANDLER", "bootstrap");
-        // What to log, and where a binary that was built to measure coverage writes it.
+        // The log level, and the file for coverage.
         for variable in ["RUST_LOG", "LLVM_PROFILE_FILE"] {
             command.envs(std::env::var_os(variable).map(|value| (variable, value)));
         }
@@ -134,7 +134,7 @@ impl Sandbox {
             _ = self.ended() => {}
             () = tokio::time::sleep(SETTLE_MAX) => {}
         }
-        // What was written before that is in the pipe; give the readers the time to see it.
+        // Earlier output is still in the pipe, so the readers get time to read it.
         let mut seen = usize::MAX;
         while seen != self.log().len() {
             seen = self.log().len();

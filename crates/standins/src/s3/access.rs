@@ -12,11 +12,10 @@ use s3s::{S3Error, S3ErrorCode, S3Result, s3_error};
 use super::shared_body::SharedBody;
 use super::signature::{self, Scope, query};
 use super::store::{Store, no_such_bucket};
-use super::version::BucketSettings;
 use crate::faults::{Fault, Faults, Injection, Moment, Target};
-use crate::iam::{Directory, Identity, TokenError};
+use crate::iam::{DEFAULT_ACCOUNT, Directory, Identity, TokenError};
 
-/// What is learnt of a request on its way through; the wire looks at it afterwards.
+/// Notes about a request for the wire, which reads them afterwards.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Trace(Arc<Mutex<Traced>>);
 
@@ -36,7 +35,7 @@ impl Trace {
     }
 }
 
-/// The caller of a request in process. Nobody checks its signature: stories over sockets do.
+/// The caller of a request in process. Its signature is not checked here. Stories over sockets check signatures.
 #[derive(Clone, Debug)]
 pub(crate) struct Vouched {
     pub(crate) access_key: String,
@@ -44,7 +43,7 @@ pub(crate) struct Vouched {
     pub(crate) service: String,
 }
 
-/// What a request may need to ask while it runs.
+/// The caller of a request, for further permissions while it runs.
 #[derive(Clone, Debug)]
 pub(crate) struct Caller {
     pub(crate) identity: Arc<Identity>,
@@ -62,7 +61,6 @@ pub(crate) struct Guard {
     pub(crate) directory: Directory,
     pub(crate) store: Arc<Store>,
     pub(crate) faults: Faults,
-    pub(crate) account: String,
 }
 
 #[async_trait::async_trait]
@@ -113,7 +111,7 @@ impl S3Access for Guard {
 impl Guard {
     /// S3 says whether a bucket exists to everyone; then where it is, then whose.
     fn check_bucket(&self, target: &Target, caller: &Caller, scope: &Scope, cx: &S3AccessContext<'_>) -> S3Result<()> {
-        if target.bucket.is_empty() || target.operation == "CreateBucket" {
+        if target.bucket.is_empty() {
             return Ok(());
         }
         let settings = self.store.bucket_settings(&target.bucket).ok_or_else(no_such_bucket)?;
@@ -123,19 +121,15 @@ impl Guard {
             return Err(elsewhere(region));
         }
         if let Some(expected) = cx.headers().get("x-amz-expected-bucket-owner")
-            && expected.as_bytes() != self.owner(&settings).as_bytes()
+            && expected.as_bytes() != settings.owner.as_deref().unwrap_or(DEFAULT_ACCOUNT).as_bytes()
         {
             return Err(denied());
         }
-        // Another account's bucket would need a bucket policy besides, and has none here.
+        // A bucket of another account would need a bucket policy, which does not exist here.
         if settings.owner.is_some_and(|owner| owner != caller.identity.account) {
             return Err(denied());
         }
         Ok(())
-    }
-
-    pub(crate) fn owner<'a>(&'a self, settings: &'a BucketSettings) -> &'a str {
-        settings.owner.as_deref().unwrap_or(&self.account)
     }
 
     /// Faults that come before any effect.
@@ -202,8 +196,8 @@ fn elsewhere(region: &str) -> S3Error {
     error
 }
 
-/// What a request needs to be allowed, by the table "Actions, resources, and condition keys for
-/// Amazon S3". Deletes of many keys and copies ask for the rest as they go.
+/// The actions that a request needs, by the table "Actions, resources, and condition keys for Amazon S3".
+/// `DeleteObjects` checks each key.
 fn needed(target: &Target, versioned: bool, headers: &HeaderMap) -> Vec<(&'static str, String)> {
     let bucket = format!("arn:aws:s3:::{}", target.bucket);
     let object = format!("arn:aws:s3:::{}/{}", target.bucket, target.key);
@@ -217,27 +211,15 @@ fn needed(target: &Target, versioned: bool, headers: &HeaderMap) -> Vec<(&'stati
         "PutObject" | "CompleteMultipartUpload" if headers.contains_key("if-match") => {
             &["s3:PutObject", "s3:GetObject"]
         }
-        "PutObject" | "CopyObject" | "CreateMultipartUpload" if headers.contains_key("x-amz-acl") => {
+        "PutObject" | "CreateMultipartUpload" if headers.contains_key("x-amz-acl") => {
             &["s3:PutObject", "s3:PutObjectAcl"]
         }
-        "PutObject" | "CopyObject" | "CreateMultipartUpload" | "UploadPart" | "CompleteMultipartUpload" => {
-            &["s3:PutObject"]
-        }
-        "AbortMultipartUpload" => &["s3:AbortMultipartUpload"],
-        "ListParts" => &["s3:ListMultipartUploadParts"],
+        "PutObject" | "CreateMultipartUpload" | "UploadPart" | "CompleteMultipartUpload" => &["s3:PutObject"],
         _ => &[],
     };
     let on_bucket = match target.operation.as_str() {
-        "ListBuckets" => return vec![("s3:ListAllMyBuckets", String::from("*"))],
-        "ListObjects" | "ListObjectsV2" | "HeadBucket" => Some("s3:ListBucket"),
-        "ListObjectVersions" => Some("s3:ListBucketVersions"),
-        "ListMultipartUploads" => Some("s3:ListBucketMultipartUploads"),
-        "CreateBucket" => Some("s3:CreateBucket"),
-        "DeleteBucket" => Some("s3:DeleteBucket"),
-        "GetBucketLocation" => Some("s3:GetBucketLocation"),
-        "GetBucketVersioning" => Some("s3:GetBucketVersioning"),
-        "PutBucketVersioning" => Some("s3:PutBucketVersioning"),
-        // `DeleteObjects`, and what is not offered and is told so.
+        "ListObjectsV2" => Some("s3:ListBucket"),
+        // `DeleteObjects`, and operations that are answered with `NotImplemented`.
         _ => None,
     };
     let on_object = on_object.iter().map(|action| (*action, object.clone()));
@@ -262,7 +244,6 @@ fn context(headers: &HeaderMap, uri: &Uri) -> BTreeMap<String, String> {
         "x-amz-server-side-encryption",
         "x-amz-server-side-encryption-aws-kms-key-id",
         "x-amz-storage-class",
-        "x-amz-copy-source",
         "if-none-match",
         "if-match",
     ] {

@@ -1,7 +1,6 @@
-//! What clients say about an object, and how it is said back to them.
+//! The attributes of an object in requests and in answers.
 
 use s3s::dto::*;
-use s3s::{S3Result, s3_error};
 
 use super::checksums;
 use super::store::Found;
@@ -46,40 +45,6 @@ pub(crate) fn upload_attributes(input: &CreateMultipartUploadInput) -> Attribute
     }
 }
 
-/// A copy has the source's attributes unless the request replaces them. ACL and encryption are never copied.
-pub(crate) fn copy_attributes(input: &CopyObjectInput, source: &Meta) -> S3Result<Attributes> {
-    let replace = input.metadata_directive.as_ref().map(MetadataDirective::as_str) == Some(MetadataDirective::REPLACE);
-    let mut attributes = match replace {
-        false => source.attributes.clone(),
-        true => Attributes {
-            content_type: input.content_type.clone(),
-            content_encoding: input.content_encoding.clone(),
-            content_language: input.content_language.clone(),
-            content_disposition: input.content_disposition.clone(),
-            cache_control: input.cache_control.clone(),
-            metadata: metadata(input.metadata.as_ref()),
-            ..Attributes::default()
-        },
-    };
-    attributes.acl = input.acl.as_ref().map(|acl| acl.as_str().to_owned());
-    attributes.sse = input.server_side_encryption.as_ref().map(|sse| sse.as_str().to_owned());
-    attributes.kms_key_id = input.ssekms_key_id.clone();
-    attributes.bucket_key = input.bucket_key_enabled;
-    attributes.storage_class = input.storage_class.as_ref().map(|class| class.as_str().to_owned());
-    if let CopySource::Bucket { bucket, key, version_id: None } = &input.copy_source
-        && **bucket == *input.bucket
-        && **key == *input.key
-        && attributes == source.attributes
-    {
-        return Err(s3_error!(
-            InvalidRequest,
-            "This copy request is illegal because it is trying to copy an object to itself without \
-             changing the object's metadata, storage class, website redirect location or encryption attributes."
-        ));
-    }
-    Ok(attributes)
-}
-
 pub(crate) fn put(meta: &Meta) -> PutObjectOutput {
     let sums = checksums::to_dto(&meta.checksums);
     PutObjectOutput {
@@ -94,20 +59,6 @@ pub(crate) fn put(meta: &Meta) -> PutObjectOutput {
         checksum_sha1: sums.checksum_sha1,
         checksum_sha256: sums.checksum_sha256,
         ..PutObjectOutput::default()
-    }
-}
-
-pub(crate) fn copied(meta: &Meta) -> CopyObjectOutput {
-    CopyObjectOutput {
-        copy_object_result: Some(CopyObjectResult {
-            e_tag: Some(meta.etag()),
-            last_modified: Some(meta.modified()),
-            ..CopyObjectResult::default()
-        }),
-        version_id: version_id(meta),
-        server_side_encryption: encryption(meta),
-        ssekms_key_id: meta.attributes.kms_key_id.clone(),
-        ..CopyObjectOutput::default()
     }
 }
 
@@ -172,7 +123,7 @@ pub(crate) fn head(found: &Found, checksums: bool) -> HeadObjectOutput {
     }
 }
 
-/// Since 2023 every object is encrypted, by S3's own key unless told otherwise.
+/// Since 2023 every object is encrypted, by S3's own key by default.
 fn encryption(meta: &Meta) -> Option<ServerSideEncryption> {
     let sse = meta.attributes.sse.clone();
     Some(ServerSideEncryption::from(sse.unwrap_or_else(|| String::from("AES256"))))
@@ -183,7 +134,7 @@ fn metadata(given: Option<&Metadata>) -> std::collections::BTreeMap<String, Stri
     pairs.map(|(name, value)| (name.clone(), value.clone())).collect()
 }
 
-/// `aws-chunked` is how a body travels, not what it is.
+/// `aws-chunked` describes the transfer, not the content.
 fn without_aws_chunked(encoding: Option<&str>) -> Option<String> {
     let kept: Vec<&str> =
         encoding?.split(',').map(str::trim).filter(|one| !one.is_empty() && *one != "aws-chunked").collect();

@@ -14,10 +14,10 @@ use s3s::{S3Error, S3Result, s3_error};
 use crate::dice;
 use crate::serve::BoxError;
 
-/// What is read from a file at once.
+/// The bytes that are read from a file at once.
 const CHUNK_BYTES: usize = 256 * 1024;
 
-/// Where the bytes of a version lie.
+/// The place of a version's bytes.
 #[derive(Clone, Debug)]
 pub(crate) enum Blob {
     Memory(Bytes),
@@ -25,7 +25,7 @@ pub(crate) enum Blob {
 }
 
 impl Blob {
-    /// Opens it. What was opened stays readable when the object is replaced or deleted.
+    /// Opens it. An opened body stays readable when the object is replaced or deleted.
     pub(crate) fn open(&self) -> io::Result<Opened> {
         match self {
             Blob::Memory(bytes) => Ok(Opened::Memory(bytes.clone())),
@@ -99,7 +99,7 @@ enum DraftKind {
 pub(crate) struct Unplaced(PathBuf);
 
 impl Unplaced {
-    /// Moves the file to where it stays, over what was there.
+    /// Moves the file to its final path and replaces an older file.
     pub(crate) fn place(self, to: &Path) -> io::Result<()> {
         std::fs::rename(&self.0, to)
     }

@@ -1,4 +1,4 @@
-//! Digests: what a client claims, what arrived, and whether they agree.
+//! Digests: the client's claim, the arrived bytes, and their comparison.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -29,7 +29,7 @@ pub(crate) struct Verifier {
     trailers: Option<TrailingHeaders>,
 }
 
-/// What a body that passed amounts to.
+/// The digests of a verified body.
 #[derive(Debug)]
 pub(crate) struct Digest {
     pub(crate) md5: [u8; 16],

@@ -3,7 +3,7 @@
 use s3s::dto::{ETagCondition, Timestamp};
 use s3s::{S3Error, S3Result, s3_error};
 
-/// What must hold at the moment a write takes effect.
+/// The condition of a write at the moment of its effect.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum WriteCondition {
     Always,
@@ -27,7 +27,7 @@ impl WriteCondition {
         }
     }
 
-    /// Checks against the ETag of what is there now.
+    /// Checks the condition against the current ETag.
     pub(crate) fn check(&self, current: Option<&str>) -> S3Result<()> {
         match (self, current) {
             (WriteCondition::Always, _) | (WriteCondition::Absent, None) => Ok(()),
@@ -39,7 +39,7 @@ impl WriteCondition {
     }
 }
 
-/// What must hold for a read to be answered in full.
+/// The conditions of a read.
 #[derive(Debug)]
 pub(crate) struct ReadConditions<'a> {
     pub(crate) if_match: Option<&'a ETagCondition>,

@@ -1,4 +1,4 @@
-//! Objects in a folder: ordinary keys are ordinary files, everything else lies beside them.
+//! Objects in a folder. Ordinary keys are ordinary files, all others are in a separate folder.
 //!
 //! ```text
 //! root/bucket/in/track_1.csv        the newest version of `in/track_1.csv`
@@ -9,7 +9,7 @@
 //! root/.s3/.drafts/…                uploads under way
 //! ```
 //!
-//! No bucket's name begins with a dot, so neither `.s3` nor `.drafts` is anybody's bucket.
+//! No bucket's name begins with a dot, so neither `.s3` nor `.drafts` can be a bucket.
 
 use std::collections::{BTreeMap, HashSet};
 use std::fs;
@@ -25,7 +25,7 @@ use super::checksums::{self, Checksums};
 use super::version::{Attributes, Bucket, BucketSettings, Meta, NULL_VERSION, Version};
 use crate::dice;
 
-/// What stays as it is in escaped names.
+/// Characters that stay in escaped names.
 const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.');
 
 /// Linux: 255 bytes a name. Escaped names leave room for an ending.
@@ -60,7 +60,7 @@ struct RecordedVersion {
 impl Folder {
     pub(crate) fn open(root: PathBuf) -> io::Result<Folder> {
         let drafts = root.join(DRAFTS);
-        // What a killed server left half way.
+        // Leftovers of a killed server.
         if drafts.exists() {
             fs::remove_dir_all(&drafts)?;
         }
@@ -159,8 +159,7 @@ impl Folder {
         self.write(&path, &serde_json::to_vec_pretty(&record)?)
     }
 
-    /// Reads everything back. Files that were put there, changed or removed by hand count as what
-    /// they are now.
+    /// Reads everything back. Files that were added, changed or removed by hand count as they are now.
     pub(crate) fn load(&self) -> io::Result<BTreeMap<String, Bucket>> {
         let mut buckets = BTreeMap::new();
         for entry in fs::read_dir(&self.root)? {
@@ -212,7 +211,7 @@ impl Folder {
         Ok(bucket)
     }
 
-    /// A recorded version, if its file is still what it was.
+    /// A recorded version, if its file is unchanged.
     fn recall(&self, recorded: RecordedVersion) -> Option<Version> {
         let Some(file) = recorded.file else {
             let blob = Blob::Memory(bytes::Bytes::new());
@@ -274,8 +273,8 @@ fn make_room(path: &Path) -> bool {
 fn escaped(key: &str) -> String {
     let name = utf8_percent_encode(key, ESCAPED).to_string();
     if name.len() <= ESCAPED_BYTES_MAX {
-        // `=` is always escaped in keys: no key's name begins with it. The prefix keeps `.` and
-        // `..` from being what they are elsewhere.
+        // `=` is always escaped in keys: no key's name begins with it. The prefix keeps `.` and `..` from being
+        // folders.
         return format!("={name}");
     }
     let digest = hex::encode(checksums::md5(key.as_bytes()));
@@ -293,7 +292,6 @@ fn adopt(path: &Path) -> io::Result<Version> {
             delete_marker: false,
             attributes: Attributes::default(),
             checksums: Checksums::new(),
-            parts: None,
         },
         blob: Blob::File(path.to_owned()),
     })

@@ -2,18 +2,17 @@
 
 use std::ops::Bound;
 
-use super::version::{Bucket, Meta, Version};
+use super::version::{Bucket, Meta};
 
 /// "Returns up to 1,000", S3 API Reference.
 const KEYS_MAX: usize = 1_000;
 
-/// What a listing is asked for.
+/// The query of a listing.
 #[derive(Debug, Default)]
 pub(crate) struct Query<'a> {
     pub(crate) prefix: &'a str,
     pub(crate) delimiter: Option<&'a str>,
-    /// What was listed before ends here; keys up to and with it are left out, and so is all that
-    /// was rolled up into it.
+    /// The end of the previous page. Keys up to it are left out, and so are keys that were rolled up into it.
     pub(crate) after: Option<Marker>,
     pub(crate) keys_max: Option<i32>,
 }
@@ -23,8 +22,6 @@ pub(crate) struct Query<'a> {
 pub(crate) enum Marker {
     /// After this key.
     Key(String),
-    /// After this key's version.
-    Version(String, String),
     /// After all keys that begin so.
     Prefix(String),
 }
@@ -32,7 +29,7 @@ pub(crate) enum Marker {
 /// One line of a listing.
 #[derive(Clone, Debug)]
 pub(crate) enum Line {
-    Version { key: String, meta: Box<Meta>, latest: bool },
+    Object { key: String, meta: Box<Meta> },
     CommonPrefix(String),
 }
 
@@ -46,36 +43,6 @@ pub(crate) struct Page {
 
 /// Current objects, in the order of their keys' bytes.
 pub(crate) fn objects(bucket: &Bucket, query: &Query<'_>) -> Page {
-    let marker = |key: &str, _: &Meta| Marker::Key(key.to_owned());
-    list(bucket, query, marker, |_, versions| match versions.last() {
-        Some(newest) if !newest.meta.delete_marker => vec![(newest.meta.clone(), true)],
-        _ => Vec::new(),
-    })
-}
-
-/// All versions and markers, the newest of each key first.
-pub(crate) fn versions(bucket: &Bucket, query: &Query<'_>) -> Page {
-    let marker = |key: &str, meta: &Meta| Marker::Version(key.to_owned(), meta.id.clone());
-    list(bucket, query, marker, |key, versions| {
-        let newest = versions.len().saturating_sub(1);
-        let mut all: Vec<_> =
-            versions.iter().enumerate().rev().map(|(at, version)| (version.meta.clone(), at == newest)).collect();
-        if let Some(Marker::Version(after_key, after_id)) = &query.after
-            && after_key == key
-        {
-            let seen = all.iter().position(|(meta, _)| meta.id == *after_id);
-            all.drain(..seen.map_or(0, |at| at + 1));
-        }
-        all
-    })
-}
-
-fn list(
-    bucket: &Bucket,
-    query: &Query<'_>,
-    marker: impl Fn(&str, &Meta) -> Marker,
-    of_key: impl Fn(&str, &[Version]) -> Vec<(Meta, bool)>,
-) -> Page {
     let keys_max = query.keys_max.map_or(KEYS_MAX, |max| usize::try_from(max).unwrap_or(0).min(KEYS_MAX));
     let mut page = Page { lines: Vec::new(), next: None, keys_max };
     if keys_max == 0 {
@@ -93,29 +60,17 @@ fn list(
         if done(&query.after) || done(&last) {
             continue;
         }
-        let items = of_key(key, versions);
-        if items.is_empty() {
-            continue;
-        }
-        let lines = match rolled_up(key, query) {
-            Some(prefix) => vec![(Line::CommonPrefix(prefix.clone()), Marker::Prefix(prefix))],
-            None => items
-                .into_iter()
-                .map(|(meta, latest)| {
-                    let marker = marker(key, &meta);
-                    let meta = Box::new(meta);
-                    (Line::Version { key: key.clone(), meta, latest }, marker)
-                })
-                .collect(),
+        let Some(newest) = versions.last().filter(|newest| !newest.meta.delete_marker) else { continue };
+        let (line, marker) = match rolled_up(key, query) {
+            Some(prefix) => (Line::CommonPrefix(prefix.clone()), Marker::Prefix(prefix)),
+            None => (Line::Object { key: key.clone(), meta: Box::new(newest.meta.clone()) }, Marker::Key(key.clone())),
         };
-        for (line, marker) in lines {
-            if page.lines.len() == keys_max {
-                page.next = last;
-                return page;
-            }
-            page.lines.push(line);
-            last = Some(marker);
+        if page.lines.len() == keys_max {
+            page.next = last;
+            return page;
         }
+        page.lines.push(line);
+        last = Some(marker);
     }
     page
 }
@@ -123,8 +78,6 @@ fn list(
 fn start<'a>(query: &'a Query<'_>) -> (Bound<&'a str>, Bound<&'a str>) {
     let from = match &query.after {
         Some(Marker::Key(key)) => Bound::Excluded(key.as_str()),
-        // The key's remaining versions are still to come.
-        Some(Marker::Version(key, _)) => Bound::Included(key.as_str()),
         Some(Marker::Prefix(prefix)) => Bound::Included(prefix.as_str()),
         None => Bound::Included(query.prefix),
     };
@@ -143,7 +96,7 @@ impl Marker {
     /// As an opaque token.
     pub(crate) fn token(&self) -> String {
         let (kind, text) = match self {
-            Marker::Key(key) | Marker::Version(key, _) => ('k', key),
+            Marker::Key(key) => ('k', key),
             Marker::Prefix(prefix) => ('p', prefix),
         };
         hex::encode(format!("{kind}{text}"))

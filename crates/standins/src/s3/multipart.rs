@@ -24,13 +24,7 @@ impl Store {
         let id = dice::token(24);
         self.lock().uploads.insert(
             id.clone(),
-            Upload {
-                bucket: bucket.to_owned(),
-                key: key.to_owned(),
-                attributes,
-                parts: BTreeMap::new(),
-                started_ms: self.clock.now_ms(),
-            },
+            Upload { bucket: bucket.to_owned(), key: key.to_owned(), attributes, parts: BTreeMap::new() },
         );
         id
     }
@@ -39,37 +33,6 @@ impl Store {
         let mut state = self.lock();
         upload_of(&mut state, id, bucket, key)?.parts.insert(number, part);
         Ok(())
-    }
-
-    pub(crate) fn abort_upload(&self, id: &str, bucket: &str, key: &str) -> S3Result<()> {
-        let mut state = self.lock();
-        upload_of(&mut state, id, bucket, key)?;
-        state.uploads.remove(id);
-        Ok(())
-    }
-
-    /// Number, ETag, size and time of the parts so far.
-    pub(crate) fn parts(&self, id: &str, bucket: &str, key: &str) -> S3Result<Vec<(i32, ETag, u64, i64)>> {
-        let mut state = self.lock();
-        let upload = upload_of(&mut state, id, bucket, key)?;
-        let parts = upload.parts.iter().map(|(number, part)| {
-            let etag = ETag::Strong(hex::encode(part.md5));
-            (*number, etag, part.size, part.modified_ms)
-        });
-        Ok(parts.collect())
-    }
-
-    /// Id, key and start of the uploads under way in a bucket.
-    pub(crate) fn uploads(&self, bucket: &str) -> Vec<(String, String, i64)> {
-        let state = self.lock();
-        let mut uploads: Vec<_> = state
-            .uploads
-            .iter()
-            .filter(|(_, upload)| upload.bucket == bucket)
-            .map(|(id, upload)| (upload.key.clone(), id.clone(), upload.started_ms))
-            .collect();
-        uploads.sort();
-        uploads
     }
 
     /// Joins the parts named, and keeps the whole if the condition holds then.
@@ -96,7 +59,6 @@ impl Store {
             etag,
             attributes,
             checksums: Checksums::new(),
-            parts: Some(i32::try_from(named.len()).unwrap_or(i32::MAX)),
             event: "ObjectCreated:CompleteMultipartUpload",
             principal: principal.to_owned(),
         };

@@ -12,7 +12,7 @@ use super::version::Meta;
 use crate::clock::iso_ms;
 use crate::dice;
 
-/// What form encoding leaves as it is. S3 keeps slashes besides; the space becomes `+`.
+/// Characters that form encoding keeps. S3 also keeps slashes. The space becomes `+`.
 const FORM: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'*').remove(b'/').remove(b' ');
 
 /// Notifications as they arrive: each is what S3 hands to Lambda, `{"Records":[…]}`.

@@ -14,7 +14,7 @@ use super::conditions::{ReadConditions, WriteCondition};
 use super::multipart::PART_NUMBER_MAX;
 use super::store::{Found, NewObject, Store, no_such_bucket};
 use super::upload::Part;
-use super::version::{Attributes, BucketSettings, Versioning, timestamp};
+use super::version::Attributes;
 use super::wire::DeletesBody;
 use super::{answers, pages};
 use crate::iam::Identity;
@@ -34,7 +34,7 @@ pub(crate) struct Operations {
     pub(crate) store: Arc<Store>,
 }
 
-/// A body that was read whole, and is what it claims to be.
+/// A complete and verified body.
 struct Received {
     draft: Draft,
     digest: Digest,
@@ -59,7 +59,7 @@ impl Operations {
                 }
             }
         }
-        // `Content-Length` counts the chunks' own bytes too; what they hold is declared beside it.
+        // `Content-Length` includes the bytes of the chunk headers. Another header declares the content.
         let declared = headers.get("x-amz-decoded-content-length").and_then(|value| value.to_str().ok());
         if declared.is_some_and(|declared| declared.parse() != Ok(draft.size())) {
             return Err(incomplete_body());
@@ -68,7 +68,7 @@ impl Operations {
         Ok(Received { draft, digest })
     }
 
-    /// A read needs the object to be there; who may not list is not told that it is not.
+    /// Finds an object. A caller without `s3:ListBucket` does not learn that it is missing.
     fn find(&self, caller: &Caller, bucket: &str, key: &str, version_id: Option<&str>) -> S3Result<Found> {
         let found = self.store.find(bucket, key, version_id);
         if let Err(error) = &found
@@ -81,13 +81,9 @@ impl Operations {
         check_key(&caller.identity, "kms:Decrypt", &found.meta.attributes)?;
         Ok(found)
     }
-
-    fn settings(&self, bucket: &str) -> S3Result<BucketSettings> {
-        self.store.bucket_settings(bucket).ok_or_else(no_such_bucket)
-    }
 }
 
-/// The stream's own words name what went wrong; S3 has a code for each.
+/// Maps the stream's error texts to S3's codes.
 fn broken_body(error: &str) -> S3Error {
     if error.contains("Sha256Mismatch") {
         return custom(
@@ -191,7 +187,6 @@ impl S3 for Operations {
             etag: hex::encode(received.digest.md5),
             attributes,
             checksums: received.digest.checksums,
-            parts: None,
             event: "ObjectCreated:Put",
             principal: caller.identity.user_id.clone(),
         };
@@ -304,75 +299,6 @@ impl S3 for Operations {
         Ok(S3Response::new(pages::objects_v2(bucket, input)?))
     }
 
-    async fn list_objects(&self, request: S3Request<ListObjectsInput>) -> S3Result<S3Response<ListObjectsOutput>> {
-        let input = request.input;
-        let state = self.store.lock();
-        let bucket = state.buckets.get(&input.bucket).ok_or_else(no_such_bucket)?;
-        Ok(S3Response::new(pages::objects_v1(bucket, input)?))
-    }
-
-    async fn list_object_versions(
-        &self,
-        request: S3Request<ListObjectVersionsInput>,
-    ) -> S3Result<S3Response<ListObjectVersionsOutput>> {
-        let input = request.input;
-        let state = self.store.lock();
-        let bucket = state.buckets.get(&input.bucket).ok_or_else(no_such_bucket)?;
-        Ok(S3Response::new(pages::versions(bucket, input)?))
-    }
-
-    async fn copy_object(&self, request: S3Request<CopyObjectInput>) -> S3Result<S3Response<CopyObjectOutput>> {
-        let caller = caller(&request)?;
-        let input = request.input;
-        let CopySource::Bucket { bucket, key, version_id } = &input.copy_source else {
-            return Err(s3_error!(NotImplemented, "only buckets can be copied from"));
-        };
-        let action = match version_id {
-            Some(_) => "s3:GetObjectVersion",
-            None => "s3:GetObject",
-        };
-        if !caller.may(action, &format!("arn:aws:s3:::{bucket}/{key}")) {
-            return Err(denied());
-        }
-        let source = self.find(&caller, bucket, key, version_id.as_deref())?;
-        ReadConditions {
-            if_match: input.copy_source_if_match.as_ref(),
-            if_none_match: input.copy_source_if_none_match.as_ref(),
-            if_modified_since: input.copy_source_if_modified_since.as_ref(),
-            if_unmodified_since: input.copy_source_if_unmodified_since.as_ref(),
-        }
-        .check(&source.meta.etag, &source.meta.modified())
-        // A copy has no "not modified": every condition that fails is 412.
-        .map_err(|_| s3_error!(PreconditionFailed, "At least one of the pre-conditions you specified did not hold"))?;
-        // `s3s` leaves the conditions on the copy itself in the headers.
-        let header = |name: &str| {
-            let value = request.headers.get(name)?;
-            ETagCondition::parse_http_header(value.as_bytes()).ok()
-        };
-        let condition = WriteCondition::from_headers(header("if-match"), header("if-none-match"))?;
-        let attributes = answers::copy_attributes(&input, &source.meta)?;
-        check_metadata(&attributes)?;
-        check_key(&caller.identity, "kms:GenerateDataKey", &attributes)?;
-        let bytes = source.body.read_all().map_err(S3Error::internal_error)?;
-        let mut draft = self.store.draft()?;
-        draft.write(&bytes).map_err(S3Error::internal_error)?;
-        let new = NewObject {
-            key: input.key,
-            size: draft.size(),
-            body: draft.finish(),
-            etag: hex::encode(checksums::md5(&bytes)),
-            attributes,
-            checksums: source.meta.checksums.clone(),
-            parts: None,
-            event: "ObjectCreated:Copy",
-            principal: caller.identity.user_id.clone(),
-        };
-        let meta = self.store.put(&input.bucket, new, &condition)?;
-        let mut output = answers::copied(&meta);
-        output.copy_source_version_id = source.versioned.then_some(source.meta.id);
-        Ok(S3Response::new(output))
-    }
-
     async fn create_multipart_upload(
         &self,
         request: S3Request<CreateMultipartUploadInput>,
@@ -400,12 +326,7 @@ impl S3 for Operations {
             return Err(s3_error!(InvalidArgument, "Part number must be an integer between 1 and 10000, inclusive"));
         }
         let received = self.receive(body, &request.headers, request.trailing_headers).await?;
-        let part = Part {
-            md5: received.digest.md5,
-            size: received.draft.size(),
-            body: received.draft.finish(),
-            modified_ms: self.store.clock.now_ms(),
-        };
+        let part = Part { md5: received.digest.md5, size: received.draft.size(), body: received.draft.finish() };
         let etag = ETag::Strong(hex::encode(part.md5));
         self.store.keep_part(&input.upload_id, &input.bucket, &input.key, input.part_number, part)?;
         let sums = checksums::to_dto(&received.digest.checksums);
@@ -444,112 +365,6 @@ impl S3 for Operations {
             version_id: answers::version_id(&meta),
             ..CompleteMultipartUploadOutput::default()
         }))
-    }
-
-    async fn abort_multipart_upload(
-        &self,
-        request: S3Request<AbortMultipartUploadInput>,
-    ) -> S3Result<S3Response<AbortMultipartUploadOutput>> {
-        let input = request.input;
-        self.store.abort_upload(&input.upload_id, &input.bucket, &input.key)?;
-        Ok(S3Response::new(AbortMultipartUploadOutput::default()))
-    }
-
-    async fn list_parts(&self, request: S3Request<ListPartsInput>) -> S3Result<S3Response<ListPartsOutput>> {
-        let input = request.input;
-        let parts = self.store.parts(&input.upload_id, &input.bucket, &input.key)?;
-        Ok(S3Response::new(pages::parts(input, parts)))
-    }
-
-    async fn list_multipart_uploads(
-        &self,
-        request: S3Request<ListMultipartUploadsInput>,
-    ) -> S3Result<S3Response<ListMultipartUploadsOutput>> {
-        let input = request.input;
-        let uploads = self.store.uploads(&input.bucket);
-        Ok(S3Response::new(pages::uploads(input, uploads)))
-    }
-
-    async fn create_bucket(&self, request: S3Request<CreateBucketInput>) -> S3Result<S3Response<CreateBucketOutput>> {
-        let name = request.input.bucket;
-        if self.store.bucket_settings(&name).is_some() {
-            return Err(s3_error!(
-                BucketAlreadyOwnedByYou,
-                "Your previous request to create the named bucket succeeded and you already own it."
-            ));
-        }
-        let settings = BucketSettings { created_ms: self.store.clock.now_ms(), ..BucketSettings::default() };
-        self.store.settle_bucket(&name, settings).map_err(S3Error::internal_error)?;
-        Ok(S3Response::new(CreateBucketOutput { location: Some(format!("/{name}")) }))
-    }
-
-    async fn delete_bucket(&self, request: S3Request<DeleteBucketInput>) -> S3Result<S3Response<DeleteBucketOutput>> {
-        self.store.delete_bucket(&request.input.bucket)?;
-        Ok(S3Response::new(DeleteBucketOutput::default()))
-    }
-
-    async fn head_bucket(&self, request: S3Request<HeadBucketInput>) -> S3Result<S3Response<HeadBucketOutput>> {
-        let settings = self.settings(&request.input.bucket)?;
-        Ok(S3Response::new(HeadBucketOutput {
-            bucket_region: Some(settings.region.unwrap_or_else(|| String::from(super::REGION))),
-            ..HeadBucketOutput::default()
-        }))
-    }
-
-    async fn list_buckets(&self, _: S3Request<ListBucketsInput>) -> S3Result<S3Response<ListBucketsOutput>> {
-        let state = self.store.lock();
-        let buckets = state.buckets.iter().map(|(name, bucket)| Bucket {
-            name: Some(name.clone()),
-            creation_date: Some(timestamp(bucket.settings.created_ms)),
-            ..Bucket::default()
-        });
-        Ok(S3Response::new(ListBucketsOutput { buckets: Some(buckets.collect()), ..ListBucketsOutput::default() }))
-    }
-
-    async fn get_bucket_location(
-        &self,
-        request: S3Request<GetBucketLocationInput>,
-    ) -> S3Result<S3Response<GetBucketLocationOutput>> {
-        let settings = self.settings(&request.input.bucket)?;
-        // us-east-1 is said by saying nothing.
-        let region = settings.region.filter(|region| region != super::REGION);
-        Ok(S3Response::new(GetBucketLocationOutput { location_constraint: region.map(BucketLocationConstraint::from) }))
-    }
-
-    async fn get_bucket_versioning(
-        &self,
-        request: S3Request<GetBucketVersioningInput>,
-    ) -> S3Result<S3Response<GetBucketVersioningOutput>> {
-        let status = match self.settings(&request.input.bucket)?.versioning {
-            Versioning::Off => None,
-            Versioning::Enabled => Some(BucketVersioningStatus::ENABLED),
-            Versioning::Suspended => Some(BucketVersioningStatus::SUSPENDED),
-        };
-        Ok(S3Response::new(GetBucketVersioningOutput {
-            status: status.map(BucketVersioningStatus::from_static),
-            ..GetBucketVersioningOutput::default()
-        }))
-    }
-
-    async fn put_bucket_versioning(
-        &self,
-        request: S3Request<PutBucketVersioningInput>,
-    ) -> S3Result<S3Response<PutBucketVersioningOutput>> {
-        let input = request.input;
-        let mut settings = self.settings(&input.bucket)?;
-        let status = input.versioning_configuration.status;
-        settings.versioning = match status.as_ref().map(BucketVersioningStatus::as_str) {
-            Some(BucketVersioningStatus::ENABLED) => Versioning::Enabled,
-            Some(BucketVersioningStatus::SUSPENDED) => Versioning::Suspended,
-            _ => {
-                return Err(s3_error!(
-                    IllegalVersioningConfigurationException,
-                    "The Versioning element must be specified"
-                ));
-            }
-        };
-        self.store.settle_bucket(&input.bucket, settings).map_err(S3Error::internal_error)?;
-        Ok(S3Response::new(PutBucketVersioningOutput::default()))
     }
 }
 

@@ -13,7 +13,7 @@ pub struct Request {
     pub key: String,
     /// Who asked, once the signature was verified.
     pub caller: Option<String>,
-    /// HTTP status; none if the connection was dropped.
+    /// HTTP status; `None` if the connection was dropped.
     pub status: Option<u16>,
     /// Bytes of the request's body, as it says itself.
     pub body_bytes: u64,
@@ -39,7 +39,7 @@ impl Requests {
         self.log().clone()
     }
 
-    /// Those of one operation.
+    /// The requests of one operation.
     pub fn of(&self, operation: &str) -> Vec<Request> {
         let log = self.log();
         let those = log.iter().filter(|request| request.operation == operation);

@@ -31,7 +31,6 @@ pub struct Setup {
     folder: Option<PathBuf>,
     address: SocketAddr,
     clock: Clock,
-    account: String,
     administrator: Option<(String, String)>,
     buckets: Vec<(String, BucketSettings)>,
     roles: Vec<Role>,
@@ -44,7 +43,6 @@ impl Setup {
             folder,
             address: serve::any_port(),
             clock: Clock::real(),
-            account: String::from(DEFAULT_ACCOUNT),
             administrator: None,
             buckets: Vec::new(),
             roles: Vec::new(),
@@ -92,18 +90,6 @@ impl Setup {
         self
     }
 
-    /// Shares these faults with other servers.
-    pub fn with_faults(mut self, faults: Faults) -> Setup {
-        self.faults = faults;
-        self
-    }
-
-    /// The account that buckets and the administrator belong to.
-    pub fn with_account(mut self, account: &str) -> Setup {
-        self.account = account.to_owned();
-        self
-    }
-
     /// Gives the administrator this access key in place of a random one.
     pub fn with_credentials(mut self, access_key_id: &str, secret_access_key: &str) -> Setup {
         self.administrator = Some((access_key_id.to_owned(), secret_access_key.to_owned()));
@@ -132,16 +118,14 @@ impl Setup {
             None => Store::in_memory(self.clock.clone()),
             Some(root) => Store::in_folder(root, self.clock.clone())?,
         });
-        for (name, mut settings) in self.buckets {
-            let before = store.bucket_settings(&name);
-            settings.created_ms = before.map_or_else(|| self.clock.now_ms(), |before| before.created_ms);
+        for (name, settings) in self.buckets {
             store.settle_bucket(&name, settings)?;
         }
         let directory = Directory::new(self.clock.clone());
         for role in self.roles {
             directory.add_role(role);
         }
-        let arn = format!("arn:aws:iam::{}:user/administrator", self.account);
+        let arn = format!("arn:aws:iam::{}:user/administrator", DEFAULT_ACCOUNT);
         let everything = vec![Policy::allow_all()];
         let credentials = match self.administrator {
             None => directory.add_user(&arn, everything),
@@ -150,12 +134,7 @@ impl Setup {
                 directory.add_user_with(&arn, everything, key)
             }
         };
-        let guard = Guard {
-            directory: directory.clone(),
-            store: Arc::clone(&store),
-            faults: self.faults.clone(),
-            account: self.account,
-        };
+        let guard = Guard { directory: directory.clone(), store: Arc::clone(&store), faults: self.faults.clone() };
         let mut service = S3ServiceBuilder::new(Operations { store: Arc::clone(&store) });
         service.set_auth(guard.clone());
         service.set_access(guard.clone());
@@ -171,7 +150,7 @@ impl Setup {
 /// A running S3 with its STS. It stops when it is dropped. The files of a folder stay.
 #[derive(Debug)]
 pub struct Server {
-    /// None in process.
+    /// `None` in process.
     listening: Option<Listening>,
     service: Service,
     store: Arc<Store>,
@@ -190,7 +169,7 @@ pub struct StoreError(String);
 /// An object (or one version of it), as a story sees it.
 #[derive(Clone, Debug)]
 pub struct Object {
-    /// Key, as it is.
+    /// The unchanged key.
     pub key: String,
     /// ETag without quotes.
     pub etag: String,
@@ -329,9 +308,7 @@ impl Server {
     }
 
     fn change(&self, bucket: &str, change: impl FnOnce(&mut BucketSettings)) -> io::Result<()> {
-        let settings = self.store.bucket_settings(bucket);
-        let mut settings =
-            settings.unwrap_or_else(|| BucketSettings { created_ms: self.clock.now_ms(), ..BucketSettings::default() });
+        let mut settings = self.store.bucket_settings(bucket).unwrap_or_default();
         change(&mut settings);
         self.store.settle_bucket(bucket, settings)
     }

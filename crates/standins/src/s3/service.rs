@@ -14,7 +14,7 @@ use super::store::Store;
 use super::wire::Wire;
 use crate::serve::{Reply, full};
 
-/// What begins so is said of a body in chunks, signed or not (S3 API reference, `x-amz-content-sha256`).
+/// The prefix for a body in chunks, signed or not (S3 API reference, `x-amz-content-sha256`).
 const CHUNKED: &[u8] = b"STREAMING-";
 
 /// The way to a server in process. It believes the access key that a request names and checks no signature.

@@ -26,7 +26,7 @@ impl SharedBody {
         SharedBody(Arc::new(Mutex::new(Shared { buffered: VecDeque::new(), incoming })))
     }
 
-    /// Reads to the end, for whoever comes later: a request that is held back has been received.
+    /// Reads to the end for a later reader, because a request that is held back has been received.
     pub(crate) async fn receive(&self) {
         while let Some(chunk) = self.next().await {
             let failed = chunk.is_err();
@@ -37,7 +37,7 @@ impl SharedBody {
         }
     }
 
-    /// What was read ahead.
+    /// The bytes that were read ahead.
     pub(crate) fn received(&self) -> Bytes {
         let shared = self.lock();
         let chunks = shared.buffered.iter().flatten();
@@ -49,7 +49,7 @@ impl SharedBody {
             .freeze()
     }
 
-    /// Reads and forgets up to about so many bytes.
+    /// Reads and drops up to about this many bytes.
     pub(crate) async fn read(&self, bytes: u64) {
         self.lock().buffered.clear();
         let mut read = 0;

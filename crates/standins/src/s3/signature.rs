@@ -1,15 +1,15 @@
-//! What S3 wants of a signature besides that it is right, which `s3s` has verified.
+//! S3's further demands on a signature that `s3s` has verified.
 
 use http::{HeaderMap, Uri};
 use s3s::{S3Error, S3ErrorCode, S3Result, s3_error};
 
-/// What a request is signed for.
+/// The region of a signature.
 #[derive(Debug)]
 pub(crate) struct Scope {
     pub(crate) region: String,
 }
 
-/// Refuses the doors beside signature version 4 for S3.
+/// Refuses other signatures than version 4 for S3.
 pub(crate) fn check(headers: &HeaderMap, uri: &Uri) -> S3Result<Scope> {
     let authorization = headers.get(http::header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     let field = |name: &str| match authorization {
@@ -30,7 +30,7 @@ pub(crate) fn check(headers: &HeaderMap, uri: &Uri) -> S3Result<Scope> {
         return Err(wrong_service(service, authorization.is_some()));
     }
     // "Any x-amz-* headers present in the request" must be signed, S3 API Reference, "Signature Calculations for the
-    // Authorization Header". The payload's digest is a line of what is signed anyway.
+    // Authorization Header". The payload's digest is part of the signed text anyway.
     let signed: Vec<&str> = signed.split(';').collect();
     let names = headers.keys().map(http::HeaderName::as_str);
     let mut unsigned = names.filter(|name| name.starts_with("x-amz-") && !signed.contains(name));

@@ -23,11 +23,10 @@ pub(crate) struct NewObject {
     pub(crate) key: String,
     pub(crate) body: Finished,
     pub(crate) size: u64,
-    /// MD5, or what a multipart upload has in its place.
+    /// The MD5, or the ETag of a multipart upload.
     pub(crate) etag: String,
     pub(crate) attributes: Attributes,
     pub(crate) checksums: Checksums,
-    pub(crate) parts: Option<i32>,
     /// `ObjectCreated:Put`, …
     pub(crate) event: &'static str,
     /// Who puts it, for the notification.
@@ -133,7 +132,7 @@ impl Store {
         let meta = Meta {
             id: match versioning {
                 Versioning::Enabled => dice::token(16),
-                Versioning::Off | Versioning::Suspended => String::from(NULL_VERSION),
+                Versioning::Off => String::from(NULL_VERSION),
             },
             etag,
             size: new.size,
@@ -141,7 +140,6 @@ impl Store {
             delete_marker: false,
             attributes: new.attributes,
             checksums: new.checksums,
-            parts: new.parts,
         };
         let blob = match (new.body, &self.folder) {
             (Finished::Memory(bytes), None) => Blob::Memory(bytes),
@@ -185,10 +183,7 @@ impl Store {
             }
             return Ok(Deleted::default());
         }
-        let id = match held.settings.versioning {
-            Versioning::Enabled => dice::token(16),
-            Versioning::Off | Versioning::Suspended => String::from(NULL_VERSION),
-        };
+        let id = dice::token(16);
         let marker = Version {
             meta: Meta {
                 id: id.clone(),
@@ -198,7 +193,6 @@ impl Store {
                 delete_marker: true,
                 attributes: Attributes::default(),
                 checksums: Checksums::new(),
-                parts: None,
             },
             blob: Blob::Memory(bytes::Bytes::new()),
         };
@@ -299,7 +293,6 @@ impl Store {
             etag: hex::encode(checksums::md5(bytes)),
             attributes,
             checksums: Checksums::new(),
-            parts: None,
             event: "ObjectCreated:Put",
             principal: String::from("seed"),
         };
@@ -315,7 +308,7 @@ pub(crate) fn no_such_key() -> S3Error {
     s3_error!(NoSuchKey, "The specified key does not exist.")
 }
 
-/// A marker asked for by its id is 405, one that hides an object is 404; both say what they are.
+/// A marker by its id is 405, a marker that hides an object is 404. Both answers have the marker's headers.
 fn is_delete_marker(version: &Version, by_id: bool) -> S3Error {
     let mut error = match by_id {
         true => s3_error!(MethodNotAllowed, "The specified method is not allowed against this resource."),

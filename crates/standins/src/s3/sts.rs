@@ -1,5 +1,5 @@
-//! STS: `AssumeRole` and `GetCallerIdentity` over the query protocol, on the port of the S3 beside
-//! it. Refusals are as vague as AWS's own.
+//! STS: `AssumeRole` and `GetCallerIdentity` over the query protocol, on the port of S3. Refusals are as vague as AWS's
+//! own.
 
 use std::collections::HashMap;
 

@@ -11,7 +11,6 @@ pub(crate) struct Upload {
     pub(crate) key: String,
     pub(crate) attributes: Attributes,
     pub(crate) parts: BTreeMap<i32, Part>,
-    pub(crate) started_ms: i64,
 }
 
 #[derive(Debug)]
@@ -19,5 +18,4 @@ pub(crate) struct Part {
     pub(crate) md5: [u8; 16],
     pub(crate) size: u64,
     pub(crate) body: Finished,
-    pub(crate) modified_ms: i64,
 }

@@ -9,10 +9,10 @@ use serde::{Deserialize, Serialize};
 use super::body::Blob;
 use super::checksums::Checksums;
 
-/// The version id of what was put while a bucket had no versioning.
+/// The version id of objects from before versioning.
 pub(crate) const NULL_VERSION: &str = "null";
 
-/// Whether a bucket keeps what is overwritten.
+/// Whether a bucket keeps overwritten objects.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Versioning {
     /// Never turned on.
@@ -20,11 +20,9 @@ pub enum Versioning {
     Off,
     /// Every put makes a version, every delete a marker.
     Enabled,
-    /// Old versions stay; new ones have the id `null`.
-    Suspended,
 }
 
-/// What is set on a bucket.
+/// The settings of a bucket.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct BucketSettings {
     pub(crate) versioning: Versioning,
@@ -32,10 +30,9 @@ pub(crate) struct BucketSettings {
     pub(crate) region: Option<String>,
     /// Callers of other accounts are refused; `None` takes all.
     pub(crate) owner: Option<String>,
-    pub(crate) created_ms: i64,
 }
 
-/// What a client says about an object besides its bytes.
+/// The attributes of an object.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub(crate) struct Attributes {
@@ -63,7 +60,6 @@ pub(crate) struct Meta {
     pub(crate) delete_marker: bool,
     pub(crate) attributes: Attributes,
     pub(crate) checksums: Checksums,
-    pub(crate) parts: Option<i32>,
 }
 
 impl Meta {
@@ -96,7 +92,7 @@ pub(crate) struct Bucket {
 }
 
 impl Bucket {
-    /// What a plain GET would see.
+    /// The version that a plain GET reads.
     pub(crate) fn current(&self, key: &str) -> Option<&Version> {
         let newest = self.objects.get(key)?.last()?;
         (!newest.meta.delete_marker).then_some(newest)

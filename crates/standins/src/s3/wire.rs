@@ -14,8 +14,7 @@ use crate::dice;
 use crate::faults::{Fault, Moment};
 use crate::serve::{Body, Reply, cut_short, made_up};
 
-/// How much of a body that nobody wanted is read all the same, so that the client hears the
-/// answer instead of a broken pipe.
+/// The bytes of an unwanted body that are read, so that the client gets the answer instead of a broken pipe.
 const DRAINED_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
 #[derive(Clone)]

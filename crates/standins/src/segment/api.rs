@@ -1,4 +1,4 @@
-//! What Segment says to a request.
+//! Segment's decision on a request.
 
 use std::collections::BTreeSet;
 use std::io::Read as _;
@@ -13,8 +13,8 @@ use serde_json::value::RawValue;
 
 use super::record::{Call, Delivery, Judgement, Object};
 
-/// Segment docs, HTTP Tracking API: what a request may hold. Where clients disagree about the
-/// meaning of "KB", the smaller one.
+/// The limits of a request (Segment docs, HTTP Tracking API). Where clients disagree about the meaning of "KB", the
+/// smaller one.
 #[derive(Clone, Debug)]
 pub struct Limits {
     /// "500KB per batch request", measured before compression; more is 400.
@@ -70,7 +70,7 @@ pub(crate) struct Judge<'a> {
     pub(crate) api_host: &'a str,
 }
 
-/// A body of either API, as far as it is looked at.
+/// The fields of a body of either API that are read.
 #[derive(Debug, Deserialize)]
 struct Envelope<'a> {
     #[serde(borrow)]
@@ -86,7 +86,7 @@ struct Envelope<'a> {
     objects: Option<Vec<Value>>,
 }
 
-/// A call, as far as it is looked at.
+/// The fields of a call that are read.
 #[derive(Debug, Deserialize)]
 struct Head {
     #[serde(rename = "type")]
@@ -135,7 +135,7 @@ impl Judge<'_> {
                     "success": false,
                     "message": message,
                     "code": code,
-                    // Where the libraries of the Objects API look.
+                    // The libraries of the Objects API read this field.
                     "error": {"message": message},
                 });
                 delivery.verdict = Judgement::Refused(message);
@@ -236,7 +236,7 @@ impl Judge<'_> {
         let body = match delivery.gzip {
             false => body,
             true => {
-                // One byte more than any limit tells that it is too much, whatever it inflates to.
+                // One byte more than the limits shows that the body is too large.
                 let most = self.body_bytes_max.unwrap_or(0).max(self.limits.body_bytes_max) as u64 + 1;
                 let mut inflated = Vec::new();
                 let mut decoder = flate2::read::MultiGzDecoder::new(body.as_ref()).take(most);

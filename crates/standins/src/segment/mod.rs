@@ -26,7 +26,7 @@ use crate::serve::{self, Listening, Reply, answer, cut_short, made_up};
 pub use api::{KINDS, Limits};
 pub use record::{Answered, Call, Delivery, Judgement, Object, Record};
 
-/// 429, to be tried again in so many seconds.
+/// 429 with a wait of this many seconds.
 pub fn too_many_requests(retry_after_s: u64) -> Answer {
     Fault::status(429)
         .header("Retry-After", &retry_after_s.to_string())
@@ -60,12 +60,6 @@ impl Setup {
         self
     }
 
-    /// Holds callers to other limits.
-    pub fn with_limits(mut self, limits: Limits) -> Setup {
-        self.limits = limits;
-        self
-    }
-
     /// Names another API in the settings of its sources: `events.eu1.segmentapis.com/v1`.
     pub fn with_api_host(mut self, api_host: &str) -> Setup {
         api_host.clone_into(&mut self.api_host);
@@ -81,12 +75,6 @@ impl Setup {
     /// Goes by this clock for arrival times.
     pub fn with_clock(mut self, clock: Clock) -> Setup {
         self.clock = clock;
-        self
-    }
-
-    /// Shares these faults with other servers.
-    pub fn with_faults(mut self, faults: Faults) -> Setup {
-        self.faults = faults;
         self
     }
 

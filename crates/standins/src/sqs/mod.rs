@@ -45,7 +45,7 @@ impl Setup {
         self.with_queue_of(name, QueueSettings::default())
     }
 
-    /// Adds a queue. Its dead-letter queue is to be added as well.
+    /// Adds a queue. The caller adds its dead-letter queue too.
     pub fn with_queue_of(self, name: &str, settings: QueueSettings) -> Setup {
         self.queues.create(name, settings);
         self
@@ -85,7 +85,7 @@ impl Server {
         self.listening.url()
     }
 
-    /// What a process needs to find it.
+    /// The environment variables for its endpoint.
     pub fn env(&self) -> Vec<(String, String)> {
         vec![(String::from("AWS_ENDPOINT_URL_SQS"), self.url())]
     }
@@ -183,7 +183,7 @@ impl Queues {
         Ok(lent)
     }
 
-    /// Tells whoever waits that something is different.
+    /// Wakes the waiters after a change.
     pub(crate) fn changed(&self) {
         self.0.changes.send_modify(|count| *count += 1);
     }

@@ -3,7 +3,7 @@
 
 use crate::dice;
 
-/// What is set on a queue, with SQS's own defaults.
+/// The settings of a queue, with SQS's own defaults.
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct QueueSettings {
@@ -31,7 +31,7 @@ impl QueueSettings {
     }
 }
 
-/// A message as it lies in a queue.
+/// A message in a queue.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Message {
     /// The id that SQS gave it.

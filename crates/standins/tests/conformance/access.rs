@@ -100,8 +100,6 @@ async fn a_session_only_puts_under_the_allowed_prefix() {
     assert_eq!(refusal(list.send().await.unwrap_err()), denied);
     let delete = s3.delete_object().bucket("logs").key("segment-logs/there");
     assert_eq!(refusal(delete.send().await.unwrap_err()), denied);
-    let copy = s3.copy_object().bucket("logs").key("segment-logs/y").copy_source("logs/segment-logs/there");
-    assert_eq!(refusal(copy.send().await.unwrap_err()), denied);
     assert_eq!(server.keys("logs", ""), ["segment-logs/source/1/x.gz", "segment-logs/there"]);
 }
 
@@ -195,7 +193,7 @@ async fn an_unknown_key_is_refused_by_s3_and_sts() {
     let server = setup().start().await.unwrap();
     let mut unknown = server.credentials();
     unknown.access_key_id = String::from("AKIAIOSFODNN7EXAMPLE");
-    let list = client(&server.url(), &unknown).list_buckets().send().await.unwrap_err();
+    let list = client(&server.url(), &unknown).list_objects_v2().bucket("logs").send().await.unwrap_err();
     assert_eq!(refusal(list), (403, "InvalidAccessKeyId".to_owned()));
     let error = sts(&server.url(), &unknown).get_caller_identity().send().await.unwrap_err();
     assert_eq!(refusal(error), (403, "InvalidClientTokenId".to_owned()));

@@ -15,7 +15,7 @@ async fn server(settings: QueueSettings) -> Server {
     setup.with_queue_of("work", settings).with_queue("dead").start().await.unwrap()
 }
 
-/// What the function was given, in order.
+/// The events of the function, in order.
 #[derive(Clone, Default)]
 struct Seen(Arc<Mutex<Vec<Value>>>);
 

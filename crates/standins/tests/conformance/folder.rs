@@ -1,4 +1,4 @@
-//! What lies in the folder, and what is found again.
+//! The files of the folder, and restarts of the server.
 
 use std::fs;
 
@@ -52,7 +52,7 @@ async fn a_restarted_server_finds_everything_again() {
         assert_eq!(server.object("source", key).unwrap().metadata["name"], *key);
     }
     assert!(server.bytes("source", "plain").is_none());
-    // The settings are found again too: this makes a version and replaces none.
+    // The settings are found again too: this put makes a version and replaces none.
     server.put("source", "plain", "x").unwrap();
     assert_eq!(server.versions("source", "plain").len(), 4);
 }

@@ -1,4 +1,4 @@
-//! The Runtime API, with a function that does as it is told.
+//! The Runtime API, with a function that follows its payload.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 

@@ -1,4 +1,4 @@
-//! The stand-ins, driven by AWS's own clients: what they do, and above all what they refuse.
+//! The stand-ins, driven by AWS's own clients: their answers, and above all their refusals.
 //!
 //! The modules under `s3` run on memory and on a folder. With `CONFORMANCE_S3_ENDPOINT` they run on another S3 instead
 //! (its key in `AWS_ACCESS_KEY_ID` and `AWS_SECRET_ACCESS_KEY`).

@@ -1,4 +1,4 @@
-//! The Segment stand-in refuses what Segment refuses, and misbehaves as told.
+//! The stand-in refuses the requests that Segment refuses, and misbehaves on demand.
 
 use std::io::Write as _;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! Requests signed by hand: what no client of AWS's own would send.
+//! Requests signed by hand, which AWS's own clients would not send.
 
 use std::time::{Duration, SystemTime};
 

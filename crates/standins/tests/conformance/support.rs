@@ -1,4 +1,4 @@
-//! Clients, servers, and what errors boil down to.
+//! Clients, servers, and the codes of errors.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -9,8 +9,9 @@ use aws_sdk_s3::config::retry::RetryConfig;
 use aws_sdk_s3::config::{BehaviorVersion, Region, SharedHttpClient, StalledStreamProtectionConfig};
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::primitives::ByteStream;
+use aws_sdk_s3::types::{BucketVersioningStatus, VersioningConfiguration};
 use standins::iam;
-use standins::s3::{Server, Setup};
+use standins::s3::{Server, Setup, Versioning};
 
 use crate::signed;
 
@@ -21,12 +22,12 @@ pub(crate) struct Target {
     pub(crate) bucket: String,
     url: String,
     credentials: iam::Credentials,
-    _server: Option<Server>,
+    server: Option<Server>,
     _folder: Option<tempfile::TempDir>,
 }
 
 impl Target {
-    /// Memory and a folder, or the one that the environment names.
+    /// Memory and a folder, or the S3 of the environment.
     pub(crate) async fn all() -> Vec<Target> {
         if let Ok(endpoint) = std::env::var("CONFORMANCE_S3_ENDPOINT") {
             return vec![Target::elsewhere(&endpoint).await];
@@ -47,7 +48,7 @@ impl Target {
             bucket,
             url: server.url(),
             credentials: server.credentials(),
-            _server: Some(server),
+            server: Some(server),
             _folder: None,
         }
     }
@@ -66,7 +67,20 @@ impl Target {
         let bucket = format!("conformance-{}-{number}", std::process::id());
         client.create_bucket().bucket(&bucket).send().await.unwrap();
         let url = endpoint.to_owned();
-        Target { name: "elsewhere", client, bucket, url, credentials, _server: None, _folder: None }
+        Target { name: "elsewhere", client, bucket, url, credentials, server: None, _folder: None }
+    }
+
+    /// Makes the bucket keep versions. Our stand-in does not offer that over the wire.
+    pub(crate) async fn enable_versions(&self) {
+        match &self.server {
+            Some(server) => server.set_versioning(&self.bucket, Versioning::Enabled).unwrap(),
+            None => {
+                let status = BucketVersioningStatus::Enabled;
+                let configuration = VersioningConfiguration::builder().status(status).build();
+                let put = self.client.put_bucket_versioning().bucket(&self.bucket);
+                put.versioning_configuration(configuration).send().await.unwrap();
+            }
+        }
     }
 
     /// Sends a request signed by hand.

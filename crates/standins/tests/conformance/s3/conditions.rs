@@ -8,7 +8,6 @@ on_every_s3!(
     a_compare_and_swap_race_has_one_winner,
     reads_meet_conditions,
     a_delete_meets_its_condition,
-    a_copy_meets_its_condition,
 );
 
 mod checks {
@@ -120,15 +119,5 @@ mod checks {
         assert!(s3.get("k").await.is_ok(), "{}", s3.name);
         delete(&etag).await.unwrap();
         assert!(s3.get("k").await.is_err(), "{}", s3.name);
-    }
-
-    pub(super) async fn a_copy_meets_its_condition(s3: &Target) {
-        s3.put("from", "x").await;
-        let copy = || {
-            let copy = s3.client.copy_object().bucket(&s3.bucket).key("to");
-            copy.copy_source(format!("{}/from", s3.bucket)).if_none_match("*").send()
-        };
-        copy().await.unwrap();
-        assert_eq!(refusal(copy().await.unwrap_err()), (412, "PreconditionFailed".to_owned()), "{}", s3.name);
     }
 }

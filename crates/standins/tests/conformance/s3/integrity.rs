@@ -3,14 +3,14 @@ use crate::support::on_every_s3;
 on_every_s3!(
     a_wrong_md5_leaves_no_object,
     a_wrong_checksum_leaves_no_object,
-    a_checksum_that_is_none_is_refused,
+    an_invalid_checksum_is_refused,
     a_right_checksum_is_answered,
     a_streamed_body_has_its_checksum_verified,
     a_streamed_body_with_a_wrong_checksum_leaves_no_object,
     a_streamed_body_without_the_checksum_it_announced_leaves_no_object,
     a_streamed_body_shorter_than_it_says_leaves_no_object,
     two_checksums_at_once_are_refused,
-    keys_to_delete_come_with_a_digest_that_is_theirs,
+    keys_to_delete_need_their_own_digest,
     a_put_that_breaks_off_leaves_no_object,
     a_wrong_checksum_leaves_the_object_that_was_there,
 );
@@ -61,7 +61,7 @@ mod checks {
         }
     }
 
-    pub(super) async fn a_checksum_that_is_none_is_refused(s3: &Target) {
+    pub(super) async fn an_invalid_checksum_is_refused(s3: &Target) {
         let put = s3.client.put_object().bucket(&s3.bucket).key("k").checksum_crc32("AAAA");
         let error = put.body(bytes("body")).send().await.unwrap_err();
         assert_eq!(refusal(error), (400, "InvalidRequest".to_owned()), "{}", s3.name);
@@ -145,7 +145,7 @@ mod checks {
         assert_eq!(s3.send(put).await, (200, String::new()), "{}", s3.name);
     }
 
-    pub(super) async fn keys_to_delete_come_with_a_digest_that_is_theirs(s3: &Target) {
+    pub(super) async fn keys_to_delete_need_their_own_digest(s3: &Target) {
         s3.put("k", "body").await;
         let keys = "<Delete><Object><Key>k</Key></Object></Delete>";
         let delete = || Request::new("POST", &format!("/{}", s3.bucket), keys).query("delete=");

@@ -1,4 +1,4 @@
-//! What every S3 does, whoever runs it.
+//! The behaviour of every S3.
 
 mod conditions;
 mod integrity;

@@ -1,0 +1,200 @@
+//! The rows that a mapping makes: cells go through verbs, and stand under the names of Segment's fields.
+//!
+//! A made row has the cells of the file's row in their places, and further ones behind them. [`ColumnPlan`] and the
+//! encoder do the rest, as for any row. Hence a mapping that only renames gives the calls of the renamed file.
+
+mod filters;
+mod header;
+mod targets;
+mod verbs;
+
+use protocol::mapping::Mapping;
+use sha2::{Digest, Sha256};
+
+use crate::columns::ColumnPlan;
+use crate::flaw::Flaw;
+use crate::ids::is_void;
+use crate::kind::Kind;
+use crate::reading::Reading;
+use crate::refusal::{FileFault, RefusalCode, WarningCode};
+use crate::rows::Cell;
+use crate::warnings::Note;
+
+use filters::Condition;
+use verbs::{Basis, Verbs};
+
+/// Makes rows by a mapping.
+#[derive(Debug)]
+pub(crate) struct Mapper {
+    /// How many cells a made row has.
+    width: usize,
+    /// The cells that are not as they stand in the file.
+    made: Vec<(usize, Made)>,
+    conditions: Vec<Condition>,
+    /// The column whose adjacent equal cells make one call.
+    pub(crate) group: Option<usize>,
+    /// The columns that gather a list from the rows of a group, in the order of the plan's lists.
+    pub(crate) lists: Vec<usize>,
+    basis: Basis,
+    scratch: Vec<u8>,
+    text: Vec<u8>,
+    cells: Vec<Cell>,
+}
+
+/// How a cell is made.
+#[derive(Debug)]
+enum Made {
+    /// Of the first of these columns that has something: its cell, through its verbs.
+    Of(Vec<Candidate>),
+    /// It is the same in every row.
+    Constant(Vec<u8>),
+    /// It is a message id: the mapping's name, and a digest of the cells of these columns.
+    MessageId { name: String, columns: Vec<usize> },
+}
+
+/// A column that may fill a field.
+#[derive(Debug)]
+struct Candidate {
+    column: usize,
+    verbs: Verbs,
+    omits_bad: bool,
+}
+
+/// Compiles a mapping for a file whose header has the cells `names`.
+pub(crate) fn compile(
+    mapping: &Mapping,
+    names: &[String],
+    kind: Kind,
+    reading: &Reading,
+) -> Result<(Mapper, ColumnPlan), FileFault> {
+    let header = header::Header::read(names);
+    let layout = targets::lay_out(mapping, &header, kind)?;
+    let basis = format!(" {mapping:?} {:?}", header.names);
+    let plan = ColumnPlan::compile_mapped(&layout.targets, kind, reading, basis)?;
+    let mapper = Mapper {
+        width: plan.columns().len(),
+        made: layout.made,
+        conditions: layout.conditions,
+        group: layout.group,
+        lists: layout.lists,
+        basis: Basis::new(reading),
+        scratch: Vec::new(),
+        text: Vec::new(),
+        cells: Vec::new(),
+    };
+    Ok((mapper, plan))
+}
+
+/// The names by which the header of a file is recognised that a mapping is for.
+pub(crate) fn names(mapping: &Mapping) -> Vec<&str> {
+    mapping.columns.iter().flat_map(|column| &column.names).map(String::as_str).collect()
+}
+
+impl Mapper {
+    /// Whether the cells of a column are not as they stand in the file.
+    pub(crate) fn makes(&self, column: usize) -> bool {
+        self.made.iter().any(|(made, _)| *made == column)
+    }
+
+    /// Whether a row passes every filter.
+    pub(crate) fn passes(&mut self, text: &[u8], cells: &[Cell]) -> bool {
+        let scratch = &mut self.scratch;
+        self.conditions.iter().all(|condition| condition.is_met(text, cells, scratch))
+    }
+
+    /// Makes a row of a row of the file, which is valid UTF-8. Notes cells that are omitted. A message id is made of the
+    /// first row of a group alone.
+    pub(crate) fn make<'a>(
+        &'a mut self,
+        text: &'a [u8],
+        cells: &'a [Cell],
+        is_first: bool,
+        notes: &mut Vec<Note>,
+    ) -> Result<(&'a [u8], &'a [Cell]), Flaw> {
+        if self.made.is_empty() {
+            // A short row stays short: what it lacks is not even empty.
+            return Ok((text, cells));
+        }
+        self.text.clear();
+        self.text.extend_from_slice(text);
+        self.cells.clear();
+        self.cells.extend_from_slice(cells);
+        self.cells.resize(self.width, Cell::new(0, 0, false));
+        for (column, made) in &self.made {
+            let begin = self.text.len();
+            match made {
+                Made::Of(candidates) => {
+                    let row = (text, cells);
+                    let out = &mut self.text;
+                    if let Some(cell) =
+                        first_filled(candidates, row, &mut self.basis, &mut self.scratch, out, (*column, notes))?
+                    {
+                        self.cells[*column] = cell;
+                        continue;
+                    }
+                }
+                Made::Constant(value) => self.text.extend_from_slice(value),
+                Made::MessageId { .. } if !is_first => {}
+                Made::MessageId { name, columns } => {
+                    message_id(name, columns, (text, cells), &mut self.scratch, &mut self.text)
+                        .map_err(|flaw| flaw.in_column(*column))?;
+                }
+            }
+            self.cells[*column] = Cell::new(begin, self.text.len(), false);
+        }
+        Ok((&self.text, &self.cells))
+    }
+}
+
+/// Appends the first of the cells that has something, or nothing. Returns a cell that stays where it is.
+fn first_filled(
+    candidates: &[Candidate],
+    (text, cells): (&[u8], &[Cell]),
+    basis: &mut Basis,
+    scratch: &mut Vec<u8>,
+    out: &mut Vec<u8>,
+    (column, notes): (usize, &mut Vec<Note>),
+) -> Result<Option<Cell>, Flaw> {
+    let begin = out.len();
+    for candidate in candidates {
+        let Some(cell) = cells.get(candidate.column) else { continue };
+        if candidate.verbs.is_none() {
+            let is_only = candidates.len() == 1;
+            if is_only || candidate.verbs.takes(cell.raw(text), basis) {
+                return Ok(Some(*cell));
+            }
+            continue;
+        }
+        match candidate.verbs.apply(cell.value(text, scratch), basis, out) {
+            Ok(()) if out.len() > begin => return Ok(None),
+            Ok(()) => {}
+            Err(_) if candidate.omits_bad => notes.push(Note::cell(WarningCode::CellOmitted, column)),
+            Err(flaw) => return Err(flaw.in_column(column)),
+        }
+    }
+    Ok(None)
+}
+
+/// Appends a message id that is the same wherever the same cells stand.
+fn message_id(
+    name: &str,
+    columns: &[usize],
+    (text, cells): (&[u8], &[Cell]),
+    scratch: &mut Vec<u8>,
+    out: &mut Vec<u8>,
+) -> Result<(), Flaw> {
+    let (mut digest, mut is_empty) = (Sha256::new(), true);
+    for column in columns {
+        let value = cells.get(*column).map_or(&[][..], |cell| cell.value(text, scratch));
+        is_empty &= is_void(value);
+        digest.update((value.len() as u64).to_be_bytes());
+        digest.update(value);
+    }
+    if is_empty {
+        return Err(Flaw::new(RefusalCode::MessageIdEmpty));
+    }
+    out.extend_from_slice(name.as_bytes());
+    out.push(b'-');
+    verbs::append_hex(&digest.finalize()[..targets::DIGEST_BYTES], out);
+    Ok(())
+}

@@ -1,0 +1,321 @@
+//! A mapping, laid out over the header of a file: the columns of the rows that it makes.
+
+use protocol::mapping::{Decimal, Field, IfBad, Mapping, Rest};
+use serde_json::Value;
+
+use crate::columns::{CellType, Target, Targets, To};
+use crate::kind::{Api, Kind};
+use crate::limits::MESSAGE_ID_CHARS_MAX;
+use crate::refusal::{FaultCode, FileFault};
+
+use super::filters::Condition;
+use super::header::Header;
+use super::verbs::Verbs;
+use super::{Candidate, Made};
+
+/// Bytes of a digest that stand in a message id.
+pub(super) const DIGEST_BYTES: usize = 16;
+
+/// What a mapping comes to under a header.
+#[derive(Debug, Default)]
+pub(super) struct Layout {
+    pub(super) targets: Targets,
+    pub(super) made: Vec<(usize, Made)>,
+    pub(super) conditions: Vec<Condition>,
+    pub(super) group: Option<usize>,
+    pub(super) lists: Vec<usize>,
+}
+
+/// The columns that go to one field, in the order of the mapping.
+#[derive(Debug)]
+struct Use<'a> {
+    to: String,
+    columns: Vec<(usize, &'a Field)>,
+}
+
+/// A path to the elements of a list.
+#[derive(Debug)]
+struct ListPath<'a> {
+    list: &'a str,
+    /// The path in an element; empty where the element is the cell.
+    element: &'a str,
+}
+
+pub(super) fn lay_out(mapping: &Mapping, header: &Header, kind: Kind) -> Result<Layout, FileFault> {
+    check_names(mapping, header)?;
+    let uses = uses(mapping, header, kind);
+    let mut lists: Vec<&str> = Vec::new();
+    let mut layout = Layout::default();
+    let mut places: Vec<Option<Target>> = header.names.iter().map(|_| None).collect();
+    let mut further: Vec<(Target, Made)> = Vec::new();
+    let mut aliases = Vec::new();
+    for one in &uses {
+        let Some((first, _)) = one.columns.first() else { continue };
+        let target = Target {
+            name: called(one, header),
+            source: *first,
+            to: destination(one, mapping, &mut lists)?,
+            cell: type_of(one, header)?,
+            omits_bad: one.columns.iter().any(|(_, field)| field.if_bad == IfBad::Omit),
+        };
+        let candidates = one.columns.iter().map(|(column, field)| Candidate {
+            column: *column,
+            verbs: Verbs::new(field, kind),
+            omits_bad: field.if_bad == IfBad::Omit,
+        });
+        let made: Vec<Candidate> = candidates.collect();
+        let at = if places[*first].is_none() {
+            let stays = matches!(&made[..], [only] if only.verbs.is_none());
+            if !stays {
+                layout.made.push((*first, Made::Of(made)));
+            }
+            places[*first] = Some(target);
+            *first
+        } else {
+            further.push((target, Made::Of(made)));
+            header.names.len() + further.len() - 1
+        };
+        aliases.extend(one.columns.iter().skip(1).map(|(column, _)| (*column, at)));
+    }
+    let used: Vec<usize> = uses.iter().flat_map(|one| &one.columns).map(|(column, _)| *column).collect();
+    take_rest(mapping, header, &used, &mut places)?;
+    further.extend(constants(mapping, kind)?);
+    further.extend(made_id(mapping, header)?);
+    layout.targets.merged = aliases.into_iter().filter(|(column, _)| places[*column].is_none()).collect();
+    for (index, (place, name)) in places.into_iter().zip(&header.names).enumerate() {
+        let nowhere = || Target { name: name.clone(), source: index, to: To::Nowhere, cell: None, omits_bad: false };
+        layout.targets.columns.push(place.unwrap_or_else(nowhere));
+    }
+    for (target, made) in further {
+        layout.made.push((layout.targets.columns.len(), made));
+        layout.targets.columns.push(target);
+    }
+    for list in &lists {
+        layout.lists.push(layout.targets.columns.len());
+        layout.targets.columns.push(Target {
+            name: format!("{list}[]"),
+            source: usize::MAX,
+            to: To::Path((*list).to_owned()),
+            cell: Some(CellType::Json),
+            omits_bad: false,
+        });
+    }
+    layout.targets.source_columns = header.names.len();
+    layout.targets.own_columns = header.own;
+    layout.targets.lists = lists.len();
+    let find = |name: &String| header.find(name);
+    layout.conditions =
+        mapping.filters.iter().filter_map(|filter| Some(Condition::new(find(&filter.column)?, filter))).collect();
+    layout.group = mapping.group.as_ref().and_then(find);
+    Ok(layout)
+}
+
+/// Reports every column that a mapping names and the file lacks.
+fn check_names(mapping: &Mapping, header: &Header) -> Result<(), FileFault> {
+    let lacks = |name: &String| header.find(name).is_none();
+    let of_columns = mapping.columns.iter().filter(|column| !column.optional && column.names.iter().all(lacks));
+    let of_columns = of_columns.filter_map(|column| column.names.first());
+    let of_filters = mapping.filters.iter().map(|filter| &filter.column).filter(|name| lacks(name));
+    let of_rest = mapping.message_id.iter().chain(&mapping.group).filter(|name| lacks(name));
+    let mut missing: Vec<&str> = Vec::new();
+    for name in of_columns.chain(of_filters).chain(of_rest) {
+        if !missing.contains(&name.as_str()) {
+            missing.push(name);
+        }
+    }
+    if missing.is_empty() {
+        return Ok(());
+    }
+    Err(FileFault::new(
+        FaultCode::MissingColumn,
+        format!(
+            "no {}, which the mapping `{}` names; the first row must name the columns, as the mapping spells them",
+            listed(&missing),
+            mapping.name
+        ),
+    ))
+}
+
+/// Which columns go to which fields. Of a list that each of several columns adds to, each is a use of its own.
+fn uses<'a>(mapping: &'a Mapping, header: &Header, kind: Kind) -> Vec<Use<'a>> {
+    let mut uses: Vec<Use<'a>> = Vec::new();
+    for column in &mapping.columns {
+        let Some(place) = column.names.iter().find_map(|name| header.find(name)) else { continue };
+        for field in &column.fields {
+            let to = match field.to.strip_prefix("properties.") {
+                Some(name) if kind.api() == Api::Objects => name,
+                _ => &field.to,
+            };
+            match uses.iter_mut().find(|one| one.to == to && !to.ends_with("[]")) {
+                Some(one) => one.columns.push((place, field)),
+                None => uses.push(Use { to: to.to_owned(), columns: vec![(place, field)] }),
+            }
+        }
+    }
+    uses
+}
+
+/// What people are told that the columns of a field are.
+fn called(one: &Use<'_>, header: &Header) -> String {
+    let mut names: Vec<&str> = Vec::new();
+    for (column, _) in &one.columns {
+        let name = header.names[*column].as_str();
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    names.join(" or ")
+}
+
+/// Where the cells of a field go. A list is gathered from the rows of a group, and has one element otherwise.
+fn destination<'a>(one: &'a Use<'_>, mapping: &Mapping, lists: &mut Vec<&'a str>) -> Result<To, FileFault> {
+    let Some(ListPath { list, element }) = list_path(&one.to) else { return Ok(To::Path(one.to.clone())) };
+    if list.is_empty() || element.contains("[]") {
+        return Err(FileFault::new(
+            FaultCode::BadColumn,
+            format!("`{}` is no path: `[]` stands behind a name, and once", one.to),
+        ));
+    }
+    if mapping.group.is_none() {
+        return Ok(To::Path(if element.is_empty() { one.to.clone() } else { format!("{list}.0.{element}") }));
+    }
+    let number = lists.iter().position(|other| *other == list).unwrap_or_else(|| {
+        lists.push(list);
+        lists.len() - 1
+    });
+    Ok(To::Element { list: number, path: element.to_owned(), whole: one.to.clone() })
+}
+
+fn list_path(to: &str) -> Option<ListPath<'_>> {
+    let (list, behind) = to.split_once("[]")?;
+    let element = behind.strip_prefix('.').unwrap_or(behind);
+    Some(ListPath { list, element })
+}
+
+/// The type of a field, which all of its columns share.
+fn type_of(one: &Use<'_>, header: &Header) -> Result<Option<CellType>, FileFault> {
+    let fault = |column: usize, what: &str| {
+        FileFault::new(FaultCode::BadColumn, format!("column `{}` to `{}`: {what}", header.names[column], one.to))
+    };
+    let mut types = Vec::new();
+    for (column, field) in &one.columns {
+        let word = field.cell.as_deref();
+        let is_changed = field.prefix.is_some() || field.sha256 || field.split.is_some();
+        if (field.decimal == Decimal::Comma || word == Some("date")) && is_changed {
+            return Err(fault(*column, "a date or a decimal comma goes with no `prefix`, `sha256` or `split`"));
+        }
+        types.push(match word {
+            None | Some("string" | "json") if field.split.is_some() => Some(CellType::Json),
+            Some(_) if field.split.is_some() => return Err(fault(*column, "`split` makes a list: leave the type out")),
+            None if field.decimal == Decimal::Comma => Some(CellType::Number),
+            None => None,
+            Some("date") => Some(CellType::String),
+            Some(word) => Some(CellType::named(word).ok_or_else(|| fault(*column, "the type is none"))?),
+        });
+    }
+    match &types[..] {
+        [first, others @ ..] if others.iter().all(|other| other == first) => Ok(*first),
+        _ => Err(fault(one.columns[0].0, "another column goes there as another type")),
+    }
+}
+
+/// Gives the columns that are not named their places, or refuses the file for them.
+fn take_rest(
+    mapping: &Mapping,
+    header: &Header,
+    used: &[usize],
+    places: &mut [Option<Target>],
+) -> Result<(), FileFault> {
+    let conditions = mapping.filters.iter().map(|filter| &filter.column);
+    let spoken_of: Vec<usize> =
+        conditions.chain(&mapping.message_id).chain(&mapping.group).filter_map(|name| header.find(name)).collect();
+    let is_rest = |column: &usize| !used.contains(column) && !header.names[*column].is_empty();
+    let rest = (0..header.own).filter(is_rest);
+    let container = match mapping.rest {
+        Rest::Traits => "traits",
+        Rest::Properties => "properties",
+        Rest::Drop => return Ok(()),
+        Rest::Refuse => {
+            let names = rest.filter(|column| !spoken_of.contains(column));
+            return refuse(mapping, names.map(|column| header.names[column].as_str()));
+        }
+    };
+    for column in rest {
+        let name = header.names[column].clone();
+        let to = To::Key(container, name.clone());
+        places[column] = Some(Target { name, source: column, to, cell: None, omits_bad: false });
+    }
+    Ok(())
+}
+
+fn refuse<'a>(mapping: &Mapping, names: impl Iterator<Item = &'a str>) -> Result<(), FileFault> {
+    let names: Vec<&str> = names.collect();
+    if names.is_empty() {
+        return Ok(());
+    }
+    Err(FileFault::new(
+        FaultCode::BadColumn,
+        format!(
+            "the mapping `{}` does not name {}: name each, or set `rest` to traits, properties or drop",
+            mapping.name,
+            listed(&names)
+        ),
+    ))
+}
+
+/// Columns by their names, the first of many.
+fn listed(names: &[&str]) -> String {
+    const LISTED_MAX: usize = 20;
+    let plural = if names.len() > 1 { "columns" } else { "column" };
+    let first: Vec<String> = names.iter().take(LISTED_MAX).map(|name| format!("`{name}`")).collect();
+    let more = names.len().saturating_sub(LISTED_MAX);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    format!("{plural} {}{more}", first.join(", "))
+}
+
+fn constants(mapping: &Mapping, kind: Kind) -> Result<Vec<(Target, Made)>, FileFault> {
+    let mut all = Vec::new();
+    for constant in &mapping.set {
+        let fault = |_| FileFault::new(FaultCode::BadColumn, format!("the constant `{}` is no JSON", constant.to));
+        let value: Value = serde_json::from_str(&constant.json).map_err(fault)?;
+        let to = match constant.to.strip_prefix("properties.") {
+            Some(name) if kind.api() == Api::Objects => name,
+            _ => &constant.to,
+        };
+        let (cell, text) = match value {
+            // Its type is always that of a time.
+            Value::String(text) if to == "timestamp" => (None, text),
+            Value::String(text) => (Some(CellType::String), text),
+            Value::Bool(value) => (Some(CellType::Boolean), value.to_string()),
+            Value::Number(_) => (Some(CellType::Number), constant.json.trim().to_owned()),
+            Value::Null | Value::Array(_) | Value::Object(_) => (Some(CellType::Json), constant.json.clone()),
+        };
+        let name = format!("set {}", constant.to);
+        let target = Target { name, source: usize::MAX, to: To::Path(to.to_owned()), cell, omits_bad: false };
+        all.push((target, Made::Constant(text.into_bytes())));
+    }
+    Ok(all)
+}
+
+/// The message id that is made of cells.
+fn made_id(mapping: &Mapping, header: &Header) -> Result<Option<(Target, Made)>, FileFault> {
+    if mapping.message_id.is_empty() {
+        return Ok(None);
+    }
+    let chars_max = MESSAGE_ID_CHARS_MAX - 2 * DIGEST_BYTES - 1;
+    if mapping.name.chars().count() > chars_max {
+        return Err(FileFault::new(
+            FaultCode::BadColumn,
+            format!("the name of the mapping has more than {chars_max} characters, and message ids begin with it"),
+        ));
+    }
+    let target = Target {
+        name: mapping.message_id.join(", "),
+        source: mapping.message_id.first().and_then(|name| header.find(name)).unwrap_or(usize::MAX),
+        to: To::Path("messageId".to_owned()),
+        cell: None,
+        omits_bad: false,
+    };
+    let columns = mapping.message_id.iter().filter_map(|name| header.find(name)).collect();
+    Ok(Some((target, Made::MessageId { name: mapping.name.clone(), columns })))
+}

@@ -1,0 +1,336 @@
+//! Adjacent rows with the same cell, which become one call.
+//!
+//! A group ends where the next row has another cell, at a record that is no row, and at the end of the file. Its rows
+//! are made one by one, as each arrives. A field takes the first filled cell, and a list takes an element of each row.
+//! One bad row refuses all rows of its group.
+
+use std::ops::Range;
+
+use crate::call::Row;
+use crate::flaw::Flaw;
+use crate::limits::GROUP_ROWS_MAX;
+use crate::refusal::{FaultCode, FileFault, Position, RefusalCode, RowRefusal, Span};
+use crate::rows::Cell;
+use crate::warnings::Note;
+
+use super::mapped::{Reader, SourceRow};
+use super::records::{note_shape, sound};
+use super::{Dropped, Translated};
+
+/// Most rows of a group that are held to be refused together. More of them end the file.
+const HELD_ROWS_MAX: usize = 10 * GROUP_ROWS_MAX;
+
+/// Most bytes of such rows.
+const HELD_BYTES_MAX: usize = 4 << 20;
+
+/// A row of a group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GroupRow {
+    /// Where the row stands.
+    pub span: Span,
+    /// Its own bytes in the record of the group.
+    pub record: Range<usize>,
+}
+
+/// What a record came to.
+#[derive(Debug)]
+pub(super) enum Step {
+    /// It belongs to the group that is open, and is taken with it.
+    Joined,
+    /// It is no row, and no group is open.
+    Dropped(Translated),
+    /// The group before it is complete. The record is to be looked at again.
+    Closed(Translated),
+}
+
+/// Gathers the rows of groups, one group after the other.
+#[derive(Debug, Default)]
+pub(super) struct Grouping {
+    column: usize,
+    open: Open,
+    /// Whether the record that the rows stand at is still to be taken.
+    is_held: bool,
+    fault: Option<FileFault>,
+    /// How many rows were taken last.
+    pub(super) taken_rows: u64,
+    /// The rows taken last, unless they are skipped.
+    pub(super) taken: Vec<GroupRow>,
+    /// Blank lines before the rows taken last.
+    pub(super) blank_lines: u64,
+}
+
+/// The group that is open.
+#[derive(Debug, Default)]
+struct Open {
+    /// Where its first row, or a blank line before it, begins; `None`: no group is open.
+    begin: Option<Position>,
+    /// All of it, as far as it is read.
+    span: Option<Span>,
+    key: Vec<u8>,
+    /// Whether the last row cannot be split, so that the next one may be of its group, whatever its cell is.
+    is_key_unknown: bool,
+    is_skipped: bool,
+    row_count: u64,
+    rows: Vec<GroupRow>,
+    records: Vec<u8>,
+    /// The row that all of them make.
+    text: Vec<u8>,
+    cells: Vec<Cell>,
+    /// The row that each cell is of.
+    origins: Vec<usize>,
+    /// Whether each cell has something, and not only blanks or a null marker.
+    filled: Vec<bool>,
+    /// The elements of each list, each with a comma behind it.
+    lists: Vec<Vec<u8>>,
+    /// The row that is refused first.
+    refusal: Option<(usize, RowRefusal)>,
+    notes: Vec<Note>,
+    blank_lines: u64,
+}
+
+impl Grouping {
+    pub(super) fn new(column: usize) -> Grouping {
+        Grouping { column, ..Grouping::default() }
+    }
+
+    /// Where the open group begins.
+    pub(super) fn begin(&self) -> Option<Position> {
+        self.open.begin
+    }
+
+    /// Whether the record that the rows stand at is still to be taken, which it is once.
+    pub(super) fn release(&mut self) -> bool {
+        std::mem::take(&mut self.is_held)
+    }
+
+    /// Why the file cannot be read on, if it cannot.
+    pub(super) fn fault(&mut self) -> Option<FileFault> {
+        self.fault.take()
+    }
+
+    /// Takes a record. `before` is where the one before it ends, and how many blank lines stand between them.
+    pub(super) fn step(
+        &mut self,
+        row: SourceRow<'_>,
+        is_header: bool,
+        before: (Position, u64),
+        reader: Reader<'_>,
+        calls: &mut Vec<u8>,
+        records: &mut Vec<u8>,
+    ) -> Step {
+        let reason = if is_header { Some(Dropped::RepeatedHeader) } else { row.is_blank().then_some(Dropped::Blank) };
+        let is_open = self.open.begin.is_some();
+        if is_open && (reason.is_some() || !self.open.joins(row, self.column)) {
+            self.is_held = true;
+            return Step::Closed(self.close(reader, calls, records));
+        }
+        if let Some(reason) = reason {
+            reader.encoder.notes.clear();
+            self.taken.clear();
+            self.taken_rows = 1;
+            return Step::Dropped(Translated::Dropped { span: row.span, reason });
+        }
+        self.open.add(row, self.column, before, reader);
+        if self.open.rows.len() > HELD_ROWS_MAX || self.open.records.len() > HELD_BYTES_MAX {
+            self.fault = Some(self.open.too_long());
+        }
+        Step::Joined
+    }
+}
+
+impl Grouping {
+    /// Ends the open group: appends its call and its rows, or refuses or skips them.
+    pub(super) fn close(&mut self, reader: Reader<'_>, calls: &mut Vec<u8>, records: &mut Vec<u8>) -> Translated {
+        let open = &mut self.open;
+        let span = open.span.unwrap_or(Span { from: 0, start: 0, to: 0, line: 0 });
+        reader.encoder.notes.clear();
+        self.taken.clear();
+        (self.taken_rows, self.blank_lines) = (open.row_count, open.blank_lines);
+        if open.is_skipped {
+            open.clear();
+            return Translated::Dropped { span, reason: Dropped::Skipped };
+        }
+        reader.encoder.notes.append(&mut open.notes);
+        records.extend_from_slice(&open.records);
+        let refusal = open.refusal.take();
+        let refused = match refusal {
+            Some(refusal) => Err(refusal),
+            None => open.append(span, reader, calls),
+        };
+        let translated = match refused {
+            Ok(call) => call,
+            Err((at_fault, refusal)) => Translated::RefusedGroup(open.refuse(at_fault, refusal)),
+        };
+        std::mem::swap(&mut self.taken, &mut open.rows);
+        open.clear();
+        translated
+    }
+}
+
+impl Open {
+    fn clear(&mut self) {
+        (self.begin, self.span, self.refusal) = (None, None, None);
+        (self.is_key_unknown, self.is_skipped) = (false, false);
+        (self.row_count, self.blank_lines) = (0, 0);
+        self.key.clear();
+        self.rows.clear();
+        self.records.clear();
+        self.text.clear();
+        self.cells.clear();
+        self.origins.clear();
+        self.filled.clear();
+        self.lists.iter_mut().for_each(Vec::clear);
+        self.notes.clear();
+    }
+
+    /// Whether a row is of this group. A row that cannot be split may be of it, and of the one behind it: then all are
+    /// refused together.
+    fn joins(&self, row: SourceRow<'_>, column: usize) -> bool {
+        if self.is_skipped {
+            return is_split(row) && self.has_key(row, column);
+        }
+        self.is_key_unknown || !is_split(row) || self.has_key(row, column)
+    }
+
+    fn has_key(&self, row: SourceRow<'_>, column: usize) -> bool {
+        let mut scratch = Vec::new();
+        key_of(row, column, &mut scratch) == self.key
+    }
+
+    /// Adds a row of the group. `before` is where the record before it ends, and how many blank lines stand between.
+    fn add(&mut self, row: SourceRow<'_>, column: usize, before: (Position, u64), mut reader: Reader<'_>) {
+        let SourceRow { text, cells, span, .. } = row;
+        let is_first = self.begin.is_none();
+        self.begin = self.begin.or(Some(before.0));
+        self.span = Some(Span { to: span.to, ..self.span.unwrap_or(span) });
+        self.row_count += 1;
+        self.blank_lines += before.1;
+        let is_sound = sound(text, cells, row.quotes, reader.plan);
+        if let (Ok(()), Some(profiler)) = (&is_sound, &mut reader.profiler) {
+            profiler.row(text, cells, span.start);
+        }
+        if self.is_skipped {
+            return;
+        }
+        self.is_key_unknown = !is_split(row);
+        let mut scratch = Vec::new();
+        let key = key_of(row, column, &mut scratch);
+        self.key.clear();
+        self.key.extend_from_slice(key);
+        if is_first && is_sound.is_ok() && !reader.mapper.passes(text, cells) {
+            self.is_skipped = true;
+            return;
+        }
+        let record = self.records.len()..self.records.len() + text.len();
+        self.records.extend_from_slice(text);
+        self.rows.push(GroupRow { span, record });
+        let (plan, dialect) = (reader.plan, reader.dialect);
+        if self.refusal.is_none()
+            && let Err(flaw) = is_sound.and_then(|()| self.gather(row, column, reader))
+        {
+            self.refusal = Some((self.rows.len() - 1, flaw.at(span, cells, plan, dialect, row.lines)));
+        }
+    }
+
+    /// Takes the cells of a row that no earlier row has, and its elements of the lists.
+    fn gather(&mut self, row: SourceRow<'_>, column: usize, reader: Reader<'_>) -> Result<(), Flaw> {
+        let Reader { mapper, plan, encoder, .. } = reader;
+        let index = self.rows.len() - 1;
+        if index >= GROUP_ROWS_MAX {
+            return Err(Flaw::new(RefusalCode::GroupTooLong).in_column(column));
+        }
+        note_shape(row.text, row.cells, plan, &mut encoder.notes);
+        let (text, cells) = mapper.make(row.text, row.cells, index == 0, &mut encoder.notes)?;
+        let width = plan.columns().len();
+        self.cells.resize(width, Cell::new(0, 0, false));
+        self.origins.resize(width, 0);
+        self.filled.resize(width, false);
+        for (at, cell) in cells.iter().enumerate() {
+            if self.filled[at] || cell.is_empty() {
+                continue;
+            }
+            self.filled[at] = encoder.has_something(cell.raw(text), plan.roles.ids.contains(&at));
+            if self.filled[at] || self.cells[at].is_empty() {
+                let begin = self.text.len();
+                self.text.extend_from_slice(cell.raw(text));
+                self.cells[at] = cell.moved_to(begin);
+                self.origins[at] = index;
+            }
+        }
+        self.lists.resize(plan.lists.len(), Vec::new());
+        for (list, out) in plan.lists.iter().zip(&mut self.lists) {
+            encoder.element(list, plan, Row::new(text, cells, row.span.start), out)?;
+        }
+        self.notes.append(&mut encoder.notes);
+        Ok(())
+    }
+
+    /// Appends the call of all rows. If it is refused, the row that is at fault.
+    fn append(
+        &mut self,
+        span: Span,
+        reader: Reader<'_>,
+        calls: &mut Vec<u8>,
+    ) -> Result<Translated, (usize, RowRefusal)> {
+        let Reader { mapper, plan, dialect, encoder, .. } = reader;
+        for (column, elements) in mapper.lists.iter().zip(&self.lists) {
+            let Some((_, elements)) = elements.split_last() else { continue };
+            let begin = self.text.len();
+            self.text.push(b'[');
+            self.text.extend_from_slice(elements);
+            self.text.push(b']');
+            self.cells[*column] = Cell::new(begin, self.text.len(), false);
+        }
+        let begin = calls.len();
+        let row = Row::new(&self.text, &self.cells, span.start);
+        match encoder.append(plan, row, calls) {
+            Ok(timestamp) => Ok(Translated::Call { span, len: calls.len() - begin, timestamp }),
+            Err(flaw) => {
+                let at_fault = flaw.column.and_then(|column| self.origins.get(column)).copied().unwrap_or(0);
+                let span = self.rows.get(at_fault).map_or(span, |row| row.span);
+                // The cells of that row are gone.
+                Err((at_fault, flaw.at(span, &[], plan, dialect, 1)))
+            }
+        }
+    }
+
+    /// Refuses every row, all but one for the reason of that one.
+    fn refuse(&self, at_fault: usize, refusal: RowRefusal) -> Vec<RowRefusal> {
+        let because = refusal.span.line;
+        let mut refusals: Vec<RowRefusal> = self.rows.iter().map(|row| refused_with(row.span, because)).collect();
+        if let Some(place) = refusals.get_mut(at_fault) {
+            *place = refusal;
+        }
+        refusals
+    }
+
+    fn too_long(&self) -> FileFault {
+        let line = self.span.map_or(1, |span| span.line);
+        let fault = FileFault::new(
+            FaultCode::GroupTooLong,
+            format!(
+                "line {line}: a group begins here that has more than {HELD_ROWS_MAX} rows or {HELD_BYTES_MAX} bytes; its column is probably the same in every row: group by another"
+            ),
+        );
+        match self.begin {
+            Some(at) => fault.at(at),
+            None => fault,
+        }
+    }
+}
+
+fn refused_with(span: Span, line: u64) -> RowRefusal {
+    let code = RefusalCode::GroupRefused;
+    let message =
+        format!("line {}: refused with line {line}, which is of the same group: correct that line", span.line);
+    RowRefusal { span, code, column: None, cell: None, message }
+}
+
+/// Whether the cells of a row are known.
+fn is_split(row: SourceRow<'_>) -> bool {
+    row.quotes.is_sound()
+}
+
+fn key_of<'a>(row: SourceRow<'a>, column: usize, scratch: &'a mut Vec<u8>) -> &'a [u8] {
+    row.cells.get(column).map_or(&[], |cell| cell.value(row.text, scratch))
+}

@@ -1,0 +1,70 @@
+//! One row of a file that a mapping reads.
+
+use crate::call::{Encoder, Row};
+use crate::columns::ColumnPlan;
+use crate::dialect::Dialect;
+use crate::ids::is_void;
+use crate::mapping::Mapper;
+use crate::profile::Profiler;
+use crate::refusal::Span;
+use crate::rows::Cell;
+
+use super::records::{Quotes, note_shape, sound};
+use super::{Dropped, Translated};
+
+/// A row as it stands in the file.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct SourceRow<'a> {
+    pub(super) text: &'a [u8],
+    pub(super) cells: &'a [Cell],
+    pub(super) quotes: Quotes,
+    pub(super) span: Span,
+    /// How many lines it takes.
+    pub(super) lines: u64,
+}
+
+/// What reads such rows.
+#[derive(Debug)]
+pub(super) struct Reader<'a> {
+    pub(super) mapper: &'a mut Mapper,
+    pub(super) plan: &'a ColumnPlan,
+    pub(super) dialect: Dialect,
+    pub(super) encoder: &'a mut Encoder,
+    pub(super) profiler: Option<&'a mut Profiler>,
+}
+
+impl SourceRow<'_> {
+    /// Whether it has nothing but delimiters and blanks. A constant would make a call of it.
+    pub(super) fn is_blank(&self) -> bool {
+        self.quotes.is_sound() && self.cells.iter().all(|cell| is_void(cell.raw(self.text)))
+    }
+
+    /// Appends the call of a row that makes one by itself.
+    pub(super) fn translate(self, reader: Reader<'_>, calls: &mut Vec<u8>, records: &mut Vec<u8>) -> Translated {
+        let SourceRow { text, cells, quotes, span, lines } = self;
+        let Reader { mapper, plan, dialect, encoder, profiler } = reader;
+        if self.is_blank() {
+            encoder.notes.clear();
+            return Translated::Dropped { span, reason: Dropped::Blank };
+        }
+        let is_sound = sound(text, cells, quotes, plan);
+        if let (Ok(()), Some(profiler)) = (&is_sound, profiler) {
+            profiler.row(text, cells, span.start);
+        }
+        if is_sound.is_ok() && !mapper.passes(text, cells) {
+            encoder.notes.clear();
+            return Translated::Dropped { span, reason: Dropped::Skipped };
+        }
+        records.extend_from_slice(text);
+        let begin = calls.len();
+        let written = is_sound.and_then(|()| {
+            note_shape(text, cells, plan, &mut encoder.notes);
+            let (text, cells) = mapper.make(text, cells, true, &mut encoder.notes)?;
+            encoder.append(plan, Row::new(text, cells, span.start), calls)
+        });
+        match written {
+            Ok(timestamp) => Translated::Call { span, len: calls.len() - begin, timestamp },
+            Err(flaw) => Translated::Refused(flaw.at(span, cells, plan, dialect, lines)),
+        }
+    }
+}

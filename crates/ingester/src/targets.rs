@@ -1,0 +1,151 @@
+//! The Segment sources that calls go to, and which of them a file belongs to.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use anyhow::Context;
+use aws::configuration::Current;
+use aws::{Clock, Dice};
+use calls::reading::Reading;
+use config::source::Secret;
+use config::{Config, ForKey};
+use delivery::{Delivery, WriteKey};
+use ingestion::notification::Notice;
+use protocol::id::SourceId;
+
+use crate::settings::Settings;
+
+/// A Segment source that calls go to.
+pub(crate) struct Target {
+    /// Its name in the configuration.
+    pub(crate) name: Option<String>,
+    /// Its id.
+    pub(crate) id: SourceId,
+    /// The way to it, with a pace of its own.
+    pub(crate) delivery: Arc<Delivery>,
+}
+
+/// The targets of the configuration in force. Those that a new configuration leaves as they are keep connections and pace.
+#[derive(Default)]
+pub(crate) struct Targets {
+    held: Mutex<Held>,
+}
+
+#[derive(Clone, Default)]
+struct Held {
+    config: Option<Arc<Config>>,
+    targets: Arc<Vec<Target>>,
+}
+
+/// The configuration in force, with its targets.
+#[derive(Clone)]
+pub(crate) struct InForce {
+    pub(crate) config: Arc<Config>,
+    /// Which document it is.
+    pub(crate) version: Option<String>,
+    /// Why it is not the newest.
+    pub(crate) alarm: Option<String>,
+    pub(crate) targets: Arc<Vec<Target>>,
+}
+
+/// How a file is read, and whose it is.
+pub(crate) struct Assigned<'a> {
+    pub(crate) reading: &'a Reading,
+    pub(crate) target: &'a Target,
+}
+
+impl Targets {
+    /// Targets that are ready, for the first configuration.
+    #[cfg(test)]
+    pub(crate) fn ready(targets: Arc<Vec<Target>>) -> Targets {
+        Targets { held: Mutex::new(Held { config: None, targets }) }
+    }
+
+    /// The targets of a configuration.
+    pub(crate) fn of(
+        &self,
+        current: Current,
+        settings: &Settings,
+        clock: &Clock,
+        dice: &Dice,
+    ) -> anyhow::Result<InForce> {
+        let Current { config, version, alarm } = current;
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        if !held.config.as_ref().is_some_and(|before| Arc::ptr_eq(before, &config)) {
+            let described = described(&config, settings)?;
+            let make = |(name, id, way): (Option<String>, SourceId, delivery::Settings)| {
+                let same = held.targets.iter().find(|target| target.id == id && *target.delivery.settings() == way);
+                let delivery = match same {
+                    Some(same) => Arc::clone(&same.delivery),
+                    None => Arc::new(Delivery::new(way, clock.clone(), dice.clone()).context("failed to set up HTTP")?),
+                };
+                Ok(Target { name, id, delivery })
+            };
+            let targets = described.into_iter().map(make).collect::<anyhow::Result<Vec<_>>>()?;
+            *held = Held { config: Some(Arc::clone(&config)), targets: Arc::new(targets) };
+        }
+        let targets = Arc::clone(&held.targets);
+        Ok(InForce { config, version, alarm, targets })
+    }
+}
+
+/// Name, id and way of each target, in the order of the configuration's sources.
+fn described(
+    config: &Config,
+    settings: &Settings,
+) -> anyhow::Result<Vec<(Option<String>, SourceId, delivery::Settings)>> {
+    if config.sources.is_empty() {
+        let id = settings.source.clone().context("CONFIG has no [[source]], and SOURCE_ID is not set")?;
+        return Ok(vec![(None, id, settings.delivery.clone())]);
+    }
+    anyhow::ensure!(
+        settings.source.is_none(),
+        "CONFIG has a [[source]], and the settings SOURCE_ID and WRITE_KEY describe one too: keep one of them"
+    );
+    let with_key = config.sources.iter().filter_map(|source| match &source.write_key {
+        Some(Secret::Value(key)) => {
+            let way = settings.delivery.for_source(source, WriteKey::new(key.clone()));
+            Some((Some(source.name.clone()), source.id.clone(), way))
+        }
+        // A source without a key only names what the receiver or another function sends.
+        _ => None,
+    });
+    Ok(with_key.collect())
+}
+
+impl InForce {
+    /// How the object of a message is read: once for each mapping that matches its key, or as the message says.
+    ///
+    /// # Errors
+    /// Why no file can be read under the key.
+    pub(crate) fn assign(&self, notice: &Notice) -> Result<Vec<Assigned<'_>>, String> {
+        let found =
+            self.config.for_key(&notice.key).map_err(|_| "no [[source]] of CONFIG takes this key".to_owned())?;
+        let decided = notice.mapping.as_deref().or(notice.hop.as_ref().map(|_| ""));
+        let found = match decided {
+            // Its checkpoint knows how it was begun, whatever the configuration says now.
+            Some(name) => {
+                let index = found.iter().position(|one| one.mapping_name() == name).unwrap_or(0);
+                vec![found[index]]
+            }
+            None => found,
+        };
+        found.into_iter().map(|one| Ok(Assigned { reading: one.reading, target: self.target_of(&one)? })).collect()
+    }
+
+    fn target_of(&self, one: &ForKey<'_>) -> Result<&Target, String> {
+        let Some(index) = one.source else {
+            return self.targets.first().ok_or_else(|| "no source is described".to_owned());
+        };
+        let source = &self.config.sources[index];
+        let is_it = |target: &&Target| target.id == source.id;
+        self.targets
+            .iter()
+            .find(is_it)
+            .ok_or_else(|| format!("the source {} of CONFIG has no `write_key`", source.name))
+    }
+
+    /// The target of a file that was begun for this source.
+    pub(crate) fn target(&self, id: &SourceId) -> Option<&Target> {
+        self.targets.iter().find(|target| target.id == *id)
+    }
+}
