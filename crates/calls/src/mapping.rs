@@ -119,7 +119,7 @@ impl Mapper {
         self.text.extend_from_slice(text);
         self.cells.clear();
         self.cells.extend_from_slice(cells);
-        self.cells.resize(self.width, Cell::new(0, 0, false));
+        self.cells.resize(self.width, Cell::new(0, 0, 0));
         for (column, made) in &self.made {
             let begin = self.text.len();
             match made {
@@ -140,7 +140,7 @@ impl Mapper {
                         .map_err(|flaw| flaw.in_column(*column))?;
                 }
             }
-            self.cells[*column] = Cell::new(begin, self.text.len(), false);
+            self.cells[*column] = Cell::new(begin, self.text.len(), 0);
         }
         Ok((&self.text, &self.cells))
     }

@@ -322,9 +322,11 @@ impl Pipeline {
     /// Warnings about the columns of a file with this profile and this account.
     #[must_use]
     pub fn warnings_of(&self, profile: &Profile, account: &Account) -> Vec<Warning> {
-        let columns = self.translator.plan().map_or(&[][..], ColumnPlan::columns);
-        let sent = columns.iter().enumerate().filter(|(index, _)| self.translator.sends_as_it_stands(*index));
-        let columns = sent.filter_map(|(index, column)| profile.columns.get(index).map(|counts| (column, counts)));
+        let Some(plan) = self.translator.plan() else { return Vec::new() };
+        // Ids are sent without blanks.
+        let is_sent = |index: usize| !plan.roles.ids.contains(&index) && self.translator.sends_as_it_stands(index);
+        let columns = plan.columns().iter().zip(&profile.columns).enumerate();
+        let columns = columns.filter(|(index, _)| is_sent(*index)).map(|(_, column)| column);
         profile::warnings(columns, account)
     }
 

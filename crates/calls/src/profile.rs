@@ -84,7 +84,7 @@ impl Profiler {
         let columns = self.open.row();
         for (lengths, cell) in columns.iter_mut().zip(cells) {
             // Nearly every cell is as long as another one of its column.
-            if !(self.markers.is_plain(cell, text) && lengths.has(cell.raw_bytes())) {
+            if !(self.markers.is_plain(cell, text) && lengths.has(cell.bytes())) {
                 lengths.add(self.markers.length(cell, text));
             }
         }

@@ -42,15 +42,16 @@ pub(crate) fn strip_marks(mut record: &[u8]) -> &[u8] {
 pub(crate) struct Cell {
     start: u32,
     end: u32,
-    escaped: bool,
+    /// How many quotes are to be taken out.
+    quotes: u32,
 }
 
 impl Cell {
     #[inline]
-    pub(crate) fn new(start: usize, end: usize, escaped: bool) -> Cell {
+    pub(crate) fn new(start: usize, end: usize, quotes: u32) -> Cell {
         // A record is at most ROW_BYTES_MAX (a header less), plus what one push holds beyond it.
         let narrow = |offset: usize| u32::try_from(offset).unwrap_or(u32::MAX);
-        Cell { start: narrow(start), end: narrow(end), escaped }
+        Cell { start: narrow(start), end: narrow(end), quotes }
     }
 
     /// The bytes between the cell's quotes, or all of them, with the quotes inside as they stand.
@@ -66,7 +67,7 @@ impl Cell {
 
     /// The same cell where its bytes begin at `start` in another text.
     pub(crate) fn moved_to(&self, start: usize) -> Cell {
-        Cell::new(start, start + self.end() - self.start(), self.escaped)
+        Cell::new(start, start + self.end() - self.start(), self.quotes)
     }
 
     /// Where the cell's content begins in its record.
@@ -79,22 +80,16 @@ impl Cell {
         self.end as usize
     }
 
-    /// How long the cell is, with the quotes inside as they stand.
+    /// How long the value is.
     #[inline]
-    pub(crate) fn raw_bytes(&self) -> u32 {
-        self.end - self.start
-    }
-
-    /// Whether the cell has quotes that are to be resolved.
-    #[inline]
-    pub(crate) fn is_escaped(&self) -> bool {
-        self.escaped
+    pub(crate) fn bytes(&self) -> u32 {
+        self.end - self.start - self.quotes
     }
 
     /// The cell's value; `scratch` holds it when it cannot be had without copying.
     #[inline]
     pub(crate) fn value<'a>(&self, record: &'a [u8], scratch: &'a mut Vec<u8>) -> &'a [u8] {
-        if self.escaped {
+        if self.quotes > 0 {
             scratch.clear();
             self.unescape(record, scratch);
             scratch
@@ -106,7 +101,7 @@ impl Cell {
     /// Appends the value with its quotes resolved.
     pub(crate) fn unescape(&self, record: &[u8], out: &mut Vec<u8>) {
         let mut rest = self.raw(record);
-        if !self.escaped {
+        if self.quotes == 0 {
             out.extend_from_slice(rest);
             return;
         }
@@ -134,7 +129,8 @@ pub(crate) struct Splitter {
     at: usize,
     /// Where the current cell's content begins.
     start: usize,
-    escaped: bool,
+    /// How many quotes are to be taken out of the current cell.
+    doubled: u32,
     /// Whether a quoted cell has been seen, the only place where a record can hold line ends.
     quotes: bool,
     /// Whether a quoted cell ends in a backslash, so that its last quote may be content.
@@ -175,7 +171,7 @@ impl Splitter {
             state: State::CellStart,
             at: 0,
             start: 0,
-            escaped: false,
+            doubled: 0,
             quotes: false,
             backslash: false,
             marks: true,
@@ -196,7 +192,7 @@ impl Splitter {
         self.state = State::CellStart;
         self.at = 0;
         self.start = 0;
-        self.escaped = false;
+        self.doubled = 0;
         self.quotes = false;
         self.backslash = false;
         self.stray = None;
@@ -273,7 +269,7 @@ impl Splitter {
     /// Notes a quote in a bare cell of a record in which a backslash stands before a closing quote.
     #[cold]
     fn look_for_quote(&mut self, cell: &[u8]) {
-        if memchr(QUOTE, cell).is_some() && !self.escaped {
+        if memchr(QUOTE, cell).is_some() && self.doubled == 0 {
             self.stray = self.stray.or(Some(self.cells.len()));
         }
     }
@@ -282,7 +278,7 @@ impl Splitter {
     #[cold]
     fn look_behind_blanks(&mut self, cell: &[u8]) {
         let behind = cell.iter().find(|byte| !matches!(byte, b' ' | b'\t'));
-        if behind == Some(&QUOTE) && !self.escaped {
+        if behind == Some(&QUOTE) && self.doubled == 0 {
             self.stray = self.stray.or(Some(self.cells.len()));
         }
     }
@@ -299,7 +295,7 @@ impl Splitter {
             }
             let Some(length) = memchr3(self.delimiter, b'\n', b'\r', &text[start..]) else { break };
             let end = start + length;
-            self.cells.push(Cell::new(start, end, false));
+            self.cells.push(Cell::new(start, end, 0));
             start = end + 1;
             if text[end] != self.delimiter {
                 self.begin(start);
@@ -370,21 +366,21 @@ impl Splitter {
                 State::QuoteSeen => match text.get(self.at) {
                     None => return None,
                     Some(&QUOTE) => {
-                        self.escaped = true;
+                        self.doubled += 1;
                         self.at += 1;
                         self.state = State::Quoted;
                     }
                     Some(&byte) if byte == self.delimiter || byte == b'\n' || byte == b'\r' => {
                         let end = self.at;
                         self.backslash |= end > self.start + 1 && text[end - 2] == b'\\';
-                        self.cells.push(Cell::new(self.start, end - 1, self.escaped));
+                        self.cells.push(Cell::new(self.start, end - 1, self.doubled));
                         self.begin(end + 1);
                         if byte != self.delimiter {
                             return Some(end);
                         }
                     }
                     Some(_) => {
-                        self.escaped = true;
+                        self.doubled += 1;
                         self.stray = self.stray.or(Some(self.cells.len()));
                         self.state = State::Bare;
                     }
@@ -408,7 +404,7 @@ impl Splitter {
         match self.state {
             State::CellStart | State::Bare | State::Quoted => self.close(length),
             State::QuoteSeen => {
-                self.cells.push(Cell::new(self.start, length - 1, self.escaped));
+                self.cells.push(Cell::new(self.start, length - 1, self.doubled));
             }
         }
         self.state == State::Quoted
@@ -416,7 +412,7 @@ impl Splitter {
 
     #[inline]
     fn close(&mut self, end: usize) {
-        self.cells.push(Cell::new(self.start, end, self.escaped));
+        self.cells.push(Cell::new(self.start, end, self.doubled));
         if self.state != State::Quoted {
             self.begin(end + 1);
         }
@@ -426,7 +422,7 @@ impl Splitter {
     fn begin(&mut self, start: usize) {
         self.at = start;
         self.start = start;
-        self.escaped = false;
+        self.doubled = 0;
         self.state = State::CellStart;
     }
 }

@@ -5,6 +5,7 @@
 
 mod expect;
 mod json;
+mod profile;
 mod progress;
 mod tell;
 
@@ -15,6 +16,7 @@ use calls::call::MessageIds;
 use calls::columns::Column;
 use calls::dialect::StoredHeader;
 use calls::pipeline::{Next, Pipeline};
+use calls::profile::{Detail, Profile, Values};
 use calls::refusal::{FaultCode, Position, RowRefusal, Warning};
 use calls::subject::Subject;
 use calls::translator::Translator;
@@ -82,6 +84,9 @@ struct Checked {
     columns: Vec<Column>,
     warnings: Vec<Warning>,
     account: Account,
+    profile: Option<Profile>,
+    /// The least and the greatest cell of each column in the profile.
+    values: Vec<Values>,
     /// The stored size of the file.
     bytes: u64,
     first_calls: Vec<String>,
@@ -191,7 +196,10 @@ fn check(path: &Path, args: &CheckArgs, settings: &Settings) -> anyhow::Result<C
     };
     let envelope = Envelope::of(&subject);
     // Ids derive from the bucket and the version, which do not exist here.
-    let translator = Translator::new(&subject, &settings.reading, MessageIds::new(StreamId::new([0; 16])));
+    let mut translator = Translator::new(&subject, &settings.reading, MessageIds::new(StreamId::new([0; 16])));
+    if settings.profile {
+        translator = translator.with_profile(Detail::CountsAndValues);
+    }
     let mut machine = Pipeline::new(translator, envelope, Position::START);
     checked.subject = Some(subject);
     let mut calls = args.calls.then(|| BufWriter::with_capacity(CHUNK_BYTES, std::io::stdout().lock()));
@@ -235,7 +243,7 @@ fn check(path: &Path, args: &CheckArgs, settings: &Settings) -> anyhow::Result<C
         calls.flush()?;
     }
     checked.bytes = checked.bytes.max(size.unwrap_or_default());
-    checked.end(&machine, settled_to);
+    checked.end(&mut machine, settled_to);
     Ok(checked)
 }
 
@@ -264,10 +272,15 @@ impl Checked {
         }
     }
 
-    fn end(&mut self, machine: &Pipeline, settled_to: Option<Position>) {
+    fn end(&mut self, machine: &mut Pipeline, settled_to: Option<Position>) {
+        self.profile = machine.take_profile();
+        self.values = machine.values().to_vec();
         self.header = machine.header().cloned();
         self.columns = machine.plan().map_or(Vec::new(), |plan| plan.columns().to_vec());
         self.warnings = machine.warnings().to_vec();
+        if let Some(profile) = &self.profile {
+            self.warnings.extend(machine.warnings_of(profile, &self.account));
+        }
         let fault = machine.fault();
         self.fault = fault.map(ToString::to_string);
         self.fault_code = fault.map(|fault| fault.code);

@@ -1,7 +1,5 @@
 //! Which cells may be empty or a null marker. Most cells are neither, as their first byte and their length show.
 
-use memchr::memchr_iter;
-
 use crate::ids::{self, Nulls, is_null_marker, is_void};
 use crate::rows::Cell;
 
@@ -32,11 +30,11 @@ impl Markers {
         }
     }
 
-    /// Whether a cell is certainly filled, and as long as it stands in the file.
+    /// Whether a cell is certainly filled. A doubled quote at its beginning is a quote of the value as well.
     #[inline]
     pub(super) fn is_plain(&self, cell: &Cell, text: &[u8]) -> bool {
         let first = text.get(cell.start()).copied().unwrap_or_default();
-        cell.raw_bytes() > self.odd_bytes_max[usize::from(first)] && !cell.is_escaped()
+        cell.bytes() > self.odd_bytes_max[usize::from(first)]
     }
 
     /// The length of any cell.
@@ -46,15 +44,8 @@ impl Markers {
         if raw.is_empty() {
             return Length::Empty;
         }
-        if self.nulls.is_none() {
-            if cell.is_escaped() {
-                // No null marker of ours has a quote. Half of the quotes are no part of the value.
-                let quotes = memchr_iter(b'"', raw).count();
-                return Length::Filled(cell.raw_bytes() - narrow(quotes / 2));
-            }
-            if !may_be_odd(raw) {
-                return Length::Filled(cell.raw_bytes());
-            }
+        if self.nulls.is_none() && !may_be_odd(raw) {
+            return Length::Filled(cell.bytes());
         }
         let value = cell.value(text, &mut self.scratch);
         if is_void(value) {
@@ -62,7 +53,7 @@ impl Markers {
         } else if self.nulls.as_ref().is_some_and(|nulls| nulls.has(value)) || is_null_marker(ids::trim(value)) {
             Length::Null
         } else {
-            Length::Filled(narrow(value.len()))
+            Length::Filled(cell.bytes())
         }
     }
 }

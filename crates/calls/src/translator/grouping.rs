@@ -242,7 +242,7 @@ impl Open {
         note_shape(row.text, row.cells, plan, &mut encoder.notes);
         let (text, cells) = mapper.make(row.text, row.cells, index == 0, &mut encoder.notes)?;
         let width = plan.columns().len();
-        self.cells.resize(width, Cell::new(0, 0, false));
+        self.cells.resize(width, Cell::new(0, 0, 0));
         self.origins.resize(width, 0);
         self.filled.resize(width, false);
         for (at, cell) in cells.iter().enumerate() {
@@ -279,7 +279,7 @@ impl Open {
             self.text.push(b'[');
             self.text.extend_from_slice(elements);
             self.text.push(b']');
-            self.cells[*column] = Cell::new(begin, self.text.len(), false);
+            self.cells[*column] = Cell::new(begin, self.text.len(), 0);
         }
         let begin = calls.len();
         let row = Row::new(&self.text, &self.cells, span.start);

@@ -1,14 +1,18 @@
 //! The profile of whole files: the same however a file is cut, and what it says of the exports that tools write.
 
+use calls::batches::Envelope;
 use calls::call::MessageIds;
 use calls::dialect::{Compression, Encoding};
+use calls::pipeline::{Next, Pipeline};
 use calls::profile::{Detail, Kind, LastRow, Profile};
 use calls::refusal::Position;
 use calls::translator::{Translated, Translator};
 use proptest::prelude::*;
 use protocol::id::StreamId;
+use protocol::mapping::{Column, Field, Filter, Mapping};
 
 use crate::laws;
+use crate::mappings;
 use crate::support::File;
 
 fn translator(file: &File) -> Translator {
@@ -231,4 +235,139 @@ fn an_export_shows_its_leading_zeros_its_blanks_and_its_shapes() {
     let (_, orders) = export("orders_export_1.csv", None);
     assert_eq!(orders.columns[0].shapes.shown(), (vec![("#9999", 27)], 0));
     assert_eq!((orders.columns[2].filled, orders.columns[2].empty), (22, 5));
+}
+
+/// The profile of a file that a pipeline settles from `at` on, batch by batch, and where each commit ends with the
+/// profile so far.
+fn settled(translator: Translator, file: &File, at: Position, calls_max: usize) -> (Profile, Vec<(Position, Profile)>) {
+    let envelope = Envelope::of(&file.subject()).with_calls_max(calls_max);
+    let mut machine = Pipeline::new(translator.with_profile(Detail::Counts), envelope, at);
+    machine.push(&file.bytes[usize::try_from(at.byte).unwrap()..]);
+    machine.finish();
+    let (mut profile, mut commits) = (Profile::default(), Vec::new());
+    while let Next::Batch(batch) = machine.next_batch() {
+        machine.settle(&batch, &[]);
+        if let Some(commit) = machine.commit() {
+            profile.add(&machine.take_profile().unwrap());
+            commits.push((commit.to, profile.clone()));
+        }
+    }
+    (profile, commits)
+}
+
+/// Resumes a file behind each of its commits: the profile is that of a run that was not interrupted.
+#[track_caller]
+fn check_resumed(file: &File, calls_max: usize) {
+    let (whole, commits) = settled(translator(file), file, Position::START, calls_max);
+    let mut begun = translator(file);
+    begun.push(&file.bytes);
+    begun.finish();
+    while begun.header().is_none() {
+        // A header that cannot be read has no rows.
+        let Ok(_) = begun.next(&mut Vec::new(), &mut Vec::new()) else { return };
+    }
+    let header = begun.header().unwrap();
+    let every = commits.len() / 8 + 1;
+    for (to, before) in commits.into_iter().step_by(every) {
+        let ids = MessageIds::new(StreamId::new([0; 16]));
+        let rest = Translator::resume(&file.subject(), &file.reading, ids, header, to).unwrap();
+        let mut sum = before;
+        sum.add(&settled(rest, file, to, calls_max).0);
+        assert_eq!(sum, whole, "resumed at {to:?}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(150))]
+
+    #[test]
+    fn a_file_that_is_resumed_behind_any_commit_has_the_profile_of_a_whole_run(file in laws::file(), calls_max in 1..9_usize) {
+        check_resumed(&file, calls_max);
+    }
+
+    #[test]
+    fn a_mapped_file_that_is_resumed_behind_any_commit_has_the_profile_of_a_whole_run(file in mappings::file(), calls_max in 1..9_usize) {
+        check_resumed(&file, calls_max);
+    }
+}
+
+#[test]
+fn a_row_that_does_not_fit_a_full_batch_is_in_the_profile_of_the_next() {
+    for group in [None, Some("userId".to_owned())] {
+        let mut csv = "userId,traits.p\n".to_owned();
+        (0..90).for_each(|row| csv.push_str(&format!("{row},{}\n", "a".repeat(11_000 + row * 200))));
+        let mut file = File::new("identify_1.csv", csv);
+        file.reading.mapping = group.map(|group| Box::new(by_group(group)));
+        let (whole, commits) = settled(translator(&file), &file, Position::START, usize::MAX);
+        assert!(commits.len() > 2);
+        for (to, profile) in &commits {
+            assert_eq!(profile.rows, to.line - 2, "the rows before line {}", to.line);
+            assert_eq!(profile.columns[1].longest_bytes as u64, 11_000 + (profile.rows - 1) * 200);
+        }
+        assert_eq!((whole.rows, whole.columns[0].name.as_str()), (90, "userId"));
+        check_resumed(&file, usize::MAX);
+    }
+}
+
+fn by_group(group: String) -> Mapping {
+    let column = |name: &str, to: &str| Column {
+        names: vec![name.to_owned()],
+        optional: false,
+        fields: vec![Field { to: to.to_owned(), ..Field::default() }],
+    };
+    Mapping {
+        name: "m".to_owned(),
+        call: "identify".to_owned(),
+        columns: vec![column("userId", "userId"), column("traits.p", "traits.p")],
+        group: Some(group),
+        ..Mapping::default()
+    }
+}
+
+#[test]
+fn a_group_that_cannot_be_read_to_its_end_is_in_no_profile() {
+    let mut file = File::new("identify_1.csv", format!("userId,traits.p\n0,x\n{}", "1,a\n".repeat(10_001)));
+    file.reading.mapping = Some(Box::new(by_group("userId".to_owned())));
+    let (whole, commits) = settled(translator(&file), &file, Position::START, usize::MAX);
+    assert_eq!((whole.rows, commits.len()), (1, 1));
+}
+
+#[test]
+fn a_mapped_file_is_profiled_by_its_own_cells_with_skipped_rows() {
+    let mut file = File::new("identify_1.csv", "userId,traits.p\n1, x \n,,\n2,y\n");
+    let mut mapping = by_group("userId".to_owned());
+    mapping.group = None;
+    mapping.columns[1].fields[0].trim = true;
+    mapping.filters = vec![Filter { column: "userId".to_owned(), not: vec!["2".to_owned()], ..Filter::default() }];
+    file.reading.mapping = Some(Box::new(mapping));
+    let (profile, _) = settled(translator(&file), &file, Position::START, usize::MAX);
+    assert_eq!((profile.rows, profile.columns[1].blanks_at_ends, profile.columns[1].longest_bytes), (2, 1, 3));
+}
+
+#[track_caller]
+fn check_warnings(csv: &str, expected: &[&str]) {
+    let file = File::new("identify_1.csv", csv);
+    let mut machine =
+        Pipeline::new(translator(&file).with_profile(Detail::Counts), Envelope::of(&file.subject()), Position::START);
+    machine.push(&file.bytes);
+    machine.finish();
+    while let Next::Batch(batch) = machine.next_batch() {
+        machine.settle(&batch, &[]);
+    }
+    let account = machine.commit().unwrap().account;
+    let profile = machine.take_profile().unwrap();
+    let warnings: Vec<String> =
+        machine.warnings_of(&profile, &account).into_iter().map(|warning| warning.message).collect();
+    assert_eq!(warnings.len(), expected.len(), "{warnings:?}");
+    for (warning, words) in warnings.iter().zip(expected) {
+        assert!(warning.starts_with(words), "{warning}");
+    }
+}
+
+#[test]
+fn a_profile_warns_of_blanks_at_ends_and_of_decimal_commas() {
+    check_warnings("userId,traits.a,traits.email\n1,x ,a@b.de \n2,y,\n", &["column `traits.a`: 1 of 2 sampled cells have"]);
+    check_warnings("userId;traits.a\n1;1.234,56\n2;7\n", &["column `traits.a`: 1 of 2 sampled cells are numbers with"]);
+    check_warnings("userId;traits.a\n1;1.234,56\n2;none\n", &[]);
+    check_warnings("userId,traits.a:number,traits.b\n 1 ,1.5,\n", &[]);
 }

@@ -1,7 +1,7 @@
 //! The result of a check as text.
 
 use super::expect::expected;
-use super::{Checked, Usability};
+use super::{Checked, Usability, profile};
 use crate::voice::Voice;
 use calls::columns::Column;
 use calls::dialect::Compression;
@@ -12,7 +12,7 @@ use std::fmt::Write as _;
 use unicode_width::UnicodeWidthChar;
 
 /// Columns and warnings beyond this are counted, not shown.
-const COLUMNS_SHOWN_MAX: usize = 60;
+pub(super) const COLUMNS_SHOWN_MAX: usize = 60;
 const WARNINGS_SHOWN_MAX: usize = 20;
 /// A name longer than this pushes its line out, instead of all lines.
 const NAME_CHARS_MAX: usize = 40;
@@ -27,6 +27,7 @@ pub(super) fn all(checked: &Checked, settings: &Settings, voice: Voice) -> Strin
     let mut out = String::new();
     title(&mut out, checked, voice);
     columns(&mut out, checked, voice);
+    profile::table(&mut out, checked, voice);
     zone(&mut out, checked, settings);
     first_calls(&mut out, checked, voice);
     refused(&mut out, checked, voice);
@@ -137,7 +138,7 @@ fn zone(out: &mut String, checked: &Checked, settings: &Settings) {
     }
 }
 
-fn more(out: &mut String, count: usize, what: &str, voice: Voice) {
+pub(super) fn more(out: &mut String, count: usize, what: &str, voice: Voice) {
     if count > 0 {
         let _ = writeln!(out, "  {}", voice.dim(&format!("and {count} more {what}; --json has all")));
     }
