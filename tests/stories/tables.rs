@@ -2,6 +2,7 @@
 
 use calls::columns::{CellType, Form};
 use calls::kind::{Api, Kind, Required};
+use calls::reading::Reading;
 use config::settings::{self, Setting};
 use serde_json::json;
 use standins::segment::{KINDS, Server};
@@ -76,6 +77,113 @@ fn the_readmes_have_every_setting_with_its_default() {
 #[test]
 fn the_page_of_the_configuration_has_every_key_with_its_meaning() {
     assert_region("docs/configuration.md", "keys", &config::schema::markdown());
+}
+
+/// A key that is declared, and that no code looks at, would be ignored in silence.
+#[test]
+fn every_key_of_the_configuration_changes_what_it_says() {
+    let parse = |table: &str, keys: &Keys| {
+        let text = document(table, keys);
+        let config = config::Config::parse(&text, &Reading::default());
+        format!("{:?}", config.unwrap_or_else(|faults| panic!("{text}\n{faults:#?}")))
+    };
+    for (table, keys) in config::schema::keys_of_tables() {
+        for key in keys {
+            let before = keys_before(table, key);
+            let mut after = before.clone();
+            after.insert(key, value(table, key));
+            if key == "object" {
+                after.remove("call");
+            }
+            assert_ne!(parse(table, &before), parse(table, &after), "{table}: {key}");
+        }
+    }
+}
+
+type Keys = BTreeMap<&'static str, &'static str>;
+
+/// The keys that a table needs, and those that `key` needs beside it.
+fn keys_before(table: &str, key: &str) -> Keys {
+    let role = r#""arn:aws:iam::123456789012:role/L""#;
+    let mut keys = match table {
+        "source" => vec![("name", r#""s""#), ("id", r#""i""#)],
+        "mapping" => {
+            let columns = r#"{ "A" = "traits.a:number" }"#;
+            vec![("name", r#""m""#), ("match", r#""a""#), ("call", r#""identify""#), ("columns", columns)]
+        }
+        "field" => vec![("to", r#""traits.a""#), ("values", r#"{ x = "y" }"#)],
+        "filter" => vec![("not", r#""q""#)],
+        "destination" => vec![
+            ("name", r#""d""#),
+            ("region", r#""eu-west-1""#),
+            ("bucket", r#""logs""#),
+            ("role_arn", role),
+            ("external_id", r#""id""#),
+            ("sources", r#""*""#),
+        ],
+        _ => Vec::new(),
+    };
+    if (table, key) == ("field", "decimal") {
+        keys.push(("type", r#""number""#));
+    }
+    keys.into_iter().collect()
+}
+
+/// A value that a key does not have in [`keys_before`].
+fn value(table: &str, key: &str) -> &'static str {
+    match key {
+        "write_key" => r#""env:KEY""#,
+        "region" if table == "source" => r#""eu""#,
+        "region" => r#""us-east-1""#,
+        "endpoint" | "objects_endpoint" => r#""https://example.com""#,
+        "events_per_second" | "skip_lines" => "7",
+        "encoding" => r#""latin1""#,
+        "delimiter" => r#""tab""#,
+        "quote" => r#""single""#,
+        "escape" => r#""backslash""#,
+        "zone" => r#""Europe/Berlin""#,
+        "dates" => r#"["%d.%m.%Y"]"#,
+        "empty_cells" => r#""null""#,
+        "unknown_columns" => r#""top""#,
+        "infer_types" | "also" | "trim" | "lower" | "sha256" | "optional" | "filled" | "empty" => "true",
+        "call" => r#""group""#,
+        "source" => r#""s""#,
+        "decimal" => r#"",""#,
+        "set" => r#"{ "event" = "e" }"#,
+        "columns" => r#"{ "A" = "userId" }"#,
+        "rest" => r#""traits""#,
+        "where" => r#"{ "A" = { filled = true } }"#,
+        "values" => r#"{ z = "y" }"#,
+        "type" => r#""number""#,
+        "if_bad" => r#""omit""#,
+        "role_arn" => r#""arn:aws:iam::123456789012:role/M""#,
+        "kms_key_arn" => r#""arn:aws:kms:eu-west-1:123456789012:key/1""#,
+        "acl" => r#""private""#,
+        "expected_bucket_owner" => r#""123456789012""#,
+        "batch_bytes_max" => "2000000",
+        "enabled" => "false",
+        "nulls" | "id_nulls" | "collections" | "timestamp_columns" | "names" | "message_id" | "is" | "not" => {
+            r#"["other"]"#
+        }
+        // Any text.
+        _ => r#""other""#,
+    }
+}
+
+/// A document with a table of these keys.
+fn document(table: &str, keys: &Keys) -> String {
+    let entries: Vec<_> = keys.iter().map(|(key, value)| format!("{key} = {value}")).collect();
+    let source = "[[source]]\nname = \"s\"\nid = \"i\"\n";
+    let mapping = "[[mapping]]\nname = \"m\"\nmatch = \"a\"\ncall = \"identify\"\n";
+    match table {
+        "reading" => format!("[reading]\n{}\n", entries.join("\n")),
+        "mapping" => format!("{source}[[mapping]]\n{}\n", entries.join("\n")),
+        "field" => format!("{mapping}columns.\"A\" = {{ {} }}\n", entries.join(", ")),
+        "filter" => {
+            format!("{mapping}columns.\"A\" = \"userId\"\nwhere = {{ \"A\" = {{ {} }} }}\n", entries.join(", "))
+        }
+        _ => format!("[[{table}]]\n{}\n", entries.join("\n")),
+    }
 }
 
 #[test]

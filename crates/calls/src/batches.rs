@@ -224,18 +224,25 @@ impl Gatherer {
             (None, start, record_at..self.open.records.len())
         };
         let timestamp = timestamp.map(|at| start + at.start..start + at.end);
-        let first = self.open.group_rows.len();
-        let placed = |row: &GroupRow| GroupRow {
-            span: row.span,
-            record: record.start + row.record.start..record.start + row.record.end,
-        };
-        self.open.group_rows.extend(taken.group.iter().map(placed));
-        self.open.further_rows += taken.rows - 1;
-        let group = first..self.open.group_rows.len();
+        let group = if taken.group.is_empty() { 0..0 } else { self.place_group(record.start, taken) };
         self.open.calls.push(Call { body: start..start + len, timestamp, span, record, group });
         self.reached(span.line, taken);
         // Where both happen at once the second waits for the next row: one batch is handed out at a time.
         done.or_else(|| self.cut_if_full())
+    }
+
+    /// Keeps the rows of a group, whose record begins at `record_at` among the batch's.
+    #[cold]
+    fn place_group(&mut self, record_at: usize, taken: Taken<'_>) -> Range<usize> {
+        let first = self.open.group_rows.len();
+        self.open.group_rows.extend(
+            taken.group.iter().map(|row| GroupRow {
+                span: row.span,
+                record: record_at + row.record.start..record_at + row.record.end,
+            }),
+        );
+        self.open.further_rows += taken.rows - 1;
+        first..self.open.group_rows.len()
     }
 
     /// Counts in a refused row.

@@ -196,7 +196,11 @@ impl Encoder {
         self.arrays.clear();
         for piece in pieces {
             match piece {
-                Piece::Cell(slot) => self.cell(slot, row, out).or_else(|flaw| self.omit(plan, slot.column, flaw))?,
+                Piece::Cell(slot) => {
+                    if let Err(flaw) = self.cell(slot, row, out) {
+                        self.omit(plan, slot.column, flaw)?;
+                    }
+                }
                 Piece::Open(text) | Piece::Text(text) => out.extend_from_slice(text),
                 Piece::Close { opened, bracket } => match out.last_mut() {
                     Some(last) if *last == b',' => {
@@ -278,9 +282,11 @@ impl Encoder {
                 self.notes.push(Note::cell(WarningCode::Footer, 0));
             }
         }
+        let mut has_words = false;
         for &column in &plan.roles.ids {
             let Some(cell) = row.cell(column) else { continue };
             let value = cell.value(row.text, &mut self.scratch);
+            has_words |= ids::is_words(value);
             if ids::is_plain(value, &self.id_nulls, &plan.names) {
                 continue;
             }
@@ -291,7 +297,26 @@ impl Encoder {
                 return Err(Flaw::new(RefusalCode::RoundedId).in_column(column));
             }
         }
+        if has_words {
+            self.look_for_header(plan, row);
+        }
         Ok(())
+    }
+
+    /// Notes a row of which at least half of the cells name their columns, as joined exports have it, unless one of its
+    /// ids has shown that the row is no data.
+    #[cold]
+    fn look_for_header(&mut self, plan: &ColumnPlan, row: Row<'_>) {
+        let (mut names, mut filled) = (0, 0);
+        for (column, cell) in row.cells.iter().enumerate() {
+            let value = cell.value(row.text, &mut self.scratch);
+            names += usize::from(plan.names.is_of_column(column, value));
+            filled += usize::from(!is_void(value));
+        }
+        let is_known = || self.notes.iter().any(|note| note.code == WarningCode::IdNoData);
+        if names > 0 && filled > 1 && 2 * names >= filled && !is_known() {
+            self.notes.push(Note::row(WarningCode::OtherHeader));
+        }
     }
 
     /// Notes the escapes of Postgres' `COPY`: a file of tabs with `\N` for nothing has them in place of tabs and line ends.

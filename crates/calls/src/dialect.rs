@@ -104,12 +104,8 @@ pub(crate) fn foreign(start: &[u8]) -> Option<&'static str> {
         (b"\x28\xB5\x2F\xFD", "compressed twice: compress it once"),
     ];
     // These begin as a text may.
-    const WORDS: [(&[u8], &str); 4] = [
-        (b"PAR1", "a Parquet file: export it as CSV"),
-        (b"ORC", "an ORC file: export it as CSV"),
-        (b"x\x9C", "compressed with zlib: use gzip or zstd"),
-        (b"x\xDA", "compressed with zlib: use gzip or zstd"),
-    ];
+    const WORDS: [(&[u8], &str); 2] =
+        [(b"PAR1", "a Parquet file: export it as CSV"), (b"ORC", "an ORC file: export it as CSV")];
     if let Some(entry) = start.strip_prefix(b"PK\x03\x04") {
         return Some(archive(entry));
     }
@@ -120,8 +116,14 @@ pub(crate) fn foreign(start: &[u8]) -> Option<&'static str> {
     if let [b'B', b'Z', b'h', b'1'..=b'9', b'1', b'A', b'Y', b'&', b'S', b'Y', ..] = start {
         return Some("compressed with bzip2: use gzip or zstd");
     }
+    if let [b'x', 0x9C | 0xDA, stream @ ..] = start
+        && is_binary(stream, ZLIB_BYTES)
+    {
+        return Some("compressed with zlib: use gzip or zstd");
+    }
     let known = KNOWN.iter().find(|(magic, _)| start.starts_with(magic));
-    let word = || WORDS.iter().find(|(word, _)| start.strip_prefix(*word).is_some_and(is_binary));
+    let word =
+        || WORDS.iter().find(|(word, _)| start.strip_prefix(*word).is_some_and(|next| is_binary(next, WORD_BYTES)));
     known.or_else(word).map(|(_, what)| *what)
 }
 
@@ -137,10 +139,16 @@ fn archive(entry: &[u8]) -> &'static str {
     }
 }
 
-/// Whether a control byte that no text has is among the next few bytes.
-fn is_binary(next: &[u8]) -> bool {
-    const LOOKED_AT_BYTES: usize = 8;
-    next.iter().take(LOOKED_AT_BYTES).any(|byte| matches!(byte, 0..=8 | 0x0E..=0x1A | 0x1C..=0x1E))
+/// So much behind a word is looked at.
+const WORD_BYTES: usize = 8;
+
+/// So much behind the two bytes that begin a zlib stream is looked at. One of ten random bytes is a control byte that no
+/// text has.
+const ZLIB_BYTES: usize = 64;
+
+/// Whether a control byte that no text has is among the next `bytes`.
+fn is_binary(next: &[u8], bytes: usize) -> bool {
+    next.iter().take(bytes).any(|byte| matches!(byte, 0..=8 | 0x0E..=0x1A | 0x1C..=0x1E))
 }
 
 /// The version of a PDF is the rest of its first line.

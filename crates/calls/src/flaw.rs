@@ -259,6 +259,14 @@ impl Flaw {
             RefusalCode::UnclosedQuote => {
                 format!("a quote is never closed, so this row took the rest of the file ({} lines)", lines.max(1))
             }
+            RefusalCode::StrayQuote if matches!(self.hint, Hint::Character(_)) => {
+                let Hint::Character(blank) = self.hint else { return String::new() };
+                format!(
+                    "a quote behind a blank or an invisible character (U+{:04X}): write the quote as the first byte of the cell, and the row may hold several ({} lines)",
+                    u32::from(blank),
+                    lines.max(1)
+                )
+            }
             RefusalCode::StrayQuote => format!(
                 "text behind a closing quote, or a quote behind a blank: a quote inside a quoted cell must be doubled, a backslash does not escape it, and the row may hold several ({} lines)",
                 lines.max(1)

@@ -1,11 +1,11 @@
 //! Cells that are ids: what is taken off them, what is none, and what is doubtful.
 
+mod names;
 mod words;
-
-use std::collections::HashSet;
 
 use crate::reading::Reading;
 use crate::refusal::WarningCode;
+pub(crate) use names::Names;
 pub(crate) use words::{NULL_MARKERS, is_footer, is_null_marker, may_be_footer};
 use words::{is_no_data, is_placeholder, is_total};
 
@@ -96,66 +96,16 @@ impl Nulls {
     }
 }
 
-/// The names of a file's columns, to find a header among the rows.
-#[derive(Debug, Default)]
-pub(crate) struct Names {
-    exact: Nulls,
-    /// Letters and digits of the names, in small letters.
-    plain: HashSet<String>,
-    /// A bit for each length in bytes that a name may have in other words.
-    lengths: u64,
-    /// A bit for each letter that a name begins with.
-    firsts: u32,
-}
-
-impl Names {
-    /// Names of columns, with their types and without.
-    pub(crate) fn new<'a>(names: impl Iterator<Item = &'a str> + Clone) -> Names {
-        let untyped = names.clone().filter_map(|name| name.rsplit_once(':')).map(|(name, _)| name);
-        let plain: HashSet<String> =
-            names.clone().chain(untyped).map(plain).filter(|name| name.contains(|c: char| c.is_alphabetic())).collect();
-        // Some signs may stand between the words of a name.
-        let lengths = plain.iter().flat_map(|name| name.len()..=name.len() + 4).map(Nulls::bit);
-        let firsts = plain.iter().filter_map(|name| name.bytes().next()).map(Names::first_bit);
-        Names {
-            lengths: lengths.fold(0, |all, bit| all | bit),
-            firsts: firsts.fold(0, |all, bit| all | bit),
-            exact: Nulls::new(names.map(str::to_owned).collect()),
-            plain,
-        }
-    }
-
-    fn first_bit(first: u8) -> u32 {
-        1 << (first & 0x1F)
-    }
-
-    /// Whether a cell may be a name, in other words. What ends in a digit is an id unless it is exactly a name.
-    #[inline]
-    fn may_have(&self, first: u8, last: u8, cell: &[u8]) -> bool {
-        if last.is_ascii_digit() {
-            return self.exact.has(cell);
-        }
-        self.lengths & Nulls::bit(cell.len()) != 0 && self.firsts & Names::first_bit(first) != 0
-    }
-
-    /// Whether a cell is a name: `User ID` is `userId`.
-    fn has(&self, cell: &[u8]) -> bool {
-        let (Some(first), Some(last)) = (cell.first(), cell.last()) else { return false };
-        if !first.is_ascii_alphabetic() || last.is_ascii_digit() {
-            return self.exact.has(cell) && cell.iter().any(u8::is_ascii_alphabetic);
-        }
-        self.may_have(*first, *last, cell)
-            && std::str::from_utf8(cell).is_ok_and(|cell| self.plain.contains(&plain(cell)))
-    }
-}
-
-/// The letters and digits of a name, in small letters.
-fn plain(name: &str) -> String {
-    name.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
-}
-
 /// The longest of the words that are looked for.
 const WORD_BYTES_MAX: usize = 15;
+
+/// Whether a cell is words and no id as programs make them, which have a digit or are an email address.
+#[inline]
+pub(crate) fn is_words(cell: &[u8]) -> bool {
+    let (Some(first), Some(last)) = (cell.first(), cell.last()) else { return false };
+    let is_word = first.is_ascii_alphabetic() && !last.is_ascii_digit();
+    is_word && !cell.iter().any(|byte| byte.is_ascii_digit() || *byte == b'@')
+}
 
 /// Whether a cell may be `1.0`, `4.479E11` or `1E+11`.
 fn is_number_like(cell: &[u8]) -> bool {

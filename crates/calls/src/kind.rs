@@ -243,7 +243,7 @@ mod tests {
             let entry = kind.entry();
             let has = |name: &&str| entry.texts.iter().any(|field| field.name == *name);
             assert!(entry.header_ids.iter().all(has), "{kind}");
-            assert!(entry.required.iter().all(|required| required.any_of.iter().all(|name| has(name))), "{kind}");
+            assert!(entry.required.iter().all(|required| required.any_of.iter().all(&has)), "{kind}");
         }
     }
 

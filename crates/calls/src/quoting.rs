@@ -4,6 +4,8 @@
 
 use protocol::reading::{Escape, Quoting};
 
+use crate::ids::is_invisible;
+
 /// What a row that could not be read in its dialect has wrong.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Astray {
@@ -164,7 +166,7 @@ pub(crate) fn rewrite(row: &[u8], quoting: Quoting, delimiter: u8, out: &mut Vec
                 cell.push(byte);
             }
             Event::CellEnd | Event::RowEnd => {
-                astray.stray |= !quoting.spaced && is_quoted_behind_blanks(&row[cell_from..at], walker.quote);
+                astray.stray |= has_stray_blank(&row[cell_from..at], quoting);
                 cell_from = at + 1;
                 write_cell(&cell, delimiter, out);
                 cell.clear();
@@ -172,7 +174,7 @@ pub(crate) fn rewrite(row: &[u8], quoting: Quoting, delimiter: u8, out: &mut Vec
             }
         }
     }
-    astray.stray |= !quoting.spaced && is_quoted_behind_blanks(&row[cell_from..], walker.quote);
+    astray.stray |= has_stray_blank(&row[cell_from..], quoting);
     if let Some(from) = held {
         cell.extend_from_slice(&row[from..]);
     }
@@ -184,10 +186,32 @@ pub(crate) fn rewrite(row: &[u8], quoting: Quoting, delimiter: u8, out: &mut Vec
     astray
 }
 
-/// Whether a cell begins with blanks and a quote.
-fn is_quoted_behind_blanks(cell: &[u8], quote: u8) -> bool {
-    let blanks = cell.iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
-    blanks > 0 && cell.get(blanks) == Some(&quote)
+/// Whether a cell begins with blanks that the dialect does not have, and a quote.
+fn has_stray_blank(cell: &[u8], quoting: Quoting) -> bool {
+    blank_before_quote(cell, quoting.quote.byte()).is_some_and(|blank| !quoting.spaced || !blank.is_ascii())
+}
+
+/// The blank that a cell begins with, if nothing but blanks and invisible characters stands before its first quote. If
+/// there are several, the first that is not of the keyboard.
+pub(crate) fn blank_before_quote(cell: &[u8], quote: u8) -> Option<char> {
+    let mut found: Option<char> = None;
+    let mut rest = cell;
+    loop {
+        let c = first_char(rest)?;
+        if c == char::from(quote) {
+            return found;
+        }
+        if !c.is_whitespace() && !is_invisible(c) {
+            return None;
+        }
+        found = found.filter(|found| c.is_ascii() || !found.is_ascii()).or(Some(c));
+        rest = &rest[c.len_utf8()..];
+    }
+}
+
+fn first_char(text: &[u8]) -> Option<char> {
+    const CHAR_BYTES_MAX: usize = 4;
+    text[..text.len().min(CHAR_BYTES_MAX)].utf8_chunks().next()?.valid().chars().next()
 }
 
 /// Appends a cell as RFC 4180 writes it.
@@ -257,5 +281,10 @@ mod tests {
         assert!(astray(BACKSLASH, r#"1,"a"b"#).stray);
         assert!(astray(BACKSLASH, r#"1,"a\""#).unclosed);
         assert!(astray(SPACED, r#"1, "a" b"#).stray);
+        for blank in ["\u{A0}", " \u{A0}", "\u{3000}", "\u{200B} "] {
+            assert!(astray(SPACED, &format!("1,{blank}\"a\"")).stray, "{blank:?}");
+            assert!(astray(BACKSLASH, &format!("{blank}\"a\",1")).stray, "{blank:?}");
+            assert!(!astray(SPACED, &format!("1,{blank}a \"b\"")).stray, "{blank:?}");
+        }
     }
 }

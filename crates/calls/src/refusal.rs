@@ -134,6 +134,8 @@ codes! {
         IdNotation = "id_notation",
         /// A row whose first cell says that it is a total.
         Footer = "total_row",
+        /// A row that is a header in other words.
+        OtherHeader = "other_header",
         /// A number as spreadsheets round it, in a cell that is no id.
         RoundedNumber = "rounded_number",
         /// A null marker in a cell that is no id.

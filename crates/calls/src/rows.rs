@@ -11,421 +11,23 @@
 //!
 //! Three things are reported besides: a quote that is still open at the end of the file, a quote
 //! astray (text behind a closing one, a quote behind a blank, or a quote in a bare cell where a backslash stands
-//! before a closing one), and a record beyond [`ROW_BYTES_MAX`]. Records of other dialects are found by [`Walker`], and not split here.
+//! before a closing one), and a record beyond [`ROW_BYTES_MAX`]. Records of other dialects are found by
+//! [`crate::quoting::Walker`], and not split here.
 //!
 //! Cells are not copied: a [`Cell`] is a range of the record, and only a cell with a doubled quote
 //! ever needs [`Cell::unescape`].
 
-use memchr::{memchr, memchr3};
+mod cell;
+mod splitter;
 
-use crate::quoting::{Event, Walker};
 use protocol::reading::Quoting;
+
+pub(crate) use cell::Cell;
+pub(crate) use splitter::{Splitter, strip_marks};
 
 /// Longest record, without its line end. A longer one is a quote that was never closed, in nearly
 /// every case: 1 MiB is 32 times what Segment takes in one call.
 pub const ROW_BYTES_MAX: usize = 1024 * 1024;
-
-const QUOTE: u8 = b'"';
-
-const MARK: &[u8] = "\u{FEFF}".as_bytes();
-
-/// A record without the byte order marks that it begins with.
-pub(crate) fn strip_marks(mut record: &[u8]) -> &[u8] {
-    while let Some(rest) = record.strip_prefix(MARK) {
-        record = rest;
-    }
-    record
-}
-
-/// One cell: a range of its record.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Cell {
-    start: u32,
-    end: u32,
-    /// How many quotes are to be taken out.
-    quotes: u32,
-}
-
-impl Cell {
-    #[inline]
-    pub(crate) fn new(start: usize, end: usize, quotes: u32) -> Cell {
-        // A record is at most ROW_BYTES_MAX (a header less), plus what one push holds beyond it.
-        let narrow = |offset: usize| u32::try_from(offset).unwrap_or(u32::MAX);
-        Cell { start: narrow(start), end: narrow(end), quotes }
-    }
-
-    /// The bytes between the cell's quotes, or all of them, with the quotes inside as they stand.
-    #[inline]
-    pub(crate) fn raw<'a>(&self, record: &'a [u8]) -> &'a [u8] {
-        &record[self.start as usize..self.end as usize]
-    }
-
-    /// Whether nothing is in it.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.start == self.end
-    }
-
-    /// The same cell where its bytes begin at `start` in another text.
-    pub(crate) fn moved_to(&self, start: usize) -> Cell {
-        Cell::new(start, start + self.end() - self.start(), self.quotes)
-    }
-
-    /// Where the cell's content begins in its record.
-    pub(crate) fn start(&self) -> usize {
-        self.start as usize
-    }
-
-    /// Where the cell's content ends in its record.
-    pub(crate) fn end(&self) -> usize {
-        self.end as usize
-    }
-
-    /// How long the value is.
-    #[inline]
-    pub(crate) fn bytes(&self) -> u32 {
-        self.end - self.start - self.quotes
-    }
-
-    /// The cell's value; `scratch` holds it when it cannot be had without copying.
-    #[inline]
-    pub(crate) fn value<'a>(&self, record: &'a [u8], scratch: &'a mut Vec<u8>) -> &'a [u8] {
-        if self.quotes > 0 {
-            scratch.clear();
-            self.unescape(record, scratch);
-            scratch
-        } else {
-            self.raw(record)
-        }
-    }
-
-    /// Appends the value with its quotes resolved.
-    pub(crate) fn unescape(&self, record: &[u8], out: &mut Vec<u8>) {
-        let mut rest = self.raw(record);
-        if self.quotes == 0 {
-            out.extend_from_slice(rest);
-            return;
-        }
-        while let Some(at) = memchr(QUOTE, rest) {
-            if rest.get(at + 1) == Some(&QUOTE) {
-                out.extend_from_slice(&rest[..=at]);
-                rest = &rest[at + 2..];
-            } else {
-                // The closing quote of `"a"b`: from here on quotes are content.
-                out.extend_from_slice(&rest[..at]);
-                rest = &rest[at + 1..];
-                break;
-            }
-        }
-        out.extend_from_slice(rest);
-    }
-}
-
-/// Finds the cells of one record and where it ends; can be stopped at any byte and go on.
-#[derive(Debug)]
-pub(crate) struct Splitter {
-    delimiter: u8,
-    state: State,
-    /// The next byte to look at.
-    at: usize,
-    /// Where the current cell's content begins.
-    start: usize,
-    /// How many quotes are to be taken out of the current cell.
-    doubled: u32,
-    /// Whether a quoted cell has been seen, the only place where a record can hold line ends.
-    quotes: bool,
-    /// Whether a quoted cell ends in a backslash, so that its last quote may be content.
-    backslash: bool,
-    /// Whether [`MARK`] at the start of a record is a byte order mark.
-    marks: bool,
-    /// The first cell that has text behind its closing quote, or a quote behind a blank.
-    stray: Option<usize>,
-    cells: Vec<Cell>,
-    /// What finds the end of a record where RFC 4180 does not. Its cells are not split.
-    walker: Option<Walker>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
-    /// At a cell's first byte, the only place where a quote opens a quoted cell.
-    CellStart,
-    /// In a cell without quotes, or behind the closing quote of `"a"b`.
-    Bare,
-    /// Between quotes.
-    Quoted,
-    /// Behind a quote within quotes: it closes, or it is the first of two.
-    QuoteSeen,
-}
-
-/// What stands where a byte order mark may.
-enum Mark {
-    Passed,
-    None,
-    /// The text runs out within it.
-    CutOff,
-}
-
-impl Splitter {
-    pub(crate) fn new(delimiter: u8) -> Splitter {
-        Splitter {
-            delimiter,
-            state: State::CellStart,
-            at: 0,
-            start: 0,
-            doubled: 0,
-            quotes: false,
-            backslash: false,
-            marks: true,
-            stray: None,
-            cells: Vec::new(),
-            walker: None,
-        }
-    }
-
-    /// For records that are quoted in another way.
-    fn set_quoting(&mut self, quoting: Quoting) {
-        let is_other = quoting != Quoting { lines: quoting.lines, ..Quoting::default() };
-        self.walker = is_other.then(|| Walker::new(quoting, self.delimiter));
-    }
-
-    /// Makes ready for another record.
-    fn clear(&mut self) {
-        self.state = State::CellStart;
-        self.at = 0;
-        self.start = 0;
-        self.doubled = 0;
-        self.quotes = false;
-        self.backslash = false;
-        self.stray = None;
-        self.cells.clear();
-        if let Some(walker) = &mut self.walker {
-            walker.clear();
-        }
-    }
-
-    /// Splits a record that is known to be whole. Returns whether a quote is left open.
-    pub(crate) fn split(&mut self, record: &[u8]) -> bool {
-        self.clear();
-        // Transcoding cannot make a line end out of anything else, so the record stays one.
-        let _ = self.scan(record);
-        self.finish(record)
-    }
-
-    /// Splits the first record of `text`. Returns whether it ends there; if not, what there is of it
-    /// is split.
-    pub(crate) fn split_first(&mut self, text: &[u8]) -> bool {
-        self.clear();
-        let ended = self.scan(text).is_some();
-        if !ended {
-            self.finish(text);
-        }
-        ended
-    }
-
-    pub(crate) fn cells(&self) -> &[Cell] {
-        &self.cells
-    }
-
-    /// The first cell of the record with a quote astray.
-    pub(crate) fn stray(&self) -> Option<usize> {
-        self.stray
-    }
-
-    /// Goes on in records of another dialect.
-    #[cold]
-    fn walk(&mut self, text: &[u8]) -> Option<usize> {
-        while self.at == self.start && self.marks && text.get(self.at) == Some(&MARK[0]) {
-            match self.pass_mark(text) {
-                Mark::Passed => {}
-                Mark::None => break,
-                Mark::CutOff => return None,
-            }
-        }
-        let walker = self.walker.as_mut()?;
-        self.quotes = true;
-        while let Some(byte) = text.get(self.at) {
-            if walker.step(*byte) == Event::RowEnd {
-                return Some(self.at);
-            }
-            self.at += 1;
-        }
-        None
-    }
-
-    /// Passes a byte order mark, if one is next.
-    #[cold]
-    fn pass_mark(&mut self, text: &[u8]) -> Mark {
-        let rest = &text[self.at..];
-        if rest.starts_with(MARK) {
-            self.at += MARK.len();
-            self.start = self.at;
-            Mark::Passed
-        } else if MARK.starts_with(rest) {
-            Mark::CutOff
-        } else {
-            Mark::None
-        }
-    }
-
-    /// Notes a quote in a bare cell of a record in which a backslash stands before a closing quote.
-    #[cold]
-    fn look_for_quote(&mut self, cell: &[u8]) {
-        if memchr(QUOTE, cell).is_some() && self.doubled == 0 {
-            self.stray = self.stray.or(Some(self.cells.len()));
-        }
-    }
-
-    /// Notes a quote behind the blanks that a bare cell begins with.
-    #[cold]
-    fn look_behind_blanks(&mut self, cell: &[u8]) {
-        let behind = cell.iter().find(|byte| !matches!(byte, b' ' | b'\t'));
-        if behind == Some(&QUOTE) && self.doubled == 0 {
-            self.stray = self.stray.or(Some(self.cells.len()));
-        }
-    }
-
-    /// Splits the bare cells that come next, up to one that needs a second look or has no end in `text`. Returns the
-    /// offset of the line end, if the record ends with them. Nearly every cell is split here.
-    #[inline]
-    fn pass_bare(&mut self, text: &[u8]) -> Option<usize> {
-        let mut start = self.at;
-        while let Some(&first) = text.get(start) {
-            // Quotes and blanks are among the first 35 bytes of ASCII, and letters are not.
-            if first <= QUOTE || first == MARK[0] {
-                break;
-            }
-            let Some(length) = memchr3(self.delimiter, b'\n', b'\r', &text[start..]) else { break };
-            let end = start + length;
-            self.cells.push(Cell::new(start, end, 0));
-            start = end + 1;
-            if text[end] != self.delimiter {
-                self.begin(start);
-                return Some(end);
-            }
-        }
-        self.begin(start);
-        None
-    }
-
-    /// Goes on in `text`, which begins where the record begins and holds at least what it held at
-    /// the last call. Returns the offset of the line end, or `None` when `text` has run out.
-    #[inline]
-    fn scan(&mut self, text: &[u8]) -> Option<usize> {
-        if self.walker.is_some() {
-            return self.walk(text);
-        }
-        loop {
-            if self.state == State::CellStart
-                && !self.backslash
-                && let Some(end) = self.pass_bare(text)
-            {
-                return Some(end);
-            }
-            match self.state {
-                State::CellStart => match text.get(self.at) {
-                    None => return None,
-                    Some(&QUOTE) => {
-                        self.at += 1;
-                        self.start = self.at;
-                        self.quotes = true;
-                        self.state = State::Quoted;
-                    }
-                    Some(&first) if first == MARK[0] && self.cells.is_empty() && self.marks => {
-                        match self.pass_mark(text) {
-                            Mark::Passed => {}
-                            Mark::None => self.state = State::Bare,
-                            Mark::CutOff => return None,
-                        }
-                    }
-                    Some(_) => self.state = State::Bare,
-                },
-                State::Bare => {
-                    let Some(found) = memchr3(self.delimiter, b'\n', b'\r', &text[self.at..]) else {
-                        self.at = text.len();
-                        return None;
-                    };
-                    let end = self.at + found;
-                    if matches!(text[self.start], b' ' | b'\t') {
-                        self.look_behind_blanks(&text[self.start..end]);
-                    }
-                    if self.backslash {
-                        self.look_for_quote(&text[self.start..end]);
-                    }
-                    self.close(end);
-                    if text[end] != self.delimiter {
-                        return Some(end);
-                    }
-                }
-                State::Quoted => {
-                    let Some(found) = memchr(QUOTE, &text[self.at..]) else {
-                        self.at = text.len();
-                        return None;
-                    };
-                    self.at += found + 1;
-                    self.state = State::QuoteSeen;
-                }
-                State::QuoteSeen => match text.get(self.at) {
-                    None => return None,
-                    Some(&QUOTE) => {
-                        self.doubled += 1;
-                        self.at += 1;
-                        self.state = State::Quoted;
-                    }
-                    Some(&byte) if byte == self.delimiter || byte == b'\n' || byte == b'\r' => {
-                        let end = self.at;
-                        self.backslash |= end > self.start + 1 && text[end - 2] == b'\\';
-                        self.cells.push(Cell::new(self.start, end - 1, self.doubled));
-                        self.begin(end + 1);
-                        if byte != self.delimiter {
-                            return Some(end);
-                        }
-                    }
-                    Some(_) => {
-                        self.doubled += 1;
-                        self.stray = self.stray.or(Some(self.cells.len()));
-                        self.state = State::Bare;
-                    }
-                },
-            }
-        }
-    }
-
-    /// Ends the record where the text ends. Returns whether a quote is left open.
-    fn finish(&mut self, text: &[u8]) -> bool {
-        let length = text.len();
-        if let Some(walker) = &self.walker {
-            return walker.is_open();
-        }
-        if self.state == State::Bare && matches!(text.get(self.start), Some(b' ' | b'\t')) {
-            self.look_behind_blanks(&text[self.start..]);
-        }
-        if self.state == State::Bare && self.backslash {
-            self.look_for_quote(&text[self.start..]);
-        }
-        match self.state {
-            State::CellStart | State::Bare | State::Quoted => self.close(length),
-            State::QuoteSeen => {
-                self.cells.push(Cell::new(self.start, length - 1, self.doubled));
-            }
-        }
-        self.state == State::Quoted
-    }
-
-    #[inline]
-    fn close(&mut self, end: usize) {
-        self.cells.push(Cell::new(self.start, end, self.doubled));
-        if self.state != State::Quoted {
-            self.begin(end + 1);
-        }
-    }
-
-    #[inline]
-    fn begin(&mut self, start: usize) {
-        self.at = start;
-        self.start = start;
-        self.doubled = 0;
-        self.state = State::CellStart;
-    }
-}
 
 /// Records out of text that arrives in pieces: `push`, [`Rows::advance`] until it starves, `finish`.
 #[derive(Debug)]
@@ -640,8 +242,9 @@ impl Rows {
         self.head += bytes;
     }
 
-    /// The record found last.
-    #[inline]
+    /// The record found last. Without a call: what a call leaves in memory is read in wider pieces than it was written in,
+    /// and a processor waits for that.
+    #[inline(always)]
     pub(crate) fn record(&self) -> Option<Record<'_>> {
         let Extent { length, line_end, unclosed } = self.current?;
         let text = &self.text[self.head..self.head + length];
@@ -653,7 +256,7 @@ impl Rows {
             lines: inside + u64::from(line_end > 0),
             blank: self.blank,
             unclosed,
-            stray: self.splitter.stray,
+            stray: self.splitter.stray(),
         })
     }
 
@@ -682,6 +285,7 @@ pub(crate) fn count_lines(text: &[u8]) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use super::splitter::MARK;
     use super::*;
     use proptest::prelude::*;
 

@@ -252,14 +252,17 @@ impl Translator {
             }
             let is_held = self.grouping.as_mut().is_some_and(Grouping::release);
             match if is_held { Advance::Record } else { self.rows.advance() } {
-                Advance::Record => match self.translate(calls, records) {
-                    Some(translated) => return Ok(translated),
-                    None => {
-                        if let Some(fault) = self.grouping.as_mut().and_then(Grouping::fault) {
-                            return Err(self.broken(fault));
-                        }
+                Advance::Record if self.grouping.is_none() => return Ok(self.translate(calls, records)),
+                Advance::Record => {
+                    let translated = self.translate(calls, records);
+                    if let Some(fault) = self.grouping.as_mut().and_then(Grouping::fault) {
+                        return Err(self.broken(fault));
                     }
-                },
+                    // The record belongs to a group that is still open.
+                    if translated != Translated::Starved {
+                        return Ok(translated);
+                    }
+                }
                 Advance::Starved => {
                     if !self.feed()? {
                         return Ok(Translated::Starved);
@@ -418,11 +421,10 @@ impl Translator {
         fault
     }
 
-    /// Translates the record that the rows stand at. `None`: it belongs to a group that is still open.
-    #[inline]
-    fn translate(&mut self, calls: &mut Vec<u8>, records: &mut Vec<u8>) -> Option<Translated> {
+    /// Translates the record that the rows stand at. Starved: it belongs to a group that is still open.
+    fn translate(&mut self, calls: &mut Vec<u8>, records: &mut Vec<u8>) -> Translated {
         let (Some(plan), Some(header), Some(record)) = (&self.plan, &self.header, self.rows.record()) else {
-            return Some(Translated::End);
+            return Translated::End;
         };
         let dialect = header.dialect;
         let encoding = dialect.encoding;
@@ -450,23 +452,23 @@ impl Translator {
             let profiler = self.profiler.as_deref_mut();
             let reading = Reader { mapper, plan, dialect, encoder: &mut self.encoder, profiler };
             return match grouping.step(row, is_header, (before, record.blank.lines), reading, calls, records) {
-                Step::Joined => None,
-                Step::Dropped(dropped) => Some(dropped),
+                Step::Joined => Translated::Starved,
+                Step::Dropped(dropped) => dropped,
                 Step::Closed(translated) => {
                     (self.position, self.blank_lines) = (before, grouping.blank_lines);
-                    Some(translated)
+                    translated
                 }
             };
         }
         if is_header {
             self.encoder.notes.clear();
-            return Some(Translated::Dropped { span, reason: Dropped::RepeatedHeader });
+            return Translated::Dropped { span, reason: Dropped::RepeatedHeader };
         }
         if let Some(mapper) = &mut self.mapper {
             let row = SourceRow { text, cells, quotes, span, lines: record.lines };
             let profiler = self.profiler.as_deref_mut();
             let reading = Reader { mapper, plan, dialect, encoder: &mut self.encoder, profiler };
-            return Some(row.translate(reading, calls, records));
+            return row.translate(reading, calls, records);
         }
         let records_from = records.len();
         records.extend_from_slice(text);
@@ -484,7 +486,7 @@ impl Translator {
         {
             profiler.row(text, cells, span.start);
         }
-        Some(match written {
+        match written {
             Ok(timestamp) => Translated::Call { span, len: calls.len() - begin, timestamp },
             Err(_) if quotes.is_sound() && is_blank(text, cells) => {
                 records.truncate(records_from);
@@ -492,7 +494,7 @@ impl Translator {
                 Translated::Dropped { span, reason: Dropped::Blank }
             }
             Err(flaw) => Translated::Refused(flaw.at(span, cells, plan, dialect, record.lines)),
-        })
+        }
     }
 
     /// Ends the group that is open where the file ends.

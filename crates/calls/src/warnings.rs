@@ -17,7 +17,8 @@ pub struct Note {
     pub(crate) code: WarningCode,
     /// The column that it is about, if it is about one.
     pub(crate) column: Option<u32>,
-    /// Whether the row is one of those. If not, it only could have been, and speaks against the others.
+    /// Whether the row is one of those. If not, it only could have been, and speaks against the others; or, with
+    /// [`Holds::Beside`], it has what they go with.
     pub(crate) hit: bool,
 }
 
@@ -66,7 +67,7 @@ impl Tally {
                 count.line = line;
             }
             count.rows += u64::from(note.hit);
-            count.of += 1;
+            count.of += u64::from(!note.hit || note.code.holds() != Holds::Beside);
         }
     }
 
@@ -95,7 +96,8 @@ impl WarningCode {
         match self {
             WarningCode::DayMonthOrder | WarningCode::TimestampDigits | WarningCode::Thousands => Holds::Every,
             WarningCode::LooksLikeUtf8 => Holds::Most,
-            WarningCode::MixedTypes | WarningCode::MixedLiterals | WarningCode::CopyEscapes => Holds::Some,
+            WarningCode::MixedTypes | WarningCode::MixedLiterals => Holds::Some,
+            WarningCode::CopyEscapes => Holds::Beside,
             _ => Holds::Any,
         }
     }
@@ -131,6 +133,9 @@ impl WarningCode {
             }
             WarningCode::Footer => {
                 "the row begins like a total or the end of a report and is sent; remove the row if it is not data"
+            }
+            WarningCode::OtherHeader => {
+                "the row looks like a header in other words, as joined files have it, and is sent; remove the row if it is not data"
             }
             WarningCode::RoundedNumber => {
                 "a number in exponent notation, which a spreadsheet may have rounded, is sent as it stands; format the column as text and export it again"
@@ -207,6 +212,16 @@ mod tests {
         );
         assert!(findings[0].in_words().starts_with("column `c1`: 2 rows, the first on line 7: "));
         assert!(findings[2].in_words().starts_with("column `c2`: 1 of 2 rows, on line 9: "));
+    }
+
+    #[test]
+    fn a_row_with_both_signs_of_copy_counts_once() {
+        let mut tally = Tally::default();
+        let has_null = Note { hit: false, ..Note::row(WarningCode::CopyEscapes) };
+        tally.add(&[has_null, Note::row(WarningCode::CopyEscapes)], 7);
+        let findings = tally.findings(|column| format!("c{column}"));
+        assert!(findings[0].holds());
+        assert!(findings[0].in_words().starts_with("1 row, on line 7: "), "{}", findings[0].in_words());
     }
 
     #[test]

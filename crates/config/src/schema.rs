@@ -75,6 +75,19 @@ pub fn markdown() -> String {
     text
 }
 
+/// The keys of each table, in the order of their declaration.
+#[must_use]
+pub fn keys_of_tables() -> Vec<(&'static str, Vec<&'static str>)> {
+    vec![
+        ("reading", keys::<ReadingTable>()),
+        ("source", keys::<SourceTable>()),
+        ("mapping", keys::<MappingTable>()),
+        ("field", keys::<FieldTable>()),
+        ("filter", keys::<FilterTable>()),
+        ("destination", keys::<DestinationTable>()),
+    ]
+}
+
 /// The keys of a table, in the order of their declaration.
 fn keys<T: for<'de> Deserialize<'de>>() -> Vec<&'static str> {
     struct Asked<'a>(&'a mut Vec<&'static str>);

@@ -1,7 +1,10 @@
 //! A document is read as it says, and every fault of it is reported with its place and without its values.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+use std::collections::BTreeMap;
+
 use config::environment::{Reader, variable};
+use config::settings::READING;
 use config::source::Secret;
 use config::{Config, ForKey, NoMatch, Single};
 use protocol::mapping::{Decimal, IfBad, Rest, Side};
@@ -340,6 +343,31 @@ fn every_key_of_reading_can_be_set_in_the_environment() {
     assert_eq!(reading.unknown_columns, protocol::reading::UnknownColumns::Top);
     assert_eq!(reading.encoding.map(Encoding::name), Some("windows-1252"));
     assert_eq!(reading.delimiter, Some(Delimiter::Tab));
+}
+
+#[test]
+fn every_key_of_reading_changes_how_files_are_read() {
+    let samples = BTreeMap::from([
+        ("CSV_ENCODING", "latin1"),
+        ("CSV_DELIMITER", "tab"),
+        ("CSV_QUOTE", "single"),
+        ("CSV_ESCAPE", "backslash"),
+        ("NULLS", "-"),
+        ("ID_NULLS", "0"),
+        ("COLLECTIONS", "rooms"),
+        ("TIMESTAMP_COLUMNS", "seenAt"),
+        ("TIMESTAMP_FORMATS", "%d/%m/%Y"),
+        ("TIMESTAMP_ZONE", "Europe/Berlin"),
+        ("INFER_TYPES", "true"),
+        ("EMPTY_CELLS", "null"),
+        ("UNKNOWN_COLUMNS", "top"),
+    ]);
+    let declared: Vec<_> = READING.iter().map(|setting| setting.name).collect();
+    assert!(declared.iter().all(|name| samples.contains_key(name)), "a sample for each: {declared:?}");
+    for (name, value) in samples {
+        let (reading, faults) = environment(&[(name, value)]);
+        assert!(faults.is_empty() && reading != Reading::default(), "{name}: {faults:?}");
+    }
 }
 
 #[test]

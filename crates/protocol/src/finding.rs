@@ -20,7 +20,8 @@ pub struct Finding {
     pub column: Option<String>,
     /// How many rows.
     pub rows: u64,
-    /// Of how many rows that could have been so, as far as that is counted.
+    /// Of how many rows that could have been so, as far as that is counted. With [`Holds::Beside`], how many rows have
+    /// what it goes with.
     pub of: u64,
     /// The line of the first. With [`Holds::Most`], of the first exception, if there is one.
     pub line: u64,
@@ -44,6 +45,8 @@ pub enum Holds {
     Some,
     /// Where more than half of them have it.
     Most,
+    /// Where a row has it, and the same or another row has what it goes with.
+    Beside,
 }
 
 impl Finding {
@@ -55,6 +58,7 @@ impl Finding {
             Holds::Every => self.rows > 0 && self.rows == self.of,
             Holds::Some => self.rows > 0 && self.rows < self.of,
             Holds::Most => self.rows > self.of - self.rows.min(self.of),
+            Holds::Beside => self.rows > 0 && self.of > 0,
         }
     }
 
@@ -128,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn a_finding_holds_for_every_some_or_most_cells() {
+    fn a_finding_holds_for_every_some_or_most_cells_or_beside_another() {
         for (holds, rows, of, expected) in [
             (Holds::Every, 3, 3, true),
             (Holds::Every, 3, 4, false),
@@ -139,6 +143,9 @@ mod tests {
             (Holds::Most, 3, 4, true),
             (Holds::Most, 2, 4, false),
             (Holds::Most, 0, 0, false),
+            (Holds::Beside, 1, 1, true),
+            (Holds::Beside, 3, 0, false),
+            (Holds::Beside, 0, 3, false),
             (Holds::Any, 1, 1, true),
             (Holds::Any, 0, 1, false),
         ] {

@@ -48,22 +48,11 @@ pub(super) fn lay_out(mapping: &Mapping, header: &Header, kind: Kind) -> Result<
     let mut layout = Layout::default();
     let mut places: Vec<Option<Target>> = header.names.iter().map(|_| None).collect();
     let mut further: Vec<(Target, Made)> = Vec::new();
-    let mut aliases = Vec::new();
+    let mut others = Vec::new();
     for one in &uses {
         let Some((first, _)) = one.columns.first() else { continue };
-        let target = Target {
-            name: called(one, header),
-            source: *first,
-            to: destination(one, mapping, &mut lists)?,
-            cell: type_of(one, header)?,
-            omits_bad: one.columns.iter().any(|(_, field)| field.if_bad == IfBad::Omit),
-        };
-        let candidates = one.columns.iter().map(|(column, field)| Candidate {
-            column: *column,
-            verbs: Verbs::new(field, kind),
-            omits_bad: field.if_bad == IfBad::Omit,
-        });
-        let made: Vec<Candidate> = candidates.collect();
+        let target = target_of(one, *first, mapping, header, &mut lists)?;
+        let made = candidates(one, kind);
         let at = if places[*first].is_none() {
             let stays = matches!(&made[..], [only] if only.verbs.is_none());
             if !stays {
@@ -75,39 +64,71 @@ pub(super) fn lay_out(mapping: &Mapping, header: &Header, kind: Kind) -> Result<
             further.push((target, Made::Of(made)));
             header.names.len() + further.len() - 1
         };
-        aliases.extend(one.columns.iter().skip(1).map(|(column, _)| (*column, at)));
+        others.extend(one.columns.iter().skip(1).map(|(column, _)| (*column, at)));
     }
     let used: Vec<usize> = uses.iter().flat_map(|one| &one.columns).map(|(column, _)| *column).collect();
     take_rest(mapping, header, &used, &mut places)?;
     further.extend(constants(mapping, kind)?);
     further.extend(made_id(mapping, header)?);
-    layout.targets.merged = aliases.into_iter().filter(|(column, _)| places[*column].is_none()).collect();
-    for (index, (place, name)) in places.into_iter().zip(&header.names).enumerate() {
-        let nowhere = || Target { name: name.clone(), source: index, to: To::Nowhere, cell: None, omits_bad: false };
-        layout.targets.columns.push(place.unwrap_or_else(nowhere));
-    }
-    for (target, made) in further {
-        layout.made.push((layout.targets.columns.len(), made));
-        layout.targets.columns.push(target);
-    }
-    for list in &lists {
-        layout.lists.push(layout.targets.columns.len());
-        layout.targets.columns.push(Target {
-            name: format!("{list}[]"),
-            source: usize::MAX,
-            to: To::Path((*list).to_owned()),
-            cell: Some(CellType::Json),
-            omits_bad: false,
-        });
-    }
-    layout.targets.source_columns = header.names.len();
-    layout.targets.own_columns = header.own;
-    layout.targets.lists = lists.len();
+    layout.targets.merged = others.into_iter().filter(|(column, _)| places[*column].is_none()).collect();
+    layout.line_up(header, places, further, &lists);
     let find = |name: &String| header.find(name);
     layout.conditions =
         mapping.filters.iter().filter_map(|filter| Some(Condition::new(find(&filter.column)?, filter))).collect();
     layout.group = mapping.group.as_ref().and_then(find);
     Ok(layout)
+}
+
+impl Layout {
+    /// Puts the columns into their order: those of the file, further fields, lists.
+    fn line_up(&mut self, header: &Header, places: Vec<Option<Target>>, further: Vec<(Target, Made)>, lists: &[&str]) {
+        let Targets { columns, source_columns, own_columns, lists: number, .. } = &mut self.targets;
+        (*source_columns, *own_columns, *number) = (header.names.len(), header.own, lists.len());
+        for (source, (place, name)) in places.into_iter().zip(&header.names).enumerate() {
+            let nowhere = || Target { name: name.clone(), source, to: To::Nowhere, cell: None, omits_bad: false };
+            columns.push(place.unwrap_or_else(nowhere));
+        }
+        for (target, made) in further {
+            self.made.push((columns.len(), made));
+            columns.push(target);
+        }
+        for list in lists {
+            self.lists.push(columns.len());
+            columns.push(Target {
+                name: format!("{list}[]"),
+                source: usize::MAX,
+                to: To::Path((*list).to_owned()),
+                cell: Some(CellType::Json),
+                omits_bad: false,
+            });
+        }
+    }
+}
+
+/// The column of the made row that a field is. It stands in the place of the first column that goes there.
+fn target_of<'a>(
+    one: &'a Use<'_>,
+    source: usize,
+    mapping: &Mapping,
+    header: &Header,
+    lists: &mut Vec<&'a str>,
+) -> Result<Target, FileFault> {
+    Ok(Target {
+        name: called(one, header),
+        source,
+        to: destination(one, mapping, lists)?,
+        cell: type_of(one, header)?,
+        omits_bad: one.columns.iter().any(|(_, field)| field.if_bad == IfBad::Omit),
+    })
+}
+
+fn candidates(one: &Use<'_>, kind: Kind) -> Vec<Candidate> {
+    let candidate = |(column, field): &(usize, &Field)| Candidate {
+        column: *column,
+        verbs: Verbs::new(field, kind),
+        omits_bad: field.if_bad == IfBad::Omit,
+    };
+    one.columns.iter().map(candidate).collect()
 }
 
 /// Reports every column that a mapping names and the file lacks.

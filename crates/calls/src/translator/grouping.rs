@@ -109,6 +109,7 @@ impl Grouping {
     }
 
     /// Takes a record. `before` is where the one before it ends, and how many blank lines stand between them.
+    #[inline(never)]
     pub(super) fn step(
         &mut self,
         row: SourceRow<'_>,
@@ -140,6 +141,7 @@ impl Grouping {
 
 impl Grouping {
     /// Ends the open group: appends its call and its rows, or refuses or skips them.
+    #[cold]
     pub(super) fn close(&mut self, reader: Reader<'_>, calls: &mut Vec<u8>, records: &mut Vec<u8>) -> Translated {
         let open = &mut self.open;
         let span = open.span.unwrap_or(Span { from: 0, start: 0, to: 0, line: 0 });

@@ -3,13 +3,12 @@
 use crate::call::{Encoder, Row};
 use crate::columns::ColumnPlan;
 use crate::dialect::Dialect;
-use crate::ids::is_void;
 use crate::mapping::Mapper;
 use crate::profile::Profiler;
 use crate::refusal::Span;
 use crate::rows::Cell;
 
-use super::records::{Quotes, note_shape, sound};
+use super::records::{Quotes, is_blank, note_shape, sound};
 use super::{Dropped, Translated};
 
 /// A row as it stands in the file.
@@ -36,10 +35,11 @@ pub(super) struct Reader<'a> {
 impl SourceRow<'_> {
     /// Whether it has nothing but delimiters and blanks. A constant would make a call of it.
     pub(super) fn is_blank(&self) -> bool {
-        self.quotes.is_sound() && self.cells.iter().all(|cell| is_void(cell.raw(self.text)))
+        self.quotes.is_sound() && is_blank(self.text, self.cells)
     }
 
     /// Appends the call of a row that makes one by itself.
+    #[inline(never)]
     pub(super) fn translate(self, reader: Reader<'_>, calls: &mut Vec<u8>, records: &mut Vec<u8>) -> Translated {
         let SourceRow { text, cells, quotes, span, lines } = self;
         let Reader { mapper, plan, dialect, encoder, profiler } = reader;

@@ -5,7 +5,7 @@ use crate::columns::ColumnPlan;
 use crate::dialect::{Delimiter, Dialect, Encoding, Measure};
 use crate::flaw::{Flaw, Hint};
 use crate::ids::is_void;
-use crate::quoting::quote_cell;
+use crate::quoting::{blank_before_quote, quote_cell};
 use crate::refusal::{RefusalCode, WarningCode};
 use crate::rows::{Cell, Record, Splitter, strip_marks};
 use crate::text::{first_non_utf8, transcode};
@@ -160,7 +160,7 @@ pub(super) fn sound(text: &[u8], cells: &[Cell], quotes: Quotes, plan: &ColumnPl
         return Err(Flaw::new(RefusalCode::StrayQuote));
     }
     if let Some(column) = quotes.stray {
-        return Err(Flaw::new(RefusalCode::StrayQuote).in_column(column));
+        return Err(Flaw::new(RefusalCode::StrayQuote).in_column(column).hinting(astray(text, cells.get(column))));
     }
     if let Some(at) = first_non_utf8(text) {
         let flaw = Flaw::new(RefusalCode::InvalidEncoding);
@@ -174,6 +174,15 @@ pub(super) fn sound(text: &[u8], cells: &[Cell], quotes: Quotes, plan: &ColumnPl
         return Err(Flaw::new(RefusalCode::TooManyCells).counting(cells.len()).hinting(surplus(text, cells, own)));
     }
     Ok(())
+}
+
+/// Why a quote of a cell is astray.
+#[cold]
+fn astray(text: &[u8], cell: Option<&Cell>) -> Hint {
+    // A cell in quotes has text behind them.
+    let bare = cell.filter(|cell| cell.start() == 0 || text[cell.start() - 1] != b'"');
+    let blank = bare.and_then(|cell| blank_before_quote(cell.raw(text), b'"'));
+    blank.filter(|blank| !blank.is_ascii()).map_or(Hint::None, Hint::Character)
 }
 
 /// Why a row may have more cells than the header.

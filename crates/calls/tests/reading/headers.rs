@@ -89,3 +89,34 @@ fn a_destination_with_a_dot_in_its_name_is_switched_off() {
     assert_eq!(read.warnings.len(), 1, "said once: {:?}", read.warnings);
     assert!(read.warnings[0].contains("integrations.A.com") && read.warnings[0].contains("integrations:json"));
 }
+
+#[test]
+fn a_header_that_repeats_in_other_words_is_warned_of_or_refused() {
+    for (name, header, repeated) in [
+        ("identify_1.csv", "userId,traits.email", "UserID,Email"),
+        ("identify_1.csv", "userId,traits.email", "uid,Email"),
+        ("identify_1.csv", "anonymousId,traits.email,traits.first_name", "visitor,E-Mail,First Name"),
+        ("identify_1.csv", "userId,traits.email,timestamp", "uid,Email,Timestamp"),
+        ("track_1.csv", "event,userId,properties.price:number", "Event,Customer,Price"),
+        ("track_1.csv", "userId,event,properties.plan", "customer,EVENT,Plan"),
+        ("page_1.csv", "userId,name", "customer,Name"),
+        ("screen_1.csv", "userId,name", "customer,NAME"),
+        ("group_1.csv", "groupId,userId,traits.name,traits.plan", "account,customer,Name,Plan"),
+        ("alias_1.csv", "userId,previousId", "USER_ID,old"),
+        ("object_rooms_1.csv", "id,name,price", "room,Name,Price"),
+        ("object_rooms_1.csv", "name,id", "Name,Id"),
+    ] {
+        let read = File::new(name, format!("{header}\n{repeated}\n")).read(&[usize::MAX]);
+        assert_eq!(read.fault, None, "{name}");
+        let line = read.told().iter().any(|warning| warning.contains("line 2") && warning.contains("remove the row"));
+        assert!(line || !read.refusals().is_empty(), "{name}: {repeated}: {:?}", read.told());
+    }
+}
+
+#[test]
+fn ids_that_are_words_make_no_header_of_a_row() {
+    for row in ["nancy,nancy@example.com,gold", "nancy,,Plan B", "emailer,x,y", "nancy,Mail,plans"] {
+        let read = File::new("identify_1.csv", format!("userId,traits.email,traits.plan\n{row}\n")).read(&[usize::MAX]);
+        assert_eq!(read.told(), Vec::<String>::new(), "{row}");
+    }
+}

@@ -94,7 +94,8 @@ impl Run {
             return Err(End::Exceeded(reason));
         }
         let (translator, terms) = translator(checkpoint, subject, begin.reading, start.row).map_err(End::Unresumed)?;
-        let translator = if is_profiled(checkpoint, begin.profile) { translator.with_profile(Detail::Counts) } else { translator };
+        let translator =
+            if is_profiled(checkpoint, begin.profile) { translator.with_profile(Detail::Counts) } else { translator };
         let envelope = Envelope::of(subject);
         let read: u64 = first.iter().map(|chunk| chunk.len() as u64).sum();
         let mut run = Self {

@@ -275,7 +275,7 @@ fn a_file_with_a_bad_beginning_is_stopped_even_if_its_end_is_good() {
 
 #[test]
 fn warnings_go_to_standard_error_when_calls_are_printed() {
-    let output = check(&["--calls", "-"], &[], b"userId,event,plan\nu,e,p\n");
+    let output = check(&["--calls", "-"], &[], b"userId,event,plan,properties.a\nu,e,p,a\n");
     assert_eq!(stdout(&output).lines().count(), 1);
     assert!(stderr(&output).contains("column `plan`"), "{}", stderr(&output));
 }
