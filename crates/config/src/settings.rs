@@ -83,6 +83,7 @@ settings! {
         COMMIT_SECONDS Value("5"), "seconds between commits, at most 60. A commit covers the rows before the first row without an answer. After a crash the ingester sends the rows behind the last commit again, with the same message ids.";
         REJECT_LIMIT_ROWS None, "a number of refused rows that stops a file";
         REJECT_LIMIT_SHARE Value("0.5"), "a share of refused rows, from 0 to 1, that stops a file. It counts from 1,000 rows on.";
+        PROFILE Value("true"), "count what the columns of each file hold, for the ledger and the report: filled and empty cells, lengths, types, shapes. No cell is kept.";
         CLOCK_OFFSET_MS Value("0"), "for tests: milliseconds that the function's clock is ahead";
     }
 }

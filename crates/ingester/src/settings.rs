@@ -5,8 +5,8 @@ use calls::pipeline::Threshold;
 use calls::reading::Reading;
 use config::environment::{Faults, Reader, bucket_fault, is_url};
 use config::settings::{
-    CLOCK_OFFSET_MS, COMMIT_SECONDS, INCLUDE_WRITE_KEY, KEEP_FOR_EXPORT, LEASE_SECONDS, QUEUE_URL, REJECT_LIMIT_ROWS,
-    REJECT_LIMIT_SHARE, SOURCE_BUCKET, SOURCE_ID, STATE_BUCKET, WRITE_KEY,
+    CLOCK_OFFSET_MS, COMMIT_SECONDS, INCLUDE_WRITE_KEY, KEEP_FOR_EXPORT, LEASE_SECONDS, PROFILE, QUEUE_URL,
+    REJECT_LIMIT_ROWS, REJECT_LIMIT_SHARE, SOURCE_BUCKET, SOURCE_ID, STATE_BUCKET, WRITE_KEY,
 };
 use config::{Config, ConfigFrom};
 use protocol::id::SourceId;
@@ -36,6 +36,8 @@ pub struct Settings {
     pub include_write_key: bool,
     /// How CSV is read.
     pub reading: Reading,
+    /// Whether the columns of files are profiled.
+    pub profile: bool,
     /// When a file is plainly wrong.
     pub threshold: Threshold,
     /// How long an owner may be silent, in ms.
@@ -69,6 +71,7 @@ impl Settings {
         let source_bucket = source_bucket(reader);
         let keep_for_export = reader.flag(&KEEP_FOR_EXPORT);
         let include_write_key = reader.flag(&INCLUDE_WRITE_KEY);
+        let profile = reader.flag(&PROFILE);
         let threshold = threshold(reader);
         let lease: u32 = reader.parsed(&LEASE_SECONDS, "a number of seconds such as 60");
         if lease < LEASE_SECONDS_MIN {
@@ -87,6 +90,7 @@ impl Settings {
             keep_for_export,
             include_write_key,
             reading,
+            profile,
             threshold,
             lease_ms: i64::from(lease) * 1_000,
             commit_every_ms,

@@ -148,8 +148,9 @@ impl InForce {
             .ok_or_else(|| format!("the source {} of CONFIG has no `write_key`", source.name))
     }
 
-    /// The target of a file that was begun for this source.
+    /// The target of a file that was begun for this source. The one source of the settings may have got another id.
     pub(crate) fn target(&self, id: &SourceId) -> Option<&Target> {
-        self.targets.iter().find(|target| target.id == *id)
+        let only = || self.targets.first().filter(|_| !self.config.has_targets());
+        self.targets.iter().find(|target| target.id == *id).or_else(only)
     }
 }
