@@ -23,7 +23,7 @@ use crate::subject::Subject;
 use crate::timestamps::Times;
 use crate::warnings::Note;
 
-use cells::{OddCells, Settled, date, empty, is_blank, odd, shape, trim_blanks, typed};
+use cells::{OddCells, Settled, date, empty, is_blank, odd, shape, time, trim_blanks, typed};
 
 pub use crate::limits::{CALL_BYTES_MAX, MESSAGE_ID_CHARS_MAX, OBJECT_ID_CHARS_MAX};
 
@@ -499,33 +499,11 @@ impl Encoder {
             return Ok(());
         }
         if slot.cell == CellType::String {
-            if slot.blank_is_empty && is_void(value) {
-                empty(slot, out);
-            } else {
-                if (slot.is_email || slot.blank_is_empty) && ids::trim(value).len() < value.len() {
-                    blanks_around(slot, value, &mut self.notes);
-                }
-                out.extend_from_slice(&slot.key);
-                row.escape(value, out);
-                out.extend_from_slice(b"\",");
-            }
+            text(slot, value, row, &mut self.notes, out);
             return Ok(());
         }
         if slot.cell == CellType::Timestamp {
-            let value = trim_blanks(value);
-            if value.is_empty() || self.nulls.has(value) {
-                empty(slot, out);
-                return Ok(());
-            }
-            let begin = out.len();
-            out.extend_from_slice(&slot.key);
-            let read = date(slot.column, value, &self.times, &mut self.settled, &mut self.notes, out);
-            if read.is_err() {
-                out.truncate(begin);
-            } else {
-                out.extend_from_slice(b"\",");
-            }
-            return read;
+            return time(slot, value, &self.times, &self.nulls, &mut self.settled, &mut self.notes, out);
         }
         typed(slot, value, &self.nulls, &mut self.settled, &mut self.notes, out)
     }
@@ -557,6 +535,21 @@ impl Encoder {
         out.extend_from_slice(b"},");
         Ok(())
     }
+}
+
+/// Writes a cell as a string.
+#[inline]
+fn text(slot: &Slot, value: &[u8], row: Row<'_>, notes: &mut Vec<Note>, out: &mut Vec<u8>) {
+    if slot.blank_is_empty && is_void(value) {
+        empty(slot, out);
+        return;
+    }
+    if (slot.is_email || slot.blank_is_empty) && ids::trim(value).len() < value.len() {
+        blanks_around(slot, value, notes);
+    }
+    out.extend_from_slice(&slot.key);
+    row.escape(value, out);
+    out.extend_from_slice(b"\",");
 }
 
 /// Notes blanks and invisible characters around an event or an email address.

@@ -134,6 +134,33 @@ impl Settled {
     }
 }
 
+/// Writes a cell as a timestamp.
+#[inline]
+pub(super) fn time(
+    slot: &Slot,
+    value: &[u8],
+    times: &Times,
+    nulls: &Nulls,
+    settled: &mut Settled,
+    notes: &mut Vec<Note>,
+    out: &mut Vec<u8>,
+) -> Result<(), Flaw> {
+    let value = trim_blanks(value);
+    if value.is_empty() || nulls.has(value) {
+        empty(slot, out);
+        return Ok(());
+    }
+    let begin = out.len();
+    out.extend_from_slice(&slot.key);
+    let read = date(slot.column, value, times, settled, notes, out);
+    if read.is_err() {
+        out.truncate(begin);
+    } else {
+        out.extend_from_slice(b"\",");
+    }
+    read
+}
+
 /// Appends a date, and notes what is doubtful about it.
 #[inline]
 pub(super) fn date(
