@@ -130,10 +130,11 @@ fn rows_of(beginning: Beginning<'_>, quoting: Quoting) -> Vec<Row> {
     all
 }
 
-/// Whether a dialect leaves the rows alone that RFC 4180 reads whole: it joins none to its neighbour, and changes none.
-/// The header counts as such a row.
+/// Whether a dialect leaves the rows alone that RFC 4180 reads whole: it joins none to its neighbour, and each has the
+/// same cells. The header counts as such a row.
 ///
-/// Where RFC 4180 finds a quote astray behind a backslash, the backslash escapes, and may go from other rows as well.
+/// Where RFC 4180 finds a quote astray behind a backslash, the backslash escapes, and backslashes may go from the cells
+/// of other rows as well.
 fn keeps(rfc: &[Row], other: &[Row]) -> bool {
     let Some(columns) = rfc.first().map(|header| header.cells.len()) else { return true };
     let escapes = rfc.iter().any(|row| !row.is_sound && row.has_escape);
@@ -142,9 +143,18 @@ fn keeps(rfc: &[Row], other: &[Row]) -> bool {
         while others.next_if(|other| other.from < row.from).is_some() {}
         others.peek().is_none_or(|other| {
             let same_place = (other.from, other.to) == (row.from, row.to);
-            same_place && other.cells.len() == columns && (escapes || other.cells == row.cells)
+            let has_same_cells = match escapes {
+                true => row.cells.iter().zip(&other.cells).all(|(rfc, other)| is_same_but_backslashes(rfc, other)),
+                false => other.cells == row.cells,
+            };
+            same_place && other.cells.len() == columns && has_same_cells
         })
     })
+}
+
+fn is_same_but_backslashes(a: &[u8], b: &[u8]) -> bool {
+    let is_content = |byte: &&u8| **byte != b'\\';
+    a.iter().filter(is_content).eq(b.iter().filter(is_content))
 }
 
 /// Whether at least half of the rows are one quoted cell, under a header of several.
@@ -370,6 +380,10 @@ mod tests {
         check("a,b\n1,\\\\server\n2,x\\,y\n", "RFC 4180");
         // Unless quotes show that the backslash escapes.
         check("a,b\n1,\\\\server\n2,\"say \\\"hi\\\"\"\n", "backslash escapes");
+        // Nothing but backslashes may go from it then.
+        check("a,b,c\n1,\"C:\\\",\", d\"\n2,\"5\\\" disk\",x\n", "RFC 4180");
+        check("a,b,c\n1,\"C:\\\",\",\"\n2,\"5\\\" disk\",x\n", "RFC 4180");
+        check("a,b\n1,5\" disk\n2,\"5\\\" disk\"\n", "RFC 4180");
     }
 
     #[test]

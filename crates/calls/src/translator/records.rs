@@ -20,6 +20,8 @@ pub(super) struct Decoded {
     text: Vec<u8>,
     scratch: Vec<u8>,
     pub(super) splitter: Splitter,
+    /// Whether the encoding of the file is a guess, if it is neither UTF-8 nor UTF-16.
+    is_guess: bool,
 }
 
 /// What is wrong with the quotes of a record.
@@ -39,8 +41,8 @@ impl Quotes {
 }
 
 impl Decoded {
-    pub(super) fn new() -> Decoded {
-        Decoded { text: Vec::new(), scratch: Vec::new(), splitter: Splitter::new(b',') }
+    pub(super) fn new(is_guess: bool) -> Decoded {
+        Decoded { text: Vec::new(), scratch: Vec::new(), splitter: Splitter::new(b','), is_guess }
     }
 
     /// The record in UTF-8, as RFC 4180 writes it.
@@ -62,7 +64,10 @@ impl Decoded {
         }
         if matches!(dialect.encoding, Encoding::Legacy(_)) && !raw.is_ascii() {
             let hit = std::str::from_utf8(raw).is_ok();
-            notes.push(Note { hit, ..Note::row(WarningCode::LooksLikeUtf8) });
+            // Where the encoding is a guess, the other rows are the cause of it, and do not speak against these.
+            if hit || !self.is_guess {
+                notes.push(Note { hit, ..Note::row(WarningCode::LooksLikeUtf8) });
+            }
         }
         self.text.clear();
         transcode(raw, dialect.encoding, &mut self.text);
