@@ -214,7 +214,7 @@ fn read_date(
         }
     }
     let Some(read) = read else {
-        let hint = if is_day_number(value) { Hint::DayNumber } else { Hint::of_time(value) };
+        let hint = if is_day_number(value) { Hint::DayNumber } else { Hint::of_time(value, times) };
         return Err(Flaw::new(RefusalCode::NotATimestamp).in_column(column).hinting(hint));
     };
     if read.is_zoneless && !times.zone_is_set() {

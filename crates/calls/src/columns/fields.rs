@@ -5,7 +5,7 @@
 use crate::kind::{self, Api, Kind, Required};
 use crate::refusal::{FaultCode, FileFault};
 
-use super::heading::{Heading, Mapped};
+use super::heading::{Heading, Mapped, shown};
 
 /// What the first part of a column's name is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,7 +54,7 @@ pub(super) fn require(kind: Kind, headings: &[Heading<'_>]) -> Result<(), FileFa
         headings.iter().zip(1..).find_map(|(heading, number)| {
             let meant = near(heading.name, any_of)?;
             if plain(heading.name) == plain(meant) {
-                return Some(format!("rename the column `{}` to `{meant}`", heading.full));
+                return Some(format!("rename the column {} to `{meant}`", heading.shown()));
             }
             // Where the header is missing, `user7` and `Evert` are people, and no misspellings of `userId`
             // and `event`. The number of the column is nobody's.
@@ -137,10 +137,10 @@ fn near_field(kind: Kind, name: &str) -> Option<&'static str> {
 pub(super) fn meant(kind: Kind, path: &str) -> String {
     let container = path.split_once('.').and_then(|(first, rest)| Some((near(first, &kind.containers())?, rest)));
     match container {
-        Some((container, rest)) => format!("write `{container}.{rest}` for `{path}`"),
+        Some((container, rest)) => format!("write `{container}.{rest}` for {}", shown(path)),
         None => match near_field(kind, path).filter(|_| !path.contains('.')) {
             Some(field) => format!("is `{field}` meant? Else write `{}.{path}` for it", kind.home()),
-            None => format!("write `{}.{path}` for `{path}`", kind.home()),
+            None => format!("write `{}.{path}` for {}", kind.home(), shown(path)),
         },
     }
 }

@@ -184,6 +184,9 @@ pub(super) fn sound(text: &[u8], cells: &[Cell], quotes: Quotes, plan: &ColumnPl
 /// Why a quote of a cell is astray.
 #[cold]
 fn astray(text: &[u8], cell: Option<&Cell>) -> Hint {
+    if text.windows(2).any(|pair| pair == b"\\\"") {
+        return Hint::Backslash;
+    }
     // A cell in quotes has text behind them.
     let bare = cell.filter(|cell| cell.start() == 0 || text[cell.start() - 1] != b'"');
     let blank = bare.and_then(|cell| blank_before_quote(cell.raw(text), b'"'));
@@ -193,6 +196,6 @@ fn astray(text: &[u8], cell: Option<&Cell>) -> Hint {
 /// Why a row may have more cells than the header.
 #[cold]
 fn surplus(text: &[u8], cells: &[Cell], own: usize) -> Hint {
-    let is_empty = |cell: Option<&Cell>| cell.is_some_and(|cell| cell.raw(text).is_empty());
-    if cells.len() == own + 1 && is_empty(cells.last()) { Hint::TrailingDelimiter } else { Hint::None }
+    let are_empty = cells[own..].iter().all(|cell| cell.raw(text).is_empty());
+    if are_empty { Hint::TrailingDelimiter } else { Hint::None }
 }
