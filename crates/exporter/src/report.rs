@@ -166,14 +166,15 @@ impl Report {
             ),
         };
         let left = match self.plans_open {
-            0 => "no plan is open".to_owned(),
-            open => format!("{} open", count(open, "plan")),
-        };
-        let look = match self.alarms.len() as u64 {
             0 => String::new(),
-            alarms => format!("; {} to look at", count(alarms, "alarm")),
+            1 => "; 1 plan is open".to_owned(),
+            open => format!("; {open} plans are open"),
         };
-        self.summary = format!("{done}; {left}{look}");
+        let alarms = match self.alarms.len() as u64 {
+            0 => String::new(),
+            alarms => format!("; {}", count(alarms, "alarm")),
+        };
+        self.summary = format!("{done}{left}{alarms}");
         self
     }
 }
