@@ -206,12 +206,18 @@ async fn a_source_without_a_destination_waits_with_an_alarm_and_expires_with_ano
     world.receive("unrouted", "r1", 3);
     let report = tick(&world.app()).await;
     assert_eq!(report.waiting.unrouted["unrouted"].events, 3);
-    assert_eq!(report.alarms, ["no destination takes source `unrouted`: 3 events wait"]);
+    assert_eq!(
+        report.alarms,
+        ["no destination takes source `unrouted`: 3 events wait; add the source to a destination"]
+    );
     assert!(world.s3.bytes(STATE, "exports/head.json").is_none(), "nothing was planned");
 
     let report = tick(&world.app_at(NOW_MS + days(31))).await;
     assert_eq!(report.expired.events, 3);
-    assert_eq!(report.alarms, ["3 events expired: no destination accepted them within 30 days"]);
+    assert_eq!(
+        report.alarms,
+        ["3 events expired: no destination accepted them within 30 days; add their source to a destination"]
+    );
     world.assert_settled();
 
     world.receive("unrouted", "r2", 2);
