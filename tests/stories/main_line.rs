@@ -211,3 +211,28 @@ async fn the_ledger_accounts_for_every_row() {
     assert_eq!(ledger["committed"], json!([{"epoch": 0, "from": 0, "to": size}]), "every byte is accounted for");
     assert!(ledger["columns"][3].as_str().unwrap().contains("properties.price"), "{ledger:#}");
 }
+
+#[tokio::test]
+async fn a_profile_holds_no_cell() {
+    let world = World::new().await;
+    let rows: String = (0..50)
+        .map(|row| format!("person-{row},Zebra Sighted, giraffe{row} ,0004711{row},\"okapi, \"\"{row}\"\"\"\n"))
+        .collect();
+    let csv = format!("userId,event,properties.note,properties.code,properties.text\n{rows}");
+    world.s3.put(SOURCE, "track_1.csv", csv).unwrap();
+    let invocation = world.ingester().deploy().invoke(&created("track_1.csv")).await;
+    let report = invocation.response().unwrap();
+    let profile = &report["objects"][0]["profile"];
+    assert_eq!((&profile["rows"], &profile["columns"][3]["leading_zeros"]), (&json!(50), &json!(50)), "{report:#}");
+    let warnings = report["objects"][0]["warnings"].to_string();
+    assert!(warnings.contains("`properties.note`: 50 of 50 sampled cells have blanks"), "{warnings}");
+    let mut texts = vec![report.to_string(), invocation.log.join("\n")];
+    let documents = world.s3.keys(STATE, "ingest/").into_iter().filter(|key| key.ends_with(".json"));
+    texts.extend(documents.map(|key| String::from_utf8(world.s3.bytes(STATE, &key).unwrap().to_vec()).unwrap()));
+    assert_eq!(texts.len(), 4, "report, log, checkpoint, ledger");
+    for text in texts {
+        for cell in ["person-", "Zebra", "giraffe", "4711", "okapi"] {
+            assert!(!text.contains(cell), "{cell} in {text}");
+        }
+    }
+}

@@ -318,6 +318,30 @@ async fn new_settings_do_not_change_how_a_begun_file_is_read() {
 }
 
 #[tokio::test]
+async fn a_killed_file_has_the_profile_of_a_whole_run() {
+    let mill = Mill::new("track_killed.csv", Rows::new(4_000, 41, 800)).await;
+    killed_after_a_commit(&mill, mill.ingester(), &mill.event()).await;
+    // A begun file is profiled to its end.
+    let changed = later(mill.ingester()).env("PROFILE", "false").deploy();
+    let report = answer(&changed, &mill.event()).await;
+    assert_eq!(outcome(&report), "finished", "{report:#}");
+    mill.assert_ingested("killed");
+    let killed = mill.ledgers().remove(0)["profile"].take();
+    assert_eq!((&killed["rows"], &killed["columns"][0]["name"]), (&json!(4_000), &json!("userId")));
+    assert_eq!(report["objects"][0]["profile"], killed);
+
+    let whole = Mill::new("track_whole.csv", mill.rows.clone()).await;
+    answer(&whole.ingester().deploy(), &whole.event()).await;
+    assert_eq!(whole.ledgers()[0]["profile"], killed);
+
+    // A file that was begun without a profile ends without one.
+    let plain = Mill::new("track_plain.csv", mill.rows.clone()).await;
+    killed_after_a_commit(&plain, plain.ingester().env("PROFILE", "false"), &plain.event()).await;
+    answer(&later(plain.ingester()).deploy(), &plain.event()).await;
+    assert_eq!(plain.ledgers()[0].get("profile"), None);
+}
+
+#[tokio::test]
 async fn the_collection_of_a_begun_file_does_not_change() {
     let mut csv = "id,size\n".to_owned();
     (0..40).for_each(|row| csv.push_str(&format!("r{row},{row}\n")));

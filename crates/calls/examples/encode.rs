@@ -1,16 +1,17 @@
 //! What encoding costs: a file, read whole, goes through the translator in pieces of 1 MiB.
 //!
 //! ```text
-//! cargo run --profile bench -p calls --example encode -- track_1m.csv [passes]
+//! cargo run --profile bench -p calls --example encode -- track_1m.csv [passes] [--profile]
 //! ```
 //!
-//! Prints rows, bytes in and out, and this process's CPU seconds of the fastest pass.
+//! `--profile` profiles the columns as well. Prints rows, bytes in and out, and this process's CPU seconds of the fastest pass.
 #![expect(clippy::print_stdout, reason = "this is a program")]
 
 use std::error::Error;
 use std::path::Path;
 
 use calls::call::MessageIds;
+use calls::profile::{Detail, LastRow, Profile};
 use calls::subject::Subject;
 use calls::translator::{Translated, Translator};
 use protocol::id::StreamId;
@@ -27,8 +28,10 @@ struct Totals {
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let mut args = std::env::args().skip(1);
-    let path = args.next().ok_or("usage: encode FILE [PASSES]")?;
+    let (options, args): (Vec<_>, Vec<_>) = std::env::args().skip(1).partition(|arg| arg.starts_with("--"));
+    let is_profiled = options.iter().any(|option| option == "--profile");
+    let mut args = args.into_iter();
+    let path = args.next().ok_or("usage: encode FILE [PASSES] [--profile]")?;
     let passes: u32 = args.next().map_or(Ok(3), |passes| passes.parse())?;
     let name = Path::new(&path).file_name().and_then(|name| name.to_str()).unwrap_or(&path);
     let subject = Subject::of(name, &[], None)?;
@@ -37,7 +40,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut totals = Totals::default();
     for _ in 0..passes {
         let begin = cpu_seconds()?;
-        totals = encode(&subject, &csv)?;
+        totals = encode(&subject, &csv, is_profiled)?;
         fastest = fastest.min(cpu_seconds()? - begin);
     }
     let Totals { calls, refused, bytes } = totals;
@@ -45,11 +48,15 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-fn encode(subject: &Subject, csv: &[u8]) -> Result<Totals, Box<dyn Error>> {
+fn encode(subject: &Subject, csv: &[u8], is_profiled: bool) -> Result<Totals, Box<dyn Error>> {
     let reading =
         config::reading::of_environment(&mut config::environment::Reader::new(&config::environment::variable));
     let mut translator = Translator::new(subject, &reading, MessageIds::new(StreamId::new([7; 16])));
+    if is_profiled {
+        translator = translator.with_profile(Detail::Counts);
+    }
     let mut totals = Totals::default();
+    let mut profile: Option<Profile> = None;
     let (mut body, mut records) = (Vec::with_capacity(BODY_BYTES), Vec::with_capacity(BODY_BYTES));
     let mut pieces = csv.chunks(PIECE_BYTES);
     loop {
@@ -68,6 +75,10 @@ fn encode(subject: &Subject, csv: &[u8]) -> Result<Totals, Box<dyn Error>> {
             totals.bytes += body.len() as u64;
             body.clear();
             records.clear();
+            // As often as a batch does.
+            if let (Some(part), Some(none)) = (translator.take_profile(LastRow::Included), translator.no_profile()) {
+                part.add_to(profile.get_or_insert_with(|| none.clone()));
+            }
         }
     }
     totals.bytes += body.len() as u64;

@@ -3,6 +3,7 @@
 //! A batch covers one stretch of the file: each row in it is either a call in its body or a refusal beside it, so that
 //! settling batches settles rows. Cutting depends on the bytes alone: the same rows give the same batches.
 
+use crate::limits::CALL_BYTES_MAX;
 use crate::refusal::{Position, RowRefusal, Span};
 use crate::subject::Subject;
 use crate::translator::{Dropped, GroupRow};
@@ -196,6 +197,12 @@ impl Gatherer {
             self.open.body.push(b',');
         }
         (&mut self.open.body, &mut self.open.records)
+    }
+
+    /// Whether the next call may be too long for the open batch.
+    #[must_use]
+    pub fn is_nearly_full(&self) -> bool {
+        !self.open.calls.is_empty() && self.open.body.len() + CALL_BYTES_MAX + 1 + TAIL.len() > BODY_BYTES_MAX
     }
 
     /// Counts in the call of `len` bytes that was appended last, whose record is `taken`. Hands out the

@@ -23,6 +23,8 @@ mod rows;
 
 pub mod columns;
 
+pub mod profile;
+
 pub mod translator;
 
 mod ids;

@@ -91,6 +91,11 @@ pub(crate) fn names(mapping: &Mapping) -> Vec<&str> {
 }
 
 impl Mapper {
+    /// Whether the cells of a column are not as they stand in the file.
+    pub(crate) fn makes(&self, column: usize) -> bool {
+        self.made.iter().any(|(made, _)| *made == column)
+    }
+
     /// Whether a row passes every filter.
     pub(crate) fn passes(&mut self, text: &[u8], cells: &[Cell]) -> bool {
         let scratch = &mut self.scratch;
@@ -114,7 +119,7 @@ impl Mapper {
         self.text.extend_from_slice(text);
         self.cells.clear();
         self.cells.extend_from_slice(cells);
-        self.cells.resize(self.width, Cell::new(0, 0, false));
+        self.cells.resize(self.width, Cell::new(0, 0, 0));
         for (column, made) in &self.made {
             let begin = self.text.len();
             match made {
@@ -135,7 +140,7 @@ impl Mapper {
                         .map_err(|flaw| flaw.in_column(*column))?;
                 }
             }
-            self.cells[*column] = Cell::new(begin, self.text.len(), false);
+            self.cells[*column] = Cell::new(begin, self.text.len(), 0);
         }
         Ok((&self.text, &self.cells))
     }

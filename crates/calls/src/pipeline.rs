@@ -6,6 +6,7 @@
 use crate::batches::{Batch, Envelope, Gatherer, Taken};
 use crate::columns::{Column, ColumnPlan};
 use crate::dialect::StoredHeader;
+use crate::profile::{self, LastRow, Part, Profile, Values};
 use crate::refusal::{FileFault, Position, Warning};
 use crate::rejects::{Reason, Rejects};
 use crate::translator::{Translated, Translator};
@@ -106,6 +107,8 @@ pub struct Commit {
 struct Pending {
     number: u64,
     to: Position,
+    /// The profile of its rows.
+    part: Option<Part>,
     settled: Option<Settled>,
 }
 
@@ -127,6 +130,8 @@ pub struct Pipeline {
     committed_to: Position,
     settled_to: Position,
     settled: Settled,
+    /// The profile of the rows in `settled`.
+    part: Option<Part>,
     examples: Vec<Example>,
     ended: bool,
     fault: Option<FileFault>,
@@ -145,6 +150,7 @@ impl Pipeline {
             committed_to: at,
             settled_to: at,
             settled: Settled::default(),
+            part: None,
             examples: Vec::new(),
             ended: false,
             fault: None,
@@ -164,6 +170,9 @@ impl Pipeline {
     /// Asks for the next batch.
     pub fn next_batch(&mut self) -> Next {
         while !self.ended {
+            if self.gatherer.is_nearly_full() || self.translator.is_grouping() {
+                self.translator.mark_profile();
+            }
             let (calls, records) = self.gatherer.buffers();
             let record_at = records.len();
             let step = self.translator.next(calls, records);
@@ -175,6 +184,8 @@ impl Pipeline {
                 rows: self.translator.rows_taken(),
                 group: self.translator.group(),
             };
+            let after = taken.after.byte;
+            let is_call = matches!(step, Ok(Translated::Call { .. }));
             let batch = match step {
                 Ok(Translated::Call { span, len, timestamp }) => self.gatherer.call(span, len, timestamp, taken),
                 Ok(Translated::Refused(refusal)) => self.gatherer.refused(refusal, taken),
@@ -188,11 +199,13 @@ impl Pipeline {
                 Err(fault) => self.end(Some(fault)),
             };
             if let Some(batch) = batch {
-                return self.hand_out(batch);
+                // A call that did not fit, or a group that was open where the file cannot be read on.
+                let is_left_out = is_call && batch.to != after || self.translator.is_within_group();
+                return self.hand_out(batch, if is_left_out { LastRow::LeftOut } else { LastRow::Included });
             }
         }
         match self.gatherer.cut() {
-            Some(batch) => self.hand_out(batch),
+            Some(batch) => self.hand_out(batch, LastRow::Included),
             None => Next::Done,
         }
     }
@@ -209,9 +222,10 @@ impl Pipeline {
         self.gatherer.discard();
     }
 
-    fn hand_out(&mut self, batch: Batch) -> Next {
+    fn hand_out(&mut self, batch: Batch, last: LastRow) -> Next {
         let to = Position { byte: batch.to, line: batch.line_after };
-        self.pending.push_back(Pending { number: batch.number, to, settled: None });
+        let part = self.translator.take_profile(last);
+        self.pending.push_back(Pending { number: batch.number, to, part, settled: None });
         Next::Batch(Box::new(batch))
     }
 
@@ -222,8 +236,14 @@ impl Pipeline {
         self.rejects_held_bytes += settled.rejects.len();
         self.pending[at].settled = Some(settled);
         while let Some(Pending { settled: Some(_), .. }) = self.pending.front() {
-            let Some(Pending { to, settled: Some(settled), .. }) = self.pending.pop_front() else { break };
+            let Some(Pending { to, part, settled: Some(settled), .. }) = self.pending.pop_front() else { break };
             self.settled_to = to;
+            if let Some(mut part) = part {
+                match &mut self.part {
+                    Some(all) => all.take_from(&mut part),
+                    None => self.part = Some(part),
+                }
+            }
             self.settled.account.add(&settled.account);
             self.settled.rejects.extend_from_slice(&settled.rejects);
         }
@@ -287,6 +307,33 @@ impl Pipeline {
             _ => Vec::new(),
         };
         Some(Commit { from, to: self.settled_to, account: settled.account, rejects })
+    }
+
+    /// Takes the profile of the rows settled since the last commit; `None` where nothing is profiled, or before the
+    /// header. To be asked for with each [`Pipeline::commit`].
+    pub fn take_profile(&mut self) -> Option<Profile> {
+        let mut profile = self.translator.no_profile()?.clone();
+        if let Some(part) = self.part.take() {
+            part.add_to(&mut profile);
+        }
+        Some(profile)
+    }
+
+    /// Warnings about the columns of a file with this profile and this account.
+    #[must_use]
+    pub fn warnings_of(&self, profile: &Profile, account: &Account) -> Vec<Warning> {
+        let Some(plan) = self.translator.plan() else { return Vec::new() };
+        // Ids are sent without blanks.
+        let is_sent = |index: usize| !plan.roles.ids.contains(&index) && self.translator.sends_as_it_stands(index);
+        let columns = plan.columns().iter().zip(&profile.columns).enumerate();
+        let columns = columns.filter(|(index, _)| is_sent(*index)).map(|(_, column)| column);
+        profile::warnings(columns, account)
+    }
+
+    /// The least and the greatest cell of each column. They are cells: for a person at a terminal only.
+    #[must_use]
+    pub fn values(&self) -> &[Values] {
+        self.translator.values()
     }
 
     /// Whether there is anything to commit.

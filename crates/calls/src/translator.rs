@@ -15,9 +15,9 @@ use std::ops::Range;
 use crate::call::{Encoder, MessageIds, Row};
 use crate::columns::ColumnPlan;
 use crate::dialect::{Compression, Delimiter, Dialect, Encoding, Measure, StoredHeader};
-use crate::ids::is_void;
 use crate::inflate::{Inflater, Pulled};
 use crate::mapping::Mapper;
+use crate::profile::{Detail, LastRow, Part, Profile, Profiler, Values};
 use crate::reading::Reading;
 use crate::refusal::{FaultCode, FileFault, Position, RowRefusal, Span, Warning};
 use crate::rows::{Advance, Rows};
@@ -28,7 +28,7 @@ use crate::warnings::Note;
 
 use grouping::{Grouping, Step};
 use mapped::{Reader, SourceRow};
-use records::{Decoded, Quotes, behind, is_header, note_shape, sound};
+use records::{Decoded, Quotes, behind, is_blank, is_header, note_shape, sound};
 
 pub use self::grouping::GroupRow;
 pub use crate::inflate::ZSTD_WINDOW_BYTES_MAX;
@@ -113,6 +113,10 @@ pub struct Translator {
     /// Blank lines before the record taken last, or at the end of the file.
     blank_lines: u64,
     decoded: Decoded,
+    /// What is profiled, if anything is.
+    detail: Option<Detail>,
+    /// Set once the header is read.
+    profiler: Option<Box<Profiler>>,
 }
 
 #[derive(Debug)]
@@ -153,6 +157,25 @@ impl Translator {
             breaks_off: false,
             blank_lines: 0,
             decoded: Decoded::new(),
+            detail: None,
+            profiler: None,
+        }
+    }
+
+    /// The same, with a profile of the columns.
+    #[must_use]
+    pub fn with_profile(mut self, detail: Detail) -> Translator {
+        self.detail = Some(detail);
+        self.begin_profile();
+        self
+    }
+
+    /// Begins the profile, once the columns are known: those of the file, whatever a mapping makes of them.
+    fn begin_profile(&mut self) {
+        if let (Some(detail), Some(plan)) = (self.detail, &self.plan) {
+            let names = self.names.iter().take(plan.own_columns);
+            let names: Vec<String> = names.map(|name| String::from_utf8_lossy(name).into_owned()).collect();
+            self.profiler = Some(Box::new(Profiler::new(&names, &self.reading.nulls, detail)));
         }
     }
 
@@ -291,6 +314,48 @@ impl Translator {
         self.blank_lines
     }
 
+    /// Takes the counts of the rows since they were taken last; `None` where nothing is profiled, or before the header.
+    ///
+    /// They are of the rows whose cells are known: those of calls, those that a filter skips, and those that are refused
+    /// for what stands in a cell.
+    pub fn take_profile(&mut self, last: LastRow) -> Option<Part> {
+        self.profiler.as_mut().map(|profiler| profiler.take(last))
+    }
+
+    /// Marks the profile before the next record or group, so that it can be left to the next part. Within a group, the
+    /// mark stays before the group.
+    pub fn mark_profile(&mut self) {
+        let is_within_group = self.is_within_group();
+        if let Some(profiler) = self.profiler.as_mut().filter(|_| !is_within_group) {
+            profiler.mark();
+        }
+    }
+
+    /// Whether adjacent rows become one call.
+    pub(crate) fn is_grouping(&self) -> bool {
+        self.grouping.is_some()
+    }
+
+    /// Whether rows of a group are read, and the group is not complete.
+    pub(crate) fn is_within_group(&self) -> bool {
+        self.grouping.as_ref().is_some_and(|grouping| grouping.begin().is_some())
+    }
+
+    /// The profile of no rows, to which the parts add up; `None` where nothing is profiled, or before the header.
+    pub fn no_profile(&self) -> Option<&Profile> {
+        self.profiler.as_ref().map(|profiler| profiler.none())
+    }
+
+    /// The least and the greatest cell of each column so far; empty unless [`Detail::CountsAndValues`] is profiled.
+    pub fn values(&self) -> &[Values] {
+        self.profiler.as_ref().map_or(&[], |profiler| profiler.values())
+    }
+
+    /// Whether the cells of a column of the file are sent as they stand, and not through verbs of a mapping.
+    pub(crate) fn sends_as_it_stands(&self, column: usize) -> bool {
+        self.mapper.as_ref().is_none_or(|mapper| !mapper.makes(column))
+    }
+
     /// How many rows were taken last: 1, or those of a group.
     pub fn rows_taken(&self) -> u64 {
         self.grouping.as_ref().map_or(1, |grouping| grouping.taken_rows)
@@ -384,7 +449,8 @@ impl Translator {
         let is_header = is_header(text, cells, &self.names, dialect.delimiter);
         if let (Some(mapper), Some(grouping)) = (&mut self.mapper, &mut self.grouping) {
             let row = SourceRow { text, cells, quotes, span, lines: record.lines };
-            let reading = Reader { mapper, plan, dialect, encoder: &mut self.encoder };
+            let profiler = self.profiler.as_deref_mut();
+            let reading = Reader { mapper, plan, dialect, encoder: &mut self.encoder, profiler };
             return match grouping.step(row, is_header, (before, record.blank.lines), reading, calls, records) {
                 Step::Joined => Translated::Starved,
                 Step::Dropped(dropped) => dropped,
@@ -400,20 +466,29 @@ impl Translator {
         }
         if let Some(mapper) = &mut self.mapper {
             let row = SourceRow { text, cells, quotes, span, lines: record.lines };
-            let reading = Reader { mapper, plan, dialect, encoder: &mut self.encoder };
+            let profiler = self.profiler.as_deref_mut();
+            let reading = Reader { mapper, plan, dialect, encoder: &mut self.encoder, profiler };
             return row.translate(reading, calls, records);
         }
         let records_from = records.len();
         records.extend_from_slice(text);
         let begin = calls.len();
-        let written = sound(text, cells, quotes, plan).and_then(|()| {
+        let is_sound = sound(text, cells, quotes, plan);
+        let is_profiled = is_sound.is_ok() && self.profiler.is_some();
+        let written = is_sound.and_then(|()| {
             note_shape(text, cells, plan, &mut self.encoder.notes);
             let row = Row::new(text, cells, span.start);
             self.encoder.append(plan, row, calls)
         });
+        if let Some(profiler) = &mut self.profiler
+            && is_profiled
+            && (written.is_ok() || !is_blank(text, cells))
+        {
+            profiler.row(text, cells, span.start);
+        }
         match written {
             Ok(timestamp) => Translated::Call { span, len: calls.len() - begin, timestamp },
-            Err(_) if quotes.is_sound() && cells.iter().all(|cell| is_void(cell.raw(text))) => {
+            Err(_) if quotes.is_sound() && is_blank(text, cells) => {
                 records.truncate(records_from);
                 self.encoder.notes.clear();
                 Translated::Dropped { span, reason: Dropped::Blank }
@@ -428,7 +503,8 @@ impl Translator {
             return None;
         };
         let grouping = self.grouping.as_mut().filter(|grouping| grouping.begin().is_some())?;
-        let reading = Reader { mapper, plan, dialect: header.dialect, encoder: &mut self.encoder };
+        let encoder = &mut self.encoder;
+        let reading = Reader { mapper, plan, dialect: header.dialect, encoder, profiler: None };
         let translated = grouping.close(reading, calls, records);
         self.blank_lines = grouping.blank_lines;
         Some(translated)

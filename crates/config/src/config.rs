@@ -53,7 +53,7 @@ impl MappingRule {
 pub struct ForKey<'a> {
     /// How it is read: by a mapping, or by the names of its columns.
     pub reading: &'a Reading,
-    /// The index of its source; `None` if the settings describe the source.
+    /// The index of its source, which has a write key; `None` if the settings describe the source.
     pub source: Option<usize>,
 }
 
@@ -93,10 +93,16 @@ impl Config {
         Err(faults)
     }
 
+    /// Whether the document describes sources that files are sent to. Sources without a write key only give names to ids.
+    #[must_use]
+    pub fn has_targets(&self) -> bool {
+        self.sources.iter().any(|source| source.write_key.is_some())
+    }
+
     /// The mappings and sources for a file: one for each mapping that matches; without any, the reading of all files.
     ///
     /// # Errors
-    /// When sources are described and none takes the key.
+    /// When sources with write keys are described and none takes the key.
     pub fn for_key(&self, key: &str) -> Result<Vec<ForKey<'_>>, NoMatch> {
         let mut found = Vec::new();
         for rule in self.mappings.iter().filter(|rule| rule.keys.matches(key)) {
@@ -153,12 +159,12 @@ impl Config {
     }
 
     fn source_for(&self, named: Option<&str>, key: &str) -> Result<Option<usize>, NoMatch> {
-        if self.sources.is_empty() {
+        if !self.has_targets() {
             return Ok(None);
         }
         let is_it = |source: &Source| match named {
             Some(name) => source.name == name,
-            None => source.keys.matches(key),
+            None => source.write_key.is_some() && source.keys.matches(key),
         };
         self.sources.iter().position(is_it).map(Some).ok_or(NoMatch::Source)
     }

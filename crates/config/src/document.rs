@@ -20,7 +20,8 @@ pub(crate) use crate::reading::{MappingTable, ReadingTable};
 pub(crate) struct Document {
     /// How files are read, unless a mapping says otherwise. Each key has a setting that means the same; the document wins.
     pub(crate) reading: ReadingTable,
-    /// The Segment sources that files are sent to. Without any, the settings `WRITE_KEY` and `SOURCE_ID` describe one.
+    /// The Segment sources. Files are sent to those with a write key. Without any of these, the settings `WRITE_KEY` and
+    /// `SOURCE_ID` describe the source, and the tables only give names to ids.
     pub(crate) source: Vec<SourceTable>,
     /// How the columns of a tool's export become calls. The first mapping that matches a key is used, before the names
     /// `track_….csv` and so on are looked at.

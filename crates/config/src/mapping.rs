@@ -43,6 +43,11 @@ fn rule(table: &MappingTable, base: &Reading, sources: &[Source], at: &At<'_>) -
         let known: Vec<&str> = sources.iter().map(|source| source.name.as_str()).collect();
         at.field("source").unknown(source, &known);
     }
+    let named = table.source.as_ref().and_then(|name| sources.iter().find(|known| known.name == *name));
+    if named.is_some_and(|source| source.write_key.is_none()) && sources.iter().any(|source| source.write_key.is_some())
+    {
+        at.field("source").fault("is a source without `write_key`; write its key, or a reference to it");
+    }
     let (call, collection) = call(table, at);
     let decimal = table.decimal.map(Decimal::from).unwrap_or_default();
     let columns = columns(table, decimal, at);

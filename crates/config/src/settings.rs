@@ -64,8 +64,8 @@ settings! {
 settings! {
     /// Read by the ingester.
     INGESTER {
-        WRITE_KEY Required, "the source's write key (`write_key` works too)";
-        SOURCE_ID Required, "the source's id, which is also the name of its folder in the logs";
+        WRITE_KEY Depends("required without `[[source]]`"), "the source's write key (`write_key` works too). A `[[source]]` with a write key in `CONFIG` replaces it.";
+        SOURCE_ID Depends("required without `[[source]]`"), "the source's id, which is also the name of its folder in the logs";
         SEGMENT_REGION Value("us"), "`us` or `eu`: chooses the endpoints";
         SEGMENT_ENDPOINT Depends("`https://api.segment.io`, for `eu` `https://events.eu1.segmentapis.com`"), "the Tracking API";
         SEGMENT_OBJECTS_ENDPOINT Depends("`https://objects.segment.com`, for `eu` `https://objects.euw1.segment.com`"), "the Objects API";
@@ -83,6 +83,7 @@ settings! {
         COMMIT_SECONDS Value("5"), "seconds between commits, at most 60. A commit ends at the first row that Segment has not answered. After a crash the ingester sends the rows after the last commit again, with the same message ids.";
         REJECT_LIMIT_ROWS None, "a number of refused rows that stops a file";
         REJECT_LIMIT_SHARE Value("0.5"), "a share of refused rows, from 0 to 1, that stops a file. It applies once 1,000 rows are read.";
+        PROFILE Value("true"), "profile the columns of each file for the ledger and the report: filled and empty cells, lengths, types, shapes. The profile holds no cell.";
         CLOCK_OFFSET_MS Value("0"), "for tests: milliseconds by which the function's clock is ahead";
     }
 }
@@ -90,10 +91,10 @@ settings! {
 settings! {
     /// Read by the exporter.
     EXPORTER {
-        DESTINATION_BUCKET Required, "the bucket for the logs, with an optional `/path/prefix`. `CONFIG` can describe many destinations instead.";
-        DESTINATION_REGION Required, "its region";
-        DESTINATION_ROLE_ARN Required, "the role that may put objects there";
-        DESTINATION_EXTERNAL_ID Required, "the external id that the role requires";
+        DESTINATION_BUCKET Depends("required without `[[destination]]`"), "the bucket for the logs, with an optional `/path/prefix`. A `[[destination]]` in `CONFIG` replaces it.";
+        DESTINATION_REGION Depends("likewise"), "its region";
+        DESTINATION_ROLE_ARN Depends("likewise"), "the role that may put objects there";
+        DESTINATION_EXTERNAL_ID Depends("likewise"), "the external id that the role requires";
         EXPIRE_DAYS Value("30"), "days after which the exporter gives up events that it cannot export, with an alarm; 1 to 30";
     }
 }

@@ -141,6 +141,8 @@ fn the_first_mapping_and_the_first_source_that_match_a_key_are_used() {
     let both = GOOD.replace("match = \"hubspot/**/*contacts*.csv\"", "match = \"erp/**\"\nalso = true");
     assert_eq!(parse(&both).for_key("erp/x.csv").unwrap().len(), 2, "one file feeds two mappings");
     assert_eq!(parse("").for_key("track_1.csv").unwrap()[0].source, None);
+    let names_alone = "[[source]]\nname = \"Website\"\nid = \"qv5iYYMxd94DahFpRzm58y\"";
+    assert_eq!(parse(names_alone).for_key("track_1.csv").unwrap()[0].source, None, "it only names an id");
 }
 
 #[test]
@@ -287,6 +289,11 @@ fn contradictory_mappings_are_refused() {
         ("call = \"identify\"", "", "has no `call`"),
         ("object = \"customers\"", "object = \"Customers\"", "is not a collection"),
         ("source = \"shop\"", "source = \"shopp\"", "`source` is not known; is `shop` meant?"),
+        (
+            "write_key = \"arn:aws:secretsmanager:eu-west-1:123456789012:secret:shop\"",
+            "",
+            "is a source without `write_key`",
+        ),
         ("type = \"number\" }", "type = \"number\", split = \";\" }", "gives a list of texts"),
         ("else = \"none\", ", "else = \"none\", decimal = \",\", ", "is for numbers"),
         ("values = { \"1\" = \"gold\" }, ", "", "stands without `values`"),

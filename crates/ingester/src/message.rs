@@ -195,9 +195,9 @@ impl Work<'_> {
                 };
                 end.end = Box::pin(rows::drive(&mut run, owner, &way)).await;
                 owner.spent(run.halving_requests());
-                self.report.describe_rows(run.rows());
+                self.report.describe_rows(run.rows(), owner.checkpoint());
                 self.report.stats = stats.take();
-                end.describe(run.rows(), self.report.stats.is_untroubled());
+                end.describe(run.rows(), owner.checkpoint(), self.report.stats.is_untroubled());
             }
         }
         *end.checkpoint = owner.checkpoint().clone();
@@ -242,6 +242,7 @@ fn begin<'a>(
         renew_at_ms: owner.renew_at_ms(),
         subject,
         reading,
+        profile: settings.profile,
         threshold: settings.threshold,
         keeps: settings.keep_for_export && subject.kind.api() == Api::Tracking,
         requests_in_flight: target.delivery.settings().requests_in_flight,

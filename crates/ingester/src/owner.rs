@@ -106,6 +106,7 @@ impl Owner {
             };
             next.commit(commit.to, &commit.account, rejects, now_ms);
         }
+        next.add_profile(write.profile);
         self.write(next).await
     }
 

@@ -3,10 +3,11 @@
 use crate::targets::{Assigned, InForce};
 use calls::pipeline::{Example, Pipeline};
 use delivery::Stats;
-use ingestion::life::{Close, Life, Outcome};
+use ingestion::life::{Close, Life, Outcome, column_warnings};
 use protocol::account::Account;
-use protocol::checkpoint::Phase;
+use protocol::checkpoint::{Checkpoint, Phase};
 use protocol::id::{SourceId, StreamId};
+use protocol::profile::Profile;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -71,6 +72,9 @@ pub struct FileReport {
     /// The warnings about the columns and the dialect.
     #[serde(skip)]
     pub column_warnings: Vec<String>,
+    /// The profile of the columns, of the rows settled so far.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub profile: Option<Profile>,
     /// Where checkpoint and ledger are: `ingest/{stream}/`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stream: Option<StreamId>,
@@ -117,6 +121,7 @@ impl FileReport {
             skipped_rows: 0,
             warnings: Vec::new(),
             column_warnings: Vec::new(),
+            profile: None,
             stream: None,
             columns: Vec::new(),
             elapsed_ms: 0,
@@ -150,6 +155,7 @@ impl FileReport {
         self.repeated_headers = account.repeated_headers;
         self.skipped_rows = account.skipped_rows;
         self.warnings = [self.column_warnings.as_slice(), &account.warnings()].concat();
+        self.profile.clone_from(&checkpoint.profile);
         if checkpoint.phase != Phase::Finished {
             self.undelivered_from_line = Some(checkpoint.position.line);
         }
@@ -158,9 +164,9 @@ impl FileReport {
     }
 
     /// Adds the columns, warnings and examples of the run.
-    pub(crate) fn describe_rows(&mut self, rows: &Pipeline) {
+    pub(crate) fn describe_rows(&mut self, rows: &Pipeline, checkpoint: &Checkpoint) {
         self.columns = rows.columns();
-        self.column_warnings = rows.warnings().iter().map(|warning| warning.message.clone()).collect();
+        self.column_warnings = column_warnings(rows, checkpoint);
         let words = |example: &Example| {
             let words =
                 if example.message.is_empty() { format!("line {}", example.line) } else { example.message.clone() };

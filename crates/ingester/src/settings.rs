@@ -3,12 +3,12 @@
 use calls::batches::BATCH_CALLS_MAX;
 use calls::pipeline::Threshold;
 use calls::reading::Reading;
-use config::ConfigFrom;
 use config::environment::{Faults, Reader, bucket_fault, is_url};
 use config::settings::{
-    CLOCK_OFFSET_MS, COMMIT_SECONDS, INCLUDE_WRITE_KEY, KEEP_FOR_EXPORT, LEASE_SECONDS, QUEUE_URL, REJECT_LIMIT_ROWS,
-    REJECT_LIMIT_SHARE, SOURCE_BUCKET, SOURCE_ID, STATE_BUCKET, WRITE_KEY,
+    CLOCK_OFFSET_MS, COMMIT_SECONDS, INCLUDE_WRITE_KEY, KEEP_FOR_EXPORT, LEASE_SECONDS, PROFILE, QUEUE_URL,
+    REJECT_LIMIT_ROWS, REJECT_LIMIT_SHARE, SOURCE_BUCKET, SOURCE_ID, STATE_BUCKET, WRITE_KEY,
 };
+use config::{Config, ConfigFrom};
 use protocol::id::SourceId;
 
 /// The shortest lease. A shorter one would end before a slow write ends.
@@ -35,6 +35,8 @@ pub struct Settings {
     pub include_write_key: bool,
     /// How CSV is read.
     pub reading: Reading,
+    /// Whether the columns of files are profiled.
+    pub profile: bool,
     /// The number or share of refused rows that stops a file.
     pub threshold: Threshold,
     /// The lease: the time in ms for which other runs leave a file alone, unless its owner renews it.
@@ -68,6 +70,7 @@ impl Settings {
         let source_bucket = source_bucket(reader);
         let keep_for_export = reader.flag(&KEEP_FOR_EXPORT);
         let include_write_key = reader.flag(&INCLUDE_WRITE_KEY);
+        let profile = reader.flag(&PROFILE);
         let threshold = threshold(reader);
         let lease: u32 = reader.parsed(&LEASE_SECONDS, "a number of seconds such as 60");
         if lease < LEASE_SECONDS_MIN {
@@ -86,6 +89,7 @@ impl Settings {
             keep_for_export,
             include_write_key,
             reading,
+            profile,
             threshold,
             lease_ms: i64::from(lease) * 1_000,
             commit_every_ms,
@@ -105,10 +109,10 @@ fn source_bucket(reader: &mut Reader<'_>) -> Option<String> {
 
 /// `SOURCE_ID`: needed even if nothing is exported, because checkpoints are filed under it.
 fn source_id(reader: &mut Reader<'_>, config: &ConfigFrom) -> Option<SourceId> {
-    if config.here().is_some_and(|config| !config.sources.is_empty()) {
+    if config.here().is_some_and(Config::has_targets) {
         for setting in [&SOURCE_ID, &WRITE_KEY] {
             if reader.optional(setting).is_some() {
-                reader.fault(setting, "is set beside [[source]] in CONFIG; keep one of them");
+                reader.fault(setting, "is set beside [[source]] with a `write_key` in CONFIG; keep one of them");
             }
         }
         return None;
@@ -207,7 +211,7 @@ mod tests {
         assert_eq!(faults_of(&[("STATE_BUCKET", "state"), ("CONFIG", described)]), Ok(()));
         assert_eq!(faults_of(&[("STATE_BUCKET", "state"), ("CONFIG", "s3://config/c.toml")]), Ok(()));
         let faults = faults_of(&[("STATE_BUCKET", "state"), ("CONFIG", described), ("WRITE_KEY", "k")]).unwrap_err();
-        assert_eq!(faults, ["WRITE_KEY is set beside [[source]] in CONFIG; keep one of them"]);
+        assert_eq!(faults, ["WRITE_KEY is set beside [[source]] with a `write_key` in CONFIG; keep one of them"]);
         let faults = faults_of(&[("STATE_BUCKET", "state"), ("CONFIG", "[reading]")]).unwrap_err();
         assert!(faults[0].starts_with("SOURCE_ID is not set"), "{faults:?}");
     }

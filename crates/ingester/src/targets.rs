@@ -93,13 +93,17 @@ fn described(
     config: &Config,
     settings: &Settings,
 ) -> anyhow::Result<Vec<(Option<String>, SourceId, delivery::Settings)>> {
-    if config.sources.is_empty() {
-        let id = settings.source.clone().context("CONFIG has no [[source]], and SOURCE_ID is not set")?;
-        return Ok(vec![(None, id, settings.delivery.clone())]);
+    if !config.has_targets() {
+        let id = settings.source.clone();
+        let id =
+            id.context("CONFIG has no [[source]] with a `write_key`, and SOURCE_ID is not set: set one of them")?;
+        let name = config.sources.iter().find(|source| source.id == id).map(|source| source.name.clone());
+        return Ok(vec![(name, id, settings.delivery.clone())]);
     }
     anyhow::ensure!(
         settings.source.is_none(),
-        "CONFIG has a [[source]], and the settings SOURCE_ID and WRITE_KEY describe one too: keep one of them"
+        "CONFIG has a [[source]] with a `write_key`, and the settings SOURCE_ID and WRITE_KEY describe a source too: keep \
+         one of them"
     );
     let with_key = config.sources.iter().filter_map(|source| match &source.write_key {
         Some(Secret::Value(key)) => {
@@ -144,8 +148,9 @@ impl InForce {
             .ok_or_else(|| format!("the source {} of CONFIG has no `write_key`", source.name))
     }
 
-    /// The target of a file that was begun for this source.
+    /// The target of a file that was begun for this source. The one source of the settings may have got another id.
     pub(crate) fn target(&self, id: &SourceId) -> Option<&Target> {
-        self.targets.iter().find(|target| target.id == *id)
+        let only = || self.targets.first().filter(|_| !self.config.has_targets());
+        self.targets.iter().find(|target| target.id == *id).or_else(only)
     }
 }

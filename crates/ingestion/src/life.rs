@@ -104,11 +104,19 @@ impl RunEnd {
     }
 
     /// The rows of the run, and whether every request was answered at the first try.
-    pub fn describe(&mut self, rows: &Pipeline, is_untroubled: bool) {
+    pub fn describe(&mut self, rows: &Pipeline, checkpoint: &Checkpoint, is_untroubled: bool) {
         self.columns = rows.columns();
-        self.warnings = rows.warnings().iter().map(|warning| warning.message.clone()).collect();
+        self.warnings = column_warnings(rows, checkpoint);
         self.is_untroubled = is_untroubled;
     }
+}
+
+/// The warnings about the columns and the dialect, and those that the profile in the checkpoint gives.
+#[must_use]
+pub fn column_warnings(rows: &Pipeline, checkpoint: &Checkpoint) -> Vec<String> {
+    let of_profile =
+        checkpoint.profile.as_ref().map(|profile| rows.warnings_of(profile, &checkpoint.account)).unwrap_or_default();
+    rows.warnings().iter().chain(&of_profile).map(|warning| warning.message.clone()).collect()
 }
 
 /// The result of an action.

@@ -17,6 +17,7 @@ use calls::refusal::FileFault;
 use open::{Open, Stage};
 use protocol::account::Account;
 use protocol::checkpoint::{Checkpoint, REJECTS_PART_BYTES, REJECTS_PARTS_MAX, Terms};
+use protocol::profile::Profile;
 use protocol::reading::StoredHeader;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, VecDeque};
@@ -70,6 +71,8 @@ pub enum Step<'a> {
 pub struct Write {
     /// The settled rows since the last one, if there are any.
     pub commit: Option<Commit>,
+    /// The profile of the settled rows since the last one, if the file is profiled and its header is read.
+    pub profile: Option<Profile>,
     /// The header of the file, once it is read.
     pub header: Option<StoredHeader>,
     /// The settings by which the file is read.
@@ -362,8 +365,13 @@ impl Run {
             self.account.add(&commit.account);
         }
         self.is_committing = true;
-        let (header, terms) = (self.rows.header().cloned(), self.terms.clone());
-        Step::Commit(Box::new(Write { commit, header, terms, halving_requests: self.refusals.halving_requests() }))
+        Step::Commit(Box::new(Write {
+            commit,
+            profile: self.rows.take_profile(),
+            header: self.rows.header().cloned(),
+            terms: self.terms.clone(),
+            halving_requests: self.refusals.halving_requests(),
+        }))
     }
 
     /// Reports the answer to a request.

@@ -9,6 +9,7 @@ mod columns;
 mod expect;
 mod json;
 mod preview;
+mod profile;
 mod progress;
 mod tell;
 
@@ -19,6 +20,7 @@ pub(crate) use assign::key_of;
 use assign::{Assigned, Assignment};
 use calls::batches::Batch;
 use calls::pipeline::{Next, Pipeline};
+use calls::profile::Detail;
 use calls::subject::SubjectOf;
 use checked::{Checked, Usability};
 use clap::Args;
@@ -144,7 +146,8 @@ fn check(
         Ok(subject) => subject,
         Err(error) => return Ok(Checked { fault: Some(format!("{error}{}", assigned.nearest())), ..checked }),
     };
-    let mut machine = machine(&subject, assigned.reading);
+    let detail = settings.profile.then_some(Detail::CountsAndValues);
+    let mut machine = machine(&subject, assigned.reading, detail);
     checked.subject = Some(subject);
     checked.preview = assigned.reading.mapping.is_some().then(Preview::default);
     let mut calls = args.calls.then(|| BufWriter::with_capacity(CHUNK_BYTES, std::io::stdout().lock()));
@@ -175,7 +178,7 @@ fn check(
         calls.flush()?;
     }
     checked.bytes = checked.bytes.max(size.unwrap_or_default());
-    checked.end(&machine);
+    checked.end(&mut machine);
     checked.warnings.extend(assigned.unmatched());
     Ok(checked)
 }

@@ -4,6 +4,7 @@ use anyhow::Context;
 use calls::batches::Envelope;
 use calls::call::MessageIds;
 use calls::pipeline::Pipeline;
+use calls::profile::Detail;
 use calls::reading::Reading;
 use calls::refusal::Position;
 use calls::subject::Subject;
@@ -25,8 +26,12 @@ pub(crate) fn open(path: &Path) -> anyhow::Result<(Box<dyn Read>, Option<u64>)> 
 }
 
 /// The machine that reads a file as the ingester does. Ids derive from bucket and version, which do not exist here.
-pub(crate) fn machine(subject: &Subject, reading: &Reading) -> Pipeline {
-    let translator = Translator::new(subject, reading, MessageIds::new(StreamId::new([0; 16])));
+/// `detail`: what is profiled.
+pub(crate) fn machine(subject: &Subject, reading: &Reading, detail: Option<Detail>) -> Pipeline {
+    let mut translator = Translator::new(subject, reading, MessageIds::new(StreamId::new([0; 16])));
+    if let Some(detail) = detail {
+        translator = translator.with_profile(detail);
+    }
     Pipeline::new(translator, Envelope::of(subject), Position::START)
 }
 

@@ -11,6 +11,7 @@ use crate::format::{self, Numbers, Unreadable};
 use crate::id::{Epoch, Nonce, StreamId};
 use crate::keys;
 use crate::position::{ByteRange, Position};
+use crate::profile::Profile;
 use crate::reading::{Reading, StoredHeader};
 use crate::upload::Identity;
 
@@ -137,6 +138,9 @@ pub struct Checkpoint {
     pub position: Position,
     /// The account of the settled rows.
     pub account: Account,
+    /// The profile of the settled rows. A file that is begun without one ends without one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub profile: Option<Profile>,
     /// The rejects parts that count.
     pub rejects: Vec<RejectsPart>,
     /// When the file was first begun, in ms since the epoch.
@@ -211,6 +215,15 @@ impl Checkpoint {
         if let Some(part) = rejects {
             self.rejects.pop_if(|last| last.range.from == part.range.from);
             self.rejects.push(part);
+        }
+    }
+
+    /// Adds the profile of the rows of a commit.
+    pub fn add_profile(&mut self, profile: Option<Profile>) {
+        match (&mut self.profile, profile) {
+            (Some(all), Some(more)) => all.add(&more),
+            (None, more) => self.profile = more,
+            (Some(_), None) => {}
         }
     }
 

@@ -71,6 +71,7 @@ pub fn claim(found: Option<Checkpoint>, object: &Identity, by: Claimant) -> Clai
             committed: Vec::new(),
             position: Position::START,
             account: Account::default(),
+            profile: None,
             rejects: Vec::new(),
             started_ms: by.now_ms,
             progress_ms: by.now_ms,

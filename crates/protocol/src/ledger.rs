@@ -7,6 +7,7 @@ use crate::checkpoint::{Checkpoint, Phase};
 use crate::committed::CommittedRange;
 use crate::format::{self, Numbers, Unreadable};
 use crate::id::StreamId;
+use crate::profile::Profile;
 use crate::upload::Identity;
 
 /// The document about a file that has ended.
@@ -38,6 +39,9 @@ pub struct Ledger {
     pub columns: Vec<String>,
     /// The account of its rows.
     pub account: Account,
+    /// The profile of the columns, if one was made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub profile: Option<Profile>,
     /// The first byte that was not settled, when it did not finish; decompressed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub undelivered_from_byte: Option<u64>,
@@ -95,6 +99,7 @@ impl Ledger {
             columns: ending.columns,
             warnings: [ending.warnings, checkpoint.account.warnings()].concat(),
             account: Account { findings: Vec::new(), ..checkpoint.account.clone() },
+            profile: checkpoint.profile.clone(),
             undelivered_from_byte: unfinished.then_some(checkpoint.position.byte),
             undelivered_from_line: unfinished.then_some(checkpoint.position.line),
             committed: checkpoint.committed.clone(),

@@ -13,6 +13,8 @@ pub mod reading;
 
 pub mod finding;
 
+pub mod profile;
+
 pub mod account;
 
 pub mod checkpoint;

@@ -9,15 +9,16 @@ pub(super) const QUOTE: u8 = b'"';
 pub(crate) struct Cell {
     start: u32,
     end: u32,
-    escaped: bool,
+    /// How many quotes are to be taken out.
+    quotes: u32,
 }
 
 impl Cell {
     #[inline]
-    pub(crate) fn new(start: usize, end: usize, escaped: bool) -> Cell {
+    pub(crate) fn new(start: usize, end: usize, quotes: u32) -> Cell {
         // A record is at most ROW_BYTES_MAX (a header less), plus what one push holds beyond it.
         let narrow = |offset: usize| u32::try_from(offset).unwrap_or(u32::MAX);
-        Cell { start: narrow(start), end: narrow(end), escaped }
+        Cell { start: narrow(start), end: narrow(end), quotes }
     }
 
     /// The bytes between the cell's quotes, or all of them, with the quotes inside as they stand.
@@ -33,7 +34,7 @@ impl Cell {
 
     /// The same cell where its bytes begin at `start` in another text.
     pub(crate) fn moved_to(&self, start: usize) -> Cell {
-        Cell::new(start, start + self.end() - self.start(), self.escaped)
+        Cell::new(start, start + self.end() - self.start(), self.quotes)
     }
 
     /// Where the cell's content begins in its record.
@@ -46,10 +47,16 @@ impl Cell {
         self.end as usize
     }
 
+    /// How long the value is.
+    #[inline]
+    pub(crate) fn bytes(&self) -> u32 {
+        self.end - self.start - self.quotes
+    }
+
     /// The cell's value; `scratch` holds it when it cannot be had without copying.
     #[inline]
     pub(crate) fn value<'a>(&self, record: &'a [u8], scratch: &'a mut Vec<u8>) -> &'a [u8] {
-        if self.escaped {
+        if self.quotes > 0 {
             scratch.clear();
             self.unescape(record, scratch);
             scratch
@@ -61,7 +68,7 @@ impl Cell {
     /// Appends the value with its quotes resolved.
     pub(crate) fn unescape(&self, record: &[u8], out: &mut Vec<u8>) {
         let mut rest = self.raw(record);
-        if !self.escaped {
+        if self.quotes == 0 {
             out.extend_from_slice(rest);
             return;
         }

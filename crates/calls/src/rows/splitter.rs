@@ -31,7 +31,8 @@ pub(crate) struct Splitter {
     pub(super) at: usize,
     /// Where the current cell's content begins.
     start: usize,
-    escaped: bool,
+    /// How many quotes are to be taken out of the current cell.
+    doubled: u32,
     /// Whether a quoted cell has been seen, the only place where a record can hold line ends.
     pub(super) quotes: bool,
     /// Whether a quoted cell ends in a backslash, so that its last quote may be content.
@@ -72,7 +73,7 @@ impl Splitter {
             state: State::CellStart,
             at: 0,
             start: 0,
-            escaped: false,
+            doubled: 0,
             quotes: false,
             backslash: false,
             marks: true,
@@ -93,7 +94,7 @@ impl Splitter {
         self.state = State::CellStart;
         self.at = 0;
         self.start = 0;
-        self.escaped = false;
+        self.doubled = 0;
         self.quotes = false;
         self.backslash = false;
         self.stray = None;
@@ -170,7 +171,7 @@ impl Splitter {
     /// Notes a quote in a bare cell of a record in which a backslash stands before a closing quote.
     #[cold]
     fn look_for_quote(&mut self, cell: &[u8]) {
-        if memchr(QUOTE, cell).is_some() && !self.escaped {
+        if memchr(QUOTE, cell).is_some() && self.doubled == 0 {
             self.stray = self.stray.or(Some(self.cells.len()));
         }
     }
@@ -178,7 +179,7 @@ impl Splitter {
     /// Notes a quote behind the blanks that a bare cell begins with.
     #[cold]
     fn look_behind_blanks(&mut self, cell: &[u8]) {
-        if !self.escaped && blank_before_quote(cell, QUOTE).is_some() {
+        if self.doubled == 0 && blank_before_quote(cell, QUOTE).is_some() {
             self.stray = self.stray.or(Some(self.cells.len()));
         }
     }
@@ -195,7 +196,7 @@ impl Splitter {
             }
             let Some(length) = memchr3(self.delimiter, b'\n', b'\r', &text[start..]) else { break };
             let end = start + length;
-            self.cells.push(Cell::new(start, end, false));
+            self.cells.push(Cell::new(start, end, 0));
             start = end + 1;
             if text[end] != self.delimiter {
                 self.begin(start);
@@ -266,21 +267,21 @@ impl Splitter {
                 State::QuoteSeen => match text.get(self.at) {
                     None => return None,
                     Some(&QUOTE) => {
-                        self.escaped = true;
+                        self.doubled += 1;
                         self.at += 1;
                         self.state = State::Quoted;
                     }
                     Some(&byte) if byte == self.delimiter || byte == b'\n' || byte == b'\r' => {
                         let end = self.at;
                         self.backslash |= end > self.start + 1 && text[end - 2] == b'\\';
-                        self.cells.push(Cell::new(self.start, end - 1, self.escaped));
+                        self.cells.push(Cell::new(self.start, end - 1, self.doubled));
                         self.begin(end + 1);
                         if byte != self.delimiter {
                             return Some(end);
                         }
                     }
                     Some(_) => {
-                        self.escaped = true;
+                        self.doubled += 1;
                         self.stray = self.stray.or(Some(self.cells.len()));
                         self.state = State::Bare;
                     }
@@ -304,7 +305,7 @@ impl Splitter {
         match self.state {
             State::CellStart | State::Bare | State::Quoted => self.close(length),
             State::QuoteSeen => {
-                self.cells.push(Cell::new(self.start, length - 1, self.escaped));
+                self.cells.push(Cell::new(self.start, length - 1, self.doubled));
             }
         }
         self.state == State::Quoted
@@ -312,7 +313,7 @@ impl Splitter {
 
     #[inline]
     fn close(&mut self, end: usize) {
-        self.cells.push(Cell::new(self.start, end, self.escaped));
+        self.cells.push(Cell::new(self.start, end, self.doubled));
         if self.state != State::Quoted {
             self.begin(end + 1);
         }
@@ -322,7 +323,7 @@ impl Splitter {
     fn begin(&mut self, start: usize) {
         self.at = start;
         self.start = start;
-        self.escaped = false;
+        self.doubled = 0;
         self.state = State::CellStart;
     }
 }

@@ -200,13 +200,17 @@ impl Open {
     }
 
     /// Adds a row of the group. `before` is where the record before it ends, and how many blank lines stand between.
-    fn add(&mut self, row: SourceRow<'_>, column: usize, before: (Position, u64), reader: Reader<'_>) {
+    fn add(&mut self, row: SourceRow<'_>, column: usize, before: (Position, u64), mut reader: Reader<'_>) {
         let SourceRow { text, cells, span, .. } = row;
         let is_first = self.begin.is_none();
         self.begin = self.begin.or(Some(before.0));
         self.span = Some(Span { to: span.to, ..self.span.unwrap_or(span) });
         self.row_count += 1;
         self.blank_lines += before.1;
+        let is_sound = sound(text, cells, row.quotes, reader.plan);
+        if let (Ok(()), Some(profiler)) = (&is_sound, &mut reader.profiler) {
+            profiler.row(text, cells, span.start);
+        }
         if self.is_skipped {
             return;
         }
@@ -215,7 +219,6 @@ impl Open {
         let key = key_of(row, column, &mut scratch);
         self.key.clear();
         self.key.extend_from_slice(key);
-        let is_sound = sound(text, cells, row.quotes, reader.plan);
         if is_first && is_sound.is_ok() && !reader.mapper.passes(text, cells) {
             self.is_skipped = true;
             return;
@@ -241,7 +244,7 @@ impl Open {
         note_shape(row.text, row.cells, plan, &mut encoder.notes);
         let (text, cells) = mapper.make(row.text, row.cells, index == 0, &mut encoder.notes)?;
         let width = plan.columns().len();
-        self.cells.resize(width, Cell::new(0, 0, false));
+        self.cells.resize(width, Cell::new(0, 0, 0));
         self.origins.resize(width, 0);
         self.filled.resize(width, false);
         for (at, cell) in cells.iter().enumerate() {
@@ -271,14 +274,14 @@ impl Open {
         reader: Reader<'_>,
         calls: &mut Vec<u8>,
     ) -> Result<Translated, (usize, RowRefusal)> {
-        let Reader { mapper, plan, dialect, encoder } = reader;
+        let Reader { mapper, plan, dialect, encoder, .. } = reader;
         for (column, elements) in mapper.lists.iter().zip(&self.lists) {
             let Some((_, elements)) = elements.split_last() else { continue };
             let begin = self.text.len();
             self.text.push(b'[');
             self.text.extend_from_slice(elements);
             self.text.push(b']');
-            self.cells[*column] = Cell::new(begin, self.text.len(), false);
+            self.cells[*column] = Cell::new(begin, self.text.len(), 0);
         }
         let begin = calls.len();
         let row = Row::new(&self.text, &self.cells, span.start);

@@ -3,12 +3,12 @@
 use crate::call::{Encoder, Row};
 use crate::columns::ColumnPlan;
 use crate::dialect::Dialect;
-use crate::ids::is_void;
 use crate::mapping::Mapper;
+use crate::profile::Profiler;
 use crate::refusal::Span;
 use crate::rows::Cell;
 
-use super::records::{Quotes, note_shape, sound};
+use super::records::{Quotes, is_blank, note_shape, sound};
 use super::{Dropped, Translated};
 
 /// A row as it stands in the file.
@@ -29,24 +29,28 @@ pub(super) struct Reader<'a> {
     pub(super) plan: &'a ColumnPlan,
     pub(super) dialect: Dialect,
     pub(super) encoder: &'a mut Encoder,
+    pub(super) profiler: Option<&'a mut Profiler>,
 }
 
 impl SourceRow<'_> {
     /// Whether it has nothing but delimiters and blanks. A constant would make a call of it.
     pub(super) fn is_blank(&self) -> bool {
-        self.quotes.is_sound() && self.cells.iter().all(|cell| is_void(cell.raw(self.text)))
+        self.quotes.is_sound() && is_blank(self.text, self.cells)
     }
 
     /// Appends the call of a row that makes one by itself.
     #[inline(never)]
     pub(super) fn translate(self, reader: Reader<'_>, calls: &mut Vec<u8>, records: &mut Vec<u8>) -> Translated {
         let SourceRow { text, cells, quotes, span, lines } = self;
-        let Reader { mapper, plan, dialect, encoder } = reader;
+        let Reader { mapper, plan, dialect, encoder, profiler } = reader;
         if self.is_blank() {
             encoder.notes.clear();
             return Translated::Dropped { span, reason: Dropped::Blank };
         }
         let is_sound = sound(text, cells, quotes, plan);
+        if let (Ok(()), Some(profiler)) = (&is_sound, profiler) {
+            profiler.row(text, cells, span.start);
+        }
         if is_sound.is_ok() && !mapper.passes(text, cells) {
             encoder.notes.clear();
             return Translated::Dropped { span, reason: Dropped::Skipped };

@@ -332,6 +332,7 @@ impl Translator {
         self.warnings = [header.warnings.as_slice(), plan.warnings()].concat();
         self.header = Some(StoredHeader { fingerprint: plan.fingerprint().to_owned(), ..header });
         self.plan = Some(plan);
+        self.begin_profile();
         self.stage = Stage::Rows;
         Ok(())
     }

@@ -4,6 +4,7 @@
 use crate::columns::ColumnPlan;
 use crate::dialect::{Delimiter, Dialect, Encoding, Measure};
 use crate::flaw::{Flaw, Hint};
+use crate::ids::is_void;
 use crate::quoting::{blank_before_quote, quote_cell};
 use crate::refusal::{RefusalCode, WarningCode};
 use crate::rows::{Cell, Record, Splitter, strip_marks};
@@ -104,6 +105,12 @@ fn names_delimiter(text: &[u8], delimiter: Delimiter) -> bool {
 fn repeats(text: &[u8], cells: &[Cell], names: &[Vec<u8>]) -> bool {
     let mut scratch = Vec::new();
     cells.iter().zip(names).all(|(cell, name)| cell.value(text, &mut scratch) == name)
+}
+
+/// Whether a row has nothing but blanks.
+#[cold]
+pub(super) fn is_blank(text: &[u8], cells: &[Cell]) -> bool {
+    cells.iter().all(|cell| is_void(cell.raw(text)))
 }
 
 /// Notes what is doubtful about a record as a whole.

@@ -60,7 +60,7 @@ const HEADERS: [(&str, &str); 9] = [
     ("object_rooms_1.csv", "id,name,price:number,createdAt\n"),
 ];
 
-fn file() -> impl Strategy<Value = File> {
+pub(crate) fn file() -> impl Strategy<Value = File> {
     (0..HEADERS.len(), hostile_rows(), 0..8_u8).prop_map(|(index, rows, settings)| {
         let (name, header) = HEADERS[index];
         let mut file = File::new(name, [header.as_bytes(), &rows].concat());

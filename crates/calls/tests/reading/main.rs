@@ -8,6 +8,7 @@ mod headers;
 mod laws;
 mod limits;
 mod mappings;
+mod profile;
 mod rejects;
 mod support;
 mod tables;

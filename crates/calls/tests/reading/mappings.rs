@@ -107,7 +107,7 @@ fn mapping() -> impl Strategy<Value = Mapping> {
     })
 }
 
-fn file() -> impl Strategy<Value = File> {
+pub(crate) fn file() -> impl Strategy<Value = File> {
     (mapping(), rows(), 0..3_u32).prop_map(|(mapping, rows, skip_lines)| {
         let before = "before \"the\r\n".repeat(skip_lines as usize).into_bytes();
         let mut file = File::new("export.csv", [before, rows].concat());

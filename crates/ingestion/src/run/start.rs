@@ -8,6 +8,7 @@ use calls::batches::Envelope;
 use calls::call::MessageIds;
 use calls::kind::Api;
 use calls::pipeline::{Pipeline, Threshold};
+use calls::profile::Detail;
 use calls::subject::Subject;
 use calls::translator::Translator;
 use protocol::checkpoint::{Checkpoint, Terms};
@@ -59,6 +60,8 @@ pub struct Begin<'a> {
     pub subject: &'a Subject,
     /// The settings of reading today.
     pub reading: &'a Reading,
+    /// Whether the columns of a file that begins are profiled.
+    pub profile: bool,
     /// When too many refused rows stop the file.
     pub threshold: Threshold,
     /// Whether accepted calls are kept for the exporter.
@@ -91,6 +94,8 @@ impl Run {
             return Err(End::Exceeded(reason));
         }
         let (translator, terms) = translator(checkpoint, subject, begin.reading, start.row).map_err(End::Unresumed)?;
+        let translator =
+            if is_profiled(checkpoint, begin.profile) { translator.with_profile(Detail::Counts) } else { translator };
         let envelope = Envelope::of(subject);
         let read: u64 = first.iter().map(|chunk| chunk.len() as u64).sum();
         let mut run = Self {
@@ -123,6 +128,11 @@ impl Run {
         }
         Ok(run)
     }
+}
+
+/// Whether the rows are profiled: as the file was begun, so that a profile has all rows of the file.
+fn is_profiled(checkpoint: &Checkpoint, today: bool) -> bool {
+    if checkpoint.header.is_some() { checkpoint.profile.is_some() } else { today }
 }
 
 /// Reads the rest as the file was begun, whatever was set differently since.

@@ -100,6 +100,7 @@ impl<'a> Script<'a> {
             renew_at_ms: NOW_MS + 20_000,
             subject: &subject,
             reading: &Reading::default(),
+            profile: true,
             threshold: Threshold { rows: None, share: 1.0 },
             keeps: true,
             requests_in_flight: 4,
@@ -184,6 +185,7 @@ impl<'a> Script<'a> {
                 if let Some(commit) = write.commit {
                     next.commit(commit.to, &commit.account, None, NOW_MS);
                 }
+                next.add_profile(write.profile);
                 self.checkpoint = next;
                 run.committed(Ok((&self.checkpoint, NOW_MS + 20_000)), NOW_MS);
             }

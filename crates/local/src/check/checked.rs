@@ -6,6 +6,7 @@ use calls::batches::Batch;
 use calls::columns::Column;
 use calls::dialect::StoredHeader;
 use calls::pipeline::Pipeline;
+use calls::profile::{Profile, Values};
 use calls::refusal::{FaultCode, Position, RowRefusal, Warning};
 use calls::subject::Subject;
 use protocol::account::Account;
@@ -47,6 +48,9 @@ pub(super) struct Checked {
     pub(super) columns: Vec<Column>,
     pub(super) warnings: Vec<Warning>,
     pub(super) account: Account,
+    pub(super) profile: Option<Profile>,
+    /// The least and the greatest cell of each column in the profile.
+    pub(super) values: Vec<Values>,
     /// Calls; several rows may be one.
     pub(super) calls: u64,
     /// The first values of each column, before and after; only of a mapping.
@@ -101,10 +105,15 @@ impl Checked {
     }
 
     /// Takes the machine's result at the end of the file.
-    pub(super) fn end(&mut self, machine: &Pipeline) {
+    pub(super) fn end(&mut self, machine: &mut Pipeline) {
+        self.profile = machine.take_profile();
+        self.values = machine.values().to_vec();
         self.header = machine.header().cloned();
         self.columns = machine.plan().map_or(Vec::new(), |plan| plan.columns().to_vec());
         self.warnings = machine.warnings().to_vec();
+        if let Some(profile) = &self.profile {
+            self.warnings.extend(machine.warnings_of(profile, &self.account));
+        }
         let fault = machine.fault();
         self.fault = fault.map(ToString::to_string);
         self.fault_code = fault.map(|fault| fault.code);

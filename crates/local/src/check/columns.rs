@@ -8,7 +8,7 @@ use calls::columns::Column;
 use std::fmt::Write as _;
 
 /// Columns beyond this are counted, not shown.
-const COLUMNS_SHOWN_MAX: usize = 60;
+pub(super) const COLUMNS_SHOWN_MAX: usize = 60;
 /// A name longer than this pushes its line out, instead of all lines.
 const NAME_CHARS_MAX: usize = 40;
 /// So much of a value is shown.

@@ -59,6 +59,7 @@ pub(super) fn of(checked: &Checked) -> Value {
         "blank_rows": checked.account.blank_rows,
         "repeated_headers": checked.account.repeated_headers,
         "skipped_rows": checked.account.skipped_rows,
+        "profile": checked.profile,
         "timestamp_zone": checked.zone.as_deref().unwrap_or("UTC"),
         "first_refused": refused,
         "requests": checked.wire.requests,

@@ -2,6 +2,7 @@
 
 use super::checked::{Checked, Usability};
 use super::expect::expected;
+use super::profile;
 use crate::voice::Voice;
 use calls::dialect::Compression;
 use calls::kind::Api;
@@ -23,6 +24,7 @@ pub(super) fn all(checked: &Checked, settings: &Settings, voice: Voice) -> Strin
     let mut out = String::new();
     title(&mut out, checked, voice);
     super::columns::table(&mut out, checked, voice);
+    profile::table(&mut out, checked, voice);
     warnings(&mut out, checked, voice);
     zone(&mut out, checked);
     first_calls(&mut out, checked, voice);

@@ -33,7 +33,7 @@ pub(super) fn count(bytes: &[u8]) -> Option<u64> {
 
 /// The number of calls that a mapping makes of a file: rows of a group are one.
 pub(super) fn calls(bytes: &[u8], key: &str, reading: &Reading) -> anyhow::Result<u64> {
-    let mut machine = machine(&reading.subject(key, None)?, reading);
+    let mut machine = machine(&reading.subject(key, None)?, reading, None);
     machine.push(bytes);
     machine.finish();
     let mut calls = 0;

@@ -109,7 +109,7 @@ pub(super) fn read_rows(
 ) -> anyhow::Result<Pipeline> {
     let subject = reading.subject(key, None)?;
     let (mut input, _) = open(file)?;
-    let mut machine = machine(&subject, reading);
+    let mut machine = machine(&subject, reading, None);
     let (mut chunk, mut rows) = (vec![0; CHUNK_BYTES], 0);
     loop {
         match machine.next_batch() {

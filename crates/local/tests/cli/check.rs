@@ -269,3 +269,24 @@ fn control_characters_never_reach_the_terminal() {
     assert!(!raw(stdout(&output)), "{:?}", stdout(&output));
     assert!(!raw(stderr(&output)), "{:?}", stderr(&output));
 }
+
+#[test]
+fn the_profile_is_a_table_and_its_cells_stay_out_of_the_json() {
+    let folder = Folder::new("profile");
+    let rows = "u1,00012,31.12.2025\nu2,00345,01.02.2026\nu3,NULL,\n";
+    let file = folder.file("identify_1.csv", format!("userId,traits.zip,traits.day\n{rows}"));
+    let output = check(&[&file], &[], b"");
+    let text = stdout(&output);
+    let line = |name: &str| {
+        let table = text.split("The profile").nth(1).unwrap_or_else(|| panic!("{text}"));
+        table.lines().find(|line| line.trim_start().starts_with(name)).unwrap().split_whitespace().collect::<Vec<_>>()
+    };
+    assert_eq!(line("traits.zip").join(" "), "traits.zip 2 0 + 1 null 5 integer 99999, leading zeros 00012 … 00345");
+    assert_eq!(line("traits.day").join(" "), "traits.day 2 1 10 date %d.%m.%Y 01.02.2026 … 31.12.2025");
+    let json = check(&["--json", &file], &[], b"");
+    let value: serde_json::Value = serde_json::from_str(stdout(&json)).unwrap();
+    assert_eq!(value["profile"]["columns"][1]["leading_zeros"], 2);
+    assert!(!value["profile"].to_string().contains("345"), "{}", value["profile"]);
+    let off = check(&[&file], &[("PROFILE", "false")], b"");
+    assert!(!stdout(&off).contains("The profile"), "{}", stdout(&off));
+}
