@@ -66,7 +66,7 @@ settings! {
     INGESTER {
         WRITE_KEY Depends("required without `[[source]]`"), "the source's write key (`write_key` works too). A `[[source]]` with a write key in `CONFIG` replaces it.";
         SOURCE_ID Depends("required without `[[source]]`"), "the source's id, which is also the name of its folder in the logs";
-        SEGMENT_REGION Value("us"), "`us` or `eu`: chooses the endpoints";
+        SEGMENT_REGION Value("us"), "`us` or `eu`. It chooses the default endpoints.";
         SEGMENT_ENDPOINT Depends("`https://api.segment.io`, for `eu` `https://events.eu1.segmentapis.com`"), "the Tracking API";
         SEGMENT_OBJECTS_ENDPOINT Depends("`https://objects.segment.com`, for `eu` `https://objects.euw1.segment.com`"), "the Objects API";
         SEGMENT_SETTINGS_ENDPOINT Depends("`https://cdn-settings.segment.com`, or `SEGMENT_ENDPOINT` if that is not Segment's"), "where `validate` looks up the write key";
@@ -92,7 +92,7 @@ settings! {
     /// Read by the exporter.
     EXPORTER {
         DESTINATION_BUCKET Depends("required without `[[destination]]`"), "the bucket for the logs, with an optional `/path/prefix`. A `[[destination]]` in `CONFIG` replaces it.";
-        DESTINATION_REGION Depends("likewise"), "its region";
+        DESTINATION_REGION Depends("likewise"), "the region of that bucket";
         DESTINATION_ROLE_ARN Depends("likewise"), "the role that may put objects there";
         DESTINATION_EXTERNAL_ID Depends("likewise"), "the external id that the role requires";
         EXPIRE_DAYS Value("30"), "days after which the exporter gives up events that it cannot export, with an alarm; 1 to 30";
