@@ -123,7 +123,7 @@ impl Config {
         self.mappings.iter().find(|rule| rule.mapping().name == name)
     }
 
-    /// The pattern of a mapping that is nearest to a key that matches none, as advice.
+    /// Advice for a key that no mapping matches: the nearest pattern.
     #[must_use]
     pub fn nearest_pattern(&self, key: &str) -> Option<&str> {
         let patterns = self.mappings.iter().flat_map(|rule| rule.keys.patterns());
@@ -240,7 +240,7 @@ impl At<'_> {
         self.faults.borrow().iter().any(|fault| fault.line == line && fault.column == column && fault.key == key)
     }
 
-    /// A fault for a word that is none of the known ones, with the one that is meant.
+    /// A fault for an unknown word, with the nearest known word.
     pub(crate) fn unknown(&self, written: &str, known: &[&str]) {
         let known_words = near::list(known);
         match near::of(written, known) {

@@ -283,7 +283,7 @@ fn no_event_is_put_twice_into_one_place() {
 }
 
 #[test]
-fn mappings_that_cannot_be_meant_are_refused() {
+fn contradictory_mappings_are_refused() {
     for (before, line, words) in [
         ("call = \"identify\"", "call = \"identify\"\nobject = \"x\"", "`object` stands beside `call`"),
         ("call = \"identify\"", "", "has no `call`"),

@@ -175,7 +175,7 @@ impl FileReport {
         self.first_rejected = rows.examples().iter().map(words).collect();
     }
 
-    /// In a line.
+    /// The summary line of the report.
     #[must_use]
     pub fn in_words(&self) -> String {
         let outcome = serde_json::to_value(self.outcome).ok();

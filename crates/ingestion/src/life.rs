@@ -339,7 +339,10 @@ impl Life {
                 self.close(Close::failed(format!("{reason}: {trouble}")))
             }
             (_, Event::Failed(trouble)) => self.trouble(&trouble, now_ms),
-            (state, event) => self.close(Close::failed(format!("a bug in segment-s3: {event:?} while {state:?}"))),
+            (state, event) => {
+                let words = format!("a bug in segment-s3: {event:?} while {state:?}; please report it");
+                self.close(Close::failed(words))
+            }
         }
     }
 
@@ -371,7 +374,7 @@ impl Life {
     /// The first GET decides which upload this is.
     fn opened(&mut self, found: Found) -> Action {
         let replay = match found.replay.as_deref().map(replay_tag) {
-            Some(Err(fault)) => return self.refuse(format!("its metadata segment-replay: {fault}")),
+            Some(Err(fault)) => return self.refuse(format!("the object's metadata `segment-replay`: {fault}")),
             Some(Ok(tag)) => self.notice.replay.clone().or(Some(tag)),
             None => self.notice.replay.clone(),
         };
@@ -459,7 +462,10 @@ impl Life {
         }
         match self.subject.clone() {
             Some(subject) => self.go(State::Running { from_byte: position }, Action::Run(subject)),
-            None => self.close(Close::failed("a bug in segment-s3: a file without a kind is claimed".to_owned())),
+            None => {
+                let words = "a bug in segment-s3: a file without a kind is claimed; please report it";
+                self.close(Close::failed(words.to_owned()))
+            }
         }
     }
 

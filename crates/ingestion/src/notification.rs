@@ -45,21 +45,22 @@ impl Notice {
     }
 }
 
-/// The data that a continuation carries to the next invocation.
+/// The data that a successor message carries to the next invocation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hop {
     /// How many invocations in a row made no progress.
     pub count: u32,
-    /// How far the file was settled then: a message received again after progress is healthy.
+    /// How many bytes of the file were settled when the message was sent. If the file has progressed since, a message that
+    /// is received again is not a failure.
     #[serde(default)]
     pub position: u64,
-    /// The upload that was begun, so that a later one in the same place is not taken for it.
+    /// The upload that was begun, so that a later upload of the same key is not mistaken for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stream: Option<StreamId>,
-    /// Since when the file has made no progress for an outage, in ms since the epoch.
+    /// Since when the file has made no progress because of an outage, in ms since the epoch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trouble_since_ms: Option<i64>,
-    /// When this message was sent, in ms since the epoch: a dead letter that a person sends again is older.
+    /// When this message was sent, in ms since the epoch. From an old time a redrive is recognised.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sent_ms: Option<i64>,
 }

@@ -115,7 +115,7 @@ pub enum Undelivered {
         /// How long to wait before the next try.
         wait_ms: u64,
     },
-    /// Segment is out of reach, or asks for a longer wait than an invocation should sit out.
+    /// Segment is out of reach, or asks for a wait that is too long for this invocation.
     #[error("{host} did not accept the calls: {reason} ({attempts} attempts in {elapsed_ms} ms)")]
     Unreachable {
         /// The host.
@@ -156,7 +156,7 @@ pub enum End {
     Exceeded(String),
     /// Segment did not accept the rest.
     Undelivered(Undelivered),
-    /// The time was over while S3 owed an answer.
+    /// The time was over while a request to S3 had no answer.
     Unanswered,
     /// The fragment of accepted calls was not written.
     Unkept(Trouble),
@@ -479,8 +479,12 @@ impl Run {
         account.add(self.rows.uncommitted());
         self.threshold.exceeded(&account).or_else(|| {
             let gigabytes = REJECTS_PARTS_MAX as u64 * REJECTS_PART_BYTES / 1_000_000_000;
-            (self.rejects_parts >= REJECTS_PARTS_MAX)
-                .then(|| format!("its refused rows fill {gigabytes} GB, more than the ingester keeps"))
+            (self.rejects_parts >= REJECTS_PARTS_MAX).then(|| {
+                format!(
+                    "its refused rows fill {gigabytes} GB, more than the ingester keeps; correct the file and drop it \
+                         again"
+                )
+            })
         })
     }
 
@@ -513,7 +517,7 @@ impl Run {
         if self.is_in_order || self.refusals.is_in_doubt() { 1 } else { self.requests_in_flight }
     }
 
-    /// The time is over. If S3 owes an answer, S3 is the reason.
+    /// The time is over. If a request to S3 has no answer, S3 is the reason.
     fn out_of_time(&self) -> End {
         let waits_for_range = self.is_reading && self.open.is_empty();
         let keeps = self.open.values().any(|open| matches!(open.stage, Stage::Keeping(_)));
