@@ -233,10 +233,7 @@ fn counts_up(rows: &[&Row]) -> bool {
 fn are_names(rows: &[&Row]) -> bool {
     let names: HashSet<&[u8]> = rows.iter().filter_map(|row| row.cells.first()).map(Vec::as_slice).collect();
     let begins_blank = |row: &&Row| row.cells.iter().any(|cell| cell.first() == Some(&b' '));
-    rows.len() > 1
-        && names.len() == rows.len()
-        && !names.contains(&b""[..])
-        && !rows.iter().any(begins_blank)
+    rows.len() > 1 && names.len() == rows.len() && !names.contains(&b""[..]) && !rows.iter().any(begins_blank)
 }
 
 /// What stands behind one name: cells by a delimiter that the header does not have.
