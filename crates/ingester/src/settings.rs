@@ -4,6 +4,7 @@ use calls::batches::BATCH_CALLS_MAX;
 use calls::pipeline::Threshold;
 use calls::reading::Reading;
 use config::ConfigFrom;
+use config::IgnoredKeys;
 use config::environment::{Faults, Reader, bucket_fault, is_url};
 use config::settings::{
     CLOCK_OFFSET_MS, COMMIT_SECONDS, INCLUDE_WRITE_KEY, INGEST_COPIES, INGEST_RESTORED, KEEP_FOR_EXPORT, LEASE_SECONDS,
@@ -33,6 +34,8 @@ pub struct Settings {
     pub source_bucket: Option<String>,
     /// The events beside uploads that are ingested.
     pub wanted: Wanted,
+    /// The keys that are left alone.
+    pub ignored: IgnoredKeys,
     /// Whether what was acknowledged is kept for the exporter.
     pub keep_for_export: bool,
     /// Whether the lines that are kept have the write key, as Segment's own logs do.
@@ -71,6 +74,7 @@ impl Settings {
         let state_bucket = reader.bucket(&STATE_BUCKET);
         let source_bucket = source_bucket(reader);
         let wanted = Wanted { copies: reader.flag(&INGEST_COPIES), restored: reader.flag(&INGEST_RESTORED) };
+        let ignored = IgnoredKeys::read(reader);
         let keep_for_export = reader.flag(&KEEP_FOR_EXPORT);
         let include_write_key = reader.flag(&INCLUDE_WRITE_KEY);
         let threshold = threshold(reader);
@@ -89,6 +93,7 @@ impl Settings {
             state_bucket,
             source_bucket,
             wanted,
+            ignored,
             keep_for_export,
             include_write_key,
             reading,
