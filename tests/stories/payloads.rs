@@ -143,6 +143,25 @@ async fn an_event_that_creates_no_object_is_ignored_without_a_warning() {
 }
 
 #[tokio::test]
+async fn an_unfinished_upload_is_left_alone_until_it_has_its_name() {
+    let world = World::new().await;
+    let ingester = world.ingester().env("IGNORE_KEYS", "drafts/**").deploy();
+    for (key, outcome) in [
+        ("track_1.csv.filepart", "ignored"),
+        ("drafts/track_1.csv", "ignored"),
+        ("drafts/", "ignored"),
+        ("track_1.csv", "finished"),
+    ] {
+        world.s3.put(SOURCE, key, "userId,event\n1,e\n").unwrap();
+        let invocation = ingester.invoke(&created(key)).await;
+        let report = invocation.response().unwrap_or_else(|| panic!("{key}: {invocation:#?}"));
+        assert_eq!(report["objects"][0]["outcome"], outcome, "{key}: {report:#}");
+        assert!(!invocation.log.iter().any(|line| line.contains("WARN")), "{key}: {invocation:#?}");
+    }
+    assert_eq!(world.received_ids().len(), 1);
+}
+
+#[tokio::test]
 async fn the_event_of_the_rule_for_full_objects_is_read() {
     let world = World::new().await;
     world.s3.put(SOURCE, "track_1.csv", sample("track_1.csv")).unwrap();

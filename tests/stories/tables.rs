@@ -75,6 +75,12 @@ fn the_readmes_have_every_setting_with_its_default() {
 }
 
 #[test]
+fn the_readme_has_every_key_that_is_left_alone() {
+    let rows = config::OF_TOOLS.iter().map(|(pattern, meaning)| format!("| `{pattern}` | {meaning} |\n"));
+    assert_region("README.md", "ignored keys", &format!("| key | it is |\n|---|---|\n{}", rows.collect::<String>()));
+}
+
+#[test]
 fn the_page_of_the_configuration_has_every_key_with_its_meaning() {
     assert_region("docs/configuration.md", "keys", &config::schema::markdown());
 }

@@ -211,6 +211,11 @@ impl App {
         deadline: Deadline,
         report: &mut Report,
     ) -> bool {
+        // A file that was begun is finished, whatever the settings say now.
+        if notice.hop.is_none() && self.settings.ignored.leave_alone(&notice.key, &in_force.config) {
+            let reason = "the key is that of an unfinished upload or of a tool, or IGNORE_KEYS has it";
+            return self.conclude(&notice.bucket, &notice.key, Close::ignored(reason.to_owned()), report);
+        }
         let assigned = match in_force.assign(&notice) {
             Ok(assigned) => assigned,
             Err(reason) => return self.conclude(&notice.bucket, &notice.key, Close::failed(reason), report),

@@ -8,7 +8,7 @@ use config::settings::{
     CLOCK_OFFSET_MS, COMMIT_SECONDS, INCLUDE_WRITE_KEY, INGEST_COPIES, INGEST_RESTORED, KEEP_FOR_EXPORT, LEASE_SECONDS,
     PROFILE, QUEUE_URL, REJECT_LIMIT_ROWS, REJECT_LIMIT_SHARE, SOURCE_BUCKET, SOURCE_ID, STATE_BUCKET, WRITE_KEY,
 };
-use config::{Config, ConfigFrom};
+use config::{Config, ConfigFrom, IgnoredKeys};
 use ingestion::notification::Wanted;
 use protocol::id::SourceId;
 
@@ -32,6 +32,8 @@ pub struct Settings {
     pub source_bucket: Option<String>,
     /// The events beside uploads that are ingested.
     pub wanted: Wanted,
+    /// The keys that are left alone.
+    pub ignored: IgnoredKeys,
     /// Whether accepted calls are kept for the exporter.
     pub keep_for_export: bool,
     /// Whether the lines that are kept have the write key, as Segment's own logs do.
@@ -72,6 +74,7 @@ impl Settings {
         let state_bucket = reader.bucket(&STATE_BUCKET);
         let source_bucket = source_bucket(reader);
         let wanted = Wanted { copies: reader.flag(&INGEST_COPIES), restored: reader.flag(&INGEST_RESTORED) };
+        let ignored = IgnoredKeys::read(reader);
         let keep_for_export = reader.flag(&KEEP_FOR_EXPORT);
         let include_write_key = reader.flag(&INCLUDE_WRITE_KEY);
         let profile = reader.flag(&PROFILE);
@@ -91,6 +94,7 @@ impl Settings {
             state_bucket,
             source_bucket,
             wanted,
+            ignored,
             keep_for_export,
             include_write_key,
             reading,
