@@ -33,7 +33,7 @@ mod timestamps;
 
 mod json;
 
-mod mapping;
+pub mod mapping;
 
 pub mod call;
 

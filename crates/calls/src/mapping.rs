@@ -3,6 +3,7 @@
 //! A made row has the cells of the file's row in their places, and further ones behind them. [`ColumnPlan`] and the
 //! encoder do the rest, as for any row. Hence a mapping that only renames gives the calls of the renamed file.
 
+mod document;
 mod filters;
 mod header;
 mod targets;
@@ -20,6 +21,7 @@ use crate::refusal::{FileFault, RefusalCode, WarningCode};
 use crate::rows::Cell;
 use crate::warnings::Note;
 
+pub use document::check;
 use filters::Condition;
 use verbs::{Basis, Verbs};
 

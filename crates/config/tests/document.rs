@@ -146,6 +146,23 @@ fn the_first_mapping_and_the_first_source_that_match_a_key_are_used() {
 }
 
 #[test]
+fn a_rejects_file_is_read_by_the_mapping_that_refused_its_rows_alone() {
+    let both = GOOD.replace("match = \"hubspot/**/*contacts*.csv\"", "match = \"erp/**\"\nalso = true");
+    let config = parse(&both);
+    let readers = |key: &str| {
+        let found = config.for_key(key).unwrap();
+        found.iter().map(|one| (one.mapping_name().to_owned(), one.source)).collect::<Vec<_>>()
+    };
+    let (hubspot, erp) = (("hubspot-contacts".to_owned(), Some(1)), ("erp".to_owned(), Some(1)));
+    assert_eq!(readers("erp/kunden.csv"), [hubspot.clone(), erp.clone()]);
+    assert_eq!(readers("erp/kunden.hubspot-contacts.rejects.csv"), [hubspot.clone()]);
+    assert_eq!(readers("erp/kunden.erp.rejects.csv"), [erp.clone()], "not by the mapping before it");
+    assert_eq!(readers("erp/kunden.erp.rejects.erp.rejects.csv.gz"), [erp.clone()], "refused again");
+    assert_eq!(readers("elsewhere/kunden.erp.rejects.csv"), [erp.clone()], "whatever the patterns say");
+    assert_eq!(readers("erp/kunden.former.rejects.csv"), [hubspot, erp], "no mapping has that name");
+}
+
+#[test]
 fn every_fault_is_reported_at_once_with_its_place() {
     let text = r#"
 [reading]
@@ -299,6 +316,7 @@ fn contradictory_mappings_are_refused() {
         ("values = { \"1\" = \"gold\" }, ", "", "stands without `values`"),
         ("name = \"erp\"", "name = \"hubspot-contacts\"", "is the name of another mapping"),
         ("match = \"erp/*.csv\"", "", "has no `match`"),
+        ("name = \"erp\"", "name = \"new.hubspot-contacts\"", "and so do their rejects files"),
     ] {
         let faults = faults(&with(before, line));
         assert!(faults.len() == 1 && faults[0].contains(words), "{line}: {words}: {faults:?}");
