@@ -14,6 +14,7 @@ mod mapped;
 mod snake;
 mod tree;
 mod types;
+mod words;
 
 use crate::ids::Names;
 use crate::kind::Kind;

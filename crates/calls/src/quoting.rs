@@ -11,7 +11,7 @@ use crate::ids::is_invisible;
 pub(crate) struct Astray {
     /// A quote is never closed.
     pub(crate) unclosed: bool,
-    /// Something stands behind a closing quote.
+    /// Something stands behind a closing quote, or a quote stands where the dialect has none.
     pub(crate) stray: bool,
 }
 
@@ -62,7 +62,7 @@ pub(crate) enum Event {
     Content,
     /// A byte of the cell, and the backslash before it as well.
     ContentBehindBackslash,
-    /// A byte behind a closing quote.
+    /// A byte behind a closing quote, or a quote within a cell without quotes where backslashes escape quotes.
     Stray,
     /// The end of the cell.
     CellEnd,
@@ -112,6 +112,8 @@ impl Walker {
         match byte {
             _ if self.is_end(byte) => self.end(byte),
             b'\\' if self.backslash => self.go(State::BareEscaped, Event::Nothing),
+            // A program that escapes quotes does so in every cell.
+            _ if self.backslash && byte == self.quote => self.go(State::Bare, Event::Stray),
             _ => self.go(State::Bare, Event::Content),
         }
     }
@@ -280,6 +282,9 @@ mod tests {
         let astray = |quoting, row: &str| rewrite(row.as_bytes(), quoting, b',', &mut Vec::new());
         assert!(astray(BACKSLASH, r#"1,"a"b"#).stray);
         assert!(astray(BACKSLASH, r#"1,"a\""#).unclosed);
+        assert!(astray(BACKSLASH, r#"1,5" pipe"#).stray);
+        assert!(astray(BACKSLASH, r#"1,"a\",", b""#).stray);
+        assert!(!astray(BACKSLASH, r#"1,5\" pipe"#).stray);
         assert!(astray(SPACED, r#"1, "a" b"#).stray);
         for blank in ["\u{A0}", " \u{A0}", "\u{3000}", "\u{200B} "] {
             assert!(astray(SPACED, &format!("1,{blank}\"a\"")).stray, "{blank:?}");

@@ -240,7 +240,7 @@ pub(crate) fn transcode(record: &[u8], encoding: Encoding, out: &mut Vec<u8>) {
 }
 
 /// What DOS ends a text with.
-const CTRL_Z: u8 = 0x1A;
+pub(crate) const CTRL_Z: u8 = 0x1A;
 
 /// A record without the Ctrl-Z that DOS ends a text with, and the NUL bytes behind it.
 #[inline]

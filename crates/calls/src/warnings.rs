@@ -94,7 +94,9 @@ impl WarningCode {
     /// When rows of this kind are to be told of.
     pub(crate) fn holds(self) -> Holds {
         match self {
-            WarningCode::DayMonthOrder | WarningCode::TimestampDigits | WarningCode::Thousands => Holds::Every,
+            WarningCode::DayMonthOrder | WarningCode::TimestampDigits | WarningCode::Thousands | WarningCode::IdCut => {
+                Holds::Every
+            }
             WarningCode::LooksLikeUtf8 => Holds::Most,
             WarningCode::MixedTypes | WarningCode::MixedLiterals => Holds::Some,
             WarningCode::CopyEscapes => Holds::Beside,
@@ -113,7 +115,7 @@ impl WarningCode {
                 "the id looks like a placeholder for none and is sent as an id; name it in ID_NULLS if it is none"
             }
             WarningCode::IdNoData => {
-                "the id looks like a total, a comment, a rule, a type or the name of a column and is sent as an id; remove the row if it is no data"
+                "the id looks like a total, a comment, a line of text, a rule, a type or the name of a column and is sent as an id; remove the row if it is not data"
             }
             WarningCode::IdInvisible => {
                 "characters inside the id that are invisible or lost (U+FFFD), or blanks other than U+0020; it is sent with them"
@@ -124,6 +126,12 @@ impl WarningCode {
             }
             WarningCode::IdDecimal => {
                 "the id has a fraction of zeros (`1.0`), as a table of numbers writes it, and is sent so; export the column as text"
+            }
+            WarningCode::IdExponent => {
+                "the id is a number in exponent notation, which may have lost digits, and is sent as it stands; format the column as text and export it again"
+            }
+            WarningCode::IdCut => {
+                "each id of more than 15 digits ends in zeros from its 16th digit on, as a spreadsheet keeps 15 digits, so several ids may have become one; format the column as text and export it again"
             }
             WarningCode::IdQuotes => {
                 "the id stands in quotes and is sent with them; export it without, or with other quotes"
@@ -142,6 +150,9 @@ impl WarningCode {
             }
             WarningCode::NullMarker => "a null marker, which is sent as text; set NULLS to make it empty",
             WarningCode::Guard => "a spreadsheet's guard (=\"…\"), which is sent as it stands",
+            WarningCode::Formula => {
+                "a cell that begins with `=`, as a formula of a spreadsheet, is sent as it stands; export the values"
+            }
             WarningCode::JsonEncodedTwice => {
                 "a JSON string that holds JSON, which is sent as a string; export it encoded once"
             }
@@ -183,7 +194,7 @@ impl WarningCode {
             WarningCode::EventBlanks => "blanks or invisible characters around an event, which are sent",
             WarningCode::EmailBlanks => "blanks or invisible characters around an email address, which are sent",
             WarningCode::LooksLikeUtf8 => {
-                "the text is valid UTF-8 and CSV_ENCODING reads it as something else; set CSV_ENCODING=auto or utf-8"
+                "the text is valid UTF-8 and is read in another encoding, by CSV_ENCODING; set CSV_ENCODING=utf-8, or write the whole file in one encoding"
             }
             WarningCode::CtrlZ => "the row ends with Ctrl-Z, which is taken off",
             WarningCode::CellOmitted => {

@@ -5,10 +5,11 @@ use calls::pipeline::Threshold;
 use calls::reading::Reading;
 use config::environment::{Faults, Reader, bucket_fault, is_url};
 use config::settings::{
-    CLOCK_OFFSET_MS, COMMIT_SECONDS, INCLUDE_WRITE_KEY, KEEP_FOR_EXPORT, LEASE_SECONDS, PROFILE, QUEUE_URL,
-    REJECT_LIMIT_ROWS, REJECT_LIMIT_SHARE, SOURCE_BUCKET, SOURCE_ID, STATE_BUCKET, WRITE_KEY,
+    CLOCK_OFFSET_MS, COMMIT_SECONDS, INCLUDE_WRITE_KEY, INGEST_COPIES, INGEST_RESTORED, KEEP_FOR_EXPORT, LEASE_SECONDS,
+    PROFILE, QUEUE_URL, REJECT_LIMIT_ROWS, REJECT_LIMIT_SHARE, SOURCE_BUCKET, SOURCE_ID, STATE_BUCKET, WRITE_KEY,
 };
 use config::{Config, ConfigFrom};
+use ingestion::notification::Wanted;
 use protocol::id::SourceId;
 
 /// The shortest lease. A shorter one would end before a slow write ends.
@@ -29,6 +30,8 @@ pub struct Settings {
     pub state_bucket: String,
     /// The bucket that files are dropped into. Only `validate` uses it, because each event names its own bucket.
     pub source_bucket: Option<String>,
+    /// The events beside uploads that are ingested.
+    pub wanted: Wanted,
     /// Whether accepted calls are kept for the exporter.
     pub keep_for_export: bool,
     /// Whether the lines that are kept have the write key, as Segment's own logs do.
@@ -68,6 +71,7 @@ impl Settings {
         let source = source_id(reader, &config);
         let state_bucket = reader.bucket(&STATE_BUCKET);
         let source_bucket = source_bucket(reader);
+        let wanted = Wanted { copies: reader.flag(&INGEST_COPIES), restored: reader.flag(&INGEST_RESTORED) };
         let keep_for_export = reader.flag(&KEEP_FOR_EXPORT);
         let include_write_key = reader.flag(&INCLUDE_WRITE_KEY);
         let profile = reader.flag(&PROFILE);
@@ -86,6 +90,7 @@ impl Settings {
             config,
             state_bucket,
             source_bucket,
+            wanted,
             keep_for_export,
             include_write_key,
             reading,

@@ -25,7 +25,7 @@ impl OddCells {
         let mut firsts = [0; 256];
         let mut add = |first: u8, more: u32| firsts[usize::from(first)] |= more | OddCells::BLANKS;
         for marker in ids::NULL_MARKERS {
-            add(marker[0], OddCells::length(marker.len()));
+            add(marker.as_bytes()[0], OddCells::length(marker.len()));
         }
         // Null markers behind a blank, and numbers below zero.
         for first in [b' ', b'-'] {
@@ -73,11 +73,15 @@ impl OddCells {
     }
 }
 
-/// Whether a cell that begins with a digit may be a number like `4.479E+11`.
+/// Whether a cell that begins with a digit may be a number like `4.479E+11` or `447.9E+9`. No time with a zone behind it
+/// is as short.
 #[inline]
 fn may_be_rounded(value: &[u8]) -> bool {
-    matches!(value.get(1), Some(b'.' | b',' | b'E' | b'e'))
-        && value.iter().rev().take(5).any(|byte| matches!(byte, b'E' | b'e'))
+    const BYTES_MAX: usize = 16;
+    let is_scientific = matches!(value.get(1), Some(b'.' | b',' | b'E' | b'e'))
+        && value.iter().rev().take(5).any(|byte| matches!(byte, b'E' | b'e'));
+    let has_plus = matches!(value, [.., b'+', _] | [.., b'+', _, _] | [.., b'+', _, _, _]);
+    is_scientific || (has_plus && value.len() <= BYTES_MAX)
 }
 
 /// Whether a cell that may be a null marker is one that counts as empty. Notes those that do not, guards, and numbers
@@ -91,6 +95,8 @@ pub(super) fn odd(slot: &Slot, value: &[u8], nulls: &Nulls, notes: &mut Vec<Note
         notes.push(Note::cell(WarningCode::NullMarker, slot.column));
     } else if ids::guarded(value).is_some() {
         notes.push(Note::cell(WarningCode::Guard, slot.column));
+    } else if slot.blank_is_empty && ids::is_formula(value) {
+        notes.push(Note::cell(WarningCode::Formula, slot.column));
     } else if ids::is_rounded(value.trim_ascii()) {
         notes.push(Note::cell(WarningCode::RoundedNumber, slot.column));
     }
@@ -111,6 +117,7 @@ impl Settled {
             WarningCode::Thousands => 1,
             WarningCode::DayMonthOrder => 2,
             WarningCode::TimestampDigits => 4,
+            WarningCode::IdCut => 8,
             _ => 0,
         }
     }
@@ -131,6 +138,43 @@ impl Settled {
             }
             self.columns[column] |= Settled::bit(code);
         }
+    }
+}
+
+/// Writes a cell as a timestamp.
+#[inline]
+pub(super) fn time(
+    slot: &Slot,
+    value: &[u8],
+    times: &Times,
+    nulls: &Nulls,
+    settled: &mut Settled,
+    notes: &mut Vec<Note>,
+    out: &mut Vec<u8>,
+) -> Result<(), Flaw> {
+    let value = trim_blanks(value);
+    if value.is_empty() || nulls.has(value) {
+        empty(slot, out);
+        return Ok(());
+    }
+    let begin = out.len();
+    out.extend_from_slice(&slot.key);
+    let read = date(slot.column, value, times, settled, notes, out);
+    if read.is_err() {
+        out.truncate(begin);
+    } else {
+        out.extend_from_slice(b"\",");
+    }
+    read
+}
+
+/// Notes whether a long id has lost its last digits, or speaks against it.
+#[cold]
+pub(super) fn cut(column: usize, id: &[u8], settled: &mut Settled, notes: &mut Vec<Note>) {
+    if !settled.has(WarningCode::IdCut, column)
+        && let Some(is_cut) = ids::is_cut(id)
+    {
+        settled.note(WarningCode::IdCut, column, is_cut, notes);
     }
 }
 
@@ -170,7 +214,7 @@ fn read_date(
         }
     }
     let Some(read) = read else {
-        let hint = if is_day_number(value) { Hint::DayNumber } else { Hint::of_time(value) };
+        let hint = if is_day_number(value) { Hint::DayNumber } else { Hint::of_time(value, times) };
         return Err(Flaw::new(RefusalCode::NotATimestamp).in_column(column).hinting(hint));
     };
     if read.is_zoneless && !times.zone_is_set() {

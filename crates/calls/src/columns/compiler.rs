@@ -16,6 +16,7 @@ use super::fields::{self, Field};
 use super::heading::{Heading, Mapped};
 use super::snake;
 use super::tree::{self, Conflict, Piece, Tree};
+use super::words;
 use super::{
     CellType, Column, ColumnPlan, ListPlan, PATH_PARTS_MAX, REJECT_COLUMNS, RequiredCell, Roles, TypeEntry, TypeWord,
 };
@@ -245,7 +246,7 @@ impl<'a> Compiler<'a> {
             || configured.iter().any(|name| name == heading.name || name == last)
         {
             CellType::Timestamp
-        } else if inferable && self.reading.infer_types && !fields::is_id_or_name(last) {
+        } else if inferable && self.reading.infer_types && !words::is_id_or_name(last) {
             CellType::Inferred
         } else {
             CellType::String
@@ -393,7 +394,7 @@ impl<'a> Compiler<'a> {
         Err(FileFault::new(
             FaultCode::NothingArrives,
             format!(
-                "{which} at the top of the {kind} call, where Segment has no such field, so nothing of use would arrive: write `{meant}` for `{name}`, in the header or in a mapping, or set UNKNOWN_COLUMNS=top to send it so"
+                "{which} at the top of the {kind} call, where Segment has no such field, so nothing of use would arrive: {meant}, in the header or in a mapping, or set UNKNOWN_COLUMNS=top to send it so"
             ),
         ))
     }

@@ -120,7 +120,7 @@ impl Verbs {
             None if self.decimal_comma => return number(value, out),
             None if self.day => {
                 if !times.append_day(value.as_bytes(), out) {
-                    return Err(Flaw::new(RefusalCode::NotATimestamp).hinting(Hint::of_time(value.as_bytes())));
+                    return Err(Flaw::new(RefusalCode::NotATimestamp).hinting(Hint::of_time(value.as_bytes(), times)));
                 }
             }
             None => self.finish(value, out),
