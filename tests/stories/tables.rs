@@ -40,7 +40,7 @@ fn the_readme_of_calls_has_every_kind_with_its_codes() {
 #[test]
 fn both_readmes_have_every_cell_type_that_a_header_can_name() {
     let mut table = String::from(
-        "| behind the name | a cell becomes | an empty cell with `EMPTY_CELLS=empty` | any other cell is refused with | these words give a warning |\n|---|---|---|---|---|\n",
+        "| after the name | a cell becomes | an empty cell with `EMPTY_CELLS=empty` | any other cell is refused with | these words give a warning |\n|---|---|---|---|---|\n",
     );
     let mut words = Vec::new();
     for cell_type in CellType::ALL {

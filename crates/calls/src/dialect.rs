@@ -147,7 +147,7 @@ fn archive(entry: &[u8]) -> &'static str {
     }
 }
 
-/// So much behind a word is looked at.
+/// Bytes after a word that are examined.
 const WORD_BYTES: usize = 8;
 
 /// So much behind the two bytes that begin a zlib stream is looked at. One of ten random bytes is a control byte that no
@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn other_files_are_told_by_name() {
+    fn the_message_about_another_file_format_names_it() {
         for (start, word) in [
             (&b"PAR1\x15\x04\x15"[..], "Parquet"),
             (b"%PDF-1.4\n%\xE2", "PDF"),

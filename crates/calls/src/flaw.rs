@@ -1,4 +1,4 @@
-//! What is wrong with a row, and how it is said.
+//! The faults of a row, and their messages.
 
 mod notation;
 
@@ -11,18 +11,18 @@ use crate::refusal::{RefusalCode, RowRefusal, Span};
 use crate::rows::Cell;
 use crate::timestamps::{Likeness, Times};
 
-/// What is wrong with a row, before its place is known.
+/// A fault of a row, before its place is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Flaw {
     pub(crate) code: RefusalCode,
     pub(crate) column: Option<usize>,
-    /// A number that the message speaks of.
+    /// The number in the message.
     pub(crate) number: usize,
-    /// What is probably the cause.
+    /// The probable cause.
     pub(crate) hint: Hint,
 }
 
-/// What is probably the cause of a flaw, by the look of the cell.
+/// The probable cause of a flaw.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Hint {
     /// Nothing is known.
@@ -32,11 +32,11 @@ pub(crate) enum Hint {
     NullMarker,
     /// The cell is a spreadsheet's number of a day.
     DayNumber,
-    /// A blank that is not the one of the keyboard, or an invisible character.
+    /// A blank other than U+0020, or an invisible character.
     Character(char),
-    /// The cell stands in a spreadsheet's guard.
+    /// The cell is in a spreadsheet's guard.
     Guard,
-    /// A date that programs write for none or for ever.
+    /// A placeholder date.
     Sentinel,
     /// A time with the name of its zone.
     NamedZone,
@@ -50,7 +50,7 @@ pub(crate) enum Hint {
     JavaMap,
     /// An array as Postgres prints it.
     PostgresArray,
-    /// JSON with names that do not stand in quotes.
+    /// JSON with names without quotes.
     BareName,
     /// `undefined`, `NaN` or `Infinity` of JavaScript in JSON.
     ScriptValue,
@@ -70,7 +70,7 @@ pub(crate) enum Hint {
     EncodedTwice,
     /// The cells that are too many are empty.
     TrailingDelimiter,
-    /// A backslash stands before a quote.
+    /// A backslash is before a quote.
     Backslash,
     /// The cell should be a number with a decimal comma.
     DecimalComma,
@@ -144,7 +144,7 @@ impl Flaw {
         RowRefusal { span, code: self.code, column, cell, message }
     }
 
-    /// What is wrong, and what to write instead.
+    /// The fault and its fix.
     fn say(self, plan: &ColumnPlan, dialect: Dialect, lines: u64) -> String {
         let kind = plan.kind();
         if let Some(required) = kind.requirement(self.code) {
@@ -157,7 +157,7 @@ impl Flaw {
         }
     }
 
-    /// What is wrong with a cell that is not of its column's type.
+    /// The message about a cell that does not have the type of its column.
     fn about_cell(self, refusal: &TypeRefusal) -> String {
         let what = match self.hint {
             Hint::NullMarker => {
@@ -175,9 +175,7 @@ impl Flaw {
             Hint::DayNumber => {
                 "not a date but the number of a day, as a spreadsheet stores it: format the column as a date and export it again"
             }
-            Hint::Sentinel => {
-                "not a date that can be sent: programs write it for none or for ever; set NULLS to make it empty"
-            }
+            Hint::Sentinel => "a placeholder date such as 9999-12-31: set NULLS to make it empty",
             Hint::NamedZone => "a time with the name of its zone: write `Z` or an offset such as +02:00 instead",
             Hint::HalfDay => {
                 "a time with AM or PM: set TIMESTAMP_FORMATS, for instance to %Y-%m-%d %I:%M:%S %p;%Y-%m-%d %I:%M %p"
@@ -190,12 +188,12 @@ impl Flaw {
             Hint::PostgresArray => {
                 "not JSON, it looks like an array of Postgres ({a,b}): write [\"a\",\"b\"], for instance with to_json"
             }
-            Hint::BareName => "not JSON, a name stands in it without quotes: write {\"a\":1} for {a:1}",
+            Hint::BareName => "not JSON, a name in it has no quotes: write {\"a\":1} for {a:1}",
             Hint::ScriptValue => "not JSON, which does not have undefined, NaN and Infinity: write null",
             Hint::Capitals => "not JSON, which writes true, false and null in small letters",
-            Hint::CurlyQuotes => "not JSON, curly quotes stand in it: write straight ones (\")",
-            Hint::LineBreak => "not JSON, a line break or a control character stands in a string: write \\n or \\t",
-            Hint::LastComma => "not JSON, a comma stands before a closing bracket: remove it",
+            Hint::CurlyQuotes => "not JSON, it has curly quotes: write straight ones (\")",
+            Hint::LineBreak => "not JSON, a string in it has a line break or a control character: write \\n or \\t",
+            Hint::LastComma => "not JSON, it has a comma before a closing bracket: remove it",
             Hint::SeveralValues => "not JSON but several values: write them as an array, or remove all but one",
             Hint::CutOff => "not JSON, its end is missing: the export may have cut long cells off",
             Hint::EncodedTwice => "not a JSON object but a string that holds one: it was encoded twice",
@@ -207,7 +205,7 @@ impl Flaw {
         what.to_owned()
     }
 
-    /// What is wrong that depends neither on the kind nor on a column's type.
+    /// The message about a fault that depends neither on the kind nor on a column's type.
     fn about_row(self, plan: &ColumnPlan, dialect: Dialect, lines: u64) -> String {
         let (number, encoding, own) = (self.number, dialect.encoding, plan.own_columns);
         match self.code {
@@ -215,67 +213,67 @@ impl Flaw {
                 "an id in exponent notation has lost digits: format the column as text and export it again".to_owned()
             }
             RefusalCode::IdTooLong => {
-                format!("{number} characters, an object's id has at most {OBJECT_ID_CHARS_MAX}")
+                format!("{number} characters, an object's id has at most {OBJECT_ID_CHARS_MAX}: shorten the id")
             }
             RefusalCode::MessageIdTooLong => {
-                format!("{number} characters, a message id has at most {MESSAGE_ID_CHARS_MAX}")
+                format!("{number} characters, a message id has at most {MESSAGE_ID_CHARS_MAX}: shorten the id")
             }
-            RefusalCode::ObjectEmpty => "every property is empty".to_owned(),
+            RefusalCode::ObjectEmpty => "every property is empty: fill in one, or remove the row".to_owned(),
             RefusalCode::CallTooLarge => {
-                format!("the call is {number} bytes, Segment takes at most {CALL_BYTES_MAX}")
+                format!("the call has {number} bytes, Segment takes at most {CALL_BYTES_MAX}: shorten or remove cells")
             }
             RefusalCode::TooManyCells if self.hint == Hint::TrailingDelimiter => trailing_delimiters(number, own),
             RefusalCode::TooManyCells if number <= plan.source_columns => format!(
-                "{number} cells, the header has {} before `{}` and {} in all; a cell with a delimiter in it has to be quoted",
+                "{number} cells, the header has {} before `{}` and {} in all: quote a cell that contains the delimiter",
                 plan.own_columns, REJECT_COLUMNS[0], plan.source_columns
             ),
             RefusalCode::TooManyCells => format!(
-                "{number} cells, the header has {}; a cell with a delimiter in it has to be quoted",
+                "{number} cells, the header has {}: quote a cell that contains the delimiter",
                 plan.source_columns
             ),
             RefusalCode::UnclosedQuote | RefusalCode::StrayQuote if dialect.quoting != Quoting::default() => {
-                format!("the row does not fit {}, by which this file is read ({})", dialect.quoting, counted(lines))
+                format!("the row does not fit {}, the dialect of this file{}", dialect.quoting, spans(lines))
             }
             RefusalCode::UnclosedQuote => {
-                format!("a quote is never closed, so this row took the rest of the file ({})", counted(lines))
+                format!("a quote is never closed, so this row contains the rest of the file: close it{}", spans(lines))
             }
             RefusalCode::StrayQuote if matches!(self.hint, Hint::Character(_)) => {
                 let Hint::Character(blank) = self.hint else { return String::new() };
                 format!(
-                    "a quote behind a blank or an invisible character (U+{:04X}): write the quote as the first byte of the cell, and the row may hold several ({})",
+                    "a quote after a blank or an invisible character (U+{:04X}): remove that character{}",
                     u32::from(blank),
-                    counted(lines)
+                    spans(lines)
                 )
             }
             RefusalCode::StrayQuote if self.hint == Hint::Backslash => format!(
-                "text behind a closing quote, and a backslash before a quote: set CSV_ESCAPE=backslash if backslashes escape quotes in this file, or else double each quote inside a quoted cell; the row may hold several ({})",
-                counted(lines)
+                "text after a closing quote, and a backslash before a quote: set CSV_ESCAPE=backslash if backslashes escape quotes in this file, or else double each quote inside a quoted cell{}",
+                spans(lines)
             ),
             RefusalCode::StrayQuote => format!(
-                "text behind a closing quote, or a quote behind a blank: a quote inside a quoted cell must be doubled, and the row may hold several ({})",
-                counted(lines)
+                "text after a closing quote, or a quote after a blank: double each quote inside a quoted cell{}",
+                spans(lines)
             ),
             RefusalCode::InvalidEncoding if encoding == Encoding::Utf8 && dialect.bom => {
-                "not UTF-8, and the byte order mark at the beginning of the file says UTF-8, whatever CSV_ENCODING says: save the file again as UTF-8"
+                "not UTF-8, and the byte order mark of the file, which says UTF-8, overrides CSV_ENCODING: save the file again as UTF-8"
                     .to_owned()
             }
             RefusalCode::InvalidEncoding if encoding == Encoding::Utf8 => {
                 "not UTF-8: save the file as UTF-8, or set CSV_ENCODING, for instance to windows-1252".to_owned()
             }
             RefusalCode::InvalidEncoding if matches!(encoding, Encoding::Utf16Le | Encoding::Utf16Be) => format!(
-                "not {encoding}: half a character stands in it, as where a file breaks off or bytes were added to it; save the file again"
+                "not {encoding}: it has half a character, because the file breaks off or bytes were added to it; save the file again"
             ),
             RefusalCode::InvalidEncoding => {
                 format!("not {encoding}: set CSV_ENCODING to the encoding of the file, or save it as UTF-8")
             }
-            RefusalCode::JsonTooDeep => format!("JSON that nests more than {} deep", json::DEPTH_MAX),
+            RefusalCode::JsonTooDeep => format!("JSON that nests more than {} levels deep: flatten it", json::DEPTH_MAX),
             RefusalCode::UnknownValue => {
-                "not among the `values` of the mapping: add it there, or say with `else` what every other cell becomes"
+                "not among the `values` of the mapping: add it there, or set `else` for every other cell"
                     .to_owned()
             }
-            RefusalCode::GroupRefused => "refused with its group".to_owned(),
+            RefusalCode::GroupRefused => "another row of its group is refused: correct that row".to_owned(),
             RefusalCode::GroupTooLong => format!(
-                "more than {GROUP_ROWS_MAX} adjacent rows have the same cell, and a group has at most as many: group by another column"
+                "a group has at most {GROUP_ROWS_MAX} rows, and more adjacent rows have the same cell: group by another column"
             ),
             RefusalCode::MessageIdEmpty => "empty, as are all cells of `message_id`".to_owned(),
             code => words(code),
@@ -293,9 +291,9 @@ fn trailing_delimiters(number: usize, own: usize) -> String {
     )
 }
 
-/// How many lines a row takes.
-fn counted(lines: u64) -> String {
-    if lines > 1 { format!("{lines} lines") } else { "1 line".to_owned() }
+/// The warning that a row over several lines may contain several rows.
+fn spans(lines: u64) -> String {
+    if lines > 1 { format!("; the row spans {lines} lines, so it may contain several rows") } else { String::new() }
 }
 
 /// The words of a code.

@@ -321,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn null_markers_in_exactly_these_spellings_are_no_ids() {
+    fn null_markers_in_exactly_these_spellings_do_not_count_as_ids() {
         for cell in ID_NULLS {
             check(cell, Id::Null, &["id_null_marker"]);
             assert_eq!(read_noted(&format!(" {cell}\u{200B}")).0, Id::Null);
@@ -329,7 +329,7 @@ mod tests {
     }
 
     #[test]
-    fn other_spellings_of_none_are_warned_of_and_sent() {
+    fn other_placeholders_are_sent_with_a_warning() {
         for cell in
             ["true", "FALSE", "anonymous", "Guest", "NaT", "inf", "{{userId}}", "${user.id}", "<userId>", "%ID%"]
         {
@@ -347,7 +347,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_data_is_warned_of_and_sent() {
+    fn ids_of_totals_and_comments_are_sent_with_a_warning() {
         for cell in [
             "Total",
             "TOTALS",
@@ -438,7 +438,7 @@ mod tests {
     }
 
     #[test]
-    fn ids_that_a_spreadsheet_has_rounded_are_none() {
+    fn ids_that_a_spreadsheet_has_rounded_are_refused() {
         for cell in [
             "447.9E+9",
             "447.90E+09",
@@ -523,7 +523,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_plain_id_is_what_a_second_look_says(cell in "[ -~\u{A0}\u{200B}\u{1F}é]{0,8}|[0-9]{1,4}[.,]?[0-9]{0,3}[ ]?[Ee][ +-]?[0-9]{1,5}|[NnUu#=0-9.,E+'-]{1,9}|(Total|Rows|Sum|Page|sum of|Mean|Max|END|Overall|Zwischensumme)[ :0-9]{0,4}|[Tt]raits[ ._]{0,4}(a1|first name|N)") {
+        fn an_id_on_the_fast_path_is_read_as_on_the_slow_path(cell in "[ -~\u{A0}\u{200B}\u{1F}é]{0,8}|[0-9]{1,4}[.,]?[0-9]{0,3}[ ]?[Ee][ +-]?[0-9]{1,5}|[NnUu#=0-9.,E+'-]{1,9}|(Total|Rows|Sum|Page|sum of|Mean|Max|END|Overall|Zwischensumme)[ :0-9]{0,4}|[Tt]raits[ ._]{0,4}(a1|first name|N)") {
             if is_plain(cell.as_bytes(), &nulls(), &names()) {
                 let expected = if cell.is_empty() { Id::Empty } else { Id::Sound(cell.as_bytes()) };
                 prop_assert_eq!(read_noted(&cell), (expected, vec![]));

@@ -79,7 +79,7 @@ codes! {
         TooManyCells = "too_many_cells",
         /// A quote that is still open where the file ends.
         UnclosedQuote = "unclosed_quote",
-        /// Text behind a closing quote, or a quote behind a blank.
+        /// Text after a closing quote, or a quote after a blank.
         StrayQuote = "stray_quote",
         /// Bytes that are not text in the file's encoding.
         InvalidEncoding = "invalid_encoding",
@@ -223,7 +223,7 @@ codes! {
     }
 }
 
-/// A row that is refused, with all that its owner needs to find and mend it.
+/// A refused row: position, code and message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RowRefusal {
     /// Where the row stands.

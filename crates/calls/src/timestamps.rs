@@ -89,7 +89,7 @@ impl Times {
     pub(crate) fn order(&self, cell: &[u8]) -> Order {
         let cell = cell.trim_ascii();
         match (configured(cell, &self.formats), configured(cell, &self.exchanged)) {
-            // A cell of no such format says nothing of the column's order.
+            // A cell that fits no format does not decide the order of the column.
             (read, exchanged) if read == exchanged => Order::Same,
             (_, None) => Order::Unfit,
             _ => Order::Fits,

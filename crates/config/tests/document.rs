@@ -258,7 +258,7 @@ fn a_wrong_value_of_a_destination_is_called_by_its_kind() {
         ("name = \"prod\"", "name = \"prod\"\nexpected_bucket_owner = \"me\"", "write its 12 digits"),
         ("name = \"prod\"", "name = \"prod\"\nbatch_bytes_max = 10", "write a number from 1000000"),
         ("name = \"prod\"", "name = \"prod\"\nenabled = \"yes\"", "`enabled` is a text; write true or false"),
-        ("sources = [\"crm\"]", "sources = [\"*\", \"crm\"]", "\"*\" is all of them"),
+        ("sources = [\"crm\"]", "sources = [\"*\", \"crm\"]", "has \"*\" and other sources"),
         ("sources = [\"crm\"]", "sources = [\"no source\"]", "`sources[0]` is neither the id"),
         ("external_id = \"workspace-id\"", "external_id = \"x\"", "`external_id` is not an external id"),
         ("external_id = \"workspace-id\"", "external_id = \"workspace-id\"\nrolearn = \"x\"", "is `role_arn` meant?"),

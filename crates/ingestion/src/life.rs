@@ -36,7 +36,7 @@ use protocol::upload::{Identity, Version};
 pub use close::{Close, Outcome};
 pub use postpone::DELAY_MAX_MS;
 
-/// A file fails after so long without progress, whatever the reason.
+/// A file fails after this time without progress, for any reason.
 pub const NO_PROGRESS_MAX_MS: i64 = 12 * 60 * 60 * 1_000;
 /// A file fails after this many invocations in a row without progress. Where each one waits, the 12 hours come first.
 pub const HOPS_MAX: u32 = 2_000;
@@ -473,7 +473,7 @@ impl Life {
         let has_progressed = run.checkpoint.position.byte != from_byte;
         self.checkpoint = Some(run.checkpoint);
         if has_progressed {
-            // An earlier trouble says nothing about a file that went on.
+            // The file has progressed since the earlier trouble.
             self.notice = self.notice.afresh();
         }
         let (close, phase) = match run.end {

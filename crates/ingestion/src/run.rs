@@ -12,7 +12,7 @@ use crate::refusals::{Refusals, RefusedRequest, Ruling};
 use crate::trouble::Trouble;
 use bytes::Bytes;
 use calls::batches::Batch;
-use calls::pipeline::{Commit, Guilty, Next, Pipeline, Threshold};
+use calls::pipeline::{Commit, Next, Pipeline, RefusedCall, Threshold};
 use calls::refusal::FileFault;
 use open::{Open, Stage};
 use protocol::account::Account;
@@ -46,7 +46,7 @@ pub enum Step<'a> {
         /// The batch.
         batch: &'a Batch,
         /// Its refused calls, in the order of the rows.
-        guilty: &'a [Guilty],
+        refused_calls: &'a [RefusedCall],
         /// When Segment accepted the last of the others, in ms since the epoch.
         at_ms: i64,
     },
@@ -129,7 +129,7 @@ pub enum Undelivered {
         /// How long to wait before the next try.
         wait_ms: u64,
     },
-    /// Segment refuses every call until a person mends a setting.
+    /// Segment refuses every call until a person corrects a setting.
     #[error("{host} refuses every call: {message}")]
     Configuration {
         /// The host.
@@ -333,10 +333,10 @@ impl Run {
                 Step::Send { batch: number, body, calls: calls.len() }
             }
             None => {
-                open.stage = Stage::Keeping(open.parcel.guilty());
+                open.stage = Stage::Keeping(open.parcel.refused_calls());
                 let Open { batch, at_ms, stage, .. } = open;
-                let guilty = stage.guilty();
-                Step::Keep { batch, guilty, at_ms: *at_ms }
+                let refused_calls = stage.refused_calls();
+                Step::Keep { batch, refused_calls, at_ms: *at_ms }
             }
         }
     }
@@ -401,7 +401,7 @@ impl Run {
         match ruling {
             Ruling::GoOn => self.go_on(open),
             Ruling::Defer => {
-                let refused_calls = open.parcel.guilty().len();
+                let refused_calls = open.parcel.refused_calls().len();
                 self.refusals.defer(open, refused_calls, failure, is_forbidden);
             }
             Ruling::Fail => self.stop_with(End::Undelivered(failure)),
@@ -413,8 +413,8 @@ impl Run {
         if open.parcel.next().is_some() || self.keeps && open.is_to_be_kept() {
             self.open(open);
         } else {
-            let guilty = open.parcel.guilty();
-            self.settle(&open.batch, &guilty);
+            let refused_calls = open.parcel.refused_calls();
+            self.settle(&open.batch, &refused_calls);
         }
     }
 
@@ -422,7 +422,7 @@ impl Run {
     pub fn kept(&mut self, batch: u64, result: Result<(), Trouble>) {
         let Some(open) = self.open.remove(&batch) else { return };
         match result {
-            Ok(()) => self.settle(&open.batch, open.stage.guilty()),
+            Ok(()) => self.settle(&open.batch, open.stage.refused_calls()),
             Err(trouble) => self.stop_with(End::Unkept(trouble)),
         }
     }
@@ -465,8 +465,8 @@ impl Run {
         self.refusals.halving_requests()
     }
 
-    fn settle(&mut self, batch: &Batch, guilty: &[Guilty]) {
-        self.rows.settle(batch, guilty);
+    fn settle(&mut self, batch: &Batch, refused_calls: &[RefusedCall]) {
+        self.rows.settle(batch, refused_calls);
         if let Some(exceeded) = self.exceeded() {
             self.rows.stop();
             self.stop_with(End::Exceeded(exceeded));

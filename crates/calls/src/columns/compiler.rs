@@ -134,7 +134,7 @@ impl<'a> Compiler<'a> {
             self.dots_warned = true;
             self.warn(
                 heading,
-                "an option below a destination, which switches nothing off; destinations with a dot in their name need `integrations:json`",
+                "sets an option of a destination, and does not disable it; destinations with a dot in their name need `integrations:json`",
             );
         }
         let whole = parts.len() == 1;
@@ -372,8 +372,10 @@ impl<'a> Compiler<'a> {
             if let Some(other_path) = other.path.as_ref().filter(|other| *other != path) {
                 let same_letters = other_path.to_lowercase() == path.to_lowercase();
                 let what = if same_letters { "capitals" } else { "capitals and signs" };
-                let what =
-                    format!("differs from column `{}` in {what} alone; warehouses take both for one", other.name);
+                let what = format!(
+                    "differs from column `{}` in {what} alone; a warehouse stores both in one column; rename one",
+                    other.name
+                );
                 self.doubts.add(&column.name, &what);
             }
         }

@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cell_that_counts_as_empty_is_empty_whatever_comes_behind() {
+    fn a_cell_that_counts_as_empty_stays_empty_in_later_steps() {
         let field = Field { nulls: vec!["-".to_owned()], prefix: Some("p".to_owned()), sha256: true, ..field() };
         check(&field, &[("-", Ok("")), ("", Ok("")), (" \u{a0}", Ok(""))]);
         assert_eq!(applied(&field, "--").unwrap().len(), 64);
@@ -300,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn a_day_is_kept_whatever_the_zone() {
+    fn a_day_is_kept_in_every_zone() {
         let bad = Err(RefusalCode::NotATimestamp);
         check(
             &Field { cell: Some("date".to_owned()), ..field() },

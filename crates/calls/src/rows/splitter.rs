@@ -135,7 +135,7 @@ impl Splitter {
         &self.cells
     }
 
-    /// The first cell of the record with a quote astray.
+    /// The first cell of the record with a misplaced quote.
     pub(crate) fn stray(&self) -> Option<usize> {
         self.stray
     }

@@ -385,7 +385,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn checksums_and_chunks_are_told_by_their_first_line() {
+    fn checksum_files_and_chunked_uploads_are_recognised_by_their_first_line() {
         for text in [
             "d41d8cd98f00b204e9800998ecf8427e  track_1.csv\n",
             "da39a3ee5e6b4b0d3255bfef95601890afd80709 *track_1.csv\n",
@@ -404,7 +404,7 @@ mod tests {
     }
 
     #[test]
-    fn an_archive_is_told_by_bytes_that_no_text_has() {
+    fn an_archive_is_recognised_by_bytes_that_text_does_not_contain() {
         let mut tar = vec![0; 512];
         tar[..11].copy_from_slice(b"track_1.csv");
         tar[257..263].copy_from_slice(b"ustar\0");
@@ -420,7 +420,7 @@ mod tests {
     }
 
     #[test]
-    fn the_advice_on_nul_bytes_is_the_one_that_works() {
+    fn the_advice_for_nul_bytes_names_the_encoding_that_reads_them() {
         let le: Vec<u8> = "userId,event\n".encode_utf16().flat_map(u16::to_le_bytes).collect();
         let be: Vec<u8> = "userId,event\n".encode_utf16().flat_map(u16::to_be_bytes).collect();
         let wide: Vec<u8> = "userId,event\n".chars().flat_map(|c| u32::from(c).to_le_bytes()).collect();

@@ -193,7 +193,7 @@ impl Translator {
             let otherwise = separated_otherwise(&String::from_utf8_lossy(record.text), wanted);
             return Err(otherwise.unwrap_or_else(|| FileFault::new(
                 FaultCode::BadColumn,
-                "text behind a closing quote in the header, or a quote behind a blank: a quote inside a quoted name must be doubled",
+                "text after a closing quote in the header, or a quote after a blank: double each quote inside a quoted name",
             )));
         }
         let mut text = Vec::new();
@@ -349,7 +349,7 @@ fn without_line_ends(text: &[u8]) -> &[u8] {
 fn not_text(encoding: Encoding, is_marked: bool) -> FileFault {
     let message = if is_marked {
         format!(
-            "the header is not {encoding}, and the byte order mark before it says {encoding}, whatever CSV_ENCODING says: save the file again as UTF-8"
+            "the header is not {encoding}, and the byte order mark before it, which says {encoding}, overrides CSV_ENCODING: save the file again as UTF-8"
         )
     } else {
         format!(

@@ -1,6 +1,6 @@
 //! How a file is quoted, found out from its beginning.
 //!
-//! RFC 4180 is tried first, and holds unless it finds a quote astray or a row whose cells do not fit the header. Only
+//! RFC 4180 is tried first, and holds unless it finds a misplaced quote or a row whose cells do not fit the header. Only
 //! then is another dialect tried, and taken if it makes every row whole.
 
 use std::collections::HashSet;
@@ -93,7 +93,7 @@ struct Row {
     from: usize,
     to: usize,
     cells: Vec<Vec<u8>>,
-    /// Whether no quote is astray.
+    /// Whether no quote is misplaced.
     is_sound: bool,
     is_void: bool,
     /// Whether it begins with a quote.
@@ -111,10 +111,10 @@ fn rows_of(beginning: Beginning<'_>, quoting: Quoting) -> Vec<Row> {
         let from = at + usize::try_from(record.blank.bytes).unwrap_or_default();
         let mut rewritten = Vec::new();
         let text = without_ctrl_z(record.text).unwrap_or(record.text);
-        let is_astray = plain(text, quoting, beginning.delimiter, columns, &mut rewritten);
+        let has_misplaced = plain(text, quoting, beginning.delimiter, columns, &mut rewritten);
         let text = &rewritten[..];
         let unclosed = splitter.split(text);
-        let is_sound = !is_astray && !unclosed && splitter.stray().is_none();
+        let is_sound = !has_misplaced && !unclosed && splitter.stray().is_none();
         let mut scratch = Vec::new();
         let cells: Vec<_> = splitter.cells().iter().map(|cell| cell.value(text, &mut scratch).to_vec()).collect();
         if all.is_empty() {
@@ -137,7 +137,7 @@ fn rows_of(beginning: Beginning<'_>, quoting: Quoting) -> Vec<Row> {
 /// Whether a dialect leaves the rows alone that RFC 4180 reads whole: it joins none to its neighbour, and each has the
 /// same cells. The header counts as such a row.
 ///
-/// Where RFC 4180 finds a quote astray behind a backslash, the backslash escapes, and backslashes may go from the cells
+/// Where RFC 4180 finds a misplaced quote behind a backslash, the backslash escapes, and backslashes may go from the cells
 /// of other rows as well.
 fn keeps(rfc: &[Row], other: &[Row]) -> bool {
     let Some(columns) = rfc.first().map(|header| header.cells.len()) else { return true };
@@ -267,8 +267,8 @@ fn begin(beginning: Beginning<'_>, quoting: Quoting) -> Rows {
     rows
 }
 
-/// Whether every row of `text` has as many cells as its header and no quote astray; else the line of the first that
-/// is not so. A row that is cut off at the end says nothing.
+/// Whether every row of `text` has as many cells as its header and no misplaced quote; else the line of the first that
+/// is not so. A row that is cut off at the end does not count.
 fn read(beginning: Beginning<'_>, quoting: Quoting) -> Result<(), u64> {
     let delimiter = beginning.delimiter;
     let mut rows = begin(beginning, quoting);
@@ -285,10 +285,10 @@ fn read(beginning: Beginning<'_>, quoting: Quoting) -> Result<(), u64> {
         } else {
             rewritten.clear();
             let text = text.unwrap_or(record.text);
-            let is_astray = plain(text, quoting, delimiter, columns.unwrap_or(2), &mut rewritten);
+            let has_misplaced = plain(text, quoting, delimiter, columns.unwrap_or(2), &mut rewritten);
             let is_sound = !splitter.split(&rewritten) && splitter.stray().is_none();
             let void = splitter.cells().iter().all(|cell| is_void(cell.raw(&rewritten)));
-            (splitter.cells().len(), !is_astray && is_sound, void)
+            (splitter.cells().len(), !has_misplaced && is_sound, void)
         };
         let fits = match columns {
             None => {
@@ -305,7 +305,7 @@ fn read(beginning: Beginning<'_>, quoting: Quoting) -> Result<(), u64> {
     Ok(())
 }
 
-/// Appends a row as RFC 4180 writes it. `columns` is how many the header has. Returns whether a quote is astray.
+/// Appends a row as RFC 4180 writes it. `columns` is how many the header has. Returns whether a quote is misplaced.
 pub(super) fn plain(row: &[u8], quoting: Quoting, delimiter: u8, columns: usize, out: &mut Vec<u8>) -> bool {
     let row = strip_marks(row);
     if quoting.is_rfc4180() {
@@ -384,7 +384,7 @@ mod tests {
     }
 
     #[test]
-    fn a_row_that_is_cut_off_says_nothing() {
+    fn a_row_that_the_sample_cuts_in_two_does_not_decide_the_dialect() {
         assert_eq!(found("a,b\n1,2\n3", false).trouble_line, None);
     }
 

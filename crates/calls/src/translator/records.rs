@@ -28,7 +28,7 @@ pub(super) struct Decoded {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Quotes {
     pub(super) unclosed: bool,
-    /// The cell that has one astray.
+    /// The cell that has a misplaced one.
     pub(super) stray: Option<usize>,
     /// Whether the record does not fit the file's dialect; no cell of it is known then.
     pub(super) misfit: bool,
@@ -76,7 +76,7 @@ impl Decoded {
             self.text.clear();
             let delimiter = dialect.delimiter.byte();
             if plain(&self.scratch, dialect.quoting, delimiter, columns, &mut self.text) {
-                // Kept as one cell, and with a cell too many, so that it cannot slip through unmended.
+                // One cell, and a cell too many, so that the row is refused again unless a person corrects it.
                 self.text.clear();
                 quote_cell(&self.scratch, &mut self.text);
                 self.text.extend(std::iter::repeat_n(delimiter, columns));
@@ -165,7 +165,9 @@ pub(super) fn sound(text: &[u8], cells: &[Cell], quotes: Quotes, plan: &ColumnPl
         return Err(Flaw::new(RefusalCode::StrayQuote));
     }
     if let Some(column) = quotes.stray {
-        return Err(Flaw::new(RefusalCode::StrayQuote).in_column(column).hinting(astray(text, cells.get(column))));
+        return Err(Flaw::new(RefusalCode::StrayQuote)
+            .in_column(column)
+            .hinting(cause_of_quote(text, cells.get(column))));
     }
     if let Some(at) = first_non_utf8(text) {
         let flaw = Flaw::new(RefusalCode::InvalidEncoding);
@@ -181,9 +183,9 @@ pub(super) fn sound(text: &[u8], cells: &[Cell], quotes: Quotes, plan: &ColumnPl
     Ok(())
 }
 
-/// Why a quote of a cell is astray.
+/// Why a quote of a cell is misplaced.
 #[cold]
-fn astray(text: &[u8], cell: Option<&Cell>) -> Hint {
+fn cause_of_quote(text: &[u8], cell: Option<&Cell>) -> Hint {
     if text.windows(2).any(|pair| pair == b"\\\"") {
         return Hint::Backslash;
     }

@@ -303,7 +303,7 @@ proptest! {
     }
 
     #[test]
-    fn reading_taken_up_behind_any_record_gives_exactly_the_rest(
+    fn reading_that_resumes_after_any_record_gives_exactly_the_rest(
         file in prop_oneof![3 => file(), 1 => anything()],
         compressed in any::<bool>(),
         cut in any::<prop::sample::Index>(),
