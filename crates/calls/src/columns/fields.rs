@@ -178,7 +178,7 @@ pub(super) fn meant(kind: Kind, path: &str) -> String {
 
 /// The candidate that `name` is a misspelling of, if any: the same letters in another style
 /// (`user_id`, `UserId`), or few letters apart.
-fn near<'a>(name: &str, candidates: &[&'a str]) -> Option<&'a str> {
+pub(crate) fn near<'a>(name: &str, candidates: &[&'a str]) -> Option<&'a str> {
     let name = plain(name);
     candidates
         .iter()
@@ -189,7 +189,7 @@ fn near<'a>(name: &str, candidates: &[&'a str]) -> Option<&'a str> {
 }
 
 /// The letters and digits of a name, in lower case.
-fn plain(text: &str) -> Vec<char> {
+pub(crate) fn plain(text: &str) -> Vec<char> {
     text.chars().filter(|c| c.is_alphanumeric()).take(64).flat_map(char::to_lowercase).collect()
 }
 
