@@ -144,12 +144,7 @@ pub(super) fn advice(kind: Kind, name: &str) -> String {
     };
     if kind::is_container(first) && !kind.containers().contains(&first) {
         // `traits.plan` on a track call, `properties.plan` on an identify call.
-        let rest = rest.unwrap_or("<name>");
-        let home = match (kind.home(), first) {
-            ("properties", "traits") => "context.traits",
-            (home, _) => home,
-        };
-        return format!("write `{home}.{rest}`");
+        return format!("write `{}.{}`", home_of(kind, first), rest.unwrap_or("<name>"));
     }
     match rest {
         Some(rest) => match near(first, &kind.containers()) {
@@ -167,8 +162,22 @@ pub(super) fn advice(kind: Kind, name: &str) -> String {
     }
 }
 
+/// The object of this kind's calls for the values of an object that only other kinds have.
+fn home_of(kind: Kind, container: &str) -> &'static str {
+    match (kind.home(), container) {
+        ("properties", "traits") => "context.traits",
+        (home, _) => home,
+    }
+}
+
 /// The path that is probably meant by one that is no field of Segment's.
 pub(super) fn meant(kind: Kind, path: &str) -> String {
+    if kind::is_container(path) {
+        return kind.home().to_owned();
+    }
+    if let Some((container, rest)) = path.split_once('.').filter(|(container, _)| kind::is_container(container)) {
+        return format!("{}.{rest}", home_of(kind, container));
+    }
     let container = path.split_once('.').and_then(|(first, rest)| Some((near(first, &kind.containers())?, rest)));
     match container {
         Some((container, rest)) => format!("{container}.{rest}"),
