@@ -23,6 +23,7 @@ use crate::refusal::{FaultCode, FileFault, RefusalCode, Warning};
 use crate::subject::Subject;
 
 use compiler::Compiler;
+pub(crate) use fields::{near, plain};
 use heading::Heading;
 pub(crate) use mapped::{Target, Targets, To};
 pub(crate) use tree::{Piece, Slot};

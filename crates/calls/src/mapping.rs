@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 
 use crate::columns::ColumnPlan;
 use crate::flaw::Flaw;
-use crate::ids::is_void;
+use crate::ids::{self, is_void};
 use crate::kind::Kind;
 use crate::reading::Reading;
 use crate::refusal::{FileFault, RefusalCode, WarningCode};
@@ -89,7 +89,7 @@ pub(crate) fn compile(
 
 /// The names by which the header of a file is recognised that a mapping is for.
 pub(crate) fn names(mapping: &Mapping) -> Vec<&str> {
-    mapping.columns.iter().flat_map(|column| &column.names).map(String::as_str).collect()
+    mapping.columns.iter().flat_map(|column| &column.names).map(|name| name.trim_matches(ids::is_nothing)).collect()
 }
 
 impl Mapper {

@@ -38,6 +38,8 @@ pub(super) struct Compiler<'a> {
     /// How many columns with data have a field of Segment's, and the paths of those that have none.
     arriving: usize,
     unknown: Vec<String>,
+    /// How many of those are columns that a mapping does not name.
+    unknown_rest: usize,
     /// Whether it has been said what a dot below `integrations` means.
     dots_warned: bool,
     /// What else decides what a row becomes.
@@ -57,6 +59,7 @@ impl<'a> Compiler<'a> {
             doubts: Doubts::default(),
             arriving: 0,
             unknown: Vec::new(),
+            unknown_rest: 0,
             dots_warned: false,
             basis: String::new(),
         }
@@ -166,7 +169,12 @@ impl<'a> Compiler<'a> {
                 Err(heading.fault(format_args!("`{}` takes a value, so nothing can stand below it", parts[0])))
             }
             (Field::Container { known }, whole) => {
-                self.arriving += 1;
+                // A header of Segment's fields is taken at its word, since the walkthrough sends such columns.
+                if known || heading.mapped.is_none() {
+                    self.arriving += 1;
+                } else {
+                    self.note_unknown(heading);
+                }
                 if !known {
                     self.warn_unknown(heading);
                 }
@@ -185,7 +193,7 @@ impl<'a> Compiler<'a> {
                 self.place(heading, &parts, cell, empty)
             }
             (Field::Unknown, _) => {
-                self.unknown.push(heading.name.to_owned());
+                self.note_unknown(heading);
                 if whole && heading.name.contains('.') {
                     self.warn(heading, "a part of its path is empty, so it is sent as one key");
                 } else {
@@ -354,6 +362,12 @@ impl<'a> Compiler<'a> {
         self.doubts.add(heading.full, &what.to_string());
     }
 
+    /// Counts a column with data that Segment has no field for.
+    fn note_unknown(&mut self, heading: &Heading<'_>) {
+        self.unknown.push(heading.path());
+        self.unknown_rest += usize::from(matches!(heading.mapped, Some(Mapped::Key(..))));
+    }
+
     fn warn_unknown(&mut self, heading: &Heading<'_>) {
         let (kind, advice) = (self.kind, fields::advice(self.kind, heading.name));
         self.warn(
@@ -392,11 +406,14 @@ impl<'a> Compiler<'a> {
             1 => format!("the only column with data, `{name}`, ends"),
             number => format!("all {number} columns with data (`{name}` is the first) end"),
         };
-        let meant = fields::meant(kind, name);
+        let fix = match kind.entry().values {
+            Some(values) if self.unknown_rest == self.unknown.len() => format!("set `rest = \"{values}\"`"),
+            _ => format!("{}, in the header or in a mapping", fields::meant(kind, name)),
+        };
         Err(FileFault::new(
             FaultCode::NothingArrives,
             format!(
-                "{which} at the top of the {kind} call, where Segment has no such field, so nothing of use would arrive: {meant}, in the header or in a mapping, or set UNKNOWN_COLUMNS=top to send it so"
+                "{which} at the top of the {kind} call, where Segment has no such field, so nothing of use would arrive: {fix}, or set UNKNOWN_COLUMNS=top to send it so"
             ),
         ))
     }

@@ -107,12 +107,7 @@ pub(super) fn advice(kind: Kind, name: &str) -> String {
     };
     if kind::is_container(first) && !kind.containers().contains(&first) {
         // `traits.plan` on a track call, `properties.plan` on an identify call.
-        let rest = rest.unwrap_or("<name>");
-        let home = match (kind.home(), first) {
-            ("properties", "traits") => "context.traits",
-            (home, _) => home,
-        };
-        return format!("write `{home}.{rest}`");
+        return format!("write `{}.{}`", home_of(kind, first), rest.unwrap_or("<name>"));
     }
     match rest {
         Some(rest) => match near(first, &kind.containers()) {
@@ -133,8 +128,22 @@ fn near_field(kind: Kind, name: &str) -> Option<&'static str> {
     near(name, &fields)
 }
 
+/// The object of this kind's calls for the values of an object that only other kinds have.
+fn home_of(kind: Kind, container: &str) -> &'static str {
+    match (kind.home(), container) {
+        ("properties", "traits") => "context.traits",
+        (home, _) => home,
+    }
+}
+
 /// What to do about a path that is no field of Segment's.
 pub(super) fn meant(kind: Kind, path: &str) -> String {
+    if kind::is_container(path) {
+        return format!("write `{}` for {}", kind.home(), shown(path));
+    }
+    if let Some((container, rest)) = path.split_once('.').filter(|(container, _)| kind::is_container(container)) {
+        return format!("write `{}.{rest}` for {}", home_of(kind, container), shown(path));
+    }
     let container = path.split_once('.').and_then(|(first, rest)| Some((near(first, &kind.containers())?, rest)));
     match container {
         Some((container, rest)) => format!("write `{container}.{rest}` for {}", shown(path)),
@@ -147,7 +156,7 @@ pub(super) fn meant(kind: Kind, path: &str) -> String {
 
 /// The candidate that `name` is a misspelling of, if any: the same letters in another style
 /// (`user_id`, `UserId`), or few letters apart.
-fn near<'a>(name: &str, candidates: &[&'a str]) -> Option<&'a str> {
+pub(crate) fn near<'a>(name: &str, candidates: &[&'a str]) -> Option<&'a str> {
     let name = plain(name);
     candidates
         .iter()
@@ -158,7 +167,7 @@ fn near<'a>(name: &str, candidates: &[&'a str]) -> Option<&'a str> {
 }
 
 /// The letters and digits of a name, in lower case.
-fn plain(text: &str) -> Vec<char> {
+pub(crate) fn plain(text: &str) -> Vec<char> {
     text.chars().filter(|c| c.is_alphanumeric()).take(64).flat_map(char::to_lowercase).collect()
 }
 

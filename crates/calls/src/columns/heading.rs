@@ -38,6 +38,14 @@ impl<'a> Heading<'a> {
         }
     }
 
+    /// The whole path, without a type.
+    pub(super) fn path(&self) -> String {
+        match self.mapped {
+            Some(Mapped::Key(container, key)) => format!("{container}.{key}"),
+            _ => self.name.to_owned(),
+        }
+    }
+
     /// The last part of the path, by which a column's type goes that its name does not say.
     pub(super) fn last(&self) -> &'a str {
         if let Some(Mapped::Key(_, key)) = self.mapped {

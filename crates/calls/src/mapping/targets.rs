@@ -9,7 +9,7 @@ use crate::limits::MESSAGE_ID_CHARS_MAX;
 use crate::refusal::{FaultCode, FileFault};
 
 use super::filters::Condition;
-use super::header::Header;
+use super::header::{ABSENT, Header};
 use super::verbs::Verbs;
 use super::{Candidate, Made};
 
@@ -72,7 +72,7 @@ pub(super) fn lay_out(mapping: &Mapping, header: &Header, kind: Kind) -> Result<
     further.extend(made_id(mapping, header)?);
     layout.targets.merged = others.into_iter().filter(|(column, _)| places[*column].is_none()).collect();
     layout.line_up(header, places, further, &lists);
-    let find = |name: &String| header.find(name);
+    let find = |name: &String| header.find_any(name, mapping);
     layout.conditions =
         mapping.filters.iter().filter_map(|filter| Some(Condition::new(find(&filter.column)?, filter))).collect();
     layout.group = mapping.group.as_ref().and_then(find);
@@ -133,8 +133,8 @@ fn candidates(one: &Use<'_>, kind: Kind) -> Vec<Candidate> {
 
 /// Reports every column that a mapping names and the file lacks.
 fn check_names(mapping: &Mapping, header: &Header) -> Result<(), FileFault> {
-    let lacks = |name: &String| header.find(name).is_none();
-    let of_columns = mapping.columns.iter().filter(|column| !column.optional && column.names.iter().all(lacks));
+    let lacks = |name: &String| header.find_any(name, mapping).is_none();
+    let of_columns = mapping.columns.iter().filter(|column| !column.optional && header.find_column(column).is_none());
     let of_columns = of_columns.filter_map(|column| column.names.first());
     let of_filters = mapping.filters.iter().map(|filter| &filter.column).filter(|name| lacks(name));
     let of_rest = mapping.message_id.iter().chain(&mapping.group).filter(|name| lacks(name));
@@ -147,13 +147,14 @@ fn check_names(mapping: &Mapping, header: &Header) -> Result<(), FileFault> {
     if missing.is_empty() {
         return Ok(());
     }
+    let meant: Vec<String> = missing.iter().filter_map(|name| header.meant(name)).collect();
+    let advice = match &meant[..] {
+        [] => "the first row must name the columns, as the mapping spells them".to_owned(),
+        meant => meant.join("; "),
+    };
     Err(FileFault::new(
         FaultCode::MissingColumn,
-        format!(
-            "no {}, which the mapping `{}` names; the first row must name the columns, as the mapping spells them",
-            listed(&missing),
-            mapping.name
-        ),
+        format!("no {}, which the mapping `{}` names; {advice}", listed(&missing), mapping.name),
     ))
 }
 
@@ -161,7 +162,7 @@ fn check_names(mapping: &Mapping, header: &Header) -> Result<(), FileFault> {
 fn uses<'a>(mapping: &'a Mapping, header: &Header, kind: Kind) -> Vec<Use<'a>> {
     let mut uses: Vec<Use<'a>> = Vec::new();
     for column in &mapping.columns {
-        let Some(place) = column.names.iter().find_map(|name| header.find(name)) else { continue };
+        let Some(place) = header.find_column(column) else { continue };
         for field in &column.fields {
             let to = match field.to.strip_prefix("properties.") {
                 Some(name) if kind.api() == Api::Objects => name,
@@ -248,8 +249,8 @@ fn take_rest(
     places: &mut [Option<Target>],
 ) -> Result<(), FileFault> {
     let conditions = mapping.filters.iter().map(|filter| &filter.column);
-    let spoken_of: Vec<usize> =
-        conditions.chain(&mapping.message_id).chain(&mapping.group).filter_map(|name| header.find(name)).collect();
+    let named = conditions.chain(&mapping.message_id).chain(&mapping.group);
+    let spoken_of: Vec<usize> = named.filter_map(|name| header.find_any(name, mapping)).collect();
     let is_rest = |column: &usize| !used.contains(column) && !header.names[*column].is_empty();
     let rest = (0..header.own).filter(is_rest);
     let container = match mapping.rest {
@@ -332,11 +333,11 @@ fn made_id(mapping: &Mapping, header: &Header) -> Result<Option<(Target, Made)>,
     }
     let target = Target {
         name: mapping.message_id.join(", "),
-        source: mapping.message_id.first().and_then(|name| header.find(name)).unwrap_or(usize::MAX),
+        source: mapping.message_id.first().and_then(|name| header.find_any(name, mapping)).unwrap_or(ABSENT),
         to: To::Path("messageId".to_owned()),
         cell: None,
         omits_bad: false,
     };
-    let columns = mapping.message_id.iter().filter_map(|name| header.find(name)).collect();
+    let columns = mapping.message_id.iter().filter_map(|name| header.find_any(name, mapping)).collect();
     Ok(Some((target, Made::MessageId { name: mapping.name.clone(), columns })))
 }

@@ -241,11 +241,10 @@ impl Translator {
             quoting,
         };
         let mut warnings = self.doubts(recognised, line, encoding);
-        if is_mojibake {
-            warnings.push(warning(format!(
-                "line {line}: the header is valid UTF-8 and CSV_ENCODING reads it as {encoding}: set CSV_ENCODING=auto or utf-8"
-            )));
-        }
+        let utf8 = is_mojibake.then(|| {
+            format!("the header is valid UTF-8 and CSV_ENCODING reads it as {encoding}: set CSV_ENCODING=auto or utf-8")
+        });
+        warnings.extend(utf8.iter().map(|what| warning(format!("line {line}: {what}"))));
         let header = text.clone();
         let stored = StoredHeader { dialect, text, rows_from: after, fingerprint: String::new(), warnings };
         let named_by = match self.stage {
@@ -253,7 +252,10 @@ impl Translator {
             Stage::Header { delimiter: Some(_), named: false } => Some("CSV_DELIMITER"),
             _ => None,
         };
-        if let Err(fault) = self.begin_rows(stored) {
+        if let Err(mut fault) = self.begin_rows(stored) {
+            if let (FaultCode::MissingColumn, Some(utf8)) = (fault.code, utf8) {
+                fault.message = format!("{}; {utf8}", fault.message);
+            }
             let failed = Failed {
                 text: self.rows.unread(),
                 header: &header,
