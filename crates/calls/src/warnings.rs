@@ -94,7 +94,10 @@ impl WarningCode {
     /// When rows of this kind are to be told of.
     pub(crate) fn holds(self) -> Holds {
         match self {
-            WarningCode::DayMonthOrder | WarningCode::TimestampDigits | WarningCode::Thousands => Holds::Every,
+            WarningCode::DayMonthOrder
+            | WarningCode::TimestampDigits
+            | WarningCode::Thousands
+            | WarningCode::DecimalPoints => Holds::Every,
             WarningCode::LooksLikeUtf8 => Holds::Most,
             WarningCode::MixedTypes | WarningCode::MixedLiterals => Holds::Some,
             WarningCode::CopyEscapes => Holds::Beside,
@@ -176,6 +179,9 @@ impl WarningCode {
             }
             WarningCode::Thousands => {
                 "each point in the column has three digits behind it, so it may separate thousands; it is read as a decimal point: export the numbers without separators if it is not one"
+            }
+            WarningCode::DecimalPoints => {
+                "each point in the column has three digits behind it and no number has a comma, so it may be a decimal point; `decimal` of the mapping reads it as a separator of thousands: remove `decimal` if it is none"
             }
             WarningCode::MessageIdRepeated => {
                 "the message id of an earlier row: of calls with the same id Segment keeps the first"
