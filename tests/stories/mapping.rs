@@ -58,6 +58,57 @@ async fn a_shop_export_feeds_two_mappings_and_each_has_its_own_ledger() {
 }
 
 #[tokio::test]
+async fn rejected_rows_come_back_to_the_mapping_that_refused_them_and_to_no_other() {
+    let world = World::new().await;
+    let document = r#"
+        [[mapping]]
+        name = "people"
+        match = "in/*.csv"
+        also = true
+        call = "identify"
+        rest = "drop"
+        columns."Email" = "userId"
+        columns."Age" = "traits.age:integer"
+
+        [[mapping]]
+        name = "trials"
+        match = "in/*.csv"
+        call = "track"
+        rest = "drop"
+        set = { "event" = "Trial Started" }
+        columns."Email" = "userId"
+        columns."Seats" = "properties.seats:integer"
+    "#;
+    let function = ingester(&world, document).deploy();
+    let file = "in/trials_1.csv";
+    world.s3.put(SOURCE, file, "Email,Age,Seats\na,old,1\nb,30,many\nc,40,3\n").unwrap();
+    answer(&function, &created(file)).await;
+    let mut rejects: Vec<String> = world.s3.keys(STATE, "rejects/");
+    rejects.sort_by_key(|key| key.contains(".trials."));
+    let names: Vec<&str> = rejects.iter().map(|key| key.rsplit('/').next().unwrap()).collect();
+    assert_eq!(names, ["trials_1.people.rejects.csv", "trials_1.trials.rejects.csv"]);
+    let before = world.segment.record().applied().len();
+    assert_eq!(before, 4, "two rows of three for each mapping");
+
+    for (key, wrong, right, mapping) in [(&rejects[0], "old", "20", "people"), (&rejects[1], "many", "2", "trials")] {
+        let corrected = String::from_utf8(world.s3.bytes(STATE, key).unwrap().to_vec()).unwrap();
+        // The reason beside a row has its cell too.
+        let corrected = corrected.replace(&format!(",{wrong},"), &format!(",{right},"));
+        let corrected = corrected.replace(&format!(",{wrong}\n"), &format!(",{right}\n"));
+        let key = format!("in/{}", key.rsplit('/').next().unwrap());
+        world.s3.put(SOURCE, &key, corrected.clone()).unwrap();
+        let report = answer(&function, &created(&key)).await;
+        let objects = report["objects"].as_array().unwrap();
+        assert_eq!(objects.len(), 1, "{report:#}");
+        assert_eq!((&objects[0]["mapping"], &objects[0]["acknowledged"]), (&json!(mapping), &json!(1)), "{corrected}");
+    }
+    let calls: Vec<Value> = world.segment.record().applied()[before..].iter().map(|call| call.value()).collect();
+    assert_eq!((&calls[0]["userId"], &calls[0]["traits"]), (&json!("a"), &json!({"age": 20})));
+    assert_eq!((&calls[1]["userId"], &calls[1]["properties"]), (&json!("b"), &json!({"seats": 2})));
+    assert_eq!(calls.len(), 2);
+}
+
+#[tokio::test]
 async fn each_source_gets_its_own_files_and_a_key_that_none_takes_is_a_failed_message() {
     let mut world = World::new().await;
     world.segment =

@@ -25,7 +25,7 @@ use crate::subject::Subject;
 use crate::timestamps::Times;
 use crate::warnings::Note;
 
-use cells::{OddCells, date, empty, is_blank, shape, trim_blanks, typed};
+use cells::{OddCells, cut, date, empty, is_blank, shape, time, trim_blanks, typed};
 
 pub use crate::limits::{CALL_BYTES_MAX, MESSAGE_ID_CHARS_MAX, OBJECT_ID_CHARS_MAX};
 
@@ -70,6 +70,21 @@ impl<'a> Row<'a> {
     #[inline]
     fn cell(&self, column: usize) -> Option<&'a Cell> {
         self.cells.get(column)
+    }
+
+    /// Whether the last two cells have something: nearly every row has it there.
+    #[inline]
+    fn ends_filled(&self) -> bool {
+        let is_filled = |cell: &Cell| self.text.get(cell.start()).is_some_and(u8::is_ascii_graphic) && !cell.is_empty();
+        matches!(self.cells, [.., before, last] if is_filled(last) && is_filled(before))
+    }
+
+    /// The only cell that has anything.
+    #[cold]
+    fn lone_cell(&self) -> Option<usize> {
+        let mut filled = self.cells.iter().enumerate().filter(|(_, cell)| !is_void(cell.raw(self.text)));
+        let (column, _) = filled.next()?;
+        filled.next().is_none().then_some(column)
     }
 
     /// Appends a value of the row as the inside of a JSON string.
@@ -164,7 +179,12 @@ impl Encoder {
             Ok(timestamp)
         });
         match written {
-            Ok(timestamp) => Ok(timestamp.map(|at| at.start - begin..at.end - begin)),
+            Ok(timestamp) => {
+                if plan.roles.required.len() == 1 {
+                    self.look_for_line(plan, row);
+                }
+                Ok(timestamp.map(|at| at.start - begin..at.end - begin))
+            }
             Err(flaw) => {
                 out.truncate(begin);
                 Err(flaw)
@@ -290,6 +310,9 @@ impl Encoder {
             let Some(cell) = row.cell(column) else { continue };
             let value = cell.value(row.text, &mut self.scratch);
             has_words |= ids::is_words(value);
+            if ids::may_be_cut(value) {
+                cut(column, value, &mut self.settled, &mut self.notes);
+            }
             if ids::is_plain(value, &self.id_nulls, &plan.names) {
                 continue;
             }
@@ -313,8 +336,22 @@ impl Encoder {
         Ok(())
     }
 
-    /// Notes a row of which at least half of the cells name their columns, as joined exports have it, unless one of its
-    /// ids has shown that the row is no data.
+    /// Notes an id without any other cell that is a line of text, as a spreadsheet fills up the last lines of a report.
+    #[inline(never)]
+    fn look_for_line(&mut self, plan: &ColumnPlan, row: Row<'_>) {
+        if row.ends_filled() {
+            return;
+        }
+        let Some(column) = row.lone_cell().filter(|column| plan.roles.ids.contains(column)) else { return };
+        let is_line = ids::is_line(self.id(plan, column, row));
+        let is_known = |code| self.notes.contains(&Note::cell(code, column));
+        if is_line && !is_known(WarningCode::IdNoData) && !is_known(WarningCode::IdPlaceholder) {
+            self.notes.push(Note::cell(WarningCode::IdNoData, column));
+        }
+    }
+
+    /// Notes a row of which two cells, or at least half of them, name their columns, as joined exports have it, unless one
+    /// of its ids has shown that the row is no data.
     #[cold]
     fn look_for_header(&mut self, plan: &ColumnPlan, row: Row<'_>) {
         let (mut names, mut filled) = (0, 0);
@@ -324,7 +361,7 @@ impl Encoder {
             filled += usize::from(!is_void(value));
         }
         let is_known = || self.notes.iter().any(|note| note.code == WarningCode::IdNoData);
-        if names > 0 && filled > 1 && 2 * names >= filled && !is_known() {
+        if filled > 1 && (names > 1 || (names > 0 && filled == 2)) && !is_known() {
             self.notes.push(Note::row(WarningCode::OtherHeader));
         }
     }
@@ -503,39 +540,18 @@ impl Encoder {
         // Cells of other types are asked once their blanks are off.
         if slot.cell.is_text()
             && self.odd_cells.have(value, *first, *last)
-            && odd(slot.column, value, plan.nulls(slot.column, &self.nulls), &mut self.notes)
+            && odd(slot.column, slot.blank_is_empty, value, plan.nulls(slot.column, &self.nulls), &mut self.notes)
         {
             empty(slot, out);
             return Ok(());
         }
         if slot.cell == CellType::String {
-            if slot.blank_is_empty && is_void(value) {
-                empty(slot, out);
-            } else {
-                if (slot.is_email || slot.blank_is_empty) && ids::trim(value).len() < value.len() {
-                    blanks_around(slot, value, &mut self.notes);
-                }
-                out.extend_from_slice(&slot.key);
-                row.escape(value, out);
-                out.extend_from_slice(b"\",");
-            }
+            text(slot, value, row, &mut self.notes, out);
             return Ok(());
         }
         if slot.cell == CellType::Timestamp {
-            let value = trim_blanks(value);
-            if value.is_empty() || plan.nulls(slot.column, &self.nulls).has(value) {
-                empty(slot, out);
-                return Ok(());
-            }
-            let begin = out.len();
-            out.extend_from_slice(&slot.key);
-            let read = date(slot.column, value, &self.times, &mut self.settled, &mut self.notes, out);
-            if read.is_err() {
-                out.truncate(begin);
-            } else {
-                out.extend_from_slice(b"\",");
-            }
-            return read;
+            let nulls = plan.nulls(slot.column, &self.nulls);
+            return time(slot, value, &self.times, nulls, &mut self.settled, &mut self.notes, out);
         }
         typed(slot, value, plan.nulls(slot.column, &self.nulls), &mut self.settled, &mut self.notes, out)
     }
@@ -567,6 +583,21 @@ impl Encoder {
         out.extend_from_slice(b"},");
         Ok(())
     }
+}
+
+/// Writes a cell as a string.
+#[inline]
+fn text(slot: &Slot, value: &[u8], row: Row<'_>, notes: &mut Vec<Note>, out: &mut Vec<u8>) {
+    if slot.blank_is_empty && is_void(value) {
+        empty(slot, out);
+        return;
+    }
+    if (slot.is_email || slot.blank_is_empty) && ids::trim(value).len() < value.len() {
+        blanks_around(slot, value, notes);
+    }
+    out.extend_from_slice(&slot.key);
+    row.escape(value, out);
+    out.extend_from_slice(b"\",");
 }
 
 /// Notes blanks and invisible characters around an event or an email address.

@@ -14,6 +14,7 @@ mod mapped;
 mod snake;
 mod tree;
 mod types;
+mod words;
 
 use crate::ids::{NO_NULLS, Names, Nulls};
 use crate::kind::Kind;
@@ -37,11 +38,11 @@ pub const COLUMNS_MAX: usize = 10_000;
 /// loads has longer ones (BigQuery: 300 characters, Redshift: 127 bytes).
 pub const COLUMN_NAME_CHARS_MAX: usize = 1_000;
 
-/// Most parts of a column's path; deeper JSON is nobody's intention.
+/// Most parts of a column's path. Deeper paths are mistakes.
 pub const PATH_PARTS_MAX: usize = 32;
 
 /// The columns that a rejects file adds. They are ignored on reading, so that the file can be
-/// dropped back as it is once its rows are mended.
+/// dropped back unchanged after its rows are corrected.
 pub const REJECT_COLUMNS: [&str; 4] = ["_error_code", "_error", "_line", "_byte"];
 
 /// One column of the header.

@@ -23,16 +23,16 @@ pub struct Subject {
     pub collection: Option<String>,
     /// The object's basename: its key after the last `/`.
     pub name: String,
-    /// Whether a mapping says kind and collection, and not the name.
-    pub is_mapped: bool,
+    /// The name of the mapping, if a mapping says kind and collection, and not the name.
+    pub mapping: Option<String>,
 }
 
-/// Why a name says nothing that we can act on. The whole file is refused, before anything is sent.
+/// Why the calls of a file do not follow from its name. The whole file is refused, before anything is sent.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum SubjectError {
     /// The prefix of no kind.
     #[error(
-        "`{name}`: the name begins with none of {}{}",
+        "`{name}`: the name has no known prefix; rename the file so that it begins with one of {}{}",
         Kind::ALL.iter().map(|kind| kind.prefix_shown()).collect::<Vec<_>>().join(", "),
         near.map(|kind| format!(" (is `{kind}_` meant? prefixes are lower case and end in `_`)")).unwrap_or_default()
     )]
@@ -61,7 +61,9 @@ pub enum SubjectError {
         collection: String,
     },
     /// A mapping to no kind of call.
-    #[error("`{name}`: the mapping's call `{call}` is none of identify, track, page, screen, group, alias, object")]
+    #[error(
+        "`{name}`: the mapping's call `{call}` is unknown; write one of identify, track, page, screen, group, alias, object"
+    )]
     UnknownCall {
         /// The basename.
         name: String,
@@ -89,7 +91,7 @@ impl Subject {
             return Err(SubjectError::UnknownPrefix { name, near });
         };
         if kind.api() == Api::Tracking {
-            return Ok(Subject { kind, collection: None, name, is_mapped: false });
+            return Ok(Subject { kind, collection: None, name, mapping: None });
         }
         let collection = match metadata_collection.or_else(|| collection_in(rest, collections)) {
             Some(collection) => collection.to_owned(),
@@ -98,7 +100,7 @@ impl Subject {
         if !is_collection(&collection) {
             return Err(SubjectError::BadCollection { name, collection });
         }
-        Ok(Subject { kind, collection: Some(collection), name, is_mapped: false })
+        Ok(Subject { kind, collection: Some(collection), name, mapping: None })
     }
 
     /// The subject of the object stored under `key`, whose rows `mapping` reads.
@@ -113,26 +115,46 @@ impl Subject {
             Some(collection) if !is_collection(collection) => {
                 Err(SubjectError::BadCollection { name, collection: collection.clone() })
             }
-            _ => Ok(Subject { kind, collection, name, is_mapped: true }),
+            _ => Ok(Subject { kind, collection, name, mapping: Some(mapping.name.clone()) }),
         }
     }
 
-    /// The name for the file of refused rows: `track_1.csv` gives `track_1.rejects.csv`.
+    /// The name for the file of refused rows: `track_1.csv` gives `track_1.rejects.csv`, and under the mapping `crm`
+    /// `contacts.csv` gives `contacts.crm.rejects.csv`.
     ///
     /// It keeps the prefix, so the file can be dropped back as it is. Endings that say how the
     /// source was compressed go, because rejects are plain text. Where the name alone would give
     /// objects another collection than they have, a name that gives it is put before it.
     pub fn rejects_name(&self) -> String {
-        let stem = [".gz", ".zst"].iter().find_map(|ending| self.name.strip_suffix(ending)).unwrap_or(&self.name);
+        let stem = uncompressed(&self.name);
         let stem = stem.strip_suffix(".csv").unwrap_or(stem);
-        let name = format!("{stem}.rejects.csv");
+        if let Some(mapping) = &self.mapping {
+            return format!("{stem}{}", mapped_rejects_ending(mapping));
+        }
+        let name = format!("{stem}{REJECTS_ENDING}");
         match &self.collection {
-            Some(collection) if !self.is_mapped && !names(&name, collection) => {
-                format!("{}_{collection}_1.{name}", self.kind)
-            }
+            Some(collection) if !names(&name, collection) => format!("{}_{collection}_1.{name}", self.kind),
             _ => name,
         }
     }
+}
+
+/// The end of the name of each rejects file.
+const REJECTS_ENDING: &str = ".rejects.csv";
+
+fn mapped_rejects_ending(mapping: &str) -> String {
+    format!(".{mapping}{REJECTS_ENDING}")
+}
+
+/// Whether the name of an object says that it has the rows that the mapping of that name refused. Such an object is for
+/// that mapping alone.
+pub fn is_rejects_of(mapping: &str, key: &str) -> bool {
+    uncompressed(key).ends_with(&mapped_rejects_ending(mapping))
+}
+
+/// A name without the ending that says how the object is compressed.
+fn uncompressed(name: &str) -> &str {
+    [".gz", ".zst"].iter().find_map(|ending| name.strip_suffix(ending)).unwrap_or(name)
 }
 
 /// Whether a file of that name is about `collection`, where nothing but the name says so.
@@ -319,15 +341,26 @@ mod tests {
     }
 
     #[test]
-    fn a_mapping_says_kind_and_collection_and_the_rejects_file_keeps_the_name() {
+    fn a_mapping_says_kind_and_collection_and_the_rejects_file_has_its_name() {
         let mapping = |call: &str, collection: Option<&str>| Mapping {
+            name: "hotels".to_owned(),
             call: call.to_owned(),
             collection: collection.map(str::to_owned),
             ..Mapping::default()
         };
         let subject = Subject::mapped(&mapping("object", Some("rooms")), "eu/Hotel Export.csv.gz").unwrap();
         assert_eq!((subject.kind, subject.collection.as_deref()), (Kind::Object, Some("rooms")));
-        assert_eq!(subject.rejects_name(), "Hotel Export.rejects.csv");
+        assert_eq!(subject.rejects_name(), "Hotel Export.hotels.rejects.csv");
+        for (key, is_it) in [
+            ("eu/Hotel Export.hotels.rejects.csv", true),
+            ("Hotel Export.hotels.rejects.csv.gz", true),
+            ("Hotel Export.hotels.rejects.hotels.rejects.csv", true),
+            ("Hotel Export.myhotels.rejects.csv", false),
+            ("Hotel Export.hotels.rejects.other.rejects.csv", false),
+            ("hotels.rejects.csv", false),
+        ] {
+            assert_eq!(is_rejects_of("hotels", key), is_it, "{key}");
+        }
         let subject = Subject::mapped(&mapping("identify", Some("rooms")), "track_1.csv").unwrap();
         assert_eq!((subject.kind, subject.collection), (Kind::Identify, None));
         for (mapping, expected) in [

@@ -16,8 +16,9 @@ use jiff::tz::TimeZone;
 
 use calendar::MS_PER_SECOND;
 use cursor::Cursor;
-use formats::{configured, exchanged, has_short_year};
-pub(crate) use likeness::{Likeness, likeness};
+use formats::{configured, exchanged, has_short_year, is_configured_sentinel};
+pub(crate) use likeness::Likeness;
+use likeness::likeness;
 use spellings::{Moment, digits, iso, number, spells_a_time, whole};
 pub(crate) use written::is_sentinel;
 use written::{TIMESTAMP_BYTES, is_canonical, write};
@@ -88,11 +89,19 @@ impl Times {
     pub(crate) fn order(&self, cell: &[u8]) -> Order {
         let cell = cell.trim_ascii();
         match (configured(cell, &self.formats), configured(cell, &self.exchanged)) {
-            // A cell of no such format says nothing of the column's order.
+            // A cell that fits no format does not decide the order of the column.
             (read, exchanged) if read == exchanged => Order::Same,
             (_, None) => Order::Unfit,
             _ => Order::Fits,
         }
+    }
+
+    /// Guesses the kind of a cell that is not a date.
+    pub(crate) fn likeness(&self, cell: &[u8]) -> Option<Likeness> {
+        if is_configured_sentinel(cell.trim_ascii(), &self.formats) {
+            return Some(Likeness::Sentinel);
+        }
+        likeness(cell)
     }
 
     /// Appends a cell that is as it would be written, where no format is configured. Most files hold such.

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 
+use calls::subject::is_rejects_of;
 use export::routes::{Routes, Source as NamedSource};
 use protocol::mapping::Mapping;
 use protocol::reading::Reading;
@@ -99,14 +100,19 @@ impl Config {
         self.sources.iter().any(|source| source.write_key.is_some())
     }
 
-    /// The mappings and sources for a file: one for each mapping that matches; without any, the reading of all files.
+    /// The mappings and sources for a file: one for each mapping that matches; without any, the reading of all files. The
+    /// rows that a mapping refused are for that mapping alone, in whatever folder.
     ///
     /// # Errors
     /// When sources with write keys are described and none takes the key.
     pub fn for_key(&self, key: &str) -> Result<Vec<ForKey<'_>>, NoMatch> {
+        let refused_by = self.mappings.iter().find(|rule| is_rejects_of(&rule.mapping().name, key));
+        if let Some(rule) = refused_by {
+            return Ok(vec![self.by_rule(rule, key)?]);
+        }
         let mut found = Vec::new();
         for rule in self.mappings.iter().filter(|rule| rule.keys.matches(key)) {
-            found.push(ForKey { reading: &rule.reading, source: self.source_for(rule.source.as_deref(), key)? });
+            found.push(self.by_rule(rule, key)?);
             if !rule.also {
                 break;
             }
@@ -123,7 +129,7 @@ impl Config {
         self.mappings.iter().find(|rule| rule.mapping().name == name)
     }
 
-    /// The pattern of a mapping that is nearest to a key that matches none, as advice.
+    /// Advice for a key that no mapping matches: the nearest pattern.
     #[must_use]
     pub fn nearest_pattern(&self, key: &str) -> Option<&str> {
         let patterns = self.mappings.iter().flat_map(|rule| rule.keys.patterns());
@@ -156,6 +162,10 @@ impl Config {
                 *id = value;
             }
         }
+    }
+
+    fn by_rule<'a>(&'a self, rule: &'a MappingRule, key: &str) -> Result<ForKey<'a>, NoMatch> {
+        Ok(ForKey { reading: &rule.reading, source: self.source_for(rule.source.as_deref(), key)? })
     }
 
     fn source_for(&self, named: Option<&str>, key: &str) -> Result<Option<usize>, NoMatch> {
@@ -240,7 +250,7 @@ impl At<'_> {
         self.faults.borrow().iter().any(|fault| fault.line == line && fault.column == column && fault.key == key)
     }
 
-    /// A fault for a word that is none of the known ones, with the one that is meant.
+    /// A fault for an unknown word, with the nearest known word.
     pub(crate) fn unknown(&self, written: &str, known: &[&str]) {
         let known_words = near::list(known);
         match near::of(written, known) {

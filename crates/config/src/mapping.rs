@@ -21,8 +21,15 @@ pub(crate) fn rules(tables: &[MappingTable], base: &Reading, sources: &[Source],
     for (index, table) in tables.iter().enumerate() {
         let at = at.field("mapping").item(index);
         let rule = rule(table, base, sources, &at);
-        if rules.iter().any(|other| other.mapping().name == rule.mapping().name) {
+        let name = &rule.mapping().name;
+        if rules.iter().any(|other| other.mapping().name == *name) {
             at.field("name").fault("is the name of another mapping; rename one");
+        }
+        // The name of a rejects file ends with the mapping's name behind a point.
+        let hides = |one: &str, other: &str| one.strip_suffix(other).is_some_and(|before| before.ends_with('.'));
+        if rules.iter().map(|other| &other.mapping().name).any(|other| hides(name, other) || hides(other, name)) {
+            at.field("name")
+                .fault("and another mapping's name end alike behind a `.`, and so do their rejects files; rename one");
         }
         rules.push(rule);
     }

@@ -146,6 +146,23 @@ fn the_first_mapping_and_the_first_source_that_match_a_key_are_used() {
 }
 
 #[test]
+fn a_rejects_file_is_read_by_the_mapping_that_refused_its_rows_alone() {
+    let both = GOOD.replace("match = \"hubspot/**/*contacts*.csv\"", "match = \"erp/**\"\nalso = true");
+    let config = parse(&both);
+    let readers = |key: &str| {
+        let found = config.for_key(key).unwrap();
+        found.iter().map(|one| (one.mapping_name().to_owned(), one.source)).collect::<Vec<_>>()
+    };
+    let (hubspot, erp) = (("hubspot-contacts".to_owned(), Some(1)), ("erp".to_owned(), Some(1)));
+    assert_eq!(readers("erp/kunden.csv"), [hubspot.clone(), erp.clone()]);
+    assert_eq!(readers("erp/kunden.hubspot-contacts.rejects.csv"), std::slice::from_ref(&hubspot));
+    assert_eq!(readers("erp/kunden.erp.rejects.csv"), std::slice::from_ref(&erp), "not by the mapping before it");
+    assert_eq!(readers("erp/kunden.erp.rejects.erp.rejects.csv.gz"), std::slice::from_ref(&erp), "refused again");
+    assert_eq!(readers("elsewhere/kunden.erp.rejects.csv"), std::slice::from_ref(&erp), "whatever the patterns say");
+    assert_eq!(readers("erp/kunden.former.rejects.csv"), [hubspot, erp], "no mapping has that name");
+}
+
+#[test]
 fn every_fault_is_reported_at_once_with_its_place() {
     let text = r#"
 [reading]
@@ -241,7 +258,7 @@ fn a_wrong_value_of_a_destination_is_called_by_its_kind() {
         ("name = \"prod\"", "name = \"prod\"\nexpected_bucket_owner = \"me\"", "write its 12 digits"),
         ("name = \"prod\"", "name = \"prod\"\nbatch_bytes_max = 10", "write a number from 1000000"),
         ("name = \"prod\"", "name = \"prod\"\nenabled = \"yes\"", "`enabled` is a text; write true or false"),
-        ("sources = [\"crm\"]", "sources = [\"*\", \"crm\"]", "\"*\" is all of them"),
+        ("sources = [\"crm\"]", "sources = [\"*\", \"crm\"]", "has \"*\" and other sources"),
         ("sources = [\"crm\"]", "sources = [\"no source\"]", "`sources[0]` is neither the id"),
         ("external_id = \"workspace-id\"", "external_id = \"x\"", "`external_id` is not an external id"),
         ("external_id = \"workspace-id\"", "external_id = \"workspace-id\"\nrolearn = \"x\"", "is `role_arn` meant?"),
@@ -283,7 +300,7 @@ fn no_event_is_put_twice_into_one_place() {
 }
 
 #[test]
-fn mappings_that_cannot_be_meant_are_refused() {
+fn contradictory_mappings_are_refused() {
     for (before, line, words) in [
         ("call = \"identify\"", "call = \"identify\"\nobject = \"x\"", "`object` stands beside `call`"),
         ("call = \"identify\"", "", "has no `call`"),
@@ -299,6 +316,7 @@ fn mappings_that_cannot_be_meant_are_refused() {
         ("values = { \"1\" = \"gold\" }, ", "", "stands without `values`"),
         ("name = \"erp\"", "name = \"hubspot-contacts\"", "is the name of another mapping"),
         ("match = \"erp/*.csv\"", "", "has no `match`"),
+        ("name = \"erp\"", "name = \"new.hubspot-contacts\"", "and so do their rejects files"),
     ] {
         let faults = faults(&with(before, line));
         assert!(faults.len() == 1 && faults[0].contains(words), "{line}: {words}: {faults:?}");

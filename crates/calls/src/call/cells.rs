@@ -26,7 +26,7 @@ impl OddCells {
         let mut firsts = [0; 256];
         let mut add = |first: u8, more: u32| firsts[usize::from(first)] |= more | OddCells::BLANKS;
         for marker in ids::NULL_MARKERS {
-            add(marker[0], OddCells::length(marker.len()));
+            add(marker.as_bytes()[0], OddCells::length(marker.len()));
         }
         // Null markers behind a blank, and numbers below zero.
         for first in [b' ', b'-'] {
@@ -74,17 +74,21 @@ impl OddCells {
     }
 }
 
-/// Whether a cell that begins with a digit may be a number like `4.479E+11`.
+/// Whether a cell that begins with a digit may be a number like `4.479E+11` or `447.9E+9`. No time with a zone behind it
+/// is as short.
 #[inline]
 fn may_be_rounded(value: &[u8]) -> bool {
-    matches!(value.get(1), Some(b'.' | b',' | b'E' | b'e'))
-        && value.iter().rev().take(5).any(|byte| matches!(byte, b'E' | b'e'))
+    const BYTES_MAX: usize = 16;
+    let is_scientific = matches!(value.get(1), Some(b'.' | b',' | b'E' | b'e'))
+        && value.iter().rev().take(5).any(|byte| matches!(byte, b'E' | b'e'));
+    let has_plus = matches!(value, [.., b'+', _] | [.., b'+', _, _] | [.., b'+', _, _, _]);
+    is_scientific || (has_plus && value.len() <= BYTES_MAX)
 }
 
 /// Whether a cell that may be a null marker is one that counts as empty. Notes those that do not, guards, and numbers
 /// that a spreadsheet has rounded.
 #[cold]
-pub(crate) fn odd(column: usize, value: &[u8], nulls: &Nulls, notes: &mut Vec<Note>) -> bool {
+pub(crate) fn odd(column: usize, is_title: bool, value: &[u8], nulls: &Nulls, notes: &mut Vec<Note>) -> bool {
     if nulls.has(value) {
         return true;
     }
@@ -92,6 +96,8 @@ pub(crate) fn odd(column: usize, value: &[u8], nulls: &Nulls, notes: &mut Vec<No
         notes.push(Note::cell(WarningCode::NullMarker, column));
     } else if ids::guarded(value).is_some() {
         notes.push(Note::cell(WarningCode::Guard, column));
+    } else if is_title && ids::is_formula(value) {
+        notes.push(Note::cell(WarningCode::Formula, column));
     } else if ids::is_rounded(value.trim_ascii()) {
         notes.push(Note::cell(WarningCode::RoundedNumber, column));
     }
@@ -112,7 +118,8 @@ impl Settled {
             WarningCode::Thousands => 1,
             WarningCode::DayMonthOrder => 2,
             WarningCode::TimestampDigits => 4,
-            WarningCode::DecimalPoints => 8,
+            WarningCode::IdCut => 8,
+            WarningCode::DecimalPoints => 16,
             _ => 0,
         }
     }
@@ -133,6 +140,43 @@ impl Settled {
             }
             self.columns[column] |= Settled::bit(code);
         }
+    }
+}
+
+/// Writes a cell as a timestamp.
+#[inline]
+pub(super) fn time(
+    slot: &Slot,
+    value: &[u8],
+    times: &Times,
+    nulls: &Nulls,
+    settled: &mut Settled,
+    notes: &mut Vec<Note>,
+    out: &mut Vec<u8>,
+) -> Result<(), Flaw> {
+    let value = trim_blanks(value);
+    if value.is_empty() || nulls.has(value) {
+        empty(slot, out);
+        return Ok(());
+    }
+    let begin = out.len();
+    out.extend_from_slice(&slot.key);
+    let read = date(slot.column, value, times, settled, notes, out);
+    if read.is_err() {
+        out.truncate(begin);
+    } else {
+        out.extend_from_slice(b"\",");
+    }
+    read
+}
+
+/// Notes whether a long id has lost its last digits, or speaks against it.
+#[cold]
+pub(super) fn cut(column: usize, id: &[u8], settled: &mut Settled, notes: &mut Vec<Note>) {
+    if !settled.has(WarningCode::IdCut, column)
+        && let Some(is_cut) = ids::is_cut(id)
+    {
+        settled.note(WarningCode::IdCut, column, is_cut, notes);
     }
 }
 
@@ -165,7 +209,7 @@ fn read_date(
 ) -> Result<(), Flaw> {
     let read = times.append(value, out);
     note_order(column, value, times, settled, notes);
-    let Some(read) = read else { return Err(no_date(column, value)) };
+    let Some(read) = read else { return Err(no_date(column, value, times)) };
     if read.is_zoneless && !times.zone_is_set() {
         notes.push(Note::cell(WarningCode::TimestampZoneless, column));
     }
@@ -192,7 +236,7 @@ pub(crate) fn day(
 ) -> Result<(), Flaw> {
     let is_sentinel = times.append_day(value, out);
     note_order(column, value, times, settled, notes);
-    if is_sentinel.ok_or_else(|| no_date(column, value))? {
+    if is_sentinel.ok_or_else(|| no_date(column, value, times))? {
         notes.push(Note::cell(WarningCode::TimestampSentinel, column));
     }
     Ok(())
@@ -210,8 +254,8 @@ fn note_order(column: usize, value: &[u8], times: &Times, settled: &mut Settled,
 }
 
 #[cold]
-fn no_date(column: usize, value: &[u8]) -> Flaw {
-    let hint = if is_day_number(value) { Hint::DayNumber } else { Hint::of_time(value) };
+fn no_date(column: usize, value: &[u8], times: &Times) -> Flaw {
+    let hint = if is_day_number(value) { Hint::DayNumber } else { Hint::of_time(value, times) };
     Flaw::new(RefusalCode::NotATimestamp).in_column(column).hinting(hint)
 }
 
@@ -228,7 +272,7 @@ pub(crate) fn note_points(column: usize, value: &[u8], settled: &mut Settled, no
 pub(crate) fn fits(cell: CellType, value: &[u8], times: &Times, scratch: &mut Vec<u8>) -> Result<(), Flaw> {
     scratch.clear();
     if cell.is_time() {
-        return times.append(trim_blanks(value), scratch).map(|_| ()).ok_or_else(|| no_date(0, value));
+        return times.append(trim_blanks(value), scratch).map(|_| ()).ok_or_else(|| no_date(0, value, times));
     }
     if cell.is_text() {
         return Ok(());

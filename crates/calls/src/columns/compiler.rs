@@ -17,6 +17,7 @@ use super::fields::{self, Field};
 use super::heading::{Heading, Mapped};
 use super::snake;
 use super::tree::{self, Conflict, Piece, Tree};
+use super::words;
 use super::{
     CellType, Column, ColumnPlan, ListPlan, PATH_PARTS_MAX, REJECT_COLUMNS, RequiredCell, Roles, TypeEntry, TypeWord,
 };
@@ -137,7 +138,7 @@ impl<'a> Compiler<'a> {
             self.dots_warned = true;
             self.warn(
                 heading,
-                "an option below a destination, which switches nothing off; destinations with a dot in their name need `integrations:json`",
+                "sets an option of a destination, and does not disable it; destinations with a dot in their name need `integrations:json`",
             );
         }
         let whole = parts.len() == 1;
@@ -254,7 +255,7 @@ impl<'a> Compiler<'a> {
             || configured.iter().any(|name| name == heading.name || name == last)
         {
             CellType::Timestamp
-        } else if inferable && self.reading.infer_types && !fields::is_id_or_name(last) {
+        } else if inferable && self.reading.infer_types && !words::is_id_or_name(last) {
             let has_comma = self.reading.mapping.as_ref().is_some_and(|mapping| mapping.decimal == Decimal::Comma);
             if has_comma { CellType::InferredComma } else { CellType::Inferred }
         } else {
@@ -387,8 +388,10 @@ impl<'a> Compiler<'a> {
             if let Some(other_path) = other.path.as_ref().filter(|other| *other != path) {
                 let same_letters = other_path.to_lowercase() == path.to_lowercase();
                 let what = if same_letters { "capitals" } else { "capitals and signs" };
-                let what =
-                    format!("differs from column `{}` in {what} alone; warehouses take both for one", other.name);
+                let what = format!(
+                    "differs from column `{}` in {what} alone; a warehouse stores both in one column; rename one",
+                    other.name
+                );
                 self.doubts.add(&column.name, &what);
             }
         }
@@ -407,7 +410,7 @@ impl<'a> Compiler<'a> {
         };
         let fix = match kind.entry().values {
             Some(values) if self.unknown_rest == self.unknown.len() => format!("set `rest = \"{values}\"`"),
-            _ => format!("write `{}` for `{name}`, in the header or in a mapping", fields::meant(kind, name)),
+            _ => format!("{}, in the header or in a mapping", fields::meant(kind, name)),
         };
         Err(FileFault::new(
             FaultCode::NothingArrives,

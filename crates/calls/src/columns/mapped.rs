@@ -13,7 +13,7 @@ use super::{CellType, ColumnPlan, check_lengths, check_number};
 /// A column of the rows that a mapping makes.
 #[derive(Debug)]
 pub(crate) struct Target {
-    /// What people are told it is: the name of the file's column.
+    /// Its name in messages: the name of the file's column.
     pub(crate) name: String,
     /// The column of the file that its cells are made of.
     pub(crate) source: usize,

@@ -7,7 +7,7 @@ use crate::json;
 use crate::kind::{Api, Kind};
 use crate::reading::EmptyCells;
 
-use super::{CellType, Column, Roles};
+use super::{CellType, Column, Roles, words};
 
 /// One step in writing a call. Every member is followed by a comma; the end of an object or array
 /// replaces the last one, or takes the whole thing back when nothing was written in it.
@@ -327,7 +327,7 @@ impl Emitter<'_> {
             empty: self.empties.get(column).copied().unwrap_or_default(),
             blank_is_empty: self.roles.titles.contains(&column),
             is_id: self.roles.ids.contains(&column),
-            is_email: last.eq_ignore_ascii_case("email"),
+            is_email: words::is_email(last),
         };
         self.out.pieces.push(if at.path == "context" { Piece::Context(slot) } else { Piece::Cell(slot) });
     }

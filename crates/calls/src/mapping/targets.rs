@@ -182,7 +182,7 @@ fn uses<'a>(mapping: &'a Mapping, header: &Header, kind: Kind) -> Vec<Use<'a>> {
     uses
 }
 
-/// What people are told that the columns of a field are.
+/// The columns of a field, for messages.
 fn called(one: &Use<'_>, header: &Header) -> String {
     let mut names: Vec<&str> = Vec::new();
     for (column, _) in &one.columns {
@@ -237,7 +237,7 @@ fn type_of(one: &Use<'_>, header: &Header) -> Result<Option<CellType>, FileFault
             None if field.decimal == Decimal::Comma => Some(CellType::Number),
             None => None,
             Some("date") => Some(CellType::String),
-            Some(word) => Some(CellType::named(word).ok_or_else(|| fault(*column, "the type is none"))?),
+            Some(word) => Some(CellType::named(word).ok_or_else(|| fault(*column, "the type is unknown"))?),
         });
     }
     match &types[..] {

@@ -183,7 +183,7 @@ impl Verbs {
     /// Notes what is doubtful about a value that a prefix or a digest hides from the encoder.
     fn doubt(&self, value: &[u8], doubts: &mut Doubts<'_>) {
         if !self.is_id {
-            odd(doubts.column, value, &NO_NULLS, doubts.notes);
+            odd(doubts.column, false, value, &NO_NULLS, doubts.notes);
         } else if !ids::is_plain(value, &NO_NULLS, doubts.names) {
             ids::read(value, doubts.names, &NO_NULLS, &mut |code| doubts.note(code));
         }
@@ -277,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cell_that_counts_as_empty_is_empty_whatever_comes_behind() {
+    fn a_cell_that_counts_as_empty_stays_empty_in_later_steps() {
         let field = Field { nulls: vec!["-".to_owned()], prefix: Some("p".to_owned()), sha256: true, ..field() };
         check(&field, &[("-", Ok("")), ("", Ok("")), (" \u{a0}", Ok(""))]);
         assert_eq!(applied(&field, "--").unwrap().len(), 64);
@@ -369,7 +369,7 @@ mod tests {
     }
 
     #[test]
-    fn a_day_is_kept_whatever_the_zone() {
+    fn a_day_is_kept_in_every_zone() {
         let bad = Err(RefusalCode::NotATimestamp);
         check(
             &Field { cell: Some("date".to_owned()), ..field() },
