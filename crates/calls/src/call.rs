@@ -5,6 +5,8 @@
 
 mod cells;
 
+pub(crate) use cells::{Settled, day, fits, note_points, odd};
+
 use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::ops::Range;
@@ -23,7 +25,7 @@ use crate::subject::Subject;
 use crate::timestamps::Times;
 use crate::warnings::Note;
 
-use cells::{OddCells, Settled, cut, date, empty, is_blank, odd, shape, time, trim_blanks, typed};
+use cells::{OddCells, cut, date, empty, is_blank, shape, time, trim_blanks, typed};
 
 pub use crate::limits::{CALL_BYTES_MAX, MESSAGE_ID_CHARS_MAX, OBJECT_ID_CHARS_MAX};
 
@@ -217,7 +219,7 @@ impl Encoder {
         for piece in pieces {
             match piece {
                 Piece::Cell(slot) => {
-                    if let Err(flaw) = self.cell(slot, row, out) {
+                    if let Err(flaw) = self.cell(slot, plan, row, out) {
                         self.omit(plan, slot.column, flaw)?;
                     }
                 }
@@ -229,7 +231,7 @@ impl Encoder {
                     }
                     _ => out.truncate(out.len() - opened),
                 },
-                Piece::Context(slot) => self.context(slot, row, out)?,
+                Piece::Context(slot) => self.context(slot, plan, row, out)?,
                 Piece::Array => self.arrays.push(Elements { next: out.len(), filled: out.len() }),
                 Piece::Element => {
                     if let Some(array) = self.arrays.last_mut() {
@@ -251,9 +253,10 @@ impl Encoder {
         Ok(())
     }
 
-    /// Whether a cell has something: neither blanks alone nor what counts as empty.
-    pub(crate) fn has_something(&self, cell: &[u8], is_id: bool) -> bool {
-        !is_void(cell) && !(if is_id { &self.id_nulls } else { &self.nulls }).has(ids::trim(cell))
+    /// Whether a cell of a column has something: neither blanks alone nor what counts as empty.
+    pub(crate) fn has_something(&self, plan: &ColumnPlan, column: usize, cell: &[u8]) -> bool {
+        let nulls = if plan.roles.ids.contains(&column) { &self.id_nulls } else { &self.nulls };
+        !is_void(cell) && !plan.nulls(column, nulls).has(ids::trim(cell))
     }
 
     /// Appends an element of a list and a comma, or nothing where the row has nothing of it.
@@ -315,9 +318,16 @@ impl Encoder {
             }
             self.plain_ids = false;
             let notes = &mut self.notes;
-            let id = ids::read(value, &plan.names, &self.id_nulls, &mut |code| notes.push(Note::cell(code, column)));
+            let nulls = plan.nulls(column, &self.id_nulls);
+            // A mapping may have noted it already.
+            let id = ids::read(value, &plan.names, nulls, &mut |code| {
+                let note = Note::cell(code, column);
+                if !notes.contains(&note) {
+                    notes.push(note);
+                }
+            });
             if id == Id::Rounded {
-                return Err(Flaw::new(RefusalCode::RoundedId).in_column(column));
+                self.omit(plan, column, Flaw::new(RefusalCode::RoundedId).in_column(column))?;
             }
         }
         if has_words {
@@ -333,7 +343,7 @@ impl Encoder {
             return;
         }
         let Some(column) = row.lone_cell().filter(|column| plan.roles.ids.contains(column)) else { return };
-        let is_line = ids::is_line(self.id(column, row));
+        let is_line = ids::is_line(self.id(plan, column, row));
         let is_known = |code| self.notes.contains(&Note::cell(code, column));
         if is_line && !is_known(WarningCode::IdNoData) && !is_known(WarningCode::IdPlaceholder) {
             self.notes.push(Note::cell(WarningCode::IdNoData, column));
@@ -379,32 +389,32 @@ impl Encoder {
 
     /// The id in a column: what is sent of it, empty where there is none.
     #[inline]
-    fn id<'a>(&'a mut self, column: usize, row: Row<'a>) -> &'a [u8] {
+    fn id<'a>(&'a mut self, plan: &ColumnPlan, column: usize, row: Row<'a>) -> &'a [u8] {
         let Some(cell) = row.cell(column) else { return &[] };
         let value = cell.value(row.text, &mut self.scratch);
         if self.plain_ids {
             return value;
         }
-        match ids::read(value, &self.no_names, &self.id_nulls, &mut |_| ()) {
+        match ids::read(value, &self.no_names, plan.nulls(column, &self.id_nulls), &mut |_| ()) {
             Id::Sound(id) => id,
             Id::Empty | Id::Null | Id::Rounded => &[],
         }
     }
 
     #[inline]
-    fn has_id(&mut self, column: usize, row: Row<'_>) -> bool {
+    fn has_id(&mut self, plan: &ColumnPlan, column: usize, row: Row<'_>) -> bool {
         if self.plain_ids {
             return row.cell(column).is_some_and(|cell| cell.end() > cell.start());
         }
-        !self.id(column, row).is_empty()
+        !self.id(plan, column, row).is_empty()
     }
 
     /// Every track row comes here: a call of its own would cost 25 instructions.
     #[inline(always)]
-    fn has_title(&mut self, column: usize, row: Row<'_>) -> bool {
+    fn has_title(&mut self, plan: &ColumnPlan, column: usize, row: Row<'_>) -> bool {
         let Some(cell) = row.cell(column) else { return false };
         let value = cell.value(row.text, &mut self.scratch);
-        !is_void(value) && !self.nulls.has(value)
+        !is_void(value) && !plan.nulls(column, &self.nulls).has(value)
     }
 
     /// Refuses a row without a field that every row of its kind must have.
@@ -412,24 +422,24 @@ impl Encoder {
     fn require(&mut self, plan: &ColumnPlan, row: Row<'_>) -> Result<(), Flaw> {
         for required in &plan.roles.required {
             let has = match required.is_id {
-                true => self.has_id(required.column, row),
-                false => self.has_title(required.column, row),
+                true => self.has_id(plan, required.column, row),
+                false => self.has_title(plan, required.column, row),
             };
-            if !has && !self.has_other(required, row) {
+            if !has && !self.has_other(plan, required, row) {
                 return Err(self.lacking(required));
             }
         }
         match plan.roles.object_id {
-            Some(column) => self.object_id(column, row),
+            Some(column) => self.object_id(plan, column, row),
             None => Ok(()),
         }
     }
 
     #[inline(never)]
-    fn has_other(&mut self, required: &RequiredCell, row: Row<'_>) -> bool {
+    fn has_other(&mut self, plan: &ColumnPlan, required: &RequiredCell, row: Row<'_>) -> bool {
         required.others.iter().any(|&column| match required.is_id {
-            true => self.has_id(column, row),
-            false => self.has_title(column, row),
+            true => self.has_id(plan, column, row),
+            false => self.has_title(plan, column, row),
         })
     }
 
@@ -440,8 +450,8 @@ impl Encoder {
         Flaw::new(required.code).in_column(required.column).hinting(hint)
     }
 
-    fn object_id(&mut self, column: usize, row: Row<'_>) -> Result<(), Flaw> {
-        let length = chars(self.id(column, row));
+    fn object_id(&mut self, plan: &ColumnPlan, column: usize, row: Row<'_>) -> Result<(), Flaw> {
+        let length = chars(self.id(plan, column, row));
         if length > OBJECT_ID_CHARS_MAX {
             return Err(Flaw::new(RefusalCode::IdTooLong).in_column(column).counting(length));
         }
@@ -453,7 +463,7 @@ impl Encoder {
     fn message_id(&mut self, plan: &ColumnPlan, row: Row<'_>, out: &mut Vec<u8>) -> Result<(), Flaw> {
         let begin = out.len();
         if let Some(column) = plan.roles.message_id {
-            let id = self.id(column, row);
+            let id = self.id(plan, column, row);
             let chars = chars(id);
             if chars > MESSAGE_ID_CHARS_MAX {
                 return Err(Flaw::new(RefusalCode::MessageIdTooLong).in_column(column).counting(chars));
@@ -491,7 +501,7 @@ impl Encoder {
         };
         let cell = row.cell(column);
         let value = cell.map_or(&[][..], |cell| cell.value(row.text, &mut self.scratch));
-        if is_blank(value) || self.nulls.has(value.trim_ascii()) {
+        if is_blank(value) || plan.nulls(column, &self.nulls).has(value.trim_ascii()) {
             self.notes.push(Note::cell(WarningCode::TimestampEmpty, column));
             return Ok(None);
         }
@@ -509,9 +519,9 @@ impl Encoder {
     }
 
     #[inline]
-    fn cell(&mut self, slot: &Slot, row: Row<'_>, out: &mut Vec<u8>) -> Result<(), Flaw> {
+    fn cell(&mut self, slot: &Slot, plan: &ColumnPlan, row: Row<'_>, out: &mut Vec<u8>) -> Result<(), Flaw> {
         if slot.is_id {
-            let id = self.id(slot.column, row);
+            let id = self.id(plan, slot.column, row);
             if !id.is_empty() {
                 out.extend_from_slice(&slot.key);
                 row.escape(id, out);
@@ -530,7 +540,7 @@ impl Encoder {
         // Cells of other types are asked once their blanks are off.
         if slot.cell.is_text()
             && self.odd_cells.have(value, *first, *last)
-            && odd(slot, value, &self.nulls, &mut self.notes)
+            && odd(slot.column, slot.blank_is_empty, value, plan.nulls(slot.column, &self.nulls), &mut self.notes)
         {
             empty(slot, out);
             return Ok(());
@@ -540,20 +550,21 @@ impl Encoder {
             return Ok(());
         }
         if slot.cell == CellType::Timestamp {
-            return time(slot, value, &self.times, &self.nulls, &mut self.settled, &mut self.notes, out);
+            let nulls = plan.nulls(slot.column, &self.nulls);
+            return time(slot, value, &self.times, nulls, &mut self.settled, &mut self.notes, out);
         }
-        typed(slot, value, &self.nulls, &mut self.settled, &mut self.notes, out)
+        typed(slot, value, plan.nulls(slot.column, &self.nulls), &mut self.settled, &mut self.notes, out)
     }
 
     /// A whole context in one cell: its own `library` if it has one, else ours.
-    fn context(&mut self, slot: &Slot, row: Row<'_>, out: &mut Vec<u8>) -> Result<(), Flaw> {
+    fn context(&mut self, slot: &Slot, plan: &ColumnPlan, row: Row<'_>, out: &mut Vec<u8>) -> Result<(), Flaw> {
         let library = json::library_member();
         let value = match row.cell(slot.column) {
             Some(cell) => trim_blanks(cell.value(row.text, &mut self.scratch)),
             None => b"",
         };
         out.extend_from_slice(&slot.key);
-        let inside = if value.is_empty() || self.nulls.has(value) {
+        let inside = if value.is_empty() || plan.nulls(slot.column, &self.nulls).has(value) {
             &[][..]
         } else {
             if shape(slot, value, &mut self.notes)?.has_library {

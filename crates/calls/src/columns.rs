@@ -16,7 +16,7 @@ mod tree;
 mod types;
 mod words;
 
-use crate::ids::Names;
+use crate::ids::{NO_NULLS, Names, Nulls};
 use crate::kind::Kind;
 use crate::reading::Reading;
 use crate::refusal::{FaultCode, FileFault, RefusalCode, Warning};
@@ -102,6 +102,8 @@ pub struct ColumnPlan {
     sources: Vec<usize>,
     /// Whether a bad cell of each column is omitted; empty where none is.
     pub(crate) omits: Vec<bool>,
+    /// Whether a mapping makes the cells of each column; empty where it makes none.
+    made: Vec<bool>,
     /// The lists whose elements are gathered from the rows of a group.
     pub(crate) lists: Vec<ListPlan>,
     warnings: Vec<Warning>,
@@ -125,6 +127,13 @@ impl ColumnPlan {
     /// Whether a bad cell of that column is omitted.
     pub(crate) fn omits(&self, column: usize) -> bool {
         self.omits.get(column).is_some_and(|omits| *omits)
+    }
+
+    /// Of words that count as nothing, those of a column: none where a mapping makes the cells, since it looks for them in
+    /// the cells of the file.
+    #[inline]
+    pub(crate) fn nulls<'a>(&self, column: usize, nulls: &'a Nulls) -> &'a Nulls {
+        if self.made.get(column).is_some_and(|made| *made) { &NO_NULLS } else { nulls }
     }
 
     /// The kind of the calls.

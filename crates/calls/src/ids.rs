@@ -74,6 +74,9 @@ pub(crate) struct Nulls {
     lengths: u64,
 }
 
+/// No word.
+pub(crate) static NO_NULLS: Nulls = Nulls { words: Vec::new(), lengths: 0 };
+
 impl Nulls {
     pub(crate) fn new(words: Vec<String>) -> Nulls {
         let lengths = words.iter().fold(0, |lengths, word| lengths | Nulls::bit(word.len()));

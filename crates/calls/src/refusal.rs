@@ -174,6 +174,8 @@ codes! {
         MixedLiterals = "numbers_and_booleans",
         /// Numbers of which each may be a thousand times as large.
         Thousands = "thousands",
+        /// Numbers with a decimal comma by a setting, of which each may have a decimal point.
+        DecimalPoints = "decimal_points",
         /// A `messageId` that an earlier row has.
         MessageIdRepeated = "message_id_repeated",
         /// Blanks around an event.

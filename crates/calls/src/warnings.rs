@@ -94,9 +94,11 @@ impl WarningCode {
     /// When a warning is reported.
     pub(crate) fn holds(self) -> Holds {
         match self {
-            WarningCode::DayMonthOrder | WarningCode::TimestampDigits | WarningCode::Thousands | WarningCode::IdCut => {
-                Holds::Every
-            }
+            WarningCode::DayMonthOrder
+            | WarningCode::TimestampDigits
+            | WarningCode::Thousands
+            | WarningCode::DecimalPoints
+            | WarningCode::IdCut => Holds::Every,
             WarningCode::LooksLikeUtf8 => Holds::Most,
             WarningCode::MixedTypes | WarningCode::MixedLiterals => Holds::Some,
             WarningCode::CopyEscapes => Holds::Beside,
@@ -185,6 +187,9 @@ impl WarningCode {
             }
             WarningCode::Thousands => {
                 "each point in the column has three digits after it and is read as a decimal point; if the point separates thousands, export without it"
+            }
+            WarningCode::DecimalPoints => {
+                "each point in the column has three digits after it, and `decimal` of the mapping reads it as a separator of thousands; if it is a decimal point, remove `decimal`"
             }
             WarningCode::MessageIdRepeated => "repeats an earlier message id; Segment keeps only the first call",
             WarningCode::EventBlanks => "blanks or invisible characters around an event, which are sent",

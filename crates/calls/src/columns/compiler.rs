@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::fmt::Write as _;
 
+use protocol::mapping::Decimal;
 use sha2::{Digest, Sha256};
 
 use crate::ids::Names;
@@ -255,7 +256,8 @@ impl<'a> Compiler<'a> {
         {
             CellType::Timestamp
         } else if inferable && self.reading.infer_types && !words::is_id_or_name(last) {
-            CellType::Inferred
+            let has_comma = self.reading.mapping.as_ref().is_some_and(|mapping| mapping.decimal == Decimal::Comma);
+            if has_comma { CellType::InferredComma } else { CellType::Inferred }
         } else {
             CellType::String
         }
@@ -455,6 +457,7 @@ impl<'a> Compiler<'a> {
             source_columns: self.columns.len(),
             sources: Vec::new(),
             omits: Vec::new(),
+            made: Vec::new(),
             lists: Vec::new(),
             columns: self.columns,
             roles: self.roles,

@@ -53,6 +53,12 @@ pub(crate) struct Slot {
 }
 
 impl Slot {
+    /// A slot that has a type alone, to see whether a cell is of it.
+    pub(crate) fn of_type(cell: CellType) -> Slot {
+        let (key, empty) = (Box::default(), EmptyCells::Omit);
+        Slot { column: 0, key, cell, empty, blank_is_empty: false, is_id: false, is_email: false }
+    }
+
     /// The key for a value that is no string, whatever the column is.
     pub(crate) fn bare_key(&self) -> &[u8] {
         self.key.strip_suffix(b"\"").unwrap_or(&self.key)

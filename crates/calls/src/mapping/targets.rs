@@ -51,10 +51,10 @@ pub(super) fn lay_out(mapping: &Mapping, header: &Header, kind: Kind) -> Result<
     let mut others = Vec::new();
     for one in &uses {
         let Some((first, _)) = one.columns.first() else { continue };
-        let target = target_of(one, *first, mapping, header, &mut lists)?;
         let made = candidates(one, kind);
+        let stays = matches!(&made[..], [only] if only.verbs.is_none());
+        let target = Target { is_made: !stays, ..target_of(one, *first, mapping, header, &mut lists)? };
         let at = if places[*first].is_none() {
-            let stays = matches!(&made[..], [only] if only.verbs.is_none());
             if !stays {
                 layout.made.push((*first, Made::Of(made)));
             }
@@ -85,7 +85,8 @@ impl Layout {
         let Targets { columns, source_columns, own_columns, lists: number, .. } = &mut self.targets;
         (*source_columns, *own_columns, *number) = (header.names.len(), header.own, lists.len());
         for (source, (place, name)) in places.into_iter().zip(&header.names).enumerate() {
-            let nowhere = || Target { name: name.clone(), source, to: To::Nowhere, cell: None, omits_bad: false };
+            let nowhere =
+                || Target { name: name.clone(), source, to: To::Nowhere, cell: None, omits_bad: false, is_made: false };
             columns.push(place.unwrap_or_else(nowhere));
         }
         for (target, made) in further {
@@ -100,6 +101,7 @@ impl Layout {
                 to: To::Path((*list).to_owned()),
                 cell: Some(CellType::Json),
                 omits_bad: false,
+                is_made: true,
             });
         }
     }
@@ -118,7 +120,9 @@ fn target_of<'a>(
         source,
         to: destination(one, mapping, lists)?,
         cell: type_of(one, header)?,
-        omits_bad: one.columns.iter().any(|(_, field)| field.if_bad == IfBad::Omit),
+        // Of several columns, each may give way to the next one: that is decided where the row is made.
+        omits_bad: matches!(&one.columns[..], [(_, field)] if field.if_bad == IfBad::Omit),
+        is_made: false,
     })
 }
 
@@ -127,6 +131,7 @@ fn candidates(one: &Use<'_>, kind: Kind) -> Vec<Candidate> {
         column: *column,
         verbs: Verbs::new(field, kind),
         omits_bad: field.if_bad == IfBad::Omit,
+        wanted: None,
     };
     one.columns.iter().map(candidate).collect()
 }
@@ -265,7 +270,7 @@ fn take_rest(
     for column in rest {
         let name = header.names[column].clone();
         let to = To::Key(container, name.clone());
-        places[column] = Some(Target { name, source: column, to, cell: None, omits_bad: false });
+        places[column] = Some(Target { name, source: column, to, cell: None, omits_bad: false, is_made: false });
     }
     Ok(())
 }
@@ -313,7 +318,8 @@ fn constants(mapping: &Mapping, kind: Kind) -> Result<Vec<(Target, Made)>, FileF
             Value::Null | Value::Array(_) | Value::Object(_) => (Some(CellType::Json), constant.json.clone()),
         };
         let name = format!("set {}", constant.to);
-        let target = Target { name, source: usize::MAX, to: To::Path(to.to_owned()), cell, omits_bad: false };
+        let target =
+            Target { name, source: usize::MAX, to: To::Path(to.to_owned()), cell, omits_bad: false, is_made: true };
         all.push((target, Made::Constant(text.into_bytes())));
     }
     Ok(all)
@@ -337,6 +343,7 @@ fn made_id(mapping: &Mapping, header: &Header) -> Result<Option<(Target, Made)>,
         to: To::Path("messageId".to_owned()),
         cell: None,
         omits_bad: false,
+        is_made: true,
     };
     let columns = mapping.message_id.iter().filter_map(|name| header.find_any(name, mapping)).collect();
     Ok(Some((target, Made::MessageId { name: mapping.name.clone(), columns })))

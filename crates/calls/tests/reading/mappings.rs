@@ -100,6 +100,7 @@ fn mapping() -> impl Strategy<Value = Mapping> {
             ],
             set: vec![constant("event", "\"e\""), constant("properties.n", "[1]")],
             rest: [Rest::Properties, Rest::Drop, Rest::Refuse][usize::from(rest)],
+            decimal: if has(2) { Decimal::Comma } else { Decimal::Point },
             filters: if has(11) { vec![filter] } else { Vec::new() },
             message_id: if has(12) { words(&["Order", "Who"]) } else { Vec::new() },
             group: has(13).then(|| "Order".to_owned()),
@@ -108,11 +109,12 @@ fn mapping() -> impl Strategy<Value = Mapping> {
 }
 
 pub(crate) fn file() -> impl Strategy<Value = File> {
-    (mapping(), rows(), 0..3_u32).prop_map(|(mapping, rows, skip_lines)| {
+    (mapping(), rows(), 0..3_u32, any::<bool>()).prop_map(|(mapping, rows, skip_lines, infer_types)| {
         let before = "before \"the\r\n".repeat(skip_lines as usize).into_bytes();
         let mut file = File::new("export.csv", [before, rows].concat());
         file.reading.mapping = Some(Box::new(mapping));
         file.reading.skip_lines = skip_lines;
+        file.reading.infer_types = infer_types;
         file
     })
 }
