@@ -22,6 +22,7 @@ use crate::refusal::{FaultCode, FileFault, RefusalCode, Warning};
 use crate::subject::Subject;
 
 use compiler::Compiler;
+pub use fields::is_never_sent;
 use heading::Heading;
 pub(crate) use mapped::{Target, Targets, To};
 pub(crate) use tree::{Piece, Slot};
