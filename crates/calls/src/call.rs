@@ -5,7 +5,7 @@
 
 mod cells;
 
-pub(crate) use cells::{Settled, day, fits, note_points, odd};
+pub(crate) use cells::{Settled, cut, day, fits, note_points, odd};
 
 use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -25,7 +25,7 @@ use crate::subject::Subject;
 use crate::timestamps::Times;
 use crate::warnings::Note;
 
-use cells::{OddCells, cut, date, empty, is_blank, shape, time, trim_blanks, typed};
+use cells::{OddCells, date, empty, is_blank, shape, time, trim_blanks, typed};
 
 pub use crate::limits::{CALL_BYTES_MAX, MESSAGE_ID_CHARS_MAX, OBJECT_ID_CHARS_MAX};
 
