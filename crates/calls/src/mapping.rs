@@ -111,6 +111,11 @@ impl Mapper {
         self.made.iter().any(|(made, _)| *made == column)
     }
 
+    /// Whether a cell of the file counts as empty.
+    pub(crate) fn is_empty(&self, cell: &[u8]) -> bool {
+        self.basis.is_empty(cell)
+    }
+
     /// Whether a row passes every filter.
     pub(crate) fn passes(&mut self, text: &[u8], cells: &[Cell]) -> bool {
         let scratch = &mut self.scratch;

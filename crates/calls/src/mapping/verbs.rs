@@ -58,14 +58,18 @@ pub(super) struct Doubts<'a> {
 impl Doubts<'_> {
     /// Notes a doubt once for a row.
     pub(super) fn note(&mut self, code: WarningCode) {
-        let note = Note::cell(code, self.column);
-        if !self.notes.contains(&note) {
-            self.notes.push(note);
+        if !Note::is_among(self.notes, code, self.column) {
+            self.notes.push(Note::cell(code, self.column));
         }
     }
 }
 
 impl Basis {
+    /// Whether a cell has blanks alone, or counts as empty by a setting.
+    pub(super) fn is_empty(&self, cell: &[u8]) -> bool {
+        ids::is_void(cell) || self.nulls.has(ids::trim(cell))
+    }
+
     pub(super) fn times(&self) -> &Times {
         &self.times
     }
