@@ -138,7 +138,9 @@ pub fn event(name: &str) -> Value {
 pub fn created(key: &str) -> Value {
     json!({"Records": [{
         "eventSource": "aws:s3", "eventName": "ObjectCreated:Put", "eventVersion": "2.1",
-        "s3": {"bucket": {"name": SOURCE}, "object": {"key": standins::s3::form_encoded(key)}},
+        "s3": {"bucket": {"name": SOURCE}, "object": {
+            "key": standins::s3::form_encoded(key), "sequencer": "0055AED6DCD90281E5",
+        }},
     }]})
 }
 

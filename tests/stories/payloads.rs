@@ -198,12 +198,43 @@ async fn our_own_bucket_is_never_a_source() {
 async fn a_missing_file_is_reported_and_a_missing_bucket_fails() {
     let world = World::new().await;
     let ingester = world.ingester().deploy();
-    let report = answer(&ingester, &created("track_gone.csv")).await;
-    assert_eq!(report["objects"][0]["outcome"], "replaced", "{report:#}");
+    let invocation = ingester.invoke(&created("track_gone.csv")).await;
+    let report = invocation.response().unwrap_or_else(|| panic!("{invocation:#?}"));
+    assert_eq!(report["objects"][0]["outcome"], "missing", "{report:#}");
+    let error = |line: &String| line.contains(r#""level":"ERROR""#) && line.contains(r#""outcome":"missing""#);
+    assert!(invocation.log.iter().any(error), "{invocation:#?}");
     let mut payload = created("track_1.csv");
     payload["Records"][0]["s3"]["bucket"]["name"] = json!("no-such-bucket");
     let Outcome::Error { message, .. } = ingester.invoke(&payload).await.outcome else { panic!("an error") };
     assert!(message.contains("no such bucket"), "{message}");
+}
+
+#[tokio::test]
+async fn a_key_that_a_person_wrote_is_tried_as_it_stands_and_decoded_twice() {
+    let world = World::new().await;
+    let ingester = world.ingester().deploy();
+    let by_hand =
+        |written: &str| json!({"Records": [{"s3": {"bucket": {"name": SOURCE}, "object": {"key": written}}}]});
+    for (key, written) in [
+        ("a/track_h+1.csv", "a/track_h+1.csv"),
+        ("a/track_100%25.csv", "a/track_100%25.csv"),
+        ("a b/track_2.csv", "a%2Bb%252Ftrack_2.csv"),
+        ("a b/track_3.csv", "a%2520b%252Ftrack_3.csv"),
+    ] {
+        world.s3.put(SOURCE, key, "userId,event\n1,e\n").unwrap();
+        let report = answer(&ingester, &by_hand(written)).await;
+        let file = &report["objects"][0];
+        assert_eq!((&file["outcome"], &file["object"]), (&json!("finished"), &json!(format!("s3://{SOURCE}/{key}"))));
+    }
+    // S3 encodes each key exactly once.
+    let mut own = by_hand("a/track_h+1.csv");
+    own["Records"][0]["s3"]["object"]["sequencer"] = json!("0055AED6DCD90281E5");
+    let report = answer(&ingester, &own).await;
+    assert_eq!(report["objects"][0]["outcome"], "missing", "{report:#}");
+    // No key exists: the report names each that was tried.
+    let report = answer(&ingester, &by_hand("a/track_x+1.csv")).await;
+    let reason = report["objects"][0]["reason"].as_str().unwrap();
+    assert!(reason.contains("does not exist, nor does `a/track_x+1.csv`"), "{reason}");
 }
 
 #[tokio::test]

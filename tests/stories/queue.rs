@@ -104,6 +104,25 @@ async fn a_file_of_another_owner_is_left_alone_and_tried_later() {
 }
 
 #[tokio::test]
+async fn a_missing_object_is_looked_for_again_and_makes_no_dead_letter() {
+    let line = line(Rows::new(50, 51, 100)).await;
+    let missing = || Fault::status(404).body("<Error><Code>NoSuchKey</Code></Error>");
+    let s3 = &line.mill.world.s3;
+    // Shorter than the wait, so that the clock that jumps is never just before the deadline of an invocation.
+    let function = line.ingester().timeout(Duration::from_secs(30));
+    // It is there when the second message comes.
+    s3.faults().add(Rule::on("GetObject").bucket(SOURCE).times(1).before(missing()));
+    line.announce();
+    assert_eq!(line.run(&function).await, 2);
+    line.mill.assert_ingested("late");
+    // It never comes.
+    s3.faults().add(Rule::on("GetObject").bucket(SOURCE).before(missing()));
+    line.announce();
+    assert_eq!(line.run(&function).await, 2);
+    assert_eq!(line.dead_letters(), 0);
+}
+
+#[tokio::test]
 async fn a_wrong_setting_makes_a_dead_letter_and_a_redrive_resumes() {
     let line = line(Rows::new(3_000, 50, 1_000)).await;
     line.announce();

@@ -114,7 +114,8 @@ fn keys_before(table: &str, key: &str) -> Keys {
     let mut keys = match table {
         "source" => vec![("name", r#""s""#), ("id", r#""i""#)],
         "mapping" => {
-            let columns = r#"{ "A" = "traits.a:number" }"#;
+            // What each kind of call needs, and a number.
+            let columns = r#"{ "U" = "userId", "G" = "groupId", "O" = "id", "A" = "traits.a:number" }"#;
             vec![("name", r#""m""#), ("match", r#""a""#), ("call", r#""identify""#), ("columns", columns)]
         }
         "field" => vec![("to", r#""traits.a""#), ("values", r#"{ x = "y" }"#)],
@@ -184,7 +185,10 @@ fn document(table: &str, keys: &Keys) -> String {
     match table {
         "reading" => format!("[reading]\n{}\n", entries.join("\n")),
         "mapping" => format!("{source}[[mapping]]\n{}\n", entries.join("\n")),
-        "field" => format!("{mapping}columns.\"A\" = {{ {} }}\n", entries.join(", ")),
+        "field" => {
+            let others = "columns.\"U\" = \"userId\"\ncolumns.\"B\" = \"traits.b\"\n";
+            format!("{mapping}{others}columns.\"A\" = {{ {} }}\n", entries.join(", "))
+        }
         "filter" => {
             format!("{mapping}columns.\"A\" = \"userId\"\nwhere = {{ \"A\" = {{ {} }} }}\n", entries.join(", "))
         }

@@ -244,10 +244,19 @@ impl At<'_> {
         value
     }
 
-    fn has_fault_at(&self, name: &str) -> bool {
-        let at = self.field(name);
-        let Fault { line, column, key, .. } = Fault::at(self.tree.locate(&at.path), &at.path, String::new());
-        self.faults.borrow().iter().any(|fault| fault.line == line && fault.column == column && fault.key == key)
+    /// Whether a key of this table has a fault, or a value below it.
+    pub(crate) fn has_fault_at(&self, name: &str) -> bool {
+        self.field(name).has_fault()
+    }
+
+    /// Whether there is a fault here or below.
+    pub(crate) fn has_fault(&self) -> bool {
+        self.faults.borrow().iter().any(|fault| fault.is_within(&self.path))
+    }
+
+    /// The place of an item of this list, by its text.
+    pub(crate) fn item_with(&self, text: &str) -> Self {
+        self.tree.position(&self.path, text).map_or_else(|| self.clone(), |index| self.item(index))
     }
 
     /// A fault for an unknown word, with the nearest known word.

@@ -133,7 +133,7 @@ pub(crate) struct FieldTable {
 /// A condition on the cell of a column. If a table has several, all of them must hold.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(default, deny_unknown_fields)]
+#[serde(default, deny_unknown_fields, expecting = "a table such as { is = \"…\" } or { filled = true }")]
 pub(crate) struct FilterTable {
     /// The cell is this text, or one of these.
     #[cfg_attr(feature = "schema", schemars(with = "OneOrManyTexts"))]

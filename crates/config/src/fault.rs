@@ -25,6 +25,17 @@ pub struct Fault {
 }
 
 impl Fault {
+    /// Whether it is about the value at `path`, or one below it.
+    pub(crate) fn is_within(&self, path: &[Step]) -> bool {
+        let outer = named(path);
+        let is_below = match path {
+            // What stands in a table is named behind it: `mapping 1: ` and the key.
+            [_, Step::Item(_)] => self.key.strip_prefix(outer.trim_matches('`')).map(|rest| rest.starts_with(": ")),
+            _ => self.key.strip_prefix(outer.trim_end_matches('`')).map(|rest| rest.starts_with(['.', '['])),
+        };
+        self.key == outer || is_below.unwrap_or(false)
+    }
+
     pub(crate) fn at((line, column): (usize, usize), path: &[Step], what: String) -> Fault {
         Fault { line, column, key: named(path), what }
     }

@@ -1,5 +1,7 @@
 //! Mappings, checked as far as no file is needed.
 
+mod faults;
+
 use calls::columns::CellType;
 use calls::kind::{Api, Kind};
 use calls::subject::is_collection;
@@ -31,6 +33,7 @@ pub(crate) fn rules(tables: &[MappingTable], base: &Reading, sources: &[Source],
             at.field("name")
                 .fault("and another mapping's name end alike behind a `.`, and so do their rejects files; rename one");
         }
+        faults::check(table, &rule, &rules, &at);
         rules.push(rule);
     }
     rules
@@ -41,24 +44,14 @@ fn rule(table: &MappingTable, base: &Reading, sources: &[Source], at: &At<'_>) -
     if name.is_some_and(|name| !is_name(name)) {
         at.field("name").fault(NAME_FAULT);
     }
-    if table.r#match.0.is_empty() {
+    if table.r#match.0.is_empty() && !at.has_fault_at("match") {
         at.fault("has no `match`; it is a glob on the keys of its files, such as hubspot/*.csv");
     }
-    if let Some(source) = &table.source
-        && !sources.iter().any(|known| known.name == *source)
-    {
-        let known: Vec<&str> = sources.iter().map(|source| source.name.as_str()).collect();
-        at.field("source").unknown(source, &known);
-    }
-    let named = table.source.as_ref().and_then(|name| sources.iter().find(|known| known.name == *name));
-    if named.is_some_and(|source| source.write_key.is_none()) && sources.iter().any(|source| source.write_key.is_some())
-    {
-        at.field("source").fault("is a source without `write_key`; write its key, or a reference to it");
-    }
+    check_source(table.source.as_deref(), sources, &at.field("source"));
     let (call, collection) = call(table, at);
     let decimal = table.decimal.map(Decimal::from).unwrap_or_default();
     let columns = columns(table, decimal, at);
-    if columns.is_empty() && table.set.0.is_empty() {
+    if columns.is_empty() && table.set.0.is_empty() && !at.has_fault_at("columns") && !at.has_fault_at("set") {
         at.fault("has no `columns`; without any, no cell is sent");
     }
     let mapping = Mapping {
@@ -79,12 +72,30 @@ fn rule(table: &MappingTable, base: &Reading, sources: &[Source], at: &At<'_>) -
     MappingRule { keys: globs(&table.r#match.0, at), also: table.also, source: table.source.clone(), reading }
 }
 
+fn check_source(name: Option<&str>, sources: &[Source], at: &At<'_>) {
+    let Some(name) = name else { return };
+    match sources.iter().find(|source| source.name == name) {
+        Some(source) if source.write_key.is_none() && sources.iter().any(|source| source.write_key.is_some()) => {
+            at.fault("is a source without `write_key`; write its key, or a reference to it");
+        }
+        Some(_) => {}
+        None if sources.is_empty() => {
+            at.fault("is not known, because the document has no [[source]]; describe it, or leave the key out");
+        }
+        None => {
+            let known: Vec<&str> = sources.iter().map(|source| source.name.as_str()).collect();
+            at.unknown(name, &known);
+        }
+    }
+}
+
 /// The kind of the calls, and the collection of objects.
 fn call(table: &MappingTable, at: &At<'_>) -> (String, Option<String>) {
     let tracked = Kind::ALL.iter().filter(|kind| kind.api() == Api::Tracking);
     let calls: Vec<&str> = tracked.map(|kind| kind.as_str()).collect();
     match (table.call.as_deref(), table.object.as_deref()) {
         (Some(_), Some(_)) => at.field("object").fault("stands beside `call`; keep one"),
+        (None, None) if at.has_fault_at("call") || at.has_fault_at("object") => {}
         (None, None) => at.fault("has no `call`; write one, such as call = \"identify\", or object = \"collection\""),
         (Some(call), None) => {
             if !calls.contains(&call) {
@@ -125,13 +136,18 @@ fn columns(table: &MappingTable, decimal: Decimal, at: &At<'_>) -> Vec<Column> {
     columns
 }
 
+/// A path, and the type behind its colon.
+fn typed(written: &str) -> (&str, Option<&str>) {
+    match written.rsplit_once(':') {
+        Some((to, word)) if types().contains(&word) => (to, Some(word)),
+        _ => (written, None),
+    }
+}
+
 fn field(table: &FieldTable, decimal: Decimal, at: &At<'_>) -> Field {
     let written =
         at.required("to", table.to.as_deref(), "the path of the field, such as traits.email").unwrap_or_default();
-    let (to, behind) = match written.rsplit_once(':') {
-        Some((to, word)) if types().contains(&word) => (to, Some(word)),
-        _ => (written, None),
-    };
+    let (to, behind) = typed(written);
     if table.r#type.is_some() && behind.is_some() {
         at.field("type").fault("stands beside a type in `to`; keep one");
     }
@@ -182,15 +198,15 @@ fn field(table: &FieldTable, decimal: Decimal, at: &At<'_>) -> Field {
 fn filter(column: &str, table: &FilterTable, at: &At<'_>) -> Filter {
     let at = at.field("where").field(column);
     let filled = match (table.filled, table.empty) {
-        (Some(_), Some(_)) => {
+        (Some(filled), Some(_)) => {
             at.field("empty").fault("stands beside `filled`; keep one");
-            None
+            Some(filled)
         }
         (Some(filled), None) => Some(filled),
         (None, Some(empty)) => Some(!empty),
         (None, None) => None,
     };
-    if table.is.0.is_empty() && table.not.0.is_empty() && filled.is_none() {
+    if table.is.0.is_empty() && table.not.0.is_empty() && filled.is_none() && !at.has_fault() {
         at.fault("has no condition; write is, not, empty or filled");
     }
     Filter { column: column.to_owned(), is: table.is.0.clone(), not: table.not.0.clone(), filled }

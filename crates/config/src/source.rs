@@ -81,7 +81,7 @@ impl Globs {
     pub fn new(patterns: &[String]) -> Result<Globs, (usize, String)> {
         let mut builder = GlobSetBuilder::new();
         for (index, pattern) in patterns.iter().enumerate() {
-            let glob = GlobBuilder::new(pattern).literal_separator(true).case_insensitive(true).build();
+            let glob = GlobBuilder::new(&lower(pattern)).literal_separator(true).build();
             builder.add(glob.map_err(|error| (index, error.kind().to_string()))?);
         }
         let set = builder.build().map_err(|error| (0, error.kind().to_string()))?;
@@ -97,7 +97,7 @@ impl Globs {
     /// Whether a key matches.
     #[must_use]
     pub fn matches(&self, key: &str) -> bool {
-        self.patterns.is_empty() || self.set.is_match(key)
+        self.patterns.is_empty() || self.set.is_match(lower(key))
     }
 
     /// The patterns that match a key, as they were written.
@@ -112,11 +112,20 @@ impl Globs {
     }
 }
 
+/// Each letter in lower case, whatever stands beside it. (Globs themselves know the cases of ASCII alone.)
+fn lower(text: &str) -> String {
+    text.chars().flat_map(char::to_lowercase).collect()
+}
+
 /// Reads the patterns of a table's `match`.
 pub(crate) fn globs(patterns: &[String], at: &At<'_>) -> Globs {
+    if patterns.iter().any(|pattern| pattern.trim().is_empty()) {
+        at.field("match").fault("has an empty pattern; write a glob such as folder/*.csv, or leave it out");
+    }
     Globs::new(patterns).unwrap_or_else(|(index, why)| {
-        let at = if patterns.len() > 1 { at.field("match").item(index) } else { at.field("match") };
-        at.fault(format!("is not a glob ({why}); write one such as folder/*.csv or **/name*.csv"));
+        at.field("match")
+            .item_with(&patterns[index])
+            .fault(format!("is not a glob ({why}); write one such as folder/*.csv or **/name*.csv"));
         Globs::all()
     })
 }
@@ -135,9 +144,9 @@ pub(crate) fn source(table: &SourceTable, at: &At<'_>) -> Option<Source> {
     if name.is_some_and(|name| name.chars().count() > 64 || name.chars().any(char::is_control)) {
         at.field("name").fault("is not a name; write at most 64 characters in one line");
     }
-    let id = at.required("id", table.id.as_deref(), "the source's id (in Segment under Settings, API Keys)")?;
-    let id: Option<SourceId> = id.parse().ok();
-    if id.is_none() {
+    let written = at.required("id", table.id.as_deref(), "the source's id (in Segment under Settings, API Keys)");
+    let id: Option<SourceId> = written.and_then(|id| id.parse().ok());
+    if written.is_some() && id.is_none() {
         at.field("id").fault("is not a source's id: letters, digits, `_` and `-`");
     }
     if let Some(region) = &table.region
@@ -161,6 +170,7 @@ pub(crate) fn source(table: &SourceTable, at: &At<'_>) -> Option<Source> {
         at.field("write_key")
             .fault("is empty, or has signs that no write key has; write the key, `env:NAME`, or a secret's ARN");
     }
+    let keys = globs(&table.r#match.0, at);
     let trimmed = |url: &Option<String>| url.as_ref().map(|url| url.trim_end_matches('/').to_owned());
     Some(Source {
         name: name?.to_owned(),
@@ -170,6 +180,6 @@ pub(crate) fn source(table: &SourceTable, at: &At<'_>) -> Option<Source> {
         endpoint: trimmed(&table.endpoint),
         objects_endpoint: trimmed(&table.objects_endpoint),
         events_per_second: table.events_per_second,
-        keys: globs(&table.r#match.0, at),
+        keys,
     })
 }

@@ -67,8 +67,13 @@ impl<'i> Tree<'i> {
 
     /// Line and column, from 1, of the value at `path`, or of the nearest table around it.
     pub(crate) fn locate(&self, path: &[Step]) -> (usize, usize) {
+        place(self.text, self.value_at(path).0.span().start)
+    }
+
+    /// The value at `path`, or the nearest table around it, and how many steps lead there.
+    fn value_at(&self, path: &[Step]) -> (&Value<'i>, usize) {
         let mut at = &self.root;
-        for step in path {
+        for (passed, step) in path.iter().enumerate() {
             let next = match (at.get_ref(), step) {
                 (DeValue::Table(table), Step::Key(key)) => {
                     entries(table).find(|(name, _)| name.get_ref() == key).map(|(_, v)| v)
@@ -76,10 +81,21 @@ impl<'i> Tree<'i> {
                 (DeValue::Array(items), Step::Item(index)) => items.get(*index),
                 _ => None,
             };
-            let Some(next) = next else { break };
+            let Some(next) = next else { return (at, passed) };
             at = next;
         }
-        place(self.text, at.span().start)
+        (at, path.len())
+    }
+
+    /// The item of the list at `path` that is this text.
+    pub(crate) fn position(&self, path: &[Step], text: &str) -> Option<usize> {
+        let (value, passed) = self.value_at(path);
+        match value.get_ref() {
+            DeValue::Array(items) if passed == path.len() => {
+                items.iter().position(|item| item.get_ref().as_str() == Some(text))
+            }
+            _ => None,
+        }
     }
 
     /// The steps to the value or key that stands at `span`.
@@ -165,12 +181,20 @@ impl de::Error for Error {
             (_, "a boolean") => de::Error::custom(format_args!("is {}; write true or false", named(found))),
             (_, "a sequence") => de::Error::custom(format_args!("is {}; write a list: [\"…\", …]", named(found))),
             (_, "u32" | "u64") => de::Error::custom(format_args!("is {}; write a whole number from 0", named(found))),
+            (_, expected) if expected.starts_with("struct ") => {
+                de::Error::custom(format_args!("is {}; write a table", named(found)))
+            }
             (_, expected) => de::Error::custom(format_args!("is {}; write {expected}", named(found))),
         }
     }
 
     fn invalid_value(found: Unexpected<'_>, expected: &dyn de::Expected) -> Error {
-        de::Error::invalid_type(found, expected)
+        match (found, expected.to_string().as_str()) {
+            (Unexpected::Signed(0..) | Unexpected::Unsigned(_), "u32") => {
+                de::Error::custom(format_args!("is too large; write at most {}", u32::MAX))
+            }
+            _ => de::Error::invalid_type(found, expected),
+        }
     }
 
     fn unknown_variant(_: &str, expected: &'static [&'static str]) -> Error {
@@ -228,7 +252,10 @@ impl<'de, 'a, 'i> de::Deserializer<'de> for Node<'a, 'i> {
                 Ok(number) => visitor.visit_i64(number),
                 Err(_) => Err(de::Error::custom("is a number that is too large")),
             },
-            DeValue::Float(number) => visitor.visit_f64(number.as_str().parse().unwrap_or(f64::NAN)),
+            DeValue::Float(number) => match number.as_str().parse::<f64>() {
+                Ok(number) if number.is_finite() => visitor.visit_f64(number),
+                _ => Err(de::Error::custom("is a number that JSON does not have; write a finite number")),
+            },
             DeValue::Datetime(time) => visitor.visit_string(time.to_string()),
             DeValue::Array(items) => {
                 let items: Vec<_> = items.iter().filter(|item| !self.skips(&item.span())).collect();

@@ -31,6 +31,7 @@ name = "hubspot-contacts"
 match = "hubspot/**/*contacts*.csv"
 call = "identify"
 rest = "traits"
+message_id = ["Record ID"]
 columns."Record ID" = "userId"
 columns."Email" = ["userId", { to = "traits.email", lower = true, trim = true }]
 columns."Amount" = { to = "traits.amount:number", if_bad = "omit" }
@@ -48,7 +49,6 @@ decimal = ","
 also = true
 set = { "properties.store" = "de", "properties.rank" = 3 }
 where = { "Status" = { is = ["paid"], not = "void" }, "Email" = { filled = true } }
-message_id = ["Nr"]
 group = "Nr"
 [mapping.columns]
 "Kundennummer" = { to = "id", prefix = "erp-", strip = { characters = "0", side = "left" }, names = ["Kd-Nr"], optional = true }
@@ -89,7 +89,7 @@ fn a_document_becomes_what_it_says() {
     let hubspot = config.mapping_named("hubspot-contacts").unwrap().mapping();
     let names: Vec<&str> = hubspot.columns.iter().map(|column| column.names[0].as_str()).collect();
     assert_eq!(names, ["Record ID", "Email", "Amount"], "in the order of the document");
-    assert_eq!(hubspot.rest, Rest::Traits);
+    assert_eq!((hubspot.rest, &hubspot.message_id), (Rest::Traits, &vec!["Record ID".to_owned()]));
     let email = &hubspot.columns[1].fields;
     assert!(email[0].to == "userId" && email[1].to == "traits.email" && email[1].lower && email[1].trim);
     let amount = &hubspot.columns[2].fields[0];
@@ -479,4 +479,123 @@ fn one_destination_comes_from_the_settings() {
 #[test]
 fn an_empty_variable_is_not_set() {
     assert_eq!(variable("SEGMENT_S3_THAT_NOBODY_SETS"), None);
+}
+
+/// A mapping that has every kind of field, with a line in place of the line that begins with the same key.
+fn mapping_with(lines: &[&str]) -> String {
+    let sound = [
+        "name = \"m\"",
+        "match = \"in/*.csv\"",
+        "call = \"track\"",
+        "set.\"event\" = \"Order Completed\"",
+        "columns.\"Id\" = \"userId\"",
+        "columns.\"Total\" = \"properties.total\"",
+    ];
+    let key = |line: &str| line.split(" = ").next().unwrap_or_default().to_owned();
+    let kept = sound.iter().filter(|line| !lines.iter().any(|other| key(other) == key(line)));
+    let all: Vec<&str> = kept.chain(lines).copied().filter(|line| !line.ends_with(" = ")).collect();
+    format!("[[mapping]]\n{}\n", all.join("\n"))
+}
+
+#[test]
+fn a_fault_that_every_file_would_meet_is_found_in_the_document() {
+    parse(&mapping_with(&[]));
+    for (lines, words) in [
+        (&["set.\"event\" = "][..], "`mapping 1` reads no file: the mapping makes no `event`"),
+        (&["columns.\"Id\" = "], "makes no `userId` or `anonymousId`"),
+        (&["call = \"group\""], "makes no `groupId`"),
+        (&["set.\"properties.total\" = 1"], "cannot both go to `properties.total`"),
+        (&["set.\"properties.total.net\" = 1"], "cannot both go to"),
+        (&["columns.\"A\" = \"properties.total.net\""], "cannot both go to"),
+        (&["set.\"event\" = 5"], "`set event`: always a string"),
+        (&["set.\"event\" = \" \""], "`set.event` is empty"),
+        (&["set.\"timestamp\" = \"yesterday\""], "`set.timestamp` is not a timestamp"),
+        (&["columns.\"A\" = \"properties.total:number\""], "another column goes there as another type"),
+        (&["columns.\"Id\" = { to = \"userId\", split = \";\" }"], "always a string"),
+        (&["columns.\"Id\" = \"userId:number\""], "always a string"),
+        (&["columns.\"A\" = { to = \"timestamp\", type = \"date\" }"], "always a timestamp"),
+        (&["columns.\"A\" = \"properties.p[].list[]\"", "group = \"Id\""], "is no path"),
+        (&["columns.\"A\" = \"properties.p[x]\""], "`columns.A` goes to no path"),
+        (
+            &["columns.\"A\" = { to = \"properties.a\", type = \"number\", decimal = \",\", prefix = \"x\" }"],
+            "goes with no",
+        ),
+        (&["columns.\"A\" = \"messageId\"", "message_id = [\"Id\"]"], "messageId"),
+        (&["group = \"\""], "has an empty name"),
+        (&["match = \"\""], "`match` has an empty pattern"),
+        (&["columns.\"A\" = \"type\""], "`columns.A` is never sent there"),
+    ] {
+        let faults = faults(&mapping_with(lines));
+        assert!(faults.len() == 1 && faults[0].contains(words), "{lines:?}: {words}: {faults:?}");
+        assert!(faults[0].starts_with("line "), "{faults:?}");
+    }
+}
+
+#[test]
+fn a_mapping_that_would_spoil_data_is_refused() {
+    let object = ["call = ", "set.\"event\" = ", "object = \"orders\"", "columns.\"Id\" = \"id\""];
+    let of_object = |line: &'static str| [&object[..], &[line]].concat();
+    for (lines, words) in [
+        (vec!["set.\"messageId\" = \"x\""], "`set.messageId` is the same in every call"),
+        (vec!["set.\"writeKey\" = \"x\""], "`set.writeKey` is never sent"),
+        (vec!["set.\"type\" = \"page\""], "`set.type` is never sent"),
+        (vec!["set.\"properties.h:number\" = \"5\""], "has a type; leave it out"),
+        (vec!["set.\"properties.h\" = nan"], "is a number that JSON does not have"),
+        (vec!["set.\"properties.h\" = [1.0, -inf]"], "is a number that JSON does not have"),
+        (vec!["set.\"properties.h\" = 1e400"], "is a number that JSON does not have"),
+        (vec!["rest = \"traits\""], "track calls have properties: write rest = \"properties\""),
+        (vec!["call = \"identify\"", "rest = \"properties\""], "identify calls have traits"),
+        (
+            vec!["columns.\"A\" = { to = \"properties.a\", names = [\"Total\"] }"],
+            "`columns.A` has a name that another column has too",
+        ),
+        (of_object("message_id = [\"Id\"]"), "`message_id` is for calls"),
+        (of_object("columns.\"A\" = \"tags[]\""), "goes to a list, and objects have none"),
+        (of_object("columns.\"A\" = { to = \"tags\", split = \";\" }"), "the Objects API takes no lists"),
+    ] {
+        let faults = faults(&mapping_with(&lines));
+        assert!(faults.iter().any(|fault| fault.contains(words)), "{lines:?}: {words}: {faults:?}");
+    }
+    parse(&mapping_with(&of_object("rest = \"properties\"")));
+    let again = mapping_with(&["name = \"n\"", "match = \"IN/*.csv\""]);
+    let twice = faults(&format!("{}{again}", mapping_with(&[])));
+    assert!(twice.len() == 1 && twice[0].contains("mapping 2: `match` stands in an earlier mapping"), "{twice:?}");
+    parse(&format!("{}{again}", mapping_with(&["also = true"])));
+}
+
+#[test]
+fn a_fault_is_reported_once_where_it_stands_and_in_words_of_the_document() {
+    let check = |text: &str, expected: &[&str]| {
+        let faults = faults(text);
+        let same = faults.len() == expected.len();
+        assert!(same && faults.iter().zip(expected).all(|(fault, words)| fault.contains(words)), "{text}: {faults:#?}");
+    };
+    check(&mapping_with(&["where.\"T\" = \"x\""]), &["`where.T` is a text; write a table such as { is = "]);
+    check(&mapping_with(&["skip_lines = 99999999999"]), &["`skip_lines` is too large; write at most 4294967295"]);
+    check(&mapping_with(&["source = \"nope\""]), &["`source` is not known, because the document has no [[source]]"]);
+    check(
+        &mapping_with(&["match = [\"a\", 5, \"[x\"]"]),
+        &["`match[1]` is a whole number", "line 7, column 18: mapping 1: `match[2]` is not a glob"],
+    );
+    check(&mapping_with(&["match = 5"]), &["`match` is a whole number"]);
+    check(&mapping_with(&["call = 5"]), &["`call` is a whole number"]);
+    check(
+        "[[mapping]]\nname = \"m\"\nmatch = \"*\"\ncall = \"track\"\ncolumns = 5\n",
+        &["`columns` is a whole number"],
+    );
+    check(&mapping_with(&["where.\"Id\" = { filled = true, empty = true }"]), &["stands beside `filled`"]);
+    check("reading = \"x\"", &["`reading` is a text; write a table"]);
+    check(
+        "[[source]]\nname = \"a\"\nid = \"a b\"\nregion = \"mars\"\nmatch = \"[x\"\n",
+        &["`id` is not a source's id", "`region` is not a region", "`match` is not a glob"],
+    );
+}
+
+#[test]
+fn letters_of_every_alphabet_match_in_any_case() {
+    let config = parse(&mapping_with(&["match = \"**/Übersicht_ΟΔΟΣ*.csv\""]));
+    for (key, mapping) in [("eu/übersicht_οδοσ_1.CSV", "m"), ("ÜBERSICHT_ΟΔΟΣ.csv", "m"), ("eu/ubersicht_οδοσ.csv", "")]
+    {
+        assert_eq!(config.for_key(key).unwrap()[0].mapping_name(), mapping, "{key}");
+    }
 }

@@ -211,6 +211,7 @@ impl App {
         deadline: Deadline,
         report: &mut Report,
     ) -> bool {
+        let notice = self.spelled(notice, deadline).await;
         // A file that was begun is finished, whatever the settings say now.
         if notice.hop.is_none() && self.settings.ignored.leave_alone(&notice.key, &in_force.config) {
             let reason = "the key is that of an unfinished upload or of a tool, or IGNORE_KEYS has it";
@@ -255,7 +256,7 @@ impl App {
             summary[format!("rejected_{code}")] = json!(rows);
         }
         let level = match report.outcome {
-            Outcome::Failed | Outcome::Stopped => "ERROR",
+            Outcome::Failed | Outcome::Stopped | Outcome::Missing => "ERROR",
             Outcome::Refused | Outcome::Replaced => "WARN",
             _ => "INFO",
         };

@@ -7,6 +7,8 @@ mod app;
 
 mod targets;
 
+mod spelling;
+
 mod message;
 
 mod source;

@@ -7,7 +7,7 @@
 //! | state | action under way | next |
 //! |---|---|---|
 //! | looking up | read the checkpoint that the message names | opening |
-//! | opening | first GET of the object | recalling, claiming, or the end |
+//! | opening | first GET of the object | recalling, claiming, sending, or the end |
 //! | recalling | read the checkpoint for the collection of the file | claiming, or the end |
 //! | claiming | claim the checkpoint | running, ending, keeping the account, releasing, or a wait |
 //! | running | send rows | ending or releasing |
@@ -315,8 +315,8 @@ impl Life {
         match (state, event) {
             (State::LookingUp, Event::LookedUp(Some(begun))) if begun.phase.is_terminal() => self.already_done(begun),
             (State::LookingUp, Event::LookedUp(begun)) => self.look_up(begun),
-            (State::Opening, Event::Opened(found)) => self.opened(found),
-            (State::Opening, Event::Failed(trouble)) if trouble.remedy == Remedy::Gone => self.gone(),
+            (State::Opening, Event::Opened(found)) => self.opened(found, now_ms),
+            (State::Opening, Event::Failed(trouble)) if trouble.remedy == Remedy::Gone => self.gone(now_ms),
             (State::Recalling { object, unnamed }, Event::LookedUp(begun)) => {
                 match begun.as_deref().and_then(begun_subject) {
                     Some(subject) => self.claim(object, subject),
@@ -363,23 +363,19 @@ impl Life {
     fn look_up(&mut self, begun: Option<Box<Checkpoint>>) -> Action {
         self.begun = begun;
         let version = self.begun.as_ref().and_then(|begun| begun.object.version_id.clone());
-        let version = match (version, &self.notice.version_id) {
-            (Some(begun), _) => Version::Begun(begun),
-            (None, Some(hint)) => Version::Hinted(hint.clone()),
-            (None, None) => Version::Latest,
-        };
+        let version = version.map_or_else(|| self.notice.version(), Version::Begun);
         self.go(State::Opening, Action::Open(version))
     }
 
     /// The first GET decides which upload this is.
-    fn opened(&mut self, found: Found) -> Action {
+    fn opened(&mut self, found: Found, now_ms: i64) -> Action {
         let replay = match found.replay.as_deref().map(replay_tag) {
             Some(Err(fault)) => return self.refuse(format!("the object's metadata `segment-replay`: {fault}")),
             Some(Ok(tag)) => self.notice.replay.clone().or(Some(tag)),
             None => self.notice.replay.clone(),
         };
         let collection = found.collection.clone();
-        let Some(object) = self.identity(found, replay) else { return self.gone() };
+        let Some(object) = self.identity(found, replay) else { return self.gone(now_ms) };
         self.stream = Some(object.stream());
         match self.rules.reading.subject(&self.notice.key, collection.as_deref()) {
             Ok(subject) => self.claim(object, subject),
@@ -422,12 +418,9 @@ impl Life {
     }
 
     /// The object is missing, or is not the begun one.
-    fn gone(&mut self) -> Action {
+    fn gone(&mut self, now_ms: i64) -> Action {
         let Some(stream) = self.notice.hop.as_ref().and_then(|hop| hop.stream) else {
-            return self.close(Close::done(
-                Outcome::Replaced,
-                Some("the object does not exist, or no longer exists".to_owned()),
-            ));
+            return self.missing(now_ms);
         };
         self.stream = Some(stream);
         let Some(begun) = self.begun.clone() else {
@@ -550,6 +543,7 @@ impl Life {
             stream: self.stream.or_else(|| before.and_then(|hop| hop.stream)),
             trouble_since_ms: before.and_then(|hop| hop.trouble_since_ms),
             sent_ms: None,
+            missing: before.is_some_and(|hop| hop.missing),
         }
     }
 }

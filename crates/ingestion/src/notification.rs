@@ -9,6 +9,7 @@ mod record;
 
 use envelope::Around;
 use protocol::id::StreamId;
+use protocol::upload::Version;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -22,6 +23,9 @@ pub struct Notice {
     pub bucket: String,
     /// The key, decoded.
     pub key: String,
+    /// The other keys that a person may mean who wrote the event by hand, likeliest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub other_keys: Vec<String>,
     /// The version that the event speaks of, if it is one: by now there may be a later one in its place.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version_id: Option<String>,
@@ -37,6 +41,31 @@ pub struct Notice {
 }
 
 impl Notice {
+    /// The message about an object, as an event words it.
+    #[must_use]
+    pub fn of(bucket: &str, key: &str) -> Self {
+        let (bucket, key) = (bucket.to_owned(), key.to_owned());
+        Self { bucket, key, other_keys: Vec::new(), version_id: None, replay: None, mapping: None, hop: None }
+    }
+
+    /// The message with each key that it may mean in turn, likeliest first. A message about a begun file means one key.
+    pub fn spellings(&self) -> impl Iterator<Item = Self> {
+        let is_begun = self.hop.as_ref().is_some_and(|hop| hop.stream.is_some());
+        let others = if is_begun { 0 } else { self.other_keys.len() };
+        (0..=others).map(|chosen| {
+            let mut keys = vec![self.key.clone()];
+            keys.extend(self.other_keys.iter().cloned());
+            let key = keys.remove(chosen);
+            Self { key, other_keys: keys, ..self.clone() }
+        })
+    }
+
+    /// The version to read first.
+    #[must_use]
+    pub fn version(&self) -> Version {
+        self.version_id.clone().map_or(Version::Latest, Version::Hinted)
+    }
+
     /// The same, as if no invocation had failed yet: a person sent it.
     #[must_use]
     pub fn afresh(&self) -> Self {
@@ -63,6 +92,9 @@ pub struct Hop {
     /// When this message was sent, in ms since the epoch. From an old time a redrive is recognised.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sent_ms: Option<i64>,
+    /// True once the object was looked for in vain.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub missing: bool,
 }
 
 /// A message of a queue: its id, which reports a failure, and its content.

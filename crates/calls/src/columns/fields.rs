@@ -27,6 +27,12 @@ pub(super) enum Field {
 const OURS: [&str; 9] =
     ["type", "sentAt", "receivedAt", "originalTimestamp", "channel", "version", "projectId", "writeKey", "_metadata"];
 
+/// Whether a call of the Tracking API takes no value of a row at that name, because Segment or the file's name says what
+/// stands there.
+pub fn is_never_sent(name: &str) -> bool {
+    OURS.contains(&name)
+}
+
 /// What `name` is at the top of a call of `kind`.
 pub(super) fn field(kind: Kind, name: &str) -> Field {
     if kind.entry().texts.iter().any(|text| text.name == name) {

@@ -2,7 +2,7 @@
 
 use protocol::mapping::{Mapping, Rest};
 
-use crate::kind::Kind;
+use crate::kind::{Api, Kind};
 use crate::reading::Reading;
 use crate::refusal::{FaultCode, FileFault};
 
@@ -34,8 +34,19 @@ pub fn check(mapping: &Mapping, reading: &Reading) -> Result<(), FileFault> {
     }
     if matches!(mapping.rest, Rest::Traits | Rest::Properties) {
         names.push(OTHER_COLUMN.to_owned());
+        if kind.api() == Api::Objects && !makes_id(mapping) {
+            // Among the columns that are not named, the file has its own.
+            names.push("id".to_owned());
+        }
     }
     super::compile(mapping, &names, kind, reading).map(|_| ())
+}
+
+/// Whether a column or a constant goes to the `id` of an object.
+fn makes_id(mapping: &Mapping) -> bool {
+    let fields = mapping.columns.iter().flat_map(|column| &column.fields).map(|field| &field.to);
+    let constants = mapping.set.iter().map(|constant| &constant.to);
+    fields.chain(constants).any(|to| matches!(to.as_str(), "id" | "properties.id"))
 }
 
 #[cfg(test)]
@@ -78,6 +89,8 @@ mod tests {
         let columns = vec![column("Id", &["id"])];
         let of_rest = Mapping { call: call("object"), columns, rest: Rest::Properties, ..Mapping::default() };
         assert_eq!(fault(&of_rest), None, "its properties are the columns that it does not name");
+        let columns = vec![column("Name", &["name"])];
+        assert_eq!(fault(&Mapping { columns, ..of_rest }), None, "and its id may be among them");
         let mut optional = Mapping { columns: vec![column("Id", &["userId"])], ..orders() };
         optional.columns[0].optional = true;
         assert_eq!(fault(&optional), None);

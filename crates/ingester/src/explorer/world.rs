@@ -124,8 +124,7 @@ impl World {
             Box::pin(async move {
                 let app = world.app(http, handler);
                 let now_ms = app.clock.now_ms();
-                let (bucket, key) = (DROP.to_owned(), KEY.to_owned());
-                let notice = Notice { bucket, key, version_id: None, replay: None, mapping: None, hop: None };
+                let notice = Notice::of(DROP, KEY);
                 let in_force = app.in_force().await.unwrap();
                 let mut report = Report::default();
                 let deadline = Deadline::of(now_ms, now_ms + 900_000);

@@ -14,6 +14,8 @@ pub enum Outcome {
     Stopped,
     /// Another object took its place; that object has its own event.
     Replaced,
+    /// The object of the event does not exist.
+    Missing,
     /// Not one of our files: its name has no known prefix, or it is in the state bucket.
     Refused,
     /// Nothing to do: the event creates no object, or the settings leave such objects alone.

@@ -1,6 +1,6 @@
 //! Waiting and giving up: the only place where 12 hours and the number of hops are checked.
 
-use super::{Action, Close, HOPS_MAX, Life, NO_PROGRESS_MAX_MS, State, Then};
+use super::{Action, Close, HOPS_MAX, Life, NO_PROGRESS_MAX_MS, Outcome, State, Then};
 use crate::notification::{Hop, Notice};
 use crate::run::{End, Undelivered};
 use crate::trouble::Trouble;
@@ -17,6 +17,8 @@ const STORAGE_WAIT_MS: u64 = 30_000;
 const BUSY_WAIT_MIN_MS: u64 = 1_000;
 /// The shortest wait for Segment.
 const SEGMENT_WAIT_MIN_MS: u64 = 1_000;
+/// Wait for an object that does not exist. Its event may be early, or S3 behind a cache may be late.
+const MISSING_WAIT_MS: u64 = 60_000;
 const NO_PROGRESS: &str = "no progress for 12 hours";
 
 /// A file that cannot continue now.
@@ -93,6 +95,20 @@ impl Life {
         };
         let trouble_since_ms = since_ms;
         self.go(State::Releasing(then), Action::Release { trouble_since_ms, given_up, not_before_ms })
+    }
+
+    /// No key that the message may mean exists. With a queue, the next message looks once more.
+    pub(super) fn missing(&mut self, now_ms: i64) -> Action {
+        let others = self.notice.other_keys.iter().map(|key| format!(", nor does `{key}`")).collect::<String>();
+        let hop = self.hop();
+        if self.rules.has_queue && !hop.missing {
+            let reason = format!("the object does not exist{others}: it is looked for again in a minute");
+            return self.send(Hop { missing: true, sent_ms: Some(now_ms), ..hop }, MISSING_WAIT_MS, reason);
+        }
+        let reason = format!(
+            "the object does not exist{others}: it was deleted or moved before it was read, or the event has another key"
+        );
+        self.close(Close::done(Outcome::Missing, Some(reason)))
     }
 
     /// An action around the rows failed: an outage is waited for, anything else needs a person.

@@ -40,11 +40,19 @@ struct World {
     writes: u64,
     /// How often the file was reported as failed.
     failed: u32,
+    /// True once the object was reported as missing.
+    is_missing: bool,
+}
+
+fn is_new(message: &Message) -> bool {
+    message.notice.hop.as_ref().is_none_or(|hop| hop.stream.is_none())
 }
 
 /// The effect of one message.
 struct Told {
     close: Close,
+    /// True if the message names no begun file.
+    is_new: bool,
     has_waited: bool,
     has_progressed: bool,
     sent: bool,
@@ -61,6 +69,7 @@ impl World {
             dead: Vec::new(),
             writes: 0,
             failed: 0,
+            is_missing: false,
         }
     }
 
@@ -73,8 +82,13 @@ impl World {
         let deadline = Deadline::of(self.now_ms, self.now_ms + 900_000);
         let (mut life, mut action) =
             Life::receive(rules(), message.notice.clone(), message.receives, &deadline, self.now_ms);
-        let mut told =
-            Told { close: Close::failed(String::new()), has_waited: false, has_progressed: false, sent: false };
+        let mut told = Told {
+            close: Close::failed(String::new()),
+            is_new: is_new(message),
+            has_waited: false,
+            has_progressed: false,
+            sent: false,
+        };
         for _ in 0..20 {
             if let Action::Close(close) = action {
                 return Some(Told { close, ..told });
@@ -96,6 +110,9 @@ impl World {
         }
         match action {
             Action::LookUp(_) => Event::LookedUp(self.checkpoint.clone()),
+            Action::Open(_) if told.is_new && self.chance.one_of(4) == 3 => {
+                Event::Failed(Trouble::new(Remedy::Gone, "no such key"))
+            }
             Action::Open(_) => Event::Opened(found()),
             Action::Claim { object, afresh } => self.claim(&object, afresh),
             Action::Run(_) => self.run(told),
@@ -184,6 +201,11 @@ impl World {
         let told = self.deliver(&message);
         let Some(told) = told else { return self.come_again(message) };
         let reason = told.close.reason.clone().unwrap_or_default();
+        if told.close.outcome == Outcome::Missing {
+            assert!(message.notice.hop.is_some_and(|hop| hop.missing), "the object was looked for only once");
+            self.is_missing = true;
+            return;
+        }
         if told.close.is_done() {
             assert!(self.has_ended() || told.sent, "{:?} leaves a file without a message", told.close);
             return;
@@ -211,7 +233,7 @@ proptest! {
         let mut world = World::new(chance);
         for _ in 0..300 {
             world.turn();
-            if !world.has_ended() {
+            if !world.has_ended() && !world.is_missing {
                 prop_assert!(!world.queue.is_empty() || !world.dead.is_empty());
             }
             if world.queue.is_empty() {
@@ -233,7 +255,7 @@ proptest! {
             world.now_ms += 20 * 60_000;
             world.turn();
         }
-        prop_assert!(world.has_ended());
+        prop_assert!(world.has_ended() || world.is_missing);
         prop_assert!(world.queue.is_empty());
     }
 

@@ -20,7 +20,7 @@ pub(super) fn rules() -> Rules {
 }
 
 pub(super) fn notice(key: &str) -> Notice {
-    Notice { bucket: "b".into(), key: key.into(), version_id: None, replay: None, mapping: None, hop: None }
+    Notice::of("b", key)
 }
 
 pub(super) fn found() -> Found {
@@ -54,7 +54,14 @@ fn at(byte: u64) -> Box<Checkpoint> {
 }
 
 fn continued(position: u64, count: u32) -> Notice {
-    let hop = Hop { count, position, stream: Some(upload().stream()), trouble_since_ms: None, sent_ms: Some(NOW_MS) };
+    let hop = Hop {
+        count,
+        position,
+        stream: Some(upload().stream()),
+        trouble_since_ms: None,
+        sent_ms: Some(NOW_MS),
+        missing: false,
+    };
     Notice { hop: Some(hop), ..notice("track_1.csv") }
 }
 
@@ -136,10 +143,33 @@ fn a_begun_version_is_read_before_the_version_of_the_event() {
 }
 
 #[test]
-fn a_missing_key_of_a_new_file_is_reported() {
+fn a_missing_object_is_looked_for_again_a_minute_later_and_then_reported() {
+    let gone = || Event::Failed(Trouble::new(Remedy::Gone, "no such key"));
     let (mut life, _) = receive(notice("track_1.csv"), 1);
-    let gone = Trouble::new(Remedy::Gone, "no such key");
-    assert_closed(&life.on(Event::Failed(gone), NOW_MS), Outcome::Replaced, "the object does not exist");
+    let Action::Send { notice: again, wait_ms: 60_000 } = life.on(gone(), NOW_MS) else { panic!("a second message") };
+    assert_closed(&life.on(Event::Sent, NOW_MS), Outcome::Continues, "looked for again");
+
+    let (mut life, action) = receive(again.clone(), 1);
+    assert_eq!(action, Action::Open(Version::Latest));
+    assert_closed(&life.on(gone(), NOW_MS), Outcome::Missing, "the object does not exist: it was deleted or moved");
+
+    // An outage between the two changes nothing.
+    let (mut life, _) = receive(again.clone(), 1);
+    let Action::Send { notice: later, .. } = life.on(Event::Failed(outage()), NOW_MS) else { panic!("a wait") };
+    let (mut life, _) = receive(later, 1);
+    assert_closed(&life.on(gone(), NOW_MS), Outcome::Missing, "");
+
+    // The object has come.
+    let (mut life, _) = receive(again, 1);
+    assert!(matches!(life.on(Event::Opened(found()), NOW_MS), Action::Claim { .. }));
+}
+
+#[test]
+fn without_a_queue_a_missing_object_is_reported_at_once_with_every_key_that_was_tried() {
+    let spelled = Notice { other_keys: vec!["track_h+1.csv".into()], ..notice("track_h 1.csv") };
+    let (mut life, _) = Life::receive(Rules { has_queue: false, ..rules() }, spelled, 1, &deadline(), NOW_MS);
+    let action = life.on(Event::Failed(Trouble::new(Remedy::Gone, "no such key")), NOW_MS);
+    assert_closed(&action, Outcome::Missing, "the object does not exist, nor does `track_h+1.csv`");
 }
 
 #[test]

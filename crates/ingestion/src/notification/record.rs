@@ -31,6 +31,8 @@ struct Places<'a> {
     bucket: (&'a Value, &'static str),
     key: (&'a Value, &'static str),
     version_id: &'a Value,
+    /// S3 and EventBridge always send it.
+    sequencer: &'a Value,
 }
 
 /// An event of S3. The key is form-encoded.
@@ -40,6 +42,7 @@ pub(super) fn of_s3(record: &Value, about: About<'_>) -> Entry {
         bucket: (&s3["bucket"]["name"], "s3.bucket.name"),
         key: (&s3["object"]["key"], "s3.object.key"),
         version_id: &s3["object"]["versionId"],
+        sequencer: &s3["object"]["sequencer"],
     };
     let name = record["eventName"].as_str();
     places.entry(change_by_name(name), name.unwrap_or_default(), decode_key, about)
@@ -55,6 +58,7 @@ pub(super) fn of_event_bridge(payload: &Value, kind: &str, about: About<'_>) -> 
         bucket: (&detail["bucket"]["name"], "detail.bucket.name"),
         key: (&detail["object"]["key"], "detail.object.key"),
         version_id: &detail["object"]["version-id"],
+        sequencer: &detail["object"]["sequencer"],
     };
     places.entry(change_by_type(kind, detail), kind, |key| Some(key.to_owned()), about)
 }
@@ -106,15 +110,25 @@ impl Places<'_> {
             text.map(str::to_owned).ok_or(NotificationFault::FieldMissing { index, field })
         };
         let bucket = text(self.bucket)?;
-        let key = decode(&text(self.key)?).ok_or(NotificationFault::KeyNotText { index })?;
+        let written = text(self.key)?;
+        let key = decode(&written).ok_or(NotificationFault::KeyNotText { index })?;
+        let other_keys = if self.sequencer.is_string() { Vec::new() } else { other_keys(&key, written) };
         let version_id = self.version_id.as_str().map(str::to_owned);
-        Ok(Notice { bucket, key, version_id, replay: replay.map(str::to_owned), mapping: None, hop: None })
+        Ok(Notice { other_keys, version_id, replay: replay.map(str::to_owned), ..Notice::of(&bucket, &key) })
     }
 
     fn ignored(&self, decode: fn(&str) -> Option<String>, reason: String) -> Entry {
         let bucket = self.bucket.0.as_str().unwrap_or_default().to_owned();
         Entry::Ignored(Ignored { bucket, key: self.key.0.as_str().and_then(decode).unwrap_or_default(), reason })
     }
+}
+
+/// The other keys that a person may mean: as it stands, if it was not encoded; decoded once more, if it was encoded twice.
+fn other_keys(key: &str, written: String) -> Vec<String> {
+    let mut others: Vec<_> = [Some(written), decode_key(key)].into_iter().flatten().collect();
+    others.retain(|other| other != key);
+    others.dedup();
+    others
 }
 
 /// Keys in S3's notifications are form-encoded: `+` is a space, the rest percent escapes of UTF-8.

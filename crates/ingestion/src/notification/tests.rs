@@ -255,17 +255,56 @@ fn a_continuation_round_trips() {
         stream: Some(StreamId::new([3; 16])),
         trouble_since_ms: Some(9),
         sent_ms: Some(10),
+        missing: true,
     };
     let notice = Notice {
-        bucket: "b".into(),
-        key: "k +%.csv".into(),
+        other_keys: vec!["k  %.csv".into()],
         version_id: Some("v".into()),
         replay: Some("r1".into()),
-        mapping: None,
         hop: Some(hop),
+        ..Notice::of("b", "k +%.csv")
     };
     let read = read(&continuation(&notice), EVERYTHING);
     assert_eq!(read, Ok(Notification::Direct(vec![Entry::Ingest(notice)])));
+}
+
+#[test]
+fn only_a_payload_written_by_hand_may_mean_another_key() {
+    let spellings = |payload: &Value| match read(payload, EVERYTHING) {
+        Ok(Notification::Direct(entries)) => match entries.as_slice() {
+            [Entry::Ingest(notice)] => notice.spellings().map(|notice| notice.key).collect::<Vec<_>>(),
+            other => panic!("{other:?}"),
+        },
+        other => panic!("{other:?}"),
+    };
+    let of_event_bridge =
+        |key: &str| event_bridge("Object Created", &json!({"bucket": {"name": "b"}, "object": {"key": key}}));
+    for (written, expected) in [
+        ("a/track_1.csv", &["a/track_1.csv"] as &[&str]),
+        ("a/track_h+1.csv", &["a/track_h 1.csv", "a/track_h+1.csv"]),
+        ("a%2Ftrack_1.csv", &["a/track_1.csv", "a%2Ftrack_1.csv"]),
+        ("a%252Ftrack_1.csv", &["a%2Ftrack_1.csv", "a%252Ftrack_1.csv", "a/track_1.csv"]),
+        ("track_100%25.csv", &["track_100%.csv", "track_100%25.csv"]),
+    ] {
+        assert_eq!(spellings(&json!({"Records": [s3(written)]})), expected);
+        let mut own = s3(written);
+        own["s3"]["object"]["sequencer"] = json!("0055AED6DCD90281E5");
+        assert_eq!(spellings(&json!({"Records": [own]})), expected[..1], "S3 has encoded it");
+    }
+    let mut payload = of_event_bridge("a%2Fb+c.csv");
+    assert_eq!(spellings(&payload), ["a%2Fb+c.csv", "a/b c.csv"]);
+    payload["detail"]["object"]["sequencer"] = json!("00617F08299329D189");
+    assert_eq!(spellings(&payload), ["a%2Fb+c.csv"]);
+}
+
+#[test]
+fn a_message_about_a_begun_file_means_one_key() {
+    let hop = Hop { count: 1, position: 0, stream: None, trouble_since_ms: None, sent_ms: None, missing: false };
+    let mut notice = Notice { other_keys: vec!["b".into()], hop: Some(hop), ..Notice::of("bucket", "a") };
+    let second = notice.spellings().nth(1).unwrap();
+    assert_eq!((second.key.as_str(), second.other_keys.as_slice()), ("b", ["a".to_owned()].as_slice()));
+    notice.hop.as_mut().unwrap().stream = Some(StreamId::new([3; 16]));
+    assert_eq!(notice.spellings().collect::<Vec<_>>(), [notice]);
 }
 
 #[test]
