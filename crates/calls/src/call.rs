@@ -5,7 +5,7 @@
 
 mod cells;
 
-pub(crate) use cells::{Settled, day, fits, note_points, odd};
+pub(crate) use cells::{Settled, cut, day, fits, note_points, odd};
 
 use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -25,7 +25,7 @@ use crate::subject::Subject;
 use crate::timestamps::Times;
 use crate::warnings::Note;
 
-use cells::{OddCells, cut, date, empty, is_blank, shape, time, trim_blanks, typed};
+use cells::{OddCells, date, empty, is_blank, shape, time, trim_blanks, typed};
 
 pub use crate::limits::{CALL_BYTES_MAX, MESSAGE_ID_CHARS_MAX, OBJECT_ID_CHARS_MAX};
 
@@ -259,6 +259,19 @@ impl Encoder {
         !is_void(cell) && !plan.nulls(column, nulls).has(ids::trim(cell))
     }
 
+    /// Whether a cell is bad, and a mapping omits it.
+    pub(crate) fn omits(&self, plan: &ColumnPlan, column: usize, cell: Cell, text: &[u8]) -> bool {
+        if !plan.omits(column) {
+            return false;
+        }
+        let mut scratch = Vec::new();
+        let value = cell.value(text, &mut scratch);
+        if plan.roles.ids.contains(&column) {
+            return ids::is_rounded(ids::trim(value));
+        }
+        fits(plan.columns()[column].cell, value, &self.times, &mut Vec::new()).is_err()
+    }
+
     /// Appends an element of a list and a comma, or nothing where the row has nothing of it.
     pub(crate) fn element(
         &mut self,
@@ -321,9 +334,8 @@ impl Encoder {
             let nulls = plan.nulls(column, &self.id_nulls);
             // A mapping may have noted it already.
             let id = ids::read(value, &plan.names, nulls, &mut |code| {
-                let note = Note::cell(code, column);
-                if !notes.contains(&note) {
-                    notes.push(note);
+                if !Note::is_among(notes, code, column) {
+                    notes.push(Note::cell(code, column));
                 }
             });
             if id == Id::Rounded {
@@ -344,7 +356,7 @@ impl Encoder {
         }
         let Some(column) = row.lone_cell().filter(|column| plan.roles.ids.contains(column)) else { return };
         let is_line = ids::is_line(self.id(plan, column, row));
-        let is_known = |code| self.notes.contains(&Note::cell(code, column));
+        let is_known = |code| Note::is_among(&self.notes, code, column);
         if is_line && !is_known(WarningCode::IdNoData) && !is_known(WarningCode::IdPlaceholder) {
             self.notes.push(Note::cell(WarningCode::IdNoData, column));
         }
@@ -445,7 +457,7 @@ impl Encoder {
 
     #[cold]
     fn lacking(&self, required: &RequiredCell) -> Flaw {
-        let is_null = self.notes.contains(&Note::cell(WarningCode::IdNullMarker, required.column));
+        let is_null = Note::is_among(&self.notes, WarningCode::IdNullMarker, required.column);
         let hint = if is_null { Hint::NullMarker } else { Hint::None };
         Flaw::new(required.code).in_column(required.column).hinting(hint)
     }

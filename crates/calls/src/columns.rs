@@ -105,6 +105,8 @@ pub struct ColumnPlan {
     pub(crate) omits: Vec<bool>,
     /// Whether a mapping makes the cells of each column; empty where it makes none.
     made: Vec<bool>,
+    /// Whether each column goes to a field that has one value in a group of rows; empty without a mapping.
+    singles: Vec<bool>,
     /// The lists whose elements are gathered from the rows of a group.
     pub(crate) lists: Vec<ListPlan>,
     warnings: Vec<Warning>,
@@ -135,6 +137,11 @@ impl ColumnPlan {
     #[inline]
     pub(crate) fn nulls<'a>(&self, column: usize, nulls: &'a Nulls) -> &'a Nulls {
         if self.made.get(column).is_some_and(|made| *made) { &NO_NULLS } else { nulls }
+    }
+
+    /// Whether a column goes to a field that has one value in a group of rows.
+    pub(crate) fn has_one_value(&self, column: usize) -> bool {
+        self.singles.get(column).is_some_and(|single| *single)
     }
 
     /// The kind of the calls.

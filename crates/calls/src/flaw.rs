@@ -275,6 +275,9 @@ impl Flaw {
             RefusalCode::GroupTooLong => format!(
                 "a group has at most {GROUP_ROWS_MAX} rows, and more adjacent rows have the same cell: group by another column"
             ),
+            RefusalCode::GroupIdsDiffer => {
+                "another id than in the rows before it in the group: correct it, or group by another column".to_owned()
+            }
             RefusalCode::MessageIdEmpty => "empty, as are all cells of `message_id`".to_owned(),
             code => words(code),
         }

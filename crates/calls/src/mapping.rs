@@ -3,9 +3,11 @@
 //! A made row has the cells of the file's row in their places, and further ones behind them. [`ColumnPlan`] and the
 //! encoder do the rest, as for any row. Hence a mapping that only renames gives the calls of the renamed file.
 
+mod constants;
 mod document;
 mod filters;
 mod header;
+mod paths;
 mod targets;
 mod verbs;
 
@@ -72,9 +74,10 @@ pub(crate) fn compile(
     reading: &Reading,
 ) -> Result<(Mapper, ColumnPlan), FileFault> {
     let header = header::Header::read(names);
-    let mut layout = targets::lay_out(mapping, &header, kind)?;
-    let basis = format!(" {mapping:?} {:?}", header.names);
-    let plan = ColumnPlan::compile_mapped(&layout.targets, kind, reading, basis)?;
+    let basis = Basis::new(reading);
+    let mut layout = targets::lay_out(mapping, &header, kind, basis.times())?;
+    let decides = format!(" {mapping:?} {:?}", header.names);
+    let plan = ColumnPlan::compile_mapped(&layout.targets, kind, reading, decides)?;
     for (column, made) in &mut layout.made {
         if let Made::Of(candidates) = made
             && candidates.len() > 1
@@ -89,7 +92,7 @@ pub(crate) fn compile(
         conditions: layout.conditions,
         group: layout.group,
         lists: layout.lists,
-        basis: Basis::new(reading),
+        basis,
         scratch: Vec::new(),
         text: Vec::new(),
         cells: Vec::new(),
@@ -106,6 +109,11 @@ impl Mapper {
     /// Whether the cells of a column are not as they stand in the file.
     pub(crate) fn makes(&self, column: usize) -> bool {
         self.made.iter().any(|(made, _)| *made == column)
+    }
+
+    /// Whether a cell of the file counts as empty.
+    pub(crate) fn is_empty(&self, cell: &[u8]) -> bool {
+        self.basis.is_empty(cell)
     }
 
     /// Whether a row passes every filter.
@@ -230,6 +238,6 @@ fn message_id(
     }
     out.extend_from_slice(name.as_bytes());
     out.push(b'-');
-    verbs::append_hex(&digest.finalize()[..targets::DIGEST_BYTES], out);
+    verbs::append_hex(&digest.finalize()[..constants::DIGEST_BYTES], out);
     Ok(())
 }

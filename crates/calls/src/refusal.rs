@@ -104,6 +104,8 @@ codes! {
         GroupRefused = "group_refused",
         /// A group of too many rows.
         GroupTooLong = "group_too_long",
+        /// A row with another id than the rows before it in the group.
+        GroupIdsDiffer = "group_ids_differ",
         /// A row without a cell for the `message_id` of a mapping.
         MessageIdEmpty = "message_id_empty",
     }
@@ -188,6 +190,10 @@ codes! {
         CtrlZ = "ctrl_z",
         /// A bad cell that a mapping omits.
         CellOmitted = "cell_omitted",
+        /// A group with the cell of an earlier group.
+        GroupReturns = "group_returns",
+        /// Rows of a group with different values for one field.
+        GroupValuesDiffer = "group_values_differ",
     }
 }
 

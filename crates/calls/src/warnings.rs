@@ -20,17 +20,25 @@ pub struct Note {
     /// Whether the row is one of those. If not, it only could have been, and speaks against the others; or, with
     /// [`Holds::Beside`], it has what they go with.
     pub(crate) hit: bool,
+    /// How many lines behind the first row of its group the row stands, where rows are grouped.
+    pub(crate) lines_behind: u32,
 }
 
 impl Note {
     /// A doubt about the row as a whole.
     pub(crate) fn row(code: WarningCode) -> Note {
-        Note { code, column: None, hit: true }
+        Note { code, column: None, hit: true, lines_behind: 0 }
     }
 
     /// A doubt about a cell.
     pub(crate) fn cell(code: WarningCode, column: usize) -> Note {
-        Note { code, column: u32::try_from(column).ok(), hit: true }
+        Note { column: u32::try_from(column).ok(), ..Note::row(code) }
+    }
+
+    /// Whether a doubt about that cell is among `notes`.
+    pub(crate) fn is_among(notes: &[Note], code: WarningCode, column: usize) -> bool {
+        let column = Note::cell(code, column).column;
+        notes.iter().any(|note| note.code == code && note.column == column)
     }
 
     /// A cell that speaks against a doubt about its column.
@@ -57,9 +65,10 @@ pub struct Tally {
 }
 
 impl Tally {
-    /// Counts in what was noted of the row on `line`.
+    /// Counts in what was noted of the row on `line`, or of the group that begins there.
     pub fn add(&mut self, notes: &[Note], line: u64) {
         for note in notes {
+            let line = line + u64::from(note.lines_behind);
             let order = self.counts.len();
             let count = self.counts.entry((note.code, note.column)).or_insert(Count { rows: 0, of: 0, line, order });
             let against = !note.hit && note.code.holds() == Holds::Most && count.rows == count.of;
@@ -198,6 +207,12 @@ impl WarningCode {
                 "the text is valid UTF-8, but CSV_ENCODING reads it in another encoding; set CSV_ENCODING=utf-8, or write the whole file in one encoding"
             }
             WarningCode::CtrlZ => "the row ends with Ctrl-Z, which is removed",
+            WarningCode::GroupReturns => {
+                "the group has the cell of an earlier group, so its rows become several calls; sort the file by the column"
+            }
+            WarningCode::GroupValuesDiffer => {
+                "rows of a group have different values, and only the first is sent; collect them in a list, as in `properties.items[].name`"
+            }
             WarningCode::CellOmitted => {
                 "a cell that its steps or its type refuse; the row is sent without it, because the mapping says `if_bad = \"omit\"`"
             }

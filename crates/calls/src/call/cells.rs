@@ -172,7 +172,7 @@ pub(super) fn time(
 
 /// Notes whether a long id has lost its last digits, or speaks against it.
 #[cold]
-pub(super) fn cut(column: usize, id: &[u8], settled: &mut Settled, notes: &mut Vec<Note>) {
+pub(crate) fn cut(column: usize, id: &[u8], settled: &mut Settled, notes: &mut Vec<Note>) {
     if !settled.has(WarningCode::IdCut, column)
         && let Some(is_cut) = ids::is_cut(id)
     {

@@ -458,6 +458,7 @@ impl<'a> Compiler<'a> {
             sources: Vec::new(),
             omits: Vec::new(),
             made: Vec::new(),
+            singles: Vec::new(),
             lists: Vec::new(),
             columns: self.columns,
             roles: self.roles,

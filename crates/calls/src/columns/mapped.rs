@@ -55,6 +55,11 @@ pub(crate) struct Targets {
 }
 
 impl Target {
+    /// Whether its field has one value, and is no list of those of several rows.
+    fn has_one_value(&self) -> bool {
+        matches!(self.to, To::Path(_) | To::Key(..))
+    }
+
     fn heading(&self) -> Heading<'_> {
         let (name, mapped) = match &self.to {
             To::Nowhere => ("", Mapped::Path),
@@ -106,6 +111,7 @@ impl ColumnPlan {
         if columns.iter().any(|target| target.omits_bad) {
             plan.omits = columns.iter().map(|target| target.omits_bad).collect();
         }
+        plan.singles = columns.iter().map(Target::has_one_value).collect();
         if columns.iter().any(|target| target.is_made) {
             plan.made = columns.iter().map(|target| target.is_made).collect();
         }

@@ -1,20 +1,18 @@
 //! A mapping, laid out over the header of a file: the columns of the rows that it makes.
 
 use protocol::mapping::{Decimal, Field, IfBad, Mapping, Rest};
-use serde_json::Value;
 
 use crate::columns::{CellType, Target, Targets, To};
 use crate::kind::{Api, Kind};
-use crate::limits::MESSAGE_ID_CHARS_MAX;
 use crate::refusal::{FaultCode, FileFault};
+use crate::timestamps::Times;
 
+use super::constants::{constants, made_id};
 use super::filters::Condition;
-use super::header::{ABSENT, Header};
+use super::header::Header;
+use super::paths::{ListPath, check_path, list_path};
 use super::verbs::Verbs;
 use super::{Candidate, Made};
-
-/// Bytes of a digest that stand in a message id.
-pub(super) const DIGEST_BYTES: usize = 16;
 
 /// What a mapping comes to under a header.
 #[derive(Debug, Default)]
@@ -33,15 +31,7 @@ struct Use<'a> {
     columns: Vec<(usize, &'a Field)>,
 }
 
-/// A path to the elements of a list.
-#[derive(Debug)]
-struct ListPath<'a> {
-    list: &'a str,
-    /// The path in an element; empty where the element is the cell.
-    element: &'a str,
-}
-
-pub(super) fn lay_out(mapping: &Mapping, header: &Header, kind: Kind) -> Result<Layout, FileFault> {
+pub(super) fn lay_out(mapping: &Mapping, header: &Header, kind: Kind, times: &Times) -> Result<Layout, FileFault> {
     check_names(mapping, header)?;
     let uses = uses(mapping, header, kind);
     let mut lists: Vec<&str> = Vec::new();
@@ -51,6 +41,7 @@ pub(super) fn lay_out(mapping: &Mapping, header: &Header, kind: Kind) -> Result<
     let mut others = Vec::new();
     for one in &uses {
         let Some((first, _)) = one.columns.first() else { continue };
+        check_path(&one.to, kind)?;
         let made = candidates(one, kind);
         let stays = matches!(&made[..], [only] if only.verbs.is_none());
         let target = Target { is_made: !stays, ..target_of(one, *first, mapping, header, &mut lists)? };
@@ -68,7 +59,7 @@ pub(super) fn lay_out(mapping: &Mapping, header: &Header, kind: Kind) -> Result<
     }
     let used: Vec<usize> = uses.iter().flat_map(|one| &one.columns).map(|(column, _)| *column).collect();
     take_rest(mapping, header, &used, &mut places)?;
-    further.extend(constants(mapping, kind)?);
+    further.extend(constants(mapping, kind, times)?);
     further.extend(made_id(mapping, header)?);
     layout.targets.merged = others.into_iter().filter(|(column, _)| places[*column].is_none()).collect();
     layout.line_up(header, places, further, &lists);
@@ -197,12 +188,6 @@ fn called(one: &Use<'_>, header: &Header) -> String {
 /// Where the cells of a field go. A list is gathered from the rows of a group, and has one element otherwise.
 fn destination<'a>(one: &'a Use<'_>, mapping: &Mapping, lists: &mut Vec<&'a str>) -> Result<To, FileFault> {
     let Some(ListPath { list, element }) = list_path(&one.to) else { return Ok(To::Path(one.to.clone())) };
-    if list.is_empty() || element.contains("[]") {
-        return Err(FileFault::new(
-            FaultCode::BadColumn,
-            format!("`{}` is no path: `[]` stands behind a name, and once", one.to),
-        ));
-    }
     if mapping.group.is_none() {
         return Ok(To::Path(if element.is_empty() { one.to.clone() } else { format!("{list}.0.{element}") }));
     }
@@ -211,12 +196,6 @@ fn destination<'a>(one: &'a Use<'_>, mapping: &Mapping, lists: &mut Vec<&'a str>
         lists.len() - 1
     });
     Ok(To::Element { list: number, path: element.to_owned(), whole: one.to.clone() })
-}
-
-fn list_path(to: &str) -> Option<ListPath<'_>> {
-    let (list, behind) = to.split_once("[]")?;
-    let element = behind.strip_prefix('.').unwrap_or(behind);
-    Some(ListPath { list, element })
 }
 
 /// The type of a field, which all of its columns share.
@@ -298,53 +277,4 @@ fn listed(names: &[&str]) -> String {
     let more = names.len().saturating_sub(LISTED_MAX);
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
     format!("{plural} {}{more}", first.join(", "))
-}
-
-fn constants(mapping: &Mapping, kind: Kind) -> Result<Vec<(Target, Made)>, FileFault> {
-    let mut all = Vec::new();
-    for constant in &mapping.set {
-        let fault = |_| FileFault::new(FaultCode::BadColumn, format!("the constant `{}` is no JSON", constant.to));
-        let value: Value = serde_json::from_str(&constant.json).map_err(fault)?;
-        let to = match constant.to.strip_prefix("properties.") {
-            Some(name) if kind.api() == Api::Objects => name,
-            _ => &constant.to,
-        };
-        let (cell, text) = match value {
-            // Its type is always that of a time.
-            Value::String(text) if to == "timestamp" => (None, text),
-            Value::String(text) => (Some(CellType::String), text),
-            Value::Bool(value) => (Some(CellType::Boolean), value.to_string()),
-            Value::Number(_) => (Some(CellType::Number), constant.json.trim().to_owned()),
-            Value::Null | Value::Array(_) | Value::Object(_) => (Some(CellType::Json), constant.json.clone()),
-        };
-        let name = format!("set {}", constant.to);
-        let target =
-            Target { name, source: usize::MAX, to: To::Path(to.to_owned()), cell, omits_bad: false, is_made: true };
-        all.push((target, Made::Constant(text.into_bytes())));
-    }
-    Ok(all)
-}
-
-/// The message id that is made of cells.
-fn made_id(mapping: &Mapping, header: &Header) -> Result<Option<(Target, Made)>, FileFault> {
-    if mapping.message_id.is_empty() {
-        return Ok(None);
-    }
-    let chars_max = MESSAGE_ID_CHARS_MAX - 2 * DIGEST_BYTES - 1;
-    if mapping.name.chars().count() > chars_max {
-        return Err(FileFault::new(
-            FaultCode::BadColumn,
-            format!("the name of the mapping has more than {chars_max} characters, and message ids begin with it"),
-        ));
-    }
-    let target = Target {
-        name: mapping.message_id.join(", "),
-        source: mapping.message_id.first().and_then(|name| header.find_any(name, mapping)).unwrap_or(ABSENT),
-        to: To::Path("messageId".to_owned()),
-        cell: None,
-        omits_bad: false,
-        is_made: true,
-    };
-    let columns = mapping.message_id.iter().filter_map(|name| header.find_any(name, mapping)).collect();
-    Ok(Some((target, Made::MessageId { name: mapping.name.clone(), columns })))
 }

@@ -3,7 +3,7 @@
 use protocol::mapping::{Decimal, Field, Side, Strip, Values};
 use sha2::{Digest, Sha256};
 
-use crate::call::{Settled, day, fits, note_points, odd};
+use crate::call::{Settled, cut, day, fits, note_points, odd};
 use crate::columns::CellType;
 use crate::decimals;
 use crate::flaw::{Flaw, Hint};
@@ -58,14 +58,22 @@ pub(super) struct Doubts<'a> {
 impl Doubts<'_> {
     /// Notes a doubt once for a row.
     pub(super) fn note(&mut self, code: WarningCode) {
-        let note = Note::cell(code, self.column);
-        if !self.notes.contains(&note) {
-            self.notes.push(note);
+        if !Note::is_among(self.notes, code, self.column) {
+            self.notes.push(Note::cell(code, self.column));
         }
     }
 }
 
 impl Basis {
+    /// Whether a cell has blanks alone, or counts as empty by a setting.
+    pub(super) fn is_empty(&self, cell: &[u8]) -> bool {
+        ids::is_void(cell) || self.nulls.has(ids::trim(cell))
+    }
+
+    pub(super) fn times(&self) -> &Times {
+        &self.times
+    }
+
     /// Refuses a value that is not of a type.
     pub(super) fn check(&mut self, wanted: CellType, value: &[u8]) -> Result<(), Flaw> {
         fits(wanted, value, &self.times, &mut self.item)
@@ -172,7 +180,7 @@ impl Verbs {
             None if self.day => day(doubts.column, value.as_bytes(), times, settled, doubts.notes, out)?,
             None => {
                 if self.prefix.is_some() || self.sha256 {
-                    self.doubt(value.as_bytes(), doubts);
+                    self.doubt(value.as_bytes(), settled, doubts);
                 }
                 self.finish(value, out);
             }
@@ -181,10 +189,15 @@ impl Verbs {
     }
 
     /// Notes what is doubtful about a value that a prefix or a digest hides from the encoder.
-    fn doubt(&self, value: &[u8], doubts: &mut Doubts<'_>) {
+    fn doubt(&self, value: &[u8], settled: &mut Settled, doubts: &mut Doubts<'_>) {
         if !self.is_id {
             odd(doubts.column, false, value, &NO_NULLS, doubts.notes);
-        } else if !ids::is_plain(value, &NO_NULLS, doubts.names) {
+            return;
+        }
+        if ids::may_be_cut(value) {
+            cut(doubts.column, value, settled, doubts.notes);
+        }
+        if !ids::is_plain(value, &NO_NULLS, doubts.names) {
             ids::read(value, doubts.names, &NO_NULLS, &mut |code| doubts.note(code));
         }
     }

@@ -4,12 +4,17 @@
 //! are made one by one, as each arrives. A field takes the first filled cell, and a list takes an element of each row.
 //! One bad row refuses all rows of its group.
 
+use std::collections::HashSet;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::ops::Range;
 
-use crate::call::Row;
+use crate::call::{Encoder, Row};
+use crate::columns::ColumnPlan;
 use crate::flaw::Flaw;
+use crate::ids;
 use crate::limits::GROUP_ROWS_MAX;
-use crate::refusal::{FaultCode, FileFault, Position, RefusalCode, RowRefusal, Span};
+use crate::mapping::Mapper;
+use crate::refusal::{FaultCode, FileFault, Position, RefusalCode, RowRefusal, Span, WarningCode};
 use crate::rows::Cell;
 use crate::warnings::Note;
 
@@ -22,6 +27,9 @@ const HELD_ROWS_MAX: usize = 10 * GROUP_ROWS_MAX;
 
 /// Most bytes of such rows.
 const HELD_BYTES_MAX: usize = 4 << 20;
+
+/// Cells of groups that are remembered, to find one that comes again: some 4 MB.
+const GROUPS_REMEMBERED_MAX: usize = 1 << 18;
 
 /// A row of a group.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,6 +59,8 @@ pub(super) struct Grouping {
     /// Whether the record that the rows stand at is still to be taken.
     is_held: bool,
     fault: Option<FileFault>,
+    /// Hashes of the cells of groups.
+    seen: HashSet<u64>,
     /// How many rows were taken last.
     pub(super) taken_rows: u64,
     /// The rows taken last, unless they are skipped.
@@ -121,7 +131,11 @@ impl Grouping {
     ) -> Step {
         let reason = if is_header { Some(Dropped::RepeatedHeader) } else { row.is_blank().then_some(Dropped::Blank) };
         let is_open = self.open.begin.is_some();
-        if is_open && (reason.is_some() || !self.open.joins(row, self.column)) {
+        if is_open && reason == Some(Dropped::Blank) {
+            self.open.pass_blank(row.span, before.1);
+            return Step::Joined;
+        }
+        if is_open && (is_header || !self.open.joins(row, self.column, reader.mapper)) {
             self.is_held = true;
             return Step::Closed(self.close(reader, calls, records));
         }
@@ -132,6 +146,9 @@ impl Grouping {
             return Step::Dropped(Translated::Dropped { span: row.span, reason });
         }
         self.open.add(row, self.column, before, reader);
+        if !is_open && self.open.is_of_known_cell() && !self.remember() {
+            self.open.notes.push(Note::cell(WarningCode::GroupReturns, self.column));
+        }
         if self.open.rows.len() > HELD_ROWS_MAX || self.open.records.len() > HELD_BYTES_MAX {
             self.fault = Some(self.open.too_long());
         }
@@ -140,6 +157,15 @@ impl Grouping {
 }
 
 impl Grouping {
+    /// Remembers the cell of the open group. Returns whether it is new.
+    fn remember(&mut self) -> bool {
+        let mut hasher = DefaultHasher::new();
+        self.open.key.hash(&mut hasher);
+        let hash = hasher.finish();
+        let is_full = self.seen.len() >= GROUPS_REMEMBERED_MAX;
+        if is_full { !self.seen.contains(&hash) } else { self.seen.insert(hash) }
+    }
+
     /// Ends the open group: appends its call and its rows, or refuses or skips them.
     #[cold]
     pub(super) fn close(&mut self, reader: Reader<'_>, calls: &mut Vec<u8>, records: &mut Vec<u8>) -> Translated {
@@ -186,17 +212,38 @@ impl Open {
     }
 
     /// Whether a row is of this group. A row that cannot be split may be of it, and of the one behind it: then all are
-    /// refused together.
-    fn joins(&self, row: SourceRow<'_>, column: usize) -> bool {
-        if self.is_skipped {
-            return is_split(row) && self.has_key(row, column);
+    /// refused together. A row with an empty cell is of no other group.
+    fn joins(&self, row: SourceRow<'_>, column: usize, mapper: &Mapper) -> bool {
+        let is_alone = self.key.is_empty() && !self.is_key_unknown;
+        if is_alone {
+            return false;
         }
-        self.is_key_unknown || !is_split(row) || self.has_key(row, column)
+        if !is_split(row) {
+            return !self.is_skipped;
+        }
+        let mut scratch = Vec::new();
+        let key = key_of(row, column, mapper, &mut scratch);
+        !key.is_empty() && (self.is_key_unknown || key == self.key)
     }
 
-    fn has_key(&self, row: SourceRow<'_>, column: usize) -> bool {
-        let mut scratch = Vec::new();
-        key_of(row, column, &mut scratch) == self.key
+    /// Whether the rows of the group have a cell, and are not skipped.
+    fn is_of_known_cell(&self) -> bool {
+        !self.is_skipped && !self.is_key_unknown && !self.key.is_empty()
+    }
+
+    /// Counts a blank row among the rows of the group. `blank_lines` are those before it.
+    fn pass_blank(&mut self, span: Span, blank_lines: u64) {
+        self.blank_lines += blank_lines + 1;
+        if let Some(all) = &mut self.span {
+            all.to = span.to;
+        }
+        let last = self.rows.len().wrapping_sub(1);
+        if let Some(row) = self.rows.last_mut() {
+            row.span.to = span.to;
+        }
+        if let Some((_, refusal)) = self.refusal.as_mut().filter(|(row, _)| *row == last) {
+            refusal.span.to = span.to;
+        }
     }
 
     /// Adds a row of the group. `before` is where the record before it ends, and how many blank lines stand between.
@@ -216,7 +263,7 @@ impl Open {
         }
         self.is_key_unknown = !is_split(row);
         let mut scratch = Vec::new();
-        let key = key_of(row, column, &mut scratch);
+        let key = key_of(row, column, reader.mapper, &mut scratch);
         self.key.clear();
         self.key.extend_from_slice(key);
         if is_first && is_sound.is_ok() && !reader.mapper.passes(text, cells) {
@@ -243,28 +290,78 @@ impl Open {
         }
         note_shape(row.text, row.cells, plan, &mut encoder.notes);
         let (text, cells) = mapper.make(row.text, row.cells, index == 0, &plan.names, &mut encoder.notes)?;
+        self.merge(text, cells, index, plan, encoder)?;
+        self.lists.resize(plan.lists.len(), Vec::new());
+        for (list, out) in plan.lists.iter().zip(&mut self.lists) {
+            encoder.element(list, plan, Row::new(text, cells, row.span.start), out)?;
+        }
+        let lines_behind = self.lines_behind(index);
+        self.notes.extend(encoder.notes.drain(..).map(|note| Note { lines_behind, ..note }));
+        Ok(())
+    }
+
+    /// Takes the filled cells of a row that no earlier row has.
+    fn merge(
+        &mut self,
+        text: &[u8],
+        cells: &[Cell],
+        index: usize,
+        plan: &ColumnPlan,
+        encoder: &mut Encoder,
+    ) -> Result<(), Flaw> {
         let width = plan.columns().len();
         self.cells.resize(width, Cell::new(0, 0, 0));
         self.origins.resize(width, 0);
         self.filled.resize(width, false);
-        for (at, cell) in cells.iter().enumerate() {
-            if self.filled[at] || cell.is_empty() {
+        for (at, cell) in cells.iter().enumerate().filter(|(_, cell)| !cell.is_empty()) {
+            let is_filled = encoder.has_something(plan, at, cell.raw(text));
+            if is_filled && plan.has_one_value(at) && encoder.omits(plan, at, *cell, text) {
+                // The next row may have a better one.
+                encoder.notes.push(Note::cell(WarningCode::CellOmitted, at));
                 continue;
             }
-            self.filled[at] = encoder.has_something(plan, at, cell.raw(text));
-            if self.filled[at] || self.cells[at].is_empty() {
+            if self.filled[at] {
+                if is_filled && plan.has_one_value(at) {
+                    self.compare(at, text, *cell, plan, &mut encoder.notes)?;
+                }
+                continue;
+            }
+            self.filled[at] = is_filled;
+            if is_filled || self.cells[at].is_empty() {
                 let begin = self.text.len();
                 self.text.extend_from_slice(cell.raw(text));
                 self.cells[at] = cell.moved_to(begin);
                 self.origins[at] = index;
             }
         }
-        self.lists.resize(plan.lists.len(), Vec::new());
-        for (list, out) in plan.lists.iter().zip(&mut self.lists) {
-            encoder.element(list, plan, Row::new(text, cells, row.span.start), out)?;
-        }
-        self.notes.append(&mut encoder.notes);
         Ok(())
+    }
+
+    /// Refuses a row with another id than an earlier one, which would be a call of several people. Notes other values.
+    fn compare(
+        &self,
+        at: usize,
+        text: &[u8],
+        cell: Cell,
+        plan: &ColumnPlan,
+        notes: &mut Vec<Note>,
+    ) -> Result<(), Flaw> {
+        let (mut first, mut other) = (Vec::new(), Vec::new());
+        let (first, other) = (self.cells[at].value(&self.text, &mut first), cell.value(text, &mut other));
+        if ids::trim(first) == ids::trim(other) || plan.columns()[at].path.is_none() {
+            return Ok(());
+        }
+        if plan.roles.ids.contains(&at) && plan.roles.message_id != Some(at) {
+            return Err(Flaw::new(RefusalCode::GroupIdsDiffer).in_column(at));
+        }
+        notes.push(Note::cell(WarningCode::GroupValuesDiffer, at));
+        Ok(())
+    }
+
+    /// How many lines behind the first row of the group a row stands.
+    fn lines_behind(&self, index: usize) -> u32 {
+        let line = |index: usize| self.rows.get(index).map_or(0, |row| row.span.line);
+        u32::try_from(line(index).saturating_sub(line(0))).unwrap_or(u32::MAX)
     }
 
     /// Appends the call of all rows. If it is refused, the row that is at fault.
@@ -283,9 +380,14 @@ impl Open {
             self.text.push(b']');
             self.cells[*column] = Cell::new(begin, self.text.len(), 0);
         }
-        let begin = calls.len();
+        let (begin, noted) = (calls.len(), encoder.notes.len());
         let row = Row::new(&self.text, &self.cells, span.start);
-        match encoder.append(plan, row, calls) {
+        let written = encoder.append(plan, row, calls);
+        for note in &mut encoder.notes[noted..] {
+            let origin = note.column.and_then(|column| self.origins.get(column as usize));
+            note.lines_behind = origin.map_or(0, |origin| self.lines_behind(*origin));
+        }
+        match written {
             Ok(timestamp) => Ok(Translated::Call { span, len: calls.len() - begin, timestamp }),
             Err(flaw) => {
                 let at_fault = flaw.column.and_then(|column| self.origins.get(column)).copied().unwrap_or(0);
@@ -333,6 +435,8 @@ fn is_split(row: SourceRow<'_>) -> bool {
     row.quotes.is_sound()
 }
 
-fn key_of<'a>(row: SourceRow<'a>, column: usize, scratch: &'a mut Vec<u8>) -> &'a [u8] {
-    row.cells.get(column).map_or(&[], |cell| cell.value(row.text, scratch))
+/// The cell that says the group of a row; empty if it counts as empty.
+fn key_of<'a>(row: SourceRow<'a>, column: usize, mapper: &Mapper, scratch: &'a mut Vec<u8>) -> &'a [u8] {
+    let key = row.cells.get(column).map_or(&[][..], |cell| cell.value(row.text, scratch));
+    if mapper.is_empty(key) { &[] } else { key }
 }
