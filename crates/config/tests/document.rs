@@ -155,10 +155,10 @@ fn a_rejects_file_is_read_by_the_mapping_that_refused_its_rows_alone() {
     };
     let (hubspot, erp) = (("hubspot-contacts".to_owned(), Some(1)), ("erp".to_owned(), Some(1)));
     assert_eq!(readers("erp/kunden.csv"), [hubspot.clone(), erp.clone()]);
-    assert_eq!(readers("erp/kunden.hubspot-contacts.rejects.csv"), [hubspot.clone()]);
-    assert_eq!(readers("erp/kunden.erp.rejects.csv"), [erp.clone()], "not by the mapping before it");
-    assert_eq!(readers("erp/kunden.erp.rejects.erp.rejects.csv.gz"), [erp.clone()], "refused again");
-    assert_eq!(readers("elsewhere/kunden.erp.rejects.csv"), [erp.clone()], "whatever the patterns say");
+    assert_eq!(readers("erp/kunden.hubspot-contacts.rejects.csv"), std::slice::from_ref(&hubspot));
+    assert_eq!(readers("erp/kunden.erp.rejects.csv"), std::slice::from_ref(&erp), "not by the mapping before it");
+    assert_eq!(readers("erp/kunden.erp.rejects.erp.rejects.csv.gz"), std::slice::from_ref(&erp), "refused again");
+    assert_eq!(readers("elsewhere/kunden.erp.rejects.csv"), std::slice::from_ref(&erp), "whatever the patterns say");
     assert_eq!(readers("erp/kunden.former.rejects.csv"), [hubspot, erp], "no mapping has that name");
 }
 
