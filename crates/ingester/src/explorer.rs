@@ -163,8 +163,9 @@ fn a_lost_answer_of_segment_loses_and_doubles_no_row_in_any_order_of_two_owners(
 
 #[test]
 fn without_compare_and_swap_an_order_of_two_owners_breaks_a_promise() {
-    // A row is in no place or in two, or the rejects file and the account do not match.
-    BLIND_PUT.assert_broken(ONE_SWITCH, &["how often row", "rows in the rejects file", "the account"]);
+    // A row is in no place or in two, or rejects file, account or ledger do not match.
+    let words = ["how often row", "rows in the rejects file", "the account", "the committed ranges of the ledger"];
+    BLIND_PUT.assert_broken(ONE_SWITCH, &words);
 }
 
 #[test]

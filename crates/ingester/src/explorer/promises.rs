@@ -165,7 +165,7 @@ pub(super) fn assert_finished(world: &World, rules: Rules, report: &FileReport, 
     assert_settled(world, rules, &checkpoint);
     let ledger = Ledger::from_json(&document(world, "/ledger.json")).unwrap();
     assert_ledger(world, &ledger);
-    assert_eq!(ledger.committed, checkpoint.committed);
+    assert_eq!(ledger.committed, checkpoint.committed, "the committed ranges of the ledger");
     let account = &ledger.account;
     assert_eq!((account.rows, account.acknowledged, account.rejected), (5, 3, 2), "the account");
 }

@@ -97,6 +97,11 @@ fn of_column(sample: &Sample, column: usize) -> Option<Group> {
             first = row;
         }
     }
+    // A group is of one person.
+    let is_other = |one: &&Column| names::person_id(&one.name).is_some() && differs(one, &further);
+    if sample.columns.iter().any(|one| is_other(&one)) {
+        return None;
+    }
     let lists = lists(sample, &further);
     let left_empty = |(first, row): &(usize, usize)| {
         let is_left = |one: &&Column| is_filled(&one.cells[*first]) && !is_filled(&one.cells[*row]);
@@ -118,13 +123,15 @@ pub(super) fn status(sample: &Sample) -> Option<String> {
     sample.columns.iter().map(|column| &column.name).find(|name| names::is_status(name)).cloned()
 }
 
+/// Whether a later row of a group has another cell than the first.
+fn differs(one: &Column, further: &[(usize, usize)]) -> bool {
+    further.iter().any(|(first, row)| is_filled(&one.cells[*row]) && one.cells[*row] != one.cells[*first])
+}
+
 /// The columns that differ in a group, and those that begin with the same word.
 fn lists(sample: &Sample, further: &[(usize, usize)]) -> Vec<usize> {
-    let differs = |one: &Column| {
-        further.iter().any(|(first, row)| is_filled(&one.cells[*row]) && one.cells[*row] != one.cells[*first])
-    };
     let first_word = |one: &Column| words(&one.name).into_iter().next().unwrap_or_default();
-    let of_items: HashSet<String> = sample.columns.iter().filter(|one| differs(one)).map(first_word).collect();
+    let of_items: HashSet<String> = sample.columns.iter().filter(|one| differs(one, further)).map(first_word).collect();
     (0..sample.columns.len()).filter(|at| of_items.contains(&first_word(&sample.columns[*at]))).collect()
 }
 
