@@ -1,8 +1,11 @@
 #!/bin/sh
-# Puts the reading corpus where the fuzz target looks for seeds, four choosing bytes before each.
+# Puts the reading corpus and the samples of events where the fuzz targets look for seeds, the choosing bytes before each.
 set -eu
 cd "$(dirname "$0")"
-mkdir -p corpus/reading
+mkdir -p corpus/reading corpus/events
+for event in ../events/*.json; do
+    { printf '\000\004\007\002\011\010'; cat "$event"; } > "corpus/events/$(basename "$event")"
+done
 # The kinds in the order of their table, written by `UPDATE_DOCS=1 cargo test --workspace --test stories tables`.
 # kinds
 kinds="identify track page screen group alias object"

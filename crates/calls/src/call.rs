@@ -66,6 +66,12 @@ impl<'a> Row<'a> {
         Row { text, cells, is_unescaped: json::is_unescaped(text), start }
     }
 
+    /// The same, of a record of which is known whether a cell stands in quotes.
+    #[inline]
+    pub(crate) fn of_record(text: &'a [u8], cells: &'a [Cell], is_quoted: bool, start: u64) -> Row<'a> {
+        Row { text, cells, is_unescaped: !is_quoted && json::is_unescaped(text), start }
+    }
+
     /// The cell of a column, as long as the row has it.
     #[inline]
     fn cell(&self, column: usize) -> Option<&'a Cell> {

@@ -42,6 +42,7 @@ pub(crate) fn is_plain(cell: &[u8], nulls: &Nulls, names: &Names) -> bool {
                 || names.may_have(first, last, cell)
         }
         b'0'..=b'9' if !last.is_ascii_alphanumeric() => true,
+        b'1'..=b'9' if cell.iter().all(u8::is_ascii_digit) => false,
         b'0' => last == b'0' || is_number_like(cell),
         b'1'..=b'9' => is_number_like(cell) || (!last.is_ascii_digit() && memchr::memchr(b' ', cell).is_some()),
         _ => true,

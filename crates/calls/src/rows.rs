@@ -92,6 +92,8 @@ pub(crate) struct Record<'a> {
     pub(crate) blank: Blank,
     /// Whether the file ends within quotes.
     pub(crate) unclosed: bool,
+    /// Whether a cell stands in quotes.
+    pub(crate) has_quotes: bool,
     /// The first cell that has text behind its closing quote, or a quote behind a blank: no cell
     /// behind it can be trusted.
     pub(crate) stray: Option<usize>,
@@ -248,7 +250,7 @@ impl Rows {
     pub(crate) fn record(&self) -> Option<Record<'_>> {
         let Extent { length, line_end, unclosed } = self.current?;
         let text = &self.text[self.head..self.head + length];
-        let inside = if self.splitter.quotes { count_lines(text) } else { 0 };
+        let inside = if self.splitter.has_quotes() { count_lines(text) } else { 0 };
         Some(Record {
             text,
             cells: self.splitter.cells(),
@@ -256,6 +258,7 @@ impl Rows {
             lines: inside + u64::from(line_end > 0),
             blank: self.blank,
             unclosed,
+            has_quotes: self.splitter.has_quotes(),
             stray: self.splitter.stray(),
         })
     }

@@ -448,7 +448,7 @@ impl Translator {
             if matches!(encoding, Encoding::Legacy(_)) || !dialect.quoting.is_rfc4180() || ctrl_z.is_some() {
                 self.decoded.decode(&record, dialect, plan.own_columns, ctrl_z, &mut self.encoder.notes)
             } else {
-                (record.text, record.cells, Quotes { unclosed: record.unclosed, stray: record.stray, misfit: false })
+                (record.text, record.cells, Quotes::of_record(&record))
             };
         let is_header = is_header(text, cells, &self.names, dialect.delimiter);
         if let (Some(mapper), Some(grouping)) = (&mut self.mapper, &mut self.grouping) {
@@ -481,7 +481,7 @@ impl Translator {
         let is_profiled = is_sound.is_ok() && self.profiler.is_some();
         let written = is_sound.and_then(|()| {
             note_shape(text, cells, plan, &mut self.encoder.notes);
-            let row = Row::new(text, cells, span.start);
+            let row = Row::of_record(text, cells, quotes.has_cell, span.start);
             self.encoder.append(plan, row, calls)
         });
         if let Some(profiler) = &mut self.profiler

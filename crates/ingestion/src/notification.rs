@@ -177,7 +177,7 @@ pub enum NotificationFault {
     /// A message whose body is not JSON.
     #[error("the message's body is not JSON")]
     BodyNotJson,
-    /// More envelopes around an event than [`envelope::ENVELOPES_MAX`].
+    /// An event in too many envelopes to be one.
     #[error("the event is in more than {} envelopes", envelope::ENVELOPES_MAX)]
     TooManyEnvelopes,
     /// The first message of a subscription that its topic's owner made.

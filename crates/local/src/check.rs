@@ -7,6 +7,7 @@ mod assign;
 mod checked;
 mod columns;
 mod expect;
+mod ids;
 mod json;
 mod preview;
 mod profile;

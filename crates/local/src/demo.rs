@@ -139,7 +139,7 @@ async fn ingest(
         let key = key_of(file.strip_prefix(samples).unwrap_or(file), None);
         let body = fs::read(file).with_context(|| format!("failed to read {}", file.display()))?;
         let name = key.rsplit('/').next().unwrap_or(&key).to_owned();
-        dropped.push((name, records::count(&body)));
+        dropped.push((name, lines_to_skip(machine, &key).and_then(|lines| records::count(&body, lines))));
         source.put(&key, body.clone().into(), "text/csv").await?;
         let report = machine.ingest_next().await?;
         for mut object in report["objects"].as_array().cloned().unwrap_or_default() {
@@ -151,6 +151,13 @@ async fn ingest(
         }
     }
     Ok((dropped, objects))
+}
+
+/// Lines before the header, if all mappings that read the file skip as many.
+fn lines_to_skip(machine: &Machine, key: &str) -> Option<u32> {
+    let found = machine.mappings.for_key(key).unwrap_or_default();
+    let first = found.first().map_or(0, |one| one.reading.skip_lines);
+    found.iter().all(|one| one.reading.skip_lines == first).then_some(first)
 }
 
 fn name_of(object: &Value) -> &str {

@@ -9,9 +9,9 @@ mod fields;
 mod names;
 mod sample;
 mod shapes;
+mod source;
 mod write;
 
-use crate::check::key_of;
 use anyhow::Context;
 use calls::columns::CellType;
 use calls::refusal::RefusalCode;
@@ -20,8 +20,9 @@ use config::Config;
 use draft::Draft;
 use protocol::reading::Reading;
 use sample::{Sample, read_rows};
+use source::Source;
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// Rows that a draft is made of.
@@ -34,13 +35,13 @@ const UNUSABLE: u8 = 2;
 /// The arguments of `suggest`.
 #[derive(Args, Debug)]
 pub(crate) struct SuggestArgs {
-    /// The CSV file, as a tool exports it
+    /// The CSV file, as a tool exports it, `-` for standard input
     file: PathBuf,
 }
 
 /// Prints a draft for a file. The exit status is 2 when the file cannot be read.
 pub(crate) fn run(args: &SuggestArgs) -> ExitCode {
-    match suggest(&args.file) {
+    match suggest(&Source::of(&args.file)) {
         Ok(text) => {
             print!("{text}");
             ExitCode::SUCCESS
@@ -52,8 +53,8 @@ pub(crate) fn run(args: &SuggestArgs) -> ExitCode {
     }
 }
 
-fn suggest(file: &Path) -> anyhow::Result<String> {
-    let sample = Sample::read(file, ROWS_MAX)?;
+fn suggest(source: &Source) -> anyhow::Result<String> {
+    let sample = Sample::read(source, ROWS_MAX)?;
     let mut draft = Draft::of(&sample);
     anyhow::ensure!(
         sample.columns.len() > 1 || !matches!(draft.call, call::Call::Object(_)),
@@ -61,7 +62,11 @@ fn suggest(file: &Path) -> anyhow::Result<String> {
     );
     for _ in 0..ROUNDS_MAX {
         let text = write::toml(&draft, &sample);
-        let tried = try_on(file, &text)?;
+        if draft.lacks_id() {
+            // It is no mapping before someone names the id.
+            return Ok(text);
+        }
+        let tried = try_on(source, &text)?;
         if draft.take_back(&tried) {
             continue;
         }
@@ -82,14 +87,14 @@ struct Tried {
     fault: Option<String>,
 }
 
-fn try_on(file: &Path, text: &str) -> anyhow::Result<Tried> {
+fn try_on(source: &Source, text: &str) -> anyhow::Result<Tried> {
     let config = Config::parse(text, &Reading::default()).map_err(|faults| {
         let words: Vec<String> = faults.iter().map(ToString::to_string).collect();
         anyhow::anyhow!("no draft can be made of its header: {}", words.join("; "))
     })?;
     let rule = config.mappings.first().context("the draft has no mapping")?;
     let mut tried = Tried::default();
-    let machine = read_rows(file, &key_of(file, None), &rule.reading, ROWS_MAX, |batch, _| {
+    let machine = read_rows(source, &rule.reading, ROWS_MAX, |batch, _| {
         let refused = batch.refused.iter().map(|refused| &refused.refusal).filter(|refusal| is_of_type(refusal.code));
         tried.columns.extend(refused.filter_map(|refusal| refusal.column.clone()));
     })?;

@@ -27,6 +27,12 @@ impl Cell {
         &record[self.start as usize..self.end as usize]
     }
 
+    /// Whether it stands in quotes.
+    #[inline]
+    pub(crate) fn is_quoted(&self, record: &[u8]) -> bool {
+        self.start > 0 && record[self.start as usize - 1] == QUOTE
+    }
+
     /// Whether nothing is in it.
     pub(crate) fn is_empty(&self) -> bool {
         self.start == self.end

@@ -42,7 +42,7 @@ pub(crate) struct Splitter {
     /// How many quotes are to be taken out of the current cell.
     doubled: u32,
     /// Whether a quoted cell has been seen, the only place where a record can hold line ends.
-    pub(super) quotes: bool,
+    quotes: bool,
     /// Whether a quoted cell ends in a backslash, so that its last quote may be content.
     backslash: bool,
     /// Whether [`MARK`] at the start of a record is a byte order mark, and a Ctrl-Z is no part of it.
@@ -133,6 +133,11 @@ impl Splitter {
 
     pub(crate) fn cells(&self) -> &[Cell] {
         &self.cells
+    }
+
+    /// Whether a cell of the record stands in quotes.
+    pub(crate) fn has_quotes(&self) -> bool {
+        self.quotes
     }
 
     /// The first cell of the record with a misplaced quote.

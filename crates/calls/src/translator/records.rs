@@ -32,9 +32,17 @@ pub(super) struct Quotes {
     pub(super) stray: Option<usize>,
     /// Whether the record does not fit the file's dialect; no cell of it is known then.
     pub(super) misfit: bool,
+    /// Whether a cell stands in quotes.
+    pub(super) has_cell: bool,
 }
 
 impl Quotes {
+    /// Those of a record that is read as it stands.
+    #[inline]
+    pub(super) fn of_record(record: &Record<'_>) -> Quotes {
+        Quotes { unclosed: record.unclosed, stray: record.stray, misfit: false, has_cell: record.has_quotes }
+    }
+
     pub(super) fn is_sound(self) -> bool {
         !self.unclosed && self.stray.is_none() && !self.misfit
     }
@@ -81,11 +89,16 @@ impl Decoded {
                 quote_cell(&self.scratch, &mut self.text);
                 self.text.extend(std::iter::repeat_n(delimiter, columns));
                 self.splitter.split(&self.text);
-                return (&self.text, self.splitter.cells(), Quotes { unclosed: false, stray: None, misfit: true });
+                return (
+                    &self.text,
+                    self.splitter.cells(),
+                    Quotes { unclosed: false, stray: None, misfit: true, has_cell: true },
+                );
             }
         }
         let unclosed = self.splitter.split(&self.text);
-        let quotes = Quotes { unclosed, stray: self.splitter.stray(), misfit: false };
+        let quotes =
+            Quotes { unclosed, stray: self.splitter.stray(), misfit: false, has_cell: self.splitter.has_quotes() };
         (&self.text, self.splitter.cells(), quotes)
     }
 }
@@ -190,7 +203,7 @@ fn cause_of_quote(text: &[u8], cell: Option<&Cell>) -> Hint {
         return Hint::Backslash;
     }
     // A cell in quotes has text behind them.
-    let bare = cell.filter(|cell| cell.start() == 0 || text[cell.start() - 1] != b'"');
+    let bare = cell.filter(|cell| !cell.is_quoted(text));
     let blank = bare.and_then(|cell| blank_before_quote(cell.raw(text), b'"'));
     blank.filter(|blank| !blank.is_ascii()).map_or(Hint::None, Hint::Character)
 }

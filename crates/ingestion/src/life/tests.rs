@@ -126,7 +126,7 @@ fn a_new_file_is_opened_claimed_run_and_ended() {
 
 #[test]
 fn a_wrong_name_or_bucket_is_refused_without_a_request() {
-    assert_closed(&receive(notice("contacts.csv"), 1).1, Outcome::Refused, "none of identify_");
+    assert_closed(&receive(notice("contacts.csv"), 1).1, Outcome::Refused, "begins with one of identify_");
     let ours = Notice { bucket: "state".into(), ..notice("track_1.csv") };
     assert_closed(&receive(ours, 1).1, Outcome::Refused, "STATE_BUCKET");
 }

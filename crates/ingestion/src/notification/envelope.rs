@@ -16,7 +16,7 @@ use serde_json::Value;
 
 /// Envelopes within envelopes at most. An event of EventBridge, in a message of SNS, in a message of SQS, in a failed
 /// invocation has six.
-pub(super) const ENVELOPES_MAX: usize = 16;
+pub(super) const ENVELOPES_MAX: usize = 32;
 
 /// The facts that the envelopes around an event add.
 #[derive(Debug, Clone, Copy)]
@@ -156,8 +156,7 @@ fn of_topic(value: &Value) -> Shape<'_> {
 /// The envelope that an event of EventBridge carries: a message from Pipes, or a failed invocation.
 fn carried<'a>(value: &'a Value, kind: &str) -> Option<&'a Value> {
     let detail = value.get("detail").filter(|detail| detail.is_object() && !record::is_of_s3(kind))?;
-    matches!(shape(detail, false), Shape::List(_) | Shape::Envelope(_) | Shape::Continuation(_) | Shape::Record)
-        .then_some(detail)
+    (!matches!(shape(detail, false), Shape::Ignored(_) | Shape::Fault(_))).then_some(detail)
 }
 
 fn ignored(value: &Value, reason: &str) -> Entry {

@@ -144,10 +144,10 @@ fn envelopes_are_opened_in_any_order() {
 #[test]
 fn envelopes_without_end_are_refused() {
     let mut payload = json!({"Records": [s3("k.csv")]});
-    for _ in 0..20 {
+    for _ in 0..40 {
         payload = json!([payload]);
     }
-    check(&payload, "unreadable: the event is in more than 16 envelopes");
+    check(&payload, "unreadable: the event is in more than 32 envelopes");
 }
 
 #[test]

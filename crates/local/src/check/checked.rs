@@ -1,10 +1,12 @@
 //! The result for a file.
 
 use super::expect::Wire;
+use super::ids::Ids;
 use super::preview::Preview;
 use calls::batches::Batch;
 use calls::columns::Column;
 use calls::dialect::StoredHeader;
+use calls::kind::Api;
 use calls::pipeline::Pipeline;
 use calls::profile::{Profile, Values};
 use calls::refusal::{FaultCode, Position, RowRefusal, Warning};
@@ -53,6 +55,8 @@ pub(super) struct Checked {
     pub(super) values: Vec<Values>,
     /// Calls; several rows may be one.
     pub(super) calls: u64,
+    /// The ids of objects.
+    pub(super) ids: Ids,
     /// The first values of each column, before and after; only of a mapping.
     pub(super) preview: Option<Preview>,
     /// The stored size of the file.
@@ -91,6 +95,9 @@ impl Checked {
         if let (Some(preview), Some(header), Some(plan)) = (&mut self.preview, machine.header(), machine.plan()) {
             preview.take(batch, header, plan);
         }
+        if self.subject.as_ref().is_some_and(|subject| subject.kind.api() == Api::Objects) {
+            self.ids.take(batch);
+        }
         self.calls += batch.calls.len() as u64;
         if !batch.calls.is_empty() {
             self.wire.send(&batch.body, gzip);
@@ -114,6 +121,8 @@ impl Checked {
         if let Some(profile) = &self.profile {
             self.warnings.extend(machine.warnings_of(profile, &self.account));
         }
+        let of_ids = self.columns.iter().find(|column| column.path.as_deref() == Some("id"));
+        self.warnings.extend(of_ids.and_then(|column| self.ids.warning(&column.name)));
         let fault = machine.fault();
         self.fault = fault.map(ToString::to_string);
         self.fault_code = fault.map(|fault| fault.code);

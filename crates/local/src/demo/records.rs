@@ -11,17 +11,20 @@ const OTHER_FORMS: [&[u8]; 4] = [&[0x1f, 0x8b], &[0x28, 0xb5, 0x2f, 0xfd], &[0xf
 const DELIMITERS: [u8; 4] = *b",;\t|";
 
 /// The number of records below the header, as the plain `csv` crate reads them; `None` if the bytes are not plain text.
-pub(super) fn count(bytes: &[u8]) -> Option<u64> {
+/// So many lines before the header are no records.
+pub(super) fn count(bytes: &[u8], skip_lines: u32) -> Option<u64> {
     if OTHER_FORMS.iter().any(|form| bytes.starts_with(form)) {
         return None;
     }
     let mut text = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+    for _ in 0..skip_lines {
+        text = behind_line(text);
+    }
     let mut delimiter = None;
     // Excel's own line is not a record.
     if let Some(rest) = text.strip_prefix(b"sep=") {
         delimiter = rest.first().copied();
-        let end = rest.iter().position(|byte| *byte == b'\n').map_or(rest.len(), |at| at + 1);
-        text = &rest[end..];
+        text = behind_line(rest);
     }
     let header = text.split(|byte| *byte == b'\n').next().unwrap_or_default();
     let times = |delimiter: &u8| header.iter().filter(|byte| *byte == delimiter).count();
@@ -29,6 +32,11 @@ pub(super) fn count(bytes: &[u8]) -> Option<u64> {
     let delimiter = delimiter.or_else(|| DELIMITERS.into_iter().rev().max_by_key(times)).unwrap_or(b',');
     let mut reader = csv::ReaderBuilder::new().delimiter(delimiter).flexible(true).from_reader(text);
     Some(reader.byte_records().filter(Result::is_ok).count() as u64)
+}
+
+fn behind_line(text: &[u8]) -> &[u8] {
+    let end = text.iter().position(|byte| *byte == b'\n').map_or(text.len(), |at| at + 1);
+    &text[end..]
 }
 
 /// The number of calls that a mapping makes of a file: rows of a group are one.
@@ -59,8 +67,9 @@ mod tests {
             ("userId,event\n", Some(0)),
             ("", Some(0)),
         ] {
-            assert_eq!(count(text.as_bytes()), records, "{text:?}");
+            assert_eq!(count(text.as_bytes(), 0), records, "{text:?}");
+            assert_eq!(count(format!("Report, of: today\n\n{text}").as_bytes(), 2), records, "{text:?}");
         }
-        assert_eq!(count(&[0x1f, 0x8b, 8, 0]), None);
+        assert_eq!(count(&[0x1f, 0x8b, 8, 0], 0), None);
     }
 }

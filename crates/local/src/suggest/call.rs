@@ -97,11 +97,25 @@ fn of_column(sample: &Sample, column: usize) -> Option<Group> {
             first = row;
         }
     }
+    let lists = lists(sample, &further);
     let left_empty = |(first, row): &(usize, usize)| {
         let is_left = |one: &&Column| is_filled(&one.cells[*first]) && !is_filled(&one.cells[*row]);
         sample.columns.iter().filter(is_left).count() >= LEFT_EMPTY_MIN
     };
-    (!further.is_empty() && further.iter().all(left_empty)).then(|| Group { column, lists: lists(sample, &further) })
+    let is_group = further.iter().all(left_empty) || repeats_order(sample, column, &lists);
+    (!further.is_empty() && is_group).then_some(Group { column, lists })
+}
+
+/// Whether the rows behind the first repeat an order, and only its items differ.
+fn repeats_order(sample: &Sample, column: usize, lists: &[usize]) -> bool {
+    let name = &sample.columns[column].name;
+    let is_order = names::is_code(name) && words(name).iter().any(|word| names::is_event_word(word));
+    is_order && !lists.is_empty() && lists.iter().all(|at| names::is_item(&sample.columns[*at].name))
+}
+
+/// The column whose cells say how far each row has got.
+pub(super) fn status(sample: &Sample) -> Option<String> {
+    sample.columns.iter().map(|column| &column.name).find(|name| names::is_status(name)).cloned()
 }
 
 /// The columns that differ in a group, and those that begin with the same word.
@@ -131,7 +145,8 @@ mod tests {
             delimiter: Delimiter::Comma,
             quoting: Quoting::default(),
         };
-        Sample { name: "file.csv".to_owned(), dialect, columns: columns.collect(), rows: rows.len() }
+        let (name, rows) = ("file.csv".to_owned(), rows.len());
+        Sample { name, dialect, skip_lines: 0, columns: columns.collect(), reserved: Vec::new(), rows }
     }
 
     const NAMES: [&str; 6] = ["No", "Email", "Total", "Paid", "Item name", "Item taxable"];
@@ -147,6 +162,18 @@ mod tests {
         assert_eq!(group(&sample(&NAMES, &[&order, &more, &other, &more])), None, "a number comes again later");
         let whole = ["#1", "a@b.c", "9", "x", "Mug", "true"];
         assert_eq!(group(&sample(&NAMES, &[&order, &whole])), None, "no field is left empty");
+    }
+
+    #[test]
+    fn rows_that_repeat_an_order_with_other_items_are_a_group() {
+        let names = ["Order Number", "Email", "Total", "Item Name", "Quantity"];
+        let (lamp, mug) = (["1", "a@b.c", "9", "Lamp", "1"], ["1", "a@b.c", "9", "Mug", "2"]);
+        let other = ["2", "d@e.f", "5", "Mug", "1"];
+        let found = group(&sample(&names, &[&lamp, &mug, &other]));
+        assert_eq!(found, Some(Group { column: 0, lists: vec![3, 4] }));
+        let paid_twice = ["1", "a@b.c", "7", "Mug", "2"];
+        assert_eq!(group(&sample(&names, &[&lamp, &paid_twice])), None, "its total differs, too");
+        assert_eq!(group(&sample(&names, &[&lamp, &lamp])), None, "no item differs");
     }
 
     #[test]

@@ -29,6 +29,8 @@ pub(super) struct Draft {
     pub(super) group: Option<String>,
     /// Columns whose cells could make the message id, and whether they do.
     pub(super) message_id: Option<(String, bool)>,
+    /// The column whose cells say how far each row has got.
+    pub(super) status: Option<String>,
     pub(super) columns: Vec<DraftColumn>,
 }
 
@@ -82,7 +84,11 @@ impl Person {
         let is_filled = |at: &usize, row: usize| super::sample::is_filled(&sample.columns[*at].cells[row]);
         let first_is_full = self.columns.first().is_some_and(|at| sample.columns[*at].is_full());
         let all_named = (0..sample.rows).all(|row| self.columns.iter().any(|at| is_filled(at, row)));
-        if *call != Call::Identify || first_is_full || !all_named {
+        // A line of totals has a word where others have a number.
+        let lacks_first = |row: usize| self.columns.first().is_some_and(|at| !is_filled(at, row));
+        let is_odd = |at: &usize| super::fields::odd_ids(&sample.columns[*at], lacks_first) > 0;
+        let has_odd = self.columns.get(1).is_some_and(is_odd);
+        if *call != Call::Identify || first_is_full || !all_named || has_odd {
             self.columns.truncate(1);
         }
     }
@@ -109,6 +115,7 @@ impl Draft {
             filled: must_be_filled(sample, &person, group.as_ref(), &call),
             group: group.as_ref().map(|group| sample.columns[group.column].name.clone()),
             message_id: message_id(sample, group.as_ref(), &call),
+            status: call::status(sample),
             columns: Vec::new(),
             name,
             pattern,
@@ -138,6 +145,12 @@ impl Draft {
                 self.dates.push(format.clone());
             }
         }
+    }
+
+    /// Whether the rows are things, and no column is their id.
+    pub(super) fn lacks_id(&self) -> bool {
+        let has_id = || self.columns.iter().flat_map(|column| &column.fields).any(|field| field.to == "id");
+        matches!(self.call, Call::Object(_)) && !has_id()
     }
 
     /// Takes back the types of columns with a cell of another type, and the group if the file cannot be read by it. False
@@ -191,7 +204,12 @@ fn encoding(sample: &Sample) -> Option<&'static str> {
 /// The null markers of programs that stand in the file.
 fn nulls(sample: &Sample) -> Vec<&'static str> {
     let stands = |word: &&&str| sample.columns.iter().any(|column| column.cells.iter().any(|cell| cell == **word));
-    NULL_WORDS.iter().filter(stands).copied().collect()
+    // A sign of its own, such as that of a blood group, is no empty cell.
+    let is_sign = |word: &&str| {
+        let has = |column: &Column, text: &str| column.cells.iter().any(|cell| cell == text);
+        *word == "-" && sample.columns.iter().any(|column| has(column, "-") && has(column, "+"))
+    };
+    NULL_WORDS.iter().filter(stands).copied().filter(|word| !is_sign(word)).collect()
 }
 
 fn event_column(sample: &Sample) -> Option<usize> {

@@ -3,8 +3,9 @@
 use super::call::{Call, Group};
 use super::draft::{DraftColumn, DraftField, is_unique};
 use super::names::{self, words};
-use super::sample::{Column, Sample};
+use super::sample::{Column, Sample, is_filled};
 use super::shapes::{Shape, TimeShape};
+use std::collections::HashMap;
 
 /// What is known before the columns are laid out.
 pub(super) struct Fields<'a> {
@@ -17,10 +18,10 @@ pub(super) struct Fields<'a> {
     pub(super) person: Vec<usize>,
 }
 
-/// The column with the id of an object.
+/// The column with the id of an object: it is called so, or it is a number or a code of its own in each row.
 pub(super) fn object_id(sample: &Sample) -> Option<usize> {
     let called = sample.columns.iter().position(|column| words(&column.name).concat() == "id");
-    called.or_else(|| sample.columns.iter().position(is_unique)).or((!sample.columns.is_empty()).then_some(0))
+    called.or_else(|| sample.columns.iter().position(|column| names::is_code(&column.name) && is_unique(column)))
 }
 
 impl Fields<'_> {
@@ -49,7 +50,12 @@ impl Fields<'_> {
                 taken.push(to.clone());
                 fields.push(typed(to, column, shape));
             }
-            columns.push(DraftColumn { name: column.name.clone(), fields, note: note(sample, shape) });
+            let note = if fields.iter().any(|field| ["userId", "id"].contains(&field.to.as_str())) {
+                id_note(column)
+            } else {
+                note(sample, shape)
+            };
+            columns.push(DraftColumn { name: column.name.clone(), fields, note });
         }
         columns
     }
@@ -98,7 +104,9 @@ impl Fields<'_> {
                     return "properties.order_id".to_owned();
                 }
                 if group.is_some_and(|group| group.lists.contains(&at)) {
-                    let item = snake.split_once('_').map_or(snake.as_str(), |(_, item)| item).to_owned();
+                    let behind =
+                        snake.split_once('_').filter(|(first, _)| ["item", "lineitem", "product"].contains(first));
+                    let item = behind.map_or(snake.as_str(), |(_, item)| item).to_owned();
                     return format!("properties.products[].{}", or_number(item));
                 }
                 format!("properties.{}", or_number(snake))
@@ -137,6 +145,45 @@ fn typed(to: String, column: &Column, shape: &Shape) -> DraftField {
         _ => {}
     }
     field
+}
+
+/// What is said about a column of ids: a line of totals has none, and would become a person or a thing.
+fn id_note(column: &Column) -> Option<String> {
+    let few = column.cells.len() / ODD_ID_PART;
+    let odd = odd_ids(column, |_| true);
+    let is_few = (1..=few.max(1)).contains(&odd) && odd < column.filled().count() / 2;
+    is_few
+        .then(|| format!("{odd} of the ids are written otherwise: if they are totals, leave the rows out with `where`"))
+}
+
+/// Of so many ids, one that is written otherwise is a doubt.
+const ODD_ID_PART: usize = 10;
+
+/// How many filled cells, of the rows that `is_row` takes, are written unlike the most usual ids of the column.
+pub(super) fn odd_ids(column: &Column, is_row: impl Fn(usize) -> bool) -> usize {
+    let mut counts: HashMap<Signs, usize> = HashMap::new();
+    column.filled().for_each(|cell| *counts.entry(Signs::of(cell)).or_default() += 1);
+    let usual = counts.iter().max_by_key(|(_, count)| **count).map(|(signs, _)| *signs);
+    let is_odd = |(row, cell): &(usize, &String)| is_row(*row) && is_filled(cell) && Some(Signs::of(cell)) != usual;
+    column.cells.iter().enumerate().filter(is_odd).count()
+}
+
+/// What signs an id has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Signs {
+    digits: bool,
+    letters: bool,
+    blanks: bool,
+}
+
+impl Signs {
+    fn of(cell: &str) -> Signs {
+        Signs {
+            digits: cell.contains(|c: char| c.is_ascii_digit()),
+            letters: cell.contains(char::is_alphabetic),
+            blanks: cell.contains(char::is_whitespace),
+        }
+    }
 }
 
 fn note(sample: &Sample, shape: &Shape) -> Option<String> {

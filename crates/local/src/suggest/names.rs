@@ -181,8 +181,41 @@ pub(super) fn is_people_word(word: &str) -> bool {
     PEOPLE.contains(&word)
 }
 
+/// Whether a column is about an item of an order.
+pub(super) fn is_item(name: &str) -> bool {
+    const ITEMS: [&str; 14] = [
+        "item",
+        "items",
+        "lineitem",
+        "product",
+        "products",
+        "sku",
+        "variant",
+        "variation",
+        "quantity",
+        "qty",
+        "artikel",
+        "menge",
+        "position",
+        "pos",
+    ];
+    words(name).iter().any(|word| ITEMS.contains(&word.as_str()))
+}
+
+/// Whether a column says how far a row has got: `Order Status`.
+pub(super) fn is_status(name: &str) -> bool {
+    words(name).last().is_some_and(|word| word == "status")
+}
+
 pub(super) fn is_amount(name: &str) -> bool {
     words(name).iter().any(|word| AMOUNTS.contains(&word.as_str()))
+}
+
+/// Digits behind a word that are a time or a number of the export.
+const STAMP_DIGITS_MIN: usize = 4;
+
+fn is_word(text: &str) -> bool {
+    text.chars().count() > 2 && text.chars().all(char::is_alphabetic)
 }
 
 /// The parts of a file's name that stay from one export to the next.
@@ -201,7 +234,14 @@ pub(super) fn file_name(name: &str) -> FileName {
     let mut kept = Vec::new();
     for part in stem.split_inclusive(|c: char| !c.is_alphanumeric()) {
         let word = part.trim_end_matches(|c: char| !c.is_alphanumeric());
-        if word.chars().any(|c| c.is_ascii_digit()) {
+        let letters = word.trim_end_matches(|c: char| c.is_ascii_digit());
+        let is_stamped = letters.len() + STAMP_DIGITS_MIN <= word.len() && is_word(letters);
+        if is_stamped {
+            // `report1700000000000`
+            glob.push_str(letters);
+            glob.push('*');
+            kept.extend(words(letters));
+        } else if word.chars().any(|c| c.is_ascii_digit()) {
             // The sign before it goes too, so that a name without the part matches.
             glob.truncate(glob.trim_end_matches(|c: char| !c.is_alphanumeric() && c != '*').len());
             if !glob.ends_with('*') {
@@ -251,6 +291,8 @@ mod tests {
             ("users 2024 final.csv.gz", "**/users*final*.csv.gz"),
             ("[a].csv", "**/?a?*.csv"),
             ("2025.csv", "**/2025.csv"),
+            ("report1700000000000.csv", "**/report*.csv"),
+            ("eu_orders20251231_b2b.csv", "**/eu_orders*.csv"),
             ("export", "**/export*"),
         ] {
             assert_eq!(file_name(name).pattern, pattern, "{name}");

@@ -1,15 +1,16 @@
 //! The header and the first rows of a file, read as the ingester reads them.
 
+use super::source::Source;
 use crate::csv_cells::cells;
-use crate::input::{machine, open, read};
+use crate::input::{machine, read};
 use anyhow::Context;
 use calls::batches::Batch;
+use calls::columns::{Column as PlannedColumn, REJECT_COLUMNS};
 use calls::dialect::Dialect;
 use calls::pipeline::{Next, Pipeline};
 use calls::subject::SubjectOf;
 use protocol::mapping::{Constant, Mapping, Rest};
 use protocol::reading::Reading;
-use std::path::Path;
 
 /// Read at once.
 const CHUNK_BYTES: usize = 64 * 1024;
@@ -20,7 +21,11 @@ pub(super) struct Sample {
     /// The name of the file.
     pub(super) name: String,
     pub(super) dialect: Dialect,
+    /// Lines before the header.
+    pub(super) skip_lines: u32,
     pub(super) columns: Vec<Column>,
+    /// Columns that are called as those of rejects files, and are never sent.
+    pub(super) reserved: Vec<String>,
     /// How many rows were read.
     pub(super) rows: usize,
 }
@@ -47,7 +52,7 @@ impl Column {
 }
 
 /// Words of programs for an empty cell.
-pub(super) const NULL_WORDS: [&str; 7] = ["NULL", "null", "\\N", "N/A", "n/a", "#N/A", "None"];
+pub(super) const NULL_WORDS: [&str; 8] = ["NULL", "null", "\\N", "N/A", "n/a", "#N/A", "None", "-"];
 
 pub(super) fn is_filled(cell: &str) -> bool {
     !cell.is_empty() && !NULL_WORDS.contains(&cell)
@@ -55,39 +60,106 @@ pub(super) fn is_filled(cell: &str) -> bool {
 
 impl Sample {
     /// Reads at most about `rows_max` rows.
-    pub(super) fn read(file: &Path, rows_max: u64) -> anyhow::Result<Sample> {
-        let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let mut rows: Vec<Vec<String>> = Vec::new();
-        let machine = read_rows(file, &name, &reading(), rows_max, |batch, delimiter| {
-            let calls = batch.calls.iter().map(|call| (call.span.from, &call.record));
-            let refused = batch.refused.iter().map(|refused| (refused.refusal.span.from, &refused.record));
-            let mut records: Vec<_> = calls.chain(refused).collect();
-            records.sort_by_key(|(from, _)| *from);
-            rows.extend(records.into_iter().map(|(_, record)| cells(&batch.records[record.clone()], delimiter)));
-        })?;
-        if let Some(fault) = machine.fault() {
+    pub(super) fn read(source: &Source, rows_max: u64) -> anyhow::Result<Sample> {
+        let read = read_by(source, 0, rows_max)?;
+        if read.may_have_preamble()
+            && let Some(better) = read_behind_preamble(source, read.width(), rows_max)?
+        {
+            return better.sample(source.name());
+        }
+        read.sample(source.name())
+    }
+}
+
+/// Lines that may stand before a header.
+const PREAMBLE_LINES_MAX: u32 = 30;
+/// Rows that tell whether a line is the header.
+const PREAMBLE_ROWS: u64 = 50;
+
+/// A file, read behind so many lines.
+struct Read {
+    skip_lines: u32,
+    machine: Pipeline,
+    rows: Vec<Vec<String>>,
+}
+
+fn read_by(source: &Source, skip_lines: u32, rows_max: u64) -> anyhow::Result<Read> {
+    let mut rows: Vec<Vec<String>> = Vec::new();
+    let machine = read_rows(source, &reading(skip_lines), rows_max, |batch, delimiter| {
+        let calls = batch.calls.iter().map(|call| (call.span.from, &call.record));
+        let refused = batch.refused.iter().map(|refused| (refused.refusal.span.from, &refused.record));
+        let mut records: Vec<_> = calls.chain(refused).collect();
+        records.sort_by_key(|(from, _)| *from);
+        rows.extend(records.into_iter().map(|(_, record)| cells(&batch.records[record.clone()], delimiter)));
+    })?;
+    Ok(Read { skip_lines, machine, rows })
+}
+
+/// Finds the header behind lines about the report: all cells of its row are names, and no row is wider.
+fn read_behind_preamble(source: &Source, width: usize, rows_max: u64) -> anyhow::Result<Option<Read>> {
+    for skip_lines in 1..=PREAMBLE_LINES_MAX {
+        let read = read_by(source, skip_lines, PREAMBLE_ROWS)?;
+        if read.width() >= 2 * width.max(1) && read.has_header() {
+            return read_by(source, skip_lines, rows_max).map(Some);
+        }
+    }
+    Ok(None)
+}
+
+impl Read {
+    /// The columns of the file, with their places.
+    fn columns(&self) -> impl Iterator<Item = (usize, &PlannedColumn)> {
+        let plan = self.machine.plan();
+        let all = plan.into_iter().flat_map(|plan| plan.columns().iter().enumerate());
+        all.filter(move |(at, _)| plan.is_some_and(|plan| plan.source_of(*at) == *at))
+    }
+
+    /// How many columns the header has.
+    fn width(&self) -> usize {
+        self.columns().count()
+    }
+
+    /// Whether the first line is no header of these rows.
+    fn may_have_preamble(&self) -> bool {
+        self.width() < 2 || self.rows.iter().any(|row| row.len() > self.width())
+    }
+
+    fn has_header(&self) -> bool {
+        let is_name = |name: &str| name.contains(char::is_alphabetic) && !name.contains('@');
+        self.columns().all(|(_, column)| is_name(&column.name))
+            && !self.rows.is_empty()
+            && self.rows.iter().all(|row| row.len() <= self.width())
+    }
+
+    fn sample(self, name: String) -> anyhow::Result<Sample> {
+        if let Some(fault) = self.machine.fault() {
             anyhow::bail!("{fault}");
         }
-        let header = machine.header().context("it is empty")?;
-        let plan = machine.plan().context("it has no header")?;
-        let named = plan
-            .columns()
-            .iter()
-            .enumerate()
-            .filter(|(at, column)| plan.source_of(*at) == *at && column.path.is_some() && !column.name.is_empty());
+        let header = self.machine.header().context("it is empty")?;
+        let named = self.columns().filter(|(_, column)| column.path.is_some() && !column.name.is_empty());
         let cell = |row: &Vec<String>, at: usize| row.get(at).map_or(String::new(), |cell| cell.trim().to_owned());
         let columns = named.map(|(at, column)| Column {
             name: column.name.clone(),
-            cells: rows.iter().map(|row| cell(row, at)).collect(),
+            cells: self.rows.iter().map(|row| cell(row, at)).collect(),
         });
         let columns: Vec<Column> = columns.collect();
         anyhow::ensure!(!columns.is_empty(), "its header names no column");
-        Ok(Sample { name, dialect: header.dialect, columns, rows: rows.len() })
+        let (dialect, skip_lines, rows) = (header.dialect, self.skip_lines, self.rows.len());
+        Ok(Sample { name, dialect, skip_lines, columns, reserved: self.reserved(), rows })
+    }
+
+    /// Columns that are called as those of a rejects file. In a rejects file all of them are the last.
+    fn reserved(&self) -> Vec<String> {
+        let names: Vec<&str> = self.columns().map(|(_, column)| column.name.as_str()).collect();
+        if names.ends_with(&REJECT_COLUMNS) {
+            return Vec::new();
+        }
+        names.into_iter().filter(|name| REJECT_COLUMNS.contains(name)).map(str::to_owned).collect()
     }
 }
 
 /// A reading that takes any header.
-fn reading() -> Reading {
+fn reading(skip_lines: u32) -> Reading {
     let constant = |to: &str| Constant { to: to.to_owned(), json: "\"x\"".to_owned() };
     let mapping = Mapping {
         name: "sample".to_owned(),
@@ -96,19 +168,18 @@ fn reading() -> Reading {
         rest: Rest::Properties,
         ..Mapping::default()
     };
-    Reading { encoding_auto: true, mapping: Some(Box::new(mapping)), ..Reading::default() }
+    Reading { encoding_auto: true, skip_lines, mapping: Some(Box::new(mapping)), ..Reading::default() }
 }
 
 /// Reads the first rows of a file. `take` gets each batch, and the delimiter of its records.
 pub(super) fn read_rows(
-    file: &Path,
-    key: &str,
+    source: &Source,
     reading: &Reading,
     rows_max: u64,
     mut take: impl FnMut(&Batch, u8),
 ) -> anyhow::Result<Pipeline> {
-    let subject = reading.subject(key, None)?;
-    let (mut input, _) = open(file)?;
+    let subject = reading.subject(&source.name(), None)?;
+    let mut input = source.open()?;
     let mut machine = machine(&subject, reading, None);
     let (mut chunk, mut rows) = (vec![0; CHUNK_BYTES], 0);
     loop {

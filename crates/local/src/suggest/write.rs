@@ -30,13 +30,30 @@ pub(super) fn toml(draft: &Draft, sample: &Sample) -> String {
         "the keys of its files, in any case; `**/` is any folder",
     );
     call(&mut out, draft);
+    if sample.skip_lines > 0 {
+        line(&mut out, &format!("skip_lines = {}", sample.skip_lines), "lines before the row that names the columns");
+    }
     reading(&mut out, draft);
     rows(&mut out, draft);
-    line(&mut out, "rest = \"refuse\"", "a new column stops the file; \"drop\" leaves it out");
+    match &sample.reserved[..] {
+        [] => line(&mut out, "rest = \"refuse\"", "a new column stops the file; \"drop\" leaves it out"),
+        [name, ..] => {
+            let note = format!("a column has the name of one of rejects files, `{name}`, and is never sent");
+            line(&mut out, "rest = \"drop\"", &note);
+        }
+    }
     out.push_str("\n[mapping.columns]\n");
     if !matches!(draft.call, Call::Object(_)) {
         out.push_str("# Choose one id for each person, and use it in all files: an email address in lower case, or a number with the\n");
         out.push_str("# tool before it. To leave columns out, delete their lines and write rest = \"drop\" above.\n");
+    }
+    if draft.lacks_id() {
+        out.push_str(
+            "# No column is surely the id of a thing. Choose one that is filled and different in each row, and write\n",
+        );
+        out.push_str(
+            "# \"id\" as its path. A row with the id of an earlier one replaces it. Without an id, no file is read.\n",
+        );
     }
     for column in &draft.columns {
         self::column(&mut out, column);
@@ -86,6 +103,10 @@ fn rows(out: &mut String, draft: &Draft) {
     }
     for column in &draft.filled {
         line(out, &format!("where.{} = {{ filled = true }}", quoted(column)), "other rows have no id, and are skipped");
+    }
+    if let Some(column) = &draft.status {
+        let text = format!("# where.{} = {{ is = [\"…\"] }}", quoted(column));
+        line(out, &text, "to send some rows alone: write the words of the tool");
     }
     match &draft.message_id {
         Some((column, true)) => {
@@ -175,7 +196,7 @@ mod tests {
     fn any_name_is_a_string_of_toml() {
         for name in ["Name", "a \"b\" \\ c", "line\nbreak\u{1}", "Straße"] {
             let text = format!(
-                "[[mapping]]\nname = \"m\"\nmatch = \"*\"\ncall = \"track\"\ncolumns.{} = \"userId\"",
+                "[[mapping]]\nname = \"m\"\nmatch = \"*\"\ncall = \"identify\"\ncolumns.{} = \"userId\"",
                 quoted(name)
             );
             let config = config::Config::parse(&text, &protocol::reading::Reading::default()).unwrap();

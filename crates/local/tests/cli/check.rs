@@ -290,3 +290,13 @@ fn the_profile_is_a_table_and_its_cells_stay_out_of_the_json() {
     let off = check(&[&file], &[("PROFILE", "false")], b"");
     assert!(!stdout(&off).contains("The profile"), "{}", stdout(&off));
 }
+
+#[test]
+fn an_object_that_replaces_an_earlier_one_is_warned_of() {
+    let output = check(&["-", "--key", "object_rooms_1.csv"], &[], b"id,size\n1,20\n2,30\n1,40\n");
+    let told = stdout(&output);
+    assert_eq!(output.status.code(), Some(0), "{told}");
+    assert!(told.contains("column `id`: 1 row has the id of an earlier row"), "{told}");
+    let output = check(&["-", "--key", "object_rooms_1.csv"], &[], b"id,size\n1,20\n2,30\n");
+    assert!(!stdout(&output).contains("earlier row"), "{}", stdout(&output));
+}

@@ -85,6 +85,21 @@ fn proxy_and_endpoint_variables_do_not_affect_the_demo() {
 }
 
 #[test]
+fn lines_before_the_header_that_a_mapping_skips_are_no_rows_of_the_account() {
+    let folder = folder("demo-skip");
+    let samples = folder.join("samples");
+    std::fs::create_dir(&samples).unwrap();
+    let document = "[[mapping]]\nname = \"m\"\nmatch = \"report*.csv\"\ncall = \"identify\"\nskip_lines = 3\n\
+        columns.\"Id\" = \"userId\"\ncolumns.\"Plan\" = \"traits.plan\"\n";
+    std::fs::write(samples.join("segment-s3.toml"), document).unwrap();
+    std::fs::write(samples.join("report_1.csv"), "Report, of: today\n\n\nId,Plan\na,pro\nb,free\n").unwrap();
+    let output = demo(&samples, &folder.join("demo"), &[]);
+    let told = told(&output);
+    assert!(output.status.success(), "{told}");
+    assert!(told.contains("✓ 2 rows = 2 acknowledged + 0 rejected"), "{told}");
+}
+
+#[test]
 fn the_exports_of_five_tools_become_calls_by_their_mappings_and_the_account_closes() {
     let output = demo(&samples(), &folder("demo-exports").join("demo"), &[]);
     let told = told(&output);

@@ -100,3 +100,86 @@ fn a_file_that_cannot_be_read_gives_its_reason_and_no_draft() {
     }
     assert_eq!(run(&["suggest", "absent.csv"], &[], b"").status.code(), Some(2));
 }
+
+/// The draft for a file of this text.
+fn draft(folder: &Folder, name: &str, text: &str) -> String {
+    let output = run(&["suggest", &folder.file(name, text)], &[], b"");
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    stdout(&output).to_owned()
+}
+
+#[test]
+fn standard_input_gives_the_draft_that_the_file_gives() {
+    let folder = Folder::new("suggest-stdin");
+    let rows: String = (0..20_000).map(|row| format!("user{row}@example.com,{row}\n")).collect();
+    let text = format!("Email,Score\n{rows}");
+    let of_file = draft(&folder, "export.csv", &text);
+    let output = run(&["suggest", "-"], &[], text.as_bytes());
+    assert_eq!((output.status.code(), stdout(&output)), (Some(0), of_file.as_str()), "{}", stderr(&output));
+}
+
+#[test]
+fn a_line_of_totals_becomes_no_person() {
+    let folder = Folder::new("suggest-totals");
+    let text = "Record ID,Email,Score\n1,ada@example.com,3\n2,bob@example.com,4\nTotal,,7\n";
+    let (told, check) = accepted(&folder, &folder.file("contacts.csv", text));
+    assert!(told.contains("where.\"Email\" = { filled = true }"), "{told}");
+    assert!(check.contains("skipped by filters   1"), "{check}");
+    let text = "Customer ID,Name\n1,Ada\n2,Bob\n3,Eve\nTotal,\n";
+    let told = draft(&folder, "customers.csv", text);
+    assert!(told.contains("1 of the ids are written otherwise"), "{told}");
+}
+
+#[test]
+fn lines_before_the_header_are_skipped() {
+    let folder = Folder::new("suggest-preamble");
+    let text =
+        "Customer report\nCreated: 2025-12-31\n\nEmail,Plan,Score\nada@example.com,pro,1\nbob@example.com,free,2\n";
+    let (told, _) = accepted(&folder, &folder.file("customers.csv", text));
+    // Blank lines before a header count for nothing.
+    assert!(told.contains("skip_lines = 2 ") && told.contains("\"Email\" = "), "{told}");
+    let surplus = "Email,Plan\nada@example.com,pro,x\nbob@example.com,free,y\n";
+    let told = draft(&folder, "customers.csv", surplus);
+    assert!(!told.contains("skip_lines"), "a surplus cell is no header: {told}");
+}
+
+#[test]
+fn things_without_an_id_get_a_draft_that_no_file_is_read_by() {
+    let folder = Folder::new("suggest-no-id");
+    let file = folder.file("rooms.csv", "Name,Size\nBlue,20\nRed,30\n");
+    let told = draft(&folder, "rooms.csv", "Name,Size\nBlue,20\nRed,30\n");
+    assert!(told.contains("# No column is surely the id of a thing."), "{told}");
+    assert!(told.contains("\"Name\" = \"name\""), "a text is no id: {told}");
+    let config = folder.file("segment-s3.toml", &told);
+    let output = check(&["--config", &config, &file], &[], b"");
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("the mapping makes no `id`"), "{}", stderr(&output));
+}
+
+#[test]
+fn an_order_that_each_row_of_its_items_repeats_is_one_call() {
+    let folder = Folder::new("suggest-items");
+    let text = "Order Number,Order Status,Email,Order Total,Item Name,Quantity (- Refund),Item Cost\n\
+        7,processing,ada@example.com,25.50,Lamp,1,20.00\n7,processing,ada@example.com,25.50,Mug,2,5.50\n\
+        8,cancelled,bob@example.com,5.50,Mug,1,5.50\n";
+    let (told, _) = accepted(&folder, &folder.file("orders.csv", text));
+    for part in [
+        "group = \"Order Number\"",
+        "\"Item Name\" = \"properties.products[].name\"",
+        "properties.products[].quantity_refund",
+        "properties.products[].cost",
+        "# where.\"Order Status\" = { is = [\"…\"] }",
+    ] {
+        assert!(told.contains(part), "{part} in {told}");
+    }
+}
+
+#[test]
+fn a_column_that_is_called_as_one_of_rejects_files_is_left_out() {
+    let folder = Folder::new("suggest-reserved");
+    let text = "Email,_error,Plan\nada@example.com,x,-\nbob@example.com,y,pro\n";
+    let (told, _) = accepted(&folder, &folder.file("report1700000000000.csv", text));
+    for part in ["name = \"report\"", "match = \"**/report*.csv\"", "rest = \"drop\"", "nulls = [\"-\"]"] {
+        assert!(told.contains(part), "{part} in {told}");
+    }
+}
