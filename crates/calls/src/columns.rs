@@ -139,6 +139,12 @@ impl ColumnPlan {
         if self.made.get(column).is_some_and(|made| *made) { &NO_NULLS } else { nulls }
     }
 
+    /// Whether a mapping reads the file.
+    pub fn is_mapped(&self) -> bool {
+        // Only a mapping makes rows, and says what each cell is made of.
+        !self.sources.is_empty()
+    }
+
     /// Whether a column goes to a field that has one value in a group of rows.
     pub(crate) fn has_one_value(&self, column: usize) -> bool {
         self.singles.get(column).is_some_and(|single| *single)

@@ -10,6 +10,7 @@ use crate::limits::{CALL_BYTES_MAX, GROUP_ROWS_MAX, MESSAGE_ID_CHARS_MAX, OBJECT
 use crate::refusal::{RefusalCode, RowRefusal, Span};
 use crate::rows::Cell;
 use crate::timestamps::{Likeness, Times};
+use crate::wording::worded;
 
 /// A fault of a row, before its place is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -135,7 +136,7 @@ impl Flaw {
             _ => self.column.and_then(|column| cells.get(plan.source_of(column))).map(|cell| (cell, cell)),
         };
         let cell = at_fault.map(|(first, last)| first.start()..last.end());
-        let what = self.say(plan, dialect, lines);
+        let what = worded(self.say(plan, dialect, lines), plan.is_mapped());
         let line = span.line;
         let message = match &column {
             Some(column) => format!("line {line}, column `{column}`: {what}"),

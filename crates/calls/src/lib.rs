@@ -9,6 +9,8 @@ pub mod subject;
 
 pub mod reading;
 
+mod wording;
+
 mod limits;
 
 pub mod dialect;

@@ -261,7 +261,8 @@ impl Pipeline {
         settled.account.skipped_rows = batch.skipped_rows;
         let columns = self.translator.plan().map_or(&[][..], ColumnPlan::columns);
         let name = |column: u32| columns.get(column as usize).map_or_else(String::new, |column| column.name.clone());
-        settled.account.findings = batch.tally.findings(name);
+        let is_mapped = self.translator.plan().is_some_and(ColumnPlan::is_mapped);
+        settled.account.findings = batch.tally.findings(is_mapped, name);
         settled.account.batches = u64::from(!batch.calls.is_empty());
         let rows_refused: usize = refused_calls.iter().map(|g| batch.rows_of(&batch.calls[g.call])).sum();
         settled.account.acknowledged = batch.rows() - (batch.refused.len() + rows_refused) as u64;

@@ -25,6 +25,25 @@ pub fn collection_fault(name: &str) -> Option<String> {
     })
 }
 
+/// Settings of the environment that messages name, and the keys of a mapping that mean the same.
+const KEYS: [(&str, &str); 10] = [
+    ("CSV_ENCODING", "encoding"),
+    ("CSV_DELIMITER", "delimiter"),
+    ("CSV_QUOTE", "quote"),
+    ("CSV_ESCAPE", "escape"),
+    ("NULLS", "nulls"),
+    ("ID_NULLS", "id_nulls"),
+    ("TIMESTAMP_FORMATS", "dates"),
+    ("TIMESTAMP_ZONE", "zone"),
+    ("INFER_TYPES", "infer_types"),
+    ("UNKNOWN_COLUMNS", "unknown_columns"),
+];
+
+/// The key of a mapping that means the same as a setting of the environment.
+pub fn key_of(setting: &str) -> Option<&'static str> {
+    KEYS.iter().find(|(name, _)| *name == setting).map(|(_, key)| *key)
+}
+
 /// Whether it is a time zone: `UTC`, a name such as `America/New_York`, or an offset such as `+02:00`.
 pub fn is_zone(text: &str) -> bool {
     timestamps::zone(text).is_some()

@@ -119,6 +119,11 @@ impl Subject {
         }
     }
 
+    /// Whether the object is called as a rejects file.
+    pub(crate) fn is_called_rejects(&self) -> bool {
+        uncompressed(&self.name).ends_with(REJECTS_ENDING)
+    }
+
     /// The name for the file of refused rows: `track_1.csv` gives `track_1.rejects.csv`, and under the mapping `crm`
     /// `contacts.csv` gives `contacts.crm.rejects.csv`.
     ///

@@ -18,6 +18,8 @@ pub(crate) struct Transcoder {
     encoding: Option<Encoding>,
     /// Whether the encoding is found out from the beginning of the text, without a mark.
     auto: bool,
+    /// Whether the text may be a rejects file of ours, which is UTF-8 whatever the setting.
+    may_be_rejects: bool,
     /// Whether nothing but the lack of any other speaks for the encoding.
     is_guess: bool,
     /// Length of the byte order marks.
@@ -28,7 +30,13 @@ pub(crate) struct Transcoder {
 
 impl Transcoder {
     pub(crate) fn new(default: Encoding, auto: bool) -> Transcoder {
-        Transcoder { default, encoding: None, auto, is_guess: false, bom: 0, held: Vec::new() }
+        let may_be_rejects = false;
+        Transcoder { default, encoding: None, auto, may_be_rejects, is_guess: false, bom: 0, held: Vec::new() }
+    }
+
+    /// The same for a file that is called a rejects file: with the header of one, it is read as UTF-8 if it is that.
+    pub(crate) fn may_be_rejects(self) -> Transcoder {
+        Transcoder { may_be_rejects: matches!(self.default, Encoding::Legacy(_)), ..self }
     }
 
     /// For text that begins in the middle of a file.
@@ -75,7 +83,8 @@ impl Transcoder {
                 self.held = held;
                 return;
             };
-            if marked.is_none() && self.auto && held.len() <= AUTO_BYTES && !last {
+            let is_decided = !self.auto && !self.may_be_rejects;
+            if marked.is_none() && !is_decided && held.len() <= AUTO_BYTES && !last {
                 self.held = held;
                 return;
             }
@@ -86,6 +95,7 @@ impl Transcoder {
                     self.is_guess = is_guess;
                     encoding
                 }
+                None if self.may_be_rejects && is_utf8_of_rejects(&held) => Encoding::Utf8,
                 None => self.default,
             };
             (self.encoding, self.bom, taken) = (Some(encoding), bom, bom);
@@ -148,6 +158,12 @@ fn found_out(start: &[u8]) -> (Encoding, bool) {
     } else {
         (Encoding::Legacy(encoding_rs::WINDOWS_1252), true)
     }
+}
+
+/// Whether a text is a rejects file and still in UTF-8: another program may have saved it in an encoding of its own.
+fn is_utf8_of_rejects(start: &[u8]) -> bool {
+    let start = &start[..start.len().min(AUTO_BYTES)];
+    is_of_rejects(start) && is_mostly_utf8(start)
 }
 
 /// Whether the header is that of a rejects file: we write UTF-8, and a row that was refused for its bytes still has them.

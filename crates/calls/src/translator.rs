@@ -25,6 +25,7 @@ use crate::subject::Subject;
 use crate::text::Transcoder;
 use crate::text::without_ctrl_z;
 use crate::warnings::Note;
+use crate::wording::worded;
 
 use grouping::{Grouping, Step};
 use mapped::{Reader, SourceRow};
@@ -135,11 +136,12 @@ impl Translator {
     /// Translates a file from its beginning.
     pub fn new(subject: &Subject, reading: &Reading, ids: MessageIds) -> Translator {
         let encoding = reading.encoding.unwrap_or(Encoding::Utf8);
+        let transcoder = Transcoder::new(encoding, reading.encoding_auto);
         Translator {
             subject: subject.clone(),
             reading: reading.clone(),
             inflater: Inflater::default(),
-            transcoder: Transcoder::new(encoding, reading.encoding_auto),
+            transcoder: if subject.is_called_rejects() { transcoder.may_be_rejects() } else { transcoder },
             skip: 0,
             lines_to_skip: reading.skip_lines,
             transcoded: 0,
@@ -207,7 +209,8 @@ impl Translator {
         translator.position = at;
         translator.transcoded = at.byte;
         translator.begin_rows(header.clone()).map_err(|mut fault| {
-            fault.message = format!("line 1, which was read before: {}", fault.message);
+            let message = format!("line 1, which was read before: {}", fault.message);
+            fault.message = worded(message, reading.mapping.is_some());
             fault
         })?;
         Ok(translator)
@@ -416,7 +419,8 @@ impl Translator {
         Ok(true)
     }
 
-    fn broken(&mut self, fault: FileFault) -> FileFault {
+    fn broken(&mut self, mut fault: FileFault) -> FileFault {
+        fault.message = worded(fault.message, self.reading.mapping.is_some());
         self.stage = Stage::Broken(fault.clone());
         fault
     }

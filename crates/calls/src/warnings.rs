@@ -9,6 +9,7 @@ use std::collections::HashMap;
 pub use protocol::finding::{Finding, Holds};
 
 use crate::refusal::WarningCode;
+use crate::wording::worded;
 
 /// A doubt about one row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,8 +81,8 @@ impl Tally {
         }
     }
 
-    /// The findings, the columns called as `name` says.
-    pub fn findings(&self, name: impl Fn(u32) -> String) -> Vec<Finding> {
+    /// The findings, the columns called as `name` says, and in the words of a mapping if one reads the file.
+    pub fn findings(&self, is_mapped: bool, name: impl Fn(u32) -> String) -> Vec<Finding> {
         let mut counts: Vec<_> = self.counts.iter().collect();
         counts.sort_by_key(|(_, count)| count.order);
         counts
@@ -93,7 +94,7 @@ impl Tally {
                 of: count.of,
                 line: count.line,
                 holds: code.holds(),
-                message: code.advice().to_owned(),
+                message: worded(code.advice().to_owned(), is_mapped),
             })
             .collect()
     }
@@ -230,7 +231,7 @@ mod tests {
         tally.add(&[Note::cell(WarningCode::NullMarker, 1), Note::row(WarningCode::ShortRow)], 7);
         tally.add(&[Note::against(WarningCode::MixedTypes, 2)], 8);
         tally.add(&[Note::cell(WarningCode::NullMarker, 1), Note::cell(WarningCode::MixedTypes, 2)], 9);
-        let findings = tally.findings(|column| format!("c{column}"));
+        let findings = tally.findings(false, |column| format!("c{column}"));
         let found: Vec<_> =
             findings.iter().map(|f| (f.code.as_str(), f.column.as_deref(), f.rows, f.of, f.line)).collect();
         assert_eq!(
@@ -246,7 +247,7 @@ mod tests {
         let mut tally = Tally::default();
         let has_null = Note { hit: false, ..Note::row(WarningCode::CopyEscapes) };
         tally.add(&[has_null, Note::row(WarningCode::CopyEscapes)], 7);
-        let findings = tally.findings(|column| format!("c{column}"));
+        let findings = tally.findings(false, |column| format!("c{column}"));
         assert!(findings[0].holds());
         assert!(findings[0].in_words().starts_with("1 row, on line 7: "), "{}", findings[0].in_words());
     }

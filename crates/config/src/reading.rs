@@ -279,3 +279,15 @@ impl ReadingTable {
 fn word(text: &str) -> String {
     text.trim().to_ascii_lowercase()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_about_mapped_files_name_the_keys_of_the_document() {
+        let named: Vec<_> =
+            KEYS.iter().filter_map(|(setting, key)| Some((*key, checks::key_of(setting.name)?))).collect();
+        assert!(named.len() >= 10 && named.iter().all(|(key, said)| key == said), "{named:?}");
+    }
+}

@@ -162,7 +162,11 @@ impl<'a> Compiler<'a> {
             }
             (Field::Timestamp, true) => {
                 if !matches!(heading.named, None | Some(CellType::Timestamp)) {
-                    return Err(heading.fault("always a timestamp: leave its type out"));
+                    return Err(heading.fault(if heading.mapped.is_some() {
+                        "always a timestamp: it takes neither another type nor `split`, and a constant stands in quotes"
+                    } else {
+                        "always a timestamp: leave its type out"
+                    }));
                 }
                 self.place(heading, &parts, CellType::Timestamp, EmptyCells::Omit)
             }
@@ -334,7 +338,8 @@ impl<'a> Compiler<'a> {
                 FaultCode::ColumnConflict,
                 format!(
                     "`{other}` and `{}` cannot both go to `{}`: change one of the paths",
-                    heading.full, heading.name
+                    heading.full,
+                    heading.path()
                 ),
             ),
             Conflict::Same(_) if other == heading.full => FileFault::new(
@@ -473,6 +478,9 @@ impl<'a> Compiler<'a> {
 fn only_text(heading: &Heading<'_>) -> Result<(), FileFault> {
     match heading.named {
         None | Some(CellType::String) => Ok(()),
+        Some(_) if heading.mapped.is_some() => {
+            Err(heading.fault("always a string: it takes neither a type nor `split`, and a constant stands in quotes"))
+        }
         Some(_) => Err(heading.fault("always a string: leave its type out")),
     }
 }

@@ -5,6 +5,7 @@ use protocol::mapping::{Mapping, Rest};
 use crate::kind::{Api, Kind};
 use crate::reading::Reading;
 use crate::refusal::{FaultCode, FileFault};
+use crate::wording::worded;
 
 /// The name of a column that stands for all that a mapping does not name.
 const OTHER_COLUMN: &str = "any other column";
@@ -39,7 +40,10 @@ pub fn check(mapping: &Mapping, reading: &Reading) -> Result<(), FileFault> {
             names.push("id".to_owned());
         }
     }
-    super::compile(mapping, &names, kind, reading).map(|_| ())
+    super::compile(mapping, &names, kind, reading).map(|_| ()).map_err(|mut fault| {
+        fault.message = worded(fault.message, true);
+        fault
+    })
 }
 
 /// Whether a column or a constant goes to the `id` of an object.

@@ -292,6 +292,8 @@ pub(super) struct Failed<'a> {
     pub(super) named_by: Option<&'a str>,
     /// Columns that a header is recognised by.
     pub(super) wanted: &'a [&'a str],
+    /// Whether a mapping says how the file is read.
+    pub(super) is_mapped: bool,
 }
 
 /// Says more of a header that does not work.
@@ -337,7 +339,13 @@ pub(super) fn explain(fault: FileFault, failed: Failed<'_>) -> FileFault {
             failed.line + 1,
             failed.line
         )),
-        Some(lines) => say(&format!("line {} names them: remove the lines before it", failed.line + lines)),
+        Some(lines) => {
+            let line = failed.line + lines;
+            say(&match failed.is_mapped {
+                true => format!("line {line} names them: set `skip_lines = {}` in the mapping", line - 1),
+                false => format!("line {line} names them: remove the lines before it"),
+            })
+        }
         None => fault,
     }
 }

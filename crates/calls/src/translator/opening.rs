@@ -19,6 +19,7 @@ use crate::reading::Reading;
 use crate::refusal::{FaultCode, FileFault, Position, Warning};
 use crate::rows::{Advance, Splitter, strip_marks};
 use crate::text::transcode;
+use crate::wording::worded;
 
 impl Translator {
     /// Reads the header, if it is there. Returns whether that came a step further.
@@ -264,6 +265,7 @@ impl Translator {
                 quote: quoting.quote,
                 named_by,
                 wanted,
+                is_mapped: reading.mapping.is_some(),
             };
             return Err(explain(fault, failed));
         }
@@ -333,7 +335,11 @@ impl Translator {
         self.rows.set_marks(!header.dialect.encoding.may_hide_backslash());
         self.decoded.splitter = splitter;
         self.names = names.into_iter().map(String::into_bytes).collect();
-        self.warnings = [header.warnings.as_slice(), plan.warnings()].concat();
+        let warnings = header.warnings.iter().chain(plan.warnings()).cloned();
+        let is_mapped = self.mapper.is_some();
+        let in_words =
+            |warning: Warning| Warning { message: worded(warning.message, is_mapped), column: warning.column };
+        self.warnings = warnings.map(in_words).collect();
         self.header = Some(StoredHeader { fingerprint: plan.fingerprint().to_owned(), ..header });
         self.plan = Some(plan);
         self.begin_profile();

@@ -235,7 +235,8 @@ fn drive(mut translator: Translator, bytes: &[u8], pieces: &[usize]) -> Read {
     read.header = translator.header().cloned();
     read.warnings = translator.warnings().iter().map(|warning| warning.message.clone()).collect();
     let columns = translator.plan().map_or(&[][..], |plan| plan.columns());
-    read.findings = tally.findings(|column| columns[column as usize].name.clone());
+    let is_mapped = translator.plan().is_some_and(|plan| plan.is_mapped());
+    read.findings = tally.findings(is_mapped, |column| columns[column as usize].name.clone());
     read.columns = translator.plan().map_or(Vec::new(), |plan| {
         plan.columns()
             .iter()
