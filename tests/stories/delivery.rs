@@ -49,17 +49,17 @@ impl Scene {
         invocation
     }
 
-    /// Ingests and expects every row but the guilty to be acknowledged, kept and exported, and the guilty to be in
+    /// Ingests and expects every row but the refused to be acknowledged, kept and exported, and the refused to be in
     /// the rejects file.
-    async fn expect_all_but(&self, guilty: &[&str]) -> Value {
+    async fn expect_all_but(&self, refused: &[&str]) -> Value {
         let invocation = self.ingest().await;
         let report = invocation.response().unwrap_or_else(|| panic!("{invocation:#?}"))["objects"][0].clone();
         assert_eq!(report["outcome"], "finished", "{report:#}");
-        let good = ROWS - guilty.len();
+        let good = ROWS - refused.len();
         assert_eq!((&report["rows"], &report["acknowledged"]), (&json!(ROWS), &json!(good)), "{report:#}");
         let calls = self.world.segment.record().acknowledged();
         let users: BTreeSet<_> = calls.iter().filter_map(|call| call.user_id.clone()).collect();
-        let expected = (0..ROWS).map(|row| format!("user-{row}")).filter(|user| !guilty.contains(&user.as_str()));
+        let expected = (0..ROWS).map(|row| format!("user-{row}")).filter(|user| !refused.contains(&user.as_str()));
         assert_eq!(users, expected.collect());
         let ids: BTreeSet<_> = calls.iter().filter_map(|call| call.message_id.clone()).collect();
         assert_eq!(ids.len(), good, "one id a row");
@@ -68,7 +68,7 @@ impl Scene {
         let rejects = rejects.map(|key| String::from_utf8(self.world.s3.bytes(STATE, key).unwrap().to_vec()).unwrap());
         let lines = rejects.as_deref().unwrap_or_default().lines().skip(1);
         let rejected: Vec<_> = lines.map(|line| line.split(',').next().unwrap().to_owned()).collect();
-        assert_eq!(rejected, guilty);
+        assert_eq!(rejected, refused);
 
         self.world.export().await;
         let logged: Vec<_> =
@@ -178,7 +178,7 @@ async fn a_file_of_which_everything_is_refused_fails_and_no_row_is_rejected() {
     assert!(message.contains("refuses this file: status 400, code bad_request"), "{message}");
     assert!(scene.world.s3.keys(STATE, "rejects/").is_empty());
     assert!(scene.world.segment.record().count() < 150, "{} requests", scene.world.segment.record().count());
-    // Asked who is guilty in vain, the file has as much left for that as before.
+    // Asked who is refused in vain, the file has as much left for that as before.
     let checkpoint = scene.world.s3.keys(STATE, "ingest/").into_iter().find(|key| key.ends_with("checkpoint.json"));
     let checkpoint = scene.world.s3.bytes(STATE, &checkpoint.unwrap()).unwrap();
     let checkpoint: Value = serde_json::from_slice(&checkpoint).unwrap();
@@ -345,9 +345,9 @@ async fn a_slow_commit_does_not_delay_delivery() {
 #[tokio::test]
 async fn ten_bad_rows_at_the_beginning_do_not_fail_the_file() {
     let scene = Scene::new().await;
-    let guilty: Vec<String> = (0..12).map(|row| format!("user-{row}")).collect();
-    guilty.iter().for_each(|user| scene.world.segment.refuse_user(user));
-    scene.expect_all_but(&guilty.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    let refused: Vec<String> = (0..12).map(|row| format!("user-{row}")).collect();
+    refused.iter().for_each(|user| scene.world.segment.refuse_user(user));
+    scene.expect_all_but(&refused.iter().map(String::as_str).collect::<Vec<_>>()).await;
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use stories::{CUSTOMER, SOURCE, SOURCE_ID, STATE, WRITE_KEY, World, answer, created, event, sample};
 
 #[tokio::test]
-async fn the_walkthroughs_track_file_arrives_as_it_intends() {
+async fn the_walkthroughs_track_file_becomes_the_calls_that_it_describes() {
     let world = World::new().await;
     world.s3.put(SOURCE, "track_1.csv", sample("track_1.csv")).unwrap();
     let report = answer(&world.ingester().deploy(), &event("s3_put.json")).await;

@@ -39,28 +39,126 @@ async fn every_record_counts_and_odd_keys_work_in_folders_too() {
 }
 
 #[tokio::test]
-async fn messages_of_a_queue_fail_one_by_one() {
+async fn messages_of_a_queue_fail_one_by_one_and_each_says_why_for_every_record() {
     let world = World::new().await;
     world.s3.put(SOURCE, "track_1.csv", sample("track_1.csv")).unwrap();
     let ingester = world.ingester().deploy();
     let mut queue = event("sqs_s3_put.json");
-    let mut broken = queue["Records"][0].clone();
-    broken["messageId"] = json!("broken");
-    broken["body"] = json!("not json");
-    queue["Records"].as_array_mut().unwrap().push(broken);
-    let report = answer(&ingester, &queue).await;
-    assert_eq!(report["batchItemFailures"], json!([{"itemIdentifier": "broken"}]), "{report:#}");
-    assert_eq!(report["objects"][0]["acknowledged"], 4);
+    let whole = created("track_1.csv")["Records"][0].clone();
+    let keyless = json!({"s3": {"bucket": {"name": SOURCE}}});
+    for (id, body) in
+        [("broken", "not json".to_owned()), ("partly", json!({"Records": [whole, keyless, {"s3": {}}]}).to_string())]
+    {
+        let mut message = queue["Records"][0].clone();
+        (message["messageId"], message["body"]) = (json!(id), json!(body));
+        queue["Records"].as_array_mut().unwrap().push(message);
+    }
+    let invocation = ingester.invoke(&queue).await;
+    let Outcome::Response(report) = &invocation.outcome else { panic!("{invocation:#?}") };
+    assert_eq!(report["batchItemFailures"], json!([{"itemIdentifier": "broken"}, {"itemIdentifier": "partly"}]));
+    let outcomes: Vec<_> = report["objects"].as_array().unwrap().iter().map(|object| &object["outcome"]).collect();
+    assert_eq!(outcomes, ["finished", "already_done"], "{report:#}");
+    let unreadable = json!([
+        {"message_id": "broken", "reason": "the message's body is not JSON"},
+        {"message_id": "partly", "reason": "record 1: `s3.object.key` is missing"},
+        {"message_id": "partly", "reason": "record 2: `s3.bucket.name` is missing"},
+    ]);
+    assert_eq!(report["unreadable"], unreadable);
+    let logged: Vec<_> = invocation.log.iter().filter_map(|line| serde_json::from_str::<Value>(line).ok()).collect();
+    let reasons = logged.iter().filter(|line| line["level"] == "ERROR");
+    let reasons: Vec<_> =
+        reasons.map(|line| json!({"message_id": line["message_id"], "reason": line["reason"]})).collect();
+    assert_eq!(json!(reasons), unreadable, "{logged:#?}");
+    for line in &invocation.log {
+        assert!(!has_a_key_twice(line), "{line}");
+    }
+}
+
+/// Whether a line of JSON has a key twice. A parser drops one of them, and the line gets shorter.
+fn has_a_key_twice(line: &str) -> bool {
+    serde_json::from_str::<Value>(line).is_ok_and(|parsed| parsed.to_string().len() != line.len())
+}
+
+#[test]
+fn a_key_that_a_line_has_twice_is_noticed() {
+    assert!(!has_a_key_twice(r#"{"message":1,"level":{"message":2}}"#));
+    assert!(has_a_key_twice(r#"{"message":1,"level":2,"message":3}"#));
 }
 
 #[tokio::test]
-async fn eventbridge_and_test_events_are_read() {
+async fn an_upload_is_ingested_whatever_envelopes_its_event_comes_in() {
     let world = World::new().await;
-    world.s3.put(SOURCE, "track_1.csv", sample("track_1.csv")).unwrap();
+    let ingester = world.ingester().env("INGEST_RESTORED", "true").deploy();
+    for name in [
+        "s3_put.json",
+        "s3_copy.json",
+        "s3_restore_completed.json",
+        "eventbridge_object_created.json",
+        "eventbridge_copy.json",
+        "eventbridge_restore_completed.json",
+        "sns_s3_put.json",
+        "sqs_s3_put.json",
+        "sqs_eventbridge.json",
+        "sqs_sns_s3_put.json",
+        "sqs_sns_raw_s3_put.json",
+        "sqs_sns_eventbridge.json",
+        "sqs_lambda_failure.json",
+        "sqs_s3_put_encoded_twice.json",
+        "sqs_s3_put_byte_order_mark.json",
+        "pipes_sqs_s3_put.json",
+    ] {
+        world.s3.put(SOURCE, "track_1.csv", format!("userId,event\n{name},e\n")).unwrap();
+        let report = answer(&ingester, &event(name)).await;
+        assert_eq!(report["objects"][0]["outcome"], "finished", "{name}: {report:#}");
+        assert!(report["batchItemFailures"].as_array().is_none_or(Vec::is_empty), "{name}: {report:#}");
+    }
+}
+
+#[tokio::test]
+async fn an_event_that_creates_no_object_is_ignored_without_a_warning() {
+    let world = World::new().await;
     let ingester = world.ingester().deploy();
-    let report = answer(&ingester, &event("eventbridge_object_created.json")).await;
-    assert_eq!(report["objects"][0]["acknowledged"], 4, "{report:#}");
-    assert_eq!(answer(&ingester, &event("s3_test_event.json")).await, json!({"objects": []}));
+    for name in [
+        "s3_test_event.json",
+        "s3_object_removed.json",
+        "s3_restore_completed.json",
+        "eventbridge_object_deleted.json",
+        "eventbridge_restore_completed.json",
+        "sqs_sns_s3_test_event.json",
+        "scheduled.json",
+    ] {
+        let invocation = ingester.invoke(&event(name)).await;
+        let report = invocation.response().unwrap_or_else(|| panic!("{name}: {invocation:#?}"));
+        let outcomes: Vec<_> = report["objects"].as_array().unwrap().iter().map(|object| &object["outcome"]).collect();
+        assert_eq!(outcomes, ["ignored"], "{name}: {report:#}");
+        assert!(report["batchItemFailures"].as_array().is_none_or(Vec::is_empty), "{name}: {report:#}");
+        let loud = |line: &&String| line.contains("WARN") || line.contains("ERROR");
+        assert_eq!(invocation.log.iter().find(loud), None, "{name}");
+    }
+    let without_copies = world.ingester().env("INGEST_COPIES", "false").deploy();
+    let report = answer(&without_copies, &event("s3_copy.json")).await;
+    let reason = report["objects"][0]["reason"].as_str().unwrap();
+    assert!(reason.starts_with("INGEST_COPIES is false"), "{reason}");
+    assert!(world.s3.keys(STATE, "").is_empty(), "nothing is kept of it");
+}
+
+#[tokio::test]
+async fn an_unfinished_upload_is_left_alone_until_it_has_its_name() {
+    let world = World::new().await;
+    let ingester = world.ingester().env("IGNORE_KEYS", "drafts/**").deploy();
+    for (key, outcome) in [
+        ("track_1.csv.filepart", "ignored"),
+        ("drafts/track_1.csv", "ignored"),
+        ("drafts/", "ignored"),
+        ("track_1.csv", "finished"),
+    ] {
+        world.s3.put(SOURCE, key, "userId,event\n1,e\n").unwrap();
+        let invocation = ingester.invoke(&created(key)).await;
+        let report = invocation.response().unwrap_or_else(|| panic!("{key}: {invocation:#?}"));
+        assert_eq!(report["objects"][0]["outcome"], outcome, "{key}: {report:#}");
+        assert!(!invocation.log.iter().any(|line| line.contains("WARN")), "{key}: {invocation:#?}");
+    }
+    assert_eq!(world.received_ids().len(), 1);
 }
 
 #[tokio::test]

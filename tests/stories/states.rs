@@ -278,7 +278,7 @@ async fn the_allowance_for_isolating_rows_covers_all_runs() {
     assert_eq!(outcome(&report), "finished", "{report:#}");
     let refused = &report["objects"][0]["rejected_by"];
     assert_eq!(refused["refused_by_segment"], 1, "{refused}");
-    assert!(refused["refused_in_batch"].as_u64() > Some(1), "nothing was left to find the guilty one: {refused}");
+    assert!(refused["refused_in_batch"].as_u64() > Some(1), "nothing was left to find the refused one: {refused}");
 }
 
 #[tokio::test]

@@ -40,7 +40,7 @@ fn the_readme_of_calls_has_every_kind_with_its_codes() {
 #[test]
 fn both_readmes_have_every_cell_type_that_a_header_can_name() {
     let mut table = String::from(
-        "| behind the name | a cell becomes | an empty cell with `EMPTY_CELLS=empty` | any other cell is refused with | these words give a warning |\n|---|---|---|---|---|\n",
+        "| after the name | a cell becomes | an empty cell with `EMPTY_CELLS=empty` | any other cell is refused with | these words give a warning |\n|---|---|---|---|---|\n",
     );
     let mut words = Vec::new();
     for cell_type in CellType::ALL {
@@ -72,6 +72,12 @@ fn the_readmes_have_every_setting_with_its_default() {
     assert_region("README.md", "settings of the ingester", &table(settings::INGESTER));
     assert_region("README.md", "settings of the exporter", &table(settings::EXPORTER));
     assert_region("crates/calls/README.md", "settings of reading", &table(settings::READING));
+}
+
+#[test]
+fn the_readme_has_every_key_that_is_left_alone() {
+    let rows = config::OF_TOOLS.iter().map(|(pattern, meaning)| format!("| `{pattern}` | {meaning} |\n"));
+    assert_region("README.md", "ignored keys", &format!("| key | it is |\n|---|---|\n{}", rows.collect::<String>()));
 }
 
 #[test]

@@ -169,7 +169,7 @@ async fn named_buckets_are_validated_one_by_one() {
     assert!(unnamed["summary"].as_str().unwrap().contains("no source bucket is named"), "{unnamed:#}");
     let outcome = scene.ingester().deploy().invoke(&json!({"validate": "all"})).await.outcome;
     let Outcome::Error { message, .. } = outcome else { panic!("{outcome:?}") };
-    assert!(message.contains("must be a list of buckets' names"), "{message}");
+    assert!(message.contains("must be a list of bucket names"), "{message}");
 }
 
 #[tokio::test]

@@ -215,8 +215,8 @@ impl Bucket {
     async fn size(&self, key: &str) -> Result<Option<u64>, Fault> {
         let size = retried(&self.dice, || async {
             let head = self.client.head_object().bucket(&self.name).key(key).send().await;
-            let head = head.map_err(|error| Fault::of(Operation::LookAt, self.target(key), &error))?;
-            etag_of(head.e_tag(), Operation::LookAt, &self.target(key))?;
+            let head = head.map_err(|error| Fault::of(Operation::Size, self.target(key), &error))?;
+            etag_of(head.e_tag(), Operation::Size, &self.target(key))?;
             Ok(head.content_length().and_then(|bytes| u64::try_from(bytes).ok()))
         })
         .await;

@@ -16,8 +16,8 @@ impl Clock {
         Self(Arc::new(|| i64::try_from(since_epoch().as_millis()).unwrap_or(i64::MAX)))
     }
 
-    /// The machine's clock, moved by `CLOCK_OFFSET_MS` where that is set: stories cross midnight so. The SDK
-    /// signs requests at its own time, which real services compare with theirs.
+    /// The machine's clock, moved by `CLOCK_OFFSET_MS` if that is set. Tests use it to cross midnight. It does not move
+    /// the SDK's clock, because real services compare the time of a signature with their own.
     #[must_use]
     pub fn from_environment() -> Self {
         let offset_ms = config::environment::variable(CLOCK_OFFSET_MS.name).and_then(|text| text.parse().ok());

@@ -157,18 +157,21 @@ impl Configuration {
         self.last.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Keeps a document without a fault for processes to come, unless it is kept. A failure only costs the net.
+    /// Keeps a document without a fault for later processes, unless it is kept already. If this fails, the next process
+    /// has no fallback.
     async fn keep(&self, text: &Bytes) {
         let kept = self.state.get(self.kept).await;
         if matches!(&kept, Ok(Some(kept)) if kept.body == *text) {
             return;
         }
         if let Err(fault) = self.state.put(self.kept, text.clone(), "application/toml").await {
-            tracing::warn!(%fault, "the configuration was not kept for the case that its next version has a fault");
+            let words =
+                "failed to keep a copy of the configuration; a fault in its next version may fail an invocation";
+            tracing::warn!(%fault, "{words}");
         }
     }
 
-    /// The last document without a fault: of this process, or as it is kept.
+    /// The last document without a fault: the one of this process, or the kept copy.
     async fn last_good(&self) -> Option<Current> {
         if let Some(last) = self.last() {
             return Some(last);

@@ -37,14 +37,14 @@ pub enum Operation {
     /// The rest of an answer's body.
     Read,
     /// An object's size.
-    LookAt,
-    /// To put an object, whatever was there.
+    Size,
+    /// To put an object, whether or not the key is free.
     Put,
-    /// Puts an object under a key that has none.
+    /// To put an object under a free key.
     Create,
-    /// Replaces the object that was read.
+    /// To replace the object that was read.
     Replace,
-    /// Keys.
+    /// To list keys.
     List,
     /// To delete objects.
     Delete,
@@ -54,12 +54,12 @@ pub enum Operation {
     UploadPart,
     /// To make the parts an object.
     CompleteUpload,
-    /// A role's session.
+    /// To assume a role.
     Assume,
     /// To put a message into a queue.
     Send,
-    /// Nothing: an object that was read is not the document that belongs there.
-    Understand,
+    /// To parse an object that was read.
+    Parse,
 }
 
 impl fmt::Display for Operation {
@@ -67,7 +67,7 @@ impl fmt::Display for Operation {
         f.write_str(match self {
             Self::Get => "get",
             Self::Read => "read",
-            Self::LookAt => "look at",
+            Self::Size => "read the size of",
             Self::Put => "put",
             Self::Create => "create",
             Self::Replace => "replace",
@@ -78,7 +78,7 @@ impl fmt::Display for Operation {
             Self::CompleteUpload => "complete the upload of",
             Self::Assume => "assume",
             Self::Send => "send to",
-            Self::Understand => "understand",
+            Self::Parse => "parse",
         })
     }
 }
@@ -156,23 +156,23 @@ impl Fault {
         Self::new(Kind::Transient, Operation::Read, target, chain(error))
     }
 
-    /// An answer that is not the service's own: something between us and it answered in its place. Whether the request
-    /// was carried out is not known.
+    /// An answer that did not come from the service, for example from a proxy. The request may have had its effect or
+    /// not.
     pub fn foreign(operation: Operation, target: impl Into<String>, detail: impl Into<String>) -> Self {
         Self::new(Kind::Transient, operation, target, detail)
     }
 
     /// An object that is not the document that belongs there.
     pub fn unreadable(target: impl Into<String>, error: impl fmt::Display) -> Self {
-        Self::new(Kind::Unreadable, Operation::Understand, target, error.to_string())
+        Self::new(Kind::Unreadable, Operation::Parse, target, error.to_string())
     }
 
-    /// A request that was given up, since nothing of it was taken, or no answer came, for so long.
+    /// A request that timed out: no byte was sent or received for `after`.
     pub fn stalled(operation: Operation, target: impl Into<String>, after: Duration) -> Self {
         Self::new(Kind::Transient, operation, target, format!("no progress for {} s", after.as_secs()))
     }
 
-    /// The same fault of a request that was tried so often.
+    /// The same fault, after `attempts` tries.
     #[must_use]
     pub fn after(self, attempts: u32) -> Self {
         Self { attempts, ..self }
@@ -221,7 +221,7 @@ fn between<'a>(text: &'a str, before: &str, after: &str) -> Option<&'a str> {
     Some(rest.split_once(after)?.0)
 }
 
-/// True when the request was never sent, for want of credentials.
+/// True when the request was not sent, because there are no credentials.
 fn lacks_credentials(error: &(dyn Error + 'static)) -> bool {
     let mut next = Some(error);
     while let Some(error) = next {

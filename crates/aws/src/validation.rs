@@ -51,7 +51,7 @@ impl Check {
     }
 }
 
-/// Waits so long for a request to end.
+/// Limits a request to `patience`.
 ///
 /// # Errors
 /// The request's own fault, or a timeout.

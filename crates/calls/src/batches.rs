@@ -162,7 +162,7 @@ impl Batch {
         &self.body[self.calls[index].body.clone()]
     }
 
-    /// A body with only some of the calls, for finding out which is guilty.
+    /// A body with only some of the calls, to find the refused ones.
     #[must_use]
     pub fn body_of(&self, calls: Range<usize>) -> Vec<u8> {
         let (Some(first), Some(last)) = (self.calls.get(calls.start), self.calls.get(calls.end.wrapping_sub(1))) else {
@@ -309,7 +309,7 @@ impl Gatherer {
         Some(batch)
     }
 
-    /// Drops what is open: nobody will send it.
+    /// Drops the open batch, because no caller will send it.
     pub fn discard(&mut self) {
         let _ = self.cut();
     }

@@ -5,6 +5,8 @@
 
 mod cells;
 
+pub(crate) use cells::{Settled, cut, day, fits, note_points, odd};
+
 use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::ops::Range;
@@ -23,7 +25,7 @@ use crate::subject::Subject;
 use crate::timestamps::Times;
 use crate::warnings::Note;
 
-use cells::{OddCells, Settled, date, empty, is_blank, odd, shape, trim_blanks, typed};
+use cells::{OddCells, date, empty, is_blank, shape, time, trim_blanks, typed};
 
 pub use crate::limits::{CALL_BYTES_MAX, MESSAGE_ID_CHARS_MAX, OBJECT_ID_CHARS_MAX};
 
@@ -68,6 +70,21 @@ impl<'a> Row<'a> {
     #[inline]
     fn cell(&self, column: usize) -> Option<&'a Cell> {
         self.cells.get(column)
+    }
+
+    /// Whether the last two cells have something: nearly every row has it there.
+    #[inline]
+    fn ends_filled(&self) -> bool {
+        let is_filled = |cell: &Cell| self.text.get(cell.start()).is_some_and(u8::is_ascii_graphic) && !cell.is_empty();
+        matches!(self.cells, [.., before, last] if is_filled(last) && is_filled(before))
+    }
+
+    /// The only cell that has anything.
+    #[cold]
+    fn lone_cell(&self) -> Option<usize> {
+        let mut filled = self.cells.iter().enumerate().filter(|(_, cell)| !is_void(cell.raw(self.text)));
+        let (column, _) = filled.next()?;
+        filled.next().is_none().then_some(column)
     }
 
     /// Appends a value of the row as the inside of a JSON string.
@@ -162,7 +179,12 @@ impl Encoder {
             Ok(timestamp)
         });
         match written {
-            Ok(timestamp) => Ok(timestamp.map(|at| at.start - begin..at.end - begin)),
+            Ok(timestamp) => {
+                if plan.roles.required.len() == 1 {
+                    self.look_for_line(plan, row);
+                }
+                Ok(timestamp.map(|at| at.start - begin..at.end - begin))
+            }
             Err(flaw) => {
                 out.truncate(begin);
                 Err(flaw)
@@ -197,7 +219,7 @@ impl Encoder {
         for piece in pieces {
             match piece {
                 Piece::Cell(slot) => {
-                    if let Err(flaw) = self.cell(slot, row, out) {
+                    if let Err(flaw) = self.cell(slot, plan, row, out) {
                         self.omit(plan, slot.column, flaw)?;
                     }
                 }
@@ -209,7 +231,7 @@ impl Encoder {
                     }
                     _ => out.truncate(out.len() - opened),
                 },
-                Piece::Context(slot) => self.context(slot, row, out)?,
+                Piece::Context(slot) => self.context(slot, plan, row, out)?,
                 Piece::Array => self.arrays.push(Elements { next: out.len(), filled: out.len() }),
                 Piece::Element => {
                     if let Some(array) = self.arrays.last_mut() {
@@ -231,9 +253,10 @@ impl Encoder {
         Ok(())
     }
 
-    /// Whether a cell has something: neither blanks alone nor what counts as empty.
-    pub(crate) fn has_something(&self, cell: &[u8], is_id: bool) -> bool {
-        !is_void(cell) && !(if is_id { &self.id_nulls } else { &self.nulls }).has(ids::trim(cell))
+    /// Whether a cell of a column has something: neither blanks alone nor what counts as empty.
+    pub(crate) fn has_something(&self, plan: &ColumnPlan, column: usize, cell: &[u8]) -> bool {
+        let nulls = if plan.roles.ids.contains(&column) { &self.id_nulls } else { &self.nulls };
+        !is_void(cell) && !plan.nulls(column, nulls).has(ids::trim(cell))
     }
 
     /// Appends an element of a list and a comma, or nothing where the row has nothing of it.
@@ -287,14 +310,24 @@ impl Encoder {
             let Some(cell) = row.cell(column) else { continue };
             let value = cell.value(row.text, &mut self.scratch);
             has_words |= ids::is_words(value);
+            if ids::may_be_cut(value) {
+                cut(column, value, &mut self.settled, &mut self.notes);
+            }
             if ids::is_plain(value, &self.id_nulls, &plan.names) {
                 continue;
             }
             self.plain_ids = false;
             let notes = &mut self.notes;
-            let id = ids::read(value, &plan.names, &self.id_nulls, &mut |code| notes.push(Note::cell(code, column)));
+            let nulls = plan.nulls(column, &self.id_nulls);
+            // A mapping may have noted it already.
+            let id = ids::read(value, &plan.names, nulls, &mut |code| {
+                let note = Note::cell(code, column);
+                if !notes.contains(&note) {
+                    notes.push(note);
+                }
+            });
             if id == Id::Rounded {
-                return Err(Flaw::new(RefusalCode::RoundedId).in_column(column));
+                self.omit(plan, column, Flaw::new(RefusalCode::RoundedId).in_column(column))?;
             }
         }
         if has_words {
@@ -303,8 +336,22 @@ impl Encoder {
         Ok(())
     }
 
-    /// Notes a row of which at least half of the cells name their columns, as joined exports have it, unless one of its
-    /// ids has shown that the row is no data.
+    /// Notes an id without any other cell that is a line of text, as a spreadsheet fills up the last lines of a report.
+    #[inline(never)]
+    fn look_for_line(&mut self, plan: &ColumnPlan, row: Row<'_>) {
+        if row.ends_filled() {
+            return;
+        }
+        let Some(column) = row.lone_cell().filter(|column| plan.roles.ids.contains(column)) else { return };
+        let is_line = ids::is_line(self.id(plan, column, row));
+        let is_known = |code| self.notes.contains(&Note::cell(code, column));
+        if is_line && !is_known(WarningCode::IdNoData) && !is_known(WarningCode::IdPlaceholder) {
+            self.notes.push(Note::cell(WarningCode::IdNoData, column));
+        }
+    }
+
+    /// Notes a row of which two cells, or at least half of them, name their columns, as joined exports have it, unless one
+    /// of its ids has shown that the row is no data.
     #[cold]
     fn look_for_header(&mut self, plan: &ColumnPlan, row: Row<'_>) {
         let (mut names, mut filled) = (0, 0);
@@ -314,7 +361,7 @@ impl Encoder {
             filled += usize::from(!is_void(value));
         }
         let is_known = || self.notes.iter().any(|note| note.code == WarningCode::IdNoData);
-        if names > 0 && filled > 1 && 2 * names >= filled && !is_known() {
+        if filled > 1 && (names > 1 || (names > 0 && filled == 2)) && !is_known() {
             self.notes.push(Note::row(WarningCode::OtherHeader));
         }
     }
@@ -342,32 +389,32 @@ impl Encoder {
 
     /// The id in a column: what is sent of it, empty where there is none.
     #[inline]
-    fn id<'a>(&'a mut self, column: usize, row: Row<'a>) -> &'a [u8] {
+    fn id<'a>(&'a mut self, plan: &ColumnPlan, column: usize, row: Row<'a>) -> &'a [u8] {
         let Some(cell) = row.cell(column) else { return &[] };
         let value = cell.value(row.text, &mut self.scratch);
         if self.plain_ids {
             return value;
         }
-        match ids::read(value, &self.no_names, &self.id_nulls, &mut |_| ()) {
+        match ids::read(value, &self.no_names, plan.nulls(column, &self.id_nulls), &mut |_| ()) {
             Id::Sound(id) => id,
             Id::Empty | Id::Null | Id::Rounded => &[],
         }
     }
 
     #[inline]
-    fn has_id(&mut self, column: usize, row: Row<'_>) -> bool {
+    fn has_id(&mut self, plan: &ColumnPlan, column: usize, row: Row<'_>) -> bool {
         if self.plain_ids {
             return row.cell(column).is_some_and(|cell| cell.end() > cell.start());
         }
-        !self.id(column, row).is_empty()
+        !self.id(plan, column, row).is_empty()
     }
 
     /// Every track row comes here: a call of its own would cost 25 instructions.
     #[inline(always)]
-    fn has_title(&mut self, column: usize, row: Row<'_>) -> bool {
+    fn has_title(&mut self, plan: &ColumnPlan, column: usize, row: Row<'_>) -> bool {
         let Some(cell) = row.cell(column) else { return false };
         let value = cell.value(row.text, &mut self.scratch);
-        !is_void(value) && !self.nulls.has(value)
+        !is_void(value) && !plan.nulls(column, &self.nulls).has(value)
     }
 
     /// Refuses a row without a field that every row of its kind must have.
@@ -375,24 +422,24 @@ impl Encoder {
     fn require(&mut self, plan: &ColumnPlan, row: Row<'_>) -> Result<(), Flaw> {
         for required in &plan.roles.required {
             let has = match required.is_id {
-                true => self.has_id(required.column, row),
-                false => self.has_title(required.column, row),
+                true => self.has_id(plan, required.column, row),
+                false => self.has_title(plan, required.column, row),
             };
-            if !has && !self.has_other(required, row) {
+            if !has && !self.has_other(plan, required, row) {
                 return Err(self.lacking(required));
             }
         }
         match plan.roles.object_id {
-            Some(column) => self.object_id(column, row),
+            Some(column) => self.object_id(plan, column, row),
             None => Ok(()),
         }
     }
 
     #[inline(never)]
-    fn has_other(&mut self, required: &RequiredCell, row: Row<'_>) -> bool {
+    fn has_other(&mut self, plan: &ColumnPlan, required: &RequiredCell, row: Row<'_>) -> bool {
         required.others.iter().any(|&column| match required.is_id {
-            true => self.has_id(column, row),
-            false => self.has_title(column, row),
+            true => self.has_id(plan, column, row),
+            false => self.has_title(plan, column, row),
         })
     }
 
@@ -403,8 +450,8 @@ impl Encoder {
         Flaw::new(required.code).in_column(required.column).hinting(hint)
     }
 
-    fn object_id(&mut self, column: usize, row: Row<'_>) -> Result<(), Flaw> {
-        let length = chars(self.id(column, row));
+    fn object_id(&mut self, plan: &ColumnPlan, column: usize, row: Row<'_>) -> Result<(), Flaw> {
+        let length = chars(self.id(plan, column, row));
         if length > OBJECT_ID_CHARS_MAX {
             return Err(Flaw::new(RefusalCode::IdTooLong).in_column(column).counting(length));
         }
@@ -416,7 +463,7 @@ impl Encoder {
     fn message_id(&mut self, plan: &ColumnPlan, row: Row<'_>, out: &mut Vec<u8>) -> Result<(), Flaw> {
         let begin = out.len();
         if let Some(column) = plan.roles.message_id {
-            let id = self.id(column, row);
+            let id = self.id(plan, column, row);
             let chars = chars(id);
             if chars > MESSAGE_ID_CHARS_MAX {
                 return Err(Flaw::new(RefusalCode::MessageIdTooLong).in_column(column).counting(chars));
@@ -454,7 +501,7 @@ impl Encoder {
         };
         let cell = row.cell(column);
         let value = cell.map_or(&[][..], |cell| cell.value(row.text, &mut self.scratch));
-        if is_blank(value) || self.nulls.has(value.trim_ascii()) {
+        if is_blank(value) || plan.nulls(column, &self.nulls).has(value.trim_ascii()) {
             self.notes.push(Note::cell(WarningCode::TimestampEmpty, column));
             return Ok(None);
         }
@@ -472,9 +519,9 @@ impl Encoder {
     }
 
     #[inline]
-    fn cell(&mut self, slot: &Slot, row: Row<'_>, out: &mut Vec<u8>) -> Result<(), Flaw> {
+    fn cell(&mut self, slot: &Slot, plan: &ColumnPlan, row: Row<'_>, out: &mut Vec<u8>) -> Result<(), Flaw> {
         if slot.is_id {
-            let id = self.id(slot.column, row);
+            let id = self.id(plan, slot.column, row);
             if !id.is_empty() {
                 out.extend_from_slice(&slot.key);
                 row.escape(id, out);
@@ -493,52 +540,31 @@ impl Encoder {
         // Cells of other types are asked once their blanks are off.
         if slot.cell.is_text()
             && self.odd_cells.have(value, *first, *last)
-            && odd(slot, value, &self.nulls, &mut self.notes)
+            && odd(slot.column, slot.blank_is_empty, value, plan.nulls(slot.column, &self.nulls), &mut self.notes)
         {
             empty(slot, out);
             return Ok(());
         }
         if slot.cell == CellType::String {
-            if slot.blank_is_empty && is_void(value) {
-                empty(slot, out);
-            } else {
-                if (slot.is_email || slot.blank_is_empty) && ids::trim(value).len() < value.len() {
-                    blanks_around(slot, value, &mut self.notes);
-                }
-                out.extend_from_slice(&slot.key);
-                row.escape(value, out);
-                out.extend_from_slice(b"\",");
-            }
+            text(slot, value, row, &mut self.notes, out);
             return Ok(());
         }
         if slot.cell == CellType::Timestamp {
-            let value = trim_blanks(value);
-            if value.is_empty() || self.nulls.has(value) {
-                empty(slot, out);
-                return Ok(());
-            }
-            let begin = out.len();
-            out.extend_from_slice(&slot.key);
-            let read = date(slot.column, value, &self.times, &mut self.settled, &mut self.notes, out);
-            if read.is_err() {
-                out.truncate(begin);
-            } else {
-                out.extend_from_slice(b"\",");
-            }
-            return read;
+            let nulls = plan.nulls(slot.column, &self.nulls);
+            return time(slot, value, &self.times, nulls, &mut self.settled, &mut self.notes, out);
         }
-        typed(slot, value, &self.nulls, &mut self.settled, &mut self.notes, out)
+        typed(slot, value, plan.nulls(slot.column, &self.nulls), &mut self.settled, &mut self.notes, out)
     }
 
     /// A whole context in one cell: its own `library` if it has one, else ours.
-    fn context(&mut self, slot: &Slot, row: Row<'_>, out: &mut Vec<u8>) -> Result<(), Flaw> {
+    fn context(&mut self, slot: &Slot, plan: &ColumnPlan, row: Row<'_>, out: &mut Vec<u8>) -> Result<(), Flaw> {
         let library = json::library_member();
         let value = match row.cell(slot.column) {
             Some(cell) => trim_blanks(cell.value(row.text, &mut self.scratch)),
             None => b"",
         };
         out.extend_from_slice(&slot.key);
-        let inside = if value.is_empty() || self.nulls.has(value) {
+        let inside = if value.is_empty() || plan.nulls(slot.column, &self.nulls).has(value) {
             &[][..]
         } else {
             if shape(slot, value, &mut self.notes)?.has_library {
@@ -557,6 +583,21 @@ impl Encoder {
         out.extend_from_slice(b"},");
         Ok(())
     }
+}
+
+/// Writes a cell as a string.
+#[inline]
+fn text(slot: &Slot, value: &[u8], row: Row<'_>, notes: &mut Vec<Note>, out: &mut Vec<u8>) {
+    if slot.blank_is_empty && is_void(value) {
+        empty(slot, out);
+        return;
+    }
+    if (slot.is_email || slot.blank_is_empty) && ids::trim(value).len() < value.len() {
+        blanks_around(slot, value, notes);
+    }
+    out.extend_from_slice(&slot.key);
+    row.escape(value, out);
+    out.extend_from_slice(b"\",");
 }
 
 /// Notes blanks and invisible characters around an event or an email address.

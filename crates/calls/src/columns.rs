@@ -14,8 +14,9 @@ mod mapped;
 mod snake;
 mod tree;
 mod types;
+mod words;
 
-use crate::ids::Names;
+use crate::ids::{NO_NULLS, Names, Nulls};
 use crate::kind::Kind;
 use crate::reading::Reading;
 use crate::refusal::{FaultCode, FileFault, RefusalCode, Warning};
@@ -23,6 +24,7 @@ use crate::subject::Subject;
 
 use compiler::Compiler;
 pub use fields::is_never_sent;
+pub(crate) use fields::{near, plain};
 use heading::Heading;
 pub(crate) use mapped::{Target, Targets, To};
 pub(crate) use tree::{Piece, Slot};
@@ -37,11 +39,11 @@ pub const COLUMNS_MAX: usize = 10_000;
 /// loads has longer ones (BigQuery: 300 characters, Redshift: 127 bytes).
 pub const COLUMN_NAME_CHARS_MAX: usize = 1_000;
 
-/// Most parts of a column's path; deeper JSON is nobody's intention.
+/// Most parts of a column's path. Deeper paths are mistakes.
 pub const PATH_PARTS_MAX: usize = 32;
 
 /// The columns that a rejects file adds. They are ignored on reading, so that the file can be
-/// dropped back as it is once its rows are mended.
+/// dropped back unchanged after its rows are corrected.
 pub const REJECT_COLUMNS: [&str; 4] = ["_error_code", "_error", "_line", "_byte"];
 
 /// One column of the header.
@@ -101,6 +103,8 @@ pub struct ColumnPlan {
     sources: Vec<usize>,
     /// Whether a bad cell of each column is omitted; empty where none is.
     pub(crate) omits: Vec<bool>,
+    /// Whether a mapping makes the cells of each column; empty where it makes none.
+    made: Vec<bool>,
     /// The lists whose elements are gathered from the rows of a group.
     pub(crate) lists: Vec<ListPlan>,
     warnings: Vec<Warning>,
@@ -124,6 +128,13 @@ impl ColumnPlan {
     /// Whether a bad cell of that column is omitted.
     pub(crate) fn omits(&self, column: usize) -> bool {
         self.omits.get(column).is_some_and(|omits| *omits)
+    }
+
+    /// Of words that count as nothing, those of a column: none where a mapping makes the cells, since it looks for them in
+    /// the cells of the file.
+    #[inline]
+    pub(crate) fn nulls<'a>(&self, column: usize, nulls: &'a Nulls) -> &'a Nulls {
+        if self.made.get(column).is_some_and(|made| *made) { &NO_NULLS } else { nulls }
     }
 
     /// The kind of the calls.

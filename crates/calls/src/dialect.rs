@@ -85,7 +85,7 @@ pub(crate) fn delimiter_of_header(text: &[u8], last: bool, wanted: &[&str]) -> O
 /// The files that people mistake for CSV, by how they begin. None of the beginnings can be that of a
 /// header: each holds a byte that no text has, or such a byte has to follow soon.
 pub(crate) fn foreign(start: &[u8]) -> Option<&'static str> {
-    const KNOWN: [(&[u8], &str); 15] = [
+    const KNOWN: [(&[u8], &str); 17] = [
         (b"\xD0\xCF\x11\xE0", "an old Excel workbook (.xls): save it as CSV"),
         (b"Obj\x01", "an Avro file: export it as CSV"),
         (b"crc\0", "a checksum of another file (.crc): leave it out"),
@@ -99,13 +99,18 @@ pub(crate) fn foreign(start: &[u8]) -> Option<&'static str> {
         (b"\x1F\x9D", "compressed with compress: use gzip or zstd"),
         (b"\x04\x22\x4D\x18", "compressed with lz4: use gzip or zstd"),
         (b"\xFF\x06\0\0sNaPpY", "compressed with snappy: use gzip or zstd"),
+        (b"\x82SNAPPY\0", "compressed with snappy: use gzip or zstd"),
+        (b"\xFF\xFF\xFF\xFF", "a stream of Arrow: export it as CSV"),
         // Only behind a compression that has been recognised and undone.
         (b"\x1F\x8B", "compressed twice: compress it once"),
         (b"\x28\xB5\x2F\xFD", "compressed twice: compress it once"),
     ];
     // These begin as a text may.
-    const WORDS: [(&[u8], &str); 2] =
-        [(b"PAR1", "a Parquet file: export it as CSV"), (b"ORC", "an ORC file: export it as CSV")];
+    const WORDS: [(&[u8], &str); 3] = [
+        (b"PAR1", "a Parquet file: export it as CSV"),
+        (b"PARE", "an encrypted Parquet file: export it as CSV"),
+        (b"ORC", "an ORC file: export it as CSV"),
+    ];
     if let Some(entry) = start.strip_prefix(b"PK\x03\x04") {
         return Some(archive(entry));
     }
@@ -116,7 +121,10 @@ pub(crate) fn foreign(start: &[u8]) -> Option<&'static str> {
     if let [b'B', b'Z', b'h', b'1'..=b'9', b'1', b'A', b'Y', b'&', b'S', b'Y', ..] = start {
         return Some("compressed with bzip2: use gzip or zstd");
     }
-    if let [b'x', 0x9C | 0xDA, stream @ ..] = start
+    if is_pgp(start) {
+        return Some("encrypted with PGP: decrypt it first");
+    }
+    if let [b'x', 0x01 | 0x5E | 0x9C | 0xDA, stream @ ..] = start
         && is_binary(stream, ZLIB_BYTES)
     {
         return Some("compressed with zlib: use gzip or zstd");
@@ -139,7 +147,7 @@ fn archive(entry: &[u8]) -> &'static str {
     }
 }
 
-/// So much behind a word is looked at.
+/// Bytes after a word that are examined.
 const WORD_BYTES: usize = 8;
 
 /// So much behind the two bytes that begin a zlib stream is looked at. One of ten random bytes is a control byte that no
@@ -149,6 +157,19 @@ const ZLIB_BYTES: usize = 64;
 /// Whether a control byte that no text has is among the next `bytes`.
 fn is_binary(next: &[u8], bytes: usize) -> bool {
     next.iter().take(bytes).any(|byte| matches!(byte, 0..=8 | 0x0E..=0x1A | 0x1C..=0x1E))
+}
+
+/// A packet with a key of a session, in either form of its head: its version is a control byte that no text has.
+fn is_pgp(start: &[u8]) -> bool {
+    matches!(
+        start,
+        [0x84, _, 3, ..]
+            | [0x85, _, _, 3, ..]
+            | [0x8C, _, 4, ..]
+            | [0xC1, 0..0xC0, 3 | 6, ..]
+            | [0xC1, 0xC0..0xE0, _, 3 | 6, ..]
+            | [0xC3, _, 4..=6, ..]
+    )
 }
 
 /// The version of a PDF is the rest of its first line.
@@ -170,13 +191,21 @@ mod tests {
     }
 
     #[test]
-    fn other_files_are_told_by_name() {
+    fn the_message_about_another_file_format_names_it() {
         for (start, word) in [
             (&b"PAR1\x15\x04\x15"[..], "Parquet"),
             (b"%PDF-1.4\n%\xE2", "PDF"),
             (b"ORC\n\x0B\n\x03\0", "ORC"),
             (b"BZh91AY&SY\x12", "bzip2"),
             (b"x\x9C\x4B\0\x02", "zlib"),
+            (b"x\x01\x01\x05\0", "zlib"),
+            (b"x^K\x04\0", "zlib"),
+            (b"PARE\x15\x04\x15", "encrypted Parquet"),
+            (b"\xFF\xFF\xFF\xFF\x10\x01\0\0", "Arrow"),
+            (b"\x82SNAPPY\0\0\0\0\x01", "snappy"),
+            (b"\x85\x01\x0C\x03\x8A", "PGP"),
+            (b"\x8C\x0D\x04\x09", "PGP"),
+            (b"\xC1\xC0\x4C\x03", "PGP"),
             (b"PK\x05\x06\0\0", "zip"),
             (b"PK\x07\x08PK\x03\x04", "zip"),
             (b"SQLite format 3\0\x10", "SQLite"),

@@ -1,4 +1,6 @@
-//! What is wrong with a row, and how it is said.
+//! The faults of a row, and their messages.
+
+mod notation;
 
 use crate::columns::{CellType, ColumnPlan, REJECT_COLUMNS, TypeRefusal};
 use crate::dialect::{Dialect, Encoding, Quoting};
@@ -7,20 +9,20 @@ use crate::json;
 use crate::limits::{CALL_BYTES_MAX, GROUP_ROWS_MAX, MESSAGE_ID_CHARS_MAX, OBJECT_ID_CHARS_MAX};
 use crate::refusal::{RefusalCode, RowRefusal, Span};
 use crate::rows::Cell;
-use crate::timestamps::{self, Likeness};
+use crate::timestamps::{Likeness, Times};
 
-/// What is wrong with a row, before its place is known.
+/// A fault of a row, before its place is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Flaw {
     pub(crate) code: RefusalCode,
     pub(crate) column: Option<usize>,
-    /// A number that the message speaks of.
+    /// The number in the message.
     pub(crate) number: usize,
-    /// What is probably the cause.
+    /// The probable cause.
     pub(crate) hint: Hint,
 }
 
-/// What is probably the cause of a flaw, by the look of the cell.
+/// The probable cause of a flaw.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Hint {
     /// Nothing is known.
@@ -30,14 +32,16 @@ pub(crate) enum Hint {
     NullMarker,
     /// The cell is a spreadsheet's number of a day.
     DayNumber,
-    /// A blank that is not the one of the keyboard, or an invisible character.
+    /// A blank other than U+0020, or an invisible character.
     Character(char),
-    /// The cell stands in a spreadsheet's guard.
+    /// The cell is in a spreadsheet's guard.
     Guard,
-    /// A date that programs write for none or for ever.
+    /// A placeholder date.
     Sentinel,
     /// A time with the name of its zone.
     NamedZone,
+    /// A time with AM or PM.
+    HalfDay,
     /// Digits that are no Unix time.
     TimeNumber,
     /// JSON as Python prints it.
@@ -46,12 +50,28 @@ pub(crate) enum Hint {
     JavaMap,
     /// An array as Postgres prints it.
     PostgresArray,
+    /// JSON with names without quotes.
+    BareName,
+    /// `undefined`, `NaN` or `Infinity` of JavaScript in JSON.
+    ScriptValue,
+    /// `TRUE` or `Null`, which JSON writes in small letters.
+    Capitals,
+    /// JSON with curly quotes.
+    CurlyQuotes,
+    /// JSON with a line break, or another control character, in a string.
+    LineBreak,
+    /// JSON with a comma before a closing bracket.
+    LastComma,
+    /// Several JSON values.
+    SeveralValues,
     /// JSON without its end.
     CutOff,
     /// A string that holds JSON.
     EncodedTwice,
-    /// The cells that are too many are one empty cell at the end.
+    /// The cells that are too many are empty.
     TrailingDelimiter,
+    /// A backslash is before a quote.
+    Backslash,
     /// The cell should be a number with a decimal comma.
     DecimalComma,
 }
@@ -70,62 +90,14 @@ impl Hint {
     }
 
     /// The hint for a cell that is not a date.
-    pub(crate) fn of_time(value: &[u8]) -> Hint {
-        match timestamps::likeness(value) {
+    pub(crate) fn of_time(value: &[u8], times: &Times) -> Hint {
+        match times.likeness(value) {
             Some(Likeness::Sentinel) => Hint::Sentinel,
             Some(Likeness::NamedZone) => Hint::NamedZone,
+            Some(Likeness::HalfDay) => Hint::HalfDay,
             Some(Likeness::Number) => Hint::TimeNumber,
             None => Hint::of(value),
         }
-    }
-
-    /// The hint for a cell that is not JSON.
-    pub(crate) fn of_json(value: &[u8]) -> Hint {
-        let value = value.trim_ascii();
-        let text = std::str::from_utf8(value).unwrap_or_default();
-        if is_python(text) {
-            return Hint::Python;
-        }
-        let notation = match Hint::of(value) {
-            Hint::None => braces(text),
-            hint => return hint,
-        };
-        if notation == Hint::None && matches!(value, [b'{' | b'[', .., last] if !matches!(last, b'}' | b']')) {
-            return Hint::CutOff;
-        }
-        notation
-    }
-}
-
-/// Whether a text is a value as Python prints it: a name or a string in single quotes where JSON has none, or a call.
-fn is_python(text: &str) -> bool {
-    let call = text.split_once('(').filter(|(name, _)| !name.is_empty() && text.ends_with(')'));
-    let is_call =
-        call.is_some_and(|(name, _)| name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_')));
-    if is_call {
-        return true;
-    }
-    if !text.starts_with(['{', '[', '(']) {
-        return false;
-    }
-    // What stands in double quotes is text, in which people write apostrophes.
-    let bare: Vec<&str> = text.split('"').step_by(2).collect();
-    let opens = |piece: &&str| ["{'", "['", "('", ", '", ": '", ":'", ",'"].iter().any(|open| piece.contains(open));
-    let is_word = |word: &str| matches!(word, "None" | "True" | "False" | "datetime" | "OrderedDict" | "nan");
-    bare.iter().any(opens)
-        || bare.iter().flat_map(|piece| piece.split(|c: char| !c.is_ascii_alphanumeric())).any(is_word)
-}
-
-/// `{a=1}` of Hive and Java, `{a,b}` of Postgres.
-fn braces(text: &str) -> Hint {
-    let Some(inside) = text.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')) else { return Hint::None };
-    let is_map = inside.split_once('=').is_some_and(|(name, _)| !name.is_empty() && !name.contains(['"', ':']));
-    if is_map {
-        Hint::JavaMap
-    } else if !inside.contains(':') && !inside.contains('{') {
-        Hint::PostgresArray
-    } else {
-        Hint::None
     }
 }
 
@@ -172,7 +144,7 @@ impl Flaw {
         RowRefusal { span, code: self.code, column, cell, message }
     }
 
-    /// What is wrong, and what to write instead.
+    /// The fault and its fix.
     fn say(self, plan: &ColumnPlan, dialect: Dialect, lines: u64) -> String {
         let kind = plan.kind();
         if let Some(required) = kind.requirement(self.code) {
@@ -185,7 +157,7 @@ impl Flaw {
         }
     }
 
-    /// What is wrong with a cell that is not of its column's type.
+    /// The message about a cell that does not have the type of its column.
     fn about_cell(self, refusal: &TypeRefusal) -> String {
         let what = match self.hint {
             Hint::NullMarker => {
@@ -203,10 +175,11 @@ impl Flaw {
             Hint::DayNumber => {
                 "not a date but the number of a day, as a spreadsheet stores it: format the column as a date and export it again"
             }
-            Hint::Sentinel => {
-                "not a date that can be sent: programs write it for none or for ever; set NULLS to make it empty"
-            }
+            Hint::Sentinel => "a placeholder date such as 9999-12-31: set NULLS to make it empty",
             Hint::NamedZone => "a time with the name of its zone: write `Z` or an offset such as +02:00 instead",
+            Hint::HalfDay => {
+                "a time with AM or PM: set TIMESTAMP_FORMATS, for instance to %Y-%m-%d %I:%M:%S %p;%Y-%m-%d %I:%M %p"
+            }
             Hint::TimeNumber => {
                 "digits that are not Unix time for certain: write 2019-05-11T20:32:27Z, or set TIMESTAMP_FORMATS"
             }
@@ -215,17 +188,24 @@ impl Flaw {
             Hint::PostgresArray => {
                 "not JSON, it looks like an array of Postgres ({a,b}): write [\"a\",\"b\"], for instance with to_json"
             }
+            Hint::BareName => "not JSON, a name in it has no quotes: write {\"a\":1} for {a:1}",
+            Hint::ScriptValue => "not JSON, which does not have undefined, NaN and Infinity: write null",
+            Hint::Capitals => "not JSON, which writes true, false and null in small letters",
+            Hint::CurlyQuotes => "not JSON, it has curly quotes: write straight ones (\")",
+            Hint::LineBreak => "not JSON, a string in it has a line break or a control character: write \\n or \\t",
+            Hint::LastComma => "not JSON, it has a comma before a closing bracket: remove it",
+            Hint::SeveralValues => "not JSON but several values: write them as an array, or remove all but one",
             Hint::CutOff => "not JSON, its end is missing: the export may have cut long cells off",
             Hint::EncodedTwice => "not a JSON object but a string that holds one: it was encoded twice",
             Hint::DecimalComma => {
                 "not a number with a decimal comma: write 1234,56, or 1.234,56 with a point before each three digits"
             }
-            Hint::None | Hint::Character(_) | Hint::Guard | Hint::TrailingDelimiter => refusal.what,
+            Hint::None | Hint::Character(_) | Hint::Guard | Hint::TrailingDelimiter | Hint::Backslash => refusal.what,
         };
         what.to_owned()
     }
 
-    /// What is wrong that depends neither on the kind nor on a column's type.
+    /// The message about a fault that depends neither on the kind nor on a column's type.
     fn about_row(self, plan: &ColumnPlan, dialect: Dialect, lines: u64) -> String {
         let (number, encoding, own) = (self.number, dialect.encoding, plan.own_columns);
         match self.code {
@@ -233,61 +213,87 @@ impl Flaw {
                 "an id in exponent notation has lost digits: format the column as text and export it again".to_owned()
             }
             RefusalCode::IdTooLong => {
-                format!("{number} characters, an object's id has at most {OBJECT_ID_CHARS_MAX}")
+                format!("{number} characters, an object's id has at most {OBJECT_ID_CHARS_MAX}: shorten the id")
             }
             RefusalCode::MessageIdTooLong => {
-                format!("{number} characters, a message id has at most {MESSAGE_ID_CHARS_MAX}")
+                format!("{number} characters, a message id has at most {MESSAGE_ID_CHARS_MAX}: shorten the id")
             }
-            RefusalCode::ObjectEmpty => "every property is empty".to_owned(),
+            RefusalCode::ObjectEmpty => "every property is empty: fill in one, or remove the row".to_owned(),
             RefusalCode::CallTooLarge => {
-                format!("the call is {number} bytes, Segment takes at most {CALL_BYTES_MAX}")
+                format!("the call has {number} bytes, Segment takes at most {CALL_BYTES_MAX}: shorten or remove cells")
             }
-            RefusalCode::TooManyCells if self.hint == Hint::TrailingDelimiter => format!(
-                "{number} cells, the header has {own}, and the last is empty: remove the delimiter at the end of each row, or add one to the header"
-            ),
+            RefusalCode::TooManyCells if self.hint == Hint::TrailingDelimiter => trailing_delimiters(number, own),
             RefusalCode::TooManyCells if number <= plan.source_columns => format!(
-                "{number} cells, the header has {} before `{}` and {} in all; a cell with a delimiter in it has to be quoted",
+                "{number} cells, the header has {} before `{}` and {} in all: quote a cell that contains the delimiter",
                 plan.own_columns, REJECT_COLUMNS[0], plan.source_columns
             ),
             RefusalCode::TooManyCells => format!(
-                "{number} cells, the header has {}; a cell with a delimiter in it has to be quoted",
+                "{number} cells, the header has {}: quote a cell that contains the delimiter",
                 plan.source_columns
             ),
             RefusalCode::UnclosedQuote | RefusalCode::StrayQuote if dialect.quoting != Quoting::default() => {
-                format!("the row does not fit {}, by which this file is read ({} lines)", dialect.quoting, lines.max(1))
+                format!("the row does not fit {}, the dialect of this file{}", dialect.quoting, spans(lines))
             }
             RefusalCode::UnclosedQuote => {
-                format!("a quote is never closed, so this row took the rest of the file ({} lines)", lines.max(1))
+                format!("a quote is never closed, so this row contains the rest of the file: close it{}", spans(lines))
             }
             RefusalCode::StrayQuote if matches!(self.hint, Hint::Character(_)) => {
                 let Hint::Character(blank) = self.hint else { return String::new() };
                 format!(
-                    "a quote behind a blank or an invisible character (U+{:04X}): write the quote as the first byte of the cell, and the row may hold several ({} lines)",
+                    "a quote after a blank or an invisible character (U+{:04X}): remove that character{}",
                     u32::from(blank),
-                    lines.max(1)
+                    spans(lines)
                 )
             }
-            RefusalCode::StrayQuote => format!(
-                "text behind a closing quote, or a quote behind a blank: a quote inside a quoted cell must be doubled, a backslash does not escape it, and the row may hold several ({} lines)",
-                lines.max(1)
+            RefusalCode::StrayQuote if self.hint == Hint::Backslash => format!(
+                "text after a closing quote, and a backslash before a quote: set CSV_ESCAPE=backslash if backslashes escape quotes in this file, or else double each quote inside a quoted cell{}",
+                spans(lines)
             ),
+            RefusalCode::StrayQuote => format!(
+                "text after a closing quote, or a quote after a blank: double each quote inside a quoted cell{}",
+                spans(lines)
+            ),
+            RefusalCode::InvalidEncoding if encoding == Encoding::Utf8 && dialect.bom => {
+                "not UTF-8, and the byte order mark of the file, which says UTF-8, overrides CSV_ENCODING: save the file again as UTF-8"
+                    .to_owned()
+            }
             RefusalCode::InvalidEncoding if encoding == Encoding::Utf8 => {
                 "not UTF-8: save the file as UTF-8, or set CSV_ENCODING, for instance to windows-1252".to_owned()
             }
-            RefusalCode::InvalidEncoding => format!("not {encoding}"),
-            RefusalCode::JsonTooDeep => format!("JSON that nests more than {} deep", json::DEPTH_MAX),
+            RefusalCode::InvalidEncoding if matches!(encoding, Encoding::Utf16Le | Encoding::Utf16Be) => format!(
+                "not {encoding}: it has half a character, because the file breaks off or bytes were added to it; save the file again"
+            ),
+            RefusalCode::InvalidEncoding => {
+                format!("not {encoding}: set CSV_ENCODING to the encoding of the file, or save it as UTF-8")
+            }
+            RefusalCode::JsonTooDeep => format!("JSON that nests more than {} levels deep: flatten it", json::DEPTH_MAX),
             RefusalCode::UnknownValue => {
-                "not among the `values` of the mapping: add it there, or say with `else` what every other cell becomes"
+                "not among the `values` of the mapping: add it there, or set `else` for every other cell"
                     .to_owned()
             }
-            RefusalCode::GroupRefused => "refused with its group".to_owned(),
+            RefusalCode::GroupRefused => "another row of its group is refused: correct that row".to_owned(),
             RefusalCode::GroupTooLong => format!(
-                "more than {GROUP_ROWS_MAX} adjacent rows have the same cell, and a group has at most as many: group by another column"
+                "a group has at most {GROUP_ROWS_MAX} rows, and more adjacent rows have the same cell: group by another column"
             ),
             RefusalCode::MessageIdEmpty => "empty, as are all cells of `message_id`".to_owned(),
             code => words(code),
         }
     }
+}
+
+fn trailing_delimiters(number: usize, own: usize) -> String {
+    let (last, delimiters) = match number.saturating_sub(own) {
+        1 => ("the last is empty".to_owned(), "delimiter"),
+        more => (format!("the last {more} are empty"), "delimiters"),
+    };
+    format!(
+        "{number} cells, the header has {own}, and {last}: remove the {delimiters} at the end of each row, or add as many to the header"
+    )
+}
+
+/// The warning that a row over several lines may contain several rows.
+fn spans(lines: u64) -> String {
+    if lines > 1 { format!("; the row spans {lines} lines, so it may contain several rows") } else { String::new() }
 }
 
 /// The words of a code.
@@ -302,29 +308,6 @@ mod tests {
     use crate::kind::Kind;
     use crate::reading::Reading;
     use crate::subject::Subject;
-
-    #[test]
-    fn a_refused_json_cell_gets_a_hint_about_its_notation() {
-        for (cell, expected) in [
-            ("{'a': True}", Hint::Python),
-            ("{\"a\": None}", Hint::Python),
-            ("[1, nan]", Hint::Python),
-            ("OrderedDict([('a', 1)])", Hint::Python),
-            ("datetime.date(2019, 5, 11)", Hint::Python),
-            ("{\"a\": \"it's a long te", Hint::CutOff),
-            ("{\"a\": \"None of it", Hint::CutOff),
-            ("[1, 2", Hint::CutOff),
-            ("{\"a\": \"it's\",}", Hint::None),
-            ("{a=1, b=2}", Hint::JavaMap),
-            ("{a,b}", Hint::PostgresArray),
-            ("NaN", Hint::NullMarker),
-            ("None", Hint::NullMarker),
-            ("[object Object]", Hint::NullMarker),
-            ("x", Hint::None),
-        ] {
-            assert_eq!(Hint::of_json(cell.as_bytes()), expected, "{cell}");
-        }
-    }
 
     #[test]
     fn each_code_has_a_text() {

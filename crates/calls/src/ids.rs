@@ -1,12 +1,15 @@
 //! Cells that are ids: what is taken off them, what is none, and what is doubtful.
 
 mod names;
+mod numbers;
 mod words;
 
 use crate::reading::Reading;
 use crate::refusal::WarningCode;
 pub(crate) use names::Names;
-pub(crate) use words::{NULL_MARKERS, is_footer, is_null_marker, may_be_footer};
+pub(crate) use numbers::{is_cut, is_rounded, may_be_cut};
+use numbers::{is_decimal, is_exponent, is_number_like};
+pub(crate) use words::{MARKER_LENGTHS, NULL_MARKERS, is_footer, is_null_marker, may_be_footer};
 use words::{is_no_data, is_placeholder, is_total};
 
 /// What counts as no id, in exactly these spellings, unless `ID_NULLS` has another list.
@@ -71,6 +74,9 @@ pub(crate) struct Nulls {
     lengths: u64,
 }
 
+/// No word.
+pub(crate) static NO_NULLS: Nulls = Nulls { words: Vec::new(), lengths: 0 };
+
 impl Nulls {
     pub(crate) fn new(words: Vec<String>) -> Nulls {
         let lengths = words.iter().fold(0, |lengths, word| lengths | Nulls::bit(word.len()));
@@ -107,12 +113,6 @@ pub(crate) fn is_words(cell: &[u8]) -> bool {
     is_word && !cell.iter().any(|byte| byte.is_ascii_digit() || *byte == b'@')
 }
 
-/// Whether a cell may be `1.0`, `4.479E11` or `1E+11`.
-fn is_number_like(cell: &[u8]) -> bool {
-    let is_exponent = matches!(cell, [_, b'.' | b',', ..]) || cell.iter().rev().take(5).any(|byte| *byte == b'+');
-    is_exponent || (cell.ends_with(b"0") && is_decimal(cell))
-}
-
 /// Reads an id, and says through `note` what is doubtful about it. `names` are those of the file's columns.
 pub(crate) fn read<'a>(cell: &'a [u8], names: &Names, nulls: &Nulls, note: &mut dyn FnMut(WarningCode)) -> Id<'a> {
     let mut id = trim(cell);
@@ -136,6 +136,10 @@ pub(crate) fn read<'a>(cell: &'a [u8], names: &Names, nulls: &Nulls, note: &mut 
         note(WarningCode::IdNoData);
     } else if is_notation(id) {
         note(WarningCode::IdNotation);
+    } else if is_formula(id) {
+        note(WarningCode::Formula);
+    } else if is_exponent(id) {
+        note(WarningCode::IdExponent);
     }
     if is_quoted(id) {
         note(WarningCode::IdQuotes);
@@ -195,32 +199,34 @@ pub(crate) fn is_invisible(c: char) -> bool {
     )
 }
 
-/// What stands between `="` and `"`, by which spreadsheets keep a number as text.
+/// What stands between `="` and `"`, by which spreadsheets keep a number as text. The quotes may be doubled.
 pub(crate) fn guarded(cell: &[u8]) -> Option<&[u8]> {
-    cell.strip_prefix(b"=\"")?.strip_suffix(b"\"").filter(|inside| !inside.contains(&b'"'))
-}
-
-/// `4.479E+11`, `1E+11`, `4.479E11`: one digit, a fraction or a plus sign, and an exponent. `12e5` and `1e5` are codes.
-pub(crate) fn is_rounded(id: &[u8]) -> bool {
-    let id = id.strip_prefix(b"-").unwrap_or(id);
-    let Some(at) = id.iter().position(|byte| matches!(byte, b'E' | b'e')) else { return false };
-    let digits = |text: &[u8]| !text.is_empty() && text.iter().all(u8::is_ascii_digit);
-    let exponent = &id[at + 1..];
-    let mantissa = match &id[..at] {
-        [first] => first.is_ascii_digit() && exponent.starts_with(b"+"),
-        [first, b'.' | b',', fraction @ ..] => first.is_ascii_digit() && digits(fraction),
-        _ => false,
+    let inside = |open: &[u8], close: &[u8]| {
+        cell.strip_prefix(open)?.strip_suffix(close).filter(|inside| !inside.contains(&b'"'))
     };
-    mantissa && digits(exponent.strip_prefix(b"+").unwrap_or(exponent))
+    inside(b"=\"", b"\"").or_else(|| inside(b"=\"\"", b"\"\""))
 }
 
-/// `1.0`, `1,00`, `1.000`: digits and a fraction of zeros, as a table of floating-point numbers writes 1. The last may be
-/// a thousand as well.
-fn is_decimal(id: &[u8]) -> bool {
-    let Some(at) = id.iter().position(|byte| matches!(byte, b'.' | b',')) else { return false };
-    let (whole, zeros) = (&id[..at], &id[at + 1..]);
-    let is_number = !whole.is_empty() && whole.iter().all(u8::is_ascii_digit);
-    is_number && !zeros.is_empty() && zeros.iter().all(|byte| *byte == b'0')
+/// Whether a cell begins as a formula of a spreadsheet: `=A1`, `=T("x")`, `=00012`.
+pub(crate) fn is_formula(cell: &[u8]) -> bool {
+    cell.len() > 1 && cell.first() == Some(&b'=')
+}
+
+/// Whether an id that stands alone in its row is a line of text, as reports begin and end with: it has a blank, or
+/// neither a letter nor a digit, or it is a date.
+pub(crate) fn is_line(id: &[u8]) -> bool {
+    id.contains(&b' ')
+        || is_date(id)
+        || std::str::from_utf8(id).is_ok_and(|text| !text.is_empty() && !text.contains(char::is_alphanumeric))
+}
+
+/// `2024-01-05`, `05/01/2024`, `5.1.24`.
+fn is_date(id: &[u8]) -> bool {
+    let Some(sign) = id.iter().find(|byte| matches!(byte, b'-' | b'/' | b'.')) else { return false };
+    let parts: Vec<&[u8]> = id.split(|byte| byte == sign).collect();
+    let lengths: Vec<usize> = parts.iter().map(|part| part.len()).collect();
+    parts.iter().all(|part| part.iter().all(u8::is_ascii_digit))
+        && matches!(lengths[..], [4, 1..=2, 1..=2] | [1..=2, 1..=2, 2 | 4])
 }
 
 /// `ObjectId(5f1a)`, `{"$oid":"5f1a"}`, `b'123'`: an id in the notation of a program, which another export does not have.
@@ -300,6 +306,12 @@ mod tests {
             "ABC+12",
             "1e5",
             "1E11",
+            "1E-3",
+            "100E7",
+            "7E3A",
+            "4.479E+11abc",
+            "Maxim",
+            "END-1",
             "2019",
             "user:1",
             "Sum-1",
@@ -312,7 +324,7 @@ mod tests {
     }
 
     #[test]
-    fn null_markers_in_exactly_these_spellings_are_no_ids() {
+    fn null_markers_in_exactly_these_spellings_do_not_count_as_ids() {
         for cell in ID_NULLS {
             check(cell, Id::Null, &["id_null_marker"]);
             assert_eq!(read_noted(&format!(" {cell}\u{200B}")).0, Id::Null);
@@ -320,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn other_spellings_of_none_are_warned_of_and_sent() {
+    fn other_placeholders_are_sent_with_a_warning() {
         for cell in
             ["true", "FALSE", "anonymous", "Guest", "NaT", "inf", "{{userId}}", "${user.id}", "<userId>", "%ID%"]
         {
@@ -338,7 +350,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_data_is_warned_of_and_sent() {
+    fn ids_of_totals_and_comments_are_sent_with_a_warning() {
         for cell in [
             "Total",
             "TOTALS",
@@ -370,6 +382,21 @@ mod tests {
             "STRING",
             "VARCHAR(36)",
             "sep=",
+            "; comment",
+            "/* comment */",
+            "…",
+            "~",
+            "*",
+            "END",
+            "Zwischensumme",
+            "Sous-total: 5",
+            "合計",
+            "合計：5",
+            "Итого",
+            "ИТОГО 5",
+            "Mean",
+            "max",
+            "Overall",
         ] {
             check(cell, Id::Sound(cell.as_bytes()), &["id_no_data"]);
         }
@@ -414,8 +441,15 @@ mod tests {
     }
 
     #[test]
-    fn ids_that_a_spreadsheet_has_rounded_are_none() {
+    fn ids_that_a_spreadsheet_has_rounded_are_refused() {
         for cell in [
+            "447.9E+9",
+            "447.90E+09",
+            "44.79E+10",
+            "1.E+11",
+            "+4.479E+11",
+            "-12E+5",
+            "4.4790E+011",
             "4.479E11",
             "1.2345678901234567E18",
             "1.0E7",
@@ -426,6 +460,39 @@ mod tests {
             "9.99999E+104",
         ] {
             check(cell, Id::Rounded, &[]);
+        }
+    }
+
+    #[test]
+    fn other_exponents_are_warned_of_and_sent() {
+        for cell in ["12E+5", "4479E+8", "4.479E-05", "447.9E-5", "4.479 E+11", "4.479E +11", "12.5E6", "1.E11"] {
+            check(cell, Id::Sound(cell.as_bytes()), &["id_exponent"]);
+        }
+    }
+
+    #[test]
+    fn long_numbers_with_zeros_behind_the_15th_digit_are_cut() {
+        for (id, expected) in [
+            ("447900000000000000", Some(true)),
+            ("4111111111111110", Some(true)),
+            ("4111111111111111", Some(false)),
+            ("3f2504e0-4f89-11d3-9a0c-0305e82c3301", None),
+            ("1234567890123456x", None),
+        ] {
+            assert_eq!(is_cut(id.as_bytes()), expected, "{id}");
+        }
+        assert!(may_be_cut(b"4111111111111111"));
+        assert!(!may_be_cut(b"411111111111110"));
+        assert!(!may_be_cut(b"0000000000000000"));
+    }
+
+    #[test]
+    fn lines_of_text_are_told_from_ids() {
+        for line in ["Generated by Foo", "~", "…", "2024-01-05", "05/01/2024", "5.1.24", "Source: CRM"] {
+            assert!(is_line(line.as_bytes()), "{line}");
+        }
+        for id in ["u1", "東京", "a@b.c", "1.2.3.4", "123-45-6789", "1.10.2", "2024-01-05-7"] {
+            assert!(!is_line(id.as_bytes()), "{id}");
         }
     }
 
@@ -447,6 +514,10 @@ mod tests {
         check("=\"00012\"", Id::Sound(b"00012"), &["id_spreadsheet_guard"]);
         check("=\"NULL\"", Id::Null, &["id_spreadsheet_guard", "id_null_marker"]);
         check("=\"\"", Id::Empty, &["id_spreadsheet_guard"]);
+        check("=\"\"00012\"\"", Id::Sound(b"00012"), &["id_spreadsheet_guard"]);
+        for cell in ["=\"00012", "=00012", "=A1", "=1+1", "=T(\"00012\")", "=HYPERLINK(\"http://x\",\"42\")"] {
+            check(cell, Id::Sound(cell.as_bytes()), &["spreadsheet_formula"]);
+        }
         check("'00012", Id::Sound(b"'00012"), &["id_apostrophe"]);
         for cell in ["1.0", "1,0", "1.000", "12,00"] {
             check(cell, Id::Sound(cell.as_bytes()), &["id_decimal"]);
@@ -455,7 +526,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_plain_id_is_what_a_second_look_says(cell in "[ -~\u{A0}\u{200B}\u{1F}é]{0,8}|[NnUu#=0-9.,E+'-]{1,9}|(Total|Rows|Sum|Page|sum of)[ :0-9]{0,4}|[Tt]raits[ ._]{0,4}(a1|first name|N)") {
+        fn an_id_on_the_fast_path_is_read_as_on_the_slow_path(cell in "[ -~\u{A0}\u{200B}\u{1F}é]{0,8}|[0-9]{1,4}[.,]?[0-9]{0,3}[ ]?[Ee][ +-]?[0-9]{1,5}|[NnUu#=0-9.,E+'-]{1,9}|(Total|Rows|Sum|Page|sum of|Mean|Max|END|Overall|Zwischensumme)[ :0-9]{0,4}|[Tt]raits[ ._]{0,4}(a1|first name|N)") {
             if is_plain(cell.as_bytes(), &nulls(), &names()) {
                 let expected = if cell.is_empty() { Id::Empty } else { Id::Sound(cell.as_bytes()) };
                 prop_assert_eq!(read_noted(&cell), (expected, vec![]));

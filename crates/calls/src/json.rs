@@ -169,7 +169,7 @@ pub(crate) fn is_integer(text: &[u8]) -> bool {
     is_number(text) && !text.iter().any(|b| matches!(b, b'.' | b'e' | b'E'))
 }
 
-/// Whether `text` is a number or boolean beyond doubt, to be sent as one where nobody said so.
+/// Whether a text without a declared type is sent as a number or boolean.
 ///
 /// Not one: leading zeros and plus signs (they are codes), exponents (`12E4` is a part number), and
 /// more than 15 significant digits, which a double does not hold.
@@ -357,7 +357,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_beyond_a_double_are_none() {
+    fn numbers_beyond_a_double_are_not_sent_as_numbers() {
         for (text, expected) in [
             ("1e400", false),
             ("1e308", true),
@@ -403,7 +403,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_is_beyond_doubt_is_inferred() {
+    fn only_plain_numbers_and_booleans_are_inferred() {
         for text in ["0", "5", "-5", "14.99", "0.001", "123456789012345", "1.50", "true", "false"] {
             assert!(is_plain_literal(text.as_bytes()), "{text}");
         }

@@ -33,6 +33,8 @@ mod timestamps;
 
 mod json;
 
+mod decimals;
+
 pub mod mapping;
 
 pub mod call;

@@ -3,18 +3,20 @@
 //! A made row has the cells of the file's row in their places, and further ones behind them. [`ColumnPlan`] and the
 //! encoder do the rest, as for any row. Hence a mapping that only renames gives the calls of the renamed file.
 
+mod constants;
 mod document;
 mod filters;
 mod header;
+mod paths;
 mod targets;
 mod verbs;
 
 use protocol::mapping::Mapping;
 use sha2::{Digest, Sha256};
 
-use crate::columns::ColumnPlan;
+use crate::columns::{CellType, ColumnPlan};
 use crate::flaw::Flaw;
-use crate::ids::is_void;
+use crate::ids::{self, Names, is_void};
 use crate::kind::Kind;
 use crate::reading::Reading;
 use crate::refusal::{FileFault, RefusalCode, WarningCode};
@@ -23,7 +25,7 @@ use crate::warnings::Note;
 
 pub use document::check;
 use filters::Condition;
-use verbs::{Basis, Verbs};
+use verbs::{Basis, Doubts, Verbs};
 
 /// Makes rows by a mapping.
 #[derive(Debug)]
@@ -60,6 +62,8 @@ struct Candidate {
     column: usize,
     verbs: Verbs,
     omits_bad: bool,
+    /// The type of the field, where a cell that is not of it gives way to the next column.
+    wanted: Option<CellType>,
 }
 
 /// Compiles a mapping for a file whose header has the cells `names`.
@@ -70,16 +74,25 @@ pub(crate) fn compile(
     reading: &Reading,
 ) -> Result<(Mapper, ColumnPlan), FileFault> {
     let header = header::Header::read(names);
-    let layout = targets::lay_out(mapping, &header, kind)?;
-    let basis = format!(" {mapping:?} {:?}", header.names);
-    let plan = ColumnPlan::compile_mapped(&layout.targets, kind, reading, basis)?;
+    let basis = Basis::new(reading);
+    let mut layout = targets::lay_out(mapping, &header, kind, basis.times())?;
+    let decides = format!(" {mapping:?} {:?}", header.names);
+    let plan = ColumnPlan::compile_mapped(&layout.targets, kind, reading, decides)?;
+    for (column, made) in &mut layout.made {
+        if let Made::Of(candidates) = made
+            && candidates.len() > 1
+        {
+            let cell = plan.columns()[*column].cell;
+            candidates.iter_mut().for_each(|candidate| candidate.wanted = candidate.omits_bad.then_some(cell));
+        }
+    }
     let mapper = Mapper {
         width: plan.columns().len(),
         made: layout.made,
         conditions: layout.conditions,
         group: layout.group,
         lists: layout.lists,
-        basis: Basis::new(reading),
+        basis,
         scratch: Vec::new(),
         text: Vec::new(),
         cells: Vec::new(),
@@ -89,7 +102,7 @@ pub(crate) fn compile(
 
 /// The names by which the header of a file is recognised that a mapping is for.
 pub(crate) fn names(mapping: &Mapping) -> Vec<&str> {
-    mapping.columns.iter().flat_map(|column| &column.names).map(String::as_str).collect()
+    mapping.columns.iter().flat_map(|column| &column.names).map(|name| name.trim_matches(ids::is_nothing)).collect()
 }
 
 impl Mapper {
@@ -111,6 +124,7 @@ impl Mapper {
         text: &'a [u8],
         cells: &'a [Cell],
         is_first: bool,
+        names: &Names,
         notes: &mut Vec<Note>,
     ) -> Result<(&'a [u8], &'a [Cell]), Flaw> {
         if self.made.is_empty() {
@@ -127,9 +141,9 @@ impl Mapper {
             match made {
                 Made::Of(candidates) => {
                     let row = (text, cells);
-                    let out = &mut self.text;
+                    let (out, mut doubts) = (&mut self.text, Doubts { column: *column, names, notes });
                     if let Some(cell) =
-                        first_filled(candidates, row, &mut self.basis, &mut self.scratch, out, (*column, notes))?
+                        first_filled(candidates, row, &mut self.basis, &mut self.scratch, &mut doubts, out)?
                     {
                         self.cells[*column] = cell;
                         continue;
@@ -154,27 +168,49 @@ fn first_filled(
     (text, cells): (&[u8], &[Cell]),
     basis: &mut Basis,
     scratch: &mut Vec<u8>,
+    doubts: &mut Doubts<'_>,
     out: &mut Vec<u8>,
-    (column, notes): (usize, &mut Vec<Note>),
 ) -> Result<Option<Cell>, Flaw> {
     let begin = out.len();
+    let is_only = candidates.len() == 1;
     for candidate in candidates {
         let Some(cell) = cells.get(candidate.column) else { continue };
-        if candidate.verbs.is_none() {
-            let is_only = candidates.len() == 1;
-            if is_only || candidate.verbs.takes(cell.raw(text), basis) {
-                return Ok(Some(*cell));
-            }
-            continue;
+        let stays = candidate.verbs.is_none();
+        if stays && is_only {
+            return Ok(Some(*cell));
         }
-        match candidate.verbs.apply(cell.value(text, scratch), basis, out) {
-            Ok(()) if out.len() > begin => return Ok(None),
-            Ok(()) => {}
-            Err(_) if candidate.omits_bad => notes.push(Note::cell(WarningCode::CellOmitted, column)),
-            Err(flaw) => return Err(flaw.in_column(column)),
+        let value = cell.value(text, scratch);
+        let filled = if stays {
+            Ok(candidate.verbs.takes(value, basis))
+        } else {
+            candidate.verbs.apply(value, basis, doubts, out).map(|()| out.len() > begin)
+        };
+        let filled = filled.and_then(|is_filled| {
+            let made = if stays { value } else { &out[begin..] };
+            if is_filled { candidate.check(made, basis).map(|()| true) } else { Ok(false) }
+        });
+        match filled {
+            Ok(true) => return Ok(stays.then_some(*cell)),
+            Ok(false) => {}
+            Err(_) if candidate.omits_bad => {
+                out.truncate(begin);
+                doubts.notes.push(Note::cell(WarningCode::CellOmitted, doubts.column));
+            }
+            Err(flaw) => return Err(flaw.in_column(doubts.column)),
         }
     }
     Ok(None)
+}
+
+impl Candidate {
+    /// Refuses a value that is not of the type of its field, where the next column may fill it.
+    fn check(&self, value: &[u8], basis: &mut Basis) -> Result<(), Flaw> {
+        let Some(wanted) = self.wanted else { return Ok(()) };
+        if self.verbs.is_id && ids::is_rounded(ids::trim(value)) {
+            return Err(Flaw::new(RefusalCode::RoundedId));
+        }
+        basis.check(wanted, value)
+    }
 }
 
 /// Appends a message id that is the same wherever the same cells stand.
@@ -197,6 +233,6 @@ fn message_id(
     }
     out.extend_from_slice(name.as_bytes());
     out.push(b'-');
-    verbs::append_hex(&digest.finalize()[..targets::DIGEST_BYTES], out);
+    verbs::append_hex(&digest.finalize()[..constants::DIGEST_BYTES], out);
     Ok(())
 }

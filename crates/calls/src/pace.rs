@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn who_wakes_late_moves_all_that_follow() {
+    fn a_delayed_send_shifts_the_schedule_of_later_sends() {
         let mut pace = Pace::new(1_000);
         assert_eq!((pace.take(2_500, 0), pace.take(2_500, 0), pace.take(2_500, 0)), (Ok(()), Err(2_500), Err(2_500)));
         // Two senders wake together after eight seconds in which nobody could be heard.

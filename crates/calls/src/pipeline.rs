@@ -1,6 +1,6 @@
 //! The pipeline of one file as a push/take machine: bytes in, batches out, deliveries settled in any order.
 //!
-//! It knows nothing of S3, HTTP or time. Whoever drives it pushes bytes when it is hungry, sends the batches it hands
+//! It does not know S3, HTTP or time. Its driver pushes bytes when it is hungry, sends the batches it hands
 //! out, and settles each with what came of it. What is settled without a gap from the beginning can be committed.
 
 use crate::batches::{Batch, Envelope, Gatherer, Taken};
@@ -58,7 +58,7 @@ impl Default for Threshold {
 
 /// A call that Segment would not take.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Guilty {
+pub struct RefusedCall {
     /// Which call of the batch.
     pub call: usize,
     /// A stable code.
@@ -216,7 +216,7 @@ impl Pipeline {
         self.gatherer.cut()
     }
 
-    /// Hands out nothing more: what was not handed out yet is left to the next run, or to nobody.
+    /// Stops handing out batches. The next run, if there is one, sends the other rows.
     pub fn stop(&mut self) {
         self.ended = true;
         self.gatherer.discard();
@@ -229,10 +229,10 @@ impl Pipeline {
         Next::Batch(Box::new(batch))
     }
 
-    /// Takes a batch back, all of whose calls were acknowledged but for the guilty ones.
-    pub fn settle(&mut self, batch: &Batch, guilty: &[Guilty]) {
+    /// The result of a batch: Segment accepted all its calls except `refused_calls`.
+    pub fn settle(&mut self, batch: &Batch, refused_calls: &[RefusedCall]) {
         let Some(at) = self.pending.iter().position(|pending| pending.number == batch.number) else { return };
-        let settled = self.account_for(batch, guilty);
+        let settled = self.account_for(batch, refused_calls);
         self.rejects_held_bytes += settled.rejects.len();
         self.pending[at].settled = Some(settled);
         while let Some(Pending { settled: Some(_), .. }) = self.pending.front() {
@@ -250,7 +250,7 @@ impl Pipeline {
     }
 
     /// What a batch came to, and its refused rows in the order of the file.
-    fn account_for(&mut self, batch: &Batch, guilty: &[Guilty]) -> Settled {
+    fn account_for(&mut self, batch: &Batch, refused_calls: &[RefusedCall]) -> Settled {
         if self.rejects.is_none() {
             self.rejects = self.translator.header().map(Rejects::new);
         }
@@ -263,16 +263,16 @@ impl Pipeline {
         let name = |column: u32| columns.get(column as usize).map_or_else(String::new, |column| column.name.clone());
         settled.account.findings = batch.tally.findings(name);
         settled.account.batches = u64::from(!batch.calls.is_empty());
-        let guilty_rows: usize = guilty.iter().map(|g| batch.rows_of(&batch.calls[g.call])).sum();
-        settled.account.acknowledged = batch.rows() - (batch.refused.len() + guilty_rows) as u64;
-        let guilty_bytes: usize = guilty.iter().map(|g| batch.calls[g.call].body.len()).sum();
+        let rows_refused: usize = refused_calls.iter().map(|g| batch.rows_of(&batch.calls[g.call])).sum();
+        settled.account.acknowledged = batch.rows() - (batch.refused.len() + rows_refused) as u64;
+        let bytes_refused: usize = refused_calls.iter().map(|g| batch.calls[g.call].body.len()).sum();
         let call_bytes: usize = batch.calls.iter().map(|call| call.body.len()).sum();
-        settled.account.call_bytes = (call_bytes - guilty_bytes) as u64;
+        settled.account.call_bytes = (call_bytes - bytes_refused) as u64;
         let ours = batch.refused.iter().map(|r| {
             let refusal = &r.refusal;
             (refusal.span, refusal.code.as_str(), refusal.message.as_str(), refusal.message.as_str(), r.record.clone())
         });
-        let theirs = guilty.iter().flat_map(|g| {
+        let theirs = refused_calls.iter().flat_map(|g| {
             let call = &batch.calls[g.call];
             let alone = call.group.is_empty().then(|| (call.span, call.record.clone()));
             let grouped = batch.group_rows[call.group.clone()].iter().map(|row| (row.span, row.record.clone()));

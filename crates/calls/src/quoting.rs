@@ -8,14 +8,14 @@ use crate::ids::is_invisible;
 
 /// What a row that could not be read in its dialect has wrong.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Astray {
+pub(crate) struct Misplaced {
     /// A quote is never closed.
     pub(crate) unclosed: bool,
-    /// Something stands behind a closing quote.
+    /// Something stands behind a closing quote, or a quote stands where the dialect has none.
     pub(crate) stray: bool,
 }
 
-impl Astray {
+impl Misplaced {
     pub(crate) fn is_any(self) -> bool {
         self.unclosed || self.stray
     }
@@ -62,7 +62,7 @@ pub(crate) enum Event {
     Content,
     /// A byte of the cell, and the backslash before it as well.
     ContentBehindBackslash,
-    /// A byte behind a closing quote.
+    /// A byte behind a closing quote, or a quote within a cell without quotes where backslashes escape quotes.
     Stray,
     /// The end of the cell.
     CellEnd,
@@ -112,6 +112,8 @@ impl Walker {
         match byte {
             _ if self.is_end(byte) => self.end(byte),
             b'\\' if self.backslash => self.go(State::BareEscaped, Event::Nothing),
+            // A program that escapes quotes does so in every cell.
+            _ if self.backslash && byte == self.quote => self.go(State::Bare, Event::Stray),
             _ => self.go(State::Bare, Event::Content),
         }
     }
@@ -136,9 +138,9 @@ impl Walker {
 }
 
 /// Appends a row as RFC 4180 writes it. `row` is whole, without its line end.
-pub(crate) fn rewrite(row: &[u8], quoting: Quoting, delimiter: u8, out: &mut Vec<u8>) -> Astray {
+pub(crate) fn rewrite(row: &[u8], quoting: Quoting, delimiter: u8, out: &mut Vec<u8>) -> Misplaced {
     let mut walker = Walker::new(quoting, delimiter);
-    let mut astray = Astray::default();
+    let mut misplaced = Misplaced::default();
     let mut cell = Vec::new();
     // Where blanks begin that belong to the cell unless a quote follows.
     let mut held: Option<usize> = None;
@@ -162,11 +164,11 @@ pub(crate) fn rewrite(row: &[u8], quoting: Quoting, delimiter: u8, out: &mut Vec
             Event::Content => cell.push(byte),
             Event::ContentBehindBackslash => cell.extend_from_slice(&[b'\\', byte]),
             Event::Stray => {
-                astray.stray = true;
+                misplaced.stray = true;
                 cell.push(byte);
             }
             Event::CellEnd | Event::RowEnd => {
-                astray.stray |= has_stray_blank(&row[cell_from..at], quoting);
+                misplaced.stray |= has_stray_blank(&row[cell_from..at], quoting);
                 cell_from = at + 1;
                 write_cell(&cell, delimiter, out);
                 cell.clear();
@@ -174,7 +176,7 @@ pub(crate) fn rewrite(row: &[u8], quoting: Quoting, delimiter: u8, out: &mut Vec
             }
         }
     }
-    astray.stray |= has_stray_blank(&row[cell_from..], quoting);
+    misplaced.stray |= has_stray_blank(&row[cell_from..], quoting);
     if let Some(from) = held {
         cell.extend_from_slice(&row[from..]);
     }
@@ -182,8 +184,8 @@ pub(crate) fn rewrite(row: &[u8], quoting: Quoting, delimiter: u8, out: &mut Vec
         cell.push(b'\\');
     }
     write_cell(&cell, delimiter, out);
-    astray.unclosed = walker.is_open();
-    astray
+    misplaced.unclosed = walker.is_open();
+    misplaced
 }
 
 /// Whether a cell begins with blanks that the dialect does not have, and a quote.
@@ -248,9 +250,9 @@ mod tests {
     #[track_caller]
     fn check(quoting: Quoting, row: &str, expected: &str) {
         let mut out = Vec::new();
-        let astray = rewrite(row.as_bytes(), quoting, b',', &mut out);
+        let misplaced = rewrite(row.as_bytes(), quoting, b',', &mut out);
         assert_eq!(String::from_utf8(out).unwrap(), expected, "{row}");
-        assert_eq!(astray, Astray::default(), "{row}");
+        assert_eq!(misplaced, Misplaced::default(), "{row}");
     }
 
     #[test]
@@ -276,15 +278,18 @@ mod tests {
     }
 
     #[test]
-    fn quotes_astray_are_found() {
-        let astray = |quoting, row: &str| rewrite(row.as_bytes(), quoting, b',', &mut Vec::new());
-        assert!(astray(BACKSLASH, r#"1,"a"b"#).stray);
-        assert!(astray(BACKSLASH, r#"1,"a\""#).unclosed);
-        assert!(astray(SPACED, r#"1, "a" b"#).stray);
+    fn misplaced_quotes_are_found_in_every_dialect() {
+        let misplaced = |quoting, row: &str| rewrite(row.as_bytes(), quoting, b',', &mut Vec::new());
+        assert!(misplaced(BACKSLASH, r#"1,"a"b"#).stray);
+        assert!(misplaced(BACKSLASH, r#"1,"a\""#).unclosed);
+        assert!(misplaced(BACKSLASH, r#"1,5" pipe"#).stray);
+        assert!(misplaced(BACKSLASH, r#"1,"a\",", b""#).stray);
+        assert!(!misplaced(BACKSLASH, r#"1,5\" pipe"#).stray);
+        assert!(misplaced(SPACED, r#"1, "a" b"#).stray);
         for blank in ["\u{A0}", " \u{A0}", "\u{3000}", "\u{200B} "] {
-            assert!(astray(SPACED, &format!("1,{blank}\"a\"")).stray, "{blank:?}");
-            assert!(astray(BACKSLASH, &format!("{blank}\"a\",1")).stray, "{blank:?}");
-            assert!(!astray(SPACED, &format!("1,{blank}a \"b\"")).stray, "{blank:?}");
+            assert!(misplaced(SPACED, &format!("1,{blank}\"a\"")).stray, "{blank:?}");
+            assert!(misplaced(BACKSLASH, &format!("{blank}\"a\",1")).stray, "{blank:?}");
+            assert!(!misplaced(SPACED, &format!("1,{blank}a \"b\"")).stray, "{blank:?}");
         }
     }
 }

@@ -79,7 +79,7 @@ codes! {
         TooManyCells = "too_many_cells",
         /// A quote that is still open where the file ends.
         UnclosedQuote = "unclosed_quote",
-        /// Text behind a closing quote, or a quote behind a blank.
+        /// Text after a closing quote, or a quote after a blank.
         StrayQuote = "stray_quote",
         /// Bytes that are not text in the file's encoding.
         InvalidEncoding = "invalid_encoding",
@@ -118,7 +118,7 @@ codes! {
         IdNullMarker = "id_null_marker",
         /// An id such as `nan`, `None` or `0`.
         IdPlaceholder = "id_placeholder",
-        /// An id such as `Total`, `# comment` or `-----`, or the name of a column.
+        /// An id such as `Total`, `# comment` or `-----`, a line of text, or the name of a column.
         IdNoData = "id_no_data",
         /// Invisible or control characters inside an id.
         IdInvisible = "id_invisible_characters",
@@ -128,6 +128,10 @@ codes! {
         IdApostrophe = "id_apostrophe",
         /// An id such as `1.0`.
         IdDecimal = "id_decimal",
+        /// An id that is a number in exponent notation, and may have lost digits.
+        IdExponent = "id_exponent",
+        /// Ids without the digits that a spreadsheet does not keep.
+        IdCut = "id_digits_lost",
         /// An id in quotes.
         IdQuotes = "id_quotes",
         /// An id in the notation of a program, such as `ObjectId(5f1a)`.
@@ -142,6 +146,8 @@ codes! {
         NullMarker = "null_marker",
         /// A spreadsheet's guard in a cell that is no id.
         Guard = "spreadsheet_guard",
+        /// An id or an event that begins as a spreadsheet's formula.
+        Formula = "spreadsheet_formula",
         /// JSON in a string: it was encoded twice.
         JsonEncodedTwice = "json_encoded_twice",
         /// A name that a JSON object has twice.
@@ -168,6 +174,8 @@ codes! {
         MixedLiterals = "numbers_and_booleans",
         /// Numbers of which each may be a thousand times as large.
         Thousands = "thousands",
+        /// Numbers with a decimal comma by a setting, of which each may have a decimal point.
+        DecimalPoints = "decimal_points",
         /// A `messageId` that an earlier row has.
         MessageIdRepeated = "message_id_repeated",
         /// Blanks around an event.
@@ -217,7 +225,7 @@ codes! {
     }
 }
 
-/// A row that is refused, with all that its owner needs to find and mend it.
+/// A refused row: position, code and message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RowRefusal {
     /// Where the row stands.

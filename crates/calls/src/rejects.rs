@@ -1,7 +1,7 @@
 //! The file of refused rows: the original columns as they were, and four more that say why.
 //!
-//! It can be dropped back as it is once its rows are mended: the four columns are ignored on
-//! reading, the delimiter is the source's, and the text is UTF-8 whatever the source's was.
+//! After its rows are corrected, the file can be dropped back unchanged. The reader ignores the four columns. The
+//! delimiter is that of the source. The text is always UTF-8.
 
 use crate::columns::REJECT_COLUMNS;
 use crate::dialect::{Encoding, StoredHeader};
@@ -65,15 +65,15 @@ impl Rejects {
     /// [`Translator::next`](crate::translator::Translator::next) gave for it.
     ///
     /// A short row is padded, so that the four columns stand where they belong. A row that ends
-    /// within quotes gets its closing quote and one cell too many, so that it cannot slip through
-    /// unmended.
+    /// within quotes gets its closing quote and one cell too many, so that it is refused again unless
+    /// a person corrects it.
     pub fn append(&mut self, record: &[u8], reason: Reason<'_>, out: &mut Vec<u8>) {
         let unclosed = self.splitter.split(record);
         let cells = self.splitter.cells();
-        // Of a row that came back, the four cells that an earlier refusal put behind it go; unless quotes are astray, and
+        // Of a row that came back, the four cells that an earlier refusal put behind it go; unless quotes are misplaced, and
         // they may hold another row.
-        let is_astray = unclosed || reason.code == RefusalCode::StrayQuote.as_str();
-        let width = if self.came_back && !is_astray && cells.len() >= self.width + REJECT_COLUMNS.len() {
+        let has_misplaced = unclosed || reason.code == RefusalCode::StrayQuote.as_str();
+        let width = if self.came_back && !has_misplaced && cells.len() >= self.width + REJECT_COLUMNS.len() {
             cells.len() - REJECT_COLUMNS.len()
         } else {
             cells.len()

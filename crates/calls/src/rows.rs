@@ -7,10 +7,10 @@
 //!   content until the next quote, and a doubled quote is one quote;
 //! * what follows a closing quote belongs to the cell as it stands (`"a"b` is `ab`).
 //!
-//! Byte order marks at the start of a record are no part of its first cell: joined files have them.
+//! Byte order marks and Ctrl-Z at the start of a record are no part of its first cell: joined files have them.
 //!
 //! Three things are reported besides: a quote that is still open at the end of the file, a quote
-//! astray (text behind a closing one, a quote behind a blank, or a quote in a bare cell where a backslash stands
+//! misplaced (text after a closing one, a quote behind a blank, or a quote in a bare cell where a backslash stands
 //! before a closing one), and a record beyond [`ROW_BYTES_MAX`]. Records of other dialects are found by
 //! [`crate::quoting::Walker`], and not split here.
 //!
@@ -378,9 +378,9 @@ mod tests {
         prop_oneof![Just(vec![1]), Just(vec![usize::MAX]), proptest::collection::vec(1_usize..40, 1..6),]
     }
 
-    /// The reference takes a byte order mark away at the start of the text alone.
+    /// The reference takes a byte order mark away at the start of the text alone, and no Ctrl-Z.
     fn has_mark(text: &[u8]) -> bool {
-        text.windows(MARK.len()).any(|at| at == MARK)
+        text.windows(MARK.len()).any(|at| at == MARK) || text.contains(&0x1A)
     }
 
     proptest! {
@@ -440,7 +440,7 @@ mod tests {
     }
 
     #[test]
-    fn a_quote_in_a_bare_cell_is_astray_only_where_a_backslash_stands_before_a_closing_one() {
+    fn a_quote_in_an_unquoted_cell_is_misplaced_only_after_a_quoted_cell_that_ends_in_a_backslash() {
         for (row, stray) in
             [(r#"1,"a\",b""#, Some(2)), (r#""a\",b",c"#, Some(1)), (r#""C:\",b"#, None), (r#""a",5""#, None)]
         {

@@ -27,12 +27,12 @@ pub struct Subject {
     pub mapping: Option<String>,
 }
 
-/// Why a name says nothing that we can act on. The whole file is refused, before anything is sent.
+/// Why the calls of a file do not follow from its name. The whole file is refused, before anything is sent.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum SubjectError {
     /// The prefix of no kind.
     #[error(
-        "`{name}`: the name begins with none of {}{}",
+        "`{name}`: the name has no known prefix; rename the file so that it begins with one of {}{}",
         Kind::ALL.iter().map(|kind| kind.prefix_shown()).collect::<Vec<_>>().join(", "),
         near.map(|kind| format!(" (is `{kind}_` meant? prefixes are lower case and end in `_`)")).unwrap_or_default()
     )]
@@ -61,7 +61,9 @@ pub enum SubjectError {
         collection: String,
     },
     /// A mapping to no kind of call.
-    #[error("`{name}`: the mapping's call `{call}` is none of identify, track, page, screen, group, alias, object")]
+    #[error(
+        "`{name}`: the mapping's call `{call}` is unknown; write one of identify, track, page, screen, group, alias, object"
+    )]
     UnknownCall {
         /// The basename.
         name: String,

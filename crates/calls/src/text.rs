@@ -6,7 +6,7 @@ use crate::columns::REJECT_COLUMNS;
 use crate::dialect::{Delimiter, Encoding};
 
 /// What stands in transcoded text where the source had no character. It is in no UTF-8, so the row
-/// is refused, and refused again when it comes back unmended.
+/// is refused, and refused again when it comes back without a correction.
 pub(crate) const NO_CHARACTER: u8 = 0xFF;
 
 /// Takes plain bytes, gives what records are looked for in: the bytes as they are, or UTF-8 for
@@ -166,7 +166,7 @@ fn is_mostly_utf8(start: &[u8]) -> bool {
     for line in start.split(|byte| matches!(byte, b'\n' | b'\r')).filter(|line| !line.is_ascii()) {
         match std::str::from_utf8(line) {
             Ok(_) => valid += 1,
-            // A character that is cut off at the end says nothing.
+            // A character that is cut off at the end does not count.
             Err(error) if error.error_len().is_none() && is_cut_off(start, line) => {}
             Err(_) => invalid += 1,
         }
@@ -240,7 +240,7 @@ pub(crate) fn transcode(record: &[u8], encoding: Encoding, out: &mut Vec<u8>) {
 }
 
 /// What DOS ends a text with.
-const CTRL_Z: u8 = 0x1A;
+pub(crate) const CTRL_Z: u8 = 0x1A;
 
 /// A record without the Ctrl-Z that DOS ends a text with, and the NUL bytes behind it.
 #[inline]
@@ -285,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn a_character_that_is_cut_off_where_looking_ends_says_nothing() {
+    fn a_character_that_the_sample_cuts_in_two_does_not_decide_the_encoding() {
         let text = format!("{}ü", "x".repeat(AUTO_BYTES - 1));
         assert_eq!(found_out(text.as_bytes()).0, Encoding::Utf8);
     }

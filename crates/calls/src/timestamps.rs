@@ -16,8 +16,9 @@ use jiff::tz::TimeZone;
 
 use calendar::MS_PER_SECOND;
 use cursor::Cursor;
-use formats::{configured, exchanged, has_short_year};
-pub(crate) use likeness::{Likeness, likeness};
+use formats::{configured, exchanged, has_short_year, is_configured_sentinel};
+pub(crate) use likeness::Likeness;
+use likeness::likeness;
 use spellings::{Moment, digits, iso, number, spells_a_time, whole};
 pub(crate) use written::is_sentinel;
 use written::{TIMESTAMP_BYTES, is_canonical, write};
@@ -88,11 +89,19 @@ impl Times {
     pub(crate) fn order(&self, cell: &[u8]) -> Order {
         let cell = cell.trim_ascii();
         match (configured(cell, &self.formats), configured(cell, &self.exchanged)) {
-            // A cell of no such format says nothing of the column's order.
+            // A cell that fits no format does not decide the order of the column.
             (read, exchanged) if read == exchanged => Order::Same,
             (_, None) => Order::Unfit,
             _ => Order::Fits,
         }
+    }
+
+    /// Guesses the kind of a cell that is not a date.
+    pub(crate) fn likeness(&self, cell: &[u8]) -> Option<Likeness> {
+        if is_configured_sentinel(cell.trim_ascii(), &self.formats) {
+            return Some(Likeness::Sentinel);
+        }
+        likeness(cell)
     }
 
     /// Appends a cell that is as it would be written, where no format is configured. Most files hold such.
@@ -130,8 +139,9 @@ impl Times {
     }
 
     /// Appends the day that a cell says, whatever its zone (`2025-12-31`). A number of Unix time says that of UTC.
-    /// Returns whether the cell is a date; if not, nothing is appended.
-    pub(crate) fn append_day(&self, cell: &[u8], out: &mut Vec<u8>) -> bool {
+    /// Returns whether the day stands for none or for ever, or its century is a guess. `None` when the cell is no date, and
+    /// nothing is appended.
+    pub(crate) fn append_day(&self, cell: &[u8], out: &mut Vec<u8>) -> Option<bool> {
         const DAY_BYTES: usize = "2025-12-31".len();
         let cell = cell.trim_ascii();
         let moment = configured(cell, &self.formats)
@@ -139,13 +149,13 @@ impl Times {
             .or_else(|| digits(cell))
             .or_else(|| number(cell).map(Moment::Unix));
         let begin = out.len();
-        let local_ms = match moment {
-            Some(Moment::Unix(ms) | Moment::Local(ms) | Moment::Zoned { local_ms: ms, .. }) => ms,
-            None => return false,
-        };
-        let is_written = write(local_ms, out);
-        out.truncate(begin + if is_written { DAY_BYTES } else { 0 });
-        is_written
+        let (Moment::Unix(ms) | Moment::Local(ms) | Moment::Zoned { local_ms: ms, .. }) = moment?;
+        if !write(ms, out) {
+            return None;
+        }
+        out.truncate(begin + DAY_BYTES);
+        let day = &out[begin..];
+        Some(is_sentinel(day) || (self.has_short_years && self.has_disputed_century(cell, day)))
     }
 
     /// Whether the first format that reads the cell has a year of two digits, and programs disagree about its century.

@@ -156,7 +156,7 @@ impl Translator {
             warnings: Vec::new(),
             breaks_off: false,
             blank_lines: 0,
-            decoded: Decoded::new(),
+            decoded: Decoded::new(reading.encoding_auto),
             detail: None,
             profiler: None,
         }

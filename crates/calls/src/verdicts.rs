@@ -45,7 +45,7 @@ pub enum Verdict {
         /// What was answered, in short.
         reason: String,
     },
-    /// Something in the body is not acceptable: halve it until what is guilty stands alone.
+    /// Something in the body is not acceptable: halve it until each refused call is alone.
     Refused {
         /// Segment's words: for the rejects file only, since they might quote a cell.
         message: String,
@@ -54,7 +54,7 @@ pub enum Verdict {
         /// The answer was 413, so that the size is what is wrong.
         too_large: bool,
     },
-    /// Nothing of this file will be accepted until a setting is mended.
+    /// Segment accepts no call of this file until a person corrects a setting.
     Configuration {
         /// What is wrong, and which setting to look at.
         message: String,
@@ -78,7 +78,7 @@ pub fn verdict(answer: &Answer, now_ms: i64) -> Verdict {
     match status {
         200 => match success(body) {
             Some(true) => Verdict::Acknowledged,
-            // Nobody says that a call is at fault, so none is blamed.
+            // The answer does not say that a call is at fault, so no call is refused.
             said_so => {
                 let reason = if said_so.is_some() { "that says `success: false`" } else { "without `success: true`" };
                 retry(format!("status 200 {reason}"), None, false)
@@ -108,7 +108,7 @@ pub fn verdict(answer: &Answer, now_ms: i64) -> Verdict {
 /// What a firewall's refusal of some calls is called, in the rejects file and elsewhere.
 pub const FORBIDDEN: &str = "status 403: something between here and Segment, such as a firewall, refuses this call";
 
-/// Segment's words for a write key that is none.
+/// Segment's words for an invalid write key.
 const INVALID_WRITE_KEY: &str = "An invalid write key was provided";
 /// Segment's words for a body that is no JSON.
 const MALFORMED_JSON: &str = "malformed JSON";
@@ -213,7 +213,7 @@ mod tests {
     fn every_status_has_its_verdict() {
         for status in 100..=599_u16 {
             let expected = match status {
-                200 => "retry", // without `success` nobody can know
+                200 => "retry", // without `success` it is unknown whether the calls were accepted
                 400 | 413 => "refused",
                 408 | 410 | 429 | 460 => "retry",
                 403 => "forbidden",
@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_success_that_says_so_is_one() {
+    fn only_a_200_with_success_true_is_accepted() {
         assert_eq!(verdict(&answer(200, r#"{"success": true}"#), AT), Verdict::Acknowledged);
         assert_eq!(word(&verdict(&answer(200, r#"{"success":false}"#), AT)), "retry");
         assert_eq!(word(&verdict(&answer(200, "<html>"), AT)), "retry");

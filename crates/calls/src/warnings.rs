@@ -1,4 +1,4 @@
-//! What is read, but not for certain: counted once per kind and column, with the line of the first.
+//! Warnings about rows whose meaning is doubtful: counted for each code and column, with the first line.
 //!
 //! While a row is read, each doubt about it becomes a [`Note`]. A batch gathers the notes of its rows in a [`Tally`].
 //! When the batch is settled, the tally becomes [`Finding`]s of the account, so that a row counts once however often
@@ -91,10 +91,14 @@ impl Tally {
 }
 
 impl WarningCode {
-    /// When rows of this kind are to be told of.
+    /// When a warning is reported.
     pub(crate) fn holds(self) -> Holds {
         match self {
-            WarningCode::DayMonthOrder | WarningCode::TimestampDigits | WarningCode::Thousands => Holds::Every,
+            WarningCode::DayMonthOrder
+            | WarningCode::TimestampDigits
+            | WarningCode::Thousands
+            | WarningCode::DecimalPoints
+            | WarningCode::IdCut => Holds::Every,
             WarningCode::LooksLikeUtf8 => Holds::Most,
             WarningCode::MixedTypes | WarningCode::MixedLiterals => Holds::Some,
             WarningCode::CopyEscapes => Holds::Beside,
@@ -102,7 +106,7 @@ impl WarningCode {
         }
     }
 
-    /// What to know, and what to do.
+    /// The text of the warning.
     pub(crate) fn advice(self) -> &'static str {
         match self {
             WarningCode::ShortRow => {
@@ -110,84 +114,92 @@ impl WarningCode {
             }
             WarningCode::IdNullMarker => "a null marker in place of an id, which counts as empty (ID_NULLS)",
             WarningCode::IdPlaceholder => {
-                "the id looks like a placeholder for none and is sent as an id; name it in ID_NULLS if it is none"
+                "the id looks like a placeholder such as `nan`, and is sent; add it to ID_NULLS if it is not an id"
             }
             WarningCode::IdNoData => {
-                "the id looks like a total, a comment, a rule, a type or the name of a column and is sent as an id; remove the row if it is no data"
+                "the id looks like a total, a comment, a line of text, a rule, a type or the name of a column; it is sent; remove the row if it is not a record"
             }
             WarningCode::IdInvisible => {
                 "characters inside the id that are invisible or lost (U+FFFD), or blanks other than U+0020; it is sent with them"
             }
-            WarningCode::IdGuard => "the id stands in a spreadsheet's guard (=\"…\"), which is taken off",
+            WarningCode::IdGuard => "the id is in a spreadsheet's guard (=\"…\"), which is removed",
             WarningCode::IdApostrophe => {
                 "the id begins with an apostrophe and is sent with it; set CSV_QUOTE=single if it is a quote"
             }
-            WarningCode::IdDecimal => {
-                "the id has a fraction of zeros (`1.0`), as a table of numbers writes it, and is sent so; export the column as text"
+            WarningCode::IdDecimal => "the id ends in `.0` and is sent unchanged; export the column as text",
+            WarningCode::IdExponent => {
+                "the id is a number in exponent notation, which may have lost digits, and is sent unchanged; format the column as text and export it again"
+            }
+            WarningCode::IdCut => {
+                "each id with more than 15 digits has only zeros after the 15th digit; a spreadsheet keeps 15 digits, so several ids may have become one; format the column as text and export it again"
             }
             WarningCode::IdQuotes => {
-                "the id stands in quotes and is sent with them; export it without, or with other quotes"
+                "the id has quotes around it and is sent with them; export it without, or with other quotes"
             }
             WarningCode::IdNotation => {
-                "the id stands in the notation of a program, such as `ObjectId(…)`, and is sent so; export the id alone"
+                "the id is in the notation of a program, such as `ObjectId(…)`, and is sent unchanged; export the id alone"
             }
             WarningCode::Footer => {
-                "the row begins like a total or the end of a report and is sent; remove the row if it is not data"
+                "the row begins like a total or the end of a report, and is sent; remove the row if it is not a record"
             }
             WarningCode::OtherHeader => {
-                "the row looks like a header in other words, as joined files have it, and is sent; remove the row if it is not data"
+                "the row looks like another header, as in joined files, and is sent; remove the row if it is not a record"
             }
             WarningCode::RoundedNumber => {
-                "a number in exponent notation, which a spreadsheet may have rounded, is sent as it stands; format the column as text and export it again"
+                "a number in exponent notation, which a spreadsheet may have rounded, is sent unchanged; format the column as text and export it again"
             }
             WarningCode::NullMarker => "a null marker, which is sent as text; set NULLS to make it empty",
-            WarningCode::Guard => "a spreadsheet's guard (=\"…\"), which is sent as it stands",
+            WarningCode::Guard => "a spreadsheet's guard (=\"…\"), which is sent unchanged; export the values",
+            WarningCode::Formula => {
+                "a cell that begins with `=`, as a formula of a spreadsheet, is sent unchanged; export the values"
+            }
             WarningCode::JsonEncodedTwice => {
                 "a JSON string that holds JSON, which is sent as a string; export it encoded once"
             }
             WarningCode::JsonNameRepeated => {
-                "a JSON object has the same name twice and is sent so; readers take the first or the last value"
+                "a JSON object has the same name twice and is sent unchanged; remove one of the names"
             }
             WarningCode::SingleQuotes => {
-                "every cell stands in single quotes, which are sent; set CSV_QUOTE=single if they are quotes"
+                "every cell has single quotes around it, which are sent; set CSV_QUOTE=single if they are quotes"
             }
             WarningCode::TimestampEmpty => "no timestamp: Segment gives the call the time of its arrival",
             WarningCode::TimestampSentinel => {
-                "a date that programs write for none or for ever, or a year of two digits whose century is a guess; it is sent as it stands"
+                "a placeholder date such as 1970-01-01 or 9999-12-31, or a year of two digits with an uncertain century; it is sent unchanged; set NULLS if it is a placeholder"
             }
             WarningCode::TimestampDigits => {
-                "numbers read as Unix time, and each spells a date and time such as 1905112032 (19-05-11 20:32) as well; set TIMESTAMP_FORMATS if they are such"
+                "these numbers are read as Unix time, but could also be dates such as 1905112032 (19-05-11 20:32); set TIMESTAMP_FORMATS if they are dates"
             }
             WarningCode::TimestampZoneless => "times without a zone, read as UTC; set TIMESTAMP_ZONE if they are not",
             WarningCode::TimestampAmbiguous => {
-                "a time that the change of the clocks makes twice or never; the offset before the change is taken"
+                "this local time does not exist, or exists twice, because of daylight saving; the offset before the change is used"
             }
             WarningCode::DayMonthOrder => {
-                "TIMESTAMP_FORMATS reads these dates, and with day and month the other way round each of them is another date; check the order"
+                "each date is also valid with day and month exchanged; check TIMESTAMP_FORMATS"
             }
             WarningCode::MixedTypes => {
-                "text, and the other cells of the column are numbers or booleans by INFER_TYPES; name the type in the header, as in `:string`"
+                "text, but other cells of the column are sent as numbers or booleans by INFER_TYPES; name the type in the header, as in `:string`"
             }
             WarningCode::CopyEscapes => {
-                "backslashes as Postgres' COPY writes them in place of tabs and line ends, which are sent as they stand; export with COPY … (FORMAT csv)"
+                "backslashes as Postgres' COPY writes them in place of tabs and line ends; they are sent unchanged; export with COPY … (FORMAT csv)"
             }
             WarningCode::MixedLiterals => {
-                "booleans, and other cells of the column are numbers by INFER_TYPES; name the type in the header, as in `:boolean`"
+                "booleans, but other cells of the column are sent as numbers by INFER_TYPES; name the type in the header, as in `:boolean`"
             }
             WarningCode::Thousands => {
-                "each point in the column has three digits behind it, so it may separate thousands; it is read as a decimal point: export the numbers without separators if it is not one"
+                "each point in the column has three digits after it and is read as a decimal point; if the point separates thousands, export without it"
             }
-            WarningCode::MessageIdRepeated => {
-                "the message id of an earlier row: of calls with the same id Segment keeps the first"
+            WarningCode::DecimalPoints => {
+                "each point in the column has three digits after it, and `decimal` of the mapping reads it as a separator of thousands; if it is a decimal point, remove `decimal`"
             }
+            WarningCode::MessageIdRepeated => "repeats an earlier message id; Segment keeps only the first call",
             WarningCode::EventBlanks => "blanks or invisible characters around an event, which are sent",
             WarningCode::EmailBlanks => "blanks or invisible characters around an email address, which are sent",
             WarningCode::LooksLikeUtf8 => {
-                "the text is valid UTF-8 and CSV_ENCODING reads it as something else; set CSV_ENCODING=auto or utf-8"
+                "the text is valid UTF-8, but CSV_ENCODING reads it in another encoding; set CSV_ENCODING=utf-8, or write the whole file in one encoding"
             }
-            WarningCode::CtrlZ => "the row ends with Ctrl-Z, which is taken off",
+            WarningCode::CtrlZ => "the row ends with Ctrl-Z, which is removed",
             WarningCode::CellOmitted => {
-                "a cell that its verbs or its type refuse; the row is sent without it, as `if_bad` of the mapping says"
+                "a cell that its steps or its type refuse; the row is sent without it, because the mapping says `if_bad = \"omit\"`"
             }
         }
     }
@@ -225,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn the_document_has_every_warning() {
+    fn the_readme_lists_every_warning() {
         let document = include_str!("../README.md");
         for code in WarningCode::ALL {
             assert!(document.contains(&format!("`{code}`")), "{code}");

@@ -129,7 +129,7 @@ impl Config {
         self.mappings.iter().find(|rule| rule.mapping().name == name)
     }
 
-    /// The pattern of a mapping that is nearest to a key that matches none, as advice.
+    /// Advice for a key that no mapping matches: the nearest pattern.
     #[must_use]
     pub fn nearest_pattern(&self, key: &str) -> Option<&str> {
         let patterns = self.mappings.iter().flat_map(|rule| rule.keys.patterns());
@@ -259,7 +259,7 @@ impl At<'_> {
         self.tree.position(&self.path, text).map_or_else(|| self.clone(), |index| self.item(index))
     }
 
-    /// A fault for a word that is none of the known ones, with the one that is meant.
+    /// A fault for an unknown word, with the nearest known word.
     pub(crate) fn unknown(&self, written: &str, known: &[&str]) {
         let known_words = near::list(known);
         match near::of(written, known) {

@@ -120,7 +120,7 @@ fn sources(written: &[String], named: &[Source], at: &At<'_>) -> Sources {
     }
     if written.iter().any(|source| source == "*") {
         if written.len() > 1 {
-            at.fault("has \"*\" beside others; \"*\" is all of them");
+            at.fault("has \"*\" and other sources; write only one of them");
         }
         return Sources::All;
     }

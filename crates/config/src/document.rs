@@ -73,7 +73,7 @@ pub(crate) struct DestinationTable {
     /// Required. The external id that the role's trust policy asks for, or a reference to it: `env:NAME`, or the ARN of a
     /// secret in Secrets Manager.
     pub(crate) external_id: Option<String>,
-    /// The ARN of a KMS key, if objects are not to be encrypted as the bucket does by default.
+    /// The ARN of a KMS key that encrypts the objects. Default: the encryption of the bucket.
     pub(crate) kms_key_arn: Option<String>,
     /// A canned ACL for each object: `private`, `bucket-owner-full-control`, `bucket-owner-read` or `aws-exec-read`.
     pub(crate) acl: Option<String>,
@@ -84,53 +84,53 @@ pub(crate) struct DestinationTable {
     pub(crate) sources: OneOrMany<String>,
     /// Bytes of JSON in one object, at most: from 1,000,000 to 1,000,000,000. Default: 100,000,000.
     pub(crate) batch_bytes_max: Option<u64>,
-    /// `false`: the destination takes nothing new, and what is planned for it waits. Default: `true`.
+    /// `false`: the destination gets nothing new, and the events that are planned for it wait. Default: `true`.
     pub(crate) enabled: Option<bool>,
 }
 
-/// A field of the call, and the verbs that a cell goes through on its way, in the order of this table.
+/// A field of the call, and the changes to each cell before it is sent, in the order of this table.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct FieldTable {
-    /// Required. The field's path as headers write it: `userId`, `traits.email`, `properties.products[].sku`.
+    /// Required. The path of the field, written as in a header: `userId`, `traits.email`, `properties.products[].sku`.
     pub(crate) to: Option<String>,
-    /// Other names of the column, for exports that name it otherwise.
+    /// Other names of the column, for exports in which it has another name.
     pub(crate) names: Vec<String>,
     /// Whether the file may lack the column. Default: `false`.
     pub(crate) optional: bool,
     /// Cells that count as empty, in exactly these spellings.
     pub(crate) nulls: Vec<String>,
-    /// Characters that are taken off both ends of the cell; `{ characters = "0", side = "left" }` takes them off one.
+    /// Characters to remove from both ends of the cell. `{ characters = "0", side = "left" }` removes them from one end.
     #[cfg_attr(feature = "schema", schemars(with = "Option<crate::schema::Strip>"))]
     pub(crate) strip: Option<StripTable>,
-    /// Whether white space is taken off both ends. Default: `false`.
+    /// Whether white space is removed from both ends. Default: `false`.
     pub(crate) trim: bool,
     /// Whether letters become lower case. Default: `false`.
     pub(crate) lower: bool,
     /// A table of cells and what they become. A row with any other filled cell is refused, unless `else` is given.
     pub(crate) values: Option<BTreeMap<String, String>>,
-    /// What a filled cell becomes that `values` lacks.
+    /// What a filled cell becomes if `values` does not have it.
     pub(crate) r#else: Option<String>,
     /// A separator at which the cell becomes a list.
     pub(crate) split: Option<String>,
-    /// A text before each filled cell, such as `erp-`, so that two tools' customer 101 are two people.
+    /// A text before each filled cell. For example, `erp-` keeps the ERP's customer 101 apart from the shop's.
     pub(crate) prefix: Option<String>,
     /// Whether the cell becomes the hexadecimal SHA-256 of itself. An empty cell stays empty. Default: `false`.
     pub(crate) sha256: bool,
     /// The type, as headers write it: `string`, `number`, `integer`, `boolean`, `json` or `timestamp`; or `date`, which
-    /// keeps the day whatever the zone.
+    /// keeps the day in every zone.
     pub(crate) r#type: Option<String>,
-    /// How numbers are written: `point` (`1234.56`) or `comma` (`1.234,56`). Default: as the mapping says.
+    /// How numbers are written: `point` or `.` (`1234.56`), `comma` or `,` (`1.234,56`). Default: as the mapping says.
     #[cfg_attr(feature = "schema", schemars(with = "Option<String>", extend("enum" = [".", ",", "point", "comma"])))]
     pub(crate) decimal: Option<DecimalWord>,
-    /// What becomes of a cell that is refused: `refuse` refuses the row, `omit` sends the row without the cell and counts
+    /// What happens if a cell is refused: `refuse` refuses the row, `omit` sends the row without the cell and counts
     /// it. Default: `refuse`.
     #[cfg_attr(feature = "schema", schemars(with = "Option<String>", extend("enum" = ["refuse", "omit"])))]
     pub(crate) if_bad: IfBad,
 }
 
-/// A condition on the cell of a column. All that are given must hold.
+/// A condition on the cell of a column. If a table has several, all of them must hold.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields, expecting = "a table such as { is = \"…\" } or { filled = true }")]
@@ -138,16 +138,16 @@ pub(crate) struct FilterTable {
     /// The cell is this text, or one of these.
     #[cfg_attr(feature = "schema", schemars(with = "OneOrManyTexts"))]
     pub(crate) is: OneOrMany<String>,
-    /// The cell is none of these.
+    /// The cell is not this text, and not one of these.
     #[cfg_attr(feature = "schema", schemars(with = "OneOrManyTexts"))]
     pub(crate) not: OneOrMany<String>,
     /// `true`: the cell has nothing but white space.
     pub(crate) empty: Option<bool>,
-    /// `true`: the cell has something beside white space.
+    /// `true`: the cell has something other than white space.
     pub(crate) filled: Option<bool>,
 }
 
-/// Characters that are taken off a cell's ends.
+/// Characters to remove from the ends of a cell.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct StripTable {
     /// The characters.

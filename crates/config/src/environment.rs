@@ -118,7 +118,7 @@ impl<'a> Reader<'a> {
         self.faults.push(format!("{} {what}", setting.name));
     }
 
-    /// The settings that were asked for, set or not: a setting that no code reads is declared in vain.
+    /// The settings that were read, set or not. A test finds declared settings that no code reads.
     #[must_use]
     pub fn asked(&self) -> BTreeSet<&'static str> {
         self.asked.borrow().clone()

@@ -28,8 +28,11 @@ pub mod schema;
 
 mod config;
 
+mod ignored;
+
 mod from;
 
 pub use config::{Config, ForKey, MappingRule, NoMatch};
 pub use destination::Single;
 pub use from::ConfigFrom;
+pub use ignored::{IgnoredKeys, OF_TOOLS};

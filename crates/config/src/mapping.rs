@@ -61,6 +61,7 @@ fn rule(table: &MappingTable, base: &Reading, sources: &[Source], at: &At<'_>) -
         columns,
         set: table.set.0.iter().map(|(to, value)| Constant { to: to.clone(), json: value.to_string() }).collect(),
         rest: table.rest,
+        decimal,
         filters: table.r#where.0.iter().map(|(column, filter)| self::filter(column, filter, at)).collect(),
         message_id: table.message_id.clone(),
         group: table.group.clone(),

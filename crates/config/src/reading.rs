@@ -61,23 +61,23 @@ macro_rules! reading {
 }
 
 reading! {
-    encoding: String = CSV_ENCODING Value::Value("utf-8"), ' ', "the encoding of files without a byte order mark: any label of the [Encoding Standard](https://encoding.spec.whatwg.org/#names-and-labels) but `iso-2022-jp`. `auto` recognises UTF-16 by its zeros. It takes UTF-8 if most lines beyond ASCII in the first 256 KiB are valid UTF-8, and refuses the other rows. A rejects file is always UTF-8. Otherwise it takes Windows-1252, with a warning.";
+    encoding: String = CSV_ENCODING Value::Value("utf-8"), ' ', "the encoding of files without a byte order mark: any label of the [Encoding Standard](https://encoding.spec.whatwg.org/#names-and-labels) but `iso-2022-jp`. `auto` recognises UTF-16 by its zero bytes. Of the lines in the first 256 KiB that are not ASCII, it counts those in valid UTF-8. If they are the majority, it takes UTF-8, and refuses rows that are not UTF-8. Otherwise it takes Windows-1252, with a warning. A rejects file is always read as UTF-8.";
     delimiter: String = CSV_DELIMITER Value::Depends("from the header"), ' ', "`comma`, `semicolon`, `tab` or `pipe`";
-    quote: String = CSV_QUOTE Value::Depends("from the file"), ' ', "the quote around cells: `double` or `single`";
-    escape: String = CSV_ESCAPE Value::Depends("from the file"), ' ', "a quote within quotes: `doubled`, or behind a `backslash`. If quote or escape is set, the file does not decide, and the other is that of RFC 4180.";
-    nulls: Vec<String> = NULLS Value::None, ',', "cells that count as empty, in exactly these spellings, separated by commas, such as `NULL,\\N`";
-    id_nulls: Vec<String> = ID_NULLS Value::Value("\\N,NULL,null,#N/A,undefined,[object Object]"), ',', "cells that do not count as ids, in exactly these spellings, in addition to the null markers. `off` means none.";
-    collections: Vec<String> = COLLECTIONS Value::None, ',', "collections that may stand in names of object files, separated by commas";
-    timestamp_columns: Vec<String> = TIMESTAMP_COLUMNS Value::None, ',', "further columns with timestamps, beside `timestamp` and `createdAt`: their whole name or its last part, separated by commas";
-    dates: Vec<String> = TIMESTAMP_FORMATS Value::None, ';', "strftime formats, such as `%d/%m/%Y %H:%M`, separated by `;`. They are tried first. Zones by name (`%Q`) and `%I` without `%p` are refused.";
+    quote: String = CSV_QUOTE Value::Depends("from the file"), ' ', "the quote character around cells: `double` or `single`";
+    escape: String = CSV_ESCAPE Value::Depends("from the file"), ' ', "how a quote inside a quoted cell is written: `doubled`, or after a `backslash`. By default the ingester finds quote and escape in the file. If one of them is set, the default of the other is that of RFC 4180.";
+    nulls: Vec<String> = NULLS Value::None, ',', "cells that count as empty, in exactly these spellings, such as `NULL` and `\\N`. An environment variable separates them by commas.";
+    id_nulls: Vec<String> = ID_NULLS Value::Value("\\N,NULL,null,#N/A,undefined,[object Object]"), ',', "cells that do not count as ids, in exactly these spellings, in addition to those of `NULLS`. An environment variable separates them by commas, and `off` means none.";
+    collections: Vec<String> = COLLECTIONS Value::None, ',', "collections that the names of object files may contain. An environment variable separates them by commas.";
+    timestamp_columns: Vec<String> = TIMESTAMP_COLUMNS Value::None, ',', "columns with timestamps, in addition to `timestamp` and `createdAt`: each by its whole name or the last part of it. An environment variable separates them by commas.";
+    dates: Vec<String> = TIMESTAMP_FORMATS Value::None, ';', "strftime formats of timestamps, such as `%d/%m/%Y %H:%M`. The ingester tries them before ISO 8601. It refuses `%Q` (a zone by name), and `%I` without `%p`. An environment variable separates the formats by `;`.";
     zone: String = TIMESTAMP_ZONE Value::Value("UTC"), ' ', "the zone of times without one: `UTC`, a name such as `America/New_York`, or an offset such as `+02:00`";
-    infer_types: bool = INFER_TYPES Value::Value("false"), ' ', "whether traits and properties that look like numbers or booleans become such";
+    infer_types: bool = INFER_TYPES Value::Value("false"), ' ', "whether traits and properties that look like numbers or booleans are sent as numbers or booleans";
     empty_cells: String = EMPTY_CELLS Value::Value("omit"), ' ', "what an empty cell becomes: `omit`, `null`, or `empty` (`\"\"`, as Segment's walkthrough sends it)";
-    unknown_columns: String = UNKNOWN_COLUMNS Value::Value("refuse"), ' ', "a file in which Segment has no field for any column with data: `refuse` stops it before its first row, `top` sends the columns at the top of each call";
+    unknown_columns: String = UNKNOWN_COLUMNS Value::Value("refuse"), ' ', "what happens to a file if Segment has no field for any of its columns with data. `refuse` stops it before its first row. `top` sends the columns at the top of each call.";
 
     /// How the columns of a tool's export become calls.
     pub(crate) struct MappingTable {
-        /// Required. The mapping's name: letters, digits, `.`, `_` and `-`. It is part of made message ids.
+        /// Required. The mapping's name: letters, digits, `.`, `_` and `-`. Message ids that the mapping makes begin with it.
         pub(crate) name: Option<String>,
         /// Required. Globs on the whole key, in any case: `hubspot/*.csv`, `**/orders_export*.csv`. `*` stops at a `/`,
         /// `**/` is any number of folders.
@@ -87,14 +87,14 @@ reading! {
         pub(crate) also: bool,
         /// The call that every row becomes: `identify`, `track`, `page`, `screen`, `group` or `alias`.
         pub(crate) call: Option<String>,
-        /// Instead of `call`: the collection of the Objects API that every row becomes an object of.
+        /// Instead of `call`: the collection of the Objects API. Every row becomes an object in it.
         pub(crate) object: Option<String>,
         /// The name of the `[[source]]` that the calls go to. Default: the source that matches the key.
         pub(crate) source: Option<String>,
-        /// Lines before the header that are passed over. Default: 0.
+        /// The number of lines before the header, which the ingester skips. Default: 0.
         pub(crate) skip_lines: Option<u32>,
-        /// How numbers are written: `point` (`1234.56`) or `comma` (`1.234,56`; misplaced points are refused). Default:
-        /// `point`.
+        /// How numbers are written: `point` (`1234.56`) or `comma` (`1.234,56`; misplaced points are refused). `.` and `,`
+        /// mean the same. Default: `point`.
         #[cfg_attr(feature = "schema", schemars(with = "Option<String>", extend("enum" = [".", ",", "point", "comma"])))]
         pub(crate) decimal: Option<DecimalWord>,
         /// Constants: paths and their values, in every call.
@@ -104,16 +104,16 @@ reading! {
         /// The second column of a name is `Name#2`.
         #[cfg_attr(feature = "schema", schemars(with = "std::collections::BTreeMap<String, crate::schema::Column>"))]
         pub(crate) columns: Ordered<Fields>,
-        /// Columns that are not named: `traits` or `properties` sends them under their names, `drop` does not send them,
-        /// `refuse` refuses the file. Default: `refuse`.
+        /// What happens to columns that are not named. `traits` and `properties` send them under their names, `drop` does
+        /// not send them, `refuse` refuses the file. Default: `refuse`.
         #[cfg_attr(feature = "schema", schemars(with = "Option<String>", extend("enum" = ["traits", "properties", "drop", "refuse"])))]
         pub(crate) rest: Rest,
-        /// Conditions on columns. Rows that do not meet all of them are skipped, and counted.
+        /// Conditions on columns. The ingester skips and counts the rows that do not meet all of them.
         #[cfg_attr(feature = "schema", schemars(with = "std::collections::BTreeMap<String, FilterTable>"))]
         pub(crate) r#where: Ordered<FilterTable>,
-        /// Columns whose cells make the message id, so that a later export of the same row repeats it.
+        /// Columns that identify a row. The message id is made of their cells, so a later export of the same row repeats it.
         pub(crate) message_id: Vec<String>,
-        /// The column whose adjacent equal cells make one call of several rows, at most 1,000.
+        /// A column. Adjacent rows with the same cell in it become one call, at most 1,000 rows.
         pub(crate) group: Option<String>,
     }
 }

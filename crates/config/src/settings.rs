@@ -6,27 +6,27 @@
 pub struct Setting {
     /// The environment variable.
     pub name: &'static str,
-    /// The value that counts if it is not set.
+    /// The default of the setting.
     pub default: DefaultValue,
     /// The meaning in a sentence, as Markdown.
     pub meaning: &'static str,
 }
 
-/// What counts if a setting is not set.
+/// The default of a setting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DefaultValue {
-    /// The function does not start.
+    /// There is none: the function does not start without a value.
     Required,
-    /// Nothing; the setting is an addition.
+    /// The setting is optional.
     None,
-    /// This value, read like a value that is set.
+    /// This value. It is parsed like a value that is set.
     Value(&'static str),
-    /// Something that other settings or the file decide, in words.
+    /// Other settings or the file decide it. The text says how.
     Depends(&'static str),
 }
 
 impl DefaultValue {
-    /// As the tables of the documentation have it.
+    /// The text for the tables of the documentation.
     #[must_use]
     pub fn in_words(self) -> String {
         match self {
@@ -56,7 +56,7 @@ use DefaultValue::{Depends, None, Required, Value};
 settings! {
     /// Read by both functions.
     BOTH {
-        STATE_BUCKET Required, "the state bucket. It must not be a source bucket, and is the same for both functions.";
+        STATE_BUCKET Required, "the state bucket, the same for both functions. It must not be a source bucket.";
         CONFIG None, "one [configuration](docs/configuration.md) for everything beyond these settings: a TOML document, or the `s3://` URI of one";
     }
 }
@@ -66,25 +66,28 @@ settings! {
     INGESTER {
         WRITE_KEY Depends("required without `[[source]]`"), "the source's write key (`write_key` works too). A `[[source]]` with a write key in `CONFIG` replaces it.";
         SOURCE_ID Depends("required without `[[source]]`"), "the source's id, which is also the name of its folder in the logs";
-        SEGMENT_REGION Value("us"), "`us` or `eu`: chooses the endpoints";
-        SEGMENT_ENDPOINT Value("https://api.segment.io"), "the Tracking API";
-        SEGMENT_OBJECTS_ENDPOINT Value("https://objects.segment.com"), "the Objects API";
-        SEGMENT_SETTINGS_ENDPOINT Depends("`https://cdn-settings.segment.com`, or `SEGMENT_ENDPOINT` if that is not Segment's"), "where `validate` looks the write key up";
+        SEGMENT_REGION Value("us"), "`us` or `eu`. It chooses the default endpoints.";
+        SEGMENT_ENDPOINT Depends("`https://api.segment.io`, for `eu` `https://events.eu1.segmentapis.com`"), "the Tracking API";
+        SEGMENT_OBJECTS_ENDPOINT Depends("`https://objects.segment.com`, for `eu` `https://objects.euw1.segment.com`"), "the Objects API";
+        SEGMENT_SETTINGS_ENDPOINT Depends("`https://cdn-settings.segment.com`, or `SEGMENT_ENDPOINT` if that is not Segment's"), "where `validate` looks up the write key";
         SOURCE_BUCKET None, "the source bucket. Only `validate` uses it: each event names its own bucket.";
+        INGEST_COPIES Value("true"), "ingest an object that S3 copies in one request (`CopyObject`). A copy onto itself, for example for another storage class, is a new upload: all its rows are sent again, with new ids. `false` leaves copies alone.";
+        INGEST_RESTORED Value("false"), "ingest an object when it is back from an archive. Progress and ledger of a file expire, so a file that was sent long ago would be sent again.";
+        IGNORE_KEYS None, "further keys that the ingester leaves alone, beside [those of tools](#names-of-files-and-columns): globs on the whole key, in any case, separated by commas, such as `**/*.bak,drafts/**`";
         KEEP_FOR_EXPORT Value("true"), "keep accepted calls for the exporter. (If our own receiver is the endpoint and keeps them, the ingester does not.)";
         INCLUDE_WRITE_KEY Value("false"), "put `writeKey` into the lines of the logs, as Segment does. A reader of such logs can send to the source.";
         QUEUE_URL None, "the (standard) queue that starts this function. The ingester sends the rest of a long file there.";
-        EVENTS_PER_SECOND Depends("1000 for Segment, else no limit"), "calls a second of this function; 0 is no limit";
-        WORKSPACE_EVENTS_PER_SECOND None, "instead of `EVENTS_PER_SECOND`: calls a second of all functions together";
-        CONCURRENCY Value("1"), "how many functions share `WORKSPACE_EVENTS_PER_SECOND`";
-        REQUESTS_IN_FLIGHT Value("4"), "requests at once, at most 32";
+        EVENTS_PER_SECOND Depends("1000 for Segment, else no limit"), "calls a second that one running ingester may send; 0 is no limit";
+        WORKSPACE_EVENTS_PER_SECOND None, "instead of `EVENTS_PER_SECOND`: calls a second that all running ingesters together may send";
+        CONCURRENCY Value("1"), "the number of ingesters that share `WORKSPACE_EVENTS_PER_SECOND`";
+        REQUESTS_IN_FLIGHT Value("4"), "requests to Segment at the same time, at most 32";
         GZIP_REQUESTS Value("true"), "compress bodies, because AWS charges for outgoing traffic";
-        LEASE_SECONDS Value("60"), "seconds without a sign from a run, after which another run takes its file over; at least 5";
-        COMMIT_SECONDS Value("5"), "seconds between commits, at most 60. A commit covers the rows before the first row without an answer. After a crash the ingester sends the rows behind the last commit again, with the same message ids.";
+        LEASE_SECONDS Value("60"), "seconds after which another run takes over the file of a run that no longer renews its lease; at least 5";
+        COMMIT_SECONDS Value("5"), "seconds between commits, at most 60. A commit ends at the first row that Segment has not answered. After a crash the ingester sends the rows after the last commit again, with the same message ids.";
         REJECT_LIMIT_ROWS None, "a number of refused rows that stops a file";
-        REJECT_LIMIT_SHARE Value("0.5"), "a share of refused rows, from 0 to 1, that stops a file. It counts from 1,000 rows on.";
-        PROFILE Value("true"), "count what the columns of each file hold, for the ledger and the report: filled and empty cells, lengths, types, shapes. No cell is kept.";
-        CLOCK_OFFSET_MS Value("0"), "for tests: milliseconds that the function's clock is ahead";
+        REJECT_LIMIT_SHARE Value("0.5"), "a share of refused rows, from 0 to 1, that stops a file. It applies once 1,000 rows are read.";
+        PROFILE Value("true"), "profile the columns of each file for the ledger and the report: filled and empty cells, lengths, types, shapes. The profile holds no cell.";
+        CLOCK_OFFSET_MS Value("0"), "for tests: milliseconds by which the function's clock is ahead";
     }
 }
 
@@ -92,7 +95,7 @@ settings! {
     /// Read by the exporter.
     EXPORTER {
         DESTINATION_BUCKET Depends("required without `[[destination]]`"), "the bucket for the logs, with an optional `/path/prefix`. A `[[destination]]` in `CONFIG` replaces it.";
-        DESTINATION_REGION Depends("likewise"), "its region";
+        DESTINATION_REGION Depends("likewise"), "the region of that bucket";
         DESTINATION_ROLE_ARN Depends("likewise"), "the role that may put objects there";
         DESTINATION_EXTERNAL_ID Depends("likewise"), "the external id that the role requires";
         EXPIRE_DAYS Value("30"), "days after which the exporter gives up events that it cannot export, with an alarm; 1 to 30";

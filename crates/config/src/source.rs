@@ -100,6 +100,11 @@ impl Globs {
         self.patterns.is_empty() || self.set.is_match(lower(key))
     }
 
+    /// The patterns that match a key, as they were written.
+    pub fn matching(&self, key: &str) -> impl Iterator<Item = &str> {
+        self.set.matches(key).into_iter().map(|index| self.patterns[index].as_str())
+    }
+
     /// The patterns, as they were written.
     #[must_use]
     pub fn patterns(&self) -> &[String] {

@@ -61,7 +61,7 @@ impl Region {
     }
 }
 
-/// More batches are not handed out ahead of one that is slow.
+/// The pipeline hands out no more batches ahead of a slow one.
 const REQUESTS_IN_FLIGHT_MAX: usize = BATCHES_AHEAD_MAX;
 /// Segment's documented pace for a workspace (product limits: 1,000 events a second).
 const SEGMENT_EVENTS_PER_SECOND: u32 = 1_000;
@@ -75,9 +75,9 @@ pub struct Settings {
     pub tracking_endpoint: String,
     /// The Objects API, without a trailing slash.
     pub objects_endpoint: String,
-    /// Where a source's settings are, without a trailing slash.
+    /// The API that gives a source's settings, without a trailing slash.
     pub settings_endpoint: String,
-    /// Whether bodies are compressed: egress is what costs.
+    /// Whether bodies are gzipped. AWS charges for outgoing traffic.
     pub gzip: bool,
     /// Requests under way at once.
     pub requests_in_flight: usize,
@@ -88,7 +88,7 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Reads them from the environment. `needs_key`: whether a write key must be there.
+    /// Reads the settings from the environment. `needs_key`: whether a write key is required.
     #[must_use]
     pub fn read(reader: &mut Reader<'_>, needs_key: bool) -> Self {
         // The walkthrough's own spelling works too.
@@ -98,7 +98,7 @@ impl Settings {
             _ => reader.optional(&WRITE_KEY).unwrap_or_default(),
         };
         if !write_key.bytes().all(|byte| byte.is_ascii_graphic()) {
-            reader.fault(&WRITE_KEY, "has blanks or signs in it that no write key has; copy the key alone");
+            reader.fault(&WRITE_KEY, "has blanks or invalid characters; copy the key alone");
         }
         let region = match reader.optional(&SEGMENT_REGION).as_deref() {
             None => None,
@@ -113,7 +113,7 @@ impl Settings {
         let tracking_endpoint = reader.endpoint(&SEGMENT_ENDPOINT, defaults.tracking());
         let objects_endpoint = reader.endpoint(&SEGMENT_OBJECTS_ENDPOINT, defaults.objects());
         one_region(reader, region, &tracking_endpoint, &objects_endpoint);
-        // Whoever stands in Segment's place knows its own write keys, and Segment is not to be shown them.
+        // A stand-in for Segment has its own write keys. Segment must not see them.
         let segments_own = region_of(&tracking_endpoint).is_some();
         let settings_endpoint = match reader.optional(&SEGMENT_SETTINGS_ENDPOINT) {
             Some(_) => reader.endpoint(&SEGMENT_SETTINGS_ENDPOINT, defaults.settings()),
@@ -233,8 +233,8 @@ fn one_region(reader: &mut Reader<'_>, region: Option<Region>, tracking: &str, o
         && one != other
     {
         let (one, other) = (one.name(), other.name());
-        let words = format!("goes to {tracking} (region {one}), but objects to {objects} (region {other})");
-        reader.fault(&SEGMENT_REGION, format_args!("is not set: what is tracked {words}; set it to us or eu"));
+        let words = format!("SEGMENT_ENDPOINT ({one}) and SEGMENT_OBJECTS_ENDPOINT ({other}) differ");
+        reader.fault(&SEGMENT_REGION, format_args!("is not set, and {words}; set it to us or eu"));
     }
 }
 
@@ -272,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_stands_in_segments_place_knows_its_own_write_keys() {
+    fn a_stand_in_for_segment_is_asked_about_its_own_write_keys() {
         let vars = [("WRITE_KEY", "k"), ("SEGMENT_ENDPOINT", "http://127.0.0.1:9/"), ("SEGMENT_REGION", "eu")];
         let settings = read(&vars).unwrap();
         assert_eq!(settings.settings_endpoint, "http://127.0.0.1:9");
@@ -344,7 +344,7 @@ mod tests {
     }
 
     #[test]
-    fn faults_are_told_together_and_without_the_key() {
+    fn all_faults_are_reported_together_and_without_the_write_key() {
         let faults = read(&[("SEGMENT_REGION", "mars"), ("REQUESTS_IN_FLIGHT", "0"), ("SEGMENT_ENDPOINT", "ftp:x")])
             .unwrap_err();
         assert_eq!(faults.len(), 4, "{faults:?}");
@@ -355,7 +355,7 @@ mod tests {
     }
 
     #[test]
-    fn as_many_requests_may_be_under_way_as_batches_are_handed_out_ahead() {
+    fn requests_in_flight_may_be_as_many_as_the_batches_that_are_handed_out_ahead() {
         let in_flight = |number: &str| read(&[("WRITE_KEY", "k"), ("REQUESTS_IN_FLIGHT", number)]);
         assert_eq!(in_flight("32").unwrap().requests_in_flight, BATCHES_AHEAD_MAX);
         assert!(in_flight("33").unwrap_err()[0].starts_with("REQUESTS_IN_FLIGHT must be 1 to 32"));

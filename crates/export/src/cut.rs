@@ -92,8 +92,8 @@ impl Draft {
     }
 }
 
-/// Cuts fragments into plans: each for one set of destinations, so that a destination that fails
-/// holds up nothing that does not go there.
+/// Cuts fragments into plans: each for one set of destinations, so that a failed destination delays only its own
+/// events.
 ///
 /// A *slice* is never divided between plans. It has fragments of one source and day, enough for the largest object of
 /// its destinations. With [`Flush::Full`] a slice that is not full is left for later. Fragments of sources that no

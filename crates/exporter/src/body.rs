@@ -33,7 +33,7 @@ impl Maker {
     }
 }
 
-/// How a body is getting on: it is either waited for (by the network, which is our own affair) or being taken.
+/// The progress of a body: waiting for data, or waiting for the network.
 #[derive(Clone, Debug)]
 pub(crate) struct Progress(Arc<Mutex<Taken>>);
 

@@ -45,7 +45,7 @@ enum ObjectEnd {
     Closed,
 }
 
-/// How carefully a destination is treated.
+/// How many puts a destination gets at once.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Care {
     Usual,
@@ -53,7 +53,7 @@ enum Care {
     Probe,
 }
 
-/// A destination, and the place of its that is served: it may have been another when the plan was made.
+/// A destination, and the place that this delivery writes to. An old plan may have an earlier place.
 #[derive(Clone, Copy)]
 struct To<'a> {
     destination: &'a Destination,
@@ -199,7 +199,7 @@ impl Tick<'_> {
                  {{\"abandon\": {{\"destination\": \"{name}\", \"bucket\": \"{bucket}\"}}}}"
             )
         } else {
-            format!("destination `{name}` cannot be written to: {fault}")
+            format!("destination `{name}` cannot be written to: {fault}; validate the destination")
         });
         report.of(&to.label()).failed = Some(fault.to_string());
     }
@@ -357,7 +357,7 @@ impl Tick<'_> {
             Purpose::Expire => {
                 report.expired.extend(&size);
                 report.alarm(format!(
-                    "{} events expired: no destination accepted them within {} days",
+                    "{} events expired: no destination accepted them within {} days; add their source to a destination",
                     size.events, self.app.settings.expire_days
                 ));
             }

@@ -4,7 +4,7 @@ use aws::validation::{self, Cause, cause, no_bucket};
 use aws::{Fault, Kind};
 use export::routes::Destination;
 
-/// Why a role could not be assumed with its external id.
+/// The causes if a role could not be assumed with its external id.
 pub(crate) fn of_assume(fault: &Fault, destination: &Destination) -> Vec<Cause> {
     let role = &destination.role_arn;
     match fault.code.as_str() {
@@ -17,11 +17,11 @@ pub(crate) fn of_assume(fault: &Fault, destination: &Destination) -> Vec<Cause> 
                 ),
                 cause(
                     "its sts:ExternalId differs from external_id in the settings",
-                    "compare the two, letter by letter: case counts, and so does a blank at the end",
+                    "compare them exactly, including upper case and trailing blanks",
                 ),
                 cause(
-                    "the role does not exist: AWS answers as if it were forbidden",
-                    format!("compare {role} with the ARN on the role's page, the account's number too"),
+                    "the role does not exist: AWS answers AccessDenied in this case too",
+                    format!("compare {role} with the ARN on the role's page, including the account number"),
                 ),
                 cause(
                     "the exporter itself may not assume it",
@@ -30,20 +30,26 @@ pub(crate) fn of_assume(fault: &Fault, destination: &Destination) -> Vec<Cause> 
             ]
         }
         "RegionDisabledException" => vec![cause(
-            "STS is not active in the region that was asked",
+            "STS is not active in this region",
             "activate it: IAM, Account settings, Security Token Service",
         )],
         "ValidationError" => {
-            vec![cause("the role's ARN or the external id has a form that STS refuses", "read the text of the answer")]
+            vec![cause(
+                "the role's ARN or the external id has a form that STS refuses",
+                "compare the ARN and the external id with the form in `result`",
+            )]
         }
         "ExpiredToken" | "InvalidClientTokenId" | "UnrecognizedClientException" | "SignatureDoesNotMatch" => {
-            vec![cause("the exporter's own credentials are not valid", "check where they come from, and the clock")]
+            vec![cause(
+                "the exporter's own credentials are not valid",
+                "check the source of these credentials, and the clock of the machine",
+            )]
         }
         _ => otherwise(fault),
     }
 }
 
-/// Why asking for a role without its external id ended in neither way that says something.
+/// The causes if the call without an external id neither succeeded nor was denied.
 pub(crate) fn of_assume_without(fault: &Fault) -> Vec<Cause> {
     let mut causes = otherwise(fault);
     causes.push(cause(
@@ -53,7 +59,7 @@ pub(crate) fn of_assume_without(fault: &Fault) -> Vec<Cause> {
     causes
 }
 
-/// Why an object could not be put with the role's session.
+/// The causes if an object could not be put with the role's session.
 pub(crate) fn of_put(fault: &Fault, destination: &Destination) -> Vec<Cause> {
     let Destination { bucket, region, .. } = destination;
     match fault.code.as_str() {
@@ -76,7 +82,7 @@ pub(crate) fn of_put(fault: &Fault, destination: &Destination) -> Vec<Cause> {
             "the KMS key does not exist, is disabled, or waits for its deletion",
             "check the key in the KMS console: it must be in the bucket's region",
         )],
-        _ if fault.kind == Kind::NoBucket => vec![no_bucket(bucket, "make it")],
+        _ if fault.kind == Kind::NoBucket => vec![no_bucket(bucket, "create the bucket")],
         _ => otherwise(fault),
     }
 }

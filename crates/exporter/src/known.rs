@@ -18,7 +18,7 @@ use protocol::plan::{Held, Plan};
 use crate::settings::Caps;
 use crate::state::{At, DoneCounts, State};
 
-/// Fragments of the plans that are kept whole; each takes some 300 bytes.
+/// Fragments of plans in the cache, at most. Each takes about 300 bytes.
 const SHELVED_FRAGMENTS_MAX: usize = 20_000;
 
 /// The part of an open plan that stays in memory.
@@ -80,7 +80,7 @@ impl Known {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes note of a plan that is open now, or of its latest revision.
+    /// Records an open plan, or its latest revision.
     pub(crate) fn learn(&self, plan: Plan) -> Arc<Plan> {
         let plan = Arc::new(plan);
         let mut plans = self.plans();
@@ -152,7 +152,7 @@ impl Known {
         Ok(held)
     }
 
-    /// The destinations, by their place in the settings, for which as much is planned as may be.
+    /// The destinations that have reached their limit of plans or fragments, by their place in the settings.
     pub(crate) fn full(&self, routes: &Routes, caps: &Caps, done: &DoneCounts) -> BTreeSet<usize> {
         let plans = self.plans();
         let is_full = |destination: &Destination| {
@@ -175,7 +175,7 @@ impl Known {
     }
 }
 
-/// Which of these fragments are exported for sure: a plan held them that was closed a short while ago.
+/// Those of these fragments that a recently closed plan has exported.
 pub(crate) async fn exported(
     state: &State,
     head: &Head,
@@ -190,7 +190,7 @@ pub(crate) async fn exported(
     Ok(keys)
 }
 
-/// Plans that are closed, as far as their documents are there.
+/// The closed plans whose documents still exist.
 fn closed(state: &State, plans: Vec<ClosedPlan>) -> impl Stream<Item = Result<Plan, Fault>> {
     let read = async |closed: ClosedPlan| readable(state.plan(closed.plan, closed.revision).await).transpose();
     stream::iter(plans).map(read).buffer_unordered(state.at_a_time.plans).filter_map(std::future::ready)

@@ -70,7 +70,7 @@ pub struct Put {
     pub events: u64,
     /// The compressed bytes that were put.
     pub bytes: u64,
-    /// Why nothing more was put, if so.
+    /// Why the destination got no more objects, if it failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failed: Option<String>,
 }
@@ -94,7 +94,7 @@ pub struct Waiting {
     /// They wait for the next tick, because a tick opens a limited number of plans.
     #[serde(skip_serializing_if = "is_nothing")]
     pub later: Size,
-    /// They wait until plans of a destination close that has as many as allowed; by the destination's name.
+    /// They wait because a destination has the maximum number of open plans; by the destination's name.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub capped: BTreeMap<String, Size>,
     /// They wait until a destination takes their source; by the source's name.
@@ -151,7 +151,7 @@ impl Report {
         telemetry::emit(&telemetry::record(now_ms, &[("Function", function)], &values));
     }
 
-    /// Ends the account with its sentence.
+    /// Adds the summary.
     pub(crate) fn finish(mut self) -> Report {
         let sum = |what: fn(&Put) -> u64| self.destinations.values().map(what).sum::<u64>();
         let objects = sum(|put| put.objects_put) + sum(|put| put.objects_found);
@@ -166,14 +166,15 @@ impl Report {
             ),
         };
         let left = match self.plans_open {
-            0 => "no plan is open".to_owned(),
-            open => format!("{} open", count(open, "plan")),
-        };
-        let look = match self.alarms.len() as u64 {
             0 => String::new(),
-            alarms => format!("; {} to look at", count(alarms, "alarm")),
+            1 => "; 1 plan is open".to_owned(),
+            open => format!("; {open} plans are open"),
         };
-        self.summary = format!("{done}; {left}{look}");
+        let alarms = match self.alarms.len() as u64 {
+            0 => String::new(),
+            alarms => format!("; {}", count(alarms, "alarm")),
+        };
+        self.summary = format!("{done}{left}{alarms}");
         self
     }
 }

@@ -42,7 +42,10 @@ impl Tick<'_> {
             |fragment: usize| before.fragments.get(fragment).map(|staged| staged.name.to_string()).unwrap_or_default();
         for Quarantined { fragment, why } in revised.quarantined.iter().skip(before.quarantined.len()) {
             let mut report = self.report();
-            report.alarm(format!("fragment {} is quarantined: {why}", name(*fragment)));
+            report.alarm(format!(
+                "fragment {} is quarantined: {why}; find out what else writes to the state bucket",
+                name(*fragment)
+            ));
             report.quarantine(name(*fragment));
         }
     }
@@ -51,7 +54,10 @@ impl Tick<'_> {
     fn note_adopted(&self, before: &Plan, revised: &Plan) {
         for (now, before) in revised.destinations.iter().zip(&before.destinations) {
             if let (Some(why), None) = (&now.abandoned, &before.abandoned) {
-                let words = format!("plan {} is given up for destination `{}`: {why}", revised.nonce, now.name);
+                let words = format!(
+                    "plan {} is given up for destination `{}`: {why}; validate the destination",
+                    revised.nonce, now.name
+                );
                 self.report().alarm(words);
             }
         }
@@ -88,7 +94,7 @@ impl Tick<'_> {
         let (at, _) = self.refresh().await?;
         for open in &at.head.open {
             let is_named = |place: &Place| place.name == destination && bucket.is_none_or(|it| place.bucket == it);
-            if let Some(size) = self.abandon_in(open.plan, is_named, "abandoned as told").await? {
+            if let Some(size) = self.abandon_in(open.plan, is_named, "abandoned on request").await? {
                 abandoned.plans += 1;
                 abandoned.size.extend(&size);
             }

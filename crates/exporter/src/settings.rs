@@ -1,4 +1,4 @@
-//! The exporter's settings: plain data, read once, all faults told together.
+//! The exporter's settings: plain data, read once, all faults reported together.
 
 use config::environment::{Faults, Reader};
 use config::settings::{EXPIRE_DAYS, STATE_BUCKET};
@@ -7,26 +7,26 @@ use export::cut::Limits;
 use export::routes::Routes;
 use protocol::reading::Reading;
 
-/// Days at most, and unless the settings say otherwise, after which events that could not be exported are given up.
+/// The maximum and the default of `EXPIRE_DAYS`.
 pub const EXPIRE_DAYS_MAX: u32 = 30;
 
 /// What the exporter works from.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// Our own bucket: what waits for export, and the state of the exports.
+    /// Our own bucket: the events that wait for export, and the state of the exports.
     pub state_bucket: String,
     /// Where the configuration is.
     pub config: ConfigFrom,
     /// The destination that the settings describe, if the configuration has none.
     pub single: Option<Routes>,
-    /// Days after which events that nobody could export are given up, with an alarm. The state bucket's lifecycle rule
-    /// is the net below it and must be longer.
+    /// Days after which events that could not be exported expire, with an alarm. The lifecycle rule of the state bucket
+    /// must be longer.
     pub expire_days: u32,
     /// How large a plan may become.
     pub limits: Limits,
-    /// How much there may be of everything else.
+    /// The limits of one tick.
     pub caps: Caps,
-    /// How much is done at a time.
+    /// How many requests are under way at a time.
     pub at_a_time: AtATime,
 }
 
@@ -56,21 +56,21 @@ impl AtATime {
     pub const ONE: AtATime = AtATime { places: 1, objects: 1, fragments: 1, plans: 1, accounts: 1 };
 }
 
-/// What bounds a tick, whatever waits and whoever fails.
+/// The limits of one tick.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Caps {
     /// Plans that one tick opens: each is two requests, one after the other.
     pub plans_per_tick_max: usize,
-    /// Plans that may be open for one destination. Beyond, what waits for it waits as fragments, and an alarm says so.
+    /// Plans that may be open for one destination. Beyond this, its events wait as fragments, with an alarm.
     pub open_plans_max: usize,
-    /// Fragments that they may hold; likewise. A tick has a hash of each in memory.
+    /// Fragments that the open plans of one destination may hold. A tick has a hash of each in memory.
     pub held_fragments_max: u64,
-    /// Fragments that one tick considers; more wait for the next, which begins there.
+    /// Fragments that one tick considers. The next tick continues after them.
     pub considered_max: usize,
     /// Bytes of fragments that are fetched and not yet sent, of all objects together.
     pub fetched_bytes_max: u64,
-    /// Bytes of objects that are compressed anew, of all together: they are in memory whole. One that alone has more is
-    /// alone.
+    /// Bytes of all objects that are compressed again at a time, because they are in memory whole. An object with more
+    /// bytes is compressed alone.
     pub rewritten_bytes_max: u64,
 }
 
@@ -78,12 +78,12 @@ impl Default for Caps {
     fn default() -> Caps {
         Caps {
             plans_per_tick_max: 250,
-            // Those of a destination that takes nothing for a month: one an hour for each set of destinations that it
-            // belongs to, and one for each object that fills up in between.
+            // A destination that fails for a month reaches this: one plan an hour for each set of destinations that it
+            // belongs to, and one for each full object.
             open_plans_max: 10_000,
             held_fragments_max: 1_000_000,
             considered_max: 200_000,
-            // One place has some 16 MB at most, at half a megabyte a fragment: one that is slow leaves enough to others.
+            // One place has at most about 16 MB, with fragments of half a megabyte. So a slow place leaves enough for others.
             fetched_bytes_max: 64 << 20,
             rewritten_bytes_max: 64 << 20,
         }
@@ -101,7 +101,7 @@ impl Settings {
         reader.finish(settings)
     }
 
-    /// The settings with defaults in place of what is at fault; the faults are the reader's.
+    /// The settings, with defaults in place of faulty ones. The reader keeps the faults.
     fn read(reader: &mut Reader<'_>) -> Settings {
         let state_bucket = reader.bucket(&STATE_BUCKET);
         let expire_days = reader.parsed(&EXPIRE_DAYS, "a number of days");

@@ -223,7 +223,7 @@ impl Accounts {
         while let Some((stream, account)) = reading.try_next().await? {
             let Some((key, add, body)) = account else { continue };
             if let Err(error) = add(&mut accounts.committed, stream, &body) {
-                accounts.unreadable.insert(stream, format!("{key}: {error}"));
+                accounts.unreadable.insert(stream, format!("{key} cannot be read: {error}"));
             }
         }
         Ok(accounts)

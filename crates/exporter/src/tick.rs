@@ -188,7 +188,7 @@ impl<'a> Tick<'a> {
     async fn litter(&self, at: &At) -> Vec<String> {
         let litter = self.app.state.litter(&at.head).await;
         litter.unwrap_or_else(|fault| {
-            tracing::warn!(%fault, "failed to look for leftovers of killed runs; a later tick does it");
+            tracing::warn!(%fault, "failed to list the leftovers of killed runs; a later tick does it");
             Vec::new()
         })
     }
@@ -212,18 +212,23 @@ impl<'a> Tick<'a> {
         let named = |source| self.routes.source_name(source).to_owned();
         report.waiting.unrouted = found.unrouted.iter().map(|(source, size)| (named(source), *size)).collect();
         for (source, size) in &found.unrouted {
-            report.alarm(format!("no destination takes source `{}`: {} events wait", named(source), size.events));
+            report.alarm(format!(
+                "no destination takes source `{}`: {} events wait; add the source to a destination",
+                named(source),
+                size.events
+            ));
         }
         for (index, size) in &found.capped {
             let Some(destination) = self.routes.destinations.get(*index) else { continue };
             report.waiting.capped.insert(destination.name.clone(), *size);
             report.alarm(format!(
-                "destination `{}` has as many open plans as allowed: {} more events wait until some of them close",
+                "destination `{}` has as many open plans as allowed: {} more events wait until some of them \
+                 close; repair or abandon the destination",
                 destination.name, size.events
             ));
         }
         for account in &found.unreadable {
-            report.alarm(format!("failed to read which events are committed: {account}"));
+            report.alarm(format!("checkpoint {account}; restore it"));
         }
         if found.strangers > 0 {
             report.alarm(format!("{} objects under received/ are not fragments: move them elsewhere", found.strangers));
@@ -233,12 +238,12 @@ impl<'a> Tick<'a> {
         }
     }
 
-    /// Events were given up for a destination, since it did not take them for too long.
+    /// Reports events that expired for a destination.
     pub(crate) fn note_expired(&self, destination: &str, size: &Size) {
         let mut report = self.report();
         report.expired.extend(size);
         report.alarm(format!(
-            "{} events expired: destination `{destination}` did not accept them within {} days",
+            "{} events expired: destination `{destination}` did not accept them within {} days; repair the destination",
             size.events, self.app.settings.expire_days
         ));
     }

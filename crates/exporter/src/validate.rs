@@ -173,7 +173,10 @@ fn untried(name: String) -> Checked {
 
 fn unknown(name: String, routes: &Routes) -> Checked {
     let known: Vec<&str> = routes.destinations.iter().map(|destination| destination.name.as_str()).collect();
-    let step =
-        Check::ill("find it in the settings", format!("not found; the settings have {}", known.join(", ")), vec![]);
+    let step = Check::ill(
+        "find it in the settings",
+        format!("destination `{name}` is unknown; known are {}", known.join(", ")),
+        vec![],
+    );
     Checked { destination: name, ok: false, steps: vec![step] }
 }

@@ -1,7 +1,7 @@
 //! An event in, a report out.
 
 use crate::queue::Queue;
-use crate::report::{FileReport, Report};
+use crate::report::{FileReport, Report, Unreadable};
 use crate::sender::Sender;
 use crate::settings::Settings;
 use crate::targets::{InForce, Target, Targets};
@@ -10,7 +10,7 @@ use aws::telemetry::{self, metrics};
 use aws::{Bucket, Clock, Dice};
 use ingestion::deadline::Deadline;
 use ingestion::life::{Close, Outcome};
-use ingestion::notification::{Message, Notice, Notification, read};
+use ingestion::notification::{Entry, Message, Notice, Notification, read};
 use protocol::id::SourceId;
 use protocol::keys::INGEST_CONFIG;
 use serde_json::{Value, json};
@@ -52,7 +52,8 @@ struct BatchItemFailure {
 }
 
 fn words(report: &Report) -> String {
-    report.objects.iter().map(FileReport::in_words).collect::<Vec<_>>().join("; ")
+    let unreadable = report.unreadable.iter().map(Unreadable::in_words);
+    unreadable.chain(report.objects.iter().map(FileReport::in_words)).collect::<Vec<_>>().join("; ")
 }
 
 impl App {
@@ -115,10 +116,10 @@ impl App {
     /// When the event is to be delivered again. A queue's messages fail one by one, in the answer.
     pub async fn handle(&self, payload: Value, ends_at_ms: i64) -> anyhow::Result<Value> {
         let deadline = Deadline::of(self.clock.now_ms(), ends_at_ms);
-        let notification = read(&payload)?;
+        let notification = read(&payload, self.settings.wanted)?;
         let in_force = self.in_force().await?;
         Ok(match notification {
-            Notification::Direct(notices) => self.handle_direct(notices, &in_force, deadline).await?,
+            Notification::Direct(entries) => self.handle_direct(entries, &in_force, deadline).await?,
             Notification::Queue(messages) => {
                 serde_json::to_value(self.handle_queue(messages, &in_force, deadline).await)?
             }
@@ -137,39 +138,68 @@ impl App {
 
     async fn handle_direct(
         &self,
-        notices: Vec<Notice>,
+        entries: Vec<Entry>,
         in_force: &InForce,
         deadline: Deadline,
     ) -> anyhow::Result<Value> {
         let mut report = Report::of(in_force);
-        let mut failed = false;
-        for notice in notices {
-            failed |= !self.handle_notice(notice, 1, in_force, deadline, &mut report).await;
-        }
-        if failed { Err(Failure(report).into()) } else { Ok(serde_json::to_value(report)?) }
+        let is_done = self.handle_entries(entries, None, in_force, deadline, &mut report).await;
+        if is_done { Ok(serde_json::to_value(report)?) } else { Err(Failure(report).into()) }
     }
 
     async fn handle_queue(&self, messages: Vec<Message>, in_force: &InForce, deadline: Deadline) -> QueueAnswer {
         let mut report = Report::of(in_force);
         let mut batch_item_failures = Vec::new();
-        for message in messages {
-            let mut failed = false;
-            match message.notices {
-                Ok(notices) => {
-                    for notice in notices {
-                        failed |= !self.handle_notice(notice, message.receives, in_force, deadline, &mut report).await;
-                    }
-                }
-                Err(fault) => {
-                    tracing::error!(message = message.id, %fault, "a message cannot be read");
-                    failed = true;
-                }
-            }
-            if failed {
-                batch_item_failures.push(BatchItemFailure { item_identifier: message.id });
+        for Message { id, receives, entries } in messages {
+            if !self.handle_entries(entries, Some((&id, receives)), in_force, deadline, &mut report).await {
+                batch_item_failures.push(BatchItemFailure { item_identifier: id });
             }
         }
         QueueAnswer { batch_item_failures, report }
+    }
+
+    /// Handles all events of one message. `message` is its id, and how often it was received. False if it is to be
+    /// delivered again.
+    async fn handle_entries(
+        &self,
+        entries: Vec<Entry>,
+        message: Option<(&str, u32)>,
+        in_force: &InForce,
+        deadline: Deadline,
+        report: &mut Report,
+    ) -> bool {
+        let (message_id, receives) = message.unzip();
+        let mut is_done = true;
+        for entry in entries {
+            is_done &= match entry {
+                Entry::Ingest(notice) => {
+                    self.handle_notice(notice, receives.unwrap_or(1), in_force, deadline, report).await
+                }
+                Entry::Ignored(ignored) => {
+                    self.conclude(&ignored.bucket, &ignored.key, Close::ignored(ignored.reason), report)
+                }
+                Entry::Unreadable(fault) => {
+                    tracing::error!(message_id, reason = %fault, "a part of the event cannot be read");
+                    let message_id = message_id.map(str::to_owned);
+                    report.unreadable.push(Unreadable { message_id, reason: fault.to_string() });
+                    false
+                }
+            };
+        }
+        is_done
+    }
+
+    /// Reports an object that is not opened. False if its message is to be delivered again.
+    fn conclude(&self, bucket: &str, key: &str, close: Close, report: &mut Report) -> bool {
+        let is_done = close.is_done();
+        let mut file = FileReport::of(bucket, key);
+        if bucket.is_empty() {
+            "an event without an object".clone_into(&mut file.object);
+        }
+        file.close(close);
+        self.summarize(&file, None);
+        report.objects.push(file);
+        is_done
     }
 
     /// Handles one object: once for each mapping that reads it. False if the message is to be delivered again.
@@ -181,15 +211,14 @@ impl App {
         deadline: Deadline,
         report: &mut Report,
     ) -> bool {
+        // A file that was begun is finished, whatever the settings say now.
+        if notice.hop.is_none() && self.settings.ignored.leave_alone(&notice.key, &in_force.config) {
+            let reason = "the key is that of an unfinished upload or of a tool, or IGNORE_KEYS has it";
+            return self.conclude(&notice.bucket, &notice.key, Close::ignored(reason.to_owned()), report);
+        }
         let assigned = match in_force.assign(&notice) {
             Ok(assigned) => assigned,
-            Err(reason) => {
-                let mut file = FileReport::of(&notice.bucket, &notice.key);
-                file.close(Close::failed(reason));
-                self.summarize(&file, None);
-                report.objects.push(file);
-                return false;
-            }
+            Err(reason) => return self.conclude(&notice.bucket, &notice.key, Close::failed(reason), report),
         };
         let mut is_done = true;
         for assigned in assigned {

@@ -217,7 +217,8 @@ fn one_schedule_gives_the_same_requests_and_answers_each_time() {
     }
 }
 
-/// Plays the schedule in `SCHEDULE`, and prints its requests.
+/// A tool for a failure of this file: plays the schedule in `SCHEDULE`, which the failure printed, and prints its
+/// requests.
 #[test]
 fn replay() {
     let text = std::env::var("SCHEDULE").unwrap_or_else(|_| "two_owners: a8 b4".to_owned());

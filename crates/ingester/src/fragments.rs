@@ -5,7 +5,7 @@ use crate::targets::Target;
 use aws::{Bucket, Fault};
 use bytes::Bytes;
 use calls::batches::Batch;
-use calls::pipeline::Guilty;
+use calls::pipeline::RefusedCall;
 use delivery::WriteKey;
 use export::fragment::{Encoder, crc32};
 use export::received::{Stamp, append_own_call};
@@ -41,7 +41,7 @@ impl Fragments {
     }
 
     /// The fragment of a batch, without its refused calls. Its name identifies the rows and the run.
-    pub(crate) fn make(&self, batch: &Batch, guilty: &[Guilty], received_at_ms: i64) -> Fragment {
+    pub(crate) fn make(&self, batch: &Batch, refused_calls: &[RefusedCall], received_at_ms: i64) -> Fragment {
         let stamp = Stamp::new(received_at_ms, &self.source);
         let stamp = match &self.write_key {
             Some(write_key) => stamp.with_write_key(write_key.reveal()),
@@ -50,7 +50,7 @@ impl Fragments {
         let mut lines = Vec::with_capacity(batch.body.len() * 3 / 2);
         let mut events = 0;
         for (index, call) in batch.calls.iter().enumerate() {
-            if guilty.binary_search_by_key(&index, |guilty| guilty.call).is_err() {
+            if refused_calls.binary_search_by_key(&index, |refused| refused.call).is_err() {
                 let timestamp = call.timestamp.as_ref().map(|at| at.start - call.body.start..at.end - call.body.start);
                 append_own_call(&mut lines, batch.call(index), timestamp, &stamp);
                 events += 1;

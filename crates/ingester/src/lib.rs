@@ -36,6 +36,6 @@ mod explorer;
 
 pub use app::{App, Failure};
 pub use ingestion::life::Outcome;
-pub use report::{FileReport, Report};
+pub use report::{FileReport, Report, Unreadable};
 pub use settings::Settings;
 pub use validate::{Checked, Validated};

@@ -175,7 +175,7 @@ impl FileReport {
         self.first_rejected = rows.examples().iter().map(words).collect();
     }
 
-    /// In a line.
+    /// The summary line of the report.
     #[must_use]
     pub fn in_words(&self) -> String {
         let outcome = serde_json::to_value(self.outcome).ok();
@@ -191,12 +191,34 @@ impl FileReport {
     }
 }
 
+/// A part of an event that cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Unreadable {
+    /// The id of the message that it is in, for messages of SQS.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub message_id: Option<String>,
+    /// Why it cannot be read.
+    pub reason: String,
+}
+
+impl Unreadable {
+    /// In a line.
+    #[must_use]
+    pub fn in_words(&self) -> String {
+        let message = self.message_id.as_ref().map(|id| format!("message {id}: ")).unwrap_or_default();
+        format!("{message}{}", self.reason)
+    }
+}
+
 /// Every object of an event.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Report {
     /// Why an older configuration is in force than the one that `CONFIG` names.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub alarms: Vec<String>,
+    /// The parts of the event that cannot be read.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unreadable: Vec<Unreadable>,
     /// In the order of the event.
     pub objects: Vec<FileReport>,
 }

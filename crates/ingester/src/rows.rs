@@ -83,8 +83,8 @@ impl<'a> Way<'a> {
                     Report::Answered(batch, answer)
                 }));
             }
-            Step::Keep { batch, guilty, at_ms } => {
-                let (number, fragment) = (batch.number, self.fragments.make(batch, guilty, at_ms));
+            Step::Keep { batch, refused_calls, at_ms } => {
+                let (number, fragment) = (batch.number, self.fragments.make(batch, refused_calls, at_ms));
                 work.push(Box::pin(async move {
                     let kept = self.fragments.write(fragment).await;
                     Report::Kept(number, kept.map_err(|fault| of_state(&fault)))

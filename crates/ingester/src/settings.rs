@@ -5,21 +5,22 @@ use calls::pipeline::Threshold;
 use calls::reading::Reading;
 use config::environment::{Faults, Reader, bucket_fault, is_url};
 use config::settings::{
-    CLOCK_OFFSET_MS, COMMIT_SECONDS, INCLUDE_WRITE_KEY, KEEP_FOR_EXPORT, LEASE_SECONDS, PROFILE, QUEUE_URL,
-    REJECT_LIMIT_ROWS, REJECT_LIMIT_SHARE, SOURCE_BUCKET, SOURCE_ID, STATE_BUCKET, WRITE_KEY,
+    CLOCK_OFFSET_MS, COMMIT_SECONDS, INCLUDE_WRITE_KEY, INGEST_COPIES, INGEST_RESTORED, KEEP_FOR_EXPORT, LEASE_SECONDS,
+    PROFILE, QUEUE_URL, REJECT_LIMIT_ROWS, REJECT_LIMIT_SHARE, SOURCE_BUCKET, SOURCE_ID, STATE_BUCKET, WRITE_KEY,
 };
-use config::{Config, ConfigFrom};
+use config::{Config, ConfigFrom, IgnoredKeys};
+use ingestion::notification::Wanted;
 use protocol::id::SourceId;
 
-/// A shorter lease would be over before a slow write is.
+/// The shortest lease. A shorter one would end before a slow write ends.
 const LEASE_SECONDS_MIN: u32 = 5;
-/// Less often than this, a 15-minute invocation that is killed would have little to show.
+/// The longest time between commits. A kill repeats at most this much work.
 const COMMIT_SECONDS_MAX: f64 = 60.0;
 
-/// Plain data, read once.
+/// The ingester's settings.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// How calls are sent to the source of the settings, and to sources of the configuration that say nothing else.
+    /// How calls are sent to the source of the settings, and to sources of the configuration that have no such keys of their own.
     pub delivery: delivery::Settings,
     /// The source that the settings describe, unless the configuration describes sources.
     pub source: Option<SourceId>,
@@ -27,10 +28,13 @@ pub struct Settings {
     pub config: ConfigFrom,
     /// Our own bucket.
     pub state_bucket: String,
-    /// The bucket that files are dropped into. Events name theirs: this one is only looked at when a person asks
-    /// whether all is well.
+    /// The bucket that files are dropped into. Only `validate` uses it, because each event names its own bucket.
     pub source_bucket: Option<String>,
-    /// Whether what was acknowledged is kept for the exporter.
+    /// The events beside uploads that are ingested.
+    pub wanted: Wanted,
+    /// The keys that are left alone.
+    pub ignored: IgnoredKeys,
+    /// Whether accepted calls are kept for the exporter.
     pub keep_for_export: bool,
     /// Whether the lines that are kept have the write key, as Segment's own logs do.
     pub include_write_key: bool,
@@ -38,11 +42,11 @@ pub struct Settings {
     pub reading: Reading,
     /// Whether the columns of files are profiled.
     pub profile: bool,
-    /// When a file is plainly wrong.
+    /// The number or share of refused rows that stops a file.
     pub threshold: Threshold,
-    /// How long an owner may be silent, in ms.
+    /// The lease: the time in ms for which other runs leave a file alone, unless its owner renews it.
     pub lease_ms: i64,
-    /// How often what was settled is committed, in ms.
+    /// The time between commits of settled rows, in ms.
     pub commit_every_ms: i64,
     /// Calls in a request at most. Tests lower it, so that a small file has several requests.
     pub(crate) batch_calls_max: usize,
@@ -51,17 +55,17 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Reads them through `get`.
+    /// Reads the settings through `get`.
     ///
     /// # Errors
-    /// Everything that is wrong with them, at once.
+    /// All faults together.
     pub fn read(get: &dyn Fn(&str) -> Option<String>) -> Result<Self, Faults> {
         let mut reader = Reader::new(get);
         let settings = Self::of(&mut reader);
         reader.finish(settings)
     }
 
-    /// The settings with defaults in place of what is at fault; the faults are the reader's.
+    /// The settings, with defaults in place of faulty ones. The reader keeps the faults.
     fn of(reader: &mut Reader<'_>) -> Self {
         let reading = config::reading::of_environment(reader);
         let config = ConfigFrom::read(reader, &reading);
@@ -69,6 +73,8 @@ impl Settings {
         let source = source_id(reader, &config);
         let state_bucket = reader.bucket(&STATE_BUCKET);
         let source_bucket = source_bucket(reader);
+        let wanted = Wanted { copies: reader.flag(&INGEST_COPIES), restored: reader.flag(&INGEST_RESTORED) };
+        let ignored = IgnoredKeys::read(reader);
         let keep_for_export = reader.flag(&KEEP_FOR_EXPORT);
         let include_write_key = reader.flag(&INCLUDE_WRITE_KEY);
         let profile = reader.flag(&PROFILE);
@@ -87,6 +93,8 @@ impl Settings {
             config,
             state_bucket,
             source_bucket,
+            wanted,
+            ignored,
             keep_for_export,
             include_write_key,
             reading,
@@ -132,7 +140,7 @@ fn source_id(reader: &mut Reader<'_>, config: &ConfigFrom) -> Option<SourceId> {
     }
 }
 
-/// `QUEUE_URL`: a standard queue's, since a message with a delay of its own and without a group is what is sent there.
+/// `QUEUE_URL`. The queue must be a standard queue, because a FIFO queue allows no delay for one message.
 fn queue_url(reader: &mut Reader<'_>) -> Option<String> {
     let url = reader.optional(&QUEUE_URL)?;
     if url.starts_with("arn:") {
@@ -141,12 +149,12 @@ fn queue_url(reader: &mut Reader<'_>) -> Option<String> {
         reader.fault(&QUEUE_URL, format_args!("is {url:?}; write a URL such as https://sqs.us-east-1.amazonaws.com/…"));
     } else if url.ends_with(".fifo") {
         // SQS developer guide, "FIFO queues": a message needs a group, and has no delay of its own.
-        reader.fault(&QUEUE_URL, format_args!("is that of a FIFO queue ({url}); take a standard queue"));
+        reader.fault(&QUEUE_URL, format_args!("is a FIFO queue ({url}); use a standard queue"));
     }
     Some(url)
 }
 
-/// `COMMIT_SECONDS`: fractions are allowed, down to after every batch.
+/// `COMMIT_SECONDS`. Fractions are allowed. 0 commits after each batch.
 fn commit_every_ms(reader: &mut Reader<'_>) -> i64 {
     let seconds: f64 = reader.parsed(&COMMIT_SECONDS, "a number of seconds such as 5");
     if !(0.0..=COMMIT_SECONDS_MAX).contains(&seconds) {
@@ -231,7 +239,7 @@ mod tests {
         assert_eq!(faults_of("QUEUE_URL", "https://sqs.us-east-1.amazonaws.com/123456789012/q"), Ok(()));
         for (value, words) in [
             ("arn:aws:sqs:us-east-1:123456789012:q", "QUEUE_URL is an ARN"),
-            ("https://sqs.us-east-1.amazonaws.com/123456789012/q.fifo", "QUEUE_URL is that of a FIFO queue"),
+            ("https://sqs.us-east-1.amazonaws.com/123456789012/q.fifo", "QUEUE_URL is a FIFO queue"),
             ("q", "QUEUE_URL is \"q\""),
         ] {
             let faults = faults_of("QUEUE_URL", value).unwrap_err();

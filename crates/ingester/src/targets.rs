@@ -40,14 +40,14 @@ struct Held {
 #[derive(Clone)]
 pub(crate) struct InForce {
     pub(crate) config: Arc<Config>,
-    /// Which document it is.
+    /// The place and the hash of the document.
     pub(crate) version: Option<String>,
-    /// Why it is not the newest.
+    /// Why an older document is in force, if one is.
     pub(crate) alarm: Option<String>,
     pub(crate) targets: Arc<Vec<Target>>,
 }
 
-/// How a file is read, and whose it is.
+/// How a file is read, and which source gets its calls.
 pub(crate) struct Assigned<'a> {
     pub(crate) reading: &'a Reading,
     pub(crate) target: &'a Target,
@@ -126,7 +126,7 @@ impl InForce {
             self.config.for_key(&notice.key).map_err(|_| "no [[source]] of CONFIG takes this key".to_owned())?;
         let decided = notice.mapping.as_deref().or(notice.hop.as_ref().map(|_| ""));
         let found = match decided {
-            // Its checkpoint knows how it was begun, whatever the configuration says now.
+            // The checkpoint keeps how the file was begun, even if the configuration has changed.
             Some(name) => {
                 let index = found.iter().position(|one| one.mapping_name() == name).unwrap_or(0);
                 vec![found[index]]

@@ -28,7 +28,7 @@ const AT_A_TIME: usize = 8;
 pub struct Validated {
     /// True if every check passed.
     pub ok: bool,
-    /// All of it in a sentence.
+    /// The result in one sentence.
     pub summary: String,
     /// Whether Segment knows the write key.
     pub write_key: Check,

@@ -36,7 +36,7 @@ use protocol::upload::{Identity, Version};
 pub use close::{Close, Outcome};
 pub use postpone::DELAY_MAX_MS;
 
-/// A file fails after so long without progress, whatever the reason.
+/// A file fails after this time without progress, for any reason.
 pub const NO_PROGRESS_MAX_MS: i64 = 12 * 60 * 60 * 1_000;
 /// A file fails after this many invocations in a row without progress. Where each one waits, the 12 hours come first.
 pub const HOPS_MAX: u32 = 2_000;
@@ -339,7 +339,10 @@ impl Life {
                 self.close(Close::failed(format!("{reason}: {trouble}")))
             }
             (_, Event::Failed(trouble)) => self.trouble(&trouble, now_ms),
-            (state, event) => self.close(Close::failed(format!("a bug in segment-s3: {event:?} while {state:?}"))),
+            (state, event) => {
+                let words = format!("a bug in segment-s3: {event:?} while {state:?}; please report it");
+                self.close(Close::failed(words))
+            }
         }
     }
 
@@ -371,7 +374,7 @@ impl Life {
     /// The first GET decides which upload this is.
     fn opened(&mut self, found: Found) -> Action {
         let replay = match found.replay.as_deref().map(replay_tag) {
-            Some(Err(fault)) => return self.refuse(format!("its metadata segment-replay: {fault}")),
+            Some(Err(fault)) => return self.refuse(format!("the object's metadata `segment-replay`: {fault}")),
             Some(Ok(tag)) => self.notice.replay.clone().or(Some(tag)),
             None => self.notice.replay.clone(),
         };
@@ -459,7 +462,10 @@ impl Life {
         }
         match self.subject.clone() {
             Some(subject) => self.go(State::Running { from_byte: position }, Action::Run(subject)),
-            None => self.close(Close::failed("a bug in segment-s3: a file without a kind is claimed".to_owned())),
+            None => {
+                let words = "a bug in segment-s3: a file without a kind is claimed; please report it";
+                self.close(Close::failed(words.to_owned()))
+            }
         }
     }
 
@@ -467,7 +473,7 @@ impl Life {
         let has_progressed = run.checkpoint.position.byte != from_byte;
         self.checkpoint = Some(run.checkpoint);
         if has_progressed {
-            // An earlier trouble says nothing about a file that went on.
+            // The file has progressed since the earlier trouble.
             self.notice = self.notice.afresh();
         }
         let (close, phase) = match run.end {

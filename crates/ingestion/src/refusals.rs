@@ -10,7 +10,7 @@
 //! one by one, the file fails and no row is rejected.
 
 use calls::batches::Batch;
-use calls::pipeline::Guilty;
+use calls::pipeline::RefusedCall;
 use std::ops::Range;
 
 /// Requests that halving may cost a file beyond one a batch, in all its runs together.
@@ -34,7 +34,7 @@ pub struct Parcel {
     /// The next range to send is the last one.
     todo: Vec<Range<usize>>,
     accepted: usize,
-    guilty: Vec<Guilty>,
+    refused_calls: Vec<RefusedCall>,
     tried_last: bool,
 }
 
@@ -102,7 +102,7 @@ impl Parcel {
             todo.push(from..batch.calls.len());
         }
         todo.reverse();
-        Self { todo, accepted: 0, guilty: Vec::new(), tried_last: false }
+        Self { todo, accepted: 0, refused_calls: Vec::new(), tried_last: false }
     }
 
     /// The calls to send next; `None` when each call has its answer.
@@ -119,10 +119,10 @@ impl Parcel {
 
     /// The refused calls, in the order of the rows.
     #[must_use]
-    pub fn guilty(&self) -> Vec<Guilty> {
-        let mut guilty = self.guilty.clone();
-        guilty.sort_by_key(|guilty| guilty.call);
-        guilty
+    pub fn refused_calls(&self) -> Vec<RefusedCall> {
+        let mut refused_calls = self.refused_calls.clone();
+        refused_calls.sort_by_key(|refused| refused.call);
+        refused_calls
     }
 
     fn halve(&mut self, calls: &Range<usize>) {
@@ -138,7 +138,7 @@ impl Parcel {
             _ => "refused_in_batch",
         };
         let message = &refused.message;
-        self.guilty.extend(calls.map(|call| Guilty { call, code, message: message.clone() }));
+        self.refused_calls.extend(calls.map(|call| RefusedCall { call, code, message: message.clone() }));
     }
 
     /// Sends the last call of the batch next: a few bad rows at the beginning do not make a bad file.
@@ -194,7 +194,7 @@ impl<T, F: Clone> Refusals<T, F> {
         if parcel.todo.is_empty() || parcel.tried_last {
             return Ruling::Defer;
         }
-        if parcel.guilty.len() >= REFUSED_ALONE_OF_BATCH_MAX {
+        if parcel.refused_calls.len() >= REFUSED_ALONE_OF_BATCH_MAX {
             parcel.try_last();
         }
         Ruling::GoOn
@@ -213,7 +213,7 @@ impl<T, F: Clone> Refusals<T, F> {
         if parcel.tried_last {
             return Ruling::Fail;
         }
-        if parcel.guilty.len() >= REFUSED_ALONE_OF_BATCH_MAX {
+        if parcel.refused_calls.len() >= REFUSED_ALONE_OF_BATCH_MAX {
             parcel.try_last();
         }
         Ruling::GoOn
@@ -312,9 +312,9 @@ mod tests {
                 return (Err(()), requests);
             }
         }
-        let guilty: Vec<usize> = parcel.guilty().into_iter().map(|guilty| guilty.call).collect();
-        assert_eq!(parcel.accepted_calls() + guilty.len(), calls);
-        (Ok(guilty), requests)
+        let refused_calls: Vec<usize> = parcel.refused_calls().into_iter().map(|refused| refused.call).collect();
+        assert_eq!(parcel.accepted_calls() + refused_calls.len(), calls);
+        (Ok(refused_calls), requests)
     }
 
     #[test]
@@ -322,8 +322,8 @@ mod tests {
         let many: Vec<usize> = (0..10).collect();
         for bad in [vec![], vec![0], vec![999], vec![3, 4], vec![0, 500, 999], many] {
             for accepted in [0, 1] {
-                let (guilty, requests) = deliver(1_000, &bad, accepted);
-                assert_eq!(guilty, Ok(bad.clone()));
+                let (refused_calls, requests) = deliver(1_000, &bad, accepted);
+                assert_eq!(refused_calls, Ok(bad.clone()));
                 assert!(requests <= 2 + bad.len() * 2 * 10, "{requests} requests for {bad:?}");
             }
         }
@@ -358,8 +358,8 @@ mod tests {
             }
         }
         assert_eq!((deferred, parcel.accepted_calls()), (1, 89));
-        let guilty: Vec<usize> = parcel.guilty().into_iter().map(|guilty| guilty.call).collect();
-        assert_eq!(guilty, bad);
+        let refused_calls: Vec<usize> = parcel.refused_calls().into_iter().map(|refused| refused.call).collect();
+        assert_eq!(refused_calls, bad);
     }
 
     #[test]
@@ -393,7 +393,7 @@ mod tests {
                 return (ruling, Vec::new());
             }
         }
-        (Ruling::GoOn, parcel.guilty().into_iter().map(|guilty| guilty.call).collect())
+        (Ruling::GoOn, parcel.refused_calls().into_iter().map(|refused| refused.call).collect())
     }
 
     #[test]
@@ -426,7 +426,7 @@ mod tests {
         refusals.accept(&mut parcel);
         let mut parcel = refusals.parcel(&batch(3));
         assert_eq!(refusals.forbid(&mut parcel, &no(false)), Ruling::GoOn);
-        assert_eq!((parcel.next(), parcel.guilty().len()), (None, 3));
+        assert_eq!((parcel.next(), parcel.refused_calls().len()), (None, 3));
         assert_eq!(refusals.halving_requests(), HALVING_REQUESTS_MAX, "requests that are not sent cost nothing");
     }
 
@@ -436,7 +436,7 @@ mod tests {
         let mut parcel = refusals.parcel(&batch(3));
         assert_eq!(refusals.refuse(&mut parcel, &no(false), 1_000), Ruling::GoOn);
         assert_eq!(parcel.next(), None);
-        let codes: Vec<_> = parcel.guilty().into_iter().map(|guilty| (guilty.call, guilty.code)).collect();
+        let codes: Vec<_> = parcel.refused_calls().into_iter().map(|refused| (refused.call, refused.code)).collect();
         assert_eq!(codes, [(0, "refused_in_batch"), (1, "refused_in_batch"), (2, "refused_in_batch")]);
     }
 

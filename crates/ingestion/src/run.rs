@@ -12,7 +12,7 @@ use crate::refusals::{Refusals, RefusedRequest, Ruling};
 use crate::trouble::Trouble;
 use bytes::Bytes;
 use calls::batches::Batch;
-use calls::pipeline::{Commit, Guilty, Next, Pipeline, Threshold};
+use calls::pipeline::{Commit, Next, Pipeline, RefusedCall, Threshold};
 use calls::refusal::FileFault;
 use open::{Open, Stage};
 use protocol::account::Account;
@@ -46,7 +46,7 @@ pub enum Step<'a> {
         /// The batch.
         batch: &'a Batch,
         /// Its refused calls, in the order of the rows.
-        guilty: &'a [Guilty],
+        refused_calls: &'a [RefusedCall],
         /// When Segment accepted the last of the others, in ms since the epoch.
         at_ms: i64,
     },
@@ -115,7 +115,7 @@ pub enum Undelivered {
         /// How long to wait before the next try.
         wait_ms: u64,
     },
-    /// Segment is out of reach, or asks for a longer wait than an invocation should sit out.
+    /// Segment is out of reach, or asks for a wait that is too long for this invocation.
     #[error("{host} did not accept the calls: {reason} ({attempts} attempts in {elapsed_ms} ms)")]
     Unreachable {
         /// The host.
@@ -129,7 +129,7 @@ pub enum Undelivered {
         /// How long to wait before the next try.
         wait_ms: u64,
     },
-    /// Segment refuses every call until a person mends a setting.
+    /// Segment refuses every call until a person corrects a setting.
     #[error("{host} refuses every call: {message}")]
     Configuration {
         /// The host.
@@ -156,7 +156,7 @@ pub enum End {
     Exceeded(String),
     /// Segment did not accept the rest.
     Undelivered(Undelivered),
-    /// The time was over while S3 owed an answer.
+    /// The time was over while a request to S3 had no answer.
     Unanswered,
     /// The fragment of accepted calls was not written.
     Unkept(Trouble),
@@ -333,10 +333,10 @@ impl Run {
                 Step::Send { batch: number, body, calls: calls.len() }
             }
             None => {
-                open.stage = Stage::Keeping(open.parcel.guilty());
+                open.stage = Stage::Keeping(open.parcel.refused_calls());
                 let Open { batch, at_ms, stage, .. } = open;
-                let guilty = stage.guilty();
-                Step::Keep { batch, guilty, at_ms: *at_ms }
+                let refused_calls = stage.refused_calls();
+                Step::Keep { batch, refused_calls, at_ms: *at_ms }
             }
         }
     }
@@ -401,7 +401,7 @@ impl Run {
         match ruling {
             Ruling::GoOn => self.go_on(open),
             Ruling::Defer => {
-                let refused_calls = open.parcel.guilty().len();
+                let refused_calls = open.parcel.refused_calls().len();
                 self.refusals.defer(open, refused_calls, failure, is_forbidden);
             }
             Ruling::Fail => self.stop_with(End::Undelivered(failure)),
@@ -413,8 +413,8 @@ impl Run {
         if open.parcel.next().is_some() || self.keeps && open.is_to_be_kept() {
             self.open(open);
         } else {
-            let guilty = open.parcel.guilty();
-            self.settle(&open.batch, &guilty);
+            let refused_calls = open.parcel.refused_calls();
+            self.settle(&open.batch, &refused_calls);
         }
     }
 
@@ -422,7 +422,7 @@ impl Run {
     pub fn kept(&mut self, batch: u64, result: Result<(), Trouble>) {
         let Some(open) = self.open.remove(&batch) else { return };
         match result {
-            Ok(()) => self.settle(&open.batch, open.stage.guilty()),
+            Ok(()) => self.settle(&open.batch, open.stage.refused_calls()),
             Err(trouble) => self.stop_with(End::Unkept(trouble)),
         }
     }
@@ -465,8 +465,8 @@ impl Run {
         self.refusals.halving_requests()
     }
 
-    fn settle(&mut self, batch: &Batch, guilty: &[Guilty]) {
-        self.rows.settle(batch, guilty);
+    fn settle(&mut self, batch: &Batch, refused_calls: &[RefusedCall]) {
+        self.rows.settle(batch, refused_calls);
         if let Some(exceeded) = self.exceeded() {
             self.rows.stop();
             self.stop_with(End::Exceeded(exceeded));
@@ -479,8 +479,12 @@ impl Run {
         account.add(self.rows.uncommitted());
         self.threshold.exceeded(&account).or_else(|| {
             let gigabytes = REJECTS_PARTS_MAX as u64 * REJECTS_PART_BYTES / 1_000_000_000;
-            (self.rejects_parts >= REJECTS_PARTS_MAX)
-                .then(|| format!("its refused rows fill {gigabytes} GB, more than the ingester keeps"))
+            (self.rejects_parts >= REJECTS_PARTS_MAX).then(|| {
+                format!(
+                    "its refused rows fill {gigabytes} GB, more than the ingester keeps; correct the file and drop it \
+                         again"
+                )
+            })
         })
     }
 
@@ -513,7 +517,7 @@ impl Run {
         if self.is_in_order || self.refusals.is_in_doubt() { 1 } else { self.requests_in_flight }
     }
 
-    /// The time is over. If S3 owes an answer, S3 is the reason.
+    /// The time is over. If a request to S3 has no answer, S3 is the reason.
     fn out_of_time(&self) -> End {
         let waits_for_range = self.is_reading && self.open.is_empty();
         let keeps = self.open.values().any(|open| matches!(open.stage, Stage::Keeping(_)));

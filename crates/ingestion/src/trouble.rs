@@ -9,7 +9,7 @@ pub enum Remedy {
     Wait,
     /// Leave the file alone: another invocation owns it. The message waits.
     LeaveToOther,
-    /// A person has to mend a permission, a setting or a document.
+    /// A person must correct a permission, a setting or a document.
     Person,
 }
 

@@ -178,8 +178,8 @@ fn tell_files(out: &mut impl Write, objects: &[Value], say: &Voice, folder: &Pat
         let (rows, acknowledged, skipped) = (count("rows"), count("acknowledged"), count("skipped_rows"));
         writeln!(out, "  {name:<NAME_CHARS$} {kind:<9} {rows:>5} {acknowledged:>13} {rejected} {skipped:>8}")?;
         if let Some(mapping) = object["mapping"].as_str() {
-            let calls =
-                object["calls"].as_u64().map_or(String::new(), |calls| format!(": groups of rows are {calls} calls"));
+            let grouped = |calls: u64| format!(": {} rows, grouped into {calls} calls", count("rows"));
+            let calls = object["calls"].as_u64().map_or(String::new(), grouped);
             writeln!(out, "      {}", say.dim(&format!("mapping {mapping}{calls}")))?;
         }
         if let Some(collection) = object["collection"].as_str() {

@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn a_finding_holds_for_every_some_or_most_cells_or_beside_another() {
+    fn a_finding_counts_cells_by_the_rule_of_its_kind() {
         for (holds, rows, of, expected) in [
             (Holds::Every, 3, 3, true),
             (Holds::Every, 3, 4, false),

@@ -35,7 +35,7 @@ pub const CHECKPOINT: Format = Format { name: "format", oldest: 1, newest: 1, ad
 /// 2: rows of delimiters and repeated headers are dropped, stray quotes are refused, null markers are not ids.
 pub const READING: Format = Format { name: "reading format", oldest: 2, newest: 2, advice: REPLAY };
 
-/// How the bytes of a file were read that has ended: nothing of it will be read any more.
+/// The same for a file that has ended. Its bytes are not read any more, so older numbers are accepted.
 pub const READING_ENDED: Format = Format { oldest: 1, ..READING };
 
 /// The ledger of a file.
@@ -44,7 +44,7 @@ pub const LEDGER: Format = Format { name: "format", oldest: 1, newest: 1, advice
 /// A plan of the exporter.
 pub const PLAN: Format = Format { name: "format", oldest: 1, newest: 1, advice: DEPLOY };
 
-/// The head of the exporter. It rises whenever plans do: an exporter that cannot read the plans that a head names stops at
+/// The head of the exporter. It rises when the plan's format rises. So an exporter that cannot read the plans stops at
 /// the head.
 pub const HEAD: Format = Format { name: "format", oldest: 1, newest: 1, advice: DEPLOY };
 
@@ -99,9 +99,9 @@ pub enum Unreadable {
     /// It has a format that this version does not know.
     #[error(transparent)]
     Format(#[from] UnknownFormat),
-    /// It breaks a law that everything rests on.
+    /// It breaks a rule that the code relies on.
     #[error("it contradicts itself: {0}")]
-    Law(&'static str),
+    Rule(&'static str),
 }
 
 /// The numbers of a document. They are read first, because the rest may differ in another format.

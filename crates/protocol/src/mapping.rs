@@ -25,6 +25,9 @@ pub struct Mapping {
     pub set: Vec<Constant>,
     /// What becomes of columns that are not named.
     pub rest: Rest,
+    /// How numbers are written in columns without a type, where types are inferred. A field says it for itself.
+    #[serde(skip_serializing_if = "Decimal::is_point")]
+    pub decimal: Decimal,
     /// Rows that do not pass every filter are skipped.
     #[serde(skip_serializing_if = "Vec::is_empty", rename = "where")]
     pub filters: Vec<Filter>,

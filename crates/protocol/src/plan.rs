@@ -143,14 +143,14 @@ impl Size {
 }
 
 impl Plan {
-    /// Reads a plan and checks the laws that everything rests on.
+    /// Reads a plan and checks the rules that the code relies on.
     ///
     /// # Errors
-    /// If it is not a plan, its format is unknown to this version, or it breaks a law.
+    /// If it is not a plan, its format is unknown to this version, or it breaks a rule.
     pub fn from_json(json: &[u8]) -> Result<Plan, Unreadable> {
         Numbers::read(json)?.check(format::PLAN)?;
         let plan: Plan = serde_json::from_slice(json)?;
-        plan.check().map_err(Unreadable::Law)?;
+        plan.check().map_err(Unreadable::Rule)?;
         Ok(plan)
     }
 
@@ -295,7 +295,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_document_that_breaks_a_law_is_no_plan() {
+    fn a_plan_that_breaks_a_rule_is_refused() {
         let fragments = vec![staged("a", 1, 10), staged("a", 2, 10), staged("b", 3, 10)];
         let whole = plan(&["d"], fragments, &[(0, 1), (1, 2), (2, 3)]);
         assert!(Plan::from_json(&whole.to_json()).is_ok());

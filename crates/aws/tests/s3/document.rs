@@ -129,6 +129,6 @@ async fn an_unreadable_document_is_reported_and_not_overwritten() {
     server.put(BUCKET, KEY, b"\xff").unwrap();
     let fault = document.read().await.unwrap_err();
     assert_eq!(fault.kind, Kind::Unreadable);
-    assert!(fault.to_string().starts_with("failed to understand s3://our-state/head.json: "), "{fault}");
+    assert!(fault.to_string().starts_with("failed to parse s3://our-state/head.json: "), "{fault}");
     assert_eq!(server.bytes(BUCKET, KEY).unwrap(), &b"\xff"[..]);
 }

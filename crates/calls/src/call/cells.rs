@@ -1,8 +1,9 @@
 //! One cell to JSON, by the type of its column.
 
 use crate::columns::{CellType, Slot};
+use crate::decimals;
 use crate::flaw::{Flaw, Hint};
-use crate::ids::{self, Nulls};
+use crate::ids::{self, NO_NULLS, Nulls};
 use crate::json;
 use crate::reading::EmptyCells;
 use crate::refusal::{RefusalCode, WarningCode};
@@ -25,7 +26,7 @@ impl OddCells {
         let mut firsts = [0; 256];
         let mut add = |first: u8, more: u32| firsts[usize::from(first)] |= more | OddCells::BLANKS;
         for marker in ids::NULL_MARKERS {
-            add(marker[0], OddCells::length(marker.len()));
+            add(marker.as_bytes()[0], OddCells::length(marker.len()));
         }
         // Null markers behind a blank, and numbers below zero.
         for first in [b' ', b'-'] {
@@ -73,33 +74,39 @@ impl OddCells {
     }
 }
 
-/// Whether a cell that begins with a digit may be a number like `4.479E+11`.
+/// Whether a cell that begins with a digit may be a number like `4.479E+11` or `447.9E+9`. No time with a zone behind it
+/// is as short.
 #[inline]
 fn may_be_rounded(value: &[u8]) -> bool {
-    matches!(value.get(1), Some(b'.' | b',' | b'E' | b'e'))
-        && value.iter().rev().take(5).any(|byte| matches!(byte, b'E' | b'e'))
+    const BYTES_MAX: usize = 16;
+    let is_scientific = matches!(value.get(1), Some(b'.' | b',' | b'E' | b'e'))
+        && value.iter().rev().take(5).any(|byte| matches!(byte, b'E' | b'e'));
+    let has_plus = matches!(value, [.., b'+', _] | [.., b'+', _, _] | [.., b'+', _, _, _]);
+    is_scientific || (has_plus && value.len() <= BYTES_MAX)
 }
 
 /// Whether a cell that may be a null marker is one that counts as empty. Notes those that do not, guards, and numbers
 /// that a spreadsheet has rounded.
 #[cold]
-pub(super) fn odd(slot: &Slot, value: &[u8], nulls: &Nulls, notes: &mut Vec<Note>) -> bool {
+pub(crate) fn odd(column: usize, is_title: bool, value: &[u8], nulls: &Nulls, notes: &mut Vec<Note>) -> bool {
     if nulls.has(value) {
         return true;
     }
     if ids::is_null_marker(ids::trim(value)) {
-        notes.push(Note::cell(WarningCode::NullMarker, slot.column));
+        notes.push(Note::cell(WarningCode::NullMarker, column));
     } else if ids::guarded(value).is_some() {
-        notes.push(Note::cell(WarningCode::Guard, slot.column));
+        notes.push(Note::cell(WarningCode::Guard, column));
+    } else if is_title && ids::is_formula(value) {
+        notes.push(Note::cell(WarningCode::Formula, column));
     } else if ids::is_rounded(value.trim_ascii()) {
-        notes.push(Note::cell(WarningCode::RoundedNumber, slot.column));
+        notes.push(Note::cell(WarningCode::RoundedNumber, column));
     }
     false
 }
 
 /// Doubts about columns that a cell has spoken against, so that no further cell is looked at.
 #[derive(Debug, Default)]
-pub(super) struct Settled {
+pub(crate) struct Settled {
     /// By column, a bit for each doubt.
     columns: Vec<u8>,
 }
@@ -111,6 +118,8 @@ impl Settled {
             WarningCode::Thousands => 1,
             WarningCode::DayMonthOrder => 2,
             WarningCode::TimestampDigits => 4,
+            WarningCode::IdCut => 8,
+            WarningCode::DecimalPoints => 16,
             _ => 0,
         }
     }
@@ -131,6 +140,43 @@ impl Settled {
             }
             self.columns[column] |= Settled::bit(code);
         }
+    }
+}
+
+/// Writes a cell as a timestamp.
+#[inline]
+pub(super) fn time(
+    slot: &Slot,
+    value: &[u8],
+    times: &Times,
+    nulls: &Nulls,
+    settled: &mut Settled,
+    notes: &mut Vec<Note>,
+    out: &mut Vec<u8>,
+) -> Result<(), Flaw> {
+    let value = trim_blanks(value);
+    if value.is_empty() || nulls.has(value) {
+        empty(slot, out);
+        return Ok(());
+    }
+    let begin = out.len();
+    out.extend_from_slice(&slot.key);
+    let read = date(slot.column, value, times, settled, notes, out);
+    if read.is_err() {
+        out.truncate(begin);
+    } else {
+        out.extend_from_slice(b"\",");
+    }
+    read
+}
+
+/// Notes whether a long id has lost its last digits, or speaks against it.
+#[cold]
+pub(crate) fn cut(column: usize, id: &[u8], settled: &mut Settled, notes: &mut Vec<Note>) {
+    if !settled.has(WarningCode::IdCut, column)
+        && let Some(is_cut) = ids::is_cut(id)
+    {
+        settled.note(WarningCode::IdCut, column, is_cut, notes);
     }
 }
 
@@ -162,17 +208,8 @@ fn read_date(
     out: &mut Vec<u8>,
 ) -> Result<(), Flaw> {
     let read = times.append(value, out);
-    if times.may_be_exchanged() && !settled.has(WarningCode::DayMonthOrder, column) {
-        match times.order(value) {
-            Order::Same => {}
-            Order::Fits => settled.note(WarningCode::DayMonthOrder, column, true, notes),
-            Order::Unfit => settled.note(WarningCode::DayMonthOrder, column, false, notes),
-        }
-    }
-    let Some(read) = read else {
-        let hint = if is_day_number(value) { Hint::DayNumber } else { Hint::of_time(value) };
-        return Err(Flaw::new(RefusalCode::NotATimestamp).in_column(column).hinting(hint));
-    };
+    note_order(column, value, times, settled, notes);
+    let Some(read) = read else { return Err(no_date(column, value, times)) };
     if read.is_zoneless && !times.zone_is_set() {
         notes.push(Note::cell(WarningCode::TimestampZoneless, column));
     }
@@ -188,12 +225,115 @@ fn read_date(
     Ok(())
 }
 
+/// Appends the day of a date, and notes what is doubtful about it.
+pub(crate) fn day(
+    column: usize,
+    value: &[u8],
+    times: &Times,
+    settled: &mut Settled,
+    notes: &mut Vec<Note>,
+    out: &mut Vec<u8>,
+) -> Result<(), Flaw> {
+    let is_sentinel = times.append_day(value, out);
+    note_order(column, value, times, settled, notes);
+    if is_sentinel.ok_or_else(|| no_date(column, value, times))? {
+        notes.push(Note::cell(WarningCode::TimestampSentinel, column));
+    }
+    Ok(())
+}
+
+/// Notes whether a date is another date with day and month exchanged, until a cell speaks against it.
+fn note_order(column: usize, value: &[u8], times: &Times, settled: &mut Settled, notes: &mut Vec<Note>) {
+    if times.may_be_exchanged() && !settled.has(WarningCode::DayMonthOrder, column) {
+        match times.order(value) {
+            Order::Same => {}
+            Order::Fits => settled.note(WarningCode::DayMonthOrder, column, true, notes),
+            Order::Unfit => settled.note(WarningCode::DayMonthOrder, column, false, notes),
+        }
+    }
+}
+
+#[cold]
+fn no_date(column: usize, value: &[u8], times: &Times) -> Flaw {
+    let hint = if is_day_number(value) { Hint::DayNumber } else { Hint::of_time(value, times) };
+    Flaw::new(RefusalCode::NotATimestamp).in_column(column).hinting(hint)
+}
+
+/// Notes whether the point of a number with a decimal comma may be a decimal point, until a cell speaks against it.
+pub(crate) fn note_points(column: usize, value: &[u8], settled: &mut Settled, notes: &mut Vec<Note>) {
+    if !settled.has(WarningCode::DecimalPoints, column)
+        && let Some(is_doubtful) = decimals::has_doubtful_point(value)
+    {
+        settled.note(WarningCode::DecimalPoints, column, is_doubtful, notes);
+    }
+}
+
+/// Whether a cell is of a type, as [`typed`] would have it.
+pub(crate) fn fits(cell: CellType, value: &[u8], times: &Times, scratch: &mut Vec<u8>) -> Result<(), Flaw> {
+    scratch.clear();
+    if cell.is_time() {
+        return times.append(trim_blanks(value), scratch).map(|_| ()).ok_or_else(|| no_date(0, value, times));
+    }
+    if cell.is_text() {
+        return Ok(());
+    }
+    typed(&Slot::of_type(cell), value, &NO_NULLS, &mut Settled::default(), &mut Vec::new(), scratch)
+}
+
 /// Whether a cell is a spreadsheet's number of a day: 1 is the first of 1900, 73050 the last of 2099.
 fn is_day_number(value: &[u8]) -> bool {
     let text = std::str::from_utf8(value).unwrap_or_default().trim();
     let whole = text.split(['.', ',']).next().unwrap_or_default();
     let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b'.' | b','));
     digits && whole.len() == 5 && whole.parse().is_ok_and(|day: u32| (10_000..=73_050).contains(&day))
+}
+
+/// Writes a number or boolean that is one beyond doubt, else a string.
+#[inline]
+fn inferred(slot: &Slot, value: &[u8], settled: &mut Settled, notes: &mut Vec<Note>, out: &mut Vec<u8>) {
+    if json::is_plain_literal(value) {
+        note_literal(slot, value, notes);
+        note_thousands(slot, value, settled, notes);
+        bare(slot, value, out);
+    } else {
+        inferred_text(slot, value, notes, out);
+    }
+}
+
+/// The same where numbers have a decimal comma.
+fn inferred_comma(slot: &Slot, value: &[u8], settled: &mut Settled, notes: &mut Vec<Note>, out: &mut Vec<u8>) {
+    let begin = out.len();
+    out.extend_from_slice(slot.bare_key());
+    let at = out.len();
+    if matches!(value, b"true" | b"false") {
+        out.extend_from_slice(value);
+    } else {
+        decimals::append(value, out);
+    }
+    if json::is_plain_literal(&out[at..]) {
+        note_literal(slot, value, notes);
+        note_points(slot.column, value, settled, notes);
+        out.push(b',');
+    } else {
+        out.truncate(begin);
+        inferred_text(slot, value, notes, out);
+    }
+}
+
+#[inline]
+fn note_literal(slot: &Slot, value: &[u8], notes: &mut Vec<Note>) {
+    notes.push(Note::against(WarningCode::MixedTypes, slot.column));
+    let is_boolean = matches!(value, b"true" | b"false");
+    let note = if is_boolean { Note::cell } else { Note::against };
+    notes.push(note(WarningCode::MixedLiterals, slot.column));
+}
+
+#[inline]
+fn inferred_text(slot: &Slot, value: &[u8], notes: &mut Vec<Note>, out: &mut Vec<u8>) {
+    notes.push(Note::cell(WarningCode::MixedTypes, slot.column));
+    out.extend_from_slice(&slot.key);
+    json::escape(value, out);
+    out.extend_from_slice(b"\",");
 }
 
 /// Writes a cell that is more than a string as it stands, and no timestamp.
@@ -206,19 +346,11 @@ pub(super) fn typed(
     out: &mut Vec<u8>,
 ) -> Result<(), Flaw> {
     if slot.cell == CellType::Inferred {
-        if json::is_plain_literal(value) {
-            notes.push(Note::against(WarningCode::MixedTypes, slot.column));
-            let is_boolean = matches!(value, b"true" | b"false");
-            let note = if is_boolean { Note::cell } else { Note::against };
-            notes.push(note(WarningCode::MixedLiterals, slot.column));
-            note_thousands(slot, value, settled, notes);
-            bare(slot, value, out);
-        } else {
-            notes.push(Note::cell(WarningCode::MixedTypes, slot.column));
-            out.extend_from_slice(&slot.key);
-            json::escape(value, out);
-            out.extend_from_slice(b"\",");
-        }
+        inferred(slot, value, settled, notes, out);
+        return Ok(());
+    }
+    if slot.cell == CellType::InferredComma {
+        inferred_comma(slot, value, settled, notes, out);
         return Ok(());
     }
     let value = trim_blanks(value);
@@ -257,7 +389,7 @@ pub(super) fn typed(
             true
         }
         // The encoder writes them.
-        CellType::String | CellType::Inferred | CellType::Timestamp => true,
+        CellType::String | CellType::Inferred | CellType::InferredComma | CellType::Timestamp => true,
     };
     if is_written {
         return Ok(());

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::fmt::Write as _;
 
+use protocol::mapping::Decimal;
 use sha2::{Digest, Sha256};
 
 use crate::ids::Names;
@@ -16,6 +17,7 @@ use super::fields::{self, Field};
 use super::heading::{Heading, Mapped};
 use super::snake;
 use super::tree::{self, Conflict, Piece, Tree};
+use super::words;
 use super::{
     CellType, Column, ColumnPlan, ListPlan, PATH_PARTS_MAX, REJECT_COLUMNS, RequiredCell, Roles, TypeEntry, TypeWord,
 };
@@ -37,6 +39,8 @@ pub(super) struct Compiler<'a> {
     /// How many columns with data have a field of Segment's, and the paths of those that have none.
     arriving: usize,
     unknown: Vec<String>,
+    /// How many of those are columns that a mapping does not name.
+    unknown_rest: usize,
     /// Whether it has been said what a dot below `integrations` means.
     dots_warned: bool,
     /// What else decides what a row becomes.
@@ -56,6 +60,7 @@ impl<'a> Compiler<'a> {
             doubts: Doubts::default(),
             arriving: 0,
             unknown: Vec::new(),
+            unknown_rest: 0,
             dots_warned: false,
             basis: String::new(),
         }
@@ -133,7 +138,7 @@ impl<'a> Compiler<'a> {
             self.dots_warned = true;
             self.warn(
                 heading,
-                "an option below a destination, which switches nothing off; destinations with a dot in their name need `integrations:json`",
+                "sets an option of a destination, and does not disable it; destinations with a dot in their name need `integrations:json`",
             );
         }
         let whole = parts.len() == 1;
@@ -165,7 +170,12 @@ impl<'a> Compiler<'a> {
                 Err(heading.fault(format_args!("`{}` takes a value, so nothing can stand below it", parts[0])))
             }
             (Field::Container { known }, whole) => {
-                self.arriving += 1;
+                // A header of Segment's fields is taken at its word, since the walkthrough sends such columns.
+                if known || heading.mapped.is_none() {
+                    self.arriving += 1;
+                } else {
+                    self.note_unknown(heading);
+                }
                 if !known {
                     self.warn_unknown(heading);
                 }
@@ -184,7 +194,7 @@ impl<'a> Compiler<'a> {
                 self.place(heading, &parts, cell, empty)
             }
             (Field::Unknown, _) => {
-                self.unknown.push(heading.name.to_owned());
+                self.note_unknown(heading);
                 if whole && heading.name.contains('.') {
                     self.warn(heading, "a part of its path is empty, so it is sent as one key");
                 } else {
@@ -245,8 +255,9 @@ impl<'a> Compiler<'a> {
             || configured.iter().any(|name| name == heading.name || name == last)
         {
             CellType::Timestamp
-        } else if inferable && self.reading.infer_types && !fields::is_id_or_name(last) {
-            CellType::Inferred
+        } else if inferable && self.reading.infer_types && !words::is_id_or_name(last) {
+            let has_comma = self.reading.mapping.as_ref().is_some_and(|mapping| mapping.decimal == Decimal::Comma);
+            if has_comma { CellType::InferredComma } else { CellType::Inferred }
         } else {
             CellType::String
         }
@@ -353,6 +364,12 @@ impl<'a> Compiler<'a> {
         self.doubts.add(heading.full, &what.to_string());
     }
 
+    /// Counts a column with data that Segment has no field for.
+    fn note_unknown(&mut self, heading: &Heading<'_>) {
+        self.unknown.push(heading.path());
+        self.unknown_rest += usize::from(matches!(heading.mapped, Some(Mapped::Key(..))));
+    }
+
     fn warn_unknown(&mut self, heading: &Heading<'_>) {
         let (kind, advice) = (self.kind, fields::advice(self.kind, heading.name));
         self.warn(
@@ -371,8 +388,10 @@ impl<'a> Compiler<'a> {
             if let Some(other_path) = other.path.as_ref().filter(|other| *other != path) {
                 let same_letters = other_path.to_lowercase() == path.to_lowercase();
                 let what = if same_letters { "capitals" } else { "capitals and signs" };
-                let what =
-                    format!("differs from column `{}` in {what} alone; warehouses take both for one", other.name);
+                let what = format!(
+                    "differs from column `{}` in {what} alone; a warehouse stores both in one column; rename one",
+                    other.name
+                );
                 self.doubts.add(&column.name, &what);
             }
         }
@@ -389,11 +408,14 @@ impl<'a> Compiler<'a> {
             1 => format!("the only column with data, `{name}`, ends"),
             number => format!("all {number} columns with data (`{name}` is the first) end"),
         };
-        let meant = fields::meant(kind, name);
+        let fix = match kind.entry().values {
+            Some(values) if self.unknown_rest == self.unknown.len() => format!("set `rest = \"{values}\"`"),
+            _ => format!("{}, in the header or in a mapping", fields::meant(kind, name)),
+        };
         Err(FileFault::new(
             FaultCode::NothingArrives,
             format!(
-                "{which} at the top of the {kind} call, where Segment has no such field, so nothing of use would arrive: write `{meant}` for `{name}`, in the header or in a mapping, or set UNKNOWN_COLUMNS=top to send it so"
+                "{which} at the top of the {kind} call, where Segment has no such field, so nothing of use would arrive: {fix}, or set UNKNOWN_COLUMNS=top to send it so"
             ),
         ))
     }
@@ -435,6 +457,7 @@ impl<'a> Compiler<'a> {
             source_columns: self.columns.len(),
             sources: Vec::new(),
             omits: Vec::new(),
+            made: Vec::new(),
             lists: Vec::new(),
             columns: self.columns,
             roles: self.roles,

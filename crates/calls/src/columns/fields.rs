@@ -5,7 +5,7 @@
 use crate::kind::{self, Api, Kind, Required};
 use crate::refusal::{FaultCode, FileFault};
 
-use super::heading::{Heading, Mapped};
+use super::heading::{Heading, Mapped, shown};
 
 /// What the first part of a column's name is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,43 +48,6 @@ pub(super) fn field(kind: Kind, name: &str) -> Field {
     }
 }
 
-/// Whether the last part of a name says that its values are ids, names or codes, which stay strings when types are
-/// inferred: `productId`, `order_id`, `firstName`, `zip`, `homePhone`.
-pub(super) fn is_id_or_name(last: &str) -> bool {
-    const WORDS: [&str; 19] = [
-        "id",
-        "name",
-        "zip",
-        "zipcode",
-        "postcode",
-        "plz",
-        "phone",
-        "telephone",
-        "mobile",
-        "fax",
-        "sku",
-        "ean",
-        "gtin",
-        "upc",
-        "isbn",
-        "iban",
-        "ssn",
-        "vat",
-        "code",
-    ];
-    WORDS.iter().any(|word| ends_with_word(last, word))
-}
-
-/// Whether a name ends with a word of its own: `order_id` and `orderId` end with `id`, `paid` does not.
-fn ends_with_word(name: &str, word: &str) -> bool {
-    let Some(at) = name.len().checked_sub(word.len()) else { return false };
-    let Some((before, end)) = name.split_at_checked(at) else { return false };
-    end.eq_ignore_ascii_case(word)
-        && (before.is_empty()
-            || before.ends_with(|c: char| !c.is_alphanumeric())
-            || end.starts_with(|c: char| c.is_ascii_uppercase()))
-}
-
 /// Refuses a header without a column for what every row must have.
 ///
 /// Segment docs: Spec, Common Fields and each call's own fields.
@@ -97,7 +60,7 @@ pub(super) fn require(kind: Kind, headings: &[Heading<'_>]) -> Result<(), FileFa
         headings.iter().zip(1..).find_map(|(heading, number)| {
             let meant = near(heading.name, any_of)?;
             if plain(heading.name) == plain(meant) {
-                return Some(format!("rename the column `{}` to `{meant}`", heading.full));
+                return Some(format!("rename the column {} to `{meant}`", heading.shown()));
             }
             // Where the header is missing, `user7` and `Evert` are people, and no misspellings of `userId`
             // and `event`. The number of the column is nobody's.
@@ -150,41 +113,56 @@ pub(super) fn advice(kind: Kind, name: &str) -> String {
     };
     if kind::is_container(first) && !kind.containers().contains(&first) {
         // `traits.plan` on a track call, `properties.plan` on an identify call.
-        let rest = rest.unwrap_or("<name>");
-        let home = match (kind.home(), first) {
-            ("properties", "traits") => "context.traits",
-            (home, _) => home,
-        };
-        return format!("write `{home}.{rest}`");
+        return format!("write `{}.{}`", home_of(kind, first), rest.unwrap_or("<name>"));
     }
     match rest {
         Some(rest) => match near(first, &kind.containers()) {
             Some(container) => format!("is `{container}.{rest}` meant?"),
             None => format!("is `{}.{name}` meant?", kind.home()),
         },
-        None => {
-            let texts = kind.entry().texts.iter().map(|text| text.name);
-            let fields: Vec<&str> = texts.chain(["timestamp"]).collect();
-            match near(name, &fields) {
-                Some(field) => format!("is `{field}` meant?"),
-                None => format!("to have it among the {0}, write `{0}.` before its name", kind.home()),
-            }
-        }
+        None => match near_field(kind, name) {
+            Some(field) => format!("is `{field}` meant?"),
+            None => format!("to have it among the {0}, write `{0}.` before its name", kind.home()),
+        },
     }
 }
 
-/// The path that is probably meant by one that is no field of Segment's.
+/// The field at the top of a call that `name` is a misspelling of, if any.
+fn near_field(kind: Kind, name: &str) -> Option<&'static str> {
+    let texts = kind.entry().texts.iter().map(|text| text.name);
+    let fields: Vec<&str> = texts.chain(["timestamp"]).collect();
+    near(name, &fields)
+}
+
+/// The object of this kind's calls for the values of an object that only other kinds have.
+fn home_of(kind: Kind, container: &str) -> &'static str {
+    match (kind.home(), container) {
+        ("properties", "traits") => "context.traits",
+        (home, _) => home,
+    }
+}
+
+/// What to do about a path that is no field of Segment's.
 pub(super) fn meant(kind: Kind, path: &str) -> String {
+    if kind::is_container(path) {
+        return format!("write `{}` for {}", kind.home(), shown(path));
+    }
+    if let Some((container, rest)) = path.split_once('.').filter(|(container, _)| kind::is_container(container)) {
+        return format!("write `{}.{rest}` for {}", home_of(kind, container), shown(path));
+    }
     let container = path.split_once('.').and_then(|(first, rest)| Some((near(first, &kind.containers())?, rest)));
     match container {
-        Some((container, rest)) => format!("{container}.{rest}"),
-        None => format!("{}.{path}", kind.home()),
+        Some((container, rest)) => format!("write `{container}.{rest}` for {}", shown(path)),
+        None => match near_field(kind, path).filter(|_| !path.contains('.')) {
+            Some(field) => format!("is `{field}` meant? Else write `{}.{path}` for it", kind.home()),
+            None => format!("write `{}.{path}` for {}", kind.home(), shown(path)),
+        },
     }
 }
 
 /// The candidate that `name` is a misspelling of, if any: the same letters in another style
 /// (`user_id`, `UserId`), or few letters apart.
-fn near<'a>(name: &str, candidates: &[&'a str]) -> Option<&'a str> {
+pub(crate) fn near<'a>(name: &str, candidates: &[&'a str]) -> Option<&'a str> {
     let name = plain(name);
     candidates
         .iter()
@@ -195,7 +173,7 @@ fn near<'a>(name: &str, candidates: &[&'a str]) -> Option<&'a str> {
 }
 
 /// The letters and digits of a name, in lower case.
-fn plain(text: &str) -> Vec<char> {
+pub(crate) fn plain(text: &str) -> Vec<char> {
     text.chars().filter(|c| c.is_alphanumeric()).take(64).flat_map(char::to_lowercase).collect()
 }
 
@@ -220,29 +198,6 @@ mod tests {
             ("", None),
         ] {
             assert_eq!(near(name, &known), meant, "{name}");
-        }
-    }
-
-    #[test]
-    fn ids_names_and_codes_are_recognised_by_their_last_word() {
-        for name in [
-            "id",
-            "ID",
-            "productId",
-            "product_id",
-            "orderID",
-            "first_name",
-            "firstName",
-            "name",
-            "zip",
-            "homePhone",
-            "sku",
-            "country_code",
-        ] {
-            assert!(is_id_or_name(name), "{name}");
-        }
-        for name in ["zipped", "encode", "paid", "price", "filename", "valid", "", "d", "größe"] {
-            assert!(!is_id_or_name(name), "{name}");
         }
     }
 }

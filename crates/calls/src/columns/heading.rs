@@ -38,6 +38,14 @@ impl<'a> Heading<'a> {
         }
     }
 
+    /// The whole path, without a type.
+    pub(super) fn path(&self) -> String {
+        match self.mapped {
+            Some(Mapped::Key(container, key)) => format!("{container}.{key}"),
+            _ => self.name.to_owned(),
+        }
+    }
+
     /// The last part of the path, by which a column's type goes that its name does not say.
     pub(super) fn last(&self) -> &'a str {
         if let Some(Mapped::Key(_, key)) = self.mapped {
@@ -47,13 +55,17 @@ impl<'a> Heading<'a> {
         last.strip_suffix("[]").unwrap_or(last)
     }
 
+    /// The name as a message shows it: what people do not see in it is said.
+    pub(super) fn shown(&self) -> String {
+        shown(self.full)
+    }
+
     /// What a name has that people do not see in it.
     pub(super) fn hidden(&self) -> Option<String> {
         if self.mapped == Some(Mapped::Path) {
             return None;
         }
-        let hidden = |c: &char| c.is_control() || ids::is_invisible(*c) || (c.is_whitespace() && *c != ' ');
-        match self.full.chars().find(hidden)? {
+        match hidden(self.full)? {
             '\n' | '\r' => Some("a line break stands in the name, and is sent with it".to_owned()),
             c => Some(format!("U+{:04X} stands in the name, and is sent with it", u32::from(c))),
         }
@@ -68,4 +80,17 @@ impl<'a> Heading<'a> {
     pub(super) fn fault(&self, what: impl fmt::Display) -> FileFault {
         FileFault::new(FaultCode::BadColumn, format!("column `{}`: {what}", self.full))
     }
+}
+
+/// A name as a message shows it: what people do not see in it is said.
+pub(super) fn shown(name: &str) -> String {
+    match hidden(name) {
+        Some(c) => format!("`{name}` (with U+{:04X} in it)", u32::from(c)),
+        None => format!("`{name}`"),
+    }
+}
+
+/// The first character of a name that people do not see.
+fn hidden(name: &str) -> Option<char> {
+    name.chars().find(|c| c.is_control() || ids::is_invisible(*c) || (c.is_whitespace() && *c != ' '))
 }

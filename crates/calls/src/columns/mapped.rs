@@ -13,7 +13,7 @@ use super::{CellType, ColumnPlan, check_lengths, check_number};
 /// A column of the rows that a mapping makes.
 #[derive(Debug)]
 pub(crate) struct Target {
-    /// What people are told it is: the name of the file's column.
+    /// Its name in messages: the name of the file's column.
     pub(crate) name: String,
     /// The column of the file that its cells are made of.
     pub(crate) source: usize,
@@ -21,6 +21,8 @@ pub(crate) struct Target {
     pub(crate) cell: Option<CellType>,
     /// Whether a bad cell is omitted.
     pub(crate) omits_bad: bool,
+    /// Whether verbs or a constant make its cells, which then stand as they are: no null marker is looked for in them.
+    pub(crate) is_made: bool,
 }
 
 /// Where the cells of a column go.
@@ -103,6 +105,9 @@ impl ColumnPlan {
         plan.lists = lists;
         if columns.iter().any(|target| target.omits_bad) {
             plan.omits = columns.iter().map(|target| target.omits_bad).collect();
+        }
+        if columns.iter().any(|target| target.is_made) {
+            plan.made = columns.iter().map(|target| target.is_made).collect();
         }
         Ok(plan)
     }

@@ -7,7 +7,7 @@ use crate::json;
 use crate::kind::{Api, Kind};
 use crate::reading::EmptyCells;
 
-use super::{CellType, Column, Roles};
+use super::{CellType, Column, Roles, words};
 
 /// One step in writing a call. Every member is followed by a comma; the end of an object or array
 /// replaces the last one, or takes the whole thing back when nothing was written in it.
@@ -53,6 +53,12 @@ pub(crate) struct Slot {
 }
 
 impl Slot {
+    /// A slot that has a type alone, to see whether a cell is of it.
+    pub(crate) fn of_type(cell: CellType) -> Slot {
+        let (key, empty) = (Box::default(), EmptyCells::Omit);
+        Slot { column: 0, key, cell, empty, blank_is_empty: false, is_id: false, is_email: false }
+    }
+
     /// The key for a value that is no string, whatever the column is.
     pub(crate) fn bare_key(&self) -> &[u8] {
         self.key.strip_suffix(b"\"").unwrap_or(&self.key)
@@ -321,7 +327,7 @@ impl Emitter<'_> {
             empty: self.empties.get(column).copied().unwrap_or_default(),
             blank_is_empty: self.roles.titles.contains(&column),
             is_id: self.roles.ids.contains(&column),
-            is_email: last.eq_ignore_ascii_case("email"),
+            is_email: words::is_email(last),
         };
         self.out.pieces.push(if at.path == "context" { Piece::Context(slot) } else { Piece::Cell(slot) });
     }

@@ -70,6 +70,13 @@ table! {
             nests: false,
             form: Form::Text,
         }
+        /// The same where numbers have a decimal comma.
+        InferredComma {
+            name: "inferred",
+            word: None,
+            nests: false,
+            form: Form::Text,
+        }
         /// A number, written as it stands in the cell.
         Number {
             name: "number",

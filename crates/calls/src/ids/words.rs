@@ -1,38 +1,100 @@
 //! Words that stand for nothing, for a total, for the end of a report.
 
-/// What programs write for none: databases, spreadsheets, JavaScript, Python. In exactly these spellings, because in
+/// What programs write for none: databases, spreadsheets, JavaScript, Python, R. In exactly these spellings, because in
 /// others they may be words of people.
-pub(crate) const NULL_MARKERS: [&[u8]; 18] = [
-    b"\\N",
-    b"NULL",
-    b"null",
-    b"(null)",
-    b"undefined",
-    b"[object Object]",
-    b"NaN",
-    b"nan",
-    b"NaT",
-    b"None",
-    b"<NA>",
-    b"#N/A",
-    b"#NV",
-    b"#REF!",
-    b"#VALUE!",
-    b"#NAME?",
-    b"#DIV/0!",
-    b"#NUM!",
+pub(crate) const NULL_MARKERS: [&str; 23] = [
+    "\\N",
+    "NULL",
+    "null",
+    "Null",
+    "(null)",
+    "(NULL)",
+    "<null>",
+    "<NULL>",
+    "[null]",
+    "[NULL]",
+    "<nil>",
+    "undefined",
+    "[object Object]",
+    "NaN",
+    "nan",
+    "NaT",
+    "None",
+    "<NA>",
+    "NA",
+    "N/A",
+    "n/a",
+    "#N/A",
+    "#NV",
+];
+
+/// The errors of spreadsheets, without the `#`, in the languages in which people use them.
+const ERRORS: [&str; 40] = [
+    "NULL!",
+    "DIV/0!",
+    "VALUE!",
+    "REF!",
+    "NAME?",
+    "NUM!",
+    "N/D",
+    "N/B",
+    "SPILL!",
+    "CALC!",
+    "FIELD!",
+    "BLOCKED!",
+    "UNKNOWN!",
+    "CONNECT!",
+    "BUSY!",
+    "ERROR!",
+    "WERT!",
+    "BEZUG!",
+    "ZAHL!",
+    "ÜBERLAUF!",
+    "KALK!",
+    "VALEUR!",
+    "NOM?",
+    "NOMBRE!",
+    "NUL!",
+    "PROPAGATION!",
+    "¡VALOR!",
+    "¡REF!",
+    "¿NOMBRE?",
+    "¡NUM!",
+    "¡NULO!",
+    "¡DIV/0!",
+    "VALORE!",
+    "RIF!",
+    "NOME?",
+    "VALOR!",
+    "WAARDE!",
+    "VERW!",
+    "NAAM?",
+    "GETAL!",
 ];
 
 /// Whether a cell is what programs write for none.
 pub(crate) fn is_null_marker(cell: &[u8]) -> bool {
-    // A spreadsheet writes a column that is too narrow for its numbers as `####`.
-    let is_narrow = cell.len() > 2 && cell.iter().all(|byte| *byte == b'#');
-    is_narrow || NULL_MARKERS.contains(&cell)
+    let is_error = |rest: &[u8]| {
+        // A spreadsheet writes a column that is too narrow for its numbers as `####`.
+        let is_narrow = rest.len() > 1 && rest.iter().all(|byte| *byte == b'#');
+        is_narrow || ERRORS.iter().any(|error| error.as_bytes() == rest)
+    };
+    cell.strip_prefix(b"#").is_some_and(is_error) || NULL_MARKERS.iter().any(|marker| marker.as_bytes() == cell)
 }
+
+/// The lengths that null markers of letters and signs have: a bit for each.
+pub(crate) const MARKER_LENGTHS: u32 = {
+    let (mut bits, mut at) = (0, 0);
+    while at < NULL_MARKERS.len() {
+        bits |= 1 << NULL_MARKERS[at].len();
+        at += 1;
+    }
+    bits
+};
 
 /// Words that programs and people write in place of an id.
 pub(super) fn is_placeholder(id: &[u8]) -> bool {
-    const WORDS: [&str; 41] = [
+    const WORDS: [&str; 36] = [
         "nan",
         "nat",
         "none",
@@ -61,11 +123,6 @@ pub(super) fn is_placeholder(id: &[u8]) -> bool {
         ".",
         "#n/a",
         "#nv",
-        "#ref!",
-        "#value!",
-        "#name?",
-        "#div/0!",
-        "#num!",
         "true",
         "false",
         "anonymous",
@@ -76,7 +133,7 @@ pub(super) fn is_placeholder(id: &[u8]) -> bool {
         "-infinity",
     ];
     let zeros = id.contains(&b'0') && id.iter().all(|byte| matches!(byte, b'0' | b'-'));
-    zeros || id == b"-" || is_one_of(id, &WORDS) || is_template(id)
+    zeros || id == b"-" || is_one_of(id, &WORDS) || is_null_marker(id) || is_template(id)
 }
 
 /// `{{userId}}`, `${userId}`, `%userId%`, `<userId>`: a name that no program has put a value for.
@@ -89,6 +146,8 @@ fn is_template(id: &[u8]) -> bool {
 
 /// A total, a comment, a rule, a type of a database, the end of a report: no data.
 pub(super) fn is_no_data(id: &[u8]) -> bool {
+    // Elsewhere than in place of an id they are words of people: `Max` is a name.
+    const TOTALS: [&str; 8] = ["mean", "max", "min", "overall", "end", "mittelwert", "durchschnitt", "moyenne"];
     const TYPES: [&str; 13] = [
         "string",
         "text",
@@ -104,12 +163,13 @@ pub(super) fn is_no_data(id: &[u8]) -> bool {
         "numeric",
         "object",
     ];
-    let starts = [&b"#"[..], b"-- ", b"//", b"sep=", b"varchar(", b"VARCHAR("];
+    let starts = [&b"#"[..], b"-- ", b"//", b"; ", b"/*", b"sep=", b"varchar(", b"VARCHAR("];
     is_rule(id)
         || id == b"\\."
         || starts.iter().any(|start| id.starts_with(start))
         || is_total(id)
         || is_label(id)
+        || is_labelled(id, &TOTALS)
         || is_count(id)
         || is_one_of(id, &TYPES)
 }
@@ -123,14 +183,25 @@ pub(crate) fn is_footer(cell: &[u8]) -> bool {
 /// The first bytes of cells that may be a footer.
 #[inline]
 pub(crate) fn may_be_footer(first: u8) -> bool {
-    first == b'(' || (first.is_ascii_alphabetic() && has_letter(LABEL_LETTERS, first))
+    match first {
+        b'(' => true,
+        0x80.. => FOREIGN_LABELS.iter().any(|label| label.as_bytes()[0] == first),
+        _ => first.is_ascii_alphabetic() && has_letter(LABEL_LETTERS, first),
+    }
 }
 
 /// The first letters of cells that may be a label, or another kind of no data that may have a blank in it:
 /// `character varying`, `sep=`, `varchar(`.
 #[inline]
 pub(super) fn may_be_words(first: u8) -> bool {
-    const LETTERS: u32 = LABEL_LETTERS | letter(b'c') | letter(b's') | letter(b'v');
+    const LETTERS: u32 = LABEL_LETTERS
+        | letter(b'c')
+        | letter(b's')
+        | letter(b'v')
+        | letter(b'm')
+        | letter(b'o')
+        | letter(b'e')
+        | letter(b'd');
     has_letter(LETTERS, first)
 }
 
@@ -159,16 +230,17 @@ fn has_letter(letters: u32, first: u8) -> bool {
     letters & letter(first) != 0
 }
 
-/// `-----`, `...`, `--END--`.
+/// `-----`, `...`, `~`, `--END--`.
 fn is_rule(id: &[u8]) -> bool {
-    let is_line = id.iter().all(|byte| matches!(byte, b'-' | b'=' | b'*' | b'_' | b'~' | b'+' | b'#' | b' ' | b'.'));
+    let is_sign = |c: char| c.is_ascii_punctuation() || matches!(c, ' ' | '…' | '–' | '—' | '•');
+    let is_line = std::str::from_utf8(id).is_ok_and(|text| text.chars().all(is_sign));
     let is_framed = match id {
         [first @ (b'-' | b'*' | b'=' | b'~' | b'#'), .., last] if first == last => {
             id.iter().all(|byte| byte == first || byte.is_ascii_alphabetic() || *byte == b' ')
         }
         _ => false,
     };
-    id.len() > 1 && (is_line || is_framed)
+    is_line || is_framed
 }
 
 /// `Total`, `Totals: 5` and the like.
@@ -182,13 +254,19 @@ pub(super) fn is_total(id: &[u8]) -> bool {
 }
 
 /// Words for a total or a count, and for the end of a report.
-const LABELS: [&str; 36] = [
+const LABELS: [&str; 42] = [
     "total",
     "totals",
     "subtotal",
     "subtotals",
     "sub-total",
     "sub total",
+    "sous-total",
+    "sous total",
+    "zwischensumme",
+    "subtotale",
+    "subtotaal",
+    "totalt",
     "grand total",
     "grand totals",
     "overall total",
@@ -221,19 +299,35 @@ const LABELS: [&str; 36] = [
     "end of data",
 ];
 
+/// The same in other letters, and in small ones.
+const FOREIGN_LABELS: [&str; 9] = ["итого", "всего", "合計", "合计", "總計", "总计", "小計", "小计", "합계"];
+
 /// The longest label.
 pub(super) const LABEL_BYTES_MAX: usize = 15;
 
 /// A word for a total or a count, and behind it nothing, a colon, or a number: `Grand total: 5`, `Rows 5`.
 fn is_label(cell: &[u8]) -> bool {
-    LABELS.iter().any(|label| {
-        let Some((start, rest)) = cell.split_at_checked(label.len()) else { return false };
-        start.eq_ignore_ascii_case(label.as_bytes())
-            && match rest.trim_ascii_start() {
-                [] | [b':', ..] => true,
-                [next, ..] => rest.len() > rest.trim_ascii_start().len() && next.is_ascii_digit(),
-            }
+    is_labelled(cell, &LABELS) || (!cell.is_ascii() && is_foreign_label(cell))
+}
+
+fn is_labelled(cell: &[u8], labels: &[&str]) -> bool {
+    labels.iter().any(|label| {
+        cell.split_at_checked(label.len())
+            .is_some_and(|(start, rest)| start.eq_ignore_ascii_case(label.as_bytes()) && ends_label(rest))
     })
+}
+
+fn is_foreign_label(cell: &[u8]) -> bool {
+    let lower = String::from_utf8_lossy(cell).to_lowercase().replace('：', ":");
+    FOREIGN_LABELS.iter().any(|label| lower.strip_prefix(label).is_some_and(|rest| ends_label(rest.as_bytes())))
+}
+
+/// Whether nothing, a colon, or a number stands behind a label.
+fn ends_label(rest: &[u8]) -> bool {
+    match rest.trim_ascii_start() {
+        [] | [b':', ..] => true,
+        [next, ..] => rest.len() > rest.trim_ascii_start().len() && next.is_ascii_digit(),
+    }
 }
 
 /// `(12 rows)`, `5 rows selected.`, as databases end what they print.

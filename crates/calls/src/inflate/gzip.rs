@@ -41,7 +41,7 @@ impl Stream {
                     return Ok(read);
                 }
                 if !begins(rest) {
-                    return Err("the gzip stream is followed by bytes that are none");
+                    return Err("the gzip stream has extra bytes after its end; upload it again");
                 }
                 self.member.reset(true);
                 self.open = true;
@@ -55,7 +55,7 @@ impl Stream {
             let status = self
                 .member
                 .decompress_vec(rest, out, FlushDecompress::None)
-                .map_err(|_| "the gzip stream is corrupt")?;
+                .map_err(|_| "the gzip stream is damaged: upload it again")?;
             let consumed = usize::try_from(self.member.total_in() - consumed).unwrap_or(rest.len());
             read += consumed;
             if status == Status::StreamEnd {

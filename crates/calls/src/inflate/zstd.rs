@@ -93,8 +93,10 @@ impl Stream {
                 "the zstd stream needs a window beyond 64 MiB: compress it without --long"
             }
             FrameDecoderError::DictNotProvided { .. } => "the zstd stream needs a dictionary: compress it without one",
-            _ if !begins(input) && input.len() >= MAGIC.len() => "the zstd stream is followed by bytes that are none",
-            _ => "the zstd stream is corrupt, or breaks off",
+            _ if !begins(input) && input.len() >= MAGIC.len() => {
+                "the zstd stream has extra bytes after its end; upload it again"
+            }
+            _ => "the zstd stream is damaged, or breaks off: upload it again",
         })?;
         // Bit 2 of the frame header descriptor, RFC 8878 §3.1.1.1.1.
         let checksum = input.get(MAGIC.len()).is_some_and(|descriptor| descriptor & 4 != 0);
@@ -112,7 +114,7 @@ impl Stream {
     }
 
     fn block(&mut self, input: &[u8], checksum: bool, out: &mut Vec<u8>) -> Result<Option<usize>, &'static str> {
-        const CORRUPT: &str = "the zstd stream is corrupt";
+        const CORRUPT: &str = "the zstd stream is damaged: upload it again";
         let Some(length) = block_bytes(input, checksum).filter(|length| *length <= input.len()) else {
             return Ok(None);
         };
@@ -123,7 +125,7 @@ impl Stream {
             self.state = State::Between;
             let expected = self.frame.get_checksum_from_data().filter(|_| checksum);
             if expected.is_some() && expected != self.frame.get_calculated_checksum() {
-                return Err("the zstd stream does not have its checksum");
+                return Err("the zstd stream is damaged (wrong checksum): upload it again");
             }
         }
         Ok(Some(length))

@@ -125,7 +125,12 @@ mod tests {
             mapping
         };
         has(of_total(&|field| "properties.a[].b[]".clone_into(&mut field.to)), "is no path");
-        has(of_total(&|field| field.cell = Some("numbr".to_owned())), "the type is none");
+        has(of_total(&|field| "properties.a[x]".clone_into(&mut field.to)), "is no path");
+        has(Mapping { set: vec![constant("event", "\" \"")], ..orders() }, "`event` is empty");
+        has(set("timestamp", "\"yesterday\""), "not a date");
+        let columns = vec![column("Id", &["id"]), column("Tags", &["tags[]"])];
+        has(Mapping { call: "object".to_owned(), columns, ..Mapping::default() }, "takes no lists");
+        has(of_total(&|field| field.cell = Some("numbr".to_owned())), "the type is unknown");
         let comma = |field: &mut Field| (field.decimal, field.prefix) = (Decimal::Comma, Some("a".to_owned()));
         has(of_total(&comma), "decimal comma");
         has(of_total(&|field| (field.to, field.split) = ("userId".to_owned(), Some(";".to_owned()))), "another type");

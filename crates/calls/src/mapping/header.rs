@@ -2,8 +2,13 @@
 
 use std::collections::HashMap;
 
-use crate::columns::REJECT_COLUMNS;
+use protocol::mapping::{Column, Mapping};
+
+use crate::columns::{REJECT_COLUMNS, near, plain};
 use crate::ids;
+
+/// The place of a column that the file lacks. No row has a cell there, so it counts as empty.
+pub(super) const ABSENT: usize = usize::MAX;
 
 /// The header of a file.
 #[derive(Debug)]
@@ -36,7 +41,36 @@ impl Header {
     }
 
     pub(super) fn find(&self, name: &str) -> Option<usize> {
-        self.places.get(name).copied()
+        self.places.get(name.trim_matches(ids::is_nothing)).copied()
+    }
+
+    /// The place of a named column: the first of its names that the file has.
+    pub(super) fn find_column(&self, column: &Column) -> Option<usize> {
+        column.names.iter().find_map(|name| self.find(name))
+    }
+
+    /// The place of the column that a filter, `group` or `message_id` names. It may be any of the names that the mapping
+    /// has for the column. An optional column that the file lacks is at [`ABSENT`].
+    pub(super) fn find_any(&self, name: &str, mapping: &Mapping) -> Option<usize> {
+        let is_its_name = |own: &String| own.trim_matches(ids::is_nothing) == name.trim_matches(ids::is_nothing);
+        match mapping.columns.iter().find(|column| column.names.iter().any(is_its_name)) {
+            Some(column) => self.find_column(column).or(column.optional.then_some(ABSENT)),
+            None => self.find(name),
+        }
+    }
+
+    /// Advice about a name that the file lacks, if a column may be meant by it. Where the header is missing, its first row
+    /// stands in its place, and that is personal data. So a name is repeated only if its letters are those of `wanted`.
+    pub(super) fn meant(&self, wanted: &str) -> Option<String> {
+        let names: Vec<&str> = self.names[..self.own].iter().map(String::as_str).collect();
+        let meant = near(wanted, &names)?;
+        let number = names.iter().position(|name| *name == meant)? + 1;
+        if plain(meant) != plain(wanted) {
+            return Some(format!("column {number} may be meant by `{wanted}`"));
+        }
+        let hidden = meant.chars().find(|c| *c != ' ' && !wanted.contains(*c) && ids::is_nothing(*c));
+        let hidden = hidden.map_or_else(String::new, |c| format!(", with U+{:04X} in it", u32::from(c)));
+        Some(format!("column {number} is `{meant}`{hidden}: write it so in the mapping"))
     }
 }
 
@@ -54,6 +88,33 @@ mod tests {
             [Some(0), Some(1), Some(3), None]
         );
         assert_eq!(header.own, 6);
+    }
+
+    #[test]
+    fn a_filter_finds_a_column_under_any_of_its_names_and_an_optional_one_may_be_absent() {
+        let column = |names: &[&str], optional| Column {
+            names: names.iter().map(|name| (*name).to_owned()).collect(),
+            optional,
+            fields: Vec::new(),
+        };
+        let columns = vec![column(&["Email", "E-Mail"], false), column(&["Plan"], true), column(&[" Id "], false)];
+        let mapping = Mapping { columns, ..Mapping::default() };
+        let header = Header::read(&["E-Mail", "Id", "State"].map(str::to_owned));
+        let found = ["Email", "E-Mail", "Plan", "Id", "State ", "Other"].map(|name| header.find_any(name, &mapping));
+        assert_eq!(found, [Some(0), Some(0), Some(ABSENT), Some(1), Some(2), None]);
+    }
+
+    #[test]
+    fn a_column_in_another_spelling_is_named_and_a_similar_one_is_numbered() {
+        let header = Header::read(&["ID", "First\u{a0}Name", "E-Mial", "ada@example.com"].map(str::to_owned));
+        for (wanted, meant) in [
+            ("Id", Some("column 1 is `ID`: write it so in the mapping")),
+            ("First Name", Some("column 2 is `First\u{a0}Name`, with U+00A0 in it: write it so in the mapping")),
+            ("E-Mail", Some("column 3 may be meant by `E-Mail`")),
+            ("Postal code", None),
+        ] {
+            assert_eq!(header.meant(wanted).as_deref(), meant, "{wanted}");
+        }
     }
 
     #[test]

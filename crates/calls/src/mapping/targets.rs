@@ -1,20 +1,18 @@
 //! A mapping, laid out over the header of a file: the columns of the rows that it makes.
 
 use protocol::mapping::{Decimal, Field, IfBad, Mapping, Rest};
-use serde_json::Value;
 
 use crate::columns::{CellType, Target, Targets, To};
 use crate::kind::{Api, Kind};
-use crate::limits::MESSAGE_ID_CHARS_MAX;
 use crate::refusal::{FaultCode, FileFault};
+use crate::timestamps::Times;
 
+use super::constants::{constants, made_id};
 use super::filters::Condition;
 use super::header::Header;
+use super::paths::{ListPath, check_path, list_path};
 use super::verbs::Verbs;
 use super::{Candidate, Made};
-
-/// Bytes of a digest that stand in a message id.
-pub(super) const DIGEST_BYTES: usize = 16;
 
 /// What a mapping comes to under a header.
 #[derive(Debug, Default)]
@@ -33,15 +31,7 @@ struct Use<'a> {
     columns: Vec<(usize, &'a Field)>,
 }
 
-/// A path to the elements of a list.
-#[derive(Debug)]
-struct ListPath<'a> {
-    list: &'a str,
-    /// The path in an element; empty where the element is the cell.
-    element: &'a str,
-}
-
-pub(super) fn lay_out(mapping: &Mapping, header: &Header, kind: Kind) -> Result<Layout, FileFault> {
+pub(super) fn lay_out(mapping: &Mapping, header: &Header, kind: Kind, times: &Times) -> Result<Layout, FileFault> {
     check_names(mapping, header)?;
     let uses = uses(mapping, header, kind);
     let mut lists: Vec<&str> = Vec::new();
@@ -51,10 +41,11 @@ pub(super) fn lay_out(mapping: &Mapping, header: &Header, kind: Kind) -> Result<
     let mut others = Vec::new();
     for one in &uses {
         let Some((first, _)) = one.columns.first() else { continue };
-        let target = target_of(one, *first, mapping, header, &mut lists)?;
+        check_path(&one.to, kind)?;
         let made = candidates(one, kind);
+        let stays = matches!(&made[..], [only] if only.verbs.is_none());
+        let target = Target { is_made: !stays, ..target_of(one, *first, mapping, header, &mut lists)? };
         let at = if places[*first].is_none() {
-            let stays = matches!(&made[..], [only] if only.verbs.is_none());
             if !stays {
                 layout.made.push((*first, Made::Of(made)));
             }
@@ -68,11 +59,11 @@ pub(super) fn lay_out(mapping: &Mapping, header: &Header, kind: Kind) -> Result<
     }
     let used: Vec<usize> = uses.iter().flat_map(|one| &one.columns).map(|(column, _)| *column).collect();
     take_rest(mapping, header, &used, &mut places)?;
-    further.extend(constants(mapping, kind)?);
+    further.extend(constants(mapping, kind, times)?);
     further.extend(made_id(mapping, header)?);
     layout.targets.merged = others.into_iter().filter(|(column, _)| places[*column].is_none()).collect();
     layout.line_up(header, places, further, &lists);
-    let find = |name: &String| header.find(name);
+    let find = |name: &String| header.find_any(name, mapping);
     layout.conditions =
         mapping.filters.iter().filter_map(|filter| Some(Condition::new(find(&filter.column)?, filter))).collect();
     layout.group = mapping.group.as_ref().and_then(find);
@@ -85,7 +76,8 @@ impl Layout {
         let Targets { columns, source_columns, own_columns, lists: number, .. } = &mut self.targets;
         (*source_columns, *own_columns, *number) = (header.names.len(), header.own, lists.len());
         for (source, (place, name)) in places.into_iter().zip(&header.names).enumerate() {
-            let nowhere = || Target { name: name.clone(), source, to: To::Nowhere, cell: None, omits_bad: false };
+            let nowhere =
+                || Target { name: name.clone(), source, to: To::Nowhere, cell: None, omits_bad: false, is_made: false };
             columns.push(place.unwrap_or_else(nowhere));
         }
         for (target, made) in further {
@@ -100,6 +92,7 @@ impl Layout {
                 to: To::Path((*list).to_owned()),
                 cell: Some(CellType::Json),
                 omits_bad: false,
+                is_made: true,
             });
         }
     }
@@ -118,7 +111,9 @@ fn target_of<'a>(
         source,
         to: destination(one, mapping, lists)?,
         cell: type_of(one, header)?,
-        omits_bad: one.columns.iter().any(|(_, field)| field.if_bad == IfBad::Omit),
+        // Of several columns, each may give way to the next one: that is decided where the row is made.
+        omits_bad: matches!(&one.columns[..], [(_, field)] if field.if_bad == IfBad::Omit),
+        is_made: false,
     })
 }
 
@@ -127,14 +122,15 @@ fn candidates(one: &Use<'_>, kind: Kind) -> Vec<Candidate> {
         column: *column,
         verbs: Verbs::new(field, kind),
         omits_bad: field.if_bad == IfBad::Omit,
+        wanted: None,
     };
     one.columns.iter().map(candidate).collect()
 }
 
 /// Reports every column that a mapping names and the file lacks.
 fn check_names(mapping: &Mapping, header: &Header) -> Result<(), FileFault> {
-    let lacks = |name: &String| header.find(name).is_none();
-    let of_columns = mapping.columns.iter().filter(|column| !column.optional && column.names.iter().all(lacks));
+    let lacks = |name: &String| header.find_any(name, mapping).is_none();
+    let of_columns = mapping.columns.iter().filter(|column| !column.optional && header.find_column(column).is_none());
     let of_columns = of_columns.filter_map(|column| column.names.first());
     let of_filters = mapping.filters.iter().map(|filter| &filter.column).filter(|name| lacks(name));
     let of_rest = mapping.message_id.iter().chain(&mapping.group).filter(|name| lacks(name));
@@ -147,13 +143,14 @@ fn check_names(mapping: &Mapping, header: &Header) -> Result<(), FileFault> {
     if missing.is_empty() {
         return Ok(());
     }
+    let meant: Vec<String> = missing.iter().filter_map(|name| header.meant(name)).collect();
+    let advice = match &meant[..] {
+        [] => "the first row must name the columns, as the mapping spells them".to_owned(),
+        meant => meant.join("; "),
+    };
     Err(FileFault::new(
         FaultCode::MissingColumn,
-        format!(
-            "no {}, which the mapping `{}` names; the first row must name the columns, as the mapping spells them",
-            listed(&missing),
-            mapping.name
-        ),
+        format!("no {}, which the mapping `{}` names; {advice}", listed(&missing), mapping.name),
     ))
 }
 
@@ -161,7 +158,7 @@ fn check_names(mapping: &Mapping, header: &Header) -> Result<(), FileFault> {
 fn uses<'a>(mapping: &'a Mapping, header: &Header, kind: Kind) -> Vec<Use<'a>> {
     let mut uses: Vec<Use<'a>> = Vec::new();
     for column in &mapping.columns {
-        let Some(place) = column.names.iter().find_map(|name| header.find(name)) else { continue };
+        let Some(place) = header.find_column(column) else { continue };
         for field in &column.fields {
             let to = match field.to.strip_prefix("properties.") {
                 Some(name) if kind.api() == Api::Objects => name,
@@ -176,7 +173,7 @@ fn uses<'a>(mapping: &'a Mapping, header: &Header, kind: Kind) -> Vec<Use<'a>> {
     uses
 }
 
-/// What people are told that the columns of a field are.
+/// The columns of a field, for messages.
 fn called(one: &Use<'_>, header: &Header) -> String {
     let mut names: Vec<&str> = Vec::new();
     for (column, _) in &one.columns {
@@ -191,12 +188,6 @@ fn called(one: &Use<'_>, header: &Header) -> String {
 /// Where the cells of a field go. A list is gathered from the rows of a group, and has one element otherwise.
 fn destination<'a>(one: &'a Use<'_>, mapping: &Mapping, lists: &mut Vec<&'a str>) -> Result<To, FileFault> {
     let Some(ListPath { list, element }) = list_path(&one.to) else { return Ok(To::Path(one.to.clone())) };
-    if list.is_empty() || element.contains("[]") {
-        return Err(FileFault::new(
-            FaultCode::BadColumn,
-            format!("`{}` is no path: `[]` stands behind a name, and once", one.to),
-        ));
-    }
     if mapping.group.is_none() {
         return Ok(To::Path(if element.is_empty() { one.to.clone() } else { format!("{list}.0.{element}") }));
     }
@@ -205,12 +196,6 @@ fn destination<'a>(one: &'a Use<'_>, mapping: &Mapping, lists: &mut Vec<&'a str>
         lists.len() - 1
     });
     Ok(To::Element { list: number, path: element.to_owned(), whole: one.to.clone() })
-}
-
-fn list_path(to: &str) -> Option<ListPath<'_>> {
-    let (list, behind) = to.split_once("[]")?;
-    let element = behind.strip_prefix('.').unwrap_or(behind);
-    Some(ListPath { list, element })
 }
 
 /// The type of a field, which all of its columns share.
@@ -231,7 +216,7 @@ fn type_of(one: &Use<'_>, header: &Header) -> Result<Option<CellType>, FileFault
             None if field.decimal == Decimal::Comma => Some(CellType::Number),
             None => None,
             Some("date") => Some(CellType::String),
-            Some(word) => Some(CellType::named(word).ok_or_else(|| fault(*column, "the type is none"))?),
+            Some(word) => Some(CellType::named(word).ok_or_else(|| fault(*column, "the type is unknown"))?),
         });
     }
     match &types[..] {
@@ -248,8 +233,8 @@ fn take_rest(
     places: &mut [Option<Target>],
 ) -> Result<(), FileFault> {
     let conditions = mapping.filters.iter().map(|filter| &filter.column);
-    let spoken_of: Vec<usize> =
-        conditions.chain(&mapping.message_id).chain(&mapping.group).filter_map(|name| header.find(name)).collect();
+    let named = conditions.chain(&mapping.message_id).chain(&mapping.group);
+    let spoken_of: Vec<usize> = named.filter_map(|name| header.find_any(name, mapping)).collect();
     let is_rest = |column: &usize| !used.contains(column) && !header.names[*column].is_empty();
     let rest = (0..header.own).filter(is_rest);
     let container = match mapping.rest {
@@ -264,7 +249,7 @@ fn take_rest(
     for column in rest {
         let name = header.names[column].clone();
         let to = To::Key(container, name.clone());
-        places[column] = Some(Target { name, source: column, to, cell: None, omits_bad: false });
+        places[column] = Some(Target { name, source: column, to, cell: None, omits_bad: false, is_made: false });
     }
     Ok(())
 }
@@ -292,51 +277,4 @@ fn listed(names: &[&str]) -> String {
     let more = names.len().saturating_sub(LISTED_MAX);
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
     format!("{plural} {}{more}", first.join(", "))
-}
-
-fn constants(mapping: &Mapping, kind: Kind) -> Result<Vec<(Target, Made)>, FileFault> {
-    let mut all = Vec::new();
-    for constant in &mapping.set {
-        let fault = |_| FileFault::new(FaultCode::BadColumn, format!("the constant `{}` is no JSON", constant.to));
-        let value: Value = serde_json::from_str(&constant.json).map_err(fault)?;
-        let to = match constant.to.strip_prefix("properties.") {
-            Some(name) if kind.api() == Api::Objects => name,
-            _ => &constant.to,
-        };
-        let (cell, text) = match value {
-            // Its type is always that of a time.
-            Value::String(text) if to == "timestamp" => (None, text),
-            Value::String(text) => (Some(CellType::String), text),
-            Value::Bool(value) => (Some(CellType::Boolean), value.to_string()),
-            Value::Number(_) => (Some(CellType::Number), constant.json.trim().to_owned()),
-            Value::Null | Value::Array(_) | Value::Object(_) => (Some(CellType::Json), constant.json.clone()),
-        };
-        let name = format!("set {}", constant.to);
-        let target = Target { name, source: usize::MAX, to: To::Path(to.to_owned()), cell, omits_bad: false };
-        all.push((target, Made::Constant(text.into_bytes())));
-    }
-    Ok(all)
-}
-
-/// The message id that is made of cells.
-fn made_id(mapping: &Mapping, header: &Header) -> Result<Option<(Target, Made)>, FileFault> {
-    if mapping.message_id.is_empty() {
-        return Ok(None);
-    }
-    let chars_max = MESSAGE_ID_CHARS_MAX - 2 * DIGEST_BYTES - 1;
-    if mapping.name.chars().count() > chars_max {
-        return Err(FileFault::new(
-            FaultCode::BadColumn,
-            format!("the name of the mapping has more than {chars_max} characters, and message ids begin with it"),
-        ));
-    }
-    let target = Target {
-        name: mapping.message_id.join(", "),
-        source: mapping.message_id.first().and_then(|name| header.find(name)).unwrap_or(usize::MAX),
-        to: To::Path("messageId".to_owned()),
-        cell: None,
-        omits_bad: false,
-    };
-    let columns = mapping.message_id.iter().filter_map(|name| header.find(name)).collect();
-    Ok(Some((target, Made::MessageId { name: mapping.name.clone(), columns })))
 }

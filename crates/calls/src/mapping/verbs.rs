@@ -3,19 +3,23 @@
 use protocol::mapping::{Decimal, Field, Side, Strip, Values};
 use sha2::{Digest, Sha256};
 
+use crate::call::{Settled, cut, day, fits, note_points, odd};
+use crate::columns::CellType;
+use crate::decimals;
 use crate::flaw::{Flaw, Hint};
-use crate::ids::{self, Id, Names, Nulls};
+use crate::ids::{self, Id, NO_NULLS, Names, Nulls};
 use crate::json;
 use crate::kind::{Kind, TextSort};
 use crate::reading::Reading;
-use crate::refusal::RefusalCode;
+use crate::refusal::{RefusalCode, WarningCode};
 use crate::timestamps::Times;
+use crate::warnings::Note;
 
 /// The verbs of one field, in the order in which they are applied.
 #[derive(Debug, Default)]
 pub(super) struct Verbs {
     /// Whether the field is an id: what counts as no id is empty then, and blanks around it are none of it.
-    is_id: bool,
+    pub(super) is_id: bool,
     nulls: Vec<String>,
     strip: Option<Strip>,
     trim: bool,
@@ -36,17 +40,48 @@ pub(super) struct Basis {
     times: Times,
     /// Of ids no doubts are noted here: the encoder looks at them again.
     no_names: Names,
+    settled: Settled,
     lower: String,
     item: Vec<u8>,
 }
 
+/// Where doubts about a cell are noted.
+#[derive(Debug)]
+pub(super) struct Doubts<'a> {
+    /// The column of the made row.
+    pub(super) column: usize,
+    /// The names of the file's columns, which are no ids.
+    pub(super) names: &'a Names,
+    pub(super) notes: &'a mut Vec<Note>,
+}
+
+impl Doubts<'_> {
+    /// Notes a doubt once for a row.
+    pub(super) fn note(&mut self, code: WarningCode) {
+        let note = Note::cell(code, self.column);
+        if !self.notes.contains(&note) {
+            self.notes.push(note);
+        }
+    }
+}
+
 impl Basis {
+    pub(super) fn times(&self) -> &Times {
+        &self.times
+    }
+
+    /// Refuses a value that is not of a type.
+    pub(super) fn check(&mut self, wanted: CellType, value: &[u8]) -> Result<(), Flaw> {
+        fits(wanted, value, &self.times, &mut self.item)
+    }
+
     pub(super) fn new(reading: &Reading) -> Basis {
         Basis {
             nulls: Nulls::new(reading.nulls.clone()),
             id_nulls: Nulls::of_ids(reading),
             times: Times::new(&reading.timestamp_formats, reading.timestamp_zone.as_deref()),
             no_names: Names::default(),
+            settled: Settled::default(),
             lower: String::new(),
             item: Vec::new(),
         }
@@ -84,14 +119,28 @@ impl Verbs {
 
     /// Appends what becomes of a cell, which is valid UTF-8. A cell of blanks becomes empty. On a flaw nothing is
     /// appended.
-    pub(super) fn apply(&self, cell: &[u8], basis: &mut Basis, out: &mut Vec<u8>) -> Result<(), Flaw> {
-        let Basis { nulls, id_nulls, times, no_names, lower, item } = basis;
+    pub(super) fn apply(
+        &self,
+        cell: &[u8],
+        basis: &mut Basis,
+        doubts: &mut Doubts<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Flaw> {
+        let Basis { nulls, id_nulls, times, no_names, settled, lower, item } = basis;
         let mut value = text(cell);
-        if nulls.has(cell) || self.nulls.iter().any(|null| null == value) {
+        // Those of ids have a doubt of their own.
+        let has = |cell: &[u8]| !self.is_id && nulls.has(cell);
+        let is_null = |cell: &[u8]| has(cell) || self.nulls.iter().any(|null| null.as_bytes() == cell);
+        if is_null(cell) || is_null(ids::trim(cell)) {
             return Ok(());
         }
         if self.is_id {
-            match ids::read(cell, no_names, id_nulls, &mut |_| ()) {
+            // Of what is taken off, the encoder sees nothing. The other doubts are about what is left.
+            let mut note = |code| match code {
+                WarningCode::IdGuard | WarningCode::IdNullMarker => doubts.note(code),
+                _ => {}
+            };
+            match ids::read(cell, no_names, id_nulls, &mut note) {
                 Id::Sound(id) => value = text(id),
                 Id::Empty | Id::Null => return Ok(()),
                 Id::Rounded => return Err(Flaw::new(RefusalCode::RoundedId)),
@@ -117,15 +166,36 @@ impl Verbs {
         }
         match &self.split {
             Some(separator) => self.list(value, separator, item, out),
-            None if self.decimal_comma => return number(value, out),
-            None if self.day => {
-                if !times.append_day(value.as_bytes(), out) {
-                    return Err(Flaw::new(RefusalCode::NotATimestamp).hinting(Hint::of_time(value.as_bytes())));
+            None if self.decimal_comma => {
+                let number = value.trim().as_bytes();
+                if !decimals::append(number, out) {
+                    return Err(Flaw::new(RefusalCode::NotANumber).hinting(Hint::DecimalComma));
                 }
+                note_points(doubts.column, number, settled, doubts.notes);
             }
-            None => self.finish(value, out),
+            None if self.day => day(doubts.column, value.as_bytes(), times, settled, doubts.notes, out)?,
+            None => {
+                if self.prefix.is_some() || self.sha256 {
+                    self.doubt(value.as_bytes(), settled, doubts);
+                }
+                self.finish(value, out);
+            }
         }
         Ok(())
+    }
+
+    /// Notes what is doubtful about a value that a prefix or a digest hides from the encoder.
+    fn doubt(&self, value: &[u8], settled: &mut Settled, doubts: &mut Doubts<'_>) {
+        if !self.is_id {
+            odd(doubts.column, false, value, &NO_NULLS, doubts.notes);
+            return;
+        }
+        if ids::may_be_cut(value) {
+            cut(doubts.column, value, settled, doubts.notes);
+        }
+        if !ids::is_plain(value, &NO_NULLS, doubts.names) {
+            ids::read(value, doubts.names, &NO_NULLS, &mut |code| doubts.note(code));
+        }
     }
 
     /// Takes characters and white space off the ends.
@@ -184,45 +254,24 @@ fn text(valid: &[u8]) -> &str {
     std::str::from_utf8(valid).unwrap_or_default()
 }
 
-/// Appends a number with a decimal comma as JSON writes it: `1.234,56` is `1234.56`.
-fn number(value: &str, out: &mut Vec<u8>) -> Result<(), Flaw> {
-    let flaw = || Flaw::new(RefusalCode::NotANumber).hinting(Hint::DecimalComma);
-    let value = value.trim();
-    let unsigned = value.strip_prefix('-').unwrap_or(value);
-    let (whole, fraction) = match unsigned.split_once(',') {
-        Some((whole, fraction)) => (whole, Some(fraction)),
-        None => (unsigned, None),
-    };
-    let are_digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    let mut groups = whole.split('.');
-    let first = groups.next().unwrap_or_default();
-    let is_whole = are_digits(first)
-        && (first.len() <= 3 || !whole.contains('.'))
-        && groups.all(|group| group.len() == 3 && are_digits(group));
-    if !is_whole || !fraction.is_none_or(are_digits) {
-        return Err(flaw());
-    }
-    if value.len() > unsigned.len() {
-        out.push(b'-');
-    }
-    out.extend(whole.bytes().filter(|byte| *byte != b'.'));
-    if let Some(fraction) = fraction {
-        out.push(b'.');
-        out.extend_from_slice(fraction.as_bytes());
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn applied(field: &Field, cell: &str) -> Result<String, RefusalCode> {
-        let mut out = b"before".to_vec();
-        let mut basis = Basis::new(&Reading { timestamp_formats: vec!["%d.%m.%Y".to_owned()], ..Reading::default() });
-        let done = Verbs::new(field, Kind::Identify).apply(cell.as_bytes(), &mut basis, &mut out);
+        applied_with_notes(field, cell).0
+    }
+
+    fn applied_with_notes(field: &Field, cell: &str) -> (Result<String, RefusalCode>, Vec<WarningCode>) {
+        let (mut out, mut notes) = (b"before".to_vec(), Vec::new());
+        let formats = vec!["%d.%m.%Y".to_owned()];
+        let reading = Reading { timestamp_formats: formats, nulls: vec!["N".to_owned()], ..Reading::default() };
+        let names = Names::new(["Kundennummer"].into_iter());
+        let mut doubts = Doubts { column: 0, names: &names, notes: &mut notes };
+        let verbs = Verbs::new(field, Kind::Identify);
+        let done = verbs.apply(cell.as_bytes(), &mut Basis::new(&reading), &mut doubts, &mut out);
         let appended = String::from_utf8(out[b"before".len()..].to_vec()).unwrap();
-        done.map(|()| appended).map_err(|flaw| flaw.code)
+        (done.map(|()| appended).map_err(|flaw| flaw.code), notes.iter().map(|note| note.code).collect())
     }
 
     #[track_caller]
@@ -237,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cell_that_counts_as_empty_is_empty_whatever_comes_behind() {
+    fn a_cell_that_counts_as_empty_stays_empty_in_later_steps() {
         let field = Field { nulls: vec!["-".to_owned()], prefix: Some("p".to_owned()), sha256: true, ..field() };
         check(&field, &[("-", Ok("")), ("", Ok("")), (" \u{a0}", Ok(""))]);
         assert_eq!(applied(&field, "--").unwrap().len(), 64);
@@ -277,22 +326,14 @@ mod tests {
     }
 
     #[test]
-    fn a_number_with_a_decimal_comma_has_its_points_before_each_three_digits() {
+    fn a_number_with_a_decimal_comma_is_one_with_a_point() {
         let bad = Err(RefusalCode::NotANumber);
         check(
             &Field { decimal: Decimal::Comma, ..field() },
             &[
-                ("1.234,56", Ok("1234.56")),
-                ("1234,5", Ok("1234.5")),
                 (" -1.234.567 ", Ok("-1234567")),
-                ("0,5", Ok("0.5")),
-                ("12", Ok("12")),
+                ("1.234,56", Ok("1234.56")),
                 ("1.23,4", bad),
-                ("1234.567,8", bad),
-                ("1,234.56", bad),
-                ("1.234.5", bad),
-                (",5", bad),
-                ("1,", bad),
                 ("1e5", bad),
                 ("", Ok("")),
             ],
@@ -300,7 +341,44 @@ mod tests {
     }
 
     #[test]
-    fn a_day_is_kept_whatever_the_zone() {
+    fn a_word_for_an_empty_cell_is_looked_for_in_the_cell_of_the_file_alone() {
+        let table = [("Nein", "N"), ("N", "never")].map(|(a, b)| (a.to_owned(), b.to_owned())).into();
+        let field = Field { values: Some(Values { table, otherwise: None }), trim: true, ..field() };
+        check(&field, &[("Nein", Ok("N")), ("N", Ok("")), (" N ", Ok(""))]);
+    }
+
+    #[test]
+    fn neither_a_prefix_nor_a_digest_hides_a_doubtful_cell() {
+        let id = Field { to: "userId".to_owned(), ..Field::default() };
+        let prefixed = |field: &Field| Field { prefix: Some("p-".to_owned()), ..field.clone() };
+        let hashed = |field: &Field| Field { sha256: true, ..field.clone() };
+        for (field, cell, expected) in [
+            (&id, "0", Some(WarningCode::IdPlaceholder)),
+            (&id, "Total", Some(WarningCode::IdNoData)),
+            (&id, "Kundennummer", Some(WarningCode::IdNoData)),
+            (&id, "=\"00101\"", Some(WarningCode::IdGuard)),
+            (&id, "NULL", Some(WarningCode::IdNullMarker)),
+            (&id, "101", None),
+            (&field(), "NULL", Some(WarningCode::NullMarker)),
+            (&field(), "4.479E+11", Some(WarningCode::RoundedNumber)),
+            (&field(), "pro", None),
+        ] {
+            let expected: Vec<WarningCode> = expected.into_iter().collect();
+            assert_eq!(applied_with_notes(&prefixed(field), cell).1, expected, "{cell}");
+            assert_eq!(applied_with_notes(&hashed(field), cell).1, expected, "{cell}");
+        }
+    }
+
+    #[test]
+    fn a_day_has_the_doubts_of_a_date() {
+        let field = Field { cell: Some("date".to_owned()), ..field() };
+        assert_eq!(applied_with_notes(&field, "03.04.2025").1, [WarningCode::DayMonthOrder]);
+        assert_eq!(applied_with_notes(&field, "1900-01-01").1, [WarningCode::TimestampSentinel]);
+        assert_eq!(applied_with_notes(&field, "2025-04-03").1, []);
+    }
+
+    #[test]
+    fn a_day_is_kept_in_every_zone() {
         let bad = Err(RefusalCode::NotATimestamp);
         check(
             &Field { cell: Some("date".to_owned()), ..field() },

@@ -95,7 +95,7 @@ fn calls_and_objects_are_counted_too() {
 }
 
 #[test]
-fn only_what_is_settled_without_a_gap_can_be_committed() {
+fn only_rows_before_the_first_unsettled_row_are_committed() {
     let mut csv = "id,a\n".to_owned();
     (0..30).for_each(|id| csv.push_str(&format!("{id},x\n")));
     let mut machine = machine("object_rooms.csv");
@@ -128,8 +128,8 @@ fn a_group_that_segment_refuses_is_in_the_rejects_row_by_row() {
     let csv = "Order,Item\n1,a\n1,b\n\n2,c\n2,d\n3,e\n";
     let batches = batches(&mut machine, csv.as_bytes(), 3);
     assert_eq!((batches.len(), batches[0].calls.len(), batches[0].rows()), (1, 3, 5));
-    let guilty = Guilty { call: 1, code: "refused_by_segment", message: "no".to_owned() };
-    machine.settle(&batches[0], &[guilty]);
+    let refused_calls = RefusedCall { call: 1, code: "refused_by_segment", message: "no".to_owned() };
+    machine.settle(&batches[0], &[refused_calls]);
     let commit = machine.commit().unwrap();
     let account = &commit.account;
     assert!(account.closes());
@@ -140,12 +140,12 @@ fn a_group_that_segment_refuses_is_in_the_rejects_row_by_row() {
 }
 
 #[test]
-fn rows_refused_by_segment_stand_among_ours_in_the_order_of_the_file() {
+fn rejects_have_our_rows_and_segments_in_the_order_of_the_file() {
     let csv = "userId,event,properties.secret\n1,e,a\n,e,b\n3,e,c\n4,,d\n5,e,e\n";
     let mut machine = machine("track_.csv");
     let batches = batches(&mut machine, csv.as_bytes(), 3);
-    let guilty = Guilty { call: 1, code: "refused_by_segment", message: "no, \"thanks\"".to_owned() };
-    machine.settle(&batches[0], &[guilty]);
+    let refused_calls = RefusedCall { call: 1, code: "refused_by_segment", message: "no, \"thanks\"".to_owned() };
+    machine.settle(&batches[0], &[refused_calls]);
     let commit = machine.commit().unwrap();
     assert!(commit.account.closes());
     let rejects = String::from_utf8(commit.rejects).unwrap();
@@ -203,7 +203,7 @@ proptest! {
         csv in hostile(),
         piece in 1_usize..40,
         order in any::<u64>(),
-        guilty_every in 1_usize..5,
+        refused_every in 1_usize..5,
     ) {
         let mut machine = machine("track_.csv");
         let mut batches = batches(&mut machine, &csv, piece);
@@ -233,11 +233,11 @@ proptest! {
         let mut total = Account::default();
         let mut rejects = 0;
         for batch in &batches {
-            let guilty: Vec<_> = (0..batch.calls.len())
-                .filter(|call| call % guilty_every == 1)
-                .map(|call| Guilty { call, code: "refused_by_segment", message: "no".to_owned() })
+            let refused_calls: Vec<_> = (0..batch.calls.len())
+                .filter(|call| call % refused_every == 1)
+                .map(|call| RefusedCall { call, code: "refused_by_segment", message: "no".to_owned() })
                 .collect();
-            machine.settle(batch, &guilty);
+            machine.settle(batch, &refused_calls);
             if let Some(commit) = machine.commit() {
                 prop_assert!(commit.account.closes());
                 rejects += commit.account.rejected;

@@ -1,6 +1,6 @@
 //! Which cells may be empty or a null marker. Most cells are neither, as their first byte and their length show.
 
-use crate::ids::{self, Nulls, is_null_marker, is_void};
+use crate::ids::{self, MARKER_LENGTHS, NULL_MARKERS, Nulls, is_null_marker, is_void};
 use crate::rows::Cell;
 
 use super::part::Length;
@@ -69,7 +69,7 @@ fn narrow(bytes: usize) -> u32 {
 fn may_be_odd(value: &[u8]) -> bool {
     match value {
         [first, .., last] if first.is_ascii_graphic() && last.is_ascii_graphic() && *first != b'#' => {
-            matches!(value.len(), 2..=7 | 9 | 15)
+            u32::try_from(value.len()).is_ok_and(|bytes| bytes < 32 && MARKER_LENGTHS & (1 << bytes) != 0)
         }
         [first, ..] if !first.is_ascii() => begins_with_nothing(value),
         _ => true,
@@ -91,7 +91,7 @@ fn odd_bytes_max(nulls: &[String]) -> [u32; 256] {
             *bytes = u32::MAX;
         }
     }
-    for first in *b"\\NnuU([<" {
+    for first in NULL_MARKERS.iter().filter_map(|marker| marker.bytes().next()) {
         bytes_max[usize::from(first)] = MARKER_BYTES_MAX;
     }
     for null in nulls {

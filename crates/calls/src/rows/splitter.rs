@@ -5,8 +5,15 @@ use protocol::reading::Quoting;
 
 use super::cell::{Cell, QUOTE};
 use crate::quoting::{Event, Walker, blank_before_quote};
+use crate::text::CTRL_Z;
 
 pub(super) const MARK: &[u8] = "\u{FEFF}".as_bytes();
+
+/// Whether a record that begins so may begin with a mark.
+#[inline]
+fn may_be_mark(first: u8) -> bool {
+    first == MARK[0] || first == CTRL_Z
+}
 
 /// Whether a cell that begins so may begin with a blank or an invisible character, in UTF-8.
 #[inline]
@@ -14,9 +21,10 @@ fn may_be_blank(first: u8) -> bool {
     matches!(first, b' ' | b'\t' | 0xC2 | 0xE1..=0xE3 | 0xEF)
 }
 
-/// A record without the byte order marks that it begins with.
+/// A record without the marks that it begins with: byte order marks, and the Ctrl-Z of a text that DOS has joined with
+/// another.
 pub(crate) fn strip_marks(mut record: &[u8]) -> &[u8] {
-    while let Some(rest) = record.strip_prefix(MARK) {
+    while let Some(rest) = record.strip_prefix(MARK).or_else(|| record.strip_prefix(&[CTRL_Z])) {
         record = rest;
     }
     record
@@ -37,7 +45,7 @@ pub(crate) struct Splitter {
     pub(super) quotes: bool,
     /// Whether a quoted cell ends in a backslash, so that its last quote may be content.
     backslash: bool,
-    /// Whether [`MARK`] at the start of a record is a byte order mark.
+    /// Whether [`MARK`] at the start of a record is a byte order mark, and a Ctrl-Z is no part of it.
     pub(super) marks: bool,
     /// The first cell that has text behind its closing quote, or a quote behind a blank.
     stray: Option<usize>,
@@ -58,7 +66,7 @@ enum State {
     QuoteSeen,
 }
 
-/// What stands where a byte order mark may.
+/// What stands where a mark may.
 enum Mark {
     Passed,
     None,
@@ -127,7 +135,7 @@ impl Splitter {
         &self.cells
     }
 
-    /// The first cell of the record with a quote astray.
+    /// The first cell of the record with a misplaced quote.
     pub(crate) fn stray(&self) -> Option<usize> {
         self.stray
     }
@@ -135,7 +143,7 @@ impl Splitter {
     /// Goes on in records of another dialect.
     #[cold]
     fn walk(&mut self, text: &[u8]) -> Option<usize> {
-        while self.at == self.start && self.marks && text.get(self.at) == Some(&MARK[0]) {
+        while self.at == self.start && self.marks && text.get(self.at).is_some_and(|first| may_be_mark(*first)) {
             match self.pass_mark(text) {
                 Mark::Passed => {}
                 Mark::None => break,
@@ -153,12 +161,12 @@ impl Splitter {
         None
     }
 
-    /// Passes a byte order mark, if one is next.
+    /// Passes a byte order mark or a Ctrl-Z, if one is next.
     #[cold]
     fn pass_mark(&mut self, text: &[u8]) -> Mark {
         let rest = &text[self.at..];
-        if rest.starts_with(MARK) {
-            self.at += MARK.len();
+        if rest.starts_with(MARK) || rest.first() == Some(&CTRL_Z) {
+            self.at += if rest[0] == CTRL_Z { 1 } else { MARK.len() };
             self.start = self.at;
             Mark::Passed
         } else if MARK.starts_with(rest) {
@@ -230,7 +238,7 @@ impl Splitter {
                         self.quotes = true;
                         self.state = State::Quoted;
                     }
-                    Some(&first) if first == MARK[0] && self.cells.is_empty() && self.marks => {
+                    Some(&first) if may_be_mark(first) && self.cells.is_empty() && self.marks => {
                         match self.pass_mark(text) {
                             Mark::Passed => {}
                             Mark::None => self.state = State::Bare,

@@ -22,6 +22,18 @@ pub(super) fn configured(cell: &[u8], formats: &[String]) -> Option<Moment> {
     })
 }
 
+/// Whether a format reads a cell as a date that programs write for none or for ever: in the year 1, or in 9999.
+pub(super) fn is_configured_sentinel(cell: &[u8], formats: &[String]) -> bool {
+    let is_sentinel = |format: &String| match formatted(cell, format) {
+        Some(Moment::Local(ms) | Moment::Zoned { local_ms: ms, .. }) => {
+            let begin_of = |year| days_since_epoch(year, 1, 1) * MS_PER_DAY;
+            ms < begin_of(2) || ms >= begin_of(9999)
+        }
+        Some(Moment::Unix(_)) | None => false,
+    };
+    formats.iter().any(is_sentinel)
+}
+
 fn formatted(cell: &[u8], format: &str) -> Option<Moment> {
     let broken = strtime::parse(format, cell).ok()?;
     let at = broken.to_datetime().or_else(|_| broken.to_date().map(|date| date.at(0, 0, 0, 0)));

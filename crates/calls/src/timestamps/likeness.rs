@@ -9,6 +9,8 @@ pub(crate) enum Likeness {
     Sentinel,
     /// A time with the name of its zone behind it.
     NamedZone,
+    /// A time with AM or PM behind it.
+    HalfDay,
     /// Digits that are not Unix time.
     Number,
 }
@@ -29,6 +31,9 @@ pub(crate) fn likeness(cell: &[u8]) -> Option<Likeness> {
     if is_for_ever || is_zero || is_named || is_beyond {
         return Some(Likeness::Sentinel);
     }
+    if let Some(hour) = hour_of_half_day(cell) {
+        return (1..=12).contains(&hour).then_some(Likeness::HalfDay);
+    }
     let is_name = |rest: &[u8]| {
         rest.iter().any(u8::is_ascii_alphabetic)
             && rest.iter().all(|byte| byte.is_ascii_alphabetic() || matches!(byte, b'[' | b']' | b'/' | b'_' | b' '))
@@ -38,6 +43,15 @@ pub(crate) fn likeness(cell: &[u8]) -> Option<Likeness> {
         return Some(Likeness::NamedZone);
     }
     (is_number && cell.len() > 8).then_some(Likeness::Number)
+}
+
+/// The hour of a time with AM or PM behind it, `2024-01-05 10:00:00 PM`.
+fn hour_of_half_day(cell: &[u8]) -> Option<u8> {
+    const HOUR_AT: usize = "2024-01-05 ".len();
+    let (time, half) = cell.split_at_checked(cell.len().checked_sub(2)?)?;
+    let is_half = half.eq_ignore_ascii_case(b"am") || half.eq_ignore_ascii_case(b"pm");
+    iso(time.trim_ascii_end()).filter(|_| is_half)?;
+    std::str::from_utf8(time.get(HOUR_AT..HOUR_AT + 2)?).ok()?.parse().ok()
 }
 
 #[cfg(test)]
@@ -58,6 +72,9 @@ mod tests {
             ("2019-05-11T20:32:27Z[UTC]", Some(Likeness::NamedZone)),
             ("2019-05-11T20:32:27+02:00[Europe/Berlin]", Some(Likeness::NamedZone)),
             ("2019-05-11 20:32:27 +0000 UTC", Some(Likeness::NamedZone)),
+            ("2024-01-05 10:00:00 PM", Some(Likeness::HalfDay)),
+            ("2024-01-05T10:00am", Some(Likeness::HalfDay)),
+            ("2024-01-05 13:00 PM", None),
             ("636932035479400000", Some(Likeness::Number)),
             ("43596", None),
             ("11/05/2019", None),

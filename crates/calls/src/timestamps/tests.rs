@@ -55,7 +55,7 @@ fn a_date_alone_is_its_midnight_in_utc() {
 }
 
 #[test]
-fn unix_seconds_and_milliseconds_are_told_apart_by_their_size() {
+fn the_size_of_a_unix_time_gives_its_unit() {
     check("1557606747", "2019-05-11T20:32:27.000Z");
     check("1557606747940", "2019-05-11T20:32:27.940Z");
     check("1557606747.940", "2019-05-11T20:32:27.940Z");
@@ -72,7 +72,7 @@ fn unix_seconds_and_milliseconds_are_told_apart_by_their_size() {
 }
 
 #[test]
-fn digits_that_spell_a_date_and_time_are_one() {
+fn digits_that_spell_a_date_and_time_are_read_as_one() {
     check("20190511203227", "2019-05-11T20:32:27.000Z");
     check("201905112032", "2019-05-11T20:32:00.000Z");
     check("19000101000000", "1900-01-01T00:00:00.000Z");
@@ -105,7 +105,7 @@ fn the_years_1_and_9999_are_whole_in_every_spelling() {
 }
 
 #[test]
-fn what_is_no_date_is_not_made_one() {
+fn cells_that_are_not_dates_are_refused() {
     for cell in [
         "",
         " ",
@@ -285,7 +285,7 @@ fn read_in(cell: &str, zone: Option<&str>, formats: &[&str]) -> Option<Read> {
 }
 
 #[test]
-fn dates_that_stand_for_none_or_for_ever_are_noticed_in_every_zone() {
+fn placeholder_dates_are_noticed_in_every_zone() {
     for (cell, zone) in [
         ("1970-01-01T00:00:00Z", None),
         ("1970-01-01", Some("America/New_York")),

@@ -32,7 +32,20 @@ pub(super) fn no_csv(text: &[u8]) -> Option<FileFault> {
 fn is_tar(text: &[u8]) -> bool {
     const MAGIC_AT: usize = 257;
     let Some((fields, magic)) = text.split_at_checked(MAGIC_AT) else { return false };
-    (magic.starts_with(b"ustar\0") || magic.starts_with(b"ustar  \0")) && fields.contains(&0)
+    let is_posix = magic.starts_with(b"ustar\0") || magic.starts_with(b"ustar  \0");
+    fields.contains(&0) && (is_posix || has_tar_sum(text))
+}
+
+/// Older tar has no name in its header, and a sum of its bytes, in octal digits, as if blanks stood in place of the sum.
+fn has_tar_sum(text: &[u8]) -> bool {
+    const HEADER_BYTES: usize = 512;
+    const SUM: std::ops::Range<usize> = 148..156;
+    let Some(header) = text.get(..HEADER_BYTES) else { return false };
+    let all: u32 = header.iter().copied().map(u32::from).sum();
+    let sum: u32 = header[SUM].iter().copied().map(u32::from).sum();
+    let digits = String::from_utf8_lossy(&header[SUM]);
+    let digits = digits.trim_matches(['\0', ' ']);
+    u32::from_str_radix(digits, 8) == Ok(all - sum + u32::from(b' ') * 8)
 }
 
 /// `md5sum` and its kin: digits, two blanks or a blank and an asterisk, a name; or the digits alone.
@@ -85,8 +98,17 @@ pub(super) fn no_csv_either(text: &[u8]) -> Option<FileFault> {
     ];
     let start = strip_marks(text).trim_ascii_start();
     let begins = |word: &str| start.get(..word.len()).is_some_and(|start| start.eq_ignore_ascii_case(word.as_bytes()));
-    let (_, what) = KNOWN.iter().find(|(word, _)| begins(word))?;
+    let known = KNOWN.iter().find(|(word, _)| begins(word)).map(|(_, what)| *what);
+    let what = known.or_else(|| is_xml(start).then_some("XML: export it as CSV"))?;
     Some(FileFault::new(FaultCode::NotCsv, format!("this is no CSV, it is {what}")))
+}
+
+/// Whether a text begins with a tag, and a closing tag follows.
+fn is_xml(text: &[u8]) -> bool {
+    const LOOKED_AT_BYTES: usize = 4_096;
+    let start = &text[..text.len().min(LOOKED_AT_BYTES)];
+    matches!(start, [b'<', first, ..] if first.is_ascii_alphabetic())
+        && start.windows(2).any(|pair| pair == b"</" || pair == b"/>")
 }
 
 /// What a text with NUL bytes is. `odd` says that it begins at an odd byte of the file, and `marked` that a byte order
@@ -95,12 +117,18 @@ pub(super) fn with_nuls(text: &[u8], encoding: Encoding, odd: bool, marked: bool
     const LOOKED_AT_BYTES: usize = 1_024;
     let start = &text[..text.len().min(LOOKED_AT_BYTES)];
     // The share of NUL bytes at every `step`th byte, in percent.
+    let is_wide = matches!(encoding, Encoding::Utf16Le | Encoding::Utf16Be);
+    // Of UTF-16 the characters, which are bytes elsewhere.
+    let nuls: Vec<bool> = if is_wide {
+        String::from_utf8_lossy(start).chars().map(|c| c == '\0').collect()
+    } else {
+        start.iter().map(|byte| *byte == 0).collect()
+    };
     let nuls_at = |from: usize, step: usize| {
-        let all = start.iter().skip(from).step_by(step);
-        let nuls = all.clone().filter(|byte| **byte == 0).count();
+        let all = nuls.iter().skip(from).step_by(step);
+        let nuls = all.clone().filter(|is_nul| **is_nul).count();
         nuls * 100 / all.count().max(1)
     };
-    let is_wide = matches!(encoding, Encoding::Utf16Le | Encoding::Utf16Be);
     // Three of four bytes, or one of two units, and the last one never.
     let is_utf32 = if is_wide {
         (0..2).any(|at| nuls_at(at, 2) < 10 && nuls_at(1 - at, 2) > 90)
@@ -140,6 +168,30 @@ pub(super) fn is_narrow(text: &[u8], encoding: Encoding) -> Option<FileFault> {
             FaultCode::Encoding,
             format!("CSV_ENCODING says {encoding}, and this looks like UTF-8: set CSV_ENCODING=auto or utf-8"),
         )
+    })
+}
+
+/// What is wrong where a text of UTF-16 is read in the wrong order: most of its characters have their letter in the other
+/// byte. `marked` says that a byte order mark stands before it.
+pub(super) fn is_swapped(text: &[u8], encoding: Encoding, marked: bool) -> Option<FileFault> {
+    const LOOKED_AT_CHARS: usize = 64;
+    let other = match encoding {
+        Encoding::Utf16Le => Encoding::Utf16Be,
+        Encoding::Utf16Be => Encoding::Utf16Le,
+        Encoding::Utf8 | Encoding::Legacy(_) => return None,
+    };
+    let start = String::from_utf8_lossy(&text[..text.len().min(4 * LOOKED_AT_CHARS)]);
+    let is_ascii_swapped = |c: &char| u32::from(*c) & 0xFF == 0 && matches!(u32::from(*c) >> 8, 0x09..=0x7E);
+    let chars: Vec<char> = start.chars().take(LOOKED_AT_CHARS).collect();
+    let swapped = chars.iter().filter(|c| is_ascii_swapped(c)).count();
+    (swapped > 3 && 2 * swapped > chars.len()).then(|| {
+        let message = if marked {
+            format!("the byte order mark says {encoding}, and this looks like {other}: save the file again as UTF-8")
+        } else {
+            let label = other.to_string().to_ascii_lowercase();
+            format!("CSV_ENCODING says {encoding}, and this looks like {other}: set CSV_ENCODING={label}")
+        };
+        FileFault::new(FaultCode::Encoding, message)
     })
 }
 
@@ -279,7 +331,7 @@ pub(super) fn explain(fault: FileFault, failed: Failed<'_>) -> FileFault {
     if names_in_one_cell(beginning) {
         return say("the names stand in one quoted cell, and some rows do not: remove the quotes around whole lines");
     }
-    match later_header(text, delimiter, wanted) {
+    match later_header(text, wanted) {
         Some(1) if chunk_length(text).is_some() => say(&format!(
             "line {} names them: if line {} is the length of a chunk, of an upload that was stored with its transfer framing (aws-chunked), upload the file again with another client; else remove the line",
             failed.line + 1,
@@ -314,14 +366,17 @@ fn other_delimiter(header: &str, wanted: &[&str]) -> Option<char> {
     })
 }
 
-/// How many lines further on a record has a wanted name.
-fn later_header(text: &[u8], delimiter: u8, wanted: &[&str]) -> Option<u64> {
-    let mut splitter = Splitter::new(delimiter);
+/// Whether the header that `text` begins with has no wanted name, and a later line has one.
+pub(super) fn is_preamble(delimiter: Delimiter, text: &[u8], wanted: &[&str]) -> bool {
+    !names_by(delimiter, text, wanted) && later_header(text, wanted).is_some()
+}
+
+/// How many lines further on a record has a wanted name, by any delimiter.
+fn later_header(text: &[u8], wanted: &[&str]) -> Option<u64> {
     let text = String::from_utf8_lossy(text);
     text.split('\n').zip(0..).skip(1).take(PREAMBLE_RECORDS_MAX).find_map(|(line, index)| {
         let line = line.trim_end_matches('\r').as_bytes();
-        splitter.split(line);
-        has_wanted(splitter.cells(), line, wanted).then_some(index)
+        Delimiter::ALL.into_iter().any(|delimiter| names_by(delimiter, line, wanted)).then_some(index)
     })
 }
 
@@ -330,7 +385,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn checksums_and_chunks_are_told_by_their_first_line() {
+    fn checksum_files_and_chunked_uploads_are_recognised_by_their_first_line() {
         for text in [
             "d41d8cd98f00b204e9800998ecf8427e  track_1.csv\n",
             "da39a3ee5e6b4b0d3255bfef95601890afd80709 *track_1.csv\n",
@@ -349,7 +404,7 @@ mod tests {
     }
 
     #[test]
-    fn an_archive_is_told_by_bytes_that_no_text_has() {
+    fn an_archive_is_recognised_by_bytes_that_text_does_not_contain() {
         let mut tar = vec![0; 512];
         tar[..11].copy_from_slice(b"track_1.csv");
         tar[257..263].copy_from_slice(b"ustar\0");
@@ -365,7 +420,7 @@ mod tests {
     }
 
     #[test]
-    fn the_advice_on_nul_bytes_is_the_one_that_works() {
+    fn the_advice_for_nul_bytes_names_the_encoding_that_reads_them() {
         let le: Vec<u8> = "userId,event\n".encode_utf16().flat_map(u16::to_le_bytes).collect();
         let be: Vec<u8> = "userId,event\n".encode_utf16().flat_map(u16::to_be_bytes).collect();
         let wide: Vec<u8> = "userId,event\n".chars().flat_map(|c| u32::from(c).to_le_bytes()).collect();

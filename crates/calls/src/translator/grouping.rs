@@ -242,7 +242,7 @@ impl Open {
             return Err(Flaw::new(RefusalCode::GroupTooLong).in_column(column));
         }
         note_shape(row.text, row.cells, plan, &mut encoder.notes);
-        let (text, cells) = mapper.make(row.text, row.cells, index == 0, &mut encoder.notes)?;
+        let (text, cells) = mapper.make(row.text, row.cells, index == 0, &plan.names, &mut encoder.notes)?;
         let width = plan.columns().len();
         self.cells.resize(width, Cell::new(0, 0, 0));
         self.origins.resize(width, 0);
@@ -251,7 +251,7 @@ impl Open {
             if self.filled[at] || cell.is_empty() {
                 continue;
             }
-            self.filled[at] = encoder.has_something(cell.raw(text), plan.roles.ids.contains(&at));
+            self.filled[at] = encoder.has_something(plan, at, cell.raw(text));
             if self.filled[at] || self.cells[at].is_empty() {
                 let begin = self.text.len();
                 self.text.extend_from_slice(cell.raw(text));

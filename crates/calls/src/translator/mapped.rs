@@ -59,7 +59,7 @@ impl SourceRow<'_> {
         let begin = calls.len();
         let written = is_sound.and_then(|()| {
             note_shape(text, cells, plan, &mut encoder.notes);
-            let (text, cells) = mapper.make(text, cells, true, &mut encoder.notes)?;
+            let (text, cells) = mapper.make(text, cells, true, &plan.names, &mut encoder.notes)?;
             encoder.append(plan, Row::new(text, cells, span.start), calls)
         });
         match written {

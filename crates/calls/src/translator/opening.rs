@@ -3,8 +3,8 @@
 use memchr::memchr;
 
 use super::beginnings::{
-    Failed, Named, explain, is_narrow, named_delimiter, no_csv, no_csv_either, other_line_end, separated_otherwise,
-    with_nuls,
+    Failed, Named, explain, is_narrow, is_preamble, is_swapped, named_delimiter, no_csv, no_csv_either, other_line_end,
+    separated_otherwise, with_nuls,
 };
 use super::grouping::Grouping;
 use super::recognition::{Beginning, Recognised, Shape, plain, quoted_line, recognise};
@@ -83,15 +83,18 @@ impl Translator {
         if !self.rows.skip_blank_lines() && !self.rows.is_finished() {
             return Ok(false);
         }
-        let text = self.rows.upcoming();
+        let text = without_line_ends(self.rows.upcoming());
         // As much as decides, however the bytes come.
         if text.len() <= BEGINNING_BYTES && !self.rows.is_finished() && !self.breaks_off {
             return Ok(false);
         }
         let complete = text.len() <= BEGINNING_BYTES && !self.breaks_off;
         let text = &text[..text.len().min(BEGINNING_BYTES)];
-        let by_setting = self.transcoder.encoding().filter(|_| self.transcoder.bom() == 0);
-        let fault = no_csv(text).or_else(|| by_setting.and_then(|encoding| is_narrow(text, encoding)));
+        let encoding = self.transcoder.encoding().unwrap_or(Encoding::Utf8);
+        let is_marked = self.transcoder.bom() > 0;
+        let fault = no_csv(text)
+            .or_else(|| is_narrow(text, encoding).filter(|_| !is_marked))
+            .or_else(|| is_swapped(text, encoding, is_marked));
         if let Some(fault) = fault {
             return Err(fault);
         }
@@ -190,7 +193,7 @@ impl Translator {
             let otherwise = separated_otherwise(&String::from_utf8_lossy(record.text), wanted);
             return Err(otherwise.unwrap_or_else(|| FileFault::new(
                 FaultCode::BadColumn,
-                "text behind a closing quote in the header, or a quote behind a blank: a quote inside a quoted name must be doubled",
+                "text after a closing quote in the header, or a quote after a blank: double each quote inside a quoted name",
             )));
         }
         let mut text = Vec::new();
@@ -203,14 +206,7 @@ impl Translator {
         let is_mojibake = matches!(encoding, Encoding::Legacy(_))
             && !record.text.is_ascii()
             && std::str::from_utf8(record.text).is_ok();
-        let text = String::from_utf8(text).map_err(|_| {
-            FileFault::new(
-                FaultCode::Encoding,
-                format!(
-                    "the header is not {encoding}: save the file as UTF-8, or set CSV_ENCODING, for instance to auto or windows-1252"
-                ),
-            )
-        })?;
+        let text = String::from_utf8(text).map_err(|_| not_text(encoding, self.transcoder.bom() > 0))?;
         if self.rows.is_finished()
             && is_void(self.rows.upcoming())
             && let Some(fault) = other_line_end(&text, delimiter.byte(), wanted)
@@ -225,7 +221,9 @@ impl Translator {
                 ),
             ));
         }
-        if let Some(Shape::RowsBy(other)) = shape {
+        if let Some(Shape::RowsBy(other)) = shape
+            && !is_preamble(delimiter, self.rows.unread(), wanted)
+        {
             return Err(FileFault::new(
                 FaultCode::Delimiter,
                 format!(
@@ -243,11 +241,10 @@ impl Translator {
             quoting,
         };
         let mut warnings = self.doubts(recognised, line, encoding);
-        if is_mojibake {
-            warnings.push(warning(format!(
-                "line {line}: the header is valid UTF-8 and CSV_ENCODING reads it as {encoding}: set CSV_ENCODING=auto or utf-8"
-            )));
-        }
+        let utf8 = is_mojibake.then(|| {
+            format!("the header is valid UTF-8 and CSV_ENCODING reads it as {encoding}: set CSV_ENCODING=auto or utf-8")
+        });
+        warnings.extend(utf8.iter().map(|what| warning(format!("line {line}: {what}"))));
         let header = text.clone();
         let stored = StoredHeader { dialect, text, rows_from: after, fingerprint: String::new(), warnings };
         let named_by = match self.stage {
@@ -255,7 +252,10 @@ impl Translator {
             Stage::Header { delimiter: Some(_), named: false } => Some("CSV_DELIMITER"),
             _ => None,
         };
-        if let Err(fault) = self.begin_rows(stored) {
+        if let Err(mut fault) = self.begin_rows(stored) {
+            if let (FaultCode::MissingColumn, Some(utf8)) = (fault.code, utf8) {
+                fault.message = format!("{}; {utf8}", fault.message);
+            }
             let failed = Failed {
                 text: self.rows.unread(),
                 header: &header,
@@ -288,6 +288,10 @@ impl Translator {
         let cells = match shape {
             Some(Shape::RowNumbers) => Some(
                 "each row has one cell more than the header, and the first cells count up by one: if they are numbers of rows, add a name for their column in front of the header"
+                    .to_owned(),
+            ),
+            Some(Shape::RowNames) => Some(
+                "each row has one cell more than the header, and the first cells are all different: if they are names of rows, as R writes them, add a name for their column in front of the header; if a delimiter stands in a cell, put the cell in quotes"
                     .to_owned(),
             ),
             Some(Shape::OneNameAndRowsBy(other)) => Some(format!(
@@ -336,6 +340,25 @@ impl Translator {
         self.stage = Stage::Rows;
         Ok(())
     }
+}
+
+/// A text without the line ends that it begins with.
+fn without_line_ends(text: &[u8]) -> &[u8] {
+    let lines = text.iter().take_while(|byte| matches!(byte, b'\n' | b'\r')).count();
+    &text[lines..]
+}
+
+fn not_text(encoding: Encoding, is_marked: bool) -> FileFault {
+    let message = if is_marked {
+        format!(
+            "the header is not {encoding}, and the byte order mark before it, which says {encoding}, overrides CSV_ENCODING: save the file again as UTF-8"
+        )
+    } else {
+        format!(
+            "the header is not {encoding}: save the file as UTF-8, or set CSV_ENCODING, for instance to auto or windows-1252"
+        )
+    };
+    FileFault::new(FaultCode::Encoding, message)
 }
 
 fn line_too_long() -> FileFault {

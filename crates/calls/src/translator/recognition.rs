@@ -1,7 +1,9 @@
 //! How a file is quoted, found out from its beginning.
 //!
-//! RFC 4180 is tried first, and holds unless it finds a quote astray or a row whose cells do not fit the header. Only
+//! RFC 4180 is tried first, and holds unless it finds a misplaced quote or a row whose cells do not fit the header. Only
 //! then is another dialect tried, and taken if it makes every row whole.
+
+use std::collections::HashSet;
 
 use crate::dialect::{Delimiter, Escape, Quoting};
 use crate::ids::is_void;
@@ -25,6 +27,8 @@ pub(super) struct Recognised {
 pub(super) enum Shape {
     /// Each row has one cell more than the header, and the first cells count up by one.
     RowNumbers,
+    /// Each row has one cell more than the header, and the first cells are different texts.
+    RowNames,
     /// Another delimiter than the header's gives each row as many cells as the header has.
     RowsBy(Delimiter),
     /// The header is one name, and each row has the same number of cells by that delimiter.
@@ -89,7 +93,7 @@ struct Row {
     from: usize,
     to: usize,
     cells: Vec<Vec<u8>>,
-    /// Whether no quote is astray.
+    /// Whether no quote is misplaced.
     is_sound: bool,
     is_void: bool,
     /// Whether it begins with a quote.
@@ -107,10 +111,10 @@ fn rows_of(beginning: Beginning<'_>, quoting: Quoting) -> Vec<Row> {
         let from = at + usize::try_from(record.blank.bytes).unwrap_or_default();
         let mut rewritten = Vec::new();
         let text = without_ctrl_z(record.text).unwrap_or(record.text);
-        let is_astray = plain(text, quoting, beginning.delimiter, columns, &mut rewritten);
+        let has_misplaced = plain(text, quoting, beginning.delimiter, columns, &mut rewritten);
         let text = &rewritten[..];
         let unclosed = splitter.split(text);
-        let is_sound = !is_astray && !unclosed && splitter.stray().is_none();
+        let is_sound = !has_misplaced && !unclosed && splitter.stray().is_none();
         let mut scratch = Vec::new();
         let cells: Vec<_> = splitter.cells().iter().map(|cell| cell.value(text, &mut scratch).to_vec()).collect();
         if all.is_empty() {
@@ -130,10 +134,11 @@ fn rows_of(beginning: Beginning<'_>, quoting: Quoting) -> Vec<Row> {
     all
 }
 
-/// Whether a dialect leaves the rows alone that RFC 4180 reads whole: it joins none to its neighbour, and changes none.
-/// The header counts as such a row.
+/// Whether a dialect leaves the rows alone that RFC 4180 reads whole: it joins none to its neighbour, and each has the
+/// same cells. The header counts as such a row.
 ///
-/// Where RFC 4180 finds a quote astray behind a backslash, the backslash escapes, and may go from other rows as well.
+/// Where RFC 4180 finds a misplaced quote behind a backslash, the backslash escapes, and backslashes may go from the cells
+/// of other rows as well.
 fn keeps(rfc: &[Row], other: &[Row]) -> bool {
     let Some(columns) = rfc.first().map(|header| header.cells.len()) else { return true };
     let escapes = rfc.iter().any(|row| !row.is_sound && row.has_escape);
@@ -142,9 +147,18 @@ fn keeps(rfc: &[Row], other: &[Row]) -> bool {
         while others.next_if(|other| other.from < row.from).is_some() {}
         others.peek().is_none_or(|other| {
             let same_place = (other.from, other.to) == (row.from, row.to);
-            same_place && other.cells.len() == columns && (escapes || other.cells == row.cells)
+            let has_same_cells = match escapes {
+                true => row.cells.iter().zip(&other.cells).all(|(rfc, other)| is_same_but_backslashes(rfc, other)),
+                false => other.cells == row.cells,
+            };
+            same_place && other.cells.len() == columns && has_same_cells
         })
     })
+}
+
+fn is_same_but_backslashes(a: &[u8], b: &[u8]) -> bool {
+    let is_content = |byte: &&u8| **byte != b'\\';
+    a.iter().filter(is_content).eq(b.iter().filter(is_content))
 }
 
 /// Whether at least half of the rows are one quoted cell, under a header of several.
@@ -181,7 +195,11 @@ fn shape_of(beginning: Beginning<'_>, rows: &[Row]) -> Option<Shape> {
     }
     if first == columns + 1 {
         let ends_empty = rows.iter().all(|row| row.cells.last().is_some_and(Vec::is_empty));
-        return (!ends_empty && counts_up(&rows)).then_some(Shape::RowNumbers);
+        return match counts_up(&rows) {
+            _ if ends_empty => None,
+            true => Some(Shape::RowNumbers),
+            false => are_names(&rows).then_some(Shape::RowNames),
+        };
     }
     let by = |delimiter: &Delimiter| {
         let mut splitter = Splitter::new(delimiter.byte());
@@ -208,6 +226,14 @@ fn counts_up(rows: &[&Row]) -> bool {
     numbers.is_some_and(|numbers| {
         numbers.len() > 1 && numbers.windows(2).all(|pair| pair[0].checked_add(1) == Some(pair[1]))
     })
+}
+
+/// Whether the first cells may be names of rows: all are different, and no cell begins with a blank, as what stands
+/// behind a comma in a text does.
+fn are_names(rows: &[&Row]) -> bool {
+    let names: HashSet<&[u8]> = rows.iter().filter_map(|row| row.cells.first()).map(Vec::as_slice).collect();
+    let begins_blank = |row: &&Row| row.cells.iter().any(|cell| cell.first() == Some(&b' '));
+    rows.len() > 1 && names.len() == rows.len() && !names.contains(&b""[..]) && !rows.iter().any(begins_blank)
 }
 
 /// What stands behind one name: cells by a delimiter that the header does not have.
@@ -241,8 +267,8 @@ fn begin(beginning: Beginning<'_>, quoting: Quoting) -> Rows {
     rows
 }
 
-/// Whether every row of `text` has as many cells as its header and no quote astray; else the line of the first that
-/// is not so. A row that is cut off at the end says nothing.
+/// Whether every row of `text` has as many cells as its header and no misplaced quote; else the line of the first that
+/// is not so. A row that is cut off at the end does not count.
 fn read(beginning: Beginning<'_>, quoting: Quoting) -> Result<(), u64> {
     let delimiter = beginning.delimiter;
     let mut rows = begin(beginning, quoting);
@@ -259,10 +285,10 @@ fn read(beginning: Beginning<'_>, quoting: Quoting) -> Result<(), u64> {
         } else {
             rewritten.clear();
             let text = text.unwrap_or(record.text);
-            let is_astray = plain(text, quoting, delimiter, columns.unwrap_or(2), &mut rewritten);
+            let has_misplaced = plain(text, quoting, delimiter, columns.unwrap_or(2), &mut rewritten);
             let is_sound = !splitter.split(&rewritten) && splitter.stray().is_none();
             let void = splitter.cells().iter().all(|cell| is_void(cell.raw(&rewritten)));
-            (splitter.cells().len(), !is_astray && is_sound, void)
+            (splitter.cells().len(), !has_misplaced && is_sound, void)
         };
         let fits = match columns {
             None => {
@@ -279,7 +305,7 @@ fn read(beginning: Beginning<'_>, quoting: Quoting) -> Result<(), u64> {
     Ok(())
 }
 
-/// Appends a row as RFC 4180 writes it. `columns` is how many the header has. Returns whether a quote is astray.
+/// Appends a row as RFC 4180 writes it. `columns` is how many the header has. Returns whether a quote is misplaced.
 pub(super) fn plain(row: &[u8], quoting: Quoting, delimiter: u8, columns: usize, out: &mut Vec<u8>) -> bool {
     let row = strip_marks(row);
     if quoting.is_rfc4180() {
@@ -358,7 +384,7 @@ mod tests {
     }
 
     #[test]
-    fn a_row_that_is_cut_off_says_nothing() {
+    fn a_row_that_the_sample_cuts_in_two_does_not_decide_the_dialect() {
         assert_eq!(found("a,b\n1,2\n3", false).trouble_line, None);
     }
 
@@ -370,6 +396,10 @@ mod tests {
         check("a,b\n1,\\\\server\n2,x\\,y\n", "RFC 4180");
         // Unless quotes show that the backslash escapes.
         check("a,b\n1,\\\\server\n2,\"say \\\"hi\\\"\"\n", "backslash escapes");
+        // Nothing but backslashes may go from it then.
+        check("a,b,c\n1,\"C:\\\",\", d\"\n2,\"5\\\" disk\",x\n", "RFC 4180");
+        check("a,b,c\n1,\"C:\\\",\",\"\n2,\"5\\\" disk\",x\n", "RFC 4180");
+        check("a,b\n1,5\" disk\n2,\"5\\\" disk\"\n", "RFC 4180");
     }
 
     #[test]
@@ -389,6 +419,9 @@ mod tests {
         for (text, shape) in [
             ("a,b\n1,u,x\n2,v,y\n", Some(Shape::RowNumbers)),
             ("a,b\n0,u,x\n,,\n1,v,y\n", Some(Shape::RowNumbers)),
+            ("a,b\nx,u,1\ny,v,2\n", Some(Shape::RowNames)),
+            ("a,b\nx,u,1\nx,v,2\n", None),
+            ("a,b\nx,Al, Bo\ny,Cy, Di\n", None),
             ("a,b\n1,Al, Bo\n", None),
             ("a,b\n1,u,\n2,v,\n", None),
             ("a,b\n1,Al, Bo\n2,Ann\n", None),

@@ -20,13 +20,15 @@ pub(super) struct Decoded {
     text: Vec<u8>,
     scratch: Vec<u8>,
     pub(super) splitter: Splitter,
+    /// Whether the encoding of the file is a guess, if it is neither UTF-8 nor UTF-16.
+    is_guess: bool,
 }
 
 /// What is wrong with the quotes of a record.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Quotes {
     pub(super) unclosed: bool,
-    /// The cell that has one astray.
+    /// The cell that has a misplaced one.
     pub(super) stray: Option<usize>,
     /// Whether the record does not fit the file's dialect; no cell of it is known then.
     pub(super) misfit: bool,
@@ -39,8 +41,8 @@ impl Quotes {
 }
 
 impl Decoded {
-    pub(super) fn new() -> Decoded {
-        Decoded { text: Vec::new(), scratch: Vec::new(), splitter: Splitter::new(b',') }
+    pub(super) fn new(is_guess: bool) -> Decoded {
+        Decoded { text: Vec::new(), scratch: Vec::new(), splitter: Splitter::new(b','), is_guess }
     }
 
     /// The record in UTF-8, as RFC 4180 writes it.
@@ -62,7 +64,10 @@ impl Decoded {
         }
         if matches!(dialect.encoding, Encoding::Legacy(_)) && !raw.is_ascii() {
             let hit = std::str::from_utf8(raw).is_ok();
-            notes.push(Note { hit, ..Note::row(WarningCode::LooksLikeUtf8) });
+            // Where the encoding is a guess, the other rows are the cause of it, and do not speak against these.
+            if hit || !self.is_guess {
+                notes.push(Note { hit, ..Note::row(WarningCode::LooksLikeUtf8) });
+            }
         }
         self.text.clear();
         transcode(raw, dialect.encoding, &mut self.text);
@@ -71,7 +76,7 @@ impl Decoded {
             self.text.clear();
             let delimiter = dialect.delimiter.byte();
             if plain(&self.scratch, dialect.quoting, delimiter, columns, &mut self.text) {
-                // Kept as one cell, and with a cell too many, so that it cannot slip through unmended.
+                // One cell, and a cell too many, so that the row is refused again unless a person corrects it.
                 self.text.clear();
                 quote_cell(&self.scratch, &mut self.text);
                 self.text.extend(std::iter::repeat_n(delimiter, columns));
@@ -160,7 +165,9 @@ pub(super) fn sound(text: &[u8], cells: &[Cell], quotes: Quotes, plan: &ColumnPl
         return Err(Flaw::new(RefusalCode::StrayQuote));
     }
     if let Some(column) = quotes.stray {
-        return Err(Flaw::new(RefusalCode::StrayQuote).in_column(column).hinting(astray(text, cells.get(column))));
+        return Err(Flaw::new(RefusalCode::StrayQuote)
+            .in_column(column)
+            .hinting(cause_of_quote(text, cells.get(column))));
     }
     if let Some(at) = first_non_utf8(text) {
         let flaw = Flaw::new(RefusalCode::InvalidEncoding);
@@ -176,9 +183,12 @@ pub(super) fn sound(text: &[u8], cells: &[Cell], quotes: Quotes, plan: &ColumnPl
     Ok(())
 }
 
-/// Why a quote of a cell is astray.
+/// Why a quote of a cell is misplaced.
 #[cold]
-fn astray(text: &[u8], cell: Option<&Cell>) -> Hint {
+fn cause_of_quote(text: &[u8], cell: Option<&Cell>) -> Hint {
+    if text.windows(2).any(|pair| pair == b"\\\"") {
+        return Hint::Backslash;
+    }
     // A cell in quotes has text behind them.
     let bare = cell.filter(|cell| cell.start() == 0 || text[cell.start() - 1] != b'"');
     let blank = bare.and_then(|cell| blank_before_quote(cell.raw(text), b'"'));
@@ -188,6 +198,6 @@ fn astray(text: &[u8], cell: Option<&Cell>) -> Hint {
 /// Why a row may have more cells than the header.
 #[cold]
 fn surplus(text: &[u8], cells: &[Cell], own: usize) -> Hint {
-    let is_empty = |cell: Option<&Cell>| cell.is_some_and(|cell| cell.raw(text).is_empty());
-    if cells.len() == own + 1 && is_empty(cells.last()) { Hint::TrailingDelimiter } else { Hint::None }
+    let are_empty = cells[own..].iter().all(|cell| cell.raw(text).is_empty());
+    if are_empty { Hint::TrailingDelimiter } else { Hint::None }
 }

@@ -228,7 +228,7 @@ fn reading_taken_up_behind_any_record_gives_the_rest() {
 }
 
 #[test]
-fn refused_rows_dropped_back_unmended_are_refused_again() {
+fn refused_rows_that_come_back_without_a_correction_are_refused_again() {
     for case in cases() {
         let file = file(&case);
         let read = file.read(&[usize::MAX]);

@@ -6,7 +6,7 @@ use calls::refusal::FaultCode;
 use crate::support::File;
 
 #[test]
-fn a_list_is_no_way_round_the_rules_of_segments_own_fields() {
+fn segments_own_fields_cannot_be_lists() {
     for column in [
         "userId[]",
         "anonymousId[]",

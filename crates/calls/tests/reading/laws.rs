@@ -137,6 +137,32 @@ fn uneven_rfc4180() -> impl Strategy<Value = (Vec<u8>, Vec<Vec<String>>)> {
     })
 }
 
+/// A file as RFC 4180 has it, but for one row of another dialect, with its other cells.
+fn one_row_of_a_dialect() -> impl Strategy<Value = (Vec<u8>, Vec<[String; 2]>)> {
+    const ROWS: [&str; 8] = [
+        r#"x,"p\"q",z"#,
+        r#"x, "p",z"#,
+        r#"x,"p\",q",z"#,
+        r#"x,p\,q,z"#,
+        r#""x,p,z""#,
+        r#"x, "p, q" ,z"#,
+        r#"x,"p"q,z"#,
+        r#"x,"p" , "q""#,
+    ];
+    let cell = || prop_oneof![1 => cell(), 2 => r#"[ab]?\\?[",]{0,2}"#, 2 => r#",? [ab]"#];
+    let rows = proptest::collection::vec([cell(), cell()], 1..5);
+    (rows, 0..ROWS.len(), any::<prop::sample::Index>()).prop_map(|(rows, other, at)| {
+        let mut lines: Vec<String> = vec!["userId,traits.a,traits.b\n".to_owned()];
+        for (row, number) in rows.iter().zip(0..) {
+            let mut writer = csv::Writer::from_writer(Vec::new());
+            writer.write_record([format!("u{number}").as_str(), &row[0], &row[1]]).unwrap();
+            lines.push(String::from_utf8(writer.into_inner().unwrap()).unwrap());
+        }
+        lines.insert(1 + at.index(lines.len()), format!("{}\n", ROWS[other]));
+        (lines.concat().into_bytes(), rows)
+    })
+}
+
 /// The line on which a byte stands, counted the slow way.
 fn line_of(text: &[u8], byte: u64) -> u64 {
     let before = &text[..usize::try_from(byte).unwrap()];
@@ -220,6 +246,20 @@ proptest! {
     }
 
     #[test]
+    fn one_row_of_a_dialect_takes_nothing_but_backslashes_from_the_cells_of_other_rows(
+        (bytes, rows) in one_row_of_a_dialect(),
+    ) {
+        let read = File::new("identify_1.csv", bytes).read(&[usize::MAX]);
+        let calls: Vec<serde_json::Value> =
+            read.calls().iter().map(|call| serde_json::from_str(call).unwrap()).collect();
+        for (row, number) in rows.iter().zip(0..) {
+            let call = calls.iter().find(|call| call["userId"] == format!("u{number}"));
+            let cell = |name: &str| call.map(|call| call["traits"][name].as_str().unwrap_or_default().replace('\\', ""));
+            prop_assert_eq!([cell("a"), cell("b")], row.each_ref().map(|cell| Some(cell.replace('\\', ""))));
+        }
+    }
+
+    #[test]
     fn every_call_is_json_that_segment_takes(
         mut file in file(),
         long in prop_oneof![4 => Just(0), 1 => 31_700_usize..32_000],
@@ -263,7 +303,7 @@ proptest! {
     }
 
     #[test]
-    fn reading_taken_up_behind_any_record_gives_exactly_the_rest(
+    fn reading_that_resumes_after_any_record_gives_exactly_the_rest(
         file in prop_oneof![3 => file(), 1 => anything()],
         compressed in any::<bool>(),
         cut in any::<prop::sample::Index>(),

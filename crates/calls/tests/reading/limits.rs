@@ -84,7 +84,7 @@ fn a_name_of_a_column_beyond_the_limit_is_one_fault() {
 }
 
 #[test]
-fn what_is_said_of_refused_rows_fills_a_batch_as_rows_do() {
+fn messages_about_refused_rows_count_towards_the_size_of_a_batch() {
     let name = format!("properties.{}", "n".repeat(900));
     let file = track("");
     let csv = format!("userId,event,{name}:number\n{}", "u,e,x\n".repeat(2_400));

@@ -281,12 +281,12 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(150))]
 
     #[test]
-    fn a_file_that_is_resumed_behind_any_commit_has_the_profile_of_a_whole_run(file in laws::file(), calls_max in 1..9_usize) {
+    fn a_file_that_resumes_after_any_commit_has_the_profile_of_a_whole_run(file in laws::file(), calls_max in 1..9_usize) {
         check_resumed(&file, calls_max);
     }
 
     #[test]
-    fn a_mapped_file_that_is_resumed_behind_any_commit_has_the_profile_of_a_whole_run(file in mappings::file(), calls_max in 1..9_usize) {
+    fn a_mapped_file_that_resumes_after_any_commit_has_the_profile_of_a_whole_run(file in mappings::file(), calls_max in 1..9_usize) {
         check_resumed(&file, calls_max);
     }
 }

@@ -50,7 +50,7 @@ fn crlf_with_mark(text: &str) -> Vec<u8> {
 }
 
 #[test]
-fn mended_rejects_give_the_calls_of_the_mended_source() {
+fn corrected_rejects_give_the_calls_of_the_corrected_source() {
     for encode in [utf8, utf16, crlf_with_mark] {
         check(
             "track_1.csv",
@@ -65,7 +65,7 @@ fn mended_rejects_give_the_calls_of_the_mended_source() {
 }
 
 #[test]
-fn a_row_that_keeps_some_of_its_four_cells_is_not_sent_without_one_of_its_own() {
+fn a_row_with_only_some_of_the_four_error_cells_loses_no_cell_of_its_own() {
     let header = "userId,event,timestamp,_error_code,_error,_line,_byte";
     // Too many cells, once: the four were removed, and the delimiter in the third was not.
     for row in ["4,e,2019-05-11,extra", "4,e,2019-05-11,a,b", "4,e,2019-05-11,a,b,c", "4,e,2019-05-11,a,b,c,d,e"] {

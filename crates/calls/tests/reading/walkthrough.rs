@@ -72,7 +72,7 @@ fn an_object_file_becomes_every_object_and_not_only_the_last() {
 }
 
 #[test]
-fn a_timestamp_stands_where_the_step_says() {
+fn the_range_of_a_timestamp_contains_exactly_the_timestamp() {
     let subject = Subject::of("track_1.csv", &[], None).unwrap();
     let mut translator = Translator::new(&subject, &Reading::default(), MessageIds::new(StreamId::new(IDENTITY)));
     translator.push(b"userId,event,timestamp\n1,e,1557606747\n");

@@ -22,7 +22,7 @@ async fn a_received_event_is_exported_once_and_its_fragment_deleted() {
     let app = world.app();
 
     let report = tick(&app).await;
-    assert_eq!(report.summary, "2 objects with 9 events in 1 destination; no plan is open");
+    assert_eq!(report.summary, "2 objects with 9 events in 1 destination");
     assert_eq!(report.alarms, Vec::<String>::new());
     world.assert_complete("their-logs");
     world.assert_settled();
@@ -36,7 +36,7 @@ async fn a_received_event_is_exported_once_and_its_fragment_deleted() {
     assert_eq!(object.content_encoding.as_deref(), Some("gzip"));
 
     let again = tick(&app).await;
-    assert_eq!(again.summary, "nothing was exported; no plan is open");
+    assert_eq!(again.summary, "nothing was exported");
     world.assert_complete("their-logs");
 }
 
@@ -77,7 +77,7 @@ async fn every_destination_of_a_source_gets_every_event() {
         world.receive(SOURCE, &format!("r{request}"), 40);
     }
     let report = tick(&world.app()).await;
-    assert_eq!(report.summary, "3 objects with 2400 events in 3 destinations; no plan is open");
+    assert_eq!(report.summary, "3 objects with 2400 events in 3 destinations");
     for bucket in ["logs-a", "logs-b", "logs-c"] {
         world.assert_complete(bucket);
     }
@@ -206,12 +206,18 @@ async fn a_source_without_a_destination_waits_with_an_alarm_and_expires_with_ano
     world.receive("unrouted", "r1", 3);
     let report = tick(&world.app()).await;
     assert_eq!(report.waiting.unrouted["unrouted"].events, 3);
-    assert_eq!(report.alarms, ["no destination takes source `unrouted`: 3 events wait"]);
+    assert_eq!(
+        report.alarms,
+        ["no destination takes source `unrouted`: 3 events wait; add the source to a destination"]
+    );
     assert!(world.s3.bytes(STATE, "exports/head.json").is_none(), "nothing was planned");
 
     let report = tick(&world.app_at(NOW_MS + days(31))).await;
     assert_eq!(report.expired.events, 3);
-    assert_eq!(report.alarms, ["3 events expired: no destination accepted them within 30 days"]);
+    assert_eq!(
+        report.alarms,
+        ["3 events expired: no destination accepted them within 30 days; add their source to a destination"]
+    );
     world.assert_settled();
 
     world.receive("unrouted", "r2", 2);

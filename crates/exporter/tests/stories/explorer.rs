@@ -112,7 +112,7 @@ fn a_head_that_is_equal_after_a_full_cycle_is_not_mistaken_for_the_old_one() {
 }
 
 #[test]
-fn a_zombie_that_wakes_after_its_plan_was_closed_changes_nothing() {
+fn an_exporter_that_resumes_after_its_plan_was_closed_changes_nothing() {
     explore("one_sleeps", &[(1, 0)]);
 }
 
@@ -166,11 +166,12 @@ fn every_fence_is_needed_in_the_real_requests() {
     }
 }
 
-/// Replays the schedule that a failure prints. Without `SCHEDULE` two exporters run in sequence.
+/// A tool for a failure of this file: plays the schedule in `SCHEDULE`, which the failure printed, and prints its
+/// requests. Without `SCHEDULE` two exporters run in sequence.
 #[test]
 fn replay() {
-    let told = std::env::var("SCHEDULE").unwrap_or_else(|_| "two_exporters:".to_owned());
-    let (name, schedule) = told.split_once(':').unwrap();
+    let text = std::env::var("SCHEDULE").unwrap_or_else(|_| "two_exporters:".to_owned());
+    let (name, schedule) = text.split_once(':').unwrap();
     let case = Case::named(name);
     let played = play(&|| case.stage(), &schedule.parse().unwrap());
     for step in &played.steps {

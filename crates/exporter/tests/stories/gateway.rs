@@ -51,7 +51,7 @@ async fn while_a_gateway_answers_for_a_destination_no_plan_is_closed_and_no_frag
 }
 
 #[tokio::test]
-async fn while_a_gateway_answers_for_the_state_bucket_every_event_stays_in_one_of_the_two() {
+async fn while_a_gateway_answers_for_the_state_bucket_no_fragment_is_deleted() {
     let plan = |operation, key| (operation, key);
     let operations = [
         plan("GetObject", "exports/head.json"),

@@ -11,6 +11,8 @@ use crate::world::{
     tick,
 };
 
+const QUARANTINE_ADVICE: &str = "; find out what else writes to the state bucket";
+
 /// Takes a customer's role away, as a customer does by mistake.
 pub(crate) fn break_role(world: &World, bucket: &str) {
     world.s3.directory().remove_role(&role_arn(bucket));
@@ -85,7 +87,9 @@ async fn a_damaged_fragment_is_quarantined_and_the_rest_keeps_its_place() {
         assert_eq!(report.quarantined, std::slice::from_ref(&key));
         assert_eq!(
             report.alarms,
-            [format!("fragment {key} is quarantined: the bytes do not have the checksum in the name")]
+            [format!(
+                "fragment {key} is quarantined: the bytes do not have the checksum in the name{QUARANTINE_ADVICE}"
+            )]
         );
         for bucket in ["logs-a", "logs-b"] {
             world.assert_complete(bucket);
@@ -191,7 +195,7 @@ async fn a_deleted_fragment_is_reported_with_an_alarm() {
     let gone = Fault::status(404).body(no_such_key(&key));
     world.s3.faults().add(Rule::on("GetObject").key("received/*r2*").before(gone));
     let report = tick(&world.app()).await;
-    assert_eq!(report.alarms, [format!("fragment {key} is quarantined: it is gone")]);
+    assert_eq!(report.alarms, [format!("fragment {key} is quarantined: it is gone{QUARANTINE_ADVICE}")]);
     world.assert_complete("their-logs");
     world.assert_settled();
     assert_eq!(quarantined(&world), Vec::<String>::new());
@@ -314,10 +318,7 @@ async fn fragments_wait_while_the_checkpoint_of_their_file_is_unreadable() {
     world.s3.put(STATE, &format!("ingest/{STREAM}/checkpoint.json"), "{").unwrap();
     world.receive(SOURCE, "r1", 2);
     let report = tick(&world.app_at(NOW_MS + days(40))).await;
-    assert!(
-        report.alarms[0]
-            .starts_with(&format!("failed to read which events are committed: ingest/{STREAM}/checkpoint.json"))
-    );
+    assert!(report.alarms[0].starts_with(&format!("checkpoint ingest/{STREAM}/checkpoint.json cannot be read: ")));
     assert_eq!(report.discarded.fragments, 0, "what is not known to be garbage is kept");
     world.assert_complete("their-logs");
 

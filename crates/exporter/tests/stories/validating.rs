@@ -103,7 +103,7 @@ async fn an_unknown_destination_is_reported_with_the_known_ones() {
     let world = World::with(&["logs-a", "logs-b"]).await;
     let answer = validated(&world, json!(["d0", "prod"])).await;
     assert_eq!(answer["summary"], "1 of 2 destinations can be written to, and only with the external id");
-    assert_eq!(answer["destinations"][1]["steps"][0]["result"], "not found; the settings have d0, d1");
+    assert_eq!(answer["destinations"][1]["steps"][0]["result"], "destination `prod` is unknown; known are d0, d1");
 }
 
 #[tokio::test]

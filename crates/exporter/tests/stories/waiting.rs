@@ -131,7 +131,10 @@ async fn events_that_a_destination_refuses_for_a_month_expire_with_an_alarm() {
     assert_eq!(report.expired.events, 3);
     let [failed, expired] = &report.alarms[..] else { panic!("{:?}", report.alarms) };
     assert!(failed.starts_with("destination `d0` cannot be written to"), "{failed}");
-    assert_eq!(expired, "3 events expired: destination `d0` did not accept them within 30 days");
+    assert_eq!(
+        expired,
+        "3 events expired: destination `d0` did not accept them within 30 days; repair the destination"
+    );
     world.assert_complete("logs-b");
     world.assert_settled();
 }
@@ -157,7 +160,8 @@ async fn beyond_the_cap_of_open_plans_there_is_an_alarm_and_no_growth_and_others
     let app = world.app_with(settings, aws::Clock::from_fn(|| NOW_MS));
     world.receive("ours", "r1", 2);
     let report = tick(&app).await;
-    let capped = "destination `d0` has as many open plans as allowed: 2 more events wait until some of them close";
+    let capped = "destination `d0` has as many open plans as allowed: 2 more events wait until some of them \
+                  close; repair or abandon the destination";
     assert_eq!(report.alarms[0], capped);
     assert_eq!((report.waiting.capped["d0"].events, report.plans_open), (2, 1));
     assert!(world.s3.bytes(STATE, orphan).is_some(), "without a change of the head nothing may be swept");
@@ -186,7 +190,7 @@ async fn events_beyond_the_cap_expire_for_that_destination_only() {
     assert_eq!((report.waiting.capped["d0"].events, report.expired.events), (2, 0));
     let report = tick(&at(31)).await;
     assert_eq!(report.expired.events, 2);
-    let expired = "2 events expired: destination `d0` did not accept them within 30 days";
+    let expired = "2 events expired: destination `d0` did not accept them within 30 days; repair the destination";
     assert!(report.alarms.iter().any(|alarm| alarm == expired), "{:?}", report.alarms);
     world.s3.directory().add_role(documented_role("logs-a"));
     tick(&at(31)).await;

@@ -16,6 +16,8 @@ pub enum Outcome {
     Replaced,
     /// Not one of our files: its name has no known prefix, or it is in the state bucket.
     Refused,
+    /// Nothing to do: the event creates no object, or the settings leave such objects alone.
+    Ignored,
     /// The rest follows in another invocation.
     Continues,
     /// It failed; a retry continues where this invocation ended.
@@ -36,6 +38,12 @@ pub struct Close {
 impl Close {
     pub(super) fn done(outcome: Outcome, reason: Option<String>) -> Self {
         Self { outcome, reason, code: None }
+    }
+
+    /// The object is left alone.
+    #[must_use]
+    pub fn ignored(reason: String) -> Self {
+        Self::done(Outcome::Ignored, Some(reason))
     }
 
     /// The message failed, and is to be delivered again.

@@ -2,7 +2,7 @@
 
 use crate::refusals::Parcel;
 use calls::batches::Batch;
-use calls::pipeline::Guilty;
+use calls::pipeline::RefusedCall;
 
 /// A batch, from its first request until it is settled.
 #[derive(Debug)]
@@ -24,14 +24,14 @@ pub(super) enum Stage {
     /// Some calls need an answer.
     Sending,
     /// Its fragment is being written, without these refused calls.
-    Keeping(Vec<Guilty>),
+    Keeping(Vec<RefusedCall>),
 }
 
 impl Stage {
-    pub(super) fn guilty(&self) -> &[Guilty] {
+    pub(super) fn refused_calls(&self) -> &[RefusedCall] {
         match self {
             Stage::Sending => &[],
-            Stage::Keeping(guilty) => guilty,
+            Stage::Keeping(refused_calls) => refused_calls,
         }
     }
 }

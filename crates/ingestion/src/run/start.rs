@@ -135,7 +135,7 @@ fn is_profiled(checkpoint: &Checkpoint, today: bool) -> bool {
     if checkpoint.header.is_some() { checkpoint.profile.is_some() } else { today }
 }
 
-/// Reads the rest as the file was begun, whatever was set differently since.
+/// Reads the rest as the file was begun, even if the settings have changed since.
 fn translator(
     checkpoint: &Checkpoint,
     subject: &Subject,

@@ -120,11 +120,11 @@ impl<'a> Script<'a> {
         loop {
             match run.next(NOW_MS) {
                 Step::Send { batch, body, .. } => work.push(Work::Request { batch, users: users(&body) }),
-                Step::Keep { batch, guilty, .. } => {
-                    let guilty: Vec<usize> = guilty.iter().map(|guilty| guilty.call).collect();
+                Step::Keep { batch, refused_calls, .. } => {
+                    let refused_calls: Vec<usize> = refused_calls.iter().map(|refused| refused.call).collect();
                     let all = users(&batch.body);
                     let kept: Vec<usize> =
-                        (0..all.len()).filter(|call| !guilty.contains(call)).map(|call| all[call]).collect();
+                        (0..all.len()).filter(|call| !refused_calls.contains(call)).map(|call| all[call]).collect();
                     assert!(!kept.is_empty(), "a fragment has events");
                     work.push(Work::Fragment { batch: batch.number, users: kept });
                 }

@@ -83,13 +83,13 @@ impl Assigned<'_> {
         }
     }
 
-    /// What is said behind a fault of the name when no mapping matches the key.
+    /// The nearest pattern, as an addition to a name fault.
     pub(super) fn nearest(&self) -> String {
         let words = |pattern| format!("; no mapping matches the key, the nearest has `{pattern}`");
         self.nearest.map_or(String::new(), words)
     }
 
-    /// The same as a warning, when the name alone says how the file is read.
+    /// The same as a warning, if the file is read by its name.
     pub(super) fn unmatched(&self) -> Option<Warning> {
         let pattern = self.nearest?;
         let message =

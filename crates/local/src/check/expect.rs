@@ -4,10 +4,11 @@ use super::checked::Checked;
 use calls::kind::Api;
 use libdeflater::{CompressionLvl, Compressor};
 
-/// Compressing costs more than everything else here, so after the first batches only some are, and speak for the rest.
+/// Compresses the first batches and a sample of later batches, and estimates the rest. Compression is the most expensive
+/// part of this estimate.
 const COMPRESSED_FIRST: u64 = 8;
 const COMPRESSED_THEN_EACH: u64 = 32;
-/// As the ingester compresses.
+/// The ingester's compression level.
 const GZIP_LEVEL: i32 = 1;
 
 /// The function's limits in the template.

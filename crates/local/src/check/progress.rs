@@ -67,7 +67,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_bar_fills_up() {
+    fn the_bar_grows_with_the_bytes_that_are_read() {
         let second = Duration::from_secs(1);
         let bars = |bytes| line("f", bytes, Some(1_000_000), 1_234, second).matches('█').count();
         assert_eq!([bars(0), bars(500_000), bars(1_000_000), bars(2_000_000)], [0, 15, 30, 30]);

@@ -122,7 +122,7 @@ pub(super) fn more(out: &mut String, count: usize, what: &str, voice: Voice) {
     }
 }
 
-/// What the API calls that which a row becomes.
+/// The API's noun for a row: call or object.
 fn noun(api: Api) -> &'static str {
     match api {
         Api::Tracking => "calls",

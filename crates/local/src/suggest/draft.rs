@@ -171,7 +171,7 @@ impl Draft {
     }
 }
 
-/// The type of any cell. A field that is called `timestamp` or `createdAt` needs it, to be none.
+/// The type of plain text. A field that is called `timestamp` or `createdAt` needs it to be sent as text.
 const TEXT: &str = "string";
 
 /// The words of a file's name as the name of a mapping.
@@ -181,7 +181,7 @@ fn ascii(file_words: &[String]) -> String {
     name.chars().take(60).collect()
 }
 
-/// What ids of this tool begin with.
+/// The id prefix of the tool.
 fn tool(file_words: &[String]) -> String {
     let first = file_words.iter().find(|word| word.bytes().all(|byte| byte.is_ascii_alphanumeric()));
     format!("{}-", first.map_or("tool", String::as_str))

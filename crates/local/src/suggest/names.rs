@@ -270,7 +270,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_have_words() {
+    fn a_name_is_split_into_words_for_fields_and_known_traits() {
         assert_eq!(words("E-Mail"), ["e", "mail"]);
         assert_eq!(words("createdAt"), ["created", "at"]);
         assert_eq!(words("OPTIN_TIME (UTC)"), ["optin", "time", "utc"]);

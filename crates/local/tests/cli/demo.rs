@@ -107,7 +107,7 @@ fn the_exports_of_five_tools_become_calls_by_their_mappings_and_the_account_clos
     for mapping in ["hubspot-contacts", "shopify-customers", "stripe-payments", "mailchimp-audience", "erp-customers"] {
         assert!(told.contains(&format!("mapping {mapping}")), "{mapping} in {told}");
     }
-    assert!(told.contains("mapping shopify-orders: groups of rows are 20 calls"), "{told}");
+    assert!(told.contains("mapping shopify-orders: 25 rows, grouped into 20 calls"), "{told}");
     assert!(told.contains("✓ 190 rows = 186 acknowledged + 4 rejected; mappings skipped 6 more"), "{told}");
     assert!(told.contains("✓ each of the 173 acknowledged calls is found once in the logs (173 lines)"), "{told}");
 }

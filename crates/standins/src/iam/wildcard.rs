@@ -40,7 +40,7 @@ mod tests {
     use super::matches;
 
     #[test]
-    fn wildcards() {
+    fn a_star_matches_any_text_and_a_question_mark_one_character() {
         for (pattern, text, expected) in [
             ("*", "", true),
             ("", "", true),

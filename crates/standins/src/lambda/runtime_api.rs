@@ -56,7 +56,7 @@ impl Desk {
         }
     }
 
-    /// Lays a job on the desk; the one before is forgotten.
+    /// Sets the next job.
     pub(crate) fn give(&self, job: Job) {
         self.change(|state| {
             state.done = None;

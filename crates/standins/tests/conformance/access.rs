@@ -104,7 +104,7 @@ async fn a_session_only_puts_under_the_allowed_prefix() {
 }
 
 #[tokio::test]
-async fn a_session_policy_narrows_a_session_down_and_widens_nothing() {
+async fn a_session_policy_can_only_remove_permissions() {
     let server = setup().start().await.unwrap();
     let narrow =
         r#"{"Statement":{"Effect":"Allow","Action":"s3:*","Resource":"arn:aws:s3:::logs/segment-logs/one/*"}}"#;

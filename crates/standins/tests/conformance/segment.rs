@@ -85,7 +85,7 @@ async fn a_batch_is_taken_and_recorded_in_order() {
 }
 
 #[tokio::test]
-async fn single_calls_by_long_and_short_paths() {
+async fn single_calls_are_accepted_at_long_and_short_paths() {
     let server = Server::setup().start().await.unwrap();
     for path in [
         "/v1/identify",
@@ -147,7 +147,7 @@ async fn an_unknown_write_key_is_answered_200_and_dropped() {
 }
 
 #[tokio::test]
-async fn the_settings_of_a_source_are_there_for_a_key_that_is_known_and_for_no_other() {
+async fn only_a_known_write_key_gets_the_settings_of_its_source() {
     let settings = async |server: &Server, key: &str| {
         send(server, "GET", &format!("/v1/projects/{key}/settings"), &[], b"").await.unwrap()
     };
@@ -326,7 +326,7 @@ async fn requests_under_way_and_connections_are_counted() {
 }
 
 #[tokio::test]
-async fn a_sink_takes_everything() {
+async fn a_sink_answers_200_to_any_body() {
     let server = Server::setup().sink().start().await.unwrap();
     assert_eq!(post(&server, "/v1/batch", b"not looked at").await.unwrap().0, 200);
     assert_eq!(server.record().deliveries()[0].wire_bytes, 13);

@@ -1,6 +1,6 @@
 use crate::support::on_every_s3;
 
-on_every_s3!(every_legal_key_round_trips, a_key_beside_its_own_folder, a_key_too_long_is_refused);
+on_every_s3!(every_legal_key_round_trips, a_key_may_be_the_prefix_of_other_keys, a_key_too_long_is_refused);
 
 mod checks {
     use std::collections::BTreeSet;
@@ -69,7 +69,7 @@ mod checks {
         }
     }
 
-    pub(super) async fn a_key_beside_its_own_folder(s3: &Target) {
+    pub(super) async fn a_key_may_be_the_prefix_of_other_keys(s3: &Target) {
         for order in [["a", "a/b", "a/b/c"], ["a/b/c", "a/b", "a"]] {
             for key in order {
                 s3.put(key, key).await;

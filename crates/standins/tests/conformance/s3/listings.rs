@@ -3,9 +3,9 @@ use crate::support::on_every_s3;
 on_every_s3!(
     a_listing_has_keys_in_byte_order_with_etags_and_sizes,
     pages_join_to_the_whole,
-    delimiters_roll_up,
+    a_listing_groups_keys_up_to_the_delimiter,
     pages_of_rolled_up_prefixes_join,
-    start_after,
+    a_listing_starts_after_the_given_key,
     an_invalid_token_is_refused,
     a_negative_number_of_keys_is_refused,
 );
@@ -62,7 +62,7 @@ mod checks {
         }
     }
 
-    pub(super) async fn delimiters_roll_up(s3: &Target) {
+    pub(super) async fn a_listing_groups_keys_up_to_the_delimiter(s3: &Target) {
         put_all(s3, &["a/1", "a/2", "b", "c/d/1", "c/d/2", "c/e"]).await;
         let check = async |prefix: &str, delimiter: &str, expected: &[&str]| {
             let lines = all_pages(s3, prefix, Some(delimiter), 1_000).await;
@@ -83,7 +83,7 @@ mod checks {
         }
     }
 
-    pub(super) async fn start_after(s3: &Target) {
+    pub(super) async fn a_listing_starts_after_the_given_key(s3: &Target) {
         put_all(s3, &["a", "b", "c"]).await;
         let list = |after: &str| s3.client.list_objects_v2().bucket(&s3.bucket).start_after(after).send();
         for (after, expected) in [("", 3), ("a", 2), ("aa", 2), ("c", 0)] {

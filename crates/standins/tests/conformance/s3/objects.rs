@@ -2,12 +2,12 @@ use crate::support::on_every_s3;
 
 on_every_s3!(
     an_object_comes_back_as_it_was_put,
-    ranges,
+    a_range_gets_exactly_its_bytes,
     a_missing_bucket_is_no_such_bucket,
     deleting_a_missing_object_succeeds,
-    many_deletes_in_one_request,
+    one_request_deletes_many_keys_and_confirms_each,
     a_replaced_object_is_read_to_its_end,
-    an_empty_object,
+    an_empty_object_is_kept_and_has_no_range,
     metadata_has_two_kilobytes_at_most,
 );
 
@@ -45,7 +45,7 @@ mod checks {
         assert_eq!(text(got.body).await, "hello");
     }
 
-    pub(super) async fn ranges(s3: &Target) {
+    pub(super) async fn a_range_gets_exactly_its_bytes(s3: &Target) {
         let body: String = ('a'..='z').collect();
         let etag = s3.put("k", &body).await;
         for (range, expected, content_range) in [
@@ -82,7 +82,7 @@ mod checks {
         s3.client.delete_object().bucket(&s3.bucket).key("missing").send().await.unwrap();
     }
 
-    pub(super) async fn many_deletes_in_one_request(s3: &Target) {
+    pub(super) async fn one_request_deletes_many_keys_and_confirms_each(s3: &Target) {
         for key in ["a", "b c", "d/é", "stays"] {
             s3.put(key, key).await;
         }
@@ -122,7 +122,7 @@ mod checks {
         }
     }
 
-    pub(super) async fn an_empty_object(s3: &Target) {
+    pub(super) async fn an_empty_object_is_kept_and_has_no_range(s3: &Target) {
         s3.put("k", "").await;
         assert_eq!(s3.get("k").await.unwrap(), "", "{}", s3.name);
         let get = s3.client.get_object().bucket(&s3.bucket).key("k").range("bytes=0-");

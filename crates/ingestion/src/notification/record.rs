@@ -1,0 +1,124 @@
+//! One event about one object, as S3 or EventBridge words it.
+
+use super::{Entry, Ignored, Notice, NotificationFault, Wanted};
+use percent_encoding::percent_decode_str;
+use serde_json::Value;
+
+/// The API calls that CloudTrail reports. They may create objects, and have another form.
+const BY_CLOUD_TRAIL: &str = "AWS API Call via CloudTrail";
+
+/// The facts that the envelopes around a record add.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct About<'a> {
+    pub(super) wanted: Wanted,
+    /// Which record, from 0.
+    pub(super) index: usize,
+    /// The replay tag.
+    pub(super) replay: Option<&'a str>,
+}
+
+/// The change of an object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Change {
+    Created,
+    Copied,
+    Restored,
+    Other,
+}
+
+/// The places of bucket, key and version in a record.
+struct Places<'a> {
+    bucket: (&'a Value, &'static str),
+    key: (&'a Value, &'static str),
+    version_id: &'a Value,
+}
+
+/// An event of S3. The key is form-encoded.
+pub(super) fn of_s3(record: &Value, about: About<'_>) -> Entry {
+    let s3 = &record["s3"];
+    let places = Places {
+        bucket: (&s3["bucket"]["name"], "s3.bucket.name"),
+        key: (&s3["object"]["key"], "s3.object.key"),
+        version_id: &s3["object"]["versionId"],
+    };
+    let name = record["eventName"].as_str();
+    places.entry(change_by_name(name), name.unwrap_or_default(), decode_key, about)
+}
+
+/// An event of EventBridge. The key is not encoded.
+pub(super) fn of_event_bridge(payload: &Value, kind: &str, about: About<'_>) -> Entry {
+    if kind == BY_CLOUD_TRAIL {
+        return Entry::Unreadable(NotificationFault::UnknownShape);
+    }
+    let detail = &payload["detail"];
+    let places = Places {
+        bucket: (&detail["bucket"]["name"], "detail.bucket.name"),
+        key: (&detail["object"]["key"], "detail.object.key"),
+        version_id: &detail["object"]["version-id"],
+    };
+    places.entry(change_by_type(kind, detail), kind, |key| Some(key.to_owned()), about)
+}
+
+/// True if EventBridge speaks of an object with this `detail-type`.
+pub(super) fn is_of_s3(kind: &str) -> bool {
+    change_by_type(kind, &Value::Null) != Change::Other
+}
+
+/// S3 user guide, "Supported event types". A record without a name was written by hand, to ingest the object.
+fn change_by_name(name: Option<&str>) -> Change {
+    match name.map(|name| name.trim_start_matches("s3:")) {
+        None => Change::Created,
+        Some("ObjectCreated:Copy") => Change::Copied,
+        Some(name) if name.starts_with("ObjectCreated") => Change::Created,
+        Some("ObjectRestore:Completed") => Change::Restored,
+        Some(_) => Change::Other,
+    }
+}
+
+/// S3 user guide, "EventBridge event message structure".
+fn change_by_type(kind: &str, detail: &Value) -> Change {
+    match kind {
+        "Object Created" if detail["reason"] == "CopyObject" => Change::Copied,
+        "Object Created" => Change::Created,
+        "Object Restore Completed" => Change::Restored,
+        _ => Change::Other,
+    }
+}
+
+impl Places<'_> {
+    fn entry(&self, change: Change, name: &str, decode: fn(&str) -> Option<String>, about: About<'_>) -> Entry {
+        match change {
+            Change::Other => self.ignored(decode, format!("the event `{name}` creates no object")),
+            Change::Copied if !about.wanted.copies => {
+                self.ignored(decode, "INGEST_COPIES is false, and the object is a copy".to_owned())
+            }
+            Change::Restored if !about.wanted.restored => {
+                self.ignored(decode, "INGEST_RESTORED is false, and the object was restored from an archive".to_owned())
+            }
+            _ => self.notice(decode, about).map_or_else(Entry::Unreadable, Entry::Ingest),
+        }
+    }
+
+    fn notice(&self, decode: fn(&str) -> Option<String>, about: About<'_>) -> Result<Notice, NotificationFault> {
+        let About { index, replay, .. } = about;
+        let text = |(value, field): (&Value, &'static str)| {
+            let text = value.as_str().filter(|text| !text.is_empty());
+            text.map(str::to_owned).ok_or(NotificationFault::FieldMissing { index, field })
+        };
+        let bucket = text(self.bucket)?;
+        let key = decode(&text(self.key)?).ok_or(NotificationFault::KeyNotText { index })?;
+        let version_id = self.version_id.as_str().map(str::to_owned);
+        Ok(Notice { bucket, key, version_id, replay: replay.map(str::to_owned), mapping: None, hop: None })
+    }
+
+    fn ignored(&self, decode: fn(&str) -> Option<String>, reason: String) -> Entry {
+        let bucket = self.bucket.0.as_str().unwrap_or_default().to_owned();
+        Entry::Ignored(Ignored { bucket, key: self.key.0.as_str().and_then(decode).unwrap_or_default(), reason })
+    }
+}
+
+/// Keys in S3's notifications are form-encoded: `+` is a space, the rest percent escapes of UTF-8.
+fn decode_key(encoded: &str) -> Option<String> {
+    let spaced = encoded.replace('+', " ");
+    percent_decode_str(&spaced).decode_utf8().ok().map(std::borrow::Cow::into_owned)
+}
