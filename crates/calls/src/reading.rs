@@ -4,7 +4,7 @@ use jiff::civil;
 pub use protocol::reading::{EmptyCells, Reading, UnknownColumns};
 
 use crate::subject::{COLLECTION_CHARS_MAX, is_collection};
-use crate::timestamps::{self, Times};
+use crate::timestamps;
 
 /// What is wrong with a strftime format of `TIMESTAMP_FORMATS`, and what to write; `None` if dates can be read by it.
 pub fn format_fault(format: &str) -> Option<String> {
@@ -47,12 +47,6 @@ pub fn key_of(setting: &str) -> Option<&'static str> {
 /// Whether it is a time zone: `UTC`, a name such as `America/New_York`, or an offset such as `+02:00`.
 pub fn is_zone(text: &str) -> bool {
     timestamps::zone(text).is_some()
-}
-
-/// Whether a cell of that text is read as a timestamp.
-pub fn is_timestamp(text: &str, reading: &Reading) -> bool {
-    let times = Times::new(&reading.timestamp_formats, reading.timestamp_zone.as_deref());
-    times.append(text.as_bytes(), &mut Vec::new()).is_some()
 }
 
 /// Whether `%Q` or one of its kin stands in `format`: an IANA name, such as `America/New_York`.

@@ -508,14 +508,14 @@ fn a_fault_that_every_file_would_meet_is_found_in_the_document() {
         (&["set.\"properties.total.net\" = 1"], "cannot both go to"),
         (&["columns.\"A\" = \"properties.total.net\""], "cannot both go to"),
         (&["set.\"event\" = 5"], "`set event`: always a string"),
-        (&["set.\"event\" = \" \""], "`set.event` is empty"),
-        (&["set.\"timestamp\" = \"yesterday\""], "`set.timestamp` is not a timestamp"),
+        (&["set.\"event\" = \" \""], "the constant `event` is empty"),
+        (&["set.\"timestamp\" = \"yesterday\""], "the constant `timestamp` is not a date"),
         (&["columns.\"A\" = \"properties.total:number\""], "another column goes there as another type"),
         (&["columns.\"Id\" = { to = \"userId\", split = \";\" }"], "always a string"),
         (&["columns.\"Id\" = \"userId:number\""], "always a string"),
         (&["columns.\"A\" = { to = \"timestamp\", type = \"date\" }"], "always a timestamp"),
         (&["columns.\"A\" = \"properties.p[].list[]\"", "group = \"Id\""], "is no path"),
-        (&["columns.\"A\" = \"properties.p[x]\""], "`columns.A` goes to no path"),
+        (&["columns.\"A\" = \"properties.p[x]\""], "`properties.p[x]` is no path"),
         (
             &["columns.\"A\" = { to = \"properties.a\", type = \"number\", decimal = \",\", prefix = \"x\" }"],
             "goes with no",
@@ -550,7 +550,7 @@ fn a_mapping_that_would_spoil_data_is_refused() {
             "`columns.A` has a name that another column has too",
         ),
         (of_object("message_id = [\"Id\"]"), "`message_id` is for calls"),
-        (of_object("columns.\"A\" = \"tags[]\""), "goes to a list, and objects have none"),
+        (of_object("columns.\"A\" = \"tags[]\""), "`tags[]` is no path"),
         (of_object("columns.\"A\" = { to = \"tags\", split = \";\" }"), "the Objects API takes no lists"),
     ] {
         let faults = faults(&mapping_with(&lines));

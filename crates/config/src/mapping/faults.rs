@@ -4,9 +4,7 @@ use std::collections::HashMap;
 
 use calls::columns::is_never_sent;
 use calls::kind::{Api, Kind};
-use calls::reading::is_timestamp;
 use protocol::mapping::{Mapping, Rest};
-use serde_json::Value;
 
 use crate::config::{At, MappingRule};
 use crate::document::MappingTable;
@@ -21,7 +19,7 @@ pub(super) fn check(table: &MappingTable, rule: &MappingRule, before: &[MappingR
     if let Some(kind) = Kind::ALL.iter().copied().find(|kind| kind.as_str() == mapping.call) {
         rest(mapping.rest, kind, at);
         paths(mapping, kind, &at.field("columns"));
-        constants(table, kind, rule, &at.field("set"));
+        constants(table, kind, &at.field("set"));
         if kind.api() == Api::Objects && !mapping.message_id.is_empty() {
             at.field("message_id").fault("is for calls; leave it out, because its `id` tells an object");
         }
@@ -84,38 +82,21 @@ fn rest(rest: Rest, kind: Kind, at: &At<'_>) {
 fn paths(mapping: &Mapping, kind: Kind, at: &At<'_>) {
     for column in &mapping.columns {
         let at = at.field(column.names.first().map_or("", String::as_str));
-        for field in &column.fields {
-            let brackets = field.to.matches(['[', ']']).count();
-            if kind.api() == Api::Objects && field.to.contains("[]") {
-                at.fault("goes to a list, and objects have none; write one column for each value");
-            } else if brackets != 2 * field.to.matches("[]").count() {
-                at.fault("goes to no path: write `[]` for a list, and `.0` for its first element");
-            } else if kind.api() == Api::Tracking && is_never_sent(&field.to) {
-                at.fault("is never sent there: Segment or the call says what stands there; leave the column out");
-            }
+        if kind.api() == Api::Tracking && column.fields.iter().any(|field| is_never_sent(&field.to)) {
+            at.fault("is never sent there: Segment or the call says what stands there; leave the column out");
         }
     }
 }
 
-fn constants(table: &MappingTable, kind: Kind, rule: &MappingRule, at: &At<'_>) {
-    for (to, value) in &table.set.0 {
+fn constants(table: &MappingTable, kind: Kind, at: &At<'_>) {
+    for (to, _) in &table.set.0 {
         let at = at.field(to);
-        let is_text = kind.entry().texts.iter().any(|text| text.name == to);
-        let is_blank = value.as_str().is_some_and(|text| text.trim().is_empty());
-        match value {
-            _ if typed(to).1.is_some() => at.fault("has a type; leave it out, because the value itself has one"),
-            _ if to == "messageId" => {
-                at.fault("is the same in every call, and Segment would drop all but one; use `message_id`");
-            }
-            _ if kind.api() == Api::Tracking && is_never_sent(to) => {
-                at.fault("is never sent: Segment or the call says what stands there; leave it out");
-            }
-            _ if is_text && is_blank => at.fault("is empty; write a text, or leave it out"),
-            Value::String(text) if to == "timestamp" && is_timestamp(text, &rule.reading) => {}
-            _ if to == "timestamp" && kind.api() == Api::Tracking => {
-                at.fault("is not a timestamp; write one such as \"2025-12-31T10:00:00Z\"");
-            }
-            _ => {}
+        if typed(to).1.is_some() {
+            at.fault("has a type; leave it out, because the value itself has one");
+        } else if to == "messageId" {
+            at.fault("is the same in every call, and Segment would drop all but one; use `message_id`");
+        } else if kind.api() == Api::Tracking && is_never_sent(to) {
+            at.fault("is never sent: Segment or the call says what stands there; leave it out");
         }
     }
 }
