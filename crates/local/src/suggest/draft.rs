@@ -99,7 +99,9 @@ impl Draft {
         let shapes: Vec<Shape> = sample.columns.iter().map(shapes::of).collect();
         let FileName { pattern, words: file_words } = names::file_name(&sample.name);
         let mut person = Person::of(sample, &shapes);
-        let group = call::group(sample);
+        // A group is of one person, whichever column names it.
+        let of_one = |group: &Group| group.lists.iter().all(|at| !person.columns.contains(at));
+        let group = call::group(sample).filter(of_one);
         let call = call::guess(&file_words, sample, &shapes, !person.columns.is_empty());
         person.keep(&call, sample);
         let name = if file_words.is_empty() { "draft".to_owned() } else { ascii(&file_words) };

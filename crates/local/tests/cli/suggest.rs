@@ -183,3 +183,12 @@ fn a_column_that_is_called_as_one_of_rejects_files_is_left_out() {
         assert!(told.contains(part), "{part} in {told}");
     }
 }
+
+#[test]
+fn rows_of_several_people_are_not_one_call() {
+    let folder = Folder::new("suggest-people");
+    let text = "Order Number,Email,Customer Name,Total,Paid at\n\
+        7,ada@example.com,Ada,25.50,2025-12-31\n7,bob@example.com,,,\n8,eve@example.com,Eve,5.50,2025-12-31\n";
+    let (told, _) = accepted(&folder, &folder.file("orders.csv", text));
+    assert!(!told.contains("group ="), "{told}");
+}
