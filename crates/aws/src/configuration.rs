@@ -79,11 +79,6 @@ impl Configuration {
         Configuration { from, base, client, secrets, state, dice, kept, last: Mutex::default() }
     }
 
-    /// Forgets the values of secrets, so that they are read again.
-    pub fn forget_secrets(&self) {
-        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = None;
-    }
-
     /// The configuration now. If the document cannot be read or has a fault, the last one without a fault is in force,
     /// with an alarm.
     ///

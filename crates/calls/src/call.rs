@@ -368,8 +368,8 @@ impl Encoder {
         }
     }
 
-    /// Notes a row of which two cells, or at least half of them, name their columns, as joined exports have it, unless one
-    /// of its ids has shown that the row is no data.
+    /// Notes a row that may be a header, as joined exports have it: two of its cells, or half of them, name their columns. A
+    /// row with an id that has a warning of its own is not noted again.
     #[cold]
     fn look_for_header(&mut self, plan: &ColumnPlan, row: Row<'_>) {
         let (mut names, mut filled) = (0, 0);

@@ -9,10 +9,14 @@
 //!
 //! Byte order marks and Ctrl-Z at the start of a record are no part of its first cell: joined files have them.
 //!
-//! Three things are reported besides: a quote that is still open at the end of the file, a quote
-//! misplaced (text after a closing one, a quote behind a blank, or a quote in a bare cell where a backslash stands
-//! before a closing one), and a record beyond [`ROW_BYTES_MAX`]. Records of other dialects are found by
-//! [`crate::quoting::Walker`], and not split here.
+//! Three things are reported besides:
+//!
+//! * a quote that is still open at the end of the file;
+//! * a misplaced quote: with text after a closing quote, behind a blank, or in a bare cell if a backslash stands before a
+//!   closing quote of the record;
+//! * a record beyond [`ROW_BYTES_MAX`].
+//!
+//! Records of other dialects are found by [`crate::quoting::Walker`], and not split here.
 //!
 //! Cells are not copied: a [`Cell`] is a range of the record, and only a cell with a doubled quote
 //! ever needs [`Cell::unescape`].

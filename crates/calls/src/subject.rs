@@ -4,10 +4,10 @@
 //! whole key, so a folder breaks it; here the *basename* decides.
 
 use protocol::mapping::Mapping;
+use protocol::reading::Reading;
 use thiserror::Error;
 
 use crate::kind::{Api, Kind};
-use crate::reading::Reading;
 
 /// Longest collection name that the Objects API takes.
 ///

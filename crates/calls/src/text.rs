@@ -2,8 +2,9 @@
 
 use memchr::memmem;
 
+use protocol::reading::{Delimiter, Encoding};
+
 use crate::columns::REJECT_COLUMNS;
-use crate::dialect::{Delimiter, Encoding};
 
 /// What stands in transcoded text where the source had no character. It is in no UTF-8, so the row
 /// is refused, and refused again when it comes back without a correction.

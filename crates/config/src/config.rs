@@ -4,13 +4,13 @@ use std::cell::RefCell;
 
 use calls::subject::is_rejects_of;
 use export::routes::{Routes, Source as NamedSource};
-use protocol::mapping::Mapping;
 use protocol::reading::Reading;
 
+use crate::at::At;
 use crate::document::Document;
-use crate::fault::{Fault, Step};
-use crate::near;
-use crate::source::{Globs, Secret, Source, source};
+use crate::fault::Fault;
+use crate::mapping::MappingRule;
+use crate::source::{Secret, Source, source};
 use crate::tree::Tree;
 use crate::{destination, mapping};
 
@@ -25,28 +25,6 @@ pub struct Config {
     pub mappings: Vec<MappingRule>,
     /// The destinations of the logs.
     pub routes: Routes,
-}
-
-/// A mapping, and the files that it is for.
-#[derive(Clone, Debug)]
-pub struct MappingRule {
-    /// The keys that it matches.
-    pub keys: Globs,
-    /// Whether later mappings may match the same file too.
-    pub also: bool,
-    /// The name of the source that its calls go to, if it says one.
-    pub source: Option<String>,
-    /// How its files are read; the mapping itself is within.
-    pub reading: Reading,
-}
-
-impl MappingRule {
-    /// The mapping.
-    #[must_use]
-    pub fn mapping(&self) -> &Mapping {
-        #[expect(clippy::expect_used, reason = "every rule is made with a mapping")]
-        self.reading.mapping.as_deref().expect("a rule has a mapping")
-    }
 }
 
 /// How one file is read, and where its calls go.
@@ -83,7 +61,7 @@ impl Config {
         let mut shape = Vec::new();
         let document: Document = tree.read(&mut shape);
         let faults = RefCell::new(shape);
-        let at = At { tree: &tree, faults: &faults, path: Vec::new() };
+        let at = At::root(&tree, &faults);
         let config = resolve(&document, base, &at);
         let mut faults = faults.into_inner();
         if faults.is_empty() {
@@ -201,70 +179,4 @@ fn resolve(document: &Document, base: &Reading, at: &At<'_>) -> Config {
         at.field("destination").item(clash.index).fault(clash.what);
     }
     Config { reading, sources, mappings, routes }
-}
-
-/// A place in the document, for faults.
-#[derive(Clone)]
-pub(crate) struct At<'a> {
-    tree: &'a Tree<'a>,
-    faults: &'a RefCell<Vec<Fault>>,
-    path: Vec<Step>,
-}
-
-impl At<'_> {
-    /// The value of a key.
-    pub(crate) fn field(&self, name: &str) -> Self {
-        self.step(Step::Key(name.to_owned()))
-    }
-
-    /// An item of a list.
-    pub(crate) fn item(&self, index: usize) -> Self {
-        self.step(Step::Item(index))
-    }
-
-    fn step(&self, step: Step) -> Self {
-        let mut path = self.path.clone();
-        path.push(step);
-        Self { path, ..self.clone() }
-    }
-
-    /// Notes a fault here. `what` must not have the value.
-    pub(crate) fn fault(&self, what: impl Into<String>) {
-        let fault = Fault::at(self.tree.locate(&self.path), &self.path, what.into());
-        self.faults.borrow_mut().push(fault);
-    }
-
-    /// The text of a key that must be there; a fault if it is not.
-    pub(crate) fn required<'t>(&self, name: &str, value: Option<&'t str>, purpose: &str) -> Option<&'t str> {
-        let value = value.map(str::trim).filter(|value| !value.is_empty());
-        // A value of another kind has a fault already.
-        if value.is_none() && !self.has_fault_at(name) {
-            self.fault(format!("has no `{name}`; it is {purpose}"));
-        }
-        value
-    }
-
-    /// Whether a key of this table has a fault, or a value below it.
-    pub(crate) fn has_fault_at(&self, name: &str) -> bool {
-        self.field(name).has_fault()
-    }
-
-    /// Whether there is a fault here or below.
-    pub(crate) fn has_fault(&self) -> bool {
-        self.faults.borrow().iter().any(|fault| fault.is_within(&self.path))
-    }
-
-    /// The place of an item of this list, by its text.
-    pub(crate) fn item_with(&self, text: &str) -> Self {
-        self.tree.position(&self.path, text).map_or_else(|| self.clone(), |index| self.item(index))
-    }
-
-    /// A fault for an unknown word, with the nearest known word.
-    pub(crate) fn unknown(&self, written: &str, known: &[&str]) {
-        let known_words = near::list(known);
-        match near::of(written, known) {
-            Some(near) => self.fault(format!("is not known; is `{near}` meant? Write {known_words}")),
-            None => self.fault(format!("is not known; write {known_words}")),
-        }
-    }
 }

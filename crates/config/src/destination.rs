@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use export::routes::{BATCH_BYTES_MAX, Destination, Routes, Sources};
 
 use crate::arn::{is_account, key_fault, role_fault};
-use crate::config::At;
+use crate::at::At;
 use crate::document::DestinationTable;
 use crate::environment::{Reader, is_bucket};
 use crate::settings::{DESTINATION_BUCKET, DESTINATION_EXTERNAL_ID, DESTINATION_REGION, DESTINATION_ROLE_ARN, Setting};

@@ -9,6 +9,8 @@ pub mod fault;
 
 mod near;
 
+mod at;
+
 mod tree;
 
 mod document;
@@ -32,7 +34,8 @@ mod ignored;
 
 mod from;
 
-pub use config::{Config, ForKey, MappingRule, NoMatch};
+pub use config::{Config, ForKey, NoMatch};
 pub use destination::Single;
 pub use from::ConfigFrom;
 pub use ignored::{IgnoredKeys, OF_TOOLS};
+pub use mapping::MappingRule;

@@ -8,14 +8,36 @@ use calls::subject::is_collection;
 use protocol::mapping::{Column, Constant, Decimal, Field, Filter, Mapping, Strip, Values};
 use protocol::reading::Reading;
 
-use crate::config::{At, MappingRule};
+use crate::at::At;
 use crate::document::{FieldTable, FilterTable, MappingTable};
-use crate::source::{NAME_FAULT, Source, globs, is_name};
+use crate::source::{Globs, NAME_FAULT, Source, globs, is_name};
 
 /// The types of headers, and `date`.
 fn types() -> Vec<&'static str> {
     let words = CellType::ALL.iter().filter_map(|cell| cell.word()).map(|named| named.word);
     words.chain(["date"]).collect()
+}
+
+/// A mapping, and the files that it is for.
+#[derive(Clone, Debug)]
+pub struct MappingRule {
+    /// The keys that it matches.
+    pub keys: Globs,
+    /// Whether later mappings may match the same file too.
+    pub also: bool,
+    /// The name of the source that its calls go to, if it says one.
+    pub source: Option<String>,
+    /// How its files are read; the mapping itself is within.
+    pub reading: Reading,
+}
+
+impl MappingRule {
+    /// The mapping.
+    #[must_use]
+    pub fn mapping(&self) -> &Mapping {
+        #[expect(clippy::expect_used, reason = "every rule is made with a mapping")]
+        self.reading.mapping.as_deref().expect("a rule has a mapping")
+    }
 }
 
 pub(crate) fn rules(tables: &[MappingTable], base: &Reading, sources: &[Source], at: &At<'_>) -> Vec<MappingRule> {

@@ -5,7 +5,7 @@ use std::fmt;
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 use protocol::id::SourceId;
 
-use crate::config::At;
+use crate::at::At;
 use crate::document::SourceTable;
 use crate::environment::is_url;
 

@@ -261,6 +261,8 @@ impl App {
             _ => "INFO",
         };
         telemetry::summary(level, summary);
+        // An object that was not opened has no source, and CloudWatch takes no dimension without a value.
+        let Some(source) = source else { return };
         let settled = &report.settled;
         let mut values = vec![
             (metrics::ROWS, json!(settled.rows)),
@@ -274,7 +276,6 @@ impl App {
         if !stats.latencies_ms.is_empty() {
             values.push((metrics::DELIVERY_LATENCY, json!(stats.latencies_ms)));
         }
-        let source = source.map(ToString::to_string).unwrap_or_default();
-        telemetry::emit(&telemetry::record(self.clock.now_ms(), &[("Source", &source)], &values));
+        telemetry::emit(&telemetry::record(self.clock.now_ms(), &[("Source", source.as_str())], &values));
     }
 }

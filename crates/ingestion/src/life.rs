@@ -278,14 +278,15 @@ impl Life {
         let action = match stream {
             _ if life.notice.bucket == life.rules.state_bucket => life
                 .refuse("it is in STATE_BUCKET, which is never a source: rejects would feed on themselves".to_owned()),
+            // The checkpoint says how a begun file is read, even if no mapping of today takes its key.
+            Some(stream) => life.go(State::LookingUp, Action::LookUp(stream)),
             // The name alone shows most mistakes, without a request.
-            _ if let Err(fault) = life.rules.reading.subject(&life.notice.key, Some("any")) => {
+            None if let Err(fault) = life.rules.reading.subject(&life.notice.key, Some("any")) => {
                 let nearest = life.rules.nearest_pattern.as_ref();
                 let nearest =
                     nearest.map(|pattern| format!("; no mapping matches the key, the nearest has `{pattern}`"));
                 life.refuse(format!("{fault}{}", nearest.unwrap_or_default()))
             }
-            Some(stream) => life.go(State::LookingUp, Action::LookUp(stream)),
             None => life.look_up(None),
         };
         (life, action)

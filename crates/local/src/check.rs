@@ -13,6 +13,8 @@ mod preview;
 mod profile;
 mod progress;
 mod tell;
+mod wire;
+mod words;
 
 use crate::input::{machine, open, read};
 use crate::voice::Voice;

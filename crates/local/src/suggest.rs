@@ -4,6 +4,7 @@
 //! taken back.
 
 mod call;
+mod column;
 mod draft;
 mod fields;
 mod names;

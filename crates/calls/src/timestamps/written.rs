@@ -68,8 +68,8 @@ pub(super) fn write(ms: i64, out: &mut Vec<u8>) -> bool {
 /// a calendar of computers begins or ends.
 #[inline]
 pub(crate) fn is_sentinel(written: &[u8]) -> bool {
-    // Lotus and SQL Server, Mac OS, the least and the greatest 32 bits of Unix time, zero of Unix time on either side of
-    // Greenwich, the greatest `smalldatetime`, the last day before 2100.
+    // The first days of Lotus, SQL Server and Mac OS. The least and the greatest Unix time of 32 bits. The zero of Unix
+    // time on both sides of Greenwich. The greatest `smalldatetime`, and the last day before 2100.
     const DAYS: [&[u8; 10]; 8] = [
         b"1900-01-01",
         b"1901-12-13",

@@ -6,10 +6,10 @@ use calls::columns::is_never_sent;
 use calls::kind::{Api, Kind};
 use protocol::mapping::{Mapping, Rest};
 
-use crate::config::{At, MappingRule};
+use crate::at::At;
 use crate::document::MappingTable;
 
-use super::typed;
+use super::{MappingRule, typed};
 
 /// Checks a mapping. `before` are the mappings that stand before it.
 pub(super) fn check(table: &MappingTable, rule: &MappingRule, before: &[MappingRule], at: &At<'_>) {

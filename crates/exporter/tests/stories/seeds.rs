@@ -1,6 +1,6 @@
-//! Many short runs, all from one seed: faults at every operation, kills at any request, two exporters, zombies, files
-//! whose owners die, fragments that are written again, destinations that come and go, and hours that pass. At the end
-//! every event is exported once, byte for byte.
+//! Many short runs, all from one seed. Operations fail, requests are killed, and two exporters run at once. Owners of files
+//! die, fragments are written again, destinations come and go, and hours pass. At the end every event is exported once,
+//! byte for byte.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};

@@ -1,8 +1,10 @@
 use super::*;
 use crate::run::Undelivered;
 use calls::refusal::{FaultCode, FileFault};
+use protocol::checkpoint::Terms;
 use protocol::claim::{Afresh, Claim, Claimant, claim};
 use protocol::id::Nonce;
+use protocol::mapping::Mapping;
 use protocol::position::Position;
 use protocol::reading::Reading;
 
@@ -129,6 +131,25 @@ fn a_wrong_name_or_bucket_is_refused_without_a_request() {
     assert_closed(&receive(notice("contacts.csv"), 1).1, Outcome::Refused, "begins with one of identify_");
     let ours = Notice { bucket: "state".into(), ..notice("track_1.csv") };
     assert_closed(&receive(ours, 1).1, Outcome::Refused, "STATE_BUCKET");
+}
+
+#[test]
+fn a_begun_file_is_continued_although_no_mapping_takes_its_key_any_more() {
+    let mapping = Mapping { name: "m".into(), call: "identify".into(), ..Mapping::default() };
+    let reading = Reading { mapping: Some(Box::new(mapping)), ..Reading::default() };
+    let object = Identity { key: "contacts.csv".into(), mapping: Some("m".into()), ..upload() };
+    let terms = Some(Terms { collection: None, reading });
+    let begun = Box::new(Checkpoint { object: object.clone(), terms, ..*at(3) });
+    let hop = Hop { stream: Some(object.stream()), ..continued(3, 1).hop.unwrap() };
+    let named = Notice { mapping: Some("m".into()), hop: Some(hop), ..notice("contacts.csv") };
+    let (mut life, action) = receive(named, 1);
+    assert_eq!(action, Action::LookUp(object.stream()));
+    life.on(Event::LookedUp(Some(begun.clone())), NOW_MS);
+    assert_eq!(life.on(Event::Opened(found()), NOW_MS), Action::LookUp(object.stream()));
+    let action = life.on(Event::LookedUp(Some(begun.clone())), NOW_MS);
+    assert_eq!(action, Action::Claim { object, afresh: Afresh::No });
+    let Action::Run(subject) = life.on(Event::Claimed(begun), NOW_MS) else { panic!("it is not continued") };
+    assert_eq!((subject.kind.as_str(), subject.name.as_str()), ("identify", "contacts.csv"));
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! The result for a file.
 
-use super::expect::Wire;
 use super::ids::Ids;
 use super::preview::Preview;
+use super::wire::Wire;
 use calls::batches::Batch;
 use calls::columns::Column;
 use calls::dialect::StoredHeader;

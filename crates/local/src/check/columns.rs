@@ -2,7 +2,7 @@
 
 use super::checked::Checked;
 use super::preview::Pair;
-use super::tell::{more, visible};
+use super::words::{more, visible};
 use crate::voice::Voice;
 use calls::columns::Column;
 use std::fmt::Write as _;

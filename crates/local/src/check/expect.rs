@@ -2,14 +2,6 @@
 
 use super::checked::Checked;
 use calls::kind::Api;
-use libdeflater::{CompressionLvl, Compressor};
-
-/// Compresses the first batches and a sample of later batches, and estimates the rest. Compression is the most expensive
-/// part of this estimate.
-const COMPRESSED_FIRST: u64 = 8;
-const COMPRESSED_THEN_EACH: u64 = 32;
-/// The ingester's compression level.
-const GZIP_LEVEL: i32 = 1;
 
 /// The function's limits in the template.
 const LAMBDA_MEMORY_GB: f64 = 0.5;
@@ -20,38 +12,6 @@ const GB_SECOND_USD: f64 = 0.000_016_666_7;
 const INVOCATION_USD: f64 = 0.2 / 1_000_000.0;
 /// A request to the Objects API. One is sent at a time, so that objects keep their order.
 const OBJECTS_REQUEST_SECONDS: f64 = 0.1;
-
-/// Requests, counted as they would be sent.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Wire {
-    pub(super) requests: u64,
-    /// Bodies before compression.
-    pub(super) json_bytes: u64,
-    sampled_bytes: u64,
-    sampled_compressed_bytes: u64,
-}
-
-impl Wire {
-    pub(super) fn send(&mut self, body: &[u8], gzip: bool) {
-        self.requests += 1;
-        self.json_bytes += body.len() as u64;
-        if gzip && (self.requests <= COMPRESSED_FIRST || self.requests.is_multiple_of(COMPRESSED_THEN_EACH)) {
-            let mut compressor = Compressor::new(CompressionLvl::new(GZIP_LEVEL).unwrap_or_default());
-            let mut out = vec![0; compressor.gzip_compress_bound(body.len())];
-            self.sampled_bytes += body.len() as u64;
-            self.sampled_compressed_bytes += compressor.gzip_compress(body, &mut out).unwrap_or(body.len()) as u64;
-        }
-    }
-
-    /// Bodies as they are sent; an estimate where not every one was compressed.
-    pub(super) fn wire_bytes(&self) -> u64 {
-        if self.sampled_bytes == 0 {
-            return self.json_bytes;
-        }
-        let whole = u128::from(self.json_bytes) * u128::from(self.sampled_compressed_bytes);
-        u64::try_from(whole / u128::from(self.sampled_bytes)).unwrap_or(self.json_bytes)
-    }
-}
 
 /// The time, and the cost of Lambda.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -2,7 +2,7 @@
 
 use super::checked::Checked;
 use super::columns::COLUMNS_SHOWN_MAX;
-use super::tell::{grouped, more, visible};
+use super::words::{grouped, more, visible};
 use crate::voice::Voice;
 use calls::profile::{ColumnProfile, Kind, Values};
 use std::fmt::Write as _;

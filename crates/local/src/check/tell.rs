@@ -3,6 +3,7 @@
 use super::checked::{Checked, Usability};
 use super::expect::expected;
 use super::profile;
+use super::words::{grouped, more, visible};
 use crate::voice::Voice;
 use calls::dialect::Compression;
 use calls::kind::Api;
@@ -113,12 +114,6 @@ fn zone(out: &mut String, checked: &Checked) {
     let set = checked.zone.as_deref();
     if has_zoneless || (set.is_some() && has_timestamps) {
         let _ = writeln!(out, "  times without a zone are read in {}\n", visible(set.unwrap_or("UTC")));
-    }
-}
-
-pub(super) fn more(out: &mut String, count: usize, what: &str, voice: Voice) {
-    if count > 0 {
-        let _ = writeln!(out, "  {}", voice.dim(&format!("and {count} more {what}; --json has all")));
     }
 }
 
@@ -268,19 +263,6 @@ fn columns_of(chars: &[char]) -> usize {
     chars.iter().filter_map(|c| c.width()).sum()
 }
 
-/// Text that stays on its line and does nothing to a terminal.
-pub(super) fn visible(text: &str) -> String {
-    text.replace("\r\n", "⏎")
-        .chars()
-        .map(|c| match c {
-            '\n' | '\r' => '⏎',
-            '\t' => '→',
-            c if c.is_control() => '·',
-            c => c,
-        })
-        .collect()
-}
-
 /// Indents compact JSON. Short values stay on one line. Numbers and strings stay as they are, in the order that they
 /// have.
 fn pretty(json: &str) -> String {
@@ -358,19 +340,6 @@ fn container_bytes(json: &str) -> usize {
         }
     }
     at
-}
-
-/// `1234567` is `1,234,567`.
-pub(super) fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut out = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(digit);
-    }
-    out
 }
 
 /// Bytes, in the unit that reads best.

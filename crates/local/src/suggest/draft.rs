@@ -2,12 +2,12 @@
 
 use super::Tried;
 use super::call::{self, Call, Group};
+use super::column::DraftColumn;
 use super::fields::Fields;
 use super::names::{self, FileName, words};
 use super::sample::{Column, NULL_WORDS, Sample};
 use super::shapes::{self, Shape};
 use calls::dialect::{Delimiter, Encoding};
-use std::collections::HashSet;
 
 /// A mapping to be edited.
 #[derive(Debug)]
@@ -32,26 +32,6 @@ pub(super) struct Draft {
     /// The column whose cells say how far each row has got.
     pub(super) status: Option<String>,
     pub(super) columns: Vec<DraftColumn>,
-}
-
-/// A column and its fields.
-#[derive(Debug)]
-pub(super) struct DraftColumn {
-    pub(super) name: String,
-    pub(super) fields: Vec<DraftField>,
-    /// What is said about it.
-    pub(super) note: Option<String>,
-}
-
-/// A field, with its verbs.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct DraftField {
-    pub(super) to: String,
-    /// Whether blanks and capitals make no difference.
-    pub(super) is_email: bool,
-    pub(super) prefix: Option<String>,
-    pub(super) yes_no: Option<(&'static str, &'static str)>,
-    pub(super) cell: Option<&'static str>,
 }
 
 /// The columns that name the person of a row.
@@ -244,13 +224,7 @@ fn message_id(sample: &Sample, group: Option<&Group>, call: &Call) -> Option<(St
     if let Some(group) = group {
         return Some((name(group.column), is_sure));
     }
-    let unique = (0..sample.columns.len()).filter(|at| is_unique(&sample.columns[*at]));
+    let unique = (0..sample.columns.len()).filter(|at| sample.columns[*at].is_unique());
     let numbered = unique.filter(|at| names::is_code(&sample.columns[*at].name));
     numbered.map(name).next().map(|name| (name, is_sure))
-}
-
-/// Whether each row has a cell of its own.
-pub(super) fn is_unique(column: &Column) -> bool {
-    let mut seen = HashSet::new();
-    column.is_full() && column.cells.iter().all(|cell| seen.insert(cell))
 }

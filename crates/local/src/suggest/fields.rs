@@ -1,7 +1,7 @@
 //! Where the columns of a draft go.
 
 use super::call::{Call, Group};
-use super::draft::{DraftColumn, DraftField, is_unique};
+use super::column::{DraftColumn, DraftField};
 use super::names::{self, words};
 use super::sample::{Column, Sample, is_filled};
 use super::shapes::{Shape, TimeShape};
@@ -21,7 +21,7 @@ pub(super) struct Fields<'a> {
 /// The column with the id of an object: it is called so, or it is a number or a code of its own in each row.
 pub(super) fn object_id(sample: &Sample) -> Option<usize> {
     let called = sample.columns.iter().position(|column| words(&column.name).concat() == "id");
-    called.or_else(|| sample.columns.iter().position(|column| names::is_code(&column.name) && is_unique(column)))
+    called.or_else(|| sample.columns.iter().position(|column| names::is_code(&column.name) && column.is_unique()))
 }
 
 impl Fields<'_> {

@@ -11,6 +11,7 @@ use calls::pipeline::{Next, Pipeline};
 use calls::subject::SubjectOf;
 use protocol::mapping::{Constant, Mapping, Rest};
 use protocol::reading::Reading;
+use std::collections::HashSet;
 
 /// Read at once.
 const CHUNK_BYTES: usize = 64 * 1024;
@@ -48,6 +49,12 @@ impl Column {
     /// Whether every row has a cell.
     pub(super) fn is_full(&self) -> bool {
         !self.cells.is_empty() && self.cells.iter().all(|cell| is_filled(cell))
+    }
+
+    /// Whether each row has a cell of its own.
+    pub(super) fn is_unique(&self) -> bool {
+        let mut seen = HashSet::new();
+        self.is_full() && self.cells.iter().all(|cell| seen.insert(cell))
     }
 }
 

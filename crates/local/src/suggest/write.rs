@@ -1,7 +1,8 @@
 //! A draft as TOML, with comments that say what to decide.
 
 use super::call::Call;
-use super::draft::{Draft, DraftColumn, DraftField};
+use super::column::{DraftColumn, DraftField};
+use super::draft::Draft;
 use super::sample::Sample;
 use std::fmt::Write as _;
 

@@ -1,0 +1,37 @@
+//! Texts and numbers as the report shows them.
+
+use crate::voice::Voice;
+use std::fmt::Write as _;
+
+/// Says how many lines of a list are left out.
+pub(super) fn more(out: &mut String, count: usize, what: &str, voice: Voice) {
+    if count > 0 {
+        let _ = writeln!(out, "  {}", voice.dim(&format!("and {count} more {what}; --json has all")));
+    }
+}
+
+/// Text that stays on its line and does nothing to a terminal.
+pub(super) fn visible(text: &str) -> String {
+    text.replace("\r\n", "⏎")
+        .chars()
+        .map(|c| match c {
+            '\n' | '\r' => '⏎',
+            '\t' => '→',
+            c if c.is_control() => '·',
+            c => c,
+        })
+        .collect()
+}
+
+/// `1234567` is `1,234,567`.
+pub(super) fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut out = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
