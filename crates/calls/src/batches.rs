@@ -256,6 +256,7 @@ impl Gatherer {
 
     /// Counts in the rows of a group that is refused.
     pub fn refused_group(&mut self, refusals: Vec<RowRefusal>, taken: Taken<'_>) -> Option<Batch> {
+        debug_assert_eq!(refusals.len(), taken.group.len(), "each row of a refused group has its refusal");
         let line = refusals.first().map_or(0, |refusal| refusal.span.line);
         for (refusal, row) in refusals.into_iter().zip(taken.group) {
             self.said_bytes += refusal.message.len() + refusal.column.as_ref().map_or(0, String::len);
