@@ -75,18 +75,18 @@ settings! {
         INGEST_RESTORED Value("false"), "ingest an object when it is back from an archive. Progress and ledger of a file expire, so a file that was sent long ago would be sent again.";
         IGNORE_KEYS None, "further keys that the ingester leaves alone, beside [those of tools](#names-of-files-and-columns): globs on the whole key, in any case, separated by commas, such as `**/*.bak,drafts/**`";
         KEEP_FOR_EXPORT Value("true"), "keep accepted calls for the exporter. (If our own receiver is the endpoint and keeps them, the ingester does not.)";
-        INCLUDE_WRITE_KEY Value("false"), "put `writeKey` into the lines of the logs, as Segment does. A reader of such logs can send to the source.";
+        INCLUDE_WRITE_KEY Value("false"), "put `writeKey` into the lines of the logs, as Segment does. Warning: anyone who can read these logs can then send events to the source.";
         QUEUE_URL None, "the (standard) queue that starts this function. The ingester sends the rest of a long file there.";
         EVENTS_PER_SECOND Depends("1000 for Segment, else no limit"), "calls a second that one running ingester may send; 0 is no limit";
         WORKSPACE_EVENTS_PER_SECOND None, "instead of `EVENTS_PER_SECOND`: calls a second that all running ingesters together may send";
         CONCURRENCY Value("1"), "the number of ingesters that share `WORKSPACE_EVENTS_PER_SECOND`";
         REQUESTS_IN_FLIGHT Value("4"), "requests to Segment at the same time, at most 32";
         GZIP_REQUESTS Value("true"), "compress bodies, because AWS charges for outgoing traffic";
-        LEASE_SECONDS Value("60"), "seconds after which another run takes over the file of a run that no longer renews its lease; at least 5";
-        COMMIT_SECONDS Value("5"), "seconds between commits, at most 60. A commit ends at the first row that Segment has not answered. After a crash the ingester sends the rows after the last commit again, with the same message ids.";
+        LEASE_SECONDS Value("60"), "if a run dies, another run may take its file after this many seconds; at least 5";
+        COMMIT_SECONDS Value("5"), "seconds between commits, at most 60. A commit writes down how far the file is sent. After a crash the ingester sends the rows after the last commit again, with the same message ids.";
         REJECT_LIMIT_ROWS None, "a number of refused rows that stops a file";
         REJECT_LIMIT_SHARE Value("0.5"), "a share of refused rows, from 0 to 1, that stops a file. It applies once 1,000 rows are read.";
-        PROFILE Value("true"), "profile the columns of each file for the ledger and the report: filled and empty cells, lengths, types, shapes. The profile holds no cell.";
+        PROFILE Value("true"), "profile the columns of each file for the ledger and the report: filled and empty cells, lengths, types, shapes such as `AAA-999`. The profile contains no cell.";
         CLOCK_OFFSET_MS Value("0"), "for tests: milliseconds by which the function's clock is ahead";
     }
 }
@@ -95,9 +95,9 @@ settings! {
     /// Read by the exporter.
     EXPORTER {
         DESTINATION_BUCKET Depends("required without `[[destination]]`"), "the bucket for the logs, with an optional `/path/prefix`. A `[[destination]]` in `CONFIG` replaces it.";
-        DESTINATION_REGION Depends("likewise"), "the region of that bucket";
-        DESTINATION_ROLE_ARN Depends("likewise"), "the role that may put objects there";
-        DESTINATION_EXTERNAL_ID Depends("likewise"), "the external id that the role requires";
+        DESTINATION_REGION Depends("required without `[[destination]]`"), "the region of that bucket";
+        DESTINATION_ROLE_ARN Depends("required without `[[destination]]`"), "the role that may put objects there";
+        DESTINATION_EXTERNAL_ID Depends("required without `[[destination]]`"), "the external id that the role requires";
         EXPIRE_DAYS Value("30"), "days after which the exporter gives up events that it cannot export, with an alarm; 1 to 30";
     }
 }
