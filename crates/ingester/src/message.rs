@@ -86,6 +86,8 @@ impl App {
         report.elapsed_ms = self.clock.now_ms() - began_ms;
         let is_done = close.is_done();
         report.close(close);
+        let event_ms = notice.event_ms.filter(|_| report.has_ended());
+        report.seconds_to_done = event_ms.map(|event_ms| (self.clock.now_ms() - event_ms).max(0) / 1_000);
         self.summarize(&report, Some(&source));
         (report, is_done)
     }

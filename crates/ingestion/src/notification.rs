@@ -32,6 +32,9 @@ pub struct Notice {
     /// Sends a file again with new message ids, when given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replay: Option<String>,
+    /// When the object was created, as the event says, in ms since the epoch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub event_ms: Option<i64>,
     /// The name of the mapping that reads the file, once that is decided.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mapping: Option<String>,
@@ -45,7 +48,16 @@ impl Notice {
     #[must_use]
     pub fn of(bucket: &str, key: &str) -> Self {
         let (bucket, key) = (bucket.to_owned(), key.to_owned());
-        Self { bucket, key, other_keys: Vec::new(), version_id: None, replay: None, mapping: None, hop: None }
+        Self {
+            bucket,
+            key,
+            other_keys: Vec::new(),
+            version_id: None,
+            replay: None,
+            event_ms: None,
+            mapping: None,
+            hop: None,
+        }
     }
 
     /// The message with each key that it may mean in turn, likeliest first. A message about a begun file means one key.
