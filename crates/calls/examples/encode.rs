@@ -64,7 +64,7 @@ fn encode(subject: &Subject, csv: &[u8], is_profiled: bool) -> Result<Totals, Bo
             Translated::Call { .. } => totals.calls += 1,
             Translated::Refused(_) => totals.refused += 1,
             Translated::RefusedGroup(refusals) => totals.refused += refusals.len() as u64,
-            Translated::Dropped { .. } => {}
+            Translated::Dropped { .. } | Translated::Paused => {}
             Translated::Starved => match pieces.next() {
                 Some(piece) => translator.push(piece),
                 None => translator.finish(),

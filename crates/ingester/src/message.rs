@@ -13,6 +13,7 @@ use bytes::Bytes;
 use calls::kind::Api;
 use calls::reading::Reading;
 use calls::subject::Subject;
+use calls::translator::Limits;
 use ingestion::deadline::Deadline;
 use ingestion::life::{Action, Event, Found, Life, Rules, RunEnd};
 use ingestion::notification::Notice;
@@ -250,6 +251,7 @@ fn begin<'a>(
         requests_in_flight: target.delivery.settings().requests_in_flight,
         batch_calls_max: settings.batch_calls_max,
         commit_every_ms: settings.commit_every_ms,
+        limits: Limits::default(),
         object_bytes,
         first,
         deadline,
