@@ -129,7 +129,7 @@ impl Places<'_> {
 }
 
 /// The other keys that a person may mean: as it stands, if it was not encoded; decoded once more, if it was encoded twice.
-fn other_keys(key: &str, written: String) -> Vec<String> {
+pub(super) fn other_keys(key: &str, written: String) -> Vec<String> {
     let mut others: Vec<_> = [Some(written), decode_key(key)].into_iter().flatten().collect();
     others.retain(|other| other != key);
     others.dedup();
@@ -137,7 +137,7 @@ fn other_keys(key: &str, written: String) -> Vec<String> {
 }
 
 /// Keys in S3's notifications are form-encoded: `+` is a space, the rest percent escapes of UTF-8.
-fn decode_key(encoded: &str) -> Option<String> {
+pub(super) fn decode_key(encoded: &str) -> Option<String> {
     let spaced = encoded.replace('+', " ");
     percent_decode_str(&spaced).decode_utf8().ok().map(std::borrow::Cow::into_owned)
 }
