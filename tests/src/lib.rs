@@ -6,6 +6,7 @@ pub mod document;
 pub mod failure;
 pub mod line;
 pub mod mill;
+pub mod telemetry;
 
 use crate::binaries::binary;
 use crate::failure::Failure;
@@ -115,6 +116,11 @@ impl World {
 
 impl Drop for World {
     fn drop(&mut self) {
+        if !std::thread::panicking() {
+            let lines = self.failure.journal.lines();
+            let undeclared = lines.iter().find_map(|line| telemetry::undeclared(line.split_once(": ")?.1));
+            assert_eq!(undeclared, None, "a metric that crates/aws/src/telemetry/metrics.rs does not declare");
+        }
         self.failure.keep(|evidence| {
             evidence.s3(&self.s3)?;
             evidence.list("segment-requests.txt", &self.segment.record().deliveries())

@@ -15,5 +15,6 @@ mod resume;
 mod semantics;
 mod states;
 mod tables;
+mod telemetry;
 mod validate;
 mod write_key;

@@ -1,5 +1,6 @@
 //! The documents, the fuzzer and the strict Segment have the kinds and cell types of the tables.
 
+use aws::telemetry::metrics::{self, Metric};
 use calls::columns::{CellType, Form};
 use calls::kind::{Api, Kind, Required};
 use calls::reading::Reading;
@@ -72,6 +73,20 @@ fn the_readmes_have_every_setting_with_its_default() {
     assert_region("README.md", "settings of the ingester", &table(settings::INGESTER));
     assert_region("README.md", "settings of the exporter", &table(settings::EXPORTER));
     assert_region("crates/calls/README.md", "settings of reading", &table(settings::READING));
+}
+
+#[test]
+fn the_page_of_logs_and_metrics_has_every_metric_with_its_dimensions() {
+    let mut table = String::from("| function | metric | unit | dimensions | meaning |\n|---|---|---|---|---|\n");
+    for (function, metrics) in
+        [("both", metrics::BOTH), ("ingester", metrics::INGESTER), ("exporter", metrics::EXPORTER)]
+    {
+        for Metric { name, unit, per, meaning } in metrics {
+            let dimensions = quoted(per.dimensions(), ", ");
+            table += &format!("| {function} | `{name}` | {unit} | {dimensions} | {meaning} |\n");
+        }
+    }
+    assert_region("docs/monitoring.md", "metrics", &table);
 }
 
 #[test]

@@ -80,7 +80,7 @@ fn encode(subject: &Subject, reading: &Reading, csv: &[u8], is_profiled: bool) -
             Translated::Call { .. } => totals.calls += 1,
             Translated::Refused(_) => totals.refused += 1,
             Translated::RefusedGroup(refusals) => totals.refused += refusals.len() as u64,
-            Translated::Dropped { .. } => {}
+            Translated::Dropped { .. } | Translated::Paused => {}
             Translated::Starved => match pieces.next() {
                 Some(piece) => translator.push(piece),
                 None => translator.finish(),

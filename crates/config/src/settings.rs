@@ -58,6 +58,7 @@ settings! {
     BOTH {
         STATE_BUCKET Required, "the state bucket, the same for both functions. It must not be a source bucket.";
         CONFIG None, "one [configuration](docs/configuration.md) for everything beyond these settings: a TOML document, or the `s3://` URI of one";
+        SERVICE_NAME Value("segment-s3"), "the name of this installation in log lines and metrics. The template gives the name of the stack.";
     }
 }
 

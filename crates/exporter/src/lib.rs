@@ -70,7 +70,6 @@ pub const EVENT_AGE_MAX_MS: i64 = 24 * 60 * 60 * 1_000;
 
 /// The exporter.
 pub struct App {
-    name: String,
     settings: Settings,
     state: State,
     roles: Roles,
@@ -120,7 +119,7 @@ impl App {
         Ok(App::new(settings, &config, &name, Clock::from_environment(), Dice::system()))
     }
 
-    /// An exporter of these parts. `name` is in metrics and in the names of role sessions.
+    /// An exporter of these parts. `name` is in the names of role sessions.
     pub fn new(settings: Settings, config: &SdkConfig, name: &str, clock: Clock, dice: Dice) -> App {
         let bucket = Bucket::new(aws::clients::s3(config), settings.state_bucket.clone(), dice.clone());
         let from = settings.config.clone();
@@ -129,7 +128,6 @@ impl App {
         let Caps { fetched_bytes_max, rewritten_bytes_max, .. } = settings.caps;
         let (fetched, rewritten) = (Memory::of(fetched_bytes_max), Memory::of(rewritten_bytes_max));
         App {
-            name: name.to_owned(),
             state: State { bucket, at_a_time: settings.at_a_time },
             settings,
             roles,
@@ -204,7 +202,7 @@ impl App {
             report.alarm(format!("the state bucket failed; see STATE_BUCKET and the exporter's role: {fault}"));
         }
         let report = report.finish();
-        report.publish(&self.name, now_ms);
+        report.publish(now_ms);
         result.context("failed to export")?;
         Ok(report)
     }

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use aws::telemetry::{self, metrics};
+use aws::telemetry::{self, Per, metrics};
 use protocol::plan::Size;
 use serde::Serialize;
 use serde_json::json;
+use tracing::Level;
 
 /// The account of one tick.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
@@ -109,7 +110,7 @@ fn is_nothing(size: &Size) -> bool {
 impl Report {
     /// Adds a problem that a person should check.
     pub(crate) fn alarm(&mut self, words: String) {
-        tracing::error!(alarm = words);
+        tracing::error!(alarm = words, "a person should check the export");
         if self.alarms.len() < ALARMS_MAX && !self.alarms.contains(&words) {
             self.alarms.push(words);
         }
@@ -128,9 +129,10 @@ impl Report {
     }
 
     /// Writes the summary line and the metrics records.
-    pub(crate) fn publish(&self, function: &str, now_ms: i64) {
-        let level = if self.alarms.is_empty() { "info" } else { "error" };
-        telemetry::summary(level, json!({"summary": self.summary, "alarms": self.alarms, "stopped": self.stopped}));
+    pub(crate) fn publish(&self, now_ms: i64) {
+        let level = if self.alarms.is_empty() { Level::INFO } else { Level::ERROR };
+        let fields = json!({"summary": self.summary, "alarms": self.alarms, "stopped": self.stopped});
+        telemetry::summary(level, "exported", fields);
         for (name, put) in &self.destinations {
             let values = [
                 (metrics::EXPORTED, json!(put.events)),
@@ -138,7 +140,7 @@ impl Report {
                 (metrics::LOG_BYTES, json!(put.bytes)),
                 (metrics::FAILING, json!(u8::from(put.failed.is_some()))),
             ];
-            telemetry::emit(&telemetry::record(now_ms, &[("Function", function), ("Destination", name)], &values));
+            telemetry::emit(now_ms, &[(Per::Destination, name)], &values);
         }
         let unrouted: u64 = self.waiting.unrouted.values().map(|size| size.events).sum();
         let values = [
@@ -148,7 +150,7 @@ impl Report {
             (metrics::QUARANTINED, json!(self.quarantined_count)),
             (metrics::ALARMS, json!(self.alarms.len())),
         ];
-        telemetry::emit(&telemetry::record(now_ms, &[("Function", function)], &values));
+        telemetry::emit(now_ms, &[], &values);
     }
 
     /// Adds the summary.

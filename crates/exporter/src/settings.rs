@@ -1,7 +1,7 @@
 //! The exporter's settings: plain data, read once, all faults reported together.
 
 use config::environment::{Faults, Reader};
-use config::settings::{EXPIRE_DAYS, STATE_BUCKET};
+use config::settings::{EXPIRE_DAYS, SERVICE_NAME, STATE_BUCKET};
 use config::{ConfigFrom, Single};
 use export::cut::Limits;
 use export::routes::Routes;
@@ -104,6 +104,8 @@ impl Settings {
     /// The settings, with defaults in place of faulty ones. The reader keeps the faults.
     fn read(reader: &mut Reader<'_>) -> Settings {
         let state_bucket = reader.bucket(&STATE_BUCKET);
+        // Read where logging starts.
+        let _ = reader.optional(&SERVICE_NAME);
         let expire_days = reader.parsed(&EXPIRE_DAYS, "a number of days");
         if !(1..=EXPIRE_DAYS_MAX).contains(&expire_days) {
             // Events may wait so long unrouted, and as long again for a destination; the bucket's lifecycle is the net

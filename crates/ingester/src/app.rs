@@ -6,7 +6,7 @@ use crate::sender::Sender;
 use crate::settings::Settings;
 use crate::targets::{InForce, Target, Targets};
 use aws::configuration::Configuration;
-use aws::telemetry::{self, metrics};
+use aws::telemetry::{self, Per, metrics};
 use aws::{Bucket, Clock, Dice};
 use ingestion::deadline::Deadline;
 use ingestion::life::{Close, Outcome};
@@ -14,6 +14,7 @@ use ingestion::notification::{Entry, Message, Notice, Notification, read};
 use protocol::id::SourceId;
 use protocol::keys::INGEST_CONFIG;
 use serde_json::{Value, json};
+use tracing::Level;
 
 /// The function, ready to handle events.
 pub struct App {
@@ -99,13 +100,8 @@ impl App {
     pub(crate) async fn in_force(&self) -> anyhow::Result<InForce> {
         let current = self.configuration.current().await?;
         if let Some(alarm) = &current.alarm {
-            tracing::error!(alarm);
-            let name = config::environment::variable("AWS_LAMBDA_FUNCTION_NAME").unwrap_or_default();
-            telemetry::emit(&telemetry::record(
-                self.clock.now_ms(),
-                &[("Function", &name)],
-                &[(metrics::ALARMS, json!(1))],
-            ));
+            tracing::error!(alarm, "an older configuration is in force");
+            telemetry::emit(self.clock.now_ms(), &[], &[(metrics::ALARMS, json!(1))]);
         }
         self.targets.of(current, &self.settings, &self.clock, &self.dice)
     }
@@ -116,14 +112,15 @@ impl App {
     /// When the event is to be delivered again. A queue's messages fail one by one, in the answer.
     pub async fn handle(&self, payload: Value, ends_at_ms: i64) -> anyhow::Result<Value> {
         let deadline = Deadline::of(self.clock.now_ms(), ends_at_ms);
-        let notification = read(&payload, self.settings.wanted)?;
-        let in_force = self.in_force().await?;
-        Ok(match notification {
-            Notification::Direct(entries) => self.handle_direct(entries, &in_force, deadline).await?,
+        Ok(match read(&payload, self.settings.wanted)? {
+            Notification::Direct(entries) => self.handle_direct(entries, &self.in_force().await?, deadline).await?,
             Notification::Queue(messages) => {
-                serde_json::to_value(self.handle_queue(messages, &in_force, deadline).await)?
+                serde_json::to_value(self.handle_queue(messages, &self.in_force().await?, deadline).await)?
             }
-            Notification::Validate(buckets) => serde_json::to_value(self.validate(buckets, &in_force, deadline).await)?,
+            Notification::Batch(batch) => serde_json::to_value(self.queue_batch(&batch, deadline).await)?,
+            Notification::Validate(buckets) => {
+                serde_json::to_value(self.validate(buckets, &self.in_force().await?, deadline).await)?
+            }
         })
     }
 
@@ -230,52 +227,21 @@ impl App {
         is_done
     }
 
-    /// The summary line and the metrics of one object.
+    /// The summary line and the metrics of one object. An object that was not opened has no source.
     pub(crate) fn summarize(&self, report: &FileReport, source: Option<&SourceId>) {
-        let stats = &report.stats;
-        let mut summary = json!({
-            "message": "ingested",
-            "object": report.object,
-            "outcome": report.outcome,
-            "kind": report.kind,
-            "source": report.source,
-            "mapping": report.mapping,
-            "rows": report.rows,
-            "acknowledged": report.acknowledged,
-            "rejected": report.rejected,
-            "requests": stats.requests,
-            "retries": stats.retries,
-            "throttles": stats.throttles,
-            "bytes_sent": stats.bytes,
-            "elapsed_ms": report.elapsed_ms,
-            "stream": report.stream,
-            "reason": report.reason,
-        });
-        // One field a code, so that they can be queried; as metrics each would have its price.
-        for (code, rows) in &report.rejected_by {
-            summary[format!("rejected_{code}")] = json!(rows);
-        }
         let level = match report.outcome {
-            Outcome::Failed | Outcome::Stopped | Outcome::Missing => "ERROR",
-            Outcome::Refused | Outcome::Replaced => "WARN",
-            _ => "INFO",
+            Outcome::Failed | Outcome::Stopped | Outcome::Missing => Level::ERROR,
+            Outcome::Refused | Outcome::Replaced => Level::WARN,
+            _ => Level::INFO,
         };
-        telemetry::summary(level, summary);
-        // An object that was not opened has no source, and CloudWatch takes no dimension without a value.
-        let Some(source) = source else { return };
-        let settled = &report.settled;
-        let mut values = vec![
-            (metrics::ROWS, json!(settled.rows)),
-            (metrics::ACKNOWLEDGED, json!(settled.acknowledged)),
-            (metrics::REJECTED, json!(settled.rejected)),
-            (metrics::BATCHES, json!(settled.batches)),
-            (metrics::BYTES, json!(stats.bytes)),
-            (metrics::RETRIES, json!(stats.retries)),
-            (metrics::THROTTLES, json!(stats.throttles)),
-        ];
-        if !stats.latencies_ms.is_empty() {
-            values.push((metrics::DELIVERY_LATENCY, json!(stats.latencies_ms)));
+        telemetry::summary(level, "ingested", report.summary());
+        let mut values = report.outcome_metrics();
+        if source.is_some() {
+            values.extend(report.row_metrics());
         }
-        telemetry::emit(&telemetry::record(self.clock.now_ms(), &[("Source", source.as_str())], &values));
+        let of: Vec<_> = source.iter().map(|source| (Per::Source, source.as_str())).collect();
+        if !values.is_empty() {
+            telemetry::emit(self.clock.now_ms(), &of, &values);
+        }
     }
 }

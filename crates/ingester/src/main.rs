@@ -12,6 +12,7 @@ async fn main() -> Result<(), Error> {
     aws::telemetry::start();
     let app = &App::from_environment().await?;
     run(service_fn(|event: LambdaEvent<Value>| async move {
+        aws::telemetry::invoked(&event.context.request_id, event.context.xray_trace_id.as_deref());
         let ends_at_ms = i64::try_from(event.context.deadline).unwrap_or(0);
         app.handle(event.payload, ends_at_ms)
             .await

@@ -13,6 +13,7 @@ use bytes::Bytes;
 use calls::kind::Api;
 use calls::reading::Reading;
 use calls::subject::Subject;
+use calls::translator::Limits;
 use ingestion::deadline::Deadline;
 use ingestion::life::{Action, Event, Found, Life, Rules, RunEnd};
 use ingestion::notification::Notice;
@@ -86,6 +87,8 @@ impl App {
         report.elapsed_ms = self.clock.now_ms() - began_ms;
         let is_done = close.is_done();
         report.close(close);
+        let event_ms = notice.event_ms.filter(|_| report.has_ended());
+        report.seconds_to_done = event_ms.map(|event_ms| (self.clock.now_ms() - event_ms).max(0) / 1_000);
         self.summarize(&report, Some(&source));
         (report, is_done)
     }
@@ -248,6 +251,7 @@ fn begin<'a>(
         requests_in_flight: target.delivery.settings().requests_in_flight,
         batch_calls_max: settings.batch_calls_max,
         commit_every_ms: settings.commit_every_ms,
+        limits: Limits::default(),
         object_bytes,
         first,
         deadline,

@@ -1,6 +1,7 @@
 //! The report of an event: one entry for each object, for people and machines.
 
 use crate::targets::{Assigned, InForce};
+use aws::telemetry::metrics::{self, Metric};
 use calls::pipeline::{Example, Pipeline};
 use delivery::Stats;
 use ingestion::life::{Close, Life, Outcome, column_warnings};
@@ -9,6 +10,7 @@ use protocol::checkpoint::{Checkpoint, Phase};
 use protocol::id::{SourceId, StreamId};
 use protocol::profile::Profile;
 use serde::Serialize;
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
 /// One object.
@@ -83,6 +85,9 @@ pub struct FileReport {
     pub columns: Vec<String>,
     /// The time of this run, in ms.
     pub elapsed_ms: i64,
+    /// From the event to the end of the file, if this message ended it and the event has a time.
+    #[serde(skip)]
+    pub seconds_to_done: Option<i64>,
     /// The requests of this run.
     #[serde(skip)]
     pub stats: Stats,
@@ -125,6 +130,7 @@ impl FileReport {
             stream: None,
             columns: Vec::new(),
             elapsed_ms: 0,
+            seconds_to_done: None,
             stats: Stats::default(),
             settled: Account::default(),
         }
@@ -175,7 +181,75 @@ impl FileReport {
         self.first_rejected = rows.examples().iter().map(words).collect();
     }
 
-    /// The summary line of the report.
+    /// The fields of the log line.
+    pub(crate) fn summary(&self) -> Value {
+        let stats = &self.stats;
+        let mut summary = json!({
+            "object": self.object,
+            "outcome": self.outcome,
+            "kind": self.kind,
+            "source": self.source,
+            "mapping": self.mapping,
+            "rows": self.rows,
+            "acknowledged": self.acknowledged,
+            "rejected": self.rejected,
+            "requests": stats.requests,
+            "retries": stats.retries,
+            "throttles": stats.throttles,
+            "bytes_sent": stats.bytes,
+            "elapsed_ms": self.elapsed_ms,
+            "stream": self.stream,
+            "reason": self.reason,
+        });
+        // One field a code, so that they can be queried; as metrics each would have its price.
+        for (code, rows) in &self.rejected_by {
+            summary[format!("rejected_{code}")] = json!(rows);
+        }
+        summary
+    }
+
+    /// The metrics about the end of the message.
+    pub(crate) fn outcome_metrics(&self) -> Vec<(Metric, Value)> {
+        let ended = match self.outcome {
+            Outcome::Finished => Some(metrics::FILES_FINISHED),
+            Outcome::Stopped => Some(metrics::FILES_STOPPED),
+            Outcome::Failed => Some(metrics::FILES_FAILED),
+            Outcome::Missing => Some(metrics::FILES_MISSING),
+            _ => None,
+        };
+        let time = self.seconds_to_done.map(|seconds| (metrics::SECONDS_TO_DONE, json!(seconds)));
+        ended.map(|metric| (metric, json!(1))).into_iter().chain(time).collect()
+    }
+
+    /// The metrics about the rows and requests of this run.
+    pub(crate) fn row_metrics(&self) -> Vec<(Metric, Value)> {
+        let (settled, stats) = (&self.settled, &self.stats);
+        let mut values = vec![
+            (metrics::ROWS, json!(settled.rows)),
+            (metrics::ACKNOWLEDGED, json!(settled.acknowledged)),
+            (metrics::REJECTED, json!(settled.rejected)),
+            (metrics::BATCHES, json!(settled.batches)),
+            (metrics::BYTES, json!(stats.bytes)),
+            (metrics::RETRIES, json!(stats.retries)),
+            (metrics::THROTTLES, json!(stats.throttles)),
+        ];
+        if !stats.latencies_ms.is_empty() {
+            values.push((metrics::DELIVERY_LATENCY, json!(stats.latencies_ms)));
+        }
+        if self.has_ended() && self.rows > 0 {
+            #[expect(clippy::cast_precision_loss, reason = "a share needs no more than 52 bits")]
+            let share = 100.0 * self.rejected as f64 / self.rows as f64;
+            values.push((metrics::REJECTED_SHARE, json!(share)));
+        }
+        values
+    }
+
+    /// True if this message ended the file.
+    pub(crate) fn has_ended(&self) -> bool {
+        matches!(self.outcome, Outcome::Finished | Outcome::Stopped | Outcome::Replaced)
+    }
+
+    /// The report in a line.
     #[must_use]
     pub fn in_words(&self) -> String {
         let outcome = serde_json::to_value(self.outcome).ok();

@@ -6,7 +6,8 @@ use calls::reading::Reading;
 use config::environment::{Faults, Reader, bucket_fault, is_url};
 use config::settings::{
     CLOCK_OFFSET_MS, COMMIT_SECONDS, INCLUDE_WRITE_KEY, INGEST_COPIES, INGEST_RESTORED, KEEP_FOR_EXPORT, LEASE_SECONDS,
-    PROFILE, QUEUE_URL, REJECT_LIMIT_ROWS, REJECT_LIMIT_SHARE, SOURCE_BUCKET, SOURCE_ID, STATE_BUCKET, WRITE_KEY,
+    PROFILE, QUEUE_URL, REJECT_LIMIT_ROWS, REJECT_LIMIT_SHARE, SERVICE_NAME, SOURCE_BUCKET, SOURCE_ID, STATE_BUCKET,
+    WRITE_KEY,
 };
 use config::{Config, ConfigFrom, IgnoredKeys};
 use ingestion::notification::Wanted;
@@ -87,6 +88,8 @@ impl Settings {
         let queue_url = queue_url(reader);
         // Read where the clock is made.
         let _: i64 = reader.parsed(&CLOCK_OFFSET_MS, "a whole number of milliseconds");
+        // Read where logging starts.
+        let _ = reader.optional(&SERVICE_NAME);
         Self {
             delivery,
             source,

@@ -17,6 +17,7 @@ use protocol::upload::Version;
 use serde::Serialize;
 use serde_json::json;
 use std::time::Duration;
+use tracing::Level;
 
 /// The time limit of one step.
 const STEP_MS_MAX: i64 = 10_000;
@@ -57,8 +58,8 @@ impl App {
         let (write_key, state_bucket, sources) =
             tokio::join!(self.check_keys(in_force, deadline), self.check_state(deadline), checking.collect::<Vec<_>>());
         let validated = Validated::new(write_key, state_bucket, sources);
-        let level = if validated.ok { "INFO" } else { "ERROR" };
-        telemetry::summary(level, json!({"message": "validated", "ok": validated.ok, "summary": validated.summary}));
+        let level = if validated.ok { Level::INFO } else { Level::ERROR };
+        telemetry::summary(level, "validated", json!({"ok": validated.ok, "summary": validated.summary}));
         validated
     }
 

@@ -33,6 +33,8 @@ struct Places<'a> {
     version_id: &'a Value,
     /// S3 and EventBridge always send it.
     sequencer: &'a Value,
+    /// RFC 3339.
+    time: &'a Value,
 }
 
 /// An event of S3. The key is form-encoded.
@@ -43,6 +45,7 @@ pub(super) fn of_s3(record: &Value, about: About<'_>) -> Entry {
         key: (&s3["object"]["key"], "s3.object.key"),
         version_id: &s3["object"]["versionId"],
         sequencer: &s3["object"]["sequencer"],
+        time: &record["eventTime"],
     };
     let name = record["eventName"].as_str();
     places.entry(change_by_name(name), name.unwrap_or_default(), decode_key, about)
@@ -59,6 +62,7 @@ pub(super) fn of_event_bridge(payload: &Value, kind: &str, about: About<'_>) -> 
         key: (&detail["object"]["key"], "detail.object.key"),
         version_id: &detail["object"]["version-id"],
         sequencer: &detail["object"]["sequencer"],
+        time: &payload["time"],
     };
     places.entry(change_by_type(kind, detail), kind, |key| Some(key.to_owned()), about)
 }
@@ -114,7 +118,8 @@ impl Places<'_> {
         let key = decode(&written).ok_or(NotificationFault::KeyNotText { index })?;
         let other_keys = if self.sequencer.is_string() { Vec::new() } else { other_keys(&key, written) };
         let version_id = self.version_id.as_str().map(str::to_owned);
-        Ok(Notice { other_keys, version_id, replay: replay.map(str::to_owned), ..Notice::of(&bucket, &key) })
+        let event_ms = self.time.as_str().and_then(milliseconds);
+        Ok(Notice { other_keys, version_id, event_ms, replay: replay.map(str::to_owned), ..Notice::of(&bucket, &key) })
     }
 
     fn ignored(&self, decode: fn(&str) -> Option<String>, reason: String) -> Entry {
@@ -124,7 +129,7 @@ impl Places<'_> {
 }
 
 /// The other keys that a person may mean: as it stands, if it was not encoded; decoded once more, if it was encoded twice.
-fn other_keys(key: &str, written: String) -> Vec<String> {
+pub(super) fn other_keys(key: &str, written: String) -> Vec<String> {
     let mut others: Vec<_> = [Some(written), decode_key(key)].into_iter().flatten().collect();
     others.retain(|other| other != key);
     others.dedup();
@@ -132,7 +137,12 @@ fn other_keys(key: &str, written: String) -> Vec<String> {
 }
 
 /// Keys in S3's notifications are form-encoded: `+` is a space, the rest percent escapes of UTF-8.
-fn decode_key(encoded: &str) -> Option<String> {
+pub(super) fn decode_key(encoded: &str) -> Option<String> {
     let spaced = encoded.replace('+', " ");
     percent_decode_str(&spaced).decode_utf8().ok().map(std::borrow::Cow::into_owned)
+}
+
+/// A time in ms since the epoch.
+fn milliseconds(time: &str) -> Option<i64> {
+    time.parse::<jiff::Timestamp>().ok().map(jiff::Timestamp::as_millisecond)
 }

@@ -13,6 +13,17 @@ fn words(payload: &Value, wanted: Wanted) -> Vec<String> {
     match read(payload, wanted) {
         Ok(Notification::Direct(entries)) => entries.into_iter().map(of_entry).collect(),
         Ok(Notification::Queue(messages)) => messages.into_iter().flat_map(|m| m.entries).map(of_entry).collect(),
+        Ok(Notification::Batch(batch)) => {
+            let notices = batch.tasks.into_iter().map(|task| task.notice);
+            notices
+                .map(|notice| {
+                    notice.map_or_else(
+                        |fault| format!("unreadable: {fault}"),
+                        |n| format!("queue: {}/{}", n.bucket, n.key),
+                    )
+                })
+                .collect()
+        }
         Ok(Notification::Validate(buckets)) => vec![format!("validate: {buckets:?}")],
         Err(fault) => vec![format!("refused: {fault}")],
     }
@@ -53,6 +64,8 @@ const EVERYTHING: Wanted = Wanted { copies: true, restored: true };
 
 /// One line for each file of `events/`: what the ingester makes of it.
 const SAMPLES: &[(&str, &str)] = &[
+    ("batch_operations_1.json", "queue: segment-s3-source/track_1.csv"),
+    ("batch_operations_2.json", "queue: segment-s3-source/track_1.csv"),
     ("eventbridge_copy.json", "segment-s3-source/track_1.csv"),
     ("eventbridge_object_created.json", "segment-s3-source/track_1.csv"),
     ("eventbridge_object_deleted.json", "ignored: the event `Object Deleted`"),
@@ -260,6 +273,7 @@ fn a_continuation_round_trips() {
     let notice = Notice {
         other_keys: vec!["k  %.csv".into()],
         version_id: Some("v".into()),
+        event_ms: Some(11),
         replay: Some("r1".into()),
         hop: Some(hop),
         ..Notice::of("b", "k +%.csv")
@@ -356,4 +370,25 @@ fn a_replay_tag_counts_for_every_event_in_its_envelope() {
     );
     payload["replay"] = json!("a b");
     check(&payload, "unreadable: `replay` must be");
+}
+
+#[test]
+fn a_notice_has_the_time_of_its_event() {
+    let time_of = |payload: &Value| match read(payload, EVERYTHING).unwrap() {
+        Notification::Direct(mut entries) => match entries.remove(0) {
+            Entry::Ingest(notice) => notice.event_ms,
+            other => panic!("{other:?}"),
+        },
+        other => panic!("{other:?}"),
+    };
+    let mut of_s3 = s3("k.csv");
+    assert_eq!(time_of(&of_s3), None);
+    of_s3["eventTime"] = json!("2019-05-11T20:32:27.940Z");
+    assert_eq!(time_of(&of_s3), Some(1_557_606_747_940));
+    of_s3["eventTime"] = json!("yesterday");
+    assert_eq!(time_of(&of_s3), None);
+    let detail = json!({"bucket": {"name": "b"}, "object": {"key": "k.csv"}});
+    let mut of_event_bridge = event_bridge("Object Created", &detail);
+    of_event_bridge["time"] = json!("2019-05-11T20:32:27Z");
+    assert_eq!(time_of(&of_event_bridge), Some(1_557_606_747_000));
 }
