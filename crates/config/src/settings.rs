@@ -99,6 +99,11 @@ settings! {
         DESTINATION_REGION Depends("required without `[[destination]]`"), "the region of that bucket";
         DESTINATION_ROLE_ARN Depends("required without `[[destination]]`"), "the role that may put objects there";
         DESTINATION_EXTERNAL_ID Depends("required without `[[destination]]`"), "the external id that the role requires";
+        DESTINATION_SSE None, "how S3 encrypts the objects there: `AES256` or `aws:kms`. Without it the bucket decides.";
+        DESTINATION_KMS_KEY_ARN None, "the KMS key of `aws:kms`. Without it the bucket decides.";
+        DESTINATION_STORAGE_CLASS None, "the storage class of the objects there, such as `STANDARD_IA`";
+        DESTINATION_ACL None, "a canned ACL for each object there, such as `bucket-owner-full-control`";
+        DESTINATION_EXPECTED_BUCKET_OWNER Depends("the account of the role"), "the account that must own that bucket, or `any`";
         EXPIRE_DAYS Value("30"), "days after which the exporter gives up events that it cannot export, with an alarm; 1 to 30";
     }
 }

@@ -11,7 +11,7 @@ use futures_util::{StreamExt, stream};
 use protocol::id::Nonce;
 use protocol::keys;
 use protocol::place::Place;
-use protocol::plan::{Plan, Purpose, Size};
+use protocol::plan::{Plan, PlannedDestination, Purpose, Size};
 
 use crate::AtATime;
 use crate::put::{PUTS, Placed, Puts, Trouble};
@@ -63,6 +63,16 @@ struct To<'a> {
 impl To<'_> {
     fn has_moved(&self) -> bool {
         *self.place != self.destination.place()
+    }
+
+    /// The account that must own the bucket. Where the destination has moved, its settings are about another bucket, so
+    /// the plan says it.
+    fn expected_owner<'p>(&'p self, planned: &'p PlannedDestination) -> Option<&'p str> {
+        let owner = match self.has_moved() {
+            true => &planned.expected_bucket_owner,
+            false => &self.destination.expected_bucket_owner,
+        };
+        owner.as_deref()
     }
 
     /// Its name in the report.
@@ -276,6 +286,7 @@ impl Tick<'_> {
                 state: &self.app.state.bucket,
                 client,
                 destination: to.destination,
+                expected_owner: to.expected_owner(planned),
                 fetched: &self.app.fetched,
                 rewritten: &self.app.rewritten,
                 fetch_ahead: batch.fetch_ahead,

@@ -174,6 +174,17 @@ pub(crate) struct Identity {
 }
 
 impl Identity {
+    /// What the policy of a resource says to this identity.
+    pub(crate) fn under(
+        &self,
+        policy: &Policy,
+        action: &str,
+        resource: &str,
+        context: &BTreeMap<String, String>,
+    ) -> Decision {
+        evaluate([policy], &Question { action, resource, principals: &self.principals(), context })
+    }
+
     /// Whether this identity may do that.
     pub(crate) fn may(&self, action: &str, resource: &str, context: &BTreeMap<String, String>) -> bool {
         let question = Question { action, resource, principals: &[], context };
