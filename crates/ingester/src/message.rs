@@ -3,7 +3,7 @@
 use crate::app::App;
 use crate::fragments::Fragments;
 use crate::owner::{Claimed, Owner, document};
-use crate::report::FileReport;
+use crate::report::{FileReport, missing_in_words};
 use crate::rows;
 use crate::source::{Source, collect};
 use crate::targets::{Assigned, InForce, Target};
@@ -126,7 +126,8 @@ impl Work<'_> {
                 Ok(Event::Ended(Box::new(owner.checkpoint().clone())))
             }
             Action::KeepAccount(ended) => {
-                self.app.keep_account(&ended).await?;
+                self.report.rejects_missing =
+                    self.app.keep_account(&ended).await?.iter().map(missing_in_words).collect();
                 Ok(Event::AccountKept)
             }
             Action::Release { trouble_since_ms, given_up, not_before_ms } => {

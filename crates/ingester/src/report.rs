@@ -6,7 +6,7 @@ use calls::pipeline::{Example, Pipeline};
 use delivery::Stats;
 use ingestion::life::{Close, Life, Outcome, column_warnings};
 use protocol::account::Account;
-use protocol::checkpoint::{Checkpoint, Phase};
+use protocol::checkpoint::{Checkpoint, Phase, RejectsPart};
 use protocol::id::{SourceId, StreamId};
 use protocol::profile::Profile;
 use serde::Serialize;
@@ -56,6 +56,9 @@ pub struct FileReport {
     /// Where the refused rows are.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rejects: Option<String>,
+    /// The refused rows that are in no rejects file, because a part of the rejects was deleted.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub rejects_missing: Vec<String>,
     /// The first line that is not settled, if the file did not finish.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub undelivered_from_line: Option<u64>,
@@ -120,6 +123,7 @@ impl FileReport {
             rejected_by: BTreeMap::new(),
             first_rejected: Vec::new(),
             rejects: None,
+            rejects_missing: Vec::new(),
             undelivered_from_line: None,
             blank_rows: 0,
             repeated_headers: 0,
@@ -200,6 +204,7 @@ impl FileReport {
             "elapsed_ms": self.elapsed_ms,
             "stream": self.stream,
             "reason": self.reason,
+            "rejects_missing": self.rejects_missing,
         });
         // One field a code, so that they can be queried; as metrics each would have its price.
         for (code, rows) in &self.rejected_by {
@@ -263,6 +268,15 @@ impl FileReport {
         let reason = self.reason.as_ref().map(|reason| format!(": {reason}{code}")).unwrap_or_default();
         format!("{} {outcome}{counts}{rest}{reason}", self.object)
     }
+}
+
+/// A part of the rejects that was deleted, in words.
+pub(crate) fn missing_in_words(part: &RejectsPart) -> String {
+    let RejectsPart { range, rows, .. } = part;
+    format!(
+        "{rows} refused rows between the bytes {} and {} of the file: the part with them was deleted",
+        range.from, range.to
+    )
 }
 
 /// A part of an event that cannot be read.
