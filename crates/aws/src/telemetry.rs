@@ -34,6 +34,9 @@ pub mod metrics {
     /// From the start of a request to its answer.
     pub const DELIVERY_LATENCY: Metric = Metric("DeliveryLatency", "Milliseconds");
 
+    /// Files that were not sent, because Segment does not know the write key of their source.
+    pub const UNKNOWN_WRITE_KEY: Metric = Metric("UnknownWriteKey", "Count");
+
     /// Events in log objects that were put.
     pub const EXPORTED: Metric = Metric("Exported", "Count");
     /// Log objects that were put.

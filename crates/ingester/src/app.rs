@@ -127,6 +127,11 @@ impl App {
         })
     }
 
+    /// A bucket that files come from.
+    pub(crate) fn source_bucket(&self, name: &str) -> Bucket {
+        Bucket::new(self.s3.clone(), name, self.dice.clone()).paid_by_us(self.settings.pays_for_reads)
+    }
+
     /// The sender of requests to Segment.
     pub(crate) fn sender<'a>(&'a self, target: &'a Target) -> Sender<'a> {
         #[cfg(test)]
@@ -275,6 +280,9 @@ impl App {
         ];
         if !stats.latencies_ms.is_empty() {
             values.push((metrics::DELIVERY_LATENCY, json!(stats.latencies_ms)));
+        }
+        if report.has_unknown_key {
+            values.push((metrics::UNKNOWN_WRITE_KEY, json!(1)));
         }
         telemetry::emit(&telemetry::record(self.clock.now_ms(), &[("Source", source.as_str())], &values));
     }

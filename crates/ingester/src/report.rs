@@ -89,6 +89,9 @@ pub struct FileReport {
     /// The rows that this run settled.
     #[serde(skip)]
     pub settled: Account,
+    /// True if Segment does not know the write key of its source.
+    #[serde(skip)]
+    pub has_unknown_key: bool,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
@@ -127,6 +130,7 @@ impl FileReport {
             elapsed_ms: 0,
             stats: Stats::default(),
             settled: Account::default(),
+            has_unknown_key: false,
         }
     }
 
