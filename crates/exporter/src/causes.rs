@@ -1,8 +1,16 @@
 //! The likely causes of AWS's vague answers, the likeliest first, each with its fix.
 
 use aws::validation::{self, Cause, cause, no_bucket};
-use aws::{Fault, Kind};
+use aws::{Fault, Kind, Operation};
 use export::routes::Destination;
+
+/// The causes if a destination could not be written to, in its role or with its session.
+pub(crate) fn of_destination(fault: &Fault, destination: &Destination) -> Vec<Cause> {
+    match fault.operation {
+        Operation::Assume => of_assume(fault, destination),
+        _ => of_put(fault, destination, Owner::Unknown),
+    }
+}
 
 /// The causes if a role could not be assumed with its external id.
 pub(crate) fn of_assume(fault: &Fault, destination: &Destination) -> Vec<Cause> {
@@ -72,30 +80,27 @@ pub(crate) enum Owner {
 
 /// The causes if an object could not be put with the role's session.
 pub(crate) fn of_put(fault: &Fault, destination: &Destination, owner: Owner) -> Vec<Cause> {
-    let Destination { bucket, region, .. } = destination;
+    let bucket = &destination.bucket;
     match fault.code.as_str() {
-        "AccessDenied" | "AllAccessDisabled" => denied(fault, destination, owner),
+        "AccessDenied" | "AllAccessDisabled" | "KMS.AccessDeniedException" => denied(fault, destination, owner),
         "NoSuchBucket" => {
             vec![no_bucket(bucket, "compare its name with the S3 console, or create the bucket")]
         }
-        _ if fault.is_elsewhere() => vec![cause(
-            format!("{bucket} is not in {region}"),
-            match fault.right_region() {
-                Some(right) => format!("set region = \"{right}\""),
-                None => "set region to the one on the bucket's page".to_owned(),
-            },
-        )],
+        _ if let Some(clear) = clear(fault, bucket) => vec![clear],
         "AccessControlListNotSupported" => vec![cause(
             format!("{bucket} has ACLs turned off (Object Ownership: Bucket owner enforced)"),
             "remove acl: the bucket's owner owns every object anyway",
         )],
-        code if code.starts_with("KMS.") => vec![cause(
-            "the KMS key does not exist, is disabled, or waits for its deletion",
-            "check the key in the KMS console: it must be in the bucket's region",
-        )],
         _ if fault.kind == Kind::NoBucket => vec![no_bucket(bucket, "create the bucket")],
         _ => otherwise(fault),
     }
+}
+
+fn clear(fault: &Fault, bucket: &str) -> Option<Cause> {
+    aws::causes::clear(fault, bucket, |right| match right {
+        Some(right) => format!("set region = \"{right}\""),
+        None => "set region to the one on the bucket's page".to_owned(),
+    })
 }
 
 fn denied(fault: &Fault, destination: &Destination, owner: Owner) -> Vec<Cause> {
@@ -204,7 +209,6 @@ fn caller(fault: &Fault) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use aws::Operation;
     use config::Config;
     use protocol::reading::Reading;
 
@@ -249,8 +253,9 @@ mod tests {
         check(plain(), "AccessDenied", "not authorized to perform: kms:GenerateDataKey on resource", "KMS key");
         check(plain(), "AccessDenied", "with an explicit deny in a resource-based policy", "denies it explicitly");
         check(plain(), "NoSuchBucket", "", "the bucket their-logs does not exist");
-        check(plain(), "PermanentRedirect", "", "is not in eu-west-1");
+        check(plain(), "PermanentRedirect", "", "their-logs is in another region");
         check(plain(), "AccessControlListNotSupported", "", "ACLs turned off");
+        check(plain(), "KMS.AccessDeniedException", "", "encrypts with a KMS key that the role may not use");
         check(plain(), "KMS.DisabledException", "", "KMS key does not exist, is disabled");
     }
 

@@ -1,6 +1,6 @@
 //! One log object: fetched in pieces, verified, joined, put in one request.
 
-use aws::bucket::etag_of;
+use aws::answer::etag_of;
 use aws::{Backoff, Bucket, Fault, Kind, Operation};
 use aws_sdk_s3::Client;
 use aws_sdk_s3::primitives::ByteStream;

@@ -4,7 +4,7 @@
 //! an object is put. A role that can be assumed without the id is reported. Its trusted account could be tricked into
 //! using it for another customer.
 
-use aws::bucket::etag_of;
+use aws::answer::etag_of;
 use aws::roles::Role;
 use aws::validation::{Check, TRIAL, cause, in_time};
 use aws::{Dice, Fault, Kind, Operation};

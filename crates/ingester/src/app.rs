@@ -124,6 +124,11 @@ impl App {
         })
     }
 
+    /// A bucket that files come from.
+    pub(crate) fn source_bucket(&self, name: &str) -> Bucket {
+        Bucket::new(self.s3.clone(), name, self.dice.clone()).paid_by_us(self.settings.pays_for_reads)
+    }
+
     /// The sender of requests to Segment.
     pub(crate) fn sender<'a>(&'a self, target: &'a Target) -> Sender<'a> {
         #[cfg(test)]

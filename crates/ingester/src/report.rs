@@ -97,6 +97,9 @@ pub struct FileReport {
     /// The rows that this run settled.
     #[serde(skip)]
     pub settled: Account,
+    /// True if Segment does not know the write key of its source.
+    #[serde(skip)]
+    pub has_unknown_key: bool,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
@@ -137,6 +140,7 @@ impl FileReport {
             seconds_to_done: None,
             stats: Stats::default(),
             settled: Account::default(),
+            has_unknown_key: false,
         }
     }
 
@@ -240,6 +244,9 @@ impl FileReport {
         ];
         if !stats.latencies_ms.is_empty() {
             values.push((metrics::DELIVERY_LATENCY, json!(stats.latencies_ms)));
+        }
+        if self.has_unknown_key {
+            values.push((metrics::UNKNOWN_WRITE_KEY, json!(1)));
         }
         if self.has_ended() && self.rows > 0 {
             #[expect(clippy::cast_precision_loss, reason = "a share needs no more than 52 bits")]

@@ -139,6 +139,12 @@ pub enum Undelivered {
         /// The fault, and the setting to check.
         message: String,
     },
+    /// Segment does not know the write key. It would answer 200 to every call and drop it.
+    #[error("the write key is unknown, so nothing was sent: {words}")]
+    UnknownKey {
+        /// Who said so, the cause and what to do.
+        words: String,
+    },
     /// Segment refuses the whole file.
     #[error("{public}")]
     WholeFile {

@@ -158,6 +158,10 @@ impl Guard {
         {
             return Err(elsewhere(region));
         }
+        // S3 user guide, "Requester Pays buckets": "Amazon S3 returns a 403 error".
+        if settings.requester_pays && cx.headers().get("x-amz-request-payer").is_none_or(|payer| payer != "requester") {
+            return Err(denied());
+        }
         if let Some(expected) = cx.headers().get("x-amz-expected-bucket-owner")
             && expected.as_bytes() != settings.owner.as_deref().unwrap_or(DEFAULT_ACCOUNT).as_bytes()
         {

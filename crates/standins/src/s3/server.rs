@@ -72,6 +72,11 @@ impl Setup {
         self.bucket(name, settings)
     }
 
+    /// Adds a Requester Pays bucket: requests without `x-amz-request-payer: requester` are refused.
+    pub fn with_requester_pays_bucket(self, name: &str) -> Setup {
+        self.bucket(name, BucketSettings { requester_pays: true, ..BucketSettings::default() })
+    }
+
     fn bucket(mut self, name: &str, settings: BucketSettings) -> Setup {
         self.buckets.push((name.to_owned(), settings));
         self

@@ -104,6 +104,19 @@ async fn a_session_only_puts_under_the_allowed_prefix() {
 }
 
 #[tokio::test]
+async fn a_requester_pays_bucket_wants_to_be_told_who_pays() {
+    let server = Server::memory().with_requester_pays_bucket("paid").start().await.unwrap();
+    server.put("paid", "k", "x").unwrap();
+    let s3 = client(&server.url(), &server.credentials());
+    let denied = (403, "AccessDenied".to_owned());
+    assert_eq!(refusal(s3.get_object().bucket("paid").key("k").send().await.unwrap_err()), denied);
+    assert_eq!(refusal(s3.list_objects_v2().bucket("paid").send().await.unwrap_err()), denied);
+    let payer = aws_sdk_s3::types::RequestPayer::Requester;
+    s3.get_object().bucket("paid").key("k").request_payer(payer.clone()).send().await.unwrap();
+    s3.list_objects_v2().bucket("paid").request_payer(payer).send().await.unwrap();
+}
+
+#[tokio::test]
 async fn a_session_policy_can_only_remove_permissions() {
     let server = setup().start().await.unwrap();
     let narrow =
