@@ -29,7 +29,7 @@ pub fn clear(fault: &Fault, bucket: &str, right_region: impl FnOnce(Option<&str>
             "upload it with SSE-S3 or SSE-KMS",
         ),
         _ if fault.is_about_key() => return None,
-        (kind, code) if code.starts_with("KMS.") && !matches!(kind, Kind::Denied | Kind::Transient) => cause(
+        (kind, code) if code.starts_with("KMS.") && kind != Kind::Transient => cause(
             "the KMS key does not exist, is disabled, or waits for its deletion",
             "check the key in the KMS console: it must be in the bucket's region",
         ),
@@ -115,6 +115,7 @@ mod tests {
         for (status, code, message) in [
             (403, "AccessDenied", "Access Denied"),
             (403, "AccessDenied", "not authorized to perform: kms:Decrypt"),
+            (400, "KMS.AccessDeniedException", ""),
             (400, "KMS.ThrottlingException", ""),
             (503, "SlowDown", ""),
             (403, "", ""),

@@ -234,8 +234,7 @@ impl Fault {
     /// code.
     #[must_use]
     pub fn is_about_key(&self) -> bool {
-        let by_code = self.kind == Kind::Denied && self.code.starts_with("KMS.");
-        by_code || (!self.code.is_empty() && self.detail.contains("kms:"))
+        self.code == "KMS.AccessDeniedException" || (!self.code.is_empty() && self.detail.contains("kms:"))
     }
 
     /// True when a policy denies the request explicitly, as AWS says in its message.

@@ -12,6 +12,7 @@
 #![expect(clippy::print_stdout, reason = "numbers and schedules are the output of an exploration")]
 
 mod fences;
+mod gateway;
 mod promises;
 mod world;
 

@@ -18,6 +18,7 @@
 #![expect(clippy::print_stdout, reason = "numbers and schedules are what a person looks for here")]
 
 mod fences;
+mod gateway;
 mod scenes;
 
 use standins::explorer::{Bounds, Broken, End, Numbers, Schedule, Stage, Tamper, replay as play, search};

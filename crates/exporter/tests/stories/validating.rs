@@ -89,7 +89,7 @@ async fn each_mistake_is_reported_with_its_likeliest_cause() {
         "without the prefix",
     )
     .await;
-    check(|w| w.routes = w.routes.replace("us-east-1", "eu-west-1"), 2, "is not in eu-west-1").await;
+    check(|w| w.routes = w.routes.replace("us-east-1", "eu-west-1"), 2, "is in us-east-1").await;
     let elsewhere = bare().external_id(EXTERNAL_ID).policy(&put("*"));
     check(
         |w| {

@@ -12,11 +12,13 @@
 //! time. Where a run has several requests at once, the oldest is chosen first.
 
 mod connector;
+mod gateway;
 mod play;
 mod schedule;
 mod search;
 mod touch;
 
+pub use gateway::{Gateway, Strikes};
 pub use play::{End, Played, Running, Scenario, Stage, Start, Step, Tamper, replay};
 pub use schedule::{Choice, Fate, Schedule};
 pub use search::{Bounds, Broken, Numbers, search};

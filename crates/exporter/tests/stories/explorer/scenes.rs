@@ -95,6 +95,26 @@ fn tick(world: &Rc<World>, seed: u64, alarms: &'static [&'static str]) -> (&'sta
     ("exporter", start)
 }
 
+/// Exporters in sequence behind a gateway. Each may fail, with any alarm.
+pub(super) fn behind_a_gateway(exporters: u64) -> Set {
+    let mut world = World::in_process(&["logs-a", "logs-b"]);
+    world.receive(SOURCE, "r1", 2);
+    let mut set = Set::of(world, &["logs-a", "logs-b"]);
+    let failing = |seed| -> (&'static str, Start) {
+        let world = Rc::clone(&set.world);
+        let start: Start = Box::new(move |http| -> Running {
+            Box::pin(async move {
+                let _ = world.app_through(http, seed).handle(json!({}), LATER_MS).await;
+                Ok(())
+            })
+        });
+        ("exporter", start)
+    };
+    let runs = (1..=exporters).map(failing).collect();
+    set.runs = runs;
+    set
+}
+
 /// A put that arrives at any time.
 fn put(world: &Rc<World>, name: &'static str, key: String, bytes: Bytes) -> (&'static str, Start) {
     let world = Rc::clone(world);
