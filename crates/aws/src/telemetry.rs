@@ -48,6 +48,10 @@ pub mod metrics {
     pub const UNROUTED: Metric = Metric("Unrouted", "Count");
     /// Events that expired, because no destination accepted them for too long.
     pub const EXPIRED: Metric = Metric("Expired", "Count");
+    /// Events that were discarded, because checkpoint and ledger of their file are gone.
+    pub const UNACCOUNTED: Metric = Metric("Unaccounted", "Count");
+    /// The age of the oldest event that was not exported when a tick began.
+    pub const OLDEST_UNEXPORTED: Metric = Metric("OldestUnexportedEvent", "Seconds");
     /// Fragments that were damaged or gone.
     pub const QUARANTINED: Metric = Metric("Quarantined", "Count");
     /// Problems that a person should check.
