@@ -51,6 +51,8 @@ impl Default for Limits {
 pub struct Draft {
     /// The purpose of the plan.
     pub purpose: Purpose,
+    /// See [`Plan::unaccounted`].
+    pub unaccounted: bool,
     /// Where it goes.
     pub destinations: Vec<PlannedDestination>,
     /// Its fragments.
@@ -61,7 +63,13 @@ impl Draft {
     /// Plans that give these fragments up, within the limits.
     pub fn giving_up(purpose: Purpose, fragments: &[Staged], limits: &Limits) -> Vec<Draft> {
         let pieces = fragments.chunks(limits.fragments_max.max(1));
-        pieces.map(|piece| Draft { purpose, destinations: Vec::new(), fragments: piece.to_vec() }).collect()
+        pieces.map(|piece| Draft { purpose, fragments: piece.to_vec(), ..Draft::default() }).collect()
+    }
+
+    /// Plans that discard these fragments of files whose checkpoint and ledger are gone.
+    pub fn discarding_unaccounted(fragments: &[Staged], limits: &Limits) -> Vec<Draft> {
+        let drafts = Draft::giving_up(Purpose::Discard, fragments, limits).into_iter();
+        drafts.map(|draft| Draft { unaccounted: true, ..draft }).collect()
     }
 
     /// Gives it up for the destinations of a name before anything is put there.
@@ -85,6 +93,7 @@ impl Draft {
             created_ms,
             version: version.to_owned(),
             purpose: self.purpose,
+            unaccounted: self.unaccounted,
             destinations: self.destinations,
             fragments: self.fragments,
             quarantined: Vec::new(),
@@ -99,8 +108,13 @@ impl Draft {
 /// its destinations. With [`Flush::Full`] a slice that is not full is left for later. Fragments of sources that no
 /// destination takes are left out. The sets of destinations take turns, so that the first plans are not all for one of
 /// them.
-pub fn cut(staged: &[Staged], routes: &Routes, flush: Flush, limits: &Limits) -> Vec<Draft> {
-    let mut staged: Vec<&Staged> = staged.iter().collect();
+pub fn cut<'a>(
+    staged: impl IntoIterator<Item = &'a Staged>,
+    routes: &Routes,
+    flush: Flush,
+    limits: &Limits,
+) -> Vec<Draft> {
+    let mut staged: Vec<&Staged> = staged.into_iter().collect();
     staged.sort();
     let mut by_destinations: BTreeMap<Vec<usize>, Vec<Filling>> = BTreeMap::new();
     for group in staged.chunk_by(|a, b| (&a.name.source, a.name.day) == (&b.name.source, b.name.day)) {

@@ -367,6 +367,14 @@ impl Tick<'_> {
         report.plans_open = report.plans_open.saturating_sub(1);
         match plan.purpose {
             Purpose::Export => report.plans_closed += 1,
+            Purpose::Discard if plan.unaccounted => {
+                report.unaccounted.extend(&size);
+                report.alarm(format!(
+                    "{} events in {} fragments are discarded, because checkpoint and ledger of their files are gone: find \
+                     out what deletes objects under ingest/, and keep the lifecycle rule for it longer than EXPIRE_DAYS",
+                    size.events, size.fragments
+                ));
+            }
             Purpose::Discard => report.discarded.extend(&size),
             Purpose::Expire => {
                 report.expired.extend(&size);

@@ -40,6 +40,12 @@ pub struct Report {
     /// Events that never counted and never will: killed runs left them.
     #[serde(skip_serializing_if = "is_nothing")]
     pub discarded: Size,
+    /// Events that were discarded, because checkpoint and ledger of their file are gone. Nobody knows whether they counted.
+    #[serde(skip_serializing_if = "is_nothing")]
+    pub unaccounted: Size,
+    /// The age of the oldest event that was not exported when planning began. `None` if nothing was planned.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub oldest_unexported_seconds: Option<u64>,
     /// True once planning has ended.
     #[serde(skip)]
     pub(crate) is_planned: bool,
@@ -143,13 +149,15 @@ impl Report {
             telemetry::emit(now_ms, &[(Per::Destination, name)], &values);
         }
         let unrouted: u64 = self.waiting.unrouted.values().map(|size| size.events).sum();
-        let values = [
+        let mut values = vec![
             (metrics::OPEN_PLANS, json!(self.plans_open)),
             (metrics::UNROUTED, json!(unrouted)),
             (metrics::EXPIRED, json!(self.expired.events)),
+            (metrics::UNACCOUNTED, json!(self.unaccounted.events)),
             (metrics::QUARANTINED, json!(self.quarantined_count)),
             (metrics::ALARMS, json!(self.alarms.len())),
         ];
+        values.extend(self.oldest_unexported_seconds.map(|age| (metrics::OLDEST_UNEXPORTED, json!(age))));
         telemetry::emit(now_ms, &[], &values);
     }
 

@@ -35,10 +35,19 @@ pub(crate) struct Found {
     pub(crate) late_fragments: BTreeSet<FragmentName>,
     /// Objects among the fragments that are not fragments.
     pub(crate) strangers: u64,
+    /// When the oldest event that is not exported was put here, as far as it is known to count. Open plans hold some of
+    /// these events.
+    pub(crate) oldest_ms: Option<i64>,
     /// Files whose account could not be read; their fragments wait.
     pub(crate) unreadable: Vec<String>,
     /// True if there is more than was considered. The next tick begins there.
     pub(crate) more: bool,
+}
+
+impl Found {
+    fn note_unexported(&mut self, put_ms: i64) {
+        self.oldest_ms = Some(self.oldest_ms.map_or(put_ms, |oldest_ms| oldest_ms.min(put_ms)));
+    }
 }
 
 /// The rules of planning.
@@ -67,14 +76,21 @@ impl Rules<'_> {
     }
 }
 
+/// A fragment, and when it was put.
+#[derive(Clone)]
+struct Waiting {
+    staged: Staged,
+    put_ms: i64,
+}
+
 /// The fragments that no open plan holds, by what happens to them.
 #[derive(Default)]
 struct Listed {
-    routed: Vec<Staged>,
+    routed: Vec<Waiting>,
     /// Too old to wait any longer for a destination for which no more may be planned.
-    overdue: Vec<Staged>,
+    overdue: Vec<Waiting>,
     /// No destination takes them, and they are too old to wait.
-    expired: Vec<Staged>,
+    expired: Vec<Waiting>,
 }
 
 impl Listed {
@@ -88,6 +104,7 @@ impl Listed {
             return;
         };
         if rules.held.contains(&name) {
+            found.note_unexported(object.modified_ms);
             return;
         }
         if rules.settled.contains(&name) {
@@ -97,15 +114,20 @@ impl Listed {
         let takers = rules.routes.taking(&name.source);
         let full: Vec<usize> = takers.iter().copied().filter(|taker| rules.full.contains(taker)).collect();
         let is_expired = rules.is_expired(&name);
-        let staged = Staged { name, bytes: object.bytes };
+        let waiting = Waiting { staged: Staged { name, bytes: object.bytes }, put_ms: object.modified_ms };
+        let name = &waiting.staged.name;
         match (takers.is_empty(), full.is_empty(), is_expired) {
-            (false, true, _) => self.routed.push(staged),
-            (false, false, true) => self.overdue.push(staged),
+            (false, true, _) => self.routed.push(waiting),
+            (false, false, true) => self.overdue.push(waiting),
+            (true, _, true) => self.expired.push(waiting),
             (false, false, false) => {
-                full.iter().for_each(|taker| found.capped.entry(*taker).or_default().add(&staged.name))
+                found.note_unexported(waiting.put_ms);
+                full.iter().for_each(|taker| found.capped.entry(*taker).or_default().add(name));
             }
-            (true, _, true) => self.expired.push(staged),
-            (true, _, false) => found.unrouted.entry(staged.name.source.clone()).or_default().add(&staged.name),
+            (true, _, false) => {
+                found.note_unexported(waiting.put_ms);
+                found.unrouted.entry(name.source.clone()).or_default().add(name);
+            }
         }
     }
 }
@@ -116,34 +138,38 @@ pub(crate) async fn find(state: &State, rules: &Rules<'_>) -> Result<Found, Faul
     let listed = list(state, rules, &mut found).await?;
 
     // A tick for full objects need not ask after files that could not fill one, were all of them to count.
-    let promising: BTreeSet<(SourceId, Day)> = cut(&listed.routed, rules.routes, rules.flush, rules.limits)
+    let promising: BTreeSet<(SourceId, Day)> = cut(staged_of(&listed.routed), rules.routes, rules.flush, rules.limits)
         .iter()
         .flat_map(|draft| &draft.fragments)
         .map(|staged| (staged.name.source.clone(), staged.name.day))
         .collect();
-    let (asked, unasked): (Vec<Staged>, Vec<Staged>) = listed
-        .routed
-        .into_iter()
-        .partition(|staged| promising.contains(&(staged.name.source.clone(), staged.name.day)));
+    let is_promising = |Staged { name, .. }: &Staged| promising.contains(&(name.source.clone(), name.day));
+    let (asked, unasked): (Vec<Waiting>, Vec<Waiting>) =
+        listed.routed.into_iter().partition(|waiting| is_promising(&waiting.staged));
     let all = asked.iter().chain(&listed.overdue).chain(&listed.expired);
-    let accounts = Accounts::read(state, all.filter_map(|staged| stream_of(&staged.name))).await?;
+    let accounts = Accounts::read(state, all.filter_map(|waiting| stream_of(&waiting.staged.name))).await?;
 
     let (counted, rest) = accounts.part(asked);
     let (overdue, overdue_rest) = accounts.part(listed.overdue);
     let (expired, expired_rest) = accounts.part(listed.expired);
-    let (garbage, waiting): (Vec<Staged>, Vec<Staged>) = [rest, overdue_rest, expired_rest]
+    counted.iter().chain(&overdue).for_each(|waiting| found.note_unexported(waiting.put_ms));
+    let (garbage, waiting): (Vec<Waiting>, Vec<Waiting>) = [rest, overdue_rest, expired_rest]
         .concat()
         .into_iter()
-        .partition(|staged| rules.is_expired(&staged.name) && accounts.are_known(&staged.name));
+        .partition(|Waiting { staged, .. }| rules.is_expired(&staged.name) && accounts.are_known(&staged.name));
+    let (unaccounted, garbage): (Vec<Waiting>, Vec<Waiting>) =
+        garbage.into_iter().partition(|waiting| accounts.are_gone(&waiting.staged.name));
     found.uncommitted = size_of(&waiting);
 
-    found.drafts = cut(&counted, rules.routes, rules.flush, rules.limits);
+    found.drafts = cut(staged_of(&counted), rules.routes, rules.flush, rules.limits);
     let planned = found.drafts.iter().flat_map(|draft| &draft.fragments).map(|staged| &staged.name);
     found.not_full = less(size_of(&counted), Size::of(planned));
     found.not_full.extend(&size_of(&unasked));
-    found.drafts.extend(without_full(cut(&overdue, rules.routes, Flush::All, rules.limits), rules));
-    found.drafts.extend(Draft::giving_up(Purpose::Expire, &expired, rules.limits));
-    found.drafts.extend(Draft::giving_up(Purpose::Discard, &garbage, rules.limits));
+    let owned = |waiting: &[Waiting]| staged_of(waiting).cloned().collect::<Vec<Staged>>();
+    found.drafts.extend(without_full(cut(staged_of(&overdue), rules.routes, Flush::All, rules.limits), rules));
+    found.drafts.extend(Draft::giving_up(Purpose::Expire, &owned(&expired), rules.limits));
+    found.drafts.extend(Draft::giving_up(Purpose::Discard, &owned(&garbage), rules.limits));
+    found.drafts.extend(Draft::discarding_unaccounted(&owned(&unaccounted), rules.limits));
     found.unreadable = accounts.unreadable.into_values().collect();
     Ok(found)
 }
@@ -199,6 +225,8 @@ async fn list(state: &State, rules: &Rules<'_>, found: &mut Found) -> Result<Lis
 struct Accounts {
     committed: Committed,
     unreadable: BTreeMap<StreamId, String>,
+    /// Files without a checkpoint and without a ledger.
+    gone: BTreeSet<StreamId>,
 }
 
 impl Accounts {
@@ -221,7 +249,10 @@ impl Accounts {
         let mut accounts = Accounts::default();
         let mut reading = std::pin::pin!(stream::iter(streams).map(read).buffer_unordered(state.at_a_time.accounts));
         while let Some((stream, account)) = reading.try_next().await? {
-            let Some((key, add, body)) = account else { continue };
+            let Some((key, add, body)) = account else {
+                accounts.gone.insert(stream);
+                continue;
+            };
             if let Err(error) = add(&mut accounts.committed, stream, &body) {
                 accounts.unreadable.insert(stream, format!("{key} cannot be read: {error}"));
             }
@@ -230,14 +261,23 @@ impl Accounts {
     }
 
     /// Those that count, and the rest.
-    fn part(&self, staged: Vec<Staged>) -> (Vec<Staged>, Vec<Staged>) {
-        staged.into_iter().partition(|staged| self.committed.count(&staged.name))
+    fn part(&self, waiting: Vec<Waiting>) -> (Vec<Waiting>, Vec<Waiting>) {
+        waiting.into_iter().partition(|waiting| self.committed.count(&waiting.staged.name))
+    }
+
+    /// True if the file has neither checkpoint nor ledger.
+    fn are_gone(&self, name: &FragmentName) -> bool {
+        stream_of(name).is_some_and(|stream| self.gone.contains(&stream))
     }
 
     /// False if the file's account is there and cannot be read: then nothing of it is garbage.
     fn are_known(&self, name: &FragmentName) -> bool {
         stream_of(name).is_none_or(|stream| !self.unreadable.contains_key(&stream))
     }
+}
+
+fn staged_of(waiting: &[Waiting]) -> impl Iterator<Item = &Staged> {
+    waiting.iter().map(|waiting| &waiting.staged)
 }
 
 fn stream_of(name: &FragmentName) -> Option<StreamId> {
@@ -247,8 +287,8 @@ fn stream_of(name: &FragmentName) -> Option<StreamId> {
     }
 }
 
-fn size_of(staged: &[Staged]) -> Size {
-    Size::of(staged.iter().map(|staged| &staged.name))
+fn size_of(waiting: &[Waiting]) -> Size {
+    Size::of(staged_of(waiting).map(|staged| &staged.name))
 }
 
 fn less(a: Size, b: Size) -> Size {

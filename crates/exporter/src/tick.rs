@@ -207,6 +207,8 @@ impl<'a> Tick<'a> {
 
     fn note(&self, found: &Found) {
         let mut report = self.report();
+        let age_ms = found.oldest_ms.map_or(0, |oldest_ms| self.now_ms.saturating_sub(oldest_ms));
+        report.oldest_unexported_seconds = Some(u64::try_from(age_ms / 1_000).unwrap_or(0));
         report.waiting.not_full = found.not_full;
         report.waiting.uncommitted = found.uncommitted;
         let named = |source| self.routes.source_name(source).to_owned();

@@ -31,6 +31,10 @@ pub struct Plan {
     pub version: String,
     /// The purpose of the plan.
     pub purpose: Purpose,
+    /// True if it discards fragments of files whose checkpoint and ledger are gone: nobody knows whether their events
+    /// counted.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unaccounted: bool,
     /// Where the objects go; nowhere unless the purpose is to export.
     pub destinations: Vec<PlannedDestination>,
     /// The fragments of the objects, in order.
@@ -51,7 +55,7 @@ pub enum Purpose {
     Export,
     /// Their events were received, but no destination accepted them for too long. They are deleted.
     Expire,
-    /// Their events never counted (a killed run left them) and never will: they are deleted.
+    /// Their events do not count (a killed run left them) and never will: they are deleted.
     Discard,
 }
 

@@ -65,6 +65,8 @@ metrics! {
         OPEN_PLANS "OpenPlans" Count Function, "export plans that are not settled yet";
         UNROUTED "Unrouted" Count Function, "events that wait for a destination that takes their source";
         EXPIRED "Expired" Count Function, "events that expired, because no destination accepted them for too long";
+        UNACCOUNTED "Unaccounted" Count Function, "events that were discarded, because checkpoint and ledger of their file are gone";
+        OLDEST_UNEXPORTED "OldestUnexportedEvent" Seconds Function, "the age of the oldest event that was not exported when a tick began";
         QUARANTINED "Quarantined" Count Function, "fragments that are damaged or gone";
         EXPORTED "Exported" Count Destination, "events in log objects that were put";
         LOG_OBJECTS "LogObjects" Count Destination, "log objects that were put";

@@ -1,5 +1,7 @@
 //! The exporter without failures.
 
+use std::time::Duration;
+
 use config::ConfigFrom;
 use export::cut::Limits;
 use exporter::Settings;
@@ -8,6 +10,7 @@ use serde_json::json;
 use standins::faults::{Fault, Rule};
 use standins::s3::Server;
 
+use crate::troubles::break_role;
 use crate::world::{
     CUSTOMER, LATER_MS, NOW_MS, SOURCE, STATE, World, days, destination, documented_role, report, role_arn, routes,
     tick,
@@ -185,6 +188,47 @@ async fn fragments_of_a_killed_run_expire_and_are_counted() {
     assert_eq!(report.alarms, Vec::<String>::new());
     world.assert_settled();
     assert_eq!(world.s3.keys("their-logs", ""), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn fragments_whose_account_is_gone_are_discarded_with_an_alarm() {
+    let world = World::with(&["their-logs"]).await;
+    world.stage_rows(0, 0, 100);
+    world.stage_rows(0, 100, 200);
+    let report = tick(&world.app_at(NOW_MS + days(30))).await;
+    assert_eq!((report.waiting.uncommitted.events, report.alarms.len()), (4, 0));
+    let report = tick(&world.app_at(NOW_MS + days(31))).await;
+    assert_eq!((report.unaccounted.events, report.unaccounted.fragments, report.discarded.events), (4, 2, 0));
+    assert_eq!(
+        report.alarms,
+        [
+            "4 events in 2 fragments are discarded, because checkpoint and ledger of their files are gone: find out what \
+          deletes objects under ingest/, and keep the lifecycle rule for it longer than EXPIRE_DAYS"
+        ]
+    );
+    world.assert_settled();
+}
+
+#[tokio::test]
+async fn the_age_of_the_oldest_unexported_event_is_known_at_every_tick() {
+    let clock = standins::Clock::frozen_at(NOW_MS);
+    let mut world = World::at(&["logs-a", "logs-b"], clock.clone()).await;
+    let app_clock = clock.clone();
+    let app = world.app_with(world.settings(), aws::Clock::from_fn(move || app_clock.now_ms()));
+    let age = async || tick(&app).await.oldest_unexported_seconds;
+    let later = |seconds| clock.advance(Duration::from_secs(seconds));
+    assert_eq!(age().await, Some(0), "nothing waits");
+    world.stage_rows(0, 0, 100);
+    later(1_000);
+    world.receive(SOURCE, "r1", 3);
+    later(500);
+    break_role(&world, "logs-a");
+    assert_eq!(age().await, Some(500), "rows in no committed range may never count");
+    later(100);
+    assert_eq!(age().await, Some(600), "the plan is open, because one destination fails");
+    world.s3.directory().add_role(documented_role("logs-a"));
+    assert_eq!(age().await, Some(600), "at the beginning of the tick");
+    assert_eq!(age().await, Some(0));
 }
 
 #[tokio::test]

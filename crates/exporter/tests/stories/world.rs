@@ -85,6 +85,12 @@ impl World {
         World::on(setup.start().await.unwrap(), routes)
     }
 
+    /// The same with another clock of S3.
+    pub(crate) async fn at(places: &[&str], clock: standins::Clock) -> World {
+        let (setup, routes) = World::setup(places);
+        World::on(setup.with_clock(clock).start().await.unwrap(), routes)
+    }
+
     /// The same without a socket, where time stands still: only clients that [`app_through`](World::app_through) is
     /// given reach it.
     pub(crate) fn in_process(places: &[&str]) -> World {

@@ -39,6 +39,7 @@ pub(crate) fn plan(destinations: &[&str], fragments: Vec<Staged>, objects: &[(us
         created_ms: 0,
         version: "0.1.0".to_owned(),
         purpose: if destinations.is_empty() { Purpose::Expire } else { Purpose::Export },
+        unaccounted: false,
         destinations: destinations.iter().map(destination).collect(),
         fragments,
         quarantined: Vec::new(),
