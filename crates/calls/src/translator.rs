@@ -120,8 +120,8 @@ pub struct Translator {
     limits: Limits,
     /// Bytes that were inflated since the last pause.
     inflated: usize,
-    /// Where the last row ends.
-    row_end: u64,
+    /// The bytes of the last records that are no rows, one after the other.
+    dropped: Range<u64>,
     /// Set once the header is read.
     header: Option<StoredHeader>,
     plan: Option<ColumnPlan>,
@@ -175,7 +175,7 @@ impl Translator {
             position: Position::START,
             limits: Limits::default(),
             inflated: 0,
-            row_end: 0,
+            dropped: 0..0,
             header: None,
             plan: None,
             mapper: None,
@@ -240,7 +240,6 @@ impl Translator {
             translator.skip = at.byte;
         }
         translator.position = at;
-        translator.row_end = at.byte;
         translator.transcoded = at.byte;
         translator.begin_rows(header.clone()).map_err(|mut fault| {
             let message = format!("line 1, which was read before: {}", fault.message);
@@ -292,14 +291,11 @@ impl Translator {
             match if is_held { Advance::Record } else { self.rows.advance() } {
                 Advance::Record if self.grouping.is_none() => {
                     self.check_blank_lines()?;
-                    let translated = self.translate(calls, records);
-                    self.check_row(&translated)?;
-                    return Ok(translated);
+                    return Ok(self.translate(calls, records));
                 }
                 Advance::Record => {
                     self.check_blank_lines()?;
                     let translated = self.translate(calls, records);
-                    self.check_row(&translated)?;
                     if let Some(fault) = self.grouping.as_mut().and_then(Grouping::fault) {
                         return Err(self.broken(fault));
                     }
@@ -486,21 +482,34 @@ impl Translator {
         self.rowless(at).map_or(Ok(()), |fault| Err(self.broken(fault)))
     }
 
-    /// A fault if too much of the file has no row, with the record taken last.
-    #[inline]
-    fn check_row(&mut self, translated: &Translated) -> Result<(), FileFault> {
-        if !matches!(translated, Translated::Dropped { reason: Dropped::Blank | Dropped::RepeatedHeader, .. }) {
-            self.row_end = self.position.byte;
-            return Ok(());
+    /// Counts in a record that is no row. If too much of the file has no row, the file is read no further.
+    #[cold]
+    fn dropped(&mut self, span: Span) {
+        let start = if span.from == self.dropped.end { self.dropped.start } else { span.from };
+        self.dropped = start..span.to;
+        if let Some(fault) = self.rowless(Position { byte: span.to, ..self.position }) {
+            self.broken(fault);
         }
-        self.rowless(self.position).map_or(Ok(()), |fault| Err(self.broken(fault)))
+    }
+
+    /// Counts in what was read by a mapping, if it is no row.
+    fn read_by_mapping(&mut self, translated: Translated) -> Translated {
+        if let Translated::Dropped { span, reason: Dropped::Blank | Dropped::RepeatedHeader } = translated {
+            self.dropped(span);
+        }
+        translated
+    }
+
+    /// Whether the file has too much text without a row before `at`.
+    fn is_rowless(&self, at: Position) -> bool {
+        let last = self.position.byte;
+        let begin = if last == self.dropped.end { self.dropped.start } else { last };
+        at.byte - begin > self.limits.rowless_bytes
     }
 
     /// The fault of a file that has too much text without a row before `at`.
-    #[cold]
     fn rowless(&self, at: Position) -> Option<FileFault> {
-        let bytes = at.byte.saturating_sub(self.row_end);
-        (bytes > self.limits.rowless_bytes).then(|| {
+        self.is_rowless(at).then(|| {
             let message = format!("line {}: {}", at.line, rowless(self.limits.rowless_bytes));
             FileFault::new(FaultCode::NoRows, message).at(at)
         })
@@ -544,7 +553,7 @@ impl Translator {
             let reading = Reader { mapper, plan, dialect, encoder: &mut self.encoder, profiler };
             return match grouping.step(row, is_header, (before, record.blank.lines), reading, calls, records) {
                 Step::Joined => Translated::Starved,
-                Step::Dropped(dropped) => dropped,
+                Step::Dropped(dropped) => self.read_by_mapping(dropped),
                 Step::Closed(translated) => {
                     (self.position, self.blank_lines) = (before, grouping.blank_lines);
                     translated
@@ -553,13 +562,15 @@ impl Translator {
         }
         if is_header {
             self.encoder.notes.clear();
+            self.dropped(span);
             return Translated::Dropped { span, reason: Dropped::RepeatedHeader };
         }
         if let Some(mapper) = &mut self.mapper {
             let row = SourceRow { text, cells, quotes, span, lines: record.lines };
             let profiler = self.profiler.as_deref_mut();
             let reading = Reader { mapper, plan, dialect, encoder: &mut self.encoder, profiler };
-            return row.translate(reading, calls, records);
+            let translated = row.translate(reading, calls, records);
+            return self.read_by_mapping(translated);
         }
         let records_from = records.len();
         records.extend_from_slice(text);
@@ -582,6 +593,7 @@ impl Translator {
             Err(_) if quotes.is_sound() && is_blank(text, cells) => {
                 records.truncate(records_from);
                 self.encoder.notes.clear();
+                self.dropped(span);
                 Translated::Dropped { span, reason: Dropped::Blank }
             }
             Err(flaw) => Translated::Refused(flaw.at(span, cells, plan, dialect, record.lines)),

@@ -9,7 +9,7 @@ use tracing_subscriber::filter::LevelFilter;
 /// Where every metric is filed.
 pub const NAMESPACE: &str = "SegmentS3";
 
-/// What a metric is counted for. Each metric has the dimensions [`SERVICE`] and [`FUNCTION`].
+/// What a metric is counted for. Each metric has the dimensions `Service` and `Function`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Per {
     /// The function as a whole.

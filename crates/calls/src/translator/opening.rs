@@ -82,7 +82,7 @@ impl Translator {
         }
         // Before anything looks at them: they may be a whole file, of any size.
         let is_more_needed = !self.rows.skip_blank_lines() && !self.rows.is_finished();
-        if self.behind_blank_lines().byte > self.limits.rowless_bytes {
+        if self.is_rowless(self.behind_blank_lines()) {
             return Err(FileFault::new(FaultCode::NoRows, rowless(self.limits.rowless_bytes)));
         }
         if is_more_needed {
