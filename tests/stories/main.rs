@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a story that cannot set its scene has failed")]
 #![expect(clippy::print_stdout, reason = "figures for whoever runs a story by hand")]
 
+mod alarms;
 mod delivery;
 mod faults;
 mod guide;
@@ -11,6 +12,7 @@ mod outage;
 mod payloads;
 mod queue;
 mod resume;
+mod rights;
 mod semantics;
 mod states;
 mod tables;

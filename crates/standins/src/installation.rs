@@ -35,7 +35,8 @@ pub fn customer_role(role_arn: &str, place: &str) -> Role {
 /// or without.
 pub fn with_buckets(setup: s3::Setup) -> s3::Setup {
     let role = customer_role(ROLE_ARN, CUSTOMER_BUCKET);
-    setup.with_bucket(STATE_BUCKET).with_bucket(CUSTOMER_BUCKET).with_role(role)
+    let setup = setup.with_bucket(STATE_BUCKET).with_foreign_bucket(CUSTOMER_BUCKET, CUSTOMER_ACCOUNT, "us-east-1");
+    setup.with_role(role)
 }
 
 /// A Segment that knows [`WRITE_KEY`] and no other.

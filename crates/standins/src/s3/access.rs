@@ -94,7 +94,9 @@ impl S3Access for Guard {
         let token = security_token(cx.headers(), cx.uri());
         let identity = self.directory.identify(&access_key, token.as_deref()).map_err(token_error)?;
         trace.with(|traced| traced.caller = Some(identity.arn.clone()));
-        let caller = Caller { identity, context: context(cx.headers(), cx.uri()) };
+        let mut caller = Caller { identity, context: context(cx.headers(), cx.uri()) };
+        let owner = self.store.bucket_settings(&target.bucket).and_then(|settings| settings.owner);
+        caller.context.insert(String::from("aws:resourceaccount"), owner.unwrap_or_else(|| DEFAULT_ACCOUNT.to_owned()));
         self.check_bucket(&target, &caller, &scope, cx)?;
         let versioned = query(cx.uri(), "versionId").is_some();
         for (action, resource) in needed(&target, versioned, cx.headers()) {
