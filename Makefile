@@ -53,10 +53,11 @@ test-long: ## The stories of chance with many more seeds and kills (SEEDS, KILLS
 	SEEDS=$${SEEDS:-2000} $(CARGO) test --locked --workspace --test stories -- seeds::
 
 FUZZ_SECONDS ?= 300
-fuzz: ## Fuzzes the reading of CSV, mappings and events, for FUZZ_SECONDS each; needs a nightly compiler and cargo-fuzz
+fuzz: ## Fuzzes the reading of CSV, mappings, documents and events, for FUZZ_SECONDS each; needs a nightly compiler and cargo-fuzz
 	fuzz/seed.sh
 	cd fuzz && cargo +nightly fuzz run reading -- -max_total_time=$(FUZZ_SECONDS)
 	cd fuzz && cargo +nightly fuzz run mapping -- -max_total_time=$(FUZZ_SECONDS)
+	cd fuzz && cargo +nightly fuzz run documents -- -max_total_time=$(FUZZ_SECONDS)
 	cd fuzz && cargo +nightly fuzz run events -- -max_total_time=$(FUZZ_SECONDS)
 
 check: python fmt clippy doc purity template deny ## Formatting, lints, docs, purity, the template, dependency policy

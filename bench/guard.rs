@@ -126,6 +126,7 @@ fn batch(csv: &[u8]) -> Result<usize, Box<dyn Error>> {
                 pipeline.settle(&batch, &[]);
                 black_box(pipeline.commit());
             }
+            Next::Paused => {}
             Next::Done => return Ok(batches),
         }
     }

@@ -1,8 +1,14 @@
 #!/bin/sh
-# Puts the reading corpus and the samples of events where the fuzz targets look for seeds, the choosing bytes before each.
+# Puts the reading corpus, the samples of events and the documents where the fuzz targets look for seeds, the choosing bytes before each.
 set -eu
 cd "$(dirname "$0")"
-mkdir -p corpus/reading corpus/events
+mkdir -p corpus/reading corpus/events corpus/documents
+cp ../samples/segment-s3.toml corpus/documents/samples.toml
+# Each fenced example of a page is a document.
+for page in ../docs/configuration.md ../docs/mapping.md; do
+    awk -v out="corpus/documents/$(basename "$page" .md)" \
+        '/^```toml$/ { file = out "-" ++number ".toml"; printf "" > file; next } /^```$/ { file = ""; next } file { print > file }' "$page"
+done
 for event in ../events/*.json; do
     { printf '\000\004\007\002\011\010'; cat "$event"; } > "corpus/events/$(basename "$event")"
 done

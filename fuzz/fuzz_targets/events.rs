@@ -28,6 +28,7 @@ fn entries(payload: &Value) -> Vec<Entry> {
     match read(payload, WANTED) {
         Ok(Notification::Direct(entries)) => entries,
         Ok(Notification::Queue(messages)) => messages.into_iter().flat_map(|message| message.entries).collect(),
+        Ok(Notification::Batch(batch)) => batch.tasks.into_iter().filter_map(|task| Some(Entry::Ingest(task.notice.ok()?))).collect(),
         Ok(Notification::Validate(_)) => vec![Entry::Ingest(Notice::of("validate", ""))],
         Err(fault) => vec![Entry::Unreadable(fault)],
     }

@@ -57,6 +57,7 @@ fn check_account(subject: &Subject, translator: Translator, file: &[u8], piece: 
                 Some(piece) => machine.push(piece),
                 None => machine.finish(),
             },
+            Next::Paused => {}
             Next::Done => break,
         }
     }
@@ -134,6 +135,7 @@ fn read(mut translator: Translator, file: &[u8], piece: usize) -> (Read, Option<
                 }
                 continue;
             }
+            Ok(Translated::Paused) => continue,
             Ok(Translated::End) => break,
             Err(fault) => {
                 read.fault = Some(fault);

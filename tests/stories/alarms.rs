@@ -24,7 +24,7 @@ const OF_AWS: [&str; 7] = [
 ];
 
 /// Metrics that the functions do not emit yet. Once one is declared, it needs a drill and leaves this list.
-const AWAITED: [&str; 3] = ["UnknownWriteKey", "OldestUnexportedSeconds", "Discarded"];
+const AWAITED: [&str; 2] = ["OldestUnexportedSeconds", "Discarded"];
 
 /// A value of a metric, with one of its sets of dimensions.
 type Seen = (AlarmMetric, f64);
@@ -111,6 +111,15 @@ async fn a_missing_right_rings_at_the_first_try() {
     let invocation = world.ingester().deploy().invoke(&created("track_1.csv")).await;
     assert_rings("FilesFailedAlarm", &invocation);
     assert_silent("FilesStoppedNotice", &invocation);
+}
+
+#[tokio::test]
+async fn an_unknown_write_key_rings() {
+    let world = World::new().await;
+    world.s3.put(SOURCE, "track_1.csv", "userId,event\n1,e\n").unwrap();
+    let ingester = world.ingester().env("WRITE_KEY", "a-key-of-a-deleted-source");
+    let ingester = ingester.env("SEGMENT_SETTINGS_ENDPOINT", world.segment.url()).deploy();
+    assert_rings("UnknownWriteKeyAlarm", &ingester.invoke(&created("track_1.csv")).await);
 }
 
 #[tokio::test]

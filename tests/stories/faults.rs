@@ -23,18 +23,29 @@ fn unruly(line: &Line, seed: u64, share: f64) {
     segment.add(Rule::any().share(seed + 5, share).chaos());
 }
 
+/// A gateway answers a share of all requests in the place of S3, SQS and the settings of Segment. What it says of a call is
+/// Segment's answer, as far as anybody can see.
+fn behind_a_gateway(line: &Line, seed: u64, share: f64) {
+    line.mill.world.s3.faults().add(Rule::any().share(seed, share).gateway());
+    line.sqs.faults().add(Rule::any().share(seed + 1, share).gateway());
+    let segment = line.mill.world.segment.faults();
+    segment.add(Rule::on("settings").share(seed + 2, 0.9).gateway());
+    segment.add(Rule::on("batch").share(seed + 3, share).before(Fault::gateway_page()).after(Fault::gateway_page()));
+}
+
 /// Returns the number of faults that struck.
-async fn a_file_among_faults(seed: u64) -> usize {
+async fn a_file_among_faults(seed: u64, make: fn(&Line, u64, f64)) -> usize {
     let told = format!("seed {seed}");
     let dice = Dice::seeded(seed);
     let share = [0.15, 0.3, 0.5][usize::try_from(dice.below(3)).unwrap()];
     let rows = Rows::new(4_000, 41, 1_200);
     let line = Line::with(Mill::new("track_among_faults.csv", rows).await, 60, 100).await;
     // Each rule has a seed of its own.
-    unruly(&line, seed * 10, share);
+    make(&line, seed * 10, share);
     line.announce();
     let exporter = line.mill.world.exporter().timeout(Duration::from_secs(20)).deploy();
     let function = line.ingester().env("COMMIT_SECONDS", "0.05").env("LEASE_SECONDS", "5");
+    let function = function.env("SEGMENT_SETTINGS_ENDPOINT", line.mill.world.segment.url());
     let clock = line.sqs.clock().clone();
     let polling = EventSource::on(&line.sqs, QUEUE).fast_forward().to(move |event: Value| {
         let offset_ms = clock.now_ms() - standins::Clock::real().now_ms();
@@ -54,7 +65,8 @@ async fn a_file_among_faults(seed: u64) -> usize {
     let struck = line.mill.world.s3.faults().strikes().len() + line.mill.world.segment.faults().strikes().len();
     line.mill.assert_ingested(&told);
     line.mill.world.s3.faults().clear();
-    let later_ms = line.sqs.clock().now_ms() - standins::Clock::real().now_ms();
+    // Hours ahead, so that the function does not take the end of its invocation for near.
+    let later_ms = line.sqs.clock().now_ms() - standins::Clock::real().now_ms() + 2 * 3_600_000;
     let exporter = line.mill.world.exporter().env("CLOCK_OFFSET_MS", later_ms.to_string());
     line.mill.assert_exported(exporter, &told).await;
     println!("{told}: {struck} faults, {} invocations", polling.invocations());
@@ -94,12 +106,22 @@ const SEEDS: std::ops::Range<u64> = 0..12;
 /// Files that are ingested at a time.
 const AT_A_TIME: usize = 4;
 
-#[tokio::test]
-async fn every_row_ends_in_one_place_through_random_faults() {
+async fn files_among_faults(make: fn(&Line, u64, f64)) {
     let seeds: Vec<u64> = seeds(SEEDS).collect();
     let mut struck = 0;
     for together in seeds.chunks(AT_A_TIME) {
-        struck += join_all(together.iter().copied().map(a_file_among_faults)).await.iter().sum::<usize>();
+        let files = together.iter().map(|seed| a_file_among_faults(*seed, make));
+        struck += join_all(files).await.iter().sum::<usize>();
     }
     assert!(struck > 8 * seeds.len(), "{struck} faults are few");
+}
+
+#[tokio::test]
+async fn every_row_ends_in_one_place_through_random_faults() {
+    files_among_faults(unruly).await;
+}
+
+#[tokio::test]
+async fn every_row_ends_in_one_place_although_a_gateway_answers_any_request() {
+    files_among_faults(behind_a_gateway).await;
 }

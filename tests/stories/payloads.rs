@@ -206,7 +206,7 @@ async fn a_missing_file_is_reported_and_a_missing_bucket_fails() {
     let mut payload = created("track_1.csv");
     payload["Records"][0]["s3"]["bucket"]["name"] = json!("no-such-bucket");
     let Outcome::Error { message, .. } = ingester.invoke(&payload).await.outcome else { panic!("an error") };
-    assert!(message.contains("no such bucket"), "{message}");
+    assert!(message.contains("the bucket no-such-bucket does not exist"), "{message}");
 }
 
 #[tokio::test]

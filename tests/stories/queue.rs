@@ -3,14 +3,14 @@
 use serde_json::{Value, json};
 use standins::event_source::EventSource;
 use standins::faults::{Fault, Rule, Target};
-use standins::lambda::{Invocation, Outcome};
+use standins::lambda::{Function, Invocation, Outcome};
 use standins::s3::Filter;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 use stories::line::{Line, QUEUE};
 use stories::mill::{Mill, Rows};
-use stories::{SOURCE, answer};
+use stories::{SOURCE, answer, event};
 
 const REFUSAL: &str = r#"{"success":false,"message":"An invalid write key was provided","code":"invalid_request"}"#;
 
@@ -229,4 +229,73 @@ async fn without_a_queue_each_retry_of_lambda_resumes() {
     if attempts.iter().all(ended_in_order) {
         assert_eq!(mill.duplicates(), 0, "nobody was cut off, so nothing was sent twice");
     }
+}
+
+/// The results of an invocation by S3 Batch Operations: code and words for each task.
+fn results(answer: &Value, payload: &Value) -> Vec<(String, String)> {
+    for field in ["invocationSchemaVersion", "invocationId"] {
+        assert_eq!(answer[field], payload[field]);
+    }
+    assert_eq!(answer["treatMissingKeysAs"], "TemporaryFailure");
+    let results = answer["results"].as_array().unwrap();
+    let ids = |list: &[Value]| list.iter().map(|one| one["taskId"].clone()).collect::<Vec<_>>();
+    assert_eq!(ids(results), ids(payload["tasks"].as_array().unwrap()));
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    results.iter().map(|result| (text(&result["resultCode"]), text(&result["resultString"]))).collect()
+}
+
+#[tokio::test]
+async fn a_batch_operation_queues_its_objects_and_they_are_ingested_from_the_queue() {
+    for sample in ["batch_operations_1.json", "batch_operations_2.json"] {
+        let mill = Mill::new("folder name/track_ü+1.csv", Rows::new(50, 10, 10)).await;
+        let line = Line::new(mill).await;
+        let mut payload = event(sample);
+        payload["tasks"][0]["s3Key"] = json!("folder%20name/track_%C3%BC%2B1.csv");
+        let invocation = line.ingester().deploy().invoke(&payload).await;
+        let answer = invocation.response().unwrap();
+        assert_eq!(results(answer, &payload), [("Succeeded".to_owned(), "queued".to_owned())]);
+        assert_eq!(line.mill.world.segment.record().count(), 0, "nothing is sent before the queue's turn");
+        line.run(&line.ingester()).await;
+        line.mill.assert_ingested(sample);
+    }
+}
+
+#[tokio::test]
+async fn a_batch_operation_says_which_objects_are_not_queued_and_whether_a_retry_helps() {
+    let line = line(Rows::new(1, 10, 10)).await;
+    let mut payload = event("batch_operations_1.json");
+    let task = |id: &str, key: &str, bucket: &str| json!({"taskId": id, "s3Key": key, "s3BucketArn": bucket});
+    let bucket = format!("arn:aws:s3:::{SOURCE}");
+    payload["tasks"] = json!([
+        task("good", "track_long.csv", &bucket),
+        task("key", "track_%ff.csv", &bucket),
+        task("bucket", "track_long.csv", "arn:aws:s3:eu-west-1:123456789012:accesspoint/inbox"),
+    ]);
+    let codes = |results: Vec<(String, String)>| results.into_iter().map(|(code, _)| code).collect::<Vec<_>>();
+    let invoke = async |function: Function| function.deploy().invoke(&payload).await;
+
+    let invocation = invoke(line.ingester()).await;
+    let mixed = results(invocation.response().unwrap(), &payload);
+    assert!(mixed[1].1.contains("URL-encoded") && mixed[2].1.contains("s3BucketArn"), "{mixed:?}");
+    assert_eq!(codes(mixed), ["Succeeded", "PermanentFailure", "PermanentFailure"]);
+    assert_eq!(line.sqs.messages(QUEUE).len(), 1);
+    let errors = stories::telemetry::lines(&invocation).into_iter().filter(|line| line["level"] == "ERROR");
+    assert_eq!(errors.count(), 2, "{invocation:#?}");
+
+    // An outage of the queue, and its end.
+    line.sqs.faults().add(Rule::on("SendMessage").before(Fault::InternalError));
+    let invocation = invoke(line.ingester()).await;
+    assert_eq!(
+        codes(results(invocation.response().unwrap(), &payload)),
+        ["TemporaryFailure", "PermanentFailure", "PermanentFailure"]
+    );
+    line.sqs.faults().clear();
+
+    let without_queue = line.ingester().env("QUEUE_URL", "");
+    let invocation = invoke(without_queue).await;
+    let refused = results(invocation.response().unwrap(), &payload);
+    assert!(refused[0].1.starts_with("QUEUE_URL is not set"), "{refused:?}");
+    assert_eq!(codes(refused), ["PermanentFailure"; 3]);
+    assert_eq!(line.sqs.messages(QUEUE).len(), 1);
+    assert_eq!(line.mill.world.segment.record().count(), 0, "nothing is ingested in place");
 }

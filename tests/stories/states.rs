@@ -215,6 +215,77 @@ async fn a_ledger_that_a_kill_prevented_is_written_by_the_redelivery() {
 }
 
 #[tokio::test]
+async fn a_deleted_part_of_the_rejects_ends_the_file_with_the_rest_and_its_rows_are_said_to_be_missing() {
+    let mill = Mill::new("track_refused.csv", Rows::new(1_600, 2, 15_000)).await;
+    let function = || later(mill.ingester()).env("REJECT_LIMIT_SHARE", "1").env("COMMIT_SECONDS", "0");
+    mill.world.s3.faults().add(Rule::on("PutObject").key("*ledger.json").before(Fault::InternalError));
+    function().deploy().invoke(&mill.event()).await;
+    mill.world.s3.faults().clear();
+    let parts = mill.checkpoints()[0]["rejects"].as_array().unwrap().clone();
+    assert!(parts.len() > 1 && mill.ledgers().is_empty(), "{parts:#?}");
+    // A part that grew left its shorter forms behind.
+    let ending = format!("-{:016}.csv", parts[0]["to"].as_u64().unwrap());
+    let key = mill.world.s3.keys(STATE, "ingest/").into_iter().find(|key| key.ends_with(&ending)).unwrap();
+    mill.world.s3.delete(STATE, &key).unwrap();
+
+    let invocation = function().deploy().invoke(&mill.event()).await;
+    let report = invocation.response().unwrap();
+    assert_eq!(outcome(report), "already_done", "{report:#}");
+    let ledger = mill.ledgers()[0].clone();
+    assert_eq!(ledger["rejects_missing"], json!([parts[0]]), "{ledger:#}");
+    let said = report["objects"][0]["rejects_missing"][0].as_str().unwrap();
+    assert!(said.starts_with(&format!("{} refused rows between the bytes 0 and", parts[0]["rows"])), "{said}");
+    let errors = stories::telemetry::lines(&invocation).into_iter().filter(|line| line["level"] == "ERROR");
+    assert_eq!(errors.map(|line| line["part"].clone()).collect::<Vec<_>>(), [json!(key)]);
+    // The other parts are in the rejects file, and the rows of the account still close.
+    let rejects = ledger["rejects"].as_str().unwrap();
+    let joined = String::from_utf8(mill.world.s3.bytes(STATE, rejects).unwrap().to_vec()).unwrap();
+    let left: u64 = parts[1..].iter().map(|part| part["rows"].as_u64().unwrap()).sum();
+    assert_eq!(joined.matches(",missing_user_id,").count() as u64, left);
+    assert_eq!(ledger["account"]["rejected"], left + parts[0]["rows"].as_u64().unwrap());
+    // The ledger is final, and a redelivery says the same.
+    let again = answer(&function().deploy(), &mill.event()).await;
+    assert_eq!(again["objects"][0]["rejects_missing"], report["objects"][0]["rejects_missing"]);
+}
+
+#[tokio::test]
+async fn a_file_whose_name_fills_its_key_has_a_rejects_file_that_can_be_dropped_back() {
+    let world = World::new().await;
+    let ingester = world.ingester().deploy();
+    let name = format!("track_{}.csv", "x".repeat(1_014));
+    assert_eq!(name.len(), 1_024);
+    world.s3.put(SOURCE, &name, "userId,event\n1,e\n,e\n").unwrap();
+    let report = answer(&ingester, &created(&name)).await;
+    let counts =
+        |report: &Value| ["outcome", "acknowledged", "rejected"].map(|name| report["objects"][0][name].clone());
+    assert_eq!(counts(&report), [json!("finished"), json!(1), json!(1)], "{report:#}");
+    let rejects = report["objects"][0]["rejects"].as_str().unwrap().strip_prefix(&format!("s3://{STATE}/")).unwrap();
+    assert_eq!(rejects.len(), 1_024);
+    let text = String::from_utf8(world.s3.bytes(STATE, rejects).unwrap().to_vec()).unwrap();
+    let back = rejects.rsplit('/').next().unwrap();
+    world.s3.put(SOURCE, back, text.replace("\n,e", "\n2,e")).unwrap();
+    let report = answer(&ingester, &created(back)).await;
+    assert_eq!(counts(&report), [json!("finished"), json!(1), json!(0)], "{report:#}");
+}
+
+#[tokio::test]
+async fn an_object_without_bytes_gives_a_warning_and_no_error() {
+    let world = World::new().await;
+    let ingester = world.ingester().deploy();
+    world.s3.put(SOURCE, "track_1.csv", "").unwrap();
+    let invocation = ingester.invoke(&created("track_1.csv")).await;
+    assert_eq!(outcome(invocation.response().unwrap()), "refused");
+    let lines = stories::telemetry::lines(&invocation);
+    let levels: Vec<_> = lines.iter().filter(|line| line["message"] == "ingested").map(|line| &line["level"]).collect();
+    assert_eq!(levels, ["WARN"]);
+    assert!(lines.iter().all(|line| line["level"] != "ERROR"), "{lines:#?}");
+    assert!(world.s3.keys(STATE, "").is_empty(), "nothing is kept of it");
+    // A mount writes the content a moment later.
+    world.s3.put(SOURCE, "track_1.csv", "userId,event\n1,e\n").unwrap();
+    assert_eq!(outcome(&answer(&ingester, &created("track_1.csv")).await), "finished");
+}
+
+#[tokio::test]
 async fn refused_rows_beyond_one_upload_part_are_joined_although_the_last_answer_is_lost() {
     let mill = Mill::new("track_refused.csv", Rows::new(1_600, 2, 15_000)).await;
     let lost = Rule::on("CompleteMultipartUpload").times(1).lose_response();

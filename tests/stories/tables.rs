@@ -181,7 +181,9 @@ fn value(table: &str, key: &str) -> &'static str {
         "role_arn" => r#""arn:aws:iam::123456789012:role/M""#,
         "kms_key_arn" => r#""arn:aws:kms:eu-west-1:123456789012:key/1""#,
         "acl" => r#""private""#,
-        "expected_bucket_owner" => r#""123456789012""#,
+        "expected_bucket_owner" => r#""any""#,
+        "sse" => r#""AES256""#,
+        "storage_class" => r#""STANDARD_IA""#,
         "batch_bytes_max" => "2000000",
         "enabled" => "false",
         "nulls" | "id_nulls" | "collections" | "timestamp_columns" | "names" | "message_id" | "is" | "not" => {

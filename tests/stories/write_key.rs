@@ -1,8 +1,9 @@
-//! The write key is where it has to be, and nowhere else.
+//! The write key is where it has to be, and nowhere else. A key that Segment does not know is noticed.
 
 use serde_json::{Value, json};
-use standins::lambda::Invocation;
-use stories::{SOURCE, STATE, WRITE_KEY, World, created, event, sample};
+use standins::faults::{Fault, Rule};
+use standins::lambda::{Function, Invocation, Lambda, Outcome};
+use stories::{SOURCE, STATE, WRITE_KEY, World, answer, created, event, sample};
 
 /// The answer and the log for a file with good and bad rows.
 async fn ingest(world: &World, include: &str) -> Invocation {
@@ -43,6 +44,106 @@ async fn our_receiver_keeps_the_write_key_only_if_it_is_included() {
         ingest(&world, "false").await;
         assert_eq!(logged(&world).await, [expected.clone(), expected]);
     }
+}
+
+const UNKNOWN_KEY: &str = "a-key-of-a-deleted-source";
+const CSV: &str = "userId,event\n1,e\n";
+
+/// The ingester, which asks Segment for the settings of its sources.
+fn verifying(world: &World) -> Function {
+    world.ingester().env("SEGMENT_SETTINGS_ENDPOINT", world.segment.url())
+}
+
+/// The object's entry in the report of its event.
+async fn dropped(world: &World, ingester: &Lambda, key: &str) -> Value {
+    world.s3.put(SOURCE, key, CSV).unwrap();
+    answer(ingester, &created(key)).await["objects"][0].take()
+}
+
+/// The requests of one operation of Segment.
+fn requests(world: &World, operation: &str) -> usize {
+    world.segment.record().deliveries().iter().filter(|delivery| delivery.operation == operation).count()
+}
+
+#[tokio::test]
+async fn a_file_of_an_unknown_write_key_fails_and_nothing_is_sent() {
+    let world = World::new().await;
+    world.s3.put(SOURCE, "track_1.csv", CSV).unwrap();
+    let ingester = verifying(&world).env("WRITE_KEY", UNKNOWN_KEY).env("RUST_LOG", "debug").deploy();
+    let invocation = ingester.invoke(&created("track_1.csv")).await;
+    let Outcome::Error { message, .. } = &invocation.outcome else { panic!("{invocation:#?}") };
+    assert!(message.contains("the write key is unknown, so nothing was sent"), "{message}");
+    assert!(message.contains("copy the write key again"), "{message}");
+    assert!(!format!("{invocation:?}").contains(UNKNOWN_KEY), "{invocation:#?}");
+    let metric = |line: &String| line.contains(r#""UnknownWriteKey":1"#);
+    assert!(invocation.log.iter().any(metric), "{:#?}", invocation.log);
+    assert_eq!((requests(&world, "settings"), requests(&world, "batch")), (1, 0));
+    assert!(!world.s3.keys(STATE, "").iter().any(|key| key.ends_with("ledger.json")), "the file has not ended");
+
+    // A person corrects the key, and the message comes again.
+    let report = answer(&verifying(&world).deploy(), &created("track_1.csv")).await;
+    assert_eq!((&report["objects"][0]["outcome"], world.received_ids().len()), (&json!("finished"), 1), "{report:#}");
+}
+
+#[tokio::test]
+async fn without_the_lookup_segment_drops_the_calls_of_an_unknown_key_in_silence() {
+    let world = World::new().await;
+    let ingester = verifying(&world).env("WRITE_KEY", UNKNOWN_KEY).env("VERIFY_WRITE_KEY", "false").deploy();
+    assert_eq!(dropped(&world, &ingester, "track_1.csv").await["outcome"], "finished");
+    assert_eq!((requests(&world, "settings"), world.segment.record().dropped().len()), (0, 1));
+}
+
+#[tokio::test]
+async fn a_write_key_is_looked_up_once_an_hour() {
+    let world = World::new().await;
+    let ingester = verifying(&world).deploy();
+    for key in ["track_1.csv", "track_2.csv", "track_3.csv"] {
+        assert_eq!(dropped(&world, &ingester, key).await["outcome"], "finished");
+    }
+    assert_eq!((requests(&world, "settings"), requests(&world, "batch")), (1, 3));
+}
+
+#[tokio::test]
+async fn a_lookup_without_a_clear_answer_changes_nothing() {
+    let page = "<html><body>Not here.</body></html>";
+    let faults: [Fault; 6] = [
+        Fault::InternalError,
+        Fault::Reset,
+        Fault::gateway_page().into(),
+        Fault::status(403).body(page).into(),
+        Fault::status(404).body(page).into(),
+        Fault::Hang,
+    ];
+    for fault in faults {
+        let world = World::new().await;
+        let name = fault.name();
+        world.segment.faults().add(Rule::on("settings").before(fault));
+        let report = dropped(&world, &verifying(&world).deploy(), "track_1.csv").await;
+        assert_eq!((&report["outcome"], world.received_ids().len()), (&json!("finished"), 1), "{name}: {report:#}");
+    }
+    // A server in Segment's place answers 404 to any key. It is not asked unless it is named.
+    let (world, _) = World::with_receiver(false).await;
+    let report = dropped(&world, &world.ingester().deploy(), "track_1.csv").await;
+    assert_eq!(report["outcome"], "finished", "{report:#}");
+}
+
+#[tokio::test]
+async fn each_source_has_a_lookup_of_its_own() {
+    let world = World::new().await;
+    let source = |name: &str, key: &str| {
+        format!("[[source]]\nname = \"{name}\"\nid = \"{name}\"\nmatch = \"{name}/**\"\nwrite_key = \"{key}\"\n")
+    };
+    let config = source("known", WRITE_KEY) + &source("deleted", UNKNOWN_KEY);
+    let ingester = verifying(&world).env("WRITE_KEY", "").env("SOURCE_ID", "").env("CONFIG", config).deploy();
+    assert_eq!(dropped(&world, &ingester, "known/track_1.csv").await["outcome"], "finished");
+    for key in ["deleted/track_1.csv", "deleted/track_2.csv"] {
+        world.s3.put(SOURCE, key, CSV).unwrap();
+        let Outcome::Error { message, .. } = ingester.invoke(&created(key)).await.outcome else { panic!("an error") };
+        assert!(message.contains("the write key is unknown"), "{message}");
+    }
+    assert_eq!(dropped(&world, &ingester, "known/track_2.csv").await["outcome"], "finished");
+    // An unknown key is asked about again each time.
+    assert_eq!((requests(&world, "settings"), requests(&world, "batch")), (3, 2));
 }
 
 const SECRET_ARN: &str = "arn:aws:secretsmanager:us-east-1:123456789012:secret:write-key-AbCdEf";

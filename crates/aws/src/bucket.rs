@@ -1,14 +1,14 @@
 //! The operations on one bucket. Each retries here and nowhere else.
 
+use crate::answer::{etag_of, is_truncated, same_object, size_of};
 use crate::backoff::REQUESTS;
 use crate::dice::Dice;
 use crate::fault::{Fault, Kind, Operation};
 use aws_sdk_s3::Client;
-use aws_sdk_s3::error::BuildError;
+use aws_sdk_s3::error::{BuildError, ProvideErrorMetadata};
 use aws_sdk_s3::operation::get_object::builders::GetObjectFluentBuilder;
-use aws_sdk_s3::operation::list_objects_v2::ListObjectsV2Output;
 use aws_sdk_s3::primitives::{ByteStream, SdkBody};
-use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart, Delete, ObjectIdentifier};
+use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart, Delete, ObjectIdentifier, RequestPayer};
 use bytes::Bytes;
 use protocol::upload::Version;
 use std::collections::BTreeSet;
@@ -22,6 +22,8 @@ pub struct Bucket {
     client: Client,
     name: String,
     dice: Dice,
+    /// Set if the requests of reads say that we pay for them.
+    payer: Option<RequestPayer>,
 }
 
 /// How a put that must create ended.
@@ -92,7 +94,13 @@ impl Bucket {
     /// A bucket by its name. The waits between two tries come from the dice.
     #[must_use]
     pub fn new(client: Client, name: impl Into<String>, dice: Dice) -> Self {
-        Self { client, name: name.into(), dice }
+        Self { client, name: name.into(), dice, payer: None }
+    }
+
+    /// The same bucket, for whose reads and listings we pay if `pays` is true (S3 user guide, "Requester Pays buckets").
+    #[must_use]
+    pub fn paid_by_us(self, pays: bool) -> Self {
+        Self { payer: pays.then_some(RequestPayer::Requester), ..self }
     }
 
     /// Its name.
@@ -125,12 +133,18 @@ impl Bucket {
                 .get_object()
                 .bucket(&self.name)
                 .key(key)
+                .set_request_payer(self.payer.clone())
                 .send()
                 .await
                 .map_err(|error| Fault::of(Operation::Get, &target, &error))?;
             let etag = etag_of(answer.e_tag(), Operation::Get, &target)?;
-            let body = answer.body.collect().await.map_err(|error| Fault::broken(&target, &error))?;
-            Ok(Object { body: body.into_bytes(), etag })
+            let bytes = size_of(&answer, 0, &target)?;
+            let body = answer.body.collect().await.map_err(|error| Fault::broken(&target, &error))?.into_bytes();
+            if body.len() as u64 != bytes {
+                let detail = format!("the answer has {} of the {bytes} bytes that it promises", body.len());
+                return Err(Fault::foreign(Operation::Get, &target, detail));
+            }
+            Ok(Object { body, etag })
         })
         .await;
         match got {
@@ -177,19 +191,15 @@ impl Bucket {
     async fn read_once(&self, key: &str, pin: Option<&Pin>, from: u64, bytes_max: u64) -> Result<OpenObject, Fault> {
         let range = format!("bytes={from}-{}", from + bytes_max.max(1) - 1);
         let target = self.target(key);
-        let mut request = self.client.get_object().bucket(&self.name).key(key).range(range);
-        if let Some(pin) = pin {
-            request = pinned(request, pin);
-        }
-        let answer = match request.send().await {
+        let request = || {
+            let request = self.client.get_object().bucket(&self.name).key(key).set_request_payer(self.payer.clone());
+            pin.map_or(request.clone(), |pin| pinned(request, pin))
+        };
+        let answer = match request().range(range).send().await {
             Ok(answer) => answer,
             // An empty object satisfies no range; ask again without one.
-            Err(error) if from == 0 && error.raw_response().is_some_and(|raw| raw.status().as_u16() == 416) => {
-                let mut request = self.client.get_object().bucket(&self.name).key(key);
-                if let Some(pin) = pin {
-                    request = pinned(request, pin);
-                }
-                request.send().await.map_err(|error| Fault::of(Operation::Get, &target, &error))?
+            Err(error) if from == 0 && error.code() == Some("InvalidRange") => {
+                request().send().await.map_err(|error| Fault::of(Operation::Get, &target, &error))?
             }
             Err(error) => return Err(Fault::of(Operation::Get, &target, &error)),
         };
@@ -198,15 +208,10 @@ impl Bucket {
             version_id: answer.version_id().map(str::to_owned),
             etag: etag_of(answer.e_tag(), Operation::Get, &target)?,
             modified_ms: answer.last_modified().and_then(|at| at.to_millis().ok()).unwrap_or_default(),
-            bytes: total_bytes(answer.content_range(), answer.content_length()),
+            bytes: size_of(&answer, from, &target)?,
         };
-        // The same bytes put again have the same ETag. Without versions only the date distinguishes the two.
-        if let Some(pin) = pin
-            && pin.version_id.is_none()
-            && pin.modified_ms != found.modified_ms
-        {
-            let detail = "the object was replaced since it was first read";
-            return Err(Fault::new(Kind::Precondition, Operation::Get, target, detail));
+        if let Some(pin) = pin {
+            same_object(pin, &found, &target)?;
         }
         Ok(OpenObject { pin: found, metadata: answer.metadata.unwrap_or_default(), body: answer.body })
     }
@@ -259,30 +264,31 @@ impl Bucket {
         }
     }
 
-    /// Replaces the object whose ETag is `etag` (`If-Match`), or creates it when `etag` is `None`. There is one try. A
-    /// caller without a clear answer reads the object back.
+    /// Replaces the object whose ETag is `etag` (`If-Match`), or creates it when `etag` is `None`. There is one try, and
+    /// another if S3 refused the signature of the first. A caller without a clear answer reads the object back.
     ///
     /// # Errors
     /// When S3 refuses for another reason than the condition.
     pub async fn swap(&self, key: &str, etag: Option<&str>, body: Bytes, content_type: &str) -> Result<Swapped, Fault> {
-        let request = self.client.put_object().bucket(&self.name).key(key).content_type(content_type).body(body.into());
-        let request = match etag {
-            Some(etag) => request.if_match(etag),
-            None => request.if_none_match("*"),
+        let put = async || {
+            let put = self.client.put_object().bucket(&self.name).key(key).content_type(content_type);
+            let put = match etag {
+                Some(etag) => put.if_match(etag),
+                None => put.if_none_match("*"),
+            };
+            let answer = put.body(body.clone().into()).send().await;
+            let answer = answer.map_err(|error| Fault::of(Operation::Replace, self.target(key), &error))?;
+            etag_of(answer.e_tag(), Operation::Replace, &self.target(key))
         };
-        match request.send().await {
-            Ok(answer) => match etag_of(answer.e_tag(), Operation::Replace, &self.target(key)) {
-                Ok(etag) => Ok(Swapped::Done(etag)),
-                Err(fault) => Ok(Swapped::Unsure(fault)),
-            },
-            Err(error) => {
-                let fault = Fault::of(Operation::Replace, self.target(key), &error);
-                match fault.kind {
-                    Kind::Precondition | Kind::Missing => Ok(Swapped::Lost),
-                    Kind::Transient | Kind::Conflict => Ok(Swapped::Unsure(fault)),
-                    _ => Err(fault),
-                }
-            }
+        let put = match put().await {
+            Err(fault) if fault.is_stale() => put().await,
+            put => put,
+        };
+        match put {
+            Ok(etag) => Ok(Swapped::Done(etag)),
+            Err(fault) if matches!(fault.kind, Kind::Precondition | Kind::Missing) => Ok(Swapped::Lost),
+            Err(fault) if fault.is_transient() => Ok(Swapped::Unsure(fault)),
+            Err(fault) => Err(fault),
         }
     }
 
@@ -302,6 +308,7 @@ impl Bucket {
                 .bucket(&self.name)
                 .prefix(prefix)
                 .set_start_after(start_after.map(str::to_owned))
+                .set_request_payer(self.payer.clone())
                 .send()
                 .await
                 .map_err(|error| Fault::of(Operation::List, self.target(prefix), &error))?;
@@ -328,6 +335,7 @@ impl Bucket {
     pub async fn first_key(&self) -> Result<Option<String>, Fault> {
         retried(&self.dice, || async {
             let list = self.client.list_objects_v2().bucket(&self.name).max_keys(1);
+            let list = list.set_request_payer(self.payer.clone());
             let answer = list.send().await.map_err(|error| Fault::of(Operation::List, self.target(""), &error))?;
             is_truncated(&answer, &self.target(""))?;
             Ok(answer.contents().first().and_then(|object| object.key().map(str::to_owned)))
@@ -491,42 +499,13 @@ impl Upload<'_> {
     }
 }
 
-/// The ETag of an answer about an object. S3 sends an ETag with each read and write. An answer without one is not from
-/// S3, but for example a gateway's page with status 200.
-///
-/// # Errors
-/// A transient fault if the ETag is missing or empty.
-pub fn etag_of(etag: Option<&str>, operation: Operation, target: &str) -> Result<String, Fault> {
-    match etag.filter(|etag| !etag.trim_matches('"').is_empty()) {
-        Some(etag) => Ok(etag.to_owned()),
-        None => Err(Fault::foreign(operation, target, "the answer has no ETag, so it is not from S3")),
-    }
-}
-
-/// Whether a listing has another page. S3 sends this with the bucket's name and the number of keys. An answer without
-/// them is not a listing, and would look like an empty bucket.
-fn is_truncated(answer: &ListObjectsV2Output, target: &str) -> Result<bool, Fault> {
-    match (answer.name(), answer.key_count(), answer.is_truncated()) {
-        (Some(_), Some(_), Some(is_truncated)) => Ok(is_truncated),
-        _ => Err(Fault::foreign(Operation::List, target, "the answer is not a listing, so it is not from S3")),
-    }
-}
-
 /// Adds the version or the ETag of a pin to a request.
 fn pinned(request: GetObjectFluentBuilder, pin: &Pin) -> GetObjectFluentBuilder {
     let request = request.set_version_id(pin.version_id.clone());
     if pin.etag.is_empty() { request } else { request.if_match(&pin.etag) }
 }
 
-/// `bytes 0-9/1234` says the whole size; an answer without a range has it as its length.
-fn total_bytes(content_range: Option<&str>, content_length: Option<i64>) -> u64 {
-    content_range
-        .and_then(|range| range.rsplit('/').next()?.parse().ok())
-        .or_else(|| u64::try_from(content_length?).ok())
-        .unwrap_or(0)
-}
-
-/// Runs `operation` until it succeeds, fails permanently, or has used its attempts.
+/// Runs `operation` until it succeeds, fails permanently, or has used its attempts. A refused signature is renewed once.
 ///
 /// # Errors
 /// The last fault, with the number of tries.
@@ -535,9 +514,15 @@ where
     F: Future<Output = Result<T, Fault>>,
 {
     let mut attempts = 1;
+    let mut is_renewed = false;
     loop {
         let fault = match operation().await {
             Ok(value) => return Ok(value),
+            Err(fault) if fault.is_stale() && !is_renewed => {
+                tracing::debug!(%fault, "will sign again");
+                (attempts, is_renewed) = (attempts + 1, true);
+                continue;
+            }
             Err(fault) => fault,
         };
         let Some(wait) = REQUESTS.wait(attempts, dice).filter(|_| fault.is_transient()) else {
@@ -546,16 +531,5 @@ where
         tracing::debug!(%fault, attempts, "will try again");
         tokio::time::sleep(wait).await;
         attempts += 1;
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_whole_size_is_read_from_either_header() {
-        assert_eq!(total_bytes(Some("bytes 0-9/1234"), Some(10)), 1234);
-        assert_eq!(total_bytes(None, Some(0)), 0);
     }
 }

@@ -111,6 +111,15 @@ mod tests {
         assert!(listed.is_err(), "{listed:?}");
     }
 
+    #[tokio::test]
+    async fn an_access_point_has_an_address_of_its_own_in_any_region() {
+        use aws_sdk_s3::config::endpoint::{DefaultResolver, Params, ResolveEndpoint};
+        let arn = "arn:aws:s3:eu-west-1:123456789012:accesspoint/inbox";
+        let params = Params::builder().bucket(arn).region("us-east-1").build().unwrap();
+        let endpoint = DefaultResolver::new().resolve_endpoint(&params).await.unwrap();
+        assert_eq!(endpoint.url(), "https://inbox-123456789012.s3-accesspoint.eu-west-1.amazonaws.com");
+    }
+
     #[test]
     fn time_and_stalled_streams_are_settings_of_the_config() {
         let config = config_at("http://127.0.0.1:9", "id", "secret");

@@ -143,7 +143,11 @@ impl Configuration {
         Ok(config)
     }
 
+    /// Puts a document in force, with its warnings in the log.
     fn hold(&self, current: Current) -> Current {
+        for warning in &current.config.warnings {
+            tracing::warn!(config = current.version, "{warning}");
+        }
         *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(current.clone());
         current
     }

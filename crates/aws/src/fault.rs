@@ -2,6 +2,7 @@
 
 use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
+use aws_smithy_http::endpoint::error::ResolveEndpointError;
 use std::error::Error;
 use std::fmt;
 use std::time::Duration;
@@ -17,6 +18,10 @@ pub enum Kind {
     Denied,
     /// The credentials are missing.
     NoCredentials,
+    /// The service's clock and ours differ. The SDK learns the difference from the answer, so the next signature is right.
+    Skewed,
+    /// The credentials have expired, or the service does not know them. Fresh ones may be better.
+    Expired,
     /// A condition did not hold: another writer was first, or the object was replaced.
     Precondition,
     /// S3 saw two conditional writes at once; nothing is known to have landed.
@@ -28,6 +33,34 @@ pub enum Kind {
     /// Anything else: a request that will not get better by repeating.
     Other,
 }
+
+/// Codes of a busy service beside those of a status 429 or 5xx. KMS has its own limits, and S3 and SQS pass its refusals
+/// on as a 400 (S3 API reference, "Error responses"; SQS API reference, `KmsThrottled`).
+const BUSY: [&str; 11] = [
+    "RequestTimeout",
+    "SlowDown",
+    "Throttling",
+    "ThrottlingException",
+    "RequestThrottled",
+    "RequestLimitExceeded",
+    "TooManyRequestsException",
+    "KmsThrottled",
+    "KMS.ThrottlingException",
+    "KMS.DependencyTimeoutException",
+    "KMS.KMSInternalException",
+];
+
+/// Codes for credentials that have expired, or that the service does not know: of S3 (S3 API reference, "Error
+/// responses"), and of STS and SQS ("Common errors" of their references).
+const EXPIRED: [&str; 7] = [
+    "ExpiredToken",
+    "ExpiredTokenException",
+    "TokenRefreshRequired",
+    "InvalidToken",
+    "InvalidAccessKeyId",
+    "InvalidClientTokenId",
+    "UnrecognizedClientException",
+];
 
 /// An operation of a service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -100,6 +133,8 @@ pub struct Fault {
     pub detail: String,
     /// The service's own error code, such as `AccessDenied`; empty when no answer came.
     pub code: String,
+    /// The region of the bucket, if the answer has it (`x-amz-bucket-region`).
+    pub region: Option<String>,
     /// How often it was tried.
     pub attempts: u32,
 }
@@ -111,7 +146,8 @@ fn tries(attempts: u32) -> String {
 impl Fault {
     /// A fault without an answer of the service, tried once.
     pub(crate) fn new(kind: Kind, operation: Operation, target: impl Into<String>, detail: impl Into<String>) -> Self {
-        Self { kind, operation, target: target.into(), detail: detail.into(), code: String::new(), attempts: 1 }
+        let (target, detail) = (target.into(), detail.into());
+        Self { kind, operation, target, detail, code: String::new(), region: None, attempts: 1 }
     }
 
     /// Sorts an SDK error.
@@ -123,12 +159,15 @@ impl Fault {
             SdkError::ServiceError(service) => {
                 let (status, meta) = (service.raw().status().as_u16(), service.err());
                 let (code, message) = (meta.code().unwrap_or_default(), meta.message().unwrap_or_default());
-                return Self::refused(operation, target, status, code, message);
+                let region = service.raw().headers().get("x-amz-bucket-region").map(str::to_owned);
+                return Self { region, ..Self::refused(operation, target, status, code, message) };
             }
             SdkError::ConstructionFailure(_) => Kind::Other,
+            // The SDK sorts this under a failed dispatch too, although nothing is sent.
+            SdkError::DispatchFailure(_) if has::<ResolveEndpointError>(error) => Kind::Other,
             // No credentials surface as a dispatch failure; repeating it only hides the cause. So does a connection
             // that closed before the answer, which the SDK sorts under "other" too: that one may have landed.
-            SdkError::DispatchFailure(_) if lacks_credentials(error) => Kind::NoCredentials,
+            SdkError::DispatchFailure(_) if has::<CredentialsError>(error) => Kind::NoCredentials,
             SdkError::DispatchFailure(failure) if failure.is_user() => Kind::Other,
             _ => Kind::Transient,
         };
@@ -139,11 +178,12 @@ impl Fault {
     pub fn refused(operation: Operation, target: impl Into<String>, status: u16, code: &str, message: &str) -> Self {
         let detail = match (code, message, status) {
             ("", _, 200..300) => format!("status {status} with a body that is not from AWS"),
-            ("", _, _) => format!("status {status}"),
+            ("", _, _) => format!("status {status} without an error code, so it is not from AWS"),
             (code, "", _) => code.to_owned(),
             (code, message, _) => format!("{code}: {message}"),
         };
-        Self { code: code.to_owned(), ..Self::new(kind_of(status, code), operation, target, detail) }
+        let kind = kind_of(operation, status, code, message);
+        Self { code: code.to_owned(), ..Self::new(kind, operation, target, detail) }
     }
 
     /// A request that was not sent, because the credentials are missing.
@@ -184,10 +224,18 @@ impl Fault {
         matches!(self.kind, Kind::Transient | Kind::Conflict)
     }
 
-    /// True when a permission on a KMS key is missing: AWS names the action (`kms:Decrypt`) in its message.
+    /// True if the service refused the signature and a fresh one may be better. The request had no effect.
+    #[must_use]
+    pub fn is_stale(&self) -> bool {
+        matches!(self.kind, Kind::Skewed | Kind::Expired)
+    }
+
+    /// True when a permission on a KMS key is missing: AWS names the action (`kms:Decrypt`) in its message, or KMS in its
+    /// code.
     #[must_use]
     pub fn is_about_key(&self) -> bool {
-        !self.code.is_empty() && self.detail.contains("kms:")
+        let by_code = self.kind == Kind::Denied && self.code.starts_with("KMS.");
+        by_code || (!self.code.is_empty() && self.detail.contains("kms:"))
     }
 
     /// True when a policy denies the request explicitly, as AWS says in its message.
@@ -203,10 +251,20 @@ impl Fault {
         codes.contains(&self.code.as_str())
     }
 
-    /// The region where the bucket is, if AWS says so: `expecting 'us-west-2'`.
+    /// The region where the bucket is, if AWS says so: by a header, or in words: `expecting 'us-west-2'`.
     #[must_use]
     pub fn right_region(&self) -> Option<&str> {
-        between(&self.detail, "expecting '", "'").filter(|_| self.is_elsewhere())
+        let told = self.region.as_deref().or_else(|| between(&self.detail, "expecting '", "'"));
+        told.filter(|_| self.is_elsewhere())
+    }
+
+    /// The bucket of the target `s3://bucket/key`. The ARN of an access point has a `/` of its own.
+    #[must_use]
+    pub fn bucket(&self) -> &str {
+        let rest = self.target.strip_prefix("s3://").unwrap_or(&self.target);
+        let slashes_within = usize::from(rest.starts_with("arn:") && rest.contains(":accesspoint/"));
+        let end = rest.match_indices('/').nth(slashes_within).map_or(rest.len(), |(at, _)| at);
+        &rest[..end]
     }
 
     /// The caller's ARN as AWS gives it: `User: ARN is not authorized`.
@@ -221,11 +279,11 @@ fn between<'a>(text: &'a str, before: &str, after: &str) -> Option<&'a str> {
     Some(rest.split_once(after)?.0)
 }
 
-/// True when the request was not sent, because there are no credentials.
-fn lacks_credentials(error: &(dyn Error + 'static)) -> bool {
+/// True if an error of this type is among the causes.
+fn has<T: Error + 'static>(error: &(dyn Error + 'static)) -> bool {
     let mut next = Some(error);
     while let Some(error) = next {
-        if error.is::<CredentialsError>() {
+        if error.is::<T>() {
             return true;
         }
         next = error.source();
@@ -233,15 +291,21 @@ fn lacks_credentials(error: &(dyn Error + 'static)) -> bool {
     false
 }
 
-/// Sorts by status and code. AWS gives each refusal a code; the SDK gives `NotFound` to a 404 without a body, as a HEAD
-/// has it. A success that cannot be read, a 404 or a 412 without a code are not AWS's: a gateway answered in its place.
-fn kind_of(status: u16, code: &str) -> Kind {
+/// Sorts by status and code. AWS gives each refusal a code, so an answer without one is a gateway's, whatever its status.
+/// A success that cannot be read is a gateway's too. Only the answer to a HEAD has no body. The SDK gives `NotFound` to its
+/// 404, and nothing to its 403.
+fn kind_of(operation: Operation, status: u16, code: &str, message: &str) -> Kind {
     match (status, code) {
+        (401 | 403, "") if operation == Operation::Size => Kind::Denied,
+        (200..=299, _) | (_, "") => Kind::Transient,
         (_, "NoSuchBucket") => Kind::NoBucket,
-        (_, "RequestTimeout" | "SlowDown" | "Throttling" | "ThrottlingException" | "RequestThrottled") => {
-            Kind::Transient
+        (_, "RequestTimeTooSkewed" | "RequestExpired") => Kind::Skewed,
+        // STS and SQS have no code of their own for a clock that is wrong.
+        _ if message.starts_with("Signature expired") || message.starts_with("Signature not yet current") => {
+            Kind::Skewed
         }
-        (200..=299, _) | (404 | 412, "") => Kind::Transient,
+        (_, code) if EXPIRED.contains(&code) => Kind::Expired,
+        (_, code) if BUSY.contains(&code) => Kind::Transient,
         (404, _) => Kind::Missing,
         (401 | 403, _) => Kind::Denied,
         // SQS words a missing permission as a 400 at times.
@@ -285,19 +349,34 @@ mod tests {
             (503, "SlowDown", Kind::Transient),
             (400, "RequestTimeout", Kind::Transient),
             (500, "InternalError", Kind::Transient),
+            (400, "KMS.ThrottlingException", Kind::Transient),
+            (400, "KmsThrottled", Kind::Transient),
+            (400, "SlowDown", Kind::Transient),
+            (403, "RequestTimeTooSkewed", Kind::Skewed),
+            (400, "ExpiredToken", Kind::Expired),
+            (400, "InvalidToken", Kind::Expired),
+            (403, "InvalidAccessKeyId", Kind::Expired),
+            (403, "InvalidClientTokenId", Kind::Expired),
+            (403, "InvalidObjectState", Kind::Denied),
             (400, "InvalidArgument", Kind::Other),
         ] {
-            assert_eq!(kind_of(status, code), expected, "{status} {code}");
+            assert_eq!(kind_of(Operation::Get, status, code, ""), expected, "{status} {code}");
         }
+        let expired = "Signature expired: 20261127T000000Z is now earlier than 20261127T001000Z";
+        assert_eq!(kind_of(Operation::Send, 403, "InvalidSignatureException", expired), Kind::Skewed);
+        assert_eq!(kind_of(Operation::Send, 403, "InvalidSignatureException", "another"), Kind::Denied);
     }
 
     #[test]
     fn an_answer_without_an_aws_error_code_is_retried() {
-        for status in [200, 204, 404, 412] {
-            assert_eq!(kind_of(status, ""), Kind::Transient, "{status}");
+        for status in [200, 204, 302, 400, 401, 403, 404, 407, 409, 412, 502] {
+            assert_eq!(kind_of(Operation::Get, status, "", ""), Kind::Transient, "{status}");
         }
+        // The answer to a HEAD has no body.
+        assert_eq!(kind_of(Operation::Size, 403, "", ""), Kind::Denied);
+        assert_eq!(kind_of(Operation::Size, 404, "NotFound", ""), Kind::Missing);
         // S3 begins the answer to a long completion before it knows how that ends.
-        assert_eq!(kind_of(200, "InternalError"), Kind::Transient);
+        assert_eq!(kind_of(Operation::CompleteUpload, 200, "InternalError", ""), Kind::Transient);
     }
 
     #[test]
@@ -309,6 +388,19 @@ mod tests {
         let elsewhere = |code| Fault::refused(Operation::Get, "s3://b/k", 400, code, "expecting 'us-west-2'");
         assert_eq!(elsewhere("AuthorizationHeaderMalformed").right_region(), Some("us-west-2"));
         assert_eq!(elsewhere("InvalidArgument").right_region(), None);
+        let by_header = Fault { region: Some("eu-west-1".to_owned()), ..elsewhere("PermanentRedirect") };
+        assert_eq!(by_header.right_region(), Some("eu-west-1"));
+    }
+
+    #[test]
+    fn a_fault_knows_its_bucket() {
+        let arn = "arn:aws:s3:eu-west-1:123456789012:accesspoint/in";
+        for bucket in ["inbox", arn] {
+            assert_eq!(
+                Fault::stalled(Operation::Get, format!("s3://{bucket}/a/b.csv"), Duration::ZERO).bucket(),
+                bucket
+            );
+        }
     }
 
     #[test]

@@ -9,6 +9,8 @@ pub mod backoff;
 
 pub mod fault;
 
+pub mod answer;
+
 pub mod clients;
 
 pub mod bucket;
@@ -24,6 +26,8 @@ pub mod roles;
 pub mod telemetry;
 
 pub mod validation;
+
+pub mod causes;
 
 pub use backoff::Backoff;
 pub use bucket::{Bucket, Created, Listed, Swapped};

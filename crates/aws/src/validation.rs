@@ -10,6 +10,9 @@ use std::time::Duration;
 /// The content of a test object.
 pub const TRIAL: &[u8] = b"segment-s3 can write here. This object may be deleted.\n";
 
+/// The cause of a failure that nothing explains.
+pub const UNKNOWN: &str = "an unknown cause";
+
 /// One thing that was tried.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Check {
@@ -110,7 +113,7 @@ pub fn otherwise(fault: &Fault, late: Cause, no_credentials: Cause) -> Cause {
     match fault.kind {
         Kind::Transient | Kind::Conflict => late,
         Kind::NoCredentials => no_credentials,
-        _ => cause("an unknown cause", "read the text of the answer"),
+        _ => cause(UNKNOWN, "read the text of the answer"),
     }
 }
 

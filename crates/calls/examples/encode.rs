@@ -1,10 +1,11 @@
 //! What encoding costs: a file, read whole, goes through the translator in pieces of 1 MiB.
 //!
 //! ```text
-//! cargo run --profile bench -p calls --example encode -- track_1m.csv [passes] [--profile]
+//! cargo run --profile bench -p calls --example encode -- track_1m.csv [passes] [--profile] [--config=FILE]
 //! ```
 //!
-//! `--profile` profiles the columns as well. Prints rows, bytes in and out, and this process's CPU seconds of the fastest pass.
+//! `--profile` profiles the columns as well. With `--config` the first mapping of that document that takes the file's name
+//! reads it. Prints rows, bytes in and out, and this process's CPU seconds of the fastest pass.
 #![expect(clippy::print_stdout, reason = "this is a program")]
 
 use std::error::Error;
@@ -14,7 +15,9 @@ use calls::call::MessageIds;
 use calls::profile::{Detail, LastRow, Profile};
 use calls::subject::Subject;
 use calls::translator::{Translated, Translator};
+use config::Config;
 use protocol::id::StreamId;
+use protocol::reading::Reading;
 
 const PIECE_BYTES: usize = 1024 * 1024;
 /// As large as a request's body.
@@ -30,17 +33,22 @@ struct Totals {
 fn main() -> Result<(), Box<dyn Error>> {
     let (options, args): (Vec<_>, Vec<_>) = std::env::args().skip(1).partition(|arg| arg.starts_with("--"));
     let is_profiled = options.iter().any(|option| option == "--profile");
+    let config = options.iter().find_map(|option| option.strip_prefix("--config="));
     let mut args = args.into_iter();
-    let path = args.next().ok_or("usage: encode FILE [PASSES] [--profile]")?;
+    let path = args.next().ok_or("usage: encode FILE [PASSES] [--profile] [--config=FILE]")?;
     let passes: u32 = args.next().map_or(Ok(3), |passes| passes.parse())?;
     let name = Path::new(&path).file_name().and_then(|name| name.to_str()).unwrap_or(&path);
-    let subject = Subject::of(name, &[], None)?;
+    let reading = reading(config, name)?;
+    let subject = match &reading.mapping {
+        Some(mapping) => Subject::mapped(mapping, name)?,
+        None => Subject::of(name, &[], None)?,
+    };
     let csv = std::fs::read(&path)?;
     let mut fastest = f64::INFINITY;
     let mut totals = Totals::default();
     for _ in 0..passes {
         let begin = cpu_seconds()?;
-        totals = encode(&subject, &csv, is_profiled)?;
+        totals = encode(&subject, &reading, &csv, is_profiled)?;
         fastest = fastest.min(cpu_seconds()? - begin);
     }
     let Totals { calls, refused, bytes } = totals;
@@ -48,10 +56,18 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-fn encode(subject: &Subject, csv: &[u8], is_profiled: bool) -> Result<Totals, Box<dyn Error>> {
-    let reading =
-        config::reading::of_environment(&mut config::environment::Reader::new(&config::environment::variable));
-    let mut translator = Translator::new(subject, &reading, MessageIds::new(StreamId::new([7; 16])));
+/// How the file `name` is read: by the environment, and by the first mapping of `config` that takes it.
+fn reading(config: Option<&str>, name: &str) -> Result<Reading, Box<dyn Error>> {
+    let base = config::reading::of_environment(&mut config::environment::Reader::new(&config::environment::variable));
+    let Some(path) = config else { return Ok(base) };
+    let config = Config::parse(&std::fs::read_to_string(path)?, &base)
+        .map_err(|faults| faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))?;
+    let found = config.for_key(name).map_err(|_| "no [[source]] takes the file")?;
+    Ok(found.first().ok_or("no mapping takes the file")?.reading.clone())
+}
+
+fn encode(subject: &Subject, reading: &Reading, csv: &[u8], is_profiled: bool) -> Result<Totals, Box<dyn Error>> {
+    let mut translator = Translator::new(subject, reading, MessageIds::new(StreamId::new([7; 16])));
     if is_profiled {
         translator = translator.with_profile(Detail::Counts);
     }
@@ -64,7 +80,7 @@ fn encode(subject: &Subject, csv: &[u8], is_profiled: bool) -> Result<Totals, Bo
             Translated::Call { .. } => totals.calls += 1,
             Translated::Refused(_) => totals.refused += 1,
             Translated::RefusedGroup(refusals) => totals.refused += refusals.len() as u64,
-            Translated::Dropped { .. } => {}
+            Translated::Dropped { .. } | Translated::Paused => {}
             Translated::Starved => match pieces.next() {
                 Some(piece) => translator.push(piece),
                 None => translator.finish(),

@@ -85,6 +85,8 @@ pub enum Next {
     Batch(Box<Batch>),
     /// Push more bytes, or say that there are none.
     Hungry,
+    /// Ask again, once the clock was looked at: much was inflated, and no batch came of it.
+    Paused,
     /// Nothing more will come; settle what is in flight.
     Done,
 }
@@ -192,6 +194,7 @@ impl Pipeline {
                 Ok(Translated::RefusedGroup(refusals)) => self.gatherer.refused_group(refusals, taken),
                 Ok(Translated::Dropped { span, reason }) => self.gatherer.dropped(reason, span.line, taken),
                 Ok(Translated::Starved) => return Next::Hungry,
+                Ok(Translated::Paused) => return Next::Paused,
                 Ok(Translated::End) => {
                     self.gatherer.trailing(taken.blank_lines, taken.after);
                     self.end(None)

@@ -224,6 +224,8 @@ codes! {
         NothingArrives = "nothing_arrives",
         /// A column whose name or type cannot work.
         BadColumn = "bad_column",
+        /// Too much text without a row.
+        NoRows = "no_rows",
         /// A row beyond the limit: a quote is probably never closed.
         RowTooLong = "row_too_long",
         /// A group beyond all limits: its column is probably the same in every row.

@@ -3,6 +3,7 @@
 //! The walkthrough dispatches on the beginning of the key, such as `track_` or `object_<collection>_`. It looks at the
 //! whole key, so a folder breaks it; here the *basename* decides.
 
+use protocol::keys::rejects_name;
 use protocol::mapping::Mapping;
 use protocol::reading::Reading;
 use thiserror::Error;
@@ -134,11 +135,13 @@ impl Subject {
         let stem = uncompressed(&self.name);
         let stem = stem.strip_suffix(".csv").unwrap_or(stem);
         if let Some(mapping) = &self.mapping {
-            return format!("{stem}{}", mapped_rejects_ending(mapping));
+            return rejects_name(stem, &mapped_rejects_ending(mapping));
         }
-        let name = format!("{stem}{REJECTS_ENDING}");
+        let name = rejects_name(stem, REJECTS_ENDING);
         match &self.collection {
-            Some(collection) if !names(&name, collection) => format!("{}_{collection}_1.{name}", self.kind),
+            Some(collection) if !names(&name, collection) => {
+                rejects_name(&format!("{}_{collection}_1.{stem}", self.kind), REJECTS_ENDING)
+            }
             _ => name,
         }
     }
@@ -397,5 +400,38 @@ mod tests {
                 assert_eq!(again.rejects_name(), format!("{stem}.rejects.csv"), "and when it comes back");
             }
         }
+    }
+
+    #[test]
+    fn the_rejects_file_of_a_file_with_a_long_name_is_read_as_that_file() {
+        let long = |beginning: &str, filler: &str, bytes: usize| {
+            let filler = filler.repeat((bytes - beginning.len() - 4) / filler.len());
+            format!("{beginning}{filler}.csv")
+        };
+        for (beginning, metadata) in [
+            ("track_", None),
+            ("object_rooms_", None),
+            ("object_rooms_", Some("room_types")),
+            ("object_", Some("rooms")),
+            ("object_a_b_c_", None),
+        ] {
+            for filler in ["x", "_y", "ü", "😀", ".z"] {
+                for bytes in [960, 980, 1_000, 1_024] {
+                    let name = long(beginning, filler, bytes);
+                    let Ok(subject) = Subject::of(&name, &[], metadata) else { continue };
+                    let rejects = subject.rejects_name();
+                    assert!(rejects.len() <= 1_024 - 41 && rejects.ends_with(".rejects.csv"), "{rejects}");
+                    let again = of(&rejects).unwrap();
+                    assert_eq!((again.kind, &again.collection), (subject.kind, &subject.collection), "{rejects}");
+                    assert!(again.is_called_rejects());
+                    assert!(again.rejects_name().len() <= 1_024 - 41, "and when it comes back");
+                }
+            }
+        }
+        let mapping = Mapping { name: "crm".to_owned(), call: "identify".to_owned(), ..Mapping::default() };
+        let subject = Subject::mapped(&mapping, &long("contacts", "x", 1_024)).unwrap();
+        let rejects = subject.rejects_name();
+        assert!(rejects.starts_with("contactsxx") && is_rejects_of("crm", &rejects), "{rejects}");
+        assert_eq!(rejects.len(), 1_024 - 41);
     }
 }

@@ -41,6 +41,22 @@ pub const HEADER_BYTES_MAX: usize = 256 * 1024;
 /// So much of a file decides how it is written down, and is read before its first row is.
 pub const BEGINNING_BYTES: usize = HEADER_BYTES_MAX;
 
+/// Limits on text, of which a small compressed file may have any amount.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes that are inflated before [`Translated::Paused`].
+    pub pause_bytes: usize,
+    /// Bytes without a row: blank lines, records of delimiters, repeated headers. More of them end the file.
+    pub rowless_bytes: u64,
+}
+
+impl Default for Limits {
+    /// A sheet of a million rows of 1,000 delimiters is within them.
+    fn default() -> Limits {
+        Limits { pause_bytes: 64 << 20, rowless_bytes: 1 << 30 }
+    }
+}
+
 /// What a record came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Translated {
@@ -66,6 +82,8 @@ pub enum Translated {
     },
     /// More bytes are needed: push, or finish.
     Starved,
+    /// Much was inflated, and no record came of it. It goes on with the next call, once the clock was looked at.
+    Paused,
     /// Every record has been taken.
     End,
 }
@@ -99,6 +117,11 @@ pub struct Translator {
     stage: Stage,
     encoder: Encoder,
     position: Position,
+    limits: Limits,
+    /// Bytes that were inflated since the last pause.
+    inflated: usize,
+    /// Where the last row ends.
+    row_end: u64,
     /// Set once the header is read.
     header: Option<StoredHeader>,
     plan: Option<ColumnPlan>,
@@ -150,6 +173,9 @@ impl Translator {
             stage: Stage::Header { delimiter: reading.delimiter, named: false },
             encoder: Encoder::new(subject, ids, reading),
             position: Position::START,
+            limits: Limits::default(),
+            inflated: 0,
+            row_end: 0,
             header: None,
             plan: None,
             mapper: None,
@@ -162,6 +188,13 @@ impl Translator {
             detail: None,
             profiler: None,
         }
+    }
+
+    /// The same, with other limits.
+    #[must_use]
+    pub fn with_limits(mut self, limits: Limits) -> Translator {
+        self.limits = limits;
+        self
     }
 
     /// The same, with a profile of the columns.
@@ -207,6 +240,7 @@ impl Translator {
             translator.skip = at.byte;
         }
         translator.position = at;
+        translator.row_end = at.byte;
         translator.transcoded = at.byte;
         translator.begin_rows(header.clone()).map_err(|mut fault| {
             let message = format!("line 1, which was read before: {}", fault.message);
@@ -245,6 +279,7 @@ impl Translator {
                     continue;
                 }
                 match self.pull() {
+                    Ok(true) if self.pauses() => return Ok(Translated::Paused),
                     Ok(true) => continue,
                     Ok(false) => return Ok(Translated::Starved),
                     // What came before it is read all the same.
@@ -255,9 +290,16 @@ impl Translator {
             }
             let is_held = self.grouping.as_mut().is_some_and(Grouping::release);
             match if is_held { Advance::Record } else { self.rows.advance() } {
-                Advance::Record if self.grouping.is_none() => return Ok(self.translate(calls, records)),
-                Advance::Record => {
+                Advance::Record if self.grouping.is_none() => {
+                    self.check_blank_lines()?;
                     let translated = self.translate(calls, records);
+                    self.check_row(&translated)?;
+                    return Ok(translated);
+                }
+                Advance::Record => {
+                    self.check_blank_lines()?;
+                    let translated = self.translate(calls, records);
+                    self.check_row(&translated)?;
                     if let Some(fault) = self.grouping.as_mut().and_then(Grouping::fault) {
                         return Err(self.broken(fault));
                     }
@@ -267,14 +309,19 @@ impl Translator {
                     }
                 }
                 Advance::Starved => {
+                    self.check_blank_lines()?;
                     if !self.feed()? {
                         return Ok(Translated::Starved);
+                    }
+                    if self.pauses() {
+                        return Ok(Translated::Paused);
                     }
                 }
                 Advance::End => {
                     if let Some(translated) = self.close_group(calls, records) {
                         return Ok(translated);
                     }
+                    self.check_blank_lines()?;
                     self.pass_trailing();
                     return Ok(Translated::End);
                 }
@@ -405,6 +452,7 @@ impl Translator {
             return Ok(false);
         }
         let length = self.plain.len();
+        self.inflated += length;
         let skipped = usize::try_from(self.skip).unwrap_or(length).min(length);
         self.skip -= skipped as u64;
         self.transcoded += (length - skipped) as u64;
@@ -417,6 +465,45 @@ impl Translator {
             self.rows.finish();
         }
         Ok(true)
+    }
+
+    /// Whether it is time to look at the clock.
+    fn pauses(&mut self) -> bool {
+        let is_due = self.inflated >= self.limits.pause_bytes;
+        if is_due {
+            self.inflated = 0;
+        }
+        is_due
+    }
+
+    /// A fault if too much of the file has no row, with the blank lines before the next record.
+    #[inline]
+    fn check_blank_lines(&mut self) -> Result<(), FileFault> {
+        if self.rows.blank().bytes == 0 {
+            return Ok(());
+        }
+        let at = self.behind_blank_lines();
+        self.rowless(at).map_or(Ok(()), |fault| Err(self.broken(fault)))
+    }
+
+    /// A fault if too much of the file has no row, with the record taken last.
+    #[inline]
+    fn check_row(&mut self, translated: &Translated) -> Result<(), FileFault> {
+        if !matches!(translated, Translated::Dropped { reason: Dropped::Blank | Dropped::RepeatedHeader, .. }) {
+            self.row_end = self.position.byte;
+            return Ok(());
+        }
+        self.rowless(self.position).map_or(Ok(()), |fault| Err(self.broken(fault)))
+    }
+
+    /// The fault of a file that has too much text without a row before `at`.
+    #[cold]
+    fn rowless(&self, at: Position) -> Option<FileFault> {
+        let bytes = at.byte.saturating_sub(self.row_end);
+        (bytes > self.limits.rowless_bytes).then(|| {
+            let message = format!("line {}: {}", at.line, rowless(self.limits.rowless_bytes));
+            FileFault::new(FaultCode::NoRows, message).at(at)
+        })
     }
 
     fn broken(&mut self, mut fault: FileFault) -> FileFault {
@@ -542,4 +629,11 @@ impl Translator {
         )
         .at(at)
     }
+}
+
+fn rowless(bytes: u64) -> String {
+    format!(
+        "more than {bytes} bytes before this line have no row, only blank lines, lines of delimiters or repeated headers: \
+         correct the file and drop it again"
+    )
 }

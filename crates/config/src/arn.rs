@@ -3,6 +3,7 @@
 const ROLE_SHAPE: &str = "arn:aws:iam::123456789012:role/NAME";
 
 struct Arn<'a> {
+    partition: &'a str,
     service: &'a str,
     region: &'a str,
     account: &'a str,
@@ -11,8 +12,29 @@ struct Arn<'a> {
 
 fn split(text: &str) -> Option<Arn<'_>> {
     let mut parts = text.strip_prefix("arn:")?.splitn(5, ':');
-    parts.next()?;
-    Some(Arn { service: parts.next()?, region: parts.next()?, account: parts.next()?, resource: parts.next()? })
+    Some(Arn {
+        partition: parts.next()?,
+        service: parts.next()?,
+        region: parts.next()?,
+        account: parts.next()?,
+        resource: parts.next()?,
+    })
+}
+
+/// The beginnings of the regions of each partition. All other regions are of `aws`. Source: `regionRegex` in
+/// `partitions.json` of the AWS SDKs.
+const PARTITIONS: [(&str, &str); 7] = [
+    ("cn-", "aws-cn"),
+    ("us-gov-", "aws-us-gov"),
+    ("us-iso-", "aws-iso"),
+    ("us-isob-", "aws-iso-b"),
+    ("eu-isoe-", "aws-iso-e"),
+    ("us-isof-", "aws-iso-f"),
+    ("eusc-", "aws-eusc"),
+];
+
+fn partition_of(region: &str) -> &'static str {
+    PARTITIONS.iter().find(|(beginning, _)| region.starts_with(beginning)).map_or("aws", |(_, partition)| partition)
 }
 
 /// True for the twelve digits of an AWS account.
@@ -20,8 +42,27 @@ pub(crate) fn is_account(text: &str) -> bool {
     text.len() == 12 && text.bytes().all(|b| b.is_ascii_digit())
 }
 
-/// What is wrong with a role's ARN, and what to write; `None` when nothing is.
-pub(crate) fn role_fault(text: &str) -> Option<String> {
+/// The account of a role.
+pub(crate) fn account_of(role: &str) -> Option<String> {
+    split(role).map(|arn| arn.account.to_owned()).filter(|account| is_account(account))
+}
+
+/// What is wrong with the ARN of a role for a bucket in `region`, and what to write; `None` when nothing is. A role
+/// reaches only buckets of its own partition.
+pub(crate) fn role_fault(text: &str, region: &str) -> Option<String> {
+    role_shape_fault(text).or_else(|| {
+        let partition = partition_of(region);
+        let is_other = !region.is_empty() && split(text).is_some_and(|arn| arn.partition != partition);
+        is_other.then(|| {
+            format!(
+                "is of another partition than the bucket's region; the roles of that region begin with \
+                 arn:{partition}:iam::, so compare role and region"
+            )
+        })
+    })
+}
+
+fn role_shape_fault(text: &str) -> Option<String> {
     let Some(arn) = split(text) else {
         return Some(format!("is not an ARN; write the role's: {ROLE_SHAPE}"));
     };

@@ -25,6 +25,8 @@ pub struct Config {
     pub mappings: Vec<MappingRule>,
     /// The destinations of the logs.
     pub routes: Routes,
+    /// What is doubtful in the document, and still used as it says.
+    pub warnings: Vec<Fault>,
 }
 
 /// How one file is read, and where its calls go.
@@ -65,7 +67,10 @@ impl Config {
         let config = resolve(&document, base, &at);
         let mut faults = faults.into_inner();
         if faults.is_empty() {
-            return Ok(config);
+            let warnings = RefCell::default();
+            let at = At::root(&tree, &warnings).field("destination");
+            config.routes.doubts().into_iter().for_each(|doubt| at.item(doubt.index).fault(doubt.what));
+            return Ok(Config { warnings: warnings.into_inner(), ..config });
         }
         faults.sort_by_key(|fault| (fault.line, fault.column));
         faults.dedup();
@@ -178,5 +183,5 @@ fn resolve(document: &Document, base: &Reading, at: &At<'_>) -> Config {
     for clash in routes.clashes() {
         at.field("destination").item(clash.index).fault(clash.what);
     }
-    Config { reading, sources, mappings, routes }
+    Config { reading, sources, mappings, routes, warnings: Vec::new() }
 }

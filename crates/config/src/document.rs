@@ -73,11 +73,18 @@ pub(crate) struct DestinationTable {
     /// Required. The external id that the role's trust policy asks for, or a reference to it: `env:NAME`, or the ARN of a
     /// secret in Secrets Manager.
     pub(crate) external_id: Option<String>,
-    /// The ARN of a KMS key that encrypts the objects. Default: the encryption of the bucket.
+    /// How S3 encrypts the objects: `AES256` or `aws:kms`. Default: `aws:kms` with `kms_key_arn`; without it the encryption
+    /// of the bucket. Some bucket policies ask for this header.
+    pub(crate) sse: Option<String>,
+    /// The ARN of the KMS key of `aws:kms`. Default: the key of the bucket.
     pub(crate) kms_key_arn: Option<String>,
+    /// The storage class of the objects: `STANDARD`, `STANDARD_IA`, `ONEZONE_IA`, `INTELLIGENT_TIERING`, `GLACIER_IR`,
+    /// `GLACIER` or `DEEP_ARCHIVE`. Default: `STANDARD`, as S3 has it.
+    pub(crate) storage_class: Option<String>,
     /// A canned ACL for each object: `private`, `bucket-owner-full-control`, `bucket-owner-read` or `aws-exec-read`.
     pub(crate) acl: Option<String>,
-    /// The account, in 12 digits, that must own the bucket. S3 refuses the object otherwise.
+    /// The account, in 12 digits, that must own the bucket. S3 refuses the objects otherwise. So they do not go to a
+    /// stranger who takes the name of a deleted bucket. Default: the account of the role. `any`: the owner is not checked.
     pub(crate) expected_bucket_owner: Option<String>,
     /// Required. The ids or names of the sources whose events go there; `"*"` is every source.
     #[cfg_attr(feature = "schema", schemars(with = "OneOrManyTexts"))]

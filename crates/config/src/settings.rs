@@ -71,24 +71,26 @@ settings! {
         SEGMENT_REGION Value("us"), "`us` or `eu`. It chooses the default endpoints.";
         SEGMENT_ENDPOINT Depends("`https://api.segment.io`, for `eu` `https://events.eu1.segmentapis.com`"), "the Tracking API";
         SEGMENT_OBJECTS_ENDPOINT Depends("`https://objects.segment.com`, for `eu` `https://objects.euw1.segment.com`"), "the Objects API";
-        SEGMENT_SETTINGS_ENDPOINT Depends("`https://cdn-settings.segment.com`, or `SEGMENT_ENDPOINT` if that is not Segment's"), "where `validate` looks up the write key";
+        SEGMENT_SETTINGS_ENDPOINT Depends("`https://cdn-settings.segment.com`, or `SEGMENT_ENDPOINT` if that is not Segment's"), "where `validate` and `VERIFY_WRITE_KEY` look up the write key";
         SOURCE_BUCKET None, "the source bucket. Only `validate` uses it: each event names its own bucket.";
         INGEST_COPIES Value("true"), "ingest an object that S3 copies in one request (`CopyObject`). A copy onto itself, for example for another storage class, is a new upload: all its rows are sent again, with new ids. `false` leaves copies alone.";
         INGEST_RESTORED Value("false"), "ingest an object when it is back from an archive. Progress and ledger of a file expire, so a file that was sent long ago would be sent again.";
         IGNORE_KEYS None, "further keys that the ingester leaves alone, beside [those of tools](#names-of-files-and-columns): globs on the whole key, in any case, separated by commas, such as `**/*.bak,drafts/**`";
+        REQUEST_PAYER None, "`requester`: your account pays for reading source buckets that are [Requester Pays](https://docs.aws.amazon.com/AmazonS3/latest/userguide/RequesterPaysBuckets.html)";
+        VERIFY_WRITE_KEY Value("true"), "ask Segment whether it knows the write key before the first batch of a file, at most once an hour. Segment answers 200 to an unknown key and drops the calls, so the file fails and nothing is sent. The ingester asks only `SEGMENT_SETTINGS_ENDPOINT` or Segment itself. If there is no clear answer, it sends.";
         KEEP_FOR_EXPORT Value("true"), "keep accepted calls for the exporter. (If our own receiver is the endpoint and keeps them, the ingester does not.)";
-        INCLUDE_WRITE_KEY Value("false"), "put `writeKey` into the lines of the logs, as Segment does. A reader of such logs can send to the source.";
+        INCLUDE_WRITE_KEY Value("false"), "put `writeKey` into the lines of the logs, as Segment does. Warning: anyone who can read these logs can then send events to the source.";
         QUEUE_URL None, "the (standard) queue that starts this function. The ingester sends the rest of a long file there.";
         EVENTS_PER_SECOND Depends("1000 for Segment, else no limit"), "calls a second that one running ingester may send; 0 is no limit";
         WORKSPACE_EVENTS_PER_SECOND None, "instead of `EVENTS_PER_SECOND`: calls a second that all running ingesters together may send";
         CONCURRENCY Value("1"), "the number of ingesters that share `WORKSPACE_EVENTS_PER_SECOND`";
         REQUESTS_IN_FLIGHT Value("4"), "requests to Segment at the same time, at most 32";
         GZIP_REQUESTS Value("true"), "compress bodies, because AWS charges for outgoing traffic";
-        LEASE_SECONDS Value("60"), "seconds after which another run takes over the file of a run that no longer renews its lease; at least 5";
-        COMMIT_SECONDS Value("5"), "seconds between commits, at most 60. A commit ends at the first row that Segment has not answered. After a crash the ingester sends the rows after the last commit again, with the same message ids.";
+        LEASE_SECONDS Value("60"), "if a run dies, another run may take its file after this many seconds; at least 5";
+        COMMIT_SECONDS Value("5"), "seconds between commits, at most 60. A commit writes down how far the file is sent. After a crash the ingester sends the rows after the last commit again, with the same message ids.";
         REJECT_LIMIT_ROWS None, "a number of refused rows that stops a file";
         REJECT_LIMIT_SHARE Value("0.5"), "a share of refused rows, from 0 to 1, that stops a file. It applies once 1,000 rows are read.";
-        PROFILE Value("true"), "profile the columns of each file for the ledger and the report: filled and empty cells, lengths, types, shapes. The profile holds no cell.";
+        PROFILE Value("true"), "profile the columns of each file for the ledger and the report: filled and empty cells, lengths, types, shapes such as `AAA-999`. The profile contains no cell.";
         CLOCK_OFFSET_MS Value("0"), "for tests: milliseconds by which the function's clock is ahead";
     }
 }
@@ -97,9 +99,14 @@ settings! {
     /// Read by the exporter.
     EXPORTER {
         DESTINATION_BUCKET Depends("required without `[[destination]]`"), "the bucket for the logs, with an optional `/path/prefix`. A `[[destination]]` in `CONFIG` replaces it.";
-        DESTINATION_REGION Depends("likewise"), "the region of that bucket";
-        DESTINATION_ROLE_ARN Depends("likewise"), "the role that may put objects there";
-        DESTINATION_EXTERNAL_ID Depends("likewise"), "the external id that the role requires";
+        DESTINATION_REGION Depends("required without `[[destination]]`"), "the region of that bucket";
+        DESTINATION_ROLE_ARN Depends("required without `[[destination]]`"), "the role that may put objects there";
+        DESTINATION_EXTERNAL_ID Depends("required without `[[destination]]`"), "the external id that the role requires";
+        DESTINATION_SSE None, "how S3 encrypts the objects there: `AES256` or `aws:kms`. Without it the bucket decides.";
+        DESTINATION_KMS_KEY_ARN None, "the KMS key of `aws:kms`. Without it the bucket decides.";
+        DESTINATION_STORAGE_CLASS None, "the storage class of the objects there, such as `STANDARD_IA`";
+        DESTINATION_ACL None, "a canned ACL for each object there, such as `bucket-owner-full-control`";
+        DESTINATION_EXPECTED_BUCKET_OWNER Depends("the account of the role"), "the account that must own that bucket, or `any`";
         EXPIRE_DAYS Value("30"), "days after which the exporter gives up events that it cannot export, with an alarm; 1 to 30";
     }
 }

@@ -1,5 +1,6 @@
 //! Requests to Segment, each repeated until its answer is final.
 
+use crate::lookup::LastLooked;
 use crate::settings::Settings;
 use aws::{Backoff, Clock, Dice};
 use base64::Engine;
@@ -91,7 +92,8 @@ pub struct Delivery {
     /// The holder is the next sender.
     pace: tokio::sync::Mutex<Pace>,
     compressor: Mutex<Compressor>,
-    clock: Clock,
+    pub(crate) looked: LastLooked,
+    pub(crate) clock: Clock,
     dice: Dice,
 }
 
@@ -130,6 +132,7 @@ impl Delivery {
             authorization,
             pace: tokio::sync::Mutex::new(Pace::new(settings.events_per_second)),
             compressor: Mutex::new(Compressor::new(level)),
+            looked: LastLooked::default(),
             settings,
             clock,
             dice,

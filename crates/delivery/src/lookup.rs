@@ -8,10 +8,17 @@ use crate::deliver::{Delivery, host_of, read_some};
 use reqwest::Url;
 use serde_json::Value;
 use std::time::Duration;
+use tokio::sync::Mutex;
 
 /// As much of the settings is read. The settings of a source with a tracking plan have some hundred KB. No limit is
 /// documented.
 const SETTINGS_BYTES_MAX: usize = 8 << 20;
+
+/// The time for which an answer counts.
+const COUNTS_MS: i64 = 3_600_000;
+
+/// The last answer, and when it came, in ms since the epoch. The holder of the lock asks for all.
+pub(crate) type LastLooked = Mutex<Option<(i64, Looked)>>;
 
 /// The result of asking for the write key's settings.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,6 +47,28 @@ impl Delivery {
         host_of(&self.settings().settings_endpoint)
     }
 
+    /// Whether Segment knows the write key, asked at most once an hour. An unknown key is asked about again each time, so
+    /// that a correction helps at once.
+    ///
+    /// A server in Segment's place need not have the settings of sources. It is asked only if `SEGMENT_SETTINGS_ENDPOINT`
+    /// names it.
+    pub async fn verify_key(&self, patience: Duration) -> Looked {
+        if !self.settings().verify_write_key || !self.settings().has_settings {
+            return Looked::Unclear { reason: "it is not asked".to_owned() };
+        }
+        let mut last = self.looked.lock().await;
+        let now_ms = self.clock.now_ms();
+        if let Some((at_ms, looked)) = last.as_ref()
+            && now_ms - at_ms < COUNTS_MS
+            && !matches!(looked, Looked::Unknown { .. })
+        {
+            return looked.clone();
+        }
+        let looked = self.look_up_key(patience).await;
+        *last = Some((now_ms, looked.clone()));
+        looked
+    }
+
     /// Asks once for the write key's settings, and waits so long for the answer.
     pub async fn look_up_key(&self, patience: Duration) -> Looked {
         let Some(url) = self.settings_url() else {
@@ -66,8 +95,9 @@ impl Delivery {
 }
 
 /// Reads an answer. Segment answers 404 to an unknown key (analytics-react-native, "WRITE_KEY giving 404 when fetching
-/// settings"). A store behind a CDN may answer 403 instead. That the settings name the API which calls belong to is how
-/// its libraries learn a source's region (analytics-kotlin, `SegmentDestination`).
+/// settings"), in plain words (analytics.js-integrations, `compiler/scripts/settings.js`). A page of HTML is a gateway's,
+/// and a 403 may be a firewall's. That the settings name the API which calls belong to is how its libraries learn a source's
+/// region (analytics-kotlin, `SegmentDestination`).
 fn judge(status: u16, body: &[u8]) -> Looked {
     match status {
         200 => match serde_json::from_slice::<Value>(body) {
@@ -77,7 +107,7 @@ fn judge(status: u16, body: &[u8]) -> Looked {
             }
             _ => Looked::Unclear { reason: "status 200 without the settings of a source".to_owned() },
         },
-        403 | 404 => Looked::Unknown { status },
+        404 if !body.trim_ascii_start().starts_with(b"<") => Looked::Unknown { status },
         _ => Looked::Unclear { reason: format!("status {status}") },
     }
 }
@@ -103,10 +133,20 @@ mod tests {
         let settings = br#"{"integrations":{"Segment.io":{"apiHost":"api.segment.io/v1"}},"plan":{}}"#;
         assert_eq!(judge(200, settings), known(Some("api.segment.io/v1")));
         assert_eq!(judge(200, br#"{"integrations":{}}"#), known(None));
-        for status in [403, 404] {
-            assert_eq!(judge(status, b"not here"), Looked::Unknown { status });
+        for body in ["", "Invalid path or write key provided.", r#"{"success":false}"#] {
+            assert_eq!(judge(404, body.as_bytes()), Looked::Unknown { status: 404 });
         }
-        for (status, body) in [(200, "<html>"), (200, r#"{"success":true}"#), (301, ""), (429, ""), (500, "{}")] {
+        let page = "\n<!DOCTYPE html><html>";
+        for (status, body) in [
+            (200, "<html>"),
+            (200, r#"{"success":true}"#),
+            (301, ""),
+            (403, "not here"),
+            (404, page),
+            (429, ""),
+            (500, "{}"),
+            (502, page),
+        ] {
             assert!(matches!(judge(status, body.as_bytes()), Looked::Unclear { .. }), "{status} {body}");
         }
     }
@@ -116,6 +156,24 @@ mod tests {
         let url = delivery("http://127.0.0.1:9/proxy/").settings_url().unwrap();
         assert_eq!(url.as_str(), "http://127.0.0.1:9/proxy/v1/projects/never%2Fseen%3F%23/settings");
         assert_eq!(delivery("https://").settings_url(), None);
+    }
+
+    #[tokio::test]
+    async fn a_server_that_need_not_have_settings_is_not_asked() {
+        let settings = |vars: &[(&str, &str)]| {
+            let get = |name: &str| vars.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
+            crate::Settings::read(&mut Reader::new(&get), false)
+        };
+        let asks = async |vars: &[(&str, &str)]| {
+            let delivery = Delivery::new(settings(vars), Clock::system(), Dice::seeded(1)).unwrap();
+            delivery.verify_key(Duration::from_secs(5)).await
+                != Looked::Unclear { reason: "it is not asked".to_owned() }
+        };
+        let proxy = [("SEGMENT_ENDPOINT", "http://127.0.0.1:9")];
+        let named = [("SEGMENT_SETTINGS_ENDPOINT", "http://127.0.0.1:9")];
+        assert!(!asks(&proxy).await && asks(&named).await && asks(&[proxy, named].concat()).await);
+        assert!(!asks(&[named[0], ("VERIFY_WRITE_KEY", "false")]).await);
+        assert!(settings(&[]).has_settings && settings(&[("SEGMENT_REGION", "eu")]).has_settings);
     }
 
     #[tokio::test]

@@ -4,8 +4,8 @@ use calls::pipeline::BATCHES_AHEAD_MAX;
 use config::environment::Reader;
 use config::settings::{
     CONCURRENCY, DefaultValue, EVENTS_PER_SECOND, GZIP_REQUESTS, REQUESTS_IN_FLIGHT, SEGMENT_ENDPOINT,
-    SEGMENT_OBJECTS_ENDPOINT, SEGMENT_REGION, SEGMENT_SETTINGS_ENDPOINT, Setting, WORKSPACE_EVENTS_PER_SECOND,
-    WRITE_KEY,
+    SEGMENT_OBJECTS_ENDPOINT, SEGMENT_REGION, SEGMENT_SETTINGS_ENDPOINT, Setting, VERIFY_WRITE_KEY,
+    WORKSPACE_EVENTS_PER_SECOND, WRITE_KEY,
 };
 
 use crate::write_key::WriteKey;
@@ -77,6 +77,10 @@ pub struct Settings {
     pub objects_endpoint: String,
     /// The API that gives a source's settings, without a trailing slash.
     pub settings_endpoint: String,
+    /// Whether that endpoint is known to give settings: it is Segment's, or the environment names it.
+    pub has_settings: bool,
+    /// Whether the write key is looked up before calls are sent.
+    pub verify_write_key: bool,
     /// Whether bodies are gzipped. AWS charges for outgoing traffic.
     pub gzip: bool,
     /// Requests under way at once.
@@ -115,9 +119,9 @@ impl Settings {
         one_region(reader, region, &tracking_endpoint, &objects_endpoint);
         // A stand-in for Segment has its own write keys. Segment must not see them.
         let segments_own = region_of(&tracking_endpoint).is_some();
-        let settings_endpoint = match reader.optional(&SEGMENT_SETTINGS_ENDPOINT) {
-            Some(_) => reader.endpoint(&SEGMENT_SETTINGS_ENDPOINT, defaults.settings()),
-            None => settings_endpoint(defaults, &tracking_endpoint),
+        let (settings_endpoint, has_settings) = match reader.optional(&SEGMENT_SETTINGS_ENDPOINT) {
+            Some(_) => (reader.endpoint(&SEGMENT_SETTINGS_ENDPOINT, defaults.settings()), true),
+            None => (settings_endpoint(defaults, &tracking_endpoint), segments_own),
         };
         let requests_in_flight = reader.parsed(&REQUESTS_IN_FLIGHT, "a number such as 4");
         if !(1..=REQUESTS_IN_FLIGHT_MAX).contains(&requests_in_flight) {
@@ -133,6 +137,8 @@ impl Settings {
             tracking_endpoint,
             objects_endpoint,
             settings_endpoint,
+            has_settings,
+            verify_write_key: reader.flag(&VERIFY_WRITE_KEY),
         }
     }
 
@@ -152,16 +158,25 @@ impl Settings {
         let both = source.endpoint.clone().filter(|endpoint| region_of(endpoint).is_none());
         let objects = source.objects_endpoint.clone().or(both);
         let objects_endpoint = endpoint(&objects, Region::objects, &self.objects_endpoint);
-        let settings_endpoint = if tracking_endpoint == self.tracking_endpoint {
-            self.settings_endpoint.clone()
+        let (settings_endpoint, has_settings) = if tracking_endpoint == self.tracking_endpoint {
+            (self.settings_endpoint.clone(), self.has_settings)
         } else {
-            settings_endpoint(region.unwrap_or(Region::Us), &tracking_endpoint)
+            let endpoint = settings_endpoint(region.unwrap_or(Region::Us), &tracking_endpoint);
+            (endpoint, region_of(&tracking_endpoint).is_some())
         };
         let events_per_second = match source.events_per_second {
             Some(budget) => share(budget, self.concurrency),
             None => self.events_per_second,
         };
-        Self { write_key, tracking_endpoint, objects_endpoint, settings_endpoint, events_per_second, ..self.clone() }
+        Self {
+            write_key,
+            tracking_endpoint,
+            objects_endpoint,
+            settings_endpoint,
+            has_settings,
+            events_per_second,
+            ..self.clone()
+        }
     }
 
     /// The region that a source's calls belong to, if it is another than the one that they are sent to. `host` is what

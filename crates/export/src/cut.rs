@@ -163,6 +163,7 @@ fn planned(destination: &Destination) -> PlannedDestination {
         name: destination.name.clone(),
         bucket: destination.bucket.clone(),
         prefix: destination.prefix.clone(),
+        expected_bucket_owner: destination.expected_bucket_owner.clone(),
         abandoned: None,
         objects: Vec::new(),
     }

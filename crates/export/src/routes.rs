@@ -25,11 +25,15 @@ pub struct Destination {
     pub role_arn: String,
     /// The external id that the role's trust policy asks for.
     pub external_id: String,
-    /// The key of SSE-KMS, where the bucket's default is not to be used.
+    /// How S3 encrypts the objects, where the bucket's default is not to be used: `AES256` or `aws:kms`.
+    pub sse: Option<String>,
+    /// The key of `aws:kms`, where the bucket's default is not to be used.
     pub kms_key_arn: Option<String>,
+    /// The storage class of the objects, where it is not `STANDARD`.
+    pub storage_class: Option<String>,
     /// A canned ACL to put with each object.
     pub acl: Option<String>,
-    /// The account that must own the bucket, or S3 refuses the put.
+    /// The account that must own the bucket, or S3 refuses the put. `None`: any.
     pub expected_bucket_owner: Option<String>,
     /// The sources it takes.
     pub sources: Sources,
@@ -91,7 +95,7 @@ pub struct Routes {
     pub sources: Vec<Source>,
 }
 
-/// A fault between two destinations.
+/// A fault, or a doubt, between two destinations.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Clash {
     /// The index of the later one.
@@ -138,6 +142,25 @@ impl Routes {
             }
         }
         clashes
+    }
+
+    /// Roles that two destinations assume with different external ids.
+    ///
+    /// An external id stands for one customer. So one role with two of them is either a mistake, or a trust policy that
+    /// lets two customers use it.
+    pub fn doubts(&self) -> Vec<Clash> {
+        let doubt = |(index, one): (usize, &Destination)| {
+            let is_doubtful =
+                |other: &&Destination| one.role_arn == other.role_arn && one.external_id != other.external_id;
+            let other = self.destinations[..index].iter().find(is_doubtful)?;
+            let what = format!(
+                "has the role of destination `{}` and another external id; the trust policy of a role usually asks for \
+                 one, so compare both",
+                other.name
+            );
+            Some(Clash { index, what })
+        };
+        self.destinations.iter().enumerate().filter_map(doubt).collect()
     }
 }
 

@@ -3,25 +3,24 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
 
+use aws::causes::in_words;
 use aws::roles::Role;
-use aws::{Backoff, Fault};
+use aws::{Backoff, Fault, Kind};
 use export::object;
 use export::routes::Destination;
 use futures_util::{StreamExt, stream};
 use protocol::id::Nonce;
 use protocol::keys;
 use protocol::place::Place;
-use protocol::plan::{Plan, Purpose, Size};
+use protocol::plan::{Plan, PlannedDestination, Purpose, Size};
 
 use crate::AtATime;
+use crate::causes;
 use crate::put::{PUTS, Placed, Puts, Trouble};
 use crate::state::{At, DoneCounts};
 use crate::tick::Tick;
 
 const DAY_MS: i64 = 86_400_000;
-
-/// S3's answers to a session that ended early, because the role was created again or a clock is wrong.
-const ENDED_SESSION: [&str; 3] = ["ExpiredToken", "InvalidAccessKeyId", "InvalidToken"];
 
 /// The destinations of the open plans with work left, by their indexes in the plans.
 type Pending = Mutex<BTreeMap<Nonce, BTreeSet<usize>>>;
@@ -63,6 +62,16 @@ struct To<'a> {
 impl To<'_> {
     fn has_moved(&self) -> bool {
         *self.place != self.destination.place()
+    }
+
+    /// The account that must own the bucket. Where the destination has moved, its settings are about another bucket, so
+    /// the plan says it.
+    fn expected_owner<'p>(&'p self, planned: &'p PlannedDestination) -> Option<&'p str> {
+        let owner = match self.has_moved() {
+            true => &planned.expected_bucket_owner,
+            false => &self.destination.expected_bucket_owner,
+        };
+        owner.as_deref()
     }
 
     /// Its name in the report.
@@ -199,7 +208,8 @@ impl Tick<'_> {
                  {{\"abandon\": {{\"destination\": \"{name}\", \"bucket\": \"{bucket}\"}}}}"
             )
         } else {
-            format!("destination `{name}` cannot be written to: {fault}; validate the destination")
+            let why = in_words(fault, &causes::of_destination(fault, to.destination));
+            format!("destination `{name}` cannot be written to: {why}; validate the destination")
         });
         report.of(&to.label()).failed = Some(fault.to_string());
     }
@@ -276,6 +286,7 @@ impl Tick<'_> {
                 state: &self.app.state.bucket,
                 client,
                 destination: to.destination,
+                expected_owner: to.expected_owner(planned),
                 fetched: &self.app.fetched,
                 rewritten: &self.app.rewritten,
                 fetch_ahead: batch.fetch_ahead,
@@ -284,8 +295,11 @@ impl Tick<'_> {
             match puts.put(plan, content, &planned.bucket, &key).await {
                 Ok(Some(placed)) => break placed,
                 Ok(None) => return self.without(&puts, plan, index, object).await,
-                Err(Trouble::Destination(fault)) if ENDED_SESSION.contains(&fault.code.as_str()) && !renewed => {
-                    self.app.roles.forget(&role);
+                // A session ends early if its role is created again. A clock that is wrong needs only a new signature.
+                Err(Trouble::Destination(fault)) if fault.is_stale() && !renewed => {
+                    if fault.kind == Kind::Expired {
+                        self.app.roles.forget(&role);
+                    }
                     renewed = true;
                 }
                 Err(trouble) => return Err(trouble),

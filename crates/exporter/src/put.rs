@@ -1,10 +1,10 @@
 //! One log object: fetched in pieces, verified, joined, put in one request.
 
-use aws::bucket::etag_of;
+use aws::answer::etag_of;
 use aws::{Backoff, Bucket, Fault, Kind, Operation};
 use aws_sdk_s3::Client;
 use aws_sdk_s3::primitives::ByteStream;
-use aws_sdk_s3::types::{ObjectCannedAcl, ServerSideEncryption};
+use aws_sdk_s3::types::{ObjectCannedAcl, ServerSideEncryption, StorageClass};
 use bytes::Bytes;
 use export::fragment::Verified;
 use export::object::{NotTheLines, Rewriter, Stitcher};
@@ -91,6 +91,8 @@ pub(crate) struct Puts<'a> {
     pub(crate) state: &'a Bucket,
     pub(crate) client: Client,
     pub(crate) destination: &'a Destination,
+    /// The account that must own the bucket.
+    pub(crate) expected_owner: Option<&'a str>,
     /// For fragments that are fetched and not yet sent.
     pub(crate) fetched: &'a Memory,
     /// For objects that are compressed again.
@@ -174,7 +176,7 @@ impl Puts<'_> {
         progress: Progress,
     ) -> Result<(), Fault> {
         let at = format!("s3://{bucket}/{key}");
-        let put = put_request(&self.client, self.destination, bucket, key)
+        let put = put_request(&self.client, self.destination, self.expected_owner, bucket, key)
             .content_type("text/plain")
             .content_encoding("gzip")
             .content_length(i64::try_from(bytes).unwrap_or(i64::MAX))
@@ -313,20 +315,22 @@ async fn hand_over(pieces: &[Bytes], maker: Maker) -> Result<(), Unmade> {
     Ok(())
 }
 
-/// A put to a destination, with the options of its settings.
+/// A put to a destination, with the options of its settings. S3 refuses it if another account than `expected_owner` has
+/// the bucket.
 pub(crate) fn put_request(
     client: &Client,
     destination: &Destination,
+    expected_owner: Option<&str>,
     bucket: &str,
     key: &str,
 ) -> aws_sdk_s3::operation::put_object::builders::PutObjectFluentBuilder {
-    let encrypted = destination.kms_key_arn.is_some().then_some(ServerSideEncryption::AwsKms);
     client
         .put_object()
         .bucket(bucket)
         .key(key)
-        .set_server_side_encryption(encrypted)
+        .set_server_side_encryption(destination.sse.as_deref().map(ServerSideEncryption::from))
         .set_ssekms_key_id(destination.kms_key_arn.clone())
+        .set_storage_class(destination.storage_class.as_deref().map(StorageClass::from))
         .set_acl(destination.acl.as_deref().map(ObjectCannedAcl::from))
-        .set_expected_bucket_owner(destination.expected_bucket_owner.clone())
+        .set_expected_bucket_owner(expected_owner.map(str::to_owned))
 }

@@ -121,10 +121,12 @@ impl Settings {
 
 /// The destination that the settings describe, if they describe one. Without `CONFIG` they must.
 fn single(reader: &mut Reader<'_>, config: &ConfigFrom) -> Option<Routes> {
-    let is_described = Single::SETTINGS.iter().any(|setting| reader.optional(setting).is_some());
+    let is_described = Single::SETTINGS.iter().any(|(_, setting)| reader.optional(setting).is_some());
     if config.here().is_some_and(|config| !config.routes.destinations.is_empty()) {
-        for setting in Single::SETTINGS.iter().filter(|setting| reader.optional(setting).is_some()).collect::<Vec<_>>()
-        {
+        for (_, setting) in Single::SETTINGS {
+            if reader.optional(setting).is_none() {
+                continue;
+            }
             reader.fault(setting, "is set beside [[destination]] in CONFIG; keep one of them");
         }
         return None;

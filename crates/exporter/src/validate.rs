@@ -4,7 +4,7 @@
 //! an object is put. A role that can be assumed without the id is reported. Its trusted account could be tricked into
 //! using it for another customer.
 
-use aws::bucket::etag_of;
+use aws::answer::etag_of;
 use aws::roles::Role;
 use aws::validation::{Check, TRIAL, cause, in_time};
 use aws::{Dice, Fault, Kind, Operation};
@@ -17,10 +17,10 @@ use serde::Serialize;
 use std::time::Duration;
 use tokio::time::Instant;
 
-use crate::App;
 use crate::carry::role_of;
-use crate::causes;
+use crate::causes::{self, Owner};
 use crate::put::put_request;
+use crate::{App, STOP_BEFORE_MS};
 
 /// Destinations asked at a time.
 const AT_A_TIME: usize = 8;
@@ -28,8 +28,8 @@ const AT_A_TIME: usize = 8;
 /// The timeout of a step. The next step follows.
 const STEP_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// The steps for one destination at most: two roles, two puts.
-const STEPS: u32 = 4;
+/// The steps for one destination at most: two roles, a put that is denied, and two puts without the expected owner.
+const STEPS: u32 = 5;
 
 /// The answer to `{"validate": [NAME, ...]}`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -62,10 +62,11 @@ impl App {
             [] => routes.destinations.iter().map(|destination| destination.name.clone()).collect(),
             names => names.to_vec(),
         };
+        let time = Time::of(names.len(), until);
         let check = |name: String| async move {
             match routes.named(&name) {
                 Some(destination) if Instant::now() + STEPS * STEP_TIMEOUT < until => self.check(destination).await,
-                Some(_) => untried(name),
+                Some(_) => untried(name, time),
                 None => unknown(name, routes),
             }
         };
@@ -91,7 +92,9 @@ impl App {
         steps.push(step);
         if let Some(client) = client {
             steps.push(self.check_without_id(&with).await);
-            steps.push(put_dummy(&client, destination, &self.dice).await);
+            let key = dummy_key(&destination.prefix);
+            let at = format!("s3://{}/{key}", destination.bucket);
+            steps.push(Dummy { client, destination, dice: &self.dice, key, at }.check().await);
         }
         Checked { destination: destination.name.clone(), ok: steps.iter().all(|step| step.ok), steps }
     }
@@ -134,40 +137,95 @@ impl App {
     }
 }
 
-/// Puts a test object like a log object. If it exists already, puts it again, so that permissions and keys are checked
-/// each time. A bucket's policy may allow only the first put, which is enough.
-async fn put_dummy(client: &aws_sdk_s3::Client, destination: &Destination, dice: &Dice) -> Check {
-    let key = dummy_key(&destination.prefix);
-    let at = format!("s3://{}/{key}", destination.bucket);
-    let put = async |only_where_none_is: bool| {
+/// A test object that is put like a log object.
+struct Dummy<'a> {
+    client: aws_sdk_s3::Client,
+    destination: &'a Destination,
+    dice: &'a Dice,
+    key: String,
+    at: String,
+}
+
+impl Dummy<'_> {
+    /// Puts it. After a denial puts it again without the expected owner, to learn whether the owner is the cause.
+    async fn check(&self) -> Check {
+        let tried = format!("put {}", self.at);
+        let expected = self.destination.expected_bucket_owner.as_deref();
+        let fault = match self.put(expected).await {
+            Ok(how) => return Check::well(tried, how),
+            Err(fault) => fault,
+        };
+        let is_denied = fault.kind == Kind::Denied && !fault.is_about_key();
+        let (owner, words) = match expected {
+            Some(_) if is_denied => match self.put(None).await {
+                Ok(_) => (Owner::Cause, "; without expected_bucket_owner S3 takes the object"),
+                Err(fault) if fault.kind == Kind::Denied => {
+                    (Owner::NotTheOnlyCause, "; S3 denies it without expected_bucket_owner too")
+                }
+                Err(_) => (Owner::Unknown, ""),
+            },
+            _ => (Owner::Unknown, ""),
+        };
+        Check::ill(tried, format!("{fault}{words}"), causes::of_put(&fault, self.destination, owner))
+    }
+
+    /// Puts it. If it exists already, puts it again, so that permissions and keys are checked each time. A bucket's policy
+    /// may allow only the first put, which is enough. Returns how it ended.
+    async fn put(&self, expected_owner: Option<&str>) -> Result<&'static str, Fault> {
+        match self.send(expected_owner, true).await {
+            Ok(()) => Ok("put"),
+            Err(fault) if fault.kind == Kind::Precondition => match self.send(expected_owner, false).await {
+                Ok(()) => Ok("put again"),
+                Err(fault) if fault.kind == Kind::Denied && !fault.is_about_key() => {
+                    Ok("it exists already, and the role may not replace it")
+                }
+                Err(fault) => Err(fault),
+            },
+            Err(fault) => Err(fault),
+        }
+    }
+
+    async fn send(&self, expected_owner: Option<&str>, only_where_none_is: bool) -> Result<(), Fault> {
+        let Dummy { client, destination, dice, key, at } = self;
         let put = aws::bucket::retried(dice, async || {
-            let put = put_request(client, destination, &destination.bucket, &key)
+            let put = put_request(client, destination, expected_owner, &destination.bucket, key)
                 .content_type("text/plain")
                 .set_if_none_match(only_where_none_is.then(|| "*".to_owned()))
                 .body(Bytes::from_static(TRIAL).into());
-            let answer = put.send().await.map_err(|error| Fault::of(Operation::Put, &at, &error))?;
-            etag_of(answer.e_tag(), Operation::Put, &at).map(|_| ())
+            let answer = put.send().await.map_err(|error| Fault::of(Operation::Put, at, &error))?;
+            etag_of(answer.e_tag(), Operation::Put, at).map(|_| ())
         });
-        in_time(Operation::Put, &at, STEP_TIMEOUT, put).await
-    };
-    let tried = format!("put {at}");
-    let told = |fault: Fault| Check::ill(&tried, fault.to_string(), causes::of_put(&fault, destination));
-    match put(true).await {
-        Ok(()) => Check::well(&tried, "put"),
-        Err(fault) if fault.kind == Kind::Precondition => match put(false).await {
-            Ok(()) => Check::well(&tried, "put again"),
-            Err(fault) if fault.kind == Kind::Denied && !fault.is_about_key() => {
-                Check::well(&tried, "it exists already, and the role may not replace it")
-            }
-            Err(fault) => told(fault),
-        },
-        Err(fault) => told(fault),
+        in_time(Operation::Put, at, STEP_TIMEOUT, put).await
     }
 }
 
-fn untried(name: String) -> Checked {
-    let step =
-        Check::ill("check the time that is left", "too little time was left: name fewer destinations at once", vec![]);
+/// The time of an invocation, and the time that it needs at most.
+#[derive(Clone, Copy)]
+struct Time {
+    left: Duration,
+    needed: Duration,
+    destinations: usize,
+}
+
+impl Time {
+    fn of(destinations: usize, until: Instant) -> Time {
+        let reserve = Duration::from_millis(STOP_BEFORE_MS.unsigned_abs());
+        let rounds = u32::try_from(destinations.div_ceil(AT_A_TIME)).unwrap_or(u32::MAX);
+        // The step is the one for the state bucket.
+        let needed = reserve + STEP_TIMEOUT + rounds.saturating_mul(STEPS) * STEP_TIMEOUT;
+        Time { left: until.saturating_duration_since(Instant::now()) + reserve, needed, destinations }
+    }
+}
+
+fn untried(name: String, time: Time) -> Checked {
+    let Time { left, needed, destinations } = time;
+    let fewer = if destinations > 1 { ", or name fewer destinations at once" } else { "" };
+    let words = format!(
+        "validation may take {} s, and the function had {} s: raise its timeout{fewer}",
+        needed.as_secs(),
+        left.as_secs_f64().round()
+    );
+    let step = Check::ill("check the time that is left", words, vec![]);
     Checked { destination: name, ok: false, steps: vec![step] }
 }
 

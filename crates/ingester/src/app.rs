@@ -124,15 +124,21 @@ impl App {
     /// When the event is to be delivered again. A queue's messages fail one by one, in the answer.
     pub async fn handle(&self, payload: Value, ends_at_ms: i64) -> anyhow::Result<Value> {
         let deadline = Deadline::of(self.clock.now_ms(), ends_at_ms);
-        let notification = read(&payload, self.settings.wanted)?;
-        let in_force = self.in_force().await?;
-        Ok(match notification {
-            Notification::Direct(entries) => self.handle_direct(entries, &in_force, deadline).await?,
+        Ok(match read(&payload, self.settings.wanted)? {
+            Notification::Direct(entries) => self.handle_direct(entries, &self.in_force().await?, deadline).await?,
             Notification::Queue(messages) => {
-                serde_json::to_value(self.handle_queue(messages, &in_force, deadline).await)?
+                serde_json::to_value(self.handle_queue(messages, &self.in_force().await?, deadline).await)?
             }
-            Notification::Validate(buckets) => serde_json::to_value(self.validate(buckets, &in_force, deadline).await)?,
+            Notification::Batch(batch) => serde_json::to_value(self.queue_batch(&batch, deadline).await)?,
+            Notification::Validate(buckets) => {
+                serde_json::to_value(self.validate(buckets, &self.in_force().await?, deadline).await)?
+            }
         })
+    }
+
+    /// A bucket that files come from.
+    pub(crate) fn source_bucket(&self, name: &str) -> Bucket {
+        Bucket::new(self.s3.clone(), name, self.dice.clone()).paid_by_us(self.settings.pays_for_reads)
     }
 
     /// The sender of requests to Segment.

@@ -62,8 +62,9 @@ pub(crate) fn of_state(fault: &Fault, bucket: &str) -> Vec<Cause> {
         Kind::NoBucket => {
             vec![no_bucket(bucket, "compare STATE_BUCKET with the S3 console, or create the bucket")]
         }
-        Kind::Denied => denied(fault, bucket, may_not, "kms:GenerateDataKey and kms:Decrypt"),
-        _ => otherwise(fault, bucket),
+        _ if let Some(clear) = clear(fault, bucket) => vec![clear],
+        Kind::Denied => denied(fault, bucket, may_not, "kms:GenerateDataKey and kms:Decrypt", Vec::new()),
+        _ => otherwise(fault),
     }
 }
 
@@ -78,16 +79,41 @@ pub(crate) fn of_source(fault: &Fault, bucket: &str) -> Vec<Cause> {
     );
     match fault.kind {
         Kind::NoBucket => vec![no_bucket(bucket, "compare its name with the S3 console")],
-        Kind::Denied if fault.code == "InvalidObjectState" => vec![cause(
-            "this object is archived (S3 Glacier), so it does not show whether others can be read",
-            "drop a new file and validate again",
-        )],
-        Kind::Denied => denied(fault, bucket, may_not, "kms:Decrypt"),
-        _ => otherwise(fault, bucket),
+        _ if let Some(clear) = clear(fault, bucket) => vec![clear],
+        Kind::Denied => {
+            let payer = cause(
+                format!("{bucket} is a Requester Pays bucket"),
+                "set REQUEST_PAYER=requester, so that your account pays for the requests",
+            );
+            denied(fault, bucket, may_not, "kms:Decrypt", vec![payer])
+        }
+        _ => otherwise(fault),
     }
 }
 
-fn denied(fault: &Fault, bucket: &str, may_not: Cause, of_key: &str) -> Vec<Cause> {
+/// Why the rest of a file could not be sent to the queue.
+pub(crate) fn of_queue(fault: &Fault) -> Vec<Cause> {
+    let queue = &fault.target;
+    match fault.kind {
+        Kind::Transient | Kind::Conflict => Vec::new(),
+        Kind::Denied if !fault.is_about_key() => {
+            vec![cause(
+                "the function's role may not send there",
+                format!("allow it sqs:SendMessage on the queue of {queue}"),
+            )]
+        }
+        _ => aws::causes::clear(fault, queue, |_| "compare QUEUE_URL with the SQS console".to_owned())
+            .into_iter()
+            .collect(),
+    }
+}
+
+fn clear(fault: &Fault, bucket: &str) -> Option<Cause> {
+    let one_region = "use one region for both: S3 notifies queues and functions of its own region only";
+    aws::causes::clear(fault, bucket, |_| one_region.to_owned())
+}
+
+fn denied(fault: &Fault, bucket: &str, may_not: Cause, of_key: &str, unlikely: Vec<Cause>) -> Vec<Cause> {
     let key = cause(
         format!("{bucket} encrypts with a KMS key that the function's role may not use"),
         format!("allow {of_key} on the key, in the role's policy and in the key's own"),
@@ -96,16 +122,10 @@ fn denied(fault: &Fault, bucket: &str, may_not: Cause, of_key: &str) -> Vec<Caus
         format!("{bucket} belongs to another account, and its policy does not allow the function's role"),
         format!("allow the same permissions in the policy of {bucket}, or check the name: the bucket may not be yours"),
     );
-    validation::denied(fault, key, vec![may_not, another_account], Vec::new())
+    validation::denied(fault, key, vec![may_not, another_account], unlikely)
 }
 
-fn otherwise(fault: &Fault, bucket: &str) -> Vec<Cause> {
-    if fault.is_elsewhere() {
-        return vec![cause(
-            format!("{bucket} is in another region than the function"),
-            "use one region for both: S3 notifies queues and functions of its own region only",
-        )];
-    }
+fn otherwise(fault: &Fault) -> Vec<Cause> {
     let no_credentials = cause(
         "the function has no credentials",
         "in Lambda give it a role; elsewhere set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
@@ -163,8 +183,9 @@ mod tests {
         likeliest(&Fault::without_credentials(Operation::Get, "s3://theirs/key"), "no credentials");
         check(404, "NoSuchBucket", "", "the bucket theirs does not exist");
         check(301, "PermanentRedirect", "", "another region");
+        check(403, "InvalidObjectState", "", "archived");
+        check(403, "RequestTimeTooSkewed", "", "clock");
+        check(400, "ExpiredToken", "", "expired");
         check(503, "SlowDown", "", "too busy");
-        let archived = of_source(&fault(Operation::Get, 403, "InvalidObjectState", ""), "theirs");
-        assert!(archived[0].cause.contains("archived"), "{archived:#?}");
     }
 }

@@ -9,6 +9,8 @@ mod targets;
 
 mod spelling;
 
+mod batch;
+
 mod message;
 
 mod source;

@@ -1,22 +1,26 @@
 //! One message for one object: performs the actions of [`Life`] and reports their results.
 
 use crate::app::App;
+use crate::causes;
 use crate::fragments::Fragments;
 use crate::owner::{Claimed, Owner, document};
-use crate::report::FileReport;
+use crate::report::{FileReport, missing_in_words};
 use crate::rows;
 use crate::source::{Source, collect};
 use crate::targets::{Assigned, InForce, Target};
 use crate::trouble::{of_checkpoint, of_source};
 use aws::bucket::{Bucket, OpenObject, Pin};
+use aws::validation::Cause;
 use bytes::Bytes;
 use calls::kind::Api;
 use calls::reading::Reading;
 use calls::subject::Subject;
+use calls::translator::Limits;
+use delivery::Looked;
 use ingestion::deadline::Deadline;
 use ingestion::life::{Action, Event, Found, Life, Rules, RunEnd};
 use ingestion::notification::Notice;
-use ingestion::run::{Begin, RANGE_BYTES, Run, Start};
+use ingestion::run::{Begin, End, RANGE_BYTES, Run, Start, Undelivered};
 use ingestion::trouble::{Remedy, Trouble};
 use protocol::claim::Afresh;
 use protocol::upload::{Identity, Version};
@@ -27,6 +31,9 @@ use std::time::Duration;
 const COLLECTION_METADATA: &str = "segment-collection";
 /// Object metadata that sends a file again with new ids.
 const REPLAY_METADATA: &str = "segment-replay";
+
+/// The longest wait for the settings of a source.
+const LOOKUP_MS_MAX: i64 = 5_000;
 
 /// A message in progress, with the results of its actions.
 struct Work<'a> {
@@ -65,7 +72,7 @@ impl App {
             in_force,
             reading: assigned.reading,
             notice: &notice,
-            bucket: Bucket::new(self.s3.clone(), &notice.bucket, self.dice.clone()),
+            bucket: self.source_bucket(&notice.bucket),
             deadline,
             opened: None,
             owner: None,
@@ -125,7 +132,8 @@ impl Work<'_> {
                 Ok(Event::Ended(Box::new(owner.checkpoint().clone())))
             }
             Action::KeepAccount(ended) => {
-                self.app.keep_account(&ended).await?;
+                self.report.rejects_missing =
+                    self.app.keep_account(&ended).await?.iter().map(missing_in_words).collect();
                 Ok(Event::AccountKept)
             }
             Action::Release { trouble_since_ms, given_up, not_before_ms } => {
@@ -182,8 +190,15 @@ impl Work<'_> {
         let mut end = RunEnd::at(owner.checkpoint());
         let object = owner.checkpoint().object.clone();
         let target = self.in_force.target(&object.source_id).ok_or_else(|| not_described(&object))?;
-        match Run::begin(begin(self.app, target, owner, &subject, self.reading, pin.bytes, first, self.deadline)) {
-            Err(refused) => end.end = refused,
+        let run = match unknown_key(self.app, target, self.deadline).await {
+            Some(unknown) => Err(End::Undelivered(unknown)),
+            None => Run::begin(begin(self.app, target, owner, &subject, self.reading, pin.bytes, first, self.deadline)),
+        };
+        match run {
+            Err(refused) => {
+                self.report.has_unknown_key = matches!(refused, End::Undelivered(Undelivered::UnknownKey { .. }));
+                end.end = refused;
+            }
             Ok(mut run) => {
                 let stats = RefCell::default();
                 let way = rows::Way {
@@ -213,6 +228,25 @@ impl Work<'_> {
         let left = Duration::from_millis(u64::try_from(left_ms).unwrap_or(0));
         let collected = tokio::time::timeout(left, collect(opened, &self.bucket, &self.notice.key)).await;
         collected.map(|(chunks, _)| chunks).map_err(|_| Trouble::out_of_time())
+    }
+}
+
+/// Why nothing may be sent to a source: Segment does not know its write key. A lookup without a clear answer changes
+/// nothing.
+async fn unknown_key(app: &App, target: &Target, deadline: Deadline) -> Option<Undelivered> {
+    let left_ms = (deadline.drain_at_ms - app.clock.now_ms()).clamp(0, LOOKUP_MS_MAX);
+    let looked = app.sender(target).verify_key(Duration::from_millis(left_ms.unsigned_abs())).await;
+    let host = target.delivery.settings_host();
+    match looked {
+        Looked::Unknown { status } => {
+            let Cause { cause, fix } = causes::of_unknown_key(host).swap_remove(0);
+            Some(Undelivered::UnknownKey { words: format!("{host} answers {status}: {cause}: {fix}") })
+        }
+        Looked::Known { sends_to: Some(api) } if target.delivery.settings().other_region(&api).is_some() => {
+            tracing::warn!(source = %target.id, api, "the calls of this source belong to another region; validate the ingester");
+            None
+        }
+        Looked::Known { .. } | Looked::Unclear { .. } => None,
     }
 }
 
@@ -250,6 +284,7 @@ fn begin<'a>(
         requests_in_flight: target.delivery.settings().requests_in_flight,
         batch_calls_max: settings.batch_calls_max,
         commit_every_ms: settings.commit_every_ms,
+        limits: Limits::default(),
         object_bytes,
         first,
         deadline,

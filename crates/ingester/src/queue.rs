@@ -1,6 +1,6 @@
 //! The rest of a file, sent to ourselves.
 
-use crate::trouble::of_state;
+use crate::trouble::of_queue;
 use aws::Dice;
 use aws::bucket::retried;
 use aws::fault::{Fault, Operation};
@@ -37,6 +37,6 @@ impl Queue {
             }
         })
         .await
-        .map_err(|fault| of_state(&fault))
+        .map_err(|fault| of_queue(&fault))
     }
 }

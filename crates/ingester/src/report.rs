@@ -6,7 +6,7 @@ use calls::pipeline::{Example, Pipeline};
 use delivery::Stats;
 use ingestion::life::{Close, Life, Outcome, column_warnings};
 use protocol::account::Account;
-use protocol::checkpoint::{Checkpoint, Phase};
+use protocol::checkpoint::{Checkpoint, Phase, RejectsPart};
 use protocol::id::{SourceId, StreamId};
 use protocol::profile::Profile;
 use serde::Serialize;
@@ -56,6 +56,9 @@ pub struct FileReport {
     /// Where the refused rows are.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rejects: Option<String>,
+    /// The refused rows that are in no rejects file, because a part of the rejects was deleted.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub rejects_missing: Vec<String>,
     /// The first line that is not settled, if the file did not finish.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub undelivered_from_line: Option<u64>,
@@ -94,6 +97,9 @@ pub struct FileReport {
     /// The rows that this run settled.
     #[serde(skip)]
     pub settled: Account,
+    /// True if Segment does not know the write key of its source.
+    #[serde(skip)]
+    pub has_unknown_key: bool,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
@@ -120,6 +126,7 @@ impl FileReport {
             rejected_by: BTreeMap::new(),
             first_rejected: Vec::new(),
             rejects: None,
+            rejects_missing: Vec::new(),
             undelivered_from_line: None,
             blank_rows: 0,
             repeated_headers: 0,
@@ -133,6 +140,7 @@ impl FileReport {
             seconds_to_done: None,
             stats: Stats::default(),
             settled: Account::default(),
+            has_unknown_key: false,
         }
     }
 
@@ -200,6 +208,7 @@ impl FileReport {
             "elapsed_ms": self.elapsed_ms,
             "stream": self.stream,
             "reason": self.reason,
+            "rejects_missing": self.rejects_missing,
         });
         // One field a code, so that they can be queried; as metrics each would have its price.
         for (code, rows) in &self.rejected_by {
@@ -236,6 +245,9 @@ impl FileReport {
         if !stats.latencies_ms.is_empty() {
             values.push((metrics::DELIVERY_LATENCY, json!(stats.latencies_ms)));
         }
+        if self.has_unknown_key {
+            values.push((metrics::UNKNOWN_WRITE_KEY, json!(1)));
+        }
         if self.has_ended() && self.rows > 0 {
             #[expect(clippy::cast_precision_loss, reason = "a share needs no more than 52 bits")]
             let share = 100.0 * self.rejected as f64 / self.rows as f64;
@@ -263,6 +275,15 @@ impl FileReport {
         let reason = self.reason.as_ref().map(|reason| format!(": {reason}{code}")).unwrap_or_default();
         format!("{} {outcome}{counts}{rest}{reason}", self.object)
     }
+}
+
+/// A part of the rejects that was deleted, in words.
+pub(crate) fn missing_in_words(part: &RejectsPart) -> String {
+    let RejectsPart { range, rows, .. } = part;
+    format!(
+        "{rows} refused rows between the bytes {} and {} of the file: the part with them was deleted",
+        range.from, range.to
+    )
 }
 
 /// A part of an event that cannot be read.

@@ -58,6 +58,15 @@ pub(crate) async fn drive(run: &mut Run, owner: &mut Owner, way: &Way<'_>) -> En
                     Report::Committed(owner, committed)
                 }));
             }
+            Step::Pause => {
+                // Without it no answer would be received while text without rows is inflated.
+                let report = tokio::select! {
+                    biased;
+                    Some(report) = work.next(), if !work.is_empty() => report,
+                    () = tokio::task::yield_now() => continue,
+                };
+                owner = report.give(run, way.clock).or(owner);
+            }
             Step::Wait { until_ms } => {
                 let left = Duration::from_millis(u64::try_from(until_ms - now_ms).unwrap_or(0));
                 let report = tokio::select! {
@@ -94,7 +103,7 @@ impl<'a> Way<'a> {
                 Report::Read(self.source.range(from).await.map_err(|fault| of_source(&fault)))
             })),
             // The caller has these.
-            Step::Commit(_) | Step::Wait { .. } | Step::Over(_) => {}
+            Step::Commit(_) | Step::Pause | Step::Wait { .. } | Step::Over(_) => {}
         }
     }
 }

@@ -1,10 +1,11 @@
 //! The sender of requests to Segment: [`Delivery`], or a test's script in its place.
 
 use bytes::Bytes;
-use delivery::{Delivery, Stats};
+use delivery::{Delivery, Looked, Stats};
 use ingestion::deadline::Deadline;
 use ingestion::run::{Sent, Undelivered};
 use std::cell::RefCell;
+use std::time::Duration;
 
 /// Sends requests until their answers are final.
 #[derive(Clone, Copy)]
@@ -27,6 +28,15 @@ impl Sender<'_> {
             Sender::Delivery(delivery) => delivery.encode(body),
             #[cfg(test)]
             Sender::Script(_) => Bytes::copy_from_slice(body),
+        }
+    }
+
+    /// Whether Segment knows the write key. See [`Delivery::verify_key`].
+    pub(crate) async fn verify_key(self, patience: Duration) -> Looked {
+        match self {
+            Sender::Delivery(delivery) => delivery.verify_key(patience).await,
+            #[cfg(test)]
+            Sender::Script(_) => Looked::Known { sends_to: None },
         }
     }
 

@@ -6,8 +6,8 @@ use calls::reading::Reading;
 use config::environment::{Faults, Reader, bucket_fault, is_url};
 use config::settings::{
     CLOCK_OFFSET_MS, COMMIT_SECONDS, INCLUDE_WRITE_KEY, INGEST_COPIES, INGEST_RESTORED, KEEP_FOR_EXPORT, LEASE_SECONDS,
-    PROFILE, QUEUE_URL, REJECT_LIMIT_ROWS, REJECT_LIMIT_SHARE, SERVICE_NAME, SOURCE_BUCKET, SOURCE_ID, STATE_BUCKET,
-    WRITE_KEY,
+    PROFILE, QUEUE_URL, REJECT_LIMIT_ROWS, REJECT_LIMIT_SHARE, REQUEST_PAYER, SERVICE_NAME, SOURCE_BUCKET, SOURCE_ID,
+    STATE_BUCKET, WRITE_KEY,
 };
 use config::{Config, ConfigFrom, IgnoredKeys};
 use ingestion::notification::Wanted;
@@ -35,6 +35,8 @@ pub struct Settings {
     pub wanted: Wanted,
     /// The keys that are left alone.
     pub ignored: IgnoredKeys,
+    /// Whether we pay for the reads of source buckets.
+    pub pays_for_reads: bool,
     /// Whether accepted calls are kept for the exporter.
     pub keep_for_export: bool,
     /// Whether the lines that are kept have the write key, as Segment's own logs do.
@@ -76,6 +78,7 @@ impl Settings {
         let source_bucket = source_bucket(reader);
         let wanted = Wanted { copies: reader.flag(&INGEST_COPIES), restored: reader.flag(&INGEST_RESTORED) };
         let ignored = IgnoredKeys::read(reader);
+        let pays_for_reads = pays_for_reads(reader);
         let keep_for_export = reader.flag(&KEEP_FOR_EXPORT);
         let include_write_key = reader.flag(&INCLUDE_WRITE_KEY);
         let profile = reader.flag(&PROFILE);
@@ -98,6 +101,7 @@ impl Settings {
             source_bucket,
             wanted,
             ignored,
+            pays_for_reads,
             keep_for_export,
             include_write_key,
             reading,
@@ -117,6 +121,15 @@ fn source_bucket(reader: &mut Reader<'_>) -> Option<String> {
         reader.fault(&SOURCE_BUCKET, fault);
     }
     Some(bucket)
+}
+
+/// `REQUEST_PAYER`. S3 knows one value (S3 API reference, `x-amz-request-payer`).
+fn pays_for_reads(reader: &mut Reader<'_>) -> bool {
+    let payer = reader.optional(&REQUEST_PAYER);
+    if let Some(other) = payer.as_deref().filter(|payer| *payer != "requester") {
+        reader.fault(&REQUEST_PAYER, format_args!("is {other:?}; write requester, or leave it out"));
+    }
+    payer.is_some()
 }
 
 /// `SOURCE_ID`: needed even if nothing is exported, because checkpoints are filed under it.
@@ -229,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn a_queue_is_named_by_the_url_of_a_standard_queue() {
+    fn a_faulty_value_is_refused_with_what_to_write() {
         let faults_of = |name: &'static str, value: &'static str| {
             let get = move |asked: &str| match asked {
                 _ if asked == name => Some(value.to_owned()),
@@ -248,6 +261,8 @@ mod tests {
             let faults = faults_of("QUEUE_URL", value).unwrap_err();
             assert!(faults.contains(words), "{faults}");
         }
+        assert_eq!(faults_of("REQUEST_PAYER", "requester"), Ok(()));
+        assert!(faults_of("REQUEST_PAYER", "me").unwrap_err().contains("REQUEST_PAYER is \"me\"; write requester"));
         assert!(faults_of("CLOCK_OFFSET_MS", "1h").unwrap_err().contains("CLOCK_OFFSET_MS is \"1h\""));
     }
 }

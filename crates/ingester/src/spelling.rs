@@ -2,7 +2,6 @@
 
 use crate::app::App;
 use crate::trouble::of_source;
-use aws::Bucket;
 use ingestion::deadline::Deadline;
 use ingestion::notification::Notice;
 use ingestion::trouble::Remedy;
@@ -23,7 +22,7 @@ impl App {
 
     /// Any answer but that of a missing object chooses the key: the life of the file handles it.
     async fn existing(&self, notice: &Notice) -> Option<Notice> {
-        let bucket = Bucket::new(self.s3.clone(), &notice.bucket, self.dice.clone());
+        let bucket = self.source_bucket(&notice.bucket);
         for candidate in notice.spellings() {
             match bucket.open(&candidate.key, &candidate.version(), 1).await {
                 Err(fault) if of_source(&fault).remedy == Remedy::Gone => {}

@@ -6,7 +6,7 @@ use crate::App;
 use crate::causes;
 use crate::targets::{InForce, Target};
 use aws::validation::{Cause, Check, TRIAL, cause};
-use aws::{Bucket, Fault, telemetry};
+use aws::{Fault, telemetry};
 use bytes::Bytes;
 use config::environment::bucket_fault;
 use delivery::Looked;
@@ -177,14 +177,15 @@ impl App {
             );
             return Check::ill(tried, "it cannot", vec![cause]);
         }
-        match bucket_fault(bucket) {
+        // An access point is read like a bucket.
+        match bucket_fault(bucket).filter(|_| !bucket.contains(":accesspoint/")) {
             Some(fault) => Check::ill(tried, format!("the name {fault}"), Vec::new()),
             None => Check::well(tried, "it can"),
         }
     }
 
     async fn list_source(&self, bucket: &str, deadline: Deadline) -> (Check, Option<Option<String>>) {
-        let source = Bucket::new(self.s3.clone(), bucket, self.dice.clone());
+        let source = self.source_bucket(bucket);
         let result = |first: &Option<String>| match first {
             Some(_) => "listed".to_owned(),
             None => "listed; it is empty, so reading an object was not tried".to_owned(),
@@ -194,7 +195,7 @@ impl App {
     }
 
     async fn read_source(&self, bucket: &str, key: &str, deadline: Deadline) -> Check {
-        let source = Bucket::new(self.s3.clone(), bucket, self.dice.clone());
+        let source = self.source_bucket(bucket);
         let asking = async {
             let pin = source.open(key, &Version::Latest, 1).await?.pin;
             source.read(key, &pin, 0, 1).await?;

@@ -24,6 +24,7 @@ use crate::notification::{Hop, Notice, replay_tag};
 use crate::run::End;
 use crate::trouble::{Remedy, Trouble};
 use calls::pipeline::Pipeline;
+use calls::refusal::FaultCode;
 use calls::subject::{Subject, SubjectOf};
 use postpone::Pause;
 use protocol::checkpoint::{Checkpoint, Ending, Phase};
@@ -337,7 +338,8 @@ impl Life {
             (State::Releasing(then), Event::Released | Event::Failed(_)) => self.released(then),
             (State::Sending { reason }, Event::Sent) => self.close(Close::done(Outcome::Continues, Some(reason))),
             (State::Sending { reason }, Event::Failed(trouble)) => {
-                self.close(Close::failed(format!("{reason}: {trouble}")))
+                let words = if reason.contains(&trouble.words) { "for the same reason" } else { &trouble.words };
+                self.close(Close::failed(format!("{reason}; the message for the rest was not sent: {words}")))
             }
             (_, Event::Failed(trouble)) => self.trouble(&trouble, now_ms),
             (state, event) => {
@@ -370,6 +372,11 @@ impl Life {
 
     /// The first GET decides which upload this is.
     fn opened(&mut self, found: Found, now_ms: i64) -> Action {
+        if found.bytes == 0 && self.begun.is_none() {
+            let reason = "it has no bytes; a tool may write the content in a moment, and that upload has its own event";
+            let close = Close::done(Outcome::Refused, Some(reason.to_owned()));
+            return self.close(close.with_code(FaultCode::EmptyFile.as_str()));
+        }
         let replay = match found.replay.as_deref().map(replay_tag) {
             Some(Err(fault)) => return self.refuse(format!("the object's metadata `segment-replay`: {fault}")),
             Some(Ok(tag)) => self.notice.replay.clone().or(Some(tag)),

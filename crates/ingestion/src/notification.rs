@@ -1,12 +1,14 @@
-//! The events that invoke the ingester: notifications about objects in every envelope of AWS, or a request to validate
-//! buckets.
+//! The events that invoke the ingester: notifications about objects in every envelope of AWS, an invocation by S3 Batch
+//! Operations, or a request to validate buckets.
 //!
 //! Hand-written payloads count like S3's own (the walkthrough has one). So only the bucket's name and the key are
 //! required. A `versionId` is a hint that is tried first. The answer to the first GET decides.
 
+mod batch;
 mod envelope;
 mod record;
 
+pub use batch::{Batch, BatchAnswer, ResultCode, Task, TaskFault};
 use envelope::Around;
 use protocol::id::StreamId;
 use protocol::upload::Version;
@@ -158,6 +160,8 @@ pub enum Notification {
     Direct(Vec<Entry>),
     /// SQS messages, each failing on its own.
     Queue(Vec<Message>),
+    /// An invocation by S3 Batch Operations.
+    Batch(Batch),
     /// A request by a person to validate the set-up with these source buckets. An empty list means the buckets of the
     /// settings.
     Validate(Vec<String>),
@@ -210,6 +214,9 @@ pub enum NotificationFault {
 pub fn read(payload: &Value, wanted: Wanted) -> Result<Notification, NotificationFault> {
     if let Some(validate) = payload.get("validate") {
         return buckets(validate).map(Notification::Validate);
+    }
+    if let Some(batch) = Batch::read(payload) {
+        return Ok(Notification::Batch(batch));
     }
     let around = Around::none(wanted);
     Ok(match messages(payload) {

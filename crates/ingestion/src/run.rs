@@ -57,6 +57,8 @@ pub enum Step<'a> {
     },
     /// Write the checkpoint, which also renews the lease, and report [`Run::committed`].
     Commit(Box<Write>),
+    /// Let the work under way proceed, then ask again: the next step takes much computing.
+    Pause,
     /// Wait for a report, at most until this moment.
     Wait {
         /// In ms since the epoch.
@@ -137,6 +139,12 @@ pub enum Undelivered {
         /// The fault, and the setting to check.
         message: String,
     },
+    /// Segment does not know the write key. It would answer 200 to every call and drop it.
+    #[error("the write key is unknown, so nothing was sent: {words}")]
+    UnknownKey {
+        /// Who said so, the cause and what to do.
+        words: String,
+    },
     /// Segment refuses the whole file.
     #[error("{public}")]
     WholeFile {
@@ -195,6 +203,8 @@ pub struct Run {
     read_to: u64,
     chunks: VecDeque<Bytes>,
     is_reading: bool,
+    /// Whether the rows are to be asked again, without a report.
+    is_paused: bool,
 
     /// Batches in progress, by number, and those with a step to do.
     open: BTreeMap<u64, Open>,
@@ -258,6 +268,7 @@ impl Run {
 
     /// Opens as many batches as may be under way. True when the file has no more.
     fn open_batches(&mut self) -> bool {
+        self.is_paused = false;
         while self.stop.is_none() && self.open.len() < self.in_flight_max() {
             if let Some(deferred) = self.refusals.resume() {
                 self.go_on(deferred);
@@ -275,6 +286,10 @@ impl Run {
                     self.open(Open::new(batch, parcel));
                 }
                 Next::Done => return true,
+                Next::Paused => {
+                    self.is_paused = true;
+                    return false;
+                }
                 Next::Hungry => match self.chunks.pop_front() {
                     Some(chunk) => self.rows.push(&chunk),
                     None if !self.is_reading && self.read_to >= self.object_bytes => self.rows.finish(),
@@ -307,6 +322,9 @@ impl Run {
         let is_due = self.rows.can_commit() && now_ms >= commit_at_ms || now_ms >= self.renew_at_ms;
         if !self.is_committing && (is_due || self.rows.is_full_of_rejects()) {
             return self.commit();
+        }
+        if self.is_paused {
+            return Step::Pause;
         }
         let mut moments = vec![self.deadline.drain_at_ms, self.deadline.cut_at_ms];
         if !self.is_committing {

@@ -173,6 +173,7 @@ fn check(
                     progress.at(checked.bytes, checked.account.rows);
                 }
             },
+            Next::Paused => {}
             Next::Done => break,
         }
     }

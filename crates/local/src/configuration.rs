@@ -17,7 +17,7 @@ const FAULTY: u8 = 2;
 pub(crate) enum ConfigCommand {
     /// Report all faults of a configuration, each with line and column
     ///
-    /// A fault never has a value of the document. The exit status is 2 when there is one.
+    /// A fault never has a value of the document. The exit status is 2 when there is one. A warning does not change it.
     Check {
         /// The document, `-` for standard input
         file: PathBuf,
@@ -29,6 +29,7 @@ pub(crate) fn run(command: &ConfigCommand) -> ExitCode {
     let ConfigCommand::Check { file } = command;
     match read(file).and_then(|text| parse(file, &text, &Reading::default())) {
         Ok(config) => {
+            config.warnings.iter().for_each(|warning| eprintln!("{}: warning: {warning}", name(file)));
             print!("{}", described(file, &config));
             ExitCode::SUCCESS
         }

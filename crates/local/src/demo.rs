@@ -35,7 +35,7 @@ pub(crate) async fn run(samples: &Path, folder: &Path) -> anyhow::Result<ExitCod
 
     beginning(out, &say, &machine, samples, folder)?;
 
-    title(out, &say, &format!("1  CSV files dropped into s3://{SOURCE_BUCKET}"))?;
+    title(out, &say, &format!("1  CSV files uploaded to s3://{SOURCE_BUCKET}"))?;
     let (dropped, objects) = ingest(&mut machine, samples, &files).await?;
     tell_files(out, &objects, &say, folder)?;
 
@@ -190,7 +190,11 @@ fn tell_files(out: &mut impl Write, objects: &[Value], say: &Voice, folder: &Pat
         }
         if let Some(rejects) = object["rejects"].as_str() {
             let path = rejects.trim_start_matches("s3://");
-            writeln!(out, "      the refused rows, to be fixed and dropped again: {}/{path}", folder.display())?;
+            writeln!(
+                out,
+                "      the refused rows; correct this file and upload it again: {}/{path}",
+                folder.display()
+            )?;
         }
         for warning in object["warnings"].as_array().into_iter().flatten() {
             writeln!(out, "      {}", say.dim(&format!("note: {}", warning.as_str().unwrap_or_default())))?;

@@ -20,6 +20,10 @@ use crate::fragment::FragmentName;
 use crate::id::{Epoch, Nonce, StreamId};
 use crate::place::Place;
 use crate::position::ByteRange;
+use sha2::{Digest, Sha256};
+
+/// The longest key, in bytes (S3 user guide, "Naming Amazon S3 objects").
+pub const KEY_BYTES_MAX: usize = 1_024;
 
 /// The prefix of all checkpoints, ledgers and rejects parts.
 pub const INGEST: &str = "ingest/";
@@ -79,6 +83,22 @@ pub fn rejects_part(stream: StreamId, epoch: Epoch, range: ByteRange) -> String 
 #[must_use]
 pub fn rejects(stream: StreamId, name: &str) -> String {
     format!("{REJECTS}{stream}/{name}")
+}
+
+/// The name of a rejects file: `beginning`, which comes from the name of the file, and `ending`, which says whose refused
+/// rows it has.
+///
+/// Only here a name of the state bucket is made of the name of a file. If the key would be too long, the beginning is cut,
+/// and a hash of the whole beginning stands in the place of the rest.
+#[must_use]
+pub fn rejects_name(beginning: &str, ending: &str) -> String {
+    let room = KEY_BYTES_MAX - rejects(StreamId::new([0; 16]), "").len();
+    if beginning.len() + ending.len() <= room {
+        return format!("{beginning}{ending}");
+    }
+    let hash = format!("-{}", hex::encode(&Sha256::digest(beginning)[..8]));
+    let kept = beginning.floor_char_boundary(room.saturating_sub(hash.len() + ending.len()));
+    format!("{}{hash}{ending}", &beginning[..kept])
 }
 
 /// A revision of a plan.
@@ -151,6 +171,22 @@ mod tests {
             (quarantine(&fragment.parse().unwrap()), format!("exports/quarantine/{fragment}")),
         ] {
             assert_eq!(key, expected);
+        }
+    }
+
+    #[test]
+    fn a_name_is_cut_only_where_its_key_would_be_too_long() {
+        let key_bytes =
+            |beginning: &str| rejects(StreamId::new([7; 16]), &rejects_name(beginning, ".rejects.csv")).len();
+        let room = 1_024 - "rejects/".len() - 33 - ".rejects.csv".len();
+        let fits = "a".repeat(room);
+        assert_eq!(rejects_name(&fits, ".rejects.csv"), format!("{fits}.rejects.csv"));
+        assert_eq!(key_bytes(&fits), KEY_BYTES_MAX);
+        let one_more = rejects_name(&format!("{fits}b"), ".rejects.csv");
+        assert!(one_more.starts_with("aaa") && one_more.ends_with(".rejects.csv"), "{one_more}");
+        assert_ne!(one_more, rejects_name(&format!("{fits}c"), ".rejects.csv"), "the hash is of the whole name");
+        for beginning in ["a".repeat(1_024), "ü".repeat(512), "€".repeat(341), "😀".repeat(256)] {
+            assert!((KEY_BYTES_MAX - 3..=KEY_BYTES_MAX).contains(&key_bytes(&beginning)), "{beginning}");
         }
     }
 

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::account::Account;
-use crate::checkpoint::{Checkpoint, Phase};
+use crate::checkpoint::{Checkpoint, Phase, RejectsPart};
 use crate::committed::CommittedRange;
 use crate::format::{self, Numbers, Unreadable};
 use crate::id::StreamId;
@@ -56,6 +56,10 @@ pub struct Ledger {
     /// Where the refused rows are, if there are any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rejects: Option<String>,
+    /// The pieces of the rejects file that were deleted before the file had ended. Their rows are refused, and are in no
+    /// rejects file.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rejects_missing: Vec<RejectsPart>,
     /// How many owners worked on it.
     pub runs: u32,
     /// When it was begun, RFC 3339.
@@ -104,6 +108,7 @@ impl Ledger {
             undelivered_from_line: unfinished.then_some(checkpoint.position.line),
             committed: checkpoint.committed.clone(),
             rejects: ending.rejects,
+            rejects_missing: Vec::new(),
             runs: checkpoint.epoch.0 + 1,
             started: rfc3339(checkpoint.started_ms),
             ended_at: rfc3339(ending.at_ms),

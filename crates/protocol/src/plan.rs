@@ -55,7 +55,7 @@ pub enum Purpose {
     Discard,
 }
 
-/// A destination as it was when the plan was made. Role, external id and key are not part of it:
+/// A destination as it was when the plan was made. Role, external id, encryption and storage class are not part of it:
 /// those come from today's settings.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PlannedDestination {
@@ -65,6 +65,10 @@ pub struct PlannedDestination {
     pub bucket: String,
     /// The prefix before `segment-logs/`.
     pub prefix: String,
+    /// The account that must own the bucket. It is for the time after the destination has moved, when the settings are
+    /// about another bucket. `None`: any, or an older version made the plan.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expected_bucket_owner: Option<String>,
     /// Why nothing more is put there, if it was given up.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub abandoned: Option<String>,

@@ -88,6 +88,15 @@ impl Fault {
         Fault::status(200).header("content-type", "text/html").body(page)
     }
 
+    /// The pages of a gateway of every kind: with success, refusals, a login, and in well-formed XML.
+    pub fn gateway_pages() -> Vec<Answer> {
+        let page = |status| Answer { status, ..Fault::gateway_page() };
+        let mut pages: Vec<Answer> = [200, 400, 403, 404, 407, 412, 502].into_iter().map(page).collect();
+        pages.push(page(302).header("location", "/login"));
+        pages.push(Fault::status(200).body("<?xml version=\"1.0\"?><status>fine</status>"));
+        pages
+    }
+
     /// An answer with this status and no body.
     pub fn status(status: u16) -> Answer {
         Answer { status, headers: Vec::new(), body: String::new() }
@@ -277,6 +286,13 @@ impl Rule {
             .after(Fault::SlowDown)
             .after(Fault::Reset)
             .after(Fault::CutAnswer(7))
+    }
+
+    /// A gateway answers in the service's place, with any of its pages, before or after applying.
+    #[must_use]
+    pub fn gateway(self) -> Rule {
+        let pages = Fault::gateway_pages().into_iter();
+        pages.fold(self, |rule, page| rule.before(page.clone()).after(page))
     }
 
     fn matches(&self, target: &Target) -> bool {

@@ -24,11 +24,16 @@ pub const WRITE_KEY: &str = "wk-never-to-be-seen";
 /// The role that `docs/logs.md` asks a customer to create, with its one permission. `place` is a bucket, or a bucket and
 /// a prefix: `logs/prefix`.
 pub fn customer_role(role_arn: &str, place: &str) -> Role {
+    Role::new(role_arn).trusting(DEFAULT_ACCOUNT).external_id(EXTERNAL_ID).policy(&customer_policy(place))
+}
+
+/// The policy of that role.
+pub fn customer_policy(place: &str) -> String {
     let policy = serde_json::json!({"Version": "2012-10-17", "Statement": [{
         "Sid": "PutObjectsInBucket", "Effect": "Allow", "Action": ["s3:PutObject"],
         "Resource": format!("arn:aws:s3:::{}/segment-logs/*", place.trim_matches('/')),
     }]});
-    Role::new(role_arn).trusting(DEFAULT_ACCOUNT).external_id(EXTERNAL_ID).policy(&policy.to_string())
+    policy.to_string()
 }
 
 /// Adds the state bucket, the customer's bucket and the customer's role. The caller adds [`SOURCE_BUCKET`], with versions

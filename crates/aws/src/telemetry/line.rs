@@ -2,6 +2,7 @@
 
 use super::LAMBDA;
 use super::invocation::Lambda;
+use protocol::ledger::rfc3339;
 use serde_json::{Map, Value, json};
 use std::fmt;
 use tracing::field::{Field, Visit};
@@ -34,15 +35,11 @@ pub(super) fn of(lambda: &Lambda, level: Level, message: &str, fields: Value) ->
         _ => Map::new(),
     };
     line.extend(lambda.fields());
-    line.insert("timestamp".to_owned(), json!(timestamp(lambda.clock.now_ms())));
+    // Lambda gives a line without a time the level INFO (Lambda developer guide, "Log-level filtering").
+    line.insert("timestamp".to_owned(), json!(rfc3339(lambda.clock.now_ms())));
     line.insert("level".to_owned(), json!(level.as_str()));
     line.insert("message".to_owned(), json!(message));
     Value::Object(line)
-}
-
-/// RFC 3339. Lambda gives a line without such a time the level INFO, and drops it above that level.
-pub(super) fn timestamp(at_ms: i64) -> String {
-    jiff::Timestamp::from_millisecond(at_ms).map(|at| format!("{at:.3}")).unwrap_or_default()
 }
 
 /// The fields of an event.

@@ -1,8 +1,8 @@
 //! A record of CloudWatch's embedded metric format, version 0.
 
 use super::invocation::Lambda;
-use super::line::timestamp;
 use super::metrics::Metric;
+use protocol::ledger::rfc3339;
 use serde_json::{Value, json};
 use tracing_subscriber::filter::LevelFilter;
 
@@ -64,7 +64,7 @@ pub(super) fn of(lambda: &Lambda, at_ms: i64, of: &[(Per, &str)], values: &[(Met
     // Lambda drops a line below its level. An alarm would then wait in vain for its metric.
     let level = lambda.level.min(LevelFilter::INFO).into_level().unwrap_or(tracing::Level::ERROR);
     record.insert("level".to_owned(), json!(level.as_str()));
-    record.insert("timestamp".to_owned(), json!(timestamp(at_ms)));
+    record.insert("timestamp".to_owned(), json!(rfc3339(at_ms)));
     record.insert(SERVICE.to_owned(), json!(lambda.service));
     record.insert(FUNCTION.to_owned(), json!(lambda.function));
     for (per, name) in of {

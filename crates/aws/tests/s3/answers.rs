@@ -106,18 +106,59 @@ async fn a_swap_that_a_gateway_answers_is_unsure_even_if_it_landed() {
     }
 }
 
-/// S3 words each refusal: a 404 or a 412 without its words says nothing about the object.
+/// S3 words each refusal. A page says nothing about the object, whatever its status.
 #[tokio::test]
-async fn a_404_or_412_of_a_gateway_is_not_mistaken_for_one_of_s3() {
+async fn a_refusal_of_a_gateway_is_not_mistaken_for_one_of_s3() {
     let check = async |status: u16| {
-        let (server, bucket, _) = bucket_with(Rule::any(), Moment::Before).await;
+        let (server, bucket, pin) = bucket_with(Rule::any(), Moment::Before).await;
         server.faults().clear();
-        let page = faults::Fault::status(status).body("<html><body>Not here.</body></html>");
+        let page =
+            faults::Fault::status(status).header("location", "/login").body("<html><body>Not here.</body></html>");
         server.faults().add(Rule::any().before(page));
-        assert_eq!(bucket.get("there").await.unwrap_err().kind, Kind::Transient, "{status}");
-        assert_eq!(bucket.create("k", body(), TEXT).await.unwrap_err().kind, Kind::Transient, "{status}");
+        let ends = OPERATIONS.map(async |operation| {
+            let fault = operate(operation, &bucket, &pin).await.unwrap_err();
+            assert_eq!(fault.kind, Kind::Transient, "{operation}, {status}: {fault}");
+        });
+        futures_util::future::join_all(ends).await;
         let swapped = bucket.swap("k", None, body(), TEXT).await.unwrap();
         assert!(matches!(swapped, Swapped::Unsure(_)), "{status}: {swapped:?}");
+        assert_eq!(server.keys(BUCKET, ""), ["there"], "{status}");
     };
-    tokio::join!(check(404), check(412));
+    futures_util::future::join_all([302, 400, 401, 403, 404, 407, 409, 412, 502].map(check)).await;
+}
+
+/// Another server's answer about another object: it has an ETag, but not the promised bytes.
+#[tokio::test]
+async fn an_answer_without_the_promised_bytes_is_an_outage() {
+    let page = |headers: &[(&str, &str)]| {
+        let page = faults::Fault::status(206).body("<html></html>").header("etag", "\"page\"");
+        headers.iter().fold(page, |page, (name, value)| page.header(name, value))
+    };
+    let pages = [
+        ("read", page(&[])),
+        ("read", page(&[("content-range", "bytes 0-12/13")])),
+        ("read", page(&[("content-range", "bytes 1-13/14")])),
+        ("open", page(&[("content-range", "bytes 0-99/100")])),
+        ("get", page(&[("content-range", "bytes 0-99/100")])),
+    ];
+    for (operation, page) in pages {
+        let (server, bucket, pin) = bucket_with(Rule::any(), Moment::Before).await;
+        server.faults().clear();
+        server.faults().add(Rule::on("GetObject").times(2).before(page));
+        assert!(operate(operation, &bucket, &pin).await.unwrap(), "{operation}");
+        assert_eq!(server.faults().strikes().len(), 2, "{operation}");
+    }
+}
+
+#[tokio::test]
+async fn a_listing_or_a_deletion_that_another_server_answers_in_xml_is_an_outage() {
+    for (operation, request) in [("list", "ListObjectsV2"), ("first key", "ListObjectsV2"), ("delete", "DeleteObjects")]
+    {
+        for xml in ["<ok/>", "<ListBucketResult/>", "<DeleteResult/>", "<?xml version=\"1.0\"?><status>fine</status>"] {
+            let (server, bucket, pin) = bucket_with(Rule::any(), Moment::Before).await;
+            server.faults().clear();
+            server.faults().add(Rule::on(request).times(1).before(faults::Fault::status(200).body(xml)));
+            assert!(operate(operation, &bucket, &pin).await.unwrap(), "{operation}: {xml}");
+        }
+    }
 }

@@ -20,6 +20,7 @@ fn batches(machine: &mut Pipeline, bytes: &[u8], piece: usize) -> Vec<Batch> {
     loop {
         match machine.next_batch() {
             Next::Batch(batch) => batches.push(*batch),
+            Next::Paused => {}
             Next::Done => return batches,
             Next::Hungry => match pieces.next() {
                 Some(piece) => machine.push(piece),

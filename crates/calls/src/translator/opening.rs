@@ -9,7 +9,7 @@ use super::beginnings::{
 use super::grouping::Grouping;
 use super::recognition::{Beginning, Recognised, Shape, plain, quoted_line, recognise};
 use super::records::{behind, behind_text};
-use super::{BEGINNING_BYTES, HEADER_BYTES_MAX, ROW_BYTES_MAX, Stage, Translator};
+use super::{BEGINNING_BYTES, HEADER_BYTES_MAX, ROW_BYTES_MAX, Stage, Translator, rowless};
 use crate::columns::{ColumnPlan, REJECT_COLUMNS};
 use crate::dialect::{Compression, Delimiter, Dialect, Encoding, Measure, Quoting, StoredHeader, delimiter_of_header};
 use crate::ids::is_void;
@@ -81,7 +81,11 @@ impl Translator {
             return self.skip_lines();
         }
         // Before anything looks at them: they may be a whole file, of any size.
-        if !self.rows.skip_blank_lines() && !self.rows.is_finished() {
+        let is_more_needed = !self.rows.skip_blank_lines() && !self.rows.is_finished();
+        if self.behind_blank_lines().byte > self.limits.rowless_bytes {
+            return Err(FileFault::new(FaultCode::NoRows, rowless(self.limits.rowless_bytes)));
+        }
+        if is_more_needed {
             return Ok(false);
         }
         let text = without_line_ends(self.rows.upcoming());

@@ -4,9 +4,10 @@ use calls::batches::Envelope;
 use calls::call::{CALL_BYTES_MAX, MessageIds};
 use calls::columns::{COLUMN_NAME_CHARS_MAX, COLUMNS_MAX};
 use calls::pipeline::{Next, Pipeline};
-use calls::refusal::{FaultCode, Position, RefusalCode};
-use calls::translator::{BEGINNING_BYTES, HEADER_BYTES_MAX, ROW_BYTES_MAX, Translator};
+use calls::refusal::{FaultCode, FileFault, Position, RefusalCode};
+use calls::translator::{BEGINNING_BYTES, HEADER_BYTES_MAX, Limits, ROW_BYTES_MAX, Translator};
 use protocol::id::StreamId;
+use std::io::Write as _;
 
 use crate::support::{File, Outcome};
 
@@ -153,5 +154,102 @@ fn a_message_never_repeats_a_cell() {
     for taken in &read.taken {
         let Outcome::Refused(refusal) = &taken.outcome else { continue };
         assert!(!refusal.message.contains("secret"), "{}", refusal.message);
+    }
+}
+
+/// Reads a file within these limits, in pieces of 1,000 bytes. Returns its rows, its pauses, and its fault.
+fn read_within(limits: Limits, bytes: &[u8]) -> (u64, usize, Option<FileFault>) {
+    let file = track("");
+    let translator = Translator::new(&file.subject(), &file.reading, MessageIds::new(StreamId::new([7; 16])));
+    let mut machine = Pipeline::new(translator.with_limits(limits), Envelope::of(&file.subject()), Position::START);
+    let (mut pieces, mut rows, mut pauses) = (bytes.chunks(1_000), 0, 0);
+    loop {
+        match machine.next_batch() {
+            Next::Batch(batch) => {
+                rows += batch.calls.len() as u64;
+                machine.settle(&batch, &[]);
+                machine.commit();
+            }
+            Next::Hungry => match pieces.next() {
+                Some(piece) => machine.push(piece),
+                None => machine.finish(),
+            },
+            Next::Paused => pauses += 1,
+            Next::Done => return (rows, pauses, machine.fault().cloned()),
+        }
+    }
+}
+
+/// A frame of zstd that is this text, then `count` blocks of 128 KiB of one byte each (RFC 8878 §3.1.1).
+fn zstd_of(text: &str, byte: u8, count: u32) -> Vec<u8> {
+    let block = |last: u32, kind: u32, size: u32| (last | kind << 1 | size << 3).to_le_bytes()[..3].to_vec();
+    // No content size, no checksum, a window of 128 KiB.
+    let mut frame = vec![0x28, 0xB5, 0x2F, 0xFD, 0x00, 7 << 3];
+    frame.extend(block(0, 0, u32::try_from(text.len()).unwrap()));
+    frame.extend(text.as_bytes());
+    for at in 1..=count {
+        frame.extend(block(u32::from(at == count), 1, 128 * 1024));
+        frame.push(byte);
+    }
+    frame
+}
+
+fn gzip_of(text: &str) -> Vec<u8> {
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    gzip.write_all(text.as_bytes()).unwrap();
+    gzip.finish().unwrap()
+}
+
+#[test]
+fn a_small_file_that_inflates_without_end_ends_with_a_fault_of_its_kind() {
+    const BLOCKS: u32 = 32;
+    const TEXT_BYTES: usize = 4 << 20;
+    let limits = Limits { pause_bytes: 128 << 10, rowless_bytes: 1 << 20 };
+    let header = "userId,event\n";
+    let rows = "userId,event\nu1,e\nu2,e\n";
+    let many = |text: &str| text.repeat(TEXT_BYTES / text.len());
+    for (name, bytes, code, is_long) in [
+        ("newlines of gzip", gzip_of(&many("\n")), FaultCode::NoRows, true),
+        ("newlines", zstd_of("", b'\n', BLOCKS), FaultCode::NoRows, true),
+        ("newlines behind the header", zstd_of(header, b'\n', BLOCKS), FaultCode::NoRows, true),
+        ("newlines behind rows", zstd_of(rows, b'\r', BLOCKS), FaultCode::NoRows, true),
+        ("lines of delimiters", gzip_of(&format!("{rows}{}", many(",\r\n"))), FaultCode::NoRows, true),
+        ("lines of empty quotes", gzip_of(&format!("{rows}{}", many("\"\",\"\"\n"))), FaultCode::NoRows, true),
+        ("repeated headers", gzip_of(&many(header)), FaultCode::NoRows, true),
+        ("an endless header", zstd_of("userId,", b'a', BLOCKS), FaultCode::HeaderTooLong, false),
+        ("an endless header in quotes", zstd_of("\"userId", b'\n', BLOCKS), FaultCode::HeaderTooLong, false),
+        ("delimiters", zstd_of(rows, b',', BLOCKS), FaultCode::RowTooLong, false),
+        ("quotes", zstd_of(rows, b'"', BLOCKS), FaultCode::RowTooLong, false),
+        ("an open quote", zstd_of(&format!("{rows}\""), b'\n', BLOCKS), FaultCode::RowTooLong, false),
+    ] {
+        assert!(bytes.len() < TEXT_BYTES / 50, "{name}: {} bytes", bytes.len());
+        let (_, pauses, fault) = read_within(limits, &bytes);
+        let fault = fault.unwrap_or_else(|| panic!("{name}: no fault"));
+        assert_eq!(fault.code, code, "{name}: {fault}");
+        assert!(fault.message.starts_with("line "), "{name}: {fault}");
+        let inflated = fault.at.unwrap().byte;
+        assert!(inflated <= limits.rowless_bytes + (1 << 20), "{name}: {inflated} bytes are read");
+        // The clock is looked at.
+        assert!(!is_long || pauses >= 3, "{name}: {pauses} pauses");
+    }
+}
+
+#[test]
+fn text_without_rows_is_a_fault_from_one_byte_beyond_the_limit_on() {
+    let limits = Limits { pause_bytes: usize::MAX, rowless_bytes: 3_000 };
+    let exact = |unit: &str| unit.repeat(3_000 / unit.len());
+    for unit in ["\n", "\r\n", ",\n"] {
+        for more in ["", "\n"] {
+            let expected = (!more.is_empty()).then_some(FaultCode::NoRows);
+            let check = |text: String, rows: u64| {
+                let (read, _, fault) = read_within(limits, text.as_bytes());
+                assert_eq!(fault.map(|fault| fault.code), expected, "{unit:?} {more:?}");
+                assert_eq!(read, if expected.is_none() { rows } else { 1 }, "{unit:?} {more:?}");
+            };
+            check(format!("userId,event\nu,e\n{}{more}u,e\n", exact(unit)), 2);
+            check(format!("userId,event\nu,e\n{}{more}", exact(unit)), 1);
+            // A row in between begins the count again.
+            check(format!("userId,event\nu,e\n{0}{more}u,e\n{0}u,e\n", exact(unit)), 3);
+        }
     }
 }

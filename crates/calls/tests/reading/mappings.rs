@@ -161,6 +161,7 @@ fn settled(file: &File, piece: usize, refused_every: usize) -> (Account, Option<
                 Some(piece) => machine.push(piece),
                 None => machine.finish(),
             },
+            Next::Paused => {}
             Next::Done => return (account, end, rejects),
         }
     }

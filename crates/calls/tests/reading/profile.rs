@@ -58,6 +58,7 @@ fn drive(translator: Translator, bytes: &[u8], piece: usize) -> Profiled {
                 }
                 continue;
             }
+            Translated::Paused => continue,
             Translated::End => break,
         }
         read.ends.push(translator.position());

@@ -220,6 +220,7 @@ fn drive(mut translator: Translator, bytes: &[u8], pieces: &[usize]) -> Read {
                 rest = after;
                 continue;
             }
+            Translated::Paused => continue,
             Translated::End => {
                 read.blank_lines += translator.blank_lines();
                 break;

@@ -38,6 +38,7 @@ fn plan_of(fragments: Vec<Staged>) -> Plan {
         name: "d".into(),
         bucket: "b".into(),
         prefix: "some/prefix".into(),
+        expected_bucket_owner: None,
         abandoned: None,
         objects: vec![object],
     };

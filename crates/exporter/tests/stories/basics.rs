@@ -228,11 +228,11 @@ async fn a_source_without_a_destination_waits_with_an_alarm_and_expires_with_ano
 }
 
 #[tokio::test]
-async fn key_acl_and_owner_are_sent_with_every_object() {
+async fn encryption_class_acl_and_owner_are_sent_with_every_object() {
     let mut world = World::with(&["their-logs"]).await;
     let key = format!("arn:aws:kms:us-east-1:{CUSTOMER}:key/1234");
     world.routes.push_str(&format!(
-        "kms_key_arn = {key:?}\nacl = \"bucket-owner-full-control\"\nexpected_bucket_owner = \"{CUSTOMER}\"\n"
+        "sse = \"aws:kms\"\nkms_key_arn = {key:?}\nstorage_class = \"STANDARD_IA\"\nacl = \"bucket-owner-full-control\"\nexpected_bucket_owner = \"{CUSTOMER}\"\n"
     ));
     let acl = json!({"Version": "2012-10-17", "Statement": [{
         "Effect": "Allow", "Action": ["s3:PutObjectAcl", "kms:GenerateDataKey"], "Resource": "*",
@@ -246,6 +246,7 @@ async fn key_acl_and_owner_are_sent_with_every_object() {
     assert_eq!(object.acl.as_deref(), Some("bucket-owner-full-control"));
     assert_eq!(object.server_side_encryption.as_deref(), Some("aws:kms"));
     assert_eq!(object.kms_key_id.as_deref(), Some(key.as_str()));
+    assert_eq!(object.storage_class.as_deref(), Some("STANDARD_IA"));
 
     // The settings now name another owner of the bucket.
     world.routes = world.routes.replace(&format!("owner = \"{CUSTOMER}\""), "owner = \"999999999999\"");

@@ -5,7 +5,7 @@ use standins::faults::{Fault, Rule};
 use standins::iam::{DEFAULT_ACCOUNT, Role};
 
 use crate::troubles::break_role;
-use crate::world::{CUSTOMER, EXTERNAL_ID, LATER_MS, NOW_MS, STATE, World, destination, role_arn};
+use crate::world::{CUSTOMER, EXTERNAL_ID, LATER_MS, NOW_MS, SOURCE, STATE, World, destination, role_arn, tick};
 
 async fn validated(world: &World, names: Value) -> Value {
     serde_json::to_value(world.app().handle(json!({"validate": names}), LATER_MS).await.unwrap()).unwrap()
@@ -29,13 +29,23 @@ async fn the_documented_role_passes_validation() {
 }
 
 #[tokio::test]
-async fn validation_without_time_tries_nothing_and_reports_it() {
+async fn validation_without_time_tries_nothing_and_names_the_time_that_it_needs() {
     let world = World::with(&["logs-a"]).await;
-    let deadline_ms = NOW_MS + exporter::STOP_BEFORE_MS + 2_000;
-    let answer = world.app().handle(json!({"validate": []}), deadline_ms).await.unwrap();
-    let answer = serde_json::to_value(answer).unwrap();
-    assert_eq!(answer["ok"], false);
-    assert!(answer["destinations"][0]["steps"][0]["result"].as_str().unwrap().contains("name fewer destinations"));
+    let names = |count| vec!["d0"; count];
+    for (destinations, seconds, expected) in [
+        (1, 60, "validation may take 95 s, and the function had 60 s: raise its timeout"),
+        (
+            9,
+            30,
+            "validation may take 170 s, and the function had 30 s: raise its timeout, or name fewer destinations at once",
+        ),
+    ] {
+        let validate = json!({"validate": names(destinations)});
+        let answer = world.app().handle(validate, NOW_MS + seconds * 1_000).await.unwrap();
+        let answer = serde_json::to_value(answer).unwrap();
+        assert_eq!(answer["ok"], false);
+        assert_eq!(answer["destinations"][0]["steps"][0]["result"], expected);
+    }
     assert_eq!(world.s3.requests().count("AssumeRole"), 0);
 }
 
@@ -93,9 +103,55 @@ async fn each_mistake_is_reported_with_its_likeliest_cause() {
     check(
         |w| w.routes.push_str(&format!("expected_bucket_owner = \"{}\"\n", CUSTOMER.replace('2', "3"))),
         2,
-        "s3:PutObject",
+        "their-logs does not belong to account 111133333333",
     )
     .await;
+}
+
+#[tokio::test]
+async fn after_a_denial_validation_finds_out_whether_the_owner_is_the_cause() {
+    let mut world = World::with(&["their-logs"]).await;
+    world.routes.push_str("expected_bucket_owner = \"999999999999\"\n");
+    let step = async |world: &World| validated(world, json!([])).await["destinations"][0]["steps"][2].clone();
+    let owner = step(&world).await;
+    assert!(
+        owner["result"].as_str().unwrap().ends_with("; without expected_bucket_owner S3 takes the object"),
+        "{owner:#}"
+    );
+    assert_eq!(owner["likely_causes"].as_array().unwrap().len(), 1, "{owner:#}");
+
+    role(&world, Role::new(&role_arn("their-logs")).trusting(DEFAULT_ACCOUNT).external_id(EXTERNAL_ID));
+    let permission = step(&world).await;
+    let words = permission["result"].as_str().unwrap();
+    assert!(words.ends_with("; S3 denies it without expected_bucket_owner too"), "{permission:#}");
+    let cause = &permission["likely_causes"][0]["cause"];
+    assert!(cause.as_str().unwrap().contains("does not allow s3:PutObject"), "{permission:#}");
+}
+
+#[tokio::test]
+async fn a_header_that_a_bucket_policy_demands_is_named_and_sent() {
+    let mut world = World::with(&["their-logs"]).await;
+    let demand = |header: &str, value: &str| {
+        json!({"Effect": "Deny", "Principal": "*", "Action": "s3:PutObject", "Resource": "arn:aws:s3:::their-logs/*",
+            "Condition": {"StringNotEquals": {format!("s3:{header}"): value}}})
+    };
+    let demands = [demand("x-amz-server-side-encryption", "AES256"), demand("x-amz-storage-class", "STANDARD_IA")];
+    world.s3.set_bucket_policy("their-logs", &json!({"Statement": demands}).to_string()).unwrap();
+    let refused = validated(&world, json!([])).await;
+    let cause = &refused["destinations"][0]["steps"][2]["likely_causes"][1];
+    assert!(cause["cause"].as_str().unwrap().contains("not sent are x-amz-server-side-encryption,"), "{refused:#}");
+    assert!(cause["fix"].as_str().unwrap().contains("set sse"), "{refused:#}");
+
+    world.routes.push_str("sse = \"AES256\"\nstorage_class = \"STANDARD_IA\"\n");
+    assert_eq!(validated(&world, json!([])).await["ok"], true);
+    world.receive(SOURCE, "r1", 3);
+    assert_eq!(tick(&world.app()).await.alarms, [""; 0]);
+    let objects = world.s3.objects("their-logs", "");
+    assert_eq!(objects.len(), 2, "the dummy and the log object");
+    for object in objects {
+        let headers = (object.server_side_encryption.as_deref(), object.storage_class.as_deref());
+        assert_eq!(headers, (Some("AES256"), Some("STANDARD_IA")), "{}", object.key);
+    }
 }
 
 #[tokio::test]

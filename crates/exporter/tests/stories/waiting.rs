@@ -3,9 +3,13 @@
 use exporter::Answer;
 use serde_json::json;
 use standins::faults::{Fault, Rule};
+use standins::s3::Server;
 
 use crate::troubles::break_role;
-use crate::world::{LATER_MS, NOW_MS, SOURCE, STATE, World, days, described, destination, documented_role, tick};
+use crate::world::{
+    CUSTOMER, LATER_MS, NOW_MS, SOURCE, STATE, World, days, described, destination, documented_policy, documented_role,
+    tick,
+};
 
 #[tokio::test]
 async fn plans_of_a_removed_destination_wait_until_it_is_back() {
@@ -224,6 +228,61 @@ async fn a_plan_for_an_old_bucket_does_not_delay_the_new_bucket() {
     };
     assert_eq!((abandoned.plans, abandoned.size.events), (1, 3));
     assert_eq!(tick(&world.app()).await.alarms, Vec::<String>::new());
+    world.assert_settled();
+}
+
+/// The bucket of a customer whose name an account of a stranger has taken. Its policy lets everybody put.
+async fn a_bucket_that_a_stranger_has_taken() -> World {
+    let setup = Server::memory()
+        .with_bucket(STATE)
+        .with_foreign_bucket("logs-a", "999999999999", "us-east-1")
+        .with_foreign_bucket("logs-b", CUSTOMER, "us-east-1")
+        .with_role(documented_role("logs-a"))
+        .with_role(documented_role("logs-b").policy(&documented_policy("logs-a")));
+    let world = World::on(setup.start().await.unwrap(), destination("d0", "logs-a", &["*"]));
+    let everybody = json!({"Statement": {
+        "Effect": "Allow", "Principal": "*", "Action": "s3:PutObject", "Resource": "arn:aws:s3:::logs-a/*",
+    }});
+    world.s3.set_bucket_policy("logs-a", &everybody.to_string()).unwrap();
+    world
+}
+
+#[tokio::test]
+async fn a_bucket_that_a_stranger_has_taken_gets_no_event() {
+    let mut world = a_bucket_that_a_stranger_has_taken().await;
+    world.receive(SOURCE, "r1", 3);
+    let report = tick(&world.app()).await;
+    assert!(report.alarms[0].contains("AccessDenied"), "{:?}", report.alarms);
+    assert_eq!(world.s3.keys("logs-a", ""), [""; 0]);
+    // Only the check of the owner keeps the events back. An open plan follows the settings.
+    world.routes.push_str("expected_bucket_owner = \"any\"\n");
+    assert_eq!(tick(&world.app()).await.alarms, [""; 0]);
+    world.assert_complete("logs-a");
+    world.assert_settled();
+}
+
+#[tokio::test]
+async fn the_owner_in_the_settings_is_not_asked_of_a_former_bucket() {
+    let mut world = a_bucket_that_a_stranger_has_taken().await;
+    world.receive(SOURCE, "r1", 3);
+    tick(&world.app()).await;
+    // The settings do not check the owner of the new bucket. The plan still checks the owner of the old one.
+    world.routes = destination("d0", "logs-b", &["*"]) + "expected_bucket_owner = \"any\"\n";
+    let report = tick(&world.app()).await;
+    let failed = report.destinations["d0 (before: logs-a)"].failed.as_ref().unwrap();
+    assert!(failed.contains("AccessDenied"), "{failed}");
+    assert_eq!(world.s3.keys("logs-a", ""), [""; 0]);
+
+    // And the other way round: the new bucket has another owner, and the old one is still the customer's.
+    let mut world = World::with(&["logs-a", "logs-b"]).await;
+    world.routes = destination("d0", "logs-a", &["*"]);
+    break_role(&world, "logs-a");
+    world.receive(SOURCE, "r1", 3);
+    tick(&world.app()).await;
+    world.s3.directory().add_role(documented_role("logs-b").policy(&documented_policy("logs-a")));
+    world.routes = destination("d0", "logs-b", &["*"]) + "expected_bucket_owner = \"999999999999\"\n";
+    assert_eq!(tick(&world.app()).await.alarms, [""; 0]);
+    world.assert_complete("logs-a");
     world.assert_settled();
 }
 

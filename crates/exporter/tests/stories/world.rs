@@ -23,7 +23,9 @@ use protocol::reading::Reading;
 use serde_json::{Value, json};
 use standins::iam::Role;
 use standins::installation;
-pub(crate) use standins::installation::{CUSTOMER_ACCOUNT as CUSTOMER, EXTERNAL_ID, STATE_BUCKET as STATE};
+pub(crate) use standins::installation::{
+    CUSTOMER_ACCOUNT as CUSTOMER, EXTERNAL_ID, STATE_BUCKET as STATE, customer_policy as documented_policy,
+};
 use standins::s3::{Server, Setup};
 
 pub(crate) const STREAM: &str = "00112233445566778899aabbccddeeff";

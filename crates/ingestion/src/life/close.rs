@@ -16,7 +16,7 @@ pub enum Outcome {
     Replaced,
     /// The object of the event does not exist.
     Missing,
-    /// Not one of our files: its name has no known prefix, or it is in the state bucket.
+    /// Not one of our files: its name has no known prefix, it is in the state bucket, or it has no bytes.
     Refused,
     /// Nothing to do: the event creates no object, or the settings leave such objects alone.
     Ignored,

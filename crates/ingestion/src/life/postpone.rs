@@ -156,17 +156,17 @@ fn reason_and_wait(end: End, has_progressed: bool, is_hopeless: bool, line: u64)
                 Undelivered::Paced { wait_ms } | Undelivered::Unreachable { wait_ms, .. } => {
                     Some((*wait_ms).max(SEGMENT_WAIT_MIN_MS))
                 }
-                Undelivered::Configuration { .. } | Undelivered::WholeFile { .. } => None,
+                Undelivered::Configuration { .. } | Undelivered::UnknownKey { .. } | Undelivered::WholeFile { .. } => {
+                    None
+                }
             };
             (undelivered.to_string(), wait_ms)
         }
         End::Unanswered if has_progressed => (Undelivered::Deadline.to_string(), Some(0)),
         End::Unanswered => (Trouble::out_of_time().to_string(), Some(STORAGE_WAIT_MS)),
-        End::Unread(trouble) | End::Uncommitted(trouble) => {
+        End::Unread(trouble) | End::Uncommitted(trouble) | End::Unkept(trouble) => {
             (trouble.to_string(), trouble.is_transient().then_some(STORAGE_WAIT_MS))
         }
-        End::Unkept(trouble) if trouble.is_transient() => (trouble.to_string(), Some(STORAGE_WAIT_MS)),
-        End::Unkept(trouble) => (format!("{trouble}: see STATE_BUCKET and the function's role"), None),
         End::Unresumed(why) => (format!("failed to continue at line {line}: {why}"), None),
         // These end the file, and do not come here.
         End::Complete | End::Fault(_) | End::Exceeded(_) => (String::new(), None),

@@ -214,7 +214,7 @@ impl World {
         let has_given_up = ["no progress for 12 hours", "invocations in a row", "AccessDenied"];
         let is_final = has_given_up.iter().any(|words| reason.contains(words));
         // The queue itself did not take the successor.
-        let is_unsent = reason.contains(": S3 is down");
+        let is_unsent = reason.contains("the message for the rest was not sent");
         assert!(!told.has_waited || is_final || is_unsent, "waiting has used up a receive: {reason}");
         self.come_again(message);
     }

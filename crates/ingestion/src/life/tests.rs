@@ -370,11 +370,14 @@ fn without_a_queue_waiting_is_a_failure_that_lambda_retries() {
 }
 
 #[test]
-fn a_successor_that_cannot_be_sent_fails_the_message() {
-    let (mut life, _) = receive(notice("track_1.csv"), 1);
-    life.on(Event::Failed(outage()), NOW_MS);
-    let denied = Trouble::new(Remedy::Person, "AccessDenied");
-    assert_closed(&life.on(Event::Failed(denied), NOW_MS), Outcome::Failed, "S3 is down: AccessDenied");
+fn a_successor_that_cannot_be_sent_fails_the_message_and_a_reason_is_said_once() {
+    for (sending, words) in [("AccessDenied", "AccessDenied"), ("S3 is down", "for the same reason")] {
+        let (mut life, _) = receive(notice("track_1.csv"), 1);
+        life.on(Event::Failed(outage()), NOW_MS);
+        let action = life.on(Event::Failed(Trouble::new(Remedy::Person, sending)), NOW_MS);
+        let words = format!("S3 is down; the message for the rest was not sent: {words}");
+        assert_closed(&action, Outcome::Failed, &words);
+    }
 }
 
 #[test]
@@ -435,4 +438,13 @@ fn the_ledger_of_a_replaced_file_has_its_rejects() {
     let action = life.on(run_end(End::Complete, after), NOW_MS);
     let Action::End { ending, .. } = action else { panic!("{action:?}") };
     assert_eq!(ending.rejects, None, "without a header no row was refused");
+}
+
+#[test]
+fn an_object_without_bytes_is_refused_with_a_warning_and_its_content_has_its_own_event() {
+    let (mut life, _) = receive(notice("track_1.csv"), 1);
+    let action = life.on(Event::Opened(Found { bytes: 0, ..found() }), NOW_MS);
+    assert_closed(&action, Outcome::Refused, "it has no bytes");
+    let Action::Close(close) = action else { panic!("{action:?}") };
+    assert_eq!((close.code.as_deref(), close.is_done()), (Some("empty_file"), true));
 }

@@ -113,7 +113,7 @@ impl Places<'_> {
             let text = value.as_str().filter(|text| !text.is_empty());
             text.map(str::to_owned).ok_or(NotificationFault::FieldMissing { index, field })
         };
-        let bucket = text(self.bucket)?;
+        let bucket = bucket_name(&text(self.bucket)?).to_owned();
         let written = text(self.key)?;
         let key = decode(&written).ok_or(NotificationFault::KeyNotText { index })?;
         let other_keys = if self.sequencer.is_string() { Vec::new() } else { other_keys(&key, written) };
@@ -123,13 +123,22 @@ impl Places<'_> {
     }
 
     fn ignored(&self, decode: fn(&str) -> Option<String>, reason: String) -> Entry {
-        let bucket = self.bucket.0.as_str().unwrap_or_default().to_owned();
+        let bucket = bucket_name(self.bucket.0.as_str().unwrap_or_default()).to_owned();
         Entry::Ignored(Ignored { bucket, key: self.key.0.as_str().and_then(decode).unwrap_or_default(), reason })
     }
 }
 
+/// A person may write the ARN of the bucket in place of its name: `arn:aws:s3:::NAME`. The ARN of an access point has a
+/// region, and stays: requests to it need all of it.
+fn bucket_name(written: &str) -> &str {
+    match written.strip_prefix("arn:").and_then(|rest| rest.split_once(":s3:::")) {
+        Some((_, name)) => name,
+        None => written,
+    }
+}
+
 /// The other keys that a person may mean: as it stands, if it was not encoded; decoded once more, if it was encoded twice.
-fn other_keys(key: &str, written: String) -> Vec<String> {
+pub(super) fn other_keys(key: &str, written: String) -> Vec<String> {
     let mut others: Vec<_> = [Some(written), decode_key(key)].into_iter().flatten().collect();
     others.retain(|other| other != key);
     others.dedup();
@@ -137,7 +146,7 @@ fn other_keys(key: &str, written: String) -> Vec<String> {
 }
 
 /// Keys in S3's notifications are form-encoded: `+` is a space, the rest percent escapes of UTF-8.
-fn decode_key(encoded: &str) -> Option<String> {
+pub(super) fn decode_key(encoded: &str) -> Option<String> {
     let spaced = encoded.replace('+', " ");
     percent_decode_str(&spaced).decode_utf8().ok().map(std::borrow::Cow::into_owned)
 }

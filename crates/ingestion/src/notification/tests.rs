@@ -13,6 +13,17 @@ fn words(payload: &Value, wanted: Wanted) -> Vec<String> {
     match read(payload, wanted) {
         Ok(Notification::Direct(entries)) => entries.into_iter().map(of_entry).collect(),
         Ok(Notification::Queue(messages)) => messages.into_iter().flat_map(|m| m.entries).map(of_entry).collect(),
+        Ok(Notification::Batch(batch)) => {
+            let notices = batch.tasks.into_iter().map(|task| task.notice);
+            notices
+                .map(|notice| {
+                    notice.map_or_else(
+                        |fault| format!("unreadable: {fault}"),
+                        |n| format!("queue: {}/{}", n.bucket, n.key),
+                    )
+                })
+                .collect()
+        }
         Ok(Notification::Validate(buckets)) => vec![format!("validate: {buckets:?}")],
         Err(fault) => vec![format!("refused: {fault}")],
     }
@@ -53,6 +64,8 @@ const EVERYTHING: Wanted = Wanted { copies: true, restored: true };
 
 /// One line for each file of `events/`: what the ingester makes of it.
 const SAMPLES: &[(&str, &str)] = &[
+    ("batch_operations_1.json", "queue: segment-s3-source/track_1.csv"),
+    ("batch_operations_2.json", "queue: segment-s3-source/track_1.csv"),
     ("eventbridge_copy.json", "segment-s3-source/track_1.csv"),
     ("eventbridge_object_created.json", "segment-s3-source/track_1.csv"),
     ("eventbridge_object_deleted.json", "ignored: the event `Object Deleted`"),

@@ -10,7 +10,7 @@ use calls::kind::Api;
 use calls::pipeline::{Pipeline, Threshold};
 use calls::profile::Detail;
 use calls::subject::Subject;
-use calls::translator::Translator;
+use calls::translator::{Limits, Translator};
 use protocol::checkpoint::{Checkpoint, Terms};
 use protocol::position::Position;
 use protocol::reading::{Compression, Reading, StoredHeader};
@@ -72,6 +72,8 @@ pub struct Begin<'a> {
     pub batch_calls_max: usize,
     /// Ms between commits.
     pub commit_every_ms: i64,
+    /// The limits on inflated text.
+    pub limits: Limits,
     /// The size of the object, as stored.
     pub object_bytes: u64,
     /// The object's bytes from [`Start::byte`] on, as far as they are read.
@@ -94,6 +96,7 @@ impl Run {
             return Err(End::Exceeded(reason));
         }
         let (translator, terms) = translator(checkpoint, subject, begin.reading, start.row).map_err(End::Unresumed)?;
+        let translator = translator.with_limits(begin.limits);
         let translator =
             if is_profiled(checkpoint, begin.profile) { translator.with_profile(Detail::Counts) } else { translator };
         let envelope = Envelope::of(subject);
@@ -110,6 +113,7 @@ impl Run {
             read_to: start.byte + read,
             chunks: VecDeque::from(first),
             is_reading: false,
+            is_paused: false,
             open: BTreeMap::new(),
             ready: VecDeque::new(),
             stop: None,

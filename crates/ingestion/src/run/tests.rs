@@ -3,6 +3,7 @@
 use super::*;
 use calls::pipeline::Threshold;
 use calls::subject::Subject;
+use calls::translator::Limits;
 use proptest::prelude::*;
 use protocol::claim::{Afresh, Claim, Claimant, claim};
 use protocol::id::Nonce;
@@ -94,6 +95,10 @@ impl<'a> Script<'a> {
     }
 
     fn begin(&self, deadline: Deadline) -> Run {
+        self.begin_within(Limits::default(), deadline)
+    }
+
+    fn begin_within(&self, limits: Limits, deadline: Deadline) -> Run {
         let subject = Subject::of("track_1.csv", &[], None).unwrap();
         let begin = Begin {
             checkpoint: &self.checkpoint,
@@ -106,6 +111,7 @@ impl<'a> Script<'a> {
             requests_in_flight: 4,
             batch_calls_max: usize::MAX,
             commit_every_ms: 0,
+            limits,
             object_bytes: self.csv.len() as u64,
             first: Vec::new(),
             deadline,
@@ -130,6 +136,7 @@ impl<'a> Script<'a> {
                 }
                 Step::Read { from } => work.push(Work::Range { from }),
                 Step::Commit(write) => work.push(Work::Checkpoint(write)),
+                Step::Pause => {}
                 Step::Wait { .. } => {
                     let next = (self.pick)(work.len());
                     let next = work.remove(next);
@@ -285,6 +292,56 @@ fn an_owner_that_lost_its_file_ends_at_once() {
     assert!(matches!(renewal, Step::Commit(_)), "the lease is renewed without a settled row: {renewal:?}");
     run.committed(Err(Trouble::lost()), NOW_MS + 20_000);
     assert!(matches!(run.next(NOW_MS + 20_000), Step::Over(End::Uncommitted(_))));
+}
+
+/// A frame of zstd that is this text, then `count` blocks of 128 KiB of one byte each (RFC 8878 §3.1.1).
+fn zstd_of(text: &[u8], byte: u8, count: usize) -> Vec<u8> {
+    const RUN_BYTES: u32 = 128 * 1024;
+    let block = |last: u32, kind: u32, size: u32| (last | kind << 1 | size << 3).to_le_bytes()[..3].to_vec();
+    // No content size, no checksum, a window of 128 KiB.
+    let mut frame = vec![0x28, 0xB5, 0x2F, 0xFD, 0x00, 7 << 3];
+    frame.extend(block(0, 0, u32::try_from(text.len()).unwrap()));
+    frame.extend(text);
+    for at in 1..=count {
+        frame.extend(block(u32::from(at == count), 1, RUN_BYTES));
+        frame.push(byte);
+    }
+    frame
+}
+
+#[test]
+fn a_file_that_inflates_without_rows_keeps_its_lease_and_its_deadline_and_ends_with_a_fault() {
+    let mut script = Script::new(0, |_| Answer::Accepted);
+    script.csv = zstd_of(b"userId,event\nu1,e\n", b'\n', 200);
+    assert!(script.csv.len() < 1_000);
+    let limits = Limits { pause_bytes: 1 << 20, rowless_bytes: 16 << 20 };
+    // Each look at the clock finds it ten seconds later.
+    let play = |ends_at_ms: i64| {
+        let mut run = script.begin_within(limits, Deadline::of(NOW_MS, ends_at_ms));
+        let (mut now_ms, mut pauses, mut commits) = (NOW_MS, 0, 0);
+        let end = loop {
+            now_ms += 10_000;
+            match run.next(now_ms) {
+                Step::Read { .. } => run.read(Ok(vec![Bytes::copy_from_slice(&script.csv)])),
+                Step::Send { batch, .. } => run.answered(batch, Ok(Sent::Accepted { staged: true, at_ms: now_ms })),
+                Step::Commit(_) => {
+                    commits += 1;
+                    run.committed(Ok((&script.checkpoint, now_ms + 20_000)), now_ms);
+                }
+                Step::Pause => pauses += 1,
+                Step::Over(end) => break end,
+                other => panic!("{other:?}"),
+            }
+        };
+        (end, pauses, commits)
+    };
+    let (end, pauses, commits) = play(NOW_MS + 900_000);
+    let End::Fault(fault) = end else { panic!("{end:?}") };
+    assert_eq!(fault.code.as_str(), "no_rows");
+    assert!(pauses > 5 && commits > 5 && pauses + commits < 20, "{pauses} pauses, {commits} commits");
+    let (end, pauses, commits) = play(NOW_MS + 60_000);
+    assert_eq!(end, End::Undelivered(Undelivered::Deadline));
+    assert!(pauses + commits < 10, "{pauses} pauses, {commits} commits");
 }
 
 proptest! {

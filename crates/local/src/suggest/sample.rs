@@ -204,6 +204,7 @@ pub(super) fn read_rows(
                 0 => machine.finish(),
                 length => machine.push(&chunk[..length]),
             },
+            Next::Paused => {}
             Next::Done => return Ok(machine),
         }
     }

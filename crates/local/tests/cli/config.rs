@@ -58,6 +58,23 @@ fn all_faults_of_a_document_are_reported_with_line_and_column_and_no_value() {
 }
 
 #[test]
+fn a_doubtful_document_is_described_with_a_warning() {
+    let destination = |name: &str, id: &str| {
+        format!(
+            "[[destination]]\nname = {name:?}\nregion = \"eu-west-1\"\nbucket = \"logs-{name}\"\nsources = \"*\"\n\
+             role_arn = \"arn:aws:iam::123456789012:role/Logs\"\nexternal_id = {id:?}\n"
+        )
+    };
+    let text = destination("a", "workspace-1") + &destination("b", "workspace-2");
+    let output = run(&["config", "check", "-"], &[], text.as_bytes());
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let expected = "standard input: warning: line 8, column 1: `destination 2` has the role of destination `a` and another \
+                    external id";
+    assert!(stderr(&output).starts_with(expected), "{}", stderr(&output));
+    assert!(stdout(&output).ends_with(", 2 destinations\n"), "{}", stdout(&output));
+}
+
+#[test]
 fn a_check_shows_columns_with_their_values_before_and_after_once_for_each_mapping() {
     let folder = Folder::new("config-preview");
     let config = folder.file("segment-s3.toml", MAPPING);

@@ -28,6 +28,7 @@ pub(crate) fn plan(destinations: &[&str], fragments: Vec<Staged>, objects: &[(us
         name: (*name).to_owned(),
         bucket: format!("bucket-{name}"),
         prefix: String::new(),
+        expected_bucket_owner: None,
         abandoned: None,
         objects: objects.clone(),
     };

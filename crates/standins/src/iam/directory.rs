@@ -185,6 +185,17 @@ impl Asked {
 }
 
 impl Identity {
+    /// What the policy of a resource says to this identity.
+    pub(crate) fn under(
+        &self,
+        policy: &Policy,
+        action: &str,
+        resource: &str,
+        context: &BTreeMap<String, String>,
+    ) -> Decision {
+        evaluate([policy], &Question { action, resource, principals: &self.principals(), context })
+    }
+
     /// Whether this identity may do that.
     pub(crate) fn may(&self, action: &str, resource: &str, context: &BTreeMap<String, String>) -> bool {
         self.asked.lock().insert((action.to_owned(), resource.to_owned()));

@@ -13,7 +13,7 @@ use super::shared_body::SharedBody;
 use super::signature::{self, Scope, query};
 use super::store::{Store, no_such_bucket};
 use crate::faults::{Fault, Faults, Injection, Moment, Target};
-use crate::iam::{DEFAULT_ACCOUNT, Directory, Identity, TokenError};
+use crate::iam::{DEFAULT_ACCOUNT, Decision, Directory, Identity, Policy, TokenError};
 
 /// Notes about a request for the wire, which reads them afterwards.
 #[derive(Clone, Debug, Default)]
@@ -48,11 +48,42 @@ pub(crate) struct Vouched {
 pub(crate) struct Caller {
     pub(crate) identity: Arc<Identity>,
     pub(crate) context: BTreeMap<String, String>,
+    /// The policy of the request's bucket.
+    policy: Option<Arc<Policy>>,
+    /// True if the bucket belongs to another account.
+    is_foreign: bool,
 }
 
 impl Caller {
     pub(crate) fn may(&self, action: &str, resource: &str) -> bool {
-        self.identity.may(action, resource, &self.context)
+        self.check(action, resource).is_ok()
+    }
+
+    /// "Cross-account policy evaluation logic", IAM User Guide: in another account's bucket the bucket's policy must allow
+    /// it too. In a bucket of the same account it can only deny here. (In AWS it can allow as well.)
+    fn check(&self, action: &str, resource: &str) -> S3Result<()> {
+        let under = |policy: &Arc<Policy>| self.identity.under(policy, action, resource, &self.context);
+        match self.policy.as_ref().map_or(Decision::ImplicitDeny, under) {
+            Decision::ExplicitDeny if !self.is_foreign => Err(denied_by_bucket(&self.identity.arn, action, resource)),
+            Decision::ExplicitDeny => Err(denied()),
+            Decision::ImplicitDeny if self.is_foreign => Err(denied()),
+            _ if self.identity.may(action, resource, &self.context) => Ok(()),
+            _ => Err(denied()),
+        }
+    }
+}
+
+/// The policies of buckets, by the buckets' names. Clones share them.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct BucketPolicies(Arc<Mutex<BTreeMap<String, Arc<Policy>>>>);
+
+impl BucketPolicies {
+    pub(crate) fn set(&self, bucket: &str, policy: Policy) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(bucket.to_owned(), Arc::new(policy));
+    }
+
+    fn of(&self, bucket: &str) -> Option<Arc<Policy>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(bucket).cloned()
     }
 }
 
@@ -60,6 +91,7 @@ impl Caller {
 pub(crate) struct Guard {
     pub(crate) directory: Directory,
     pub(crate) store: Arc<Store>,
+    pub(crate) policies: BucketPolicies,
     pub(crate) faults: Faults,
 }
 
@@ -94,15 +126,20 @@ impl S3Access for Guard {
         let token = security_token(cx.headers(), cx.uri());
         let identity = self.directory.identify(&access_key, token.as_deref()).map_err(token_error)?;
         trace.with(|traced| traced.caller = Some(identity.arn.clone()));
-        let mut caller = Caller { identity, context: context(cx.headers(), cx.uri()) };
-        let owner = self.store.bucket_settings(&target.bucket).and_then(|settings| settings.owner);
-        caller.context.insert(String::from("aws:resourceaccount"), owner.unwrap_or_else(|| DEFAULT_ACCOUNT.to_owned()));
-        self.check_bucket(&target, &caller, &scope, cx)?;
+        let owner = self.check_bucket(&target, &scope, cx)?;
+        let mut context = context(cx.headers(), cx.uri());
+        context.insert("aws:resourceaccount".to_owned(), owner.clone().unwrap_or_else(|| DEFAULT_ACCOUNT.to_owned()));
+        let is_foreign = owner.is_some_and(|owner| owner != identity.account);
+        let policy = self.policies.of(&target.bucket);
+        if is_foreign && policy.is_none() {
+            return Err(denied());
+        }
+        let caller = Caller { identity, context, policy, is_foreign };
         let versioned = query(cx.uri(), "versionId").is_some();
         for (action, resource) in needed(&target, versioned, cx.headers()) {
-            if !caller.may(action, &resource) {
+            if let Err(refusal) = caller.check(action, &resource) {
                 tracing::debug!(caller = caller.identity.arn, action, resource, "denied");
-                return Err(denied());
+                return Err(refusal);
             }
         }
         cx.extensions_mut().insert(caller);
@@ -111,10 +148,11 @@ impl S3Access for Guard {
 }
 
 impl Guard {
-    /// S3 says whether a bucket exists to everyone; then where it is, then whose.
-    fn check_bucket(&self, target: &Target, caller: &Caller, scope: &Scope, cx: &S3AccessContext<'_>) -> S3Result<()> {
+    /// S3 says whether a bucket exists to everyone; then where it is, then whether it belongs to the expected account.
+    /// Returns its account, if it has one of its own.
+    fn check_bucket(&self, target: &Target, scope: &Scope, cx: &S3AccessContext<'_>) -> S3Result<Option<String>> {
         if target.bucket.is_empty() {
-            return Ok(());
+            return Ok(None);
         }
         let settings = self.store.bucket_settings(&target.bucket).ok_or_else(no_such_bucket)?;
         if let Some(region) = &settings.region
@@ -122,16 +160,16 @@ impl Guard {
         {
             return Err(elsewhere(region));
         }
+        // S3 user guide, "Requester Pays buckets": "Amazon S3 returns a 403 error".
+        if settings.requester_pays && cx.headers().get("x-amz-request-payer").is_none_or(|payer| payer != "requester") {
+            return Err(denied());
+        }
         if let Some(expected) = cx.headers().get("x-amz-expected-bucket-owner")
             && expected.as_bytes() != settings.owner.as_deref().unwrap_or(DEFAULT_ACCOUNT).as_bytes()
         {
             return Err(denied());
         }
-        // A bucket of another account would need a bucket policy, which does not exist here.
-        if settings.owner.is_some_and(|owner| owner != caller.identity.account) {
-            return Err(denied());
-        }
-        Ok(())
+        Ok(settings.owner)
     }
 
     /// Faults that come before any effect.
@@ -169,6 +207,16 @@ pub(crate) fn as_error(fault: &Fault) -> S3Error {
 
 pub(crate) fn denied() -> S3Error {
     s3_error!(AccessDenied, "Access Denied")
+}
+
+/// "Access denied message examples and how to troubleshoot them", S3 User Guide: the account of a bucket learns that the
+/// bucket's policy denies a request. It never learns which clause.
+fn denied_by_bucket(caller: &str, action: &str, resource: &str) -> S3Error {
+    s3_error!(
+        AccessDenied,
+        "User: {caller} is not authorized to perform: {action} on resource: \"{resource}\" with an explicit deny in a \
+         resource-based policy"
+    )
 }
 
 fn unknown_key() -> S3Error {

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use hyper::body::Incoming;
 use s3s::service::S3ServiceBuilder;
 
-use super::access::Guard;
+use super::access::{BucketPolicies, Guard};
 use super::notification::{Filter, Notifications};
 use super::operations::Operations;
 use super::requests::Requests;
@@ -21,7 +21,7 @@ use super::version::{Attributes, BucketSettings, Meta, NULL_VERSION, Versioning}
 use super::wire::Wire;
 use crate::clock::Clock;
 use crate::faults::Faults;
-use crate::iam::{Credentials, DEFAULT_ACCOUNT, Directory, Policy, Role};
+use crate::iam::{Credentials, DEFAULT_ACCOUNT, Directory, Policy, PolicyError, Role};
 use crate::serve::{self, Listening};
 
 /// The configuration of a server. [`start`](Setup::start) makes it so.
@@ -70,6 +70,11 @@ impl Setup {
             ..BucketSettings::default()
         };
         self.bucket(name, settings)
+    }
+
+    /// Adds a Requester Pays bucket: requests without `x-amz-request-payer: requester` are refused.
+    pub fn with_requester_pays_bucket(self, name: &str) -> Setup {
+        self.bucket(name, BucketSettings { requester_pays: true, ..BucketSettings::default() })
     }
 
     fn bucket(mut self, name: &str, settings: BucketSettings) -> Setup {
@@ -134,7 +139,13 @@ impl Setup {
                 directory.add_user_with(&arn, everything, key)
             }
         };
-        let guard = Guard { directory: directory.clone(), store: Arc::clone(&store), faults: self.faults.clone() };
+        let policies = BucketPolicies::default();
+        let guard = Guard {
+            directory: directory.clone(),
+            store: Arc::clone(&store),
+            policies: policies.clone(),
+            faults: self.faults.clone(),
+        };
         let mut service = S3ServiceBuilder::new(Operations { store: Arc::clone(&store) });
         service.set_auth(guard.clone());
         service.set_access(guard.clone());
@@ -143,7 +154,7 @@ impl Setup {
         let wire = Wire { service: service.build(), requests: requests.clone(), clock: self.clock.clone() };
         let service = Service::new(wire, Arc::clone(&store));
         let (listening, faults, clock) = (None, self.faults, self.clock);
-        Ok(Server { listening, service, store, directory, credentials, faults, requests, clock })
+        Ok(Server { listening, service, store, policies, directory, credentials, faults, requests, clock })
     }
 }
 
@@ -154,6 +165,7 @@ pub struct Server {
     listening: Option<Listening>,
     service: Service,
     store: Arc<Store>,
+    policies: BucketPolicies,
     directory: Directory,
     credentials: Credentials,
     faults: Faults,
@@ -191,6 +203,8 @@ pub struct Object {
     pub acl: Option<String>,
     /// `x-amz-server-side-encryption`, as it was given.
     pub server_side_encryption: Option<String>,
+    /// `x-amz-storage-class`, as it was given.
+    pub storage_class: Option<String>,
     /// `x-amz-server-side-encryption-aws-kms-key-id`, as it was given.
     pub kms_key_id: Option<String>,
     /// Checksums that were verified, by algorithm (`CRC32`).
@@ -290,6 +304,15 @@ impl Server {
             Some(_) => Ok(()),
             None => self.change(name, |_| {}),
         }
+    }
+
+    /// Sets the policy of a bucket. `Principal` may be an account, a role or a session.
+    ///
+    /// # Errors
+    /// If the document cannot be used.
+    pub fn set_bucket_policy(&self, bucket: &str, json: &str) -> Result<(), PolicyError> {
+        self.policies.set(bucket, Policy::parse(json)?);
+        Ok(())
     }
 
     /// Removes a bucket with everything in it.
@@ -400,6 +423,7 @@ fn object(key: &str, meta: &Meta) -> Object {
         metadata: attributes.metadata,
         acl: attributes.acl,
         server_side_encryption: attributes.sse,
+        storage_class: attributes.storage_class,
         kms_key_id: attributes.kms_key_id,
         checksums: meta.checksums.clone(),
     }

@@ -30,6 +30,8 @@ pub(crate) struct BucketSettings {
     pub(crate) region: Option<String>,
     /// Callers of other accounts are refused; `None` takes all.
     pub(crate) owner: Option<String>,
+    /// Requests must say that their sender pays for them.
+    pub(crate) requester_pays: bool,
 }
 
 /// The attributes of an object.

@@ -145,7 +145,8 @@ impl Judge<'_> {
     }
 
     /// The settings of a source, at `/v1/projects/{write key}/settings`. Segment answers 404 to an unknown key
-    /// (analytics-react-native, "WRITE_KEY giving 404 when fetching settings"). The body is invented here.
+    /// (analytics-react-native, "WRITE_KEY giving 404 when fetching settings"), in these words (analytics.js-integrations,
+    /// `compiler/scripts/settings.js`).
     fn settings(&self, delivery: &mut Delivery) -> (u16, String) {
         let key = delivery.path.strip_prefix("/v1/projects/").and_then(|rest| rest.strip_suffix("/settings"));
         let key = key.unwrap_or_default();
@@ -153,7 +154,7 @@ impl Judge<'_> {
         let known = self.write_keys.is_none_or(|known| known.contains(key));
         if !known || key.len() < self.limits.write_key_chars_min {
             delivery.verdict = Judgement::Refused(String::from("not found"));
-            return (404, String::from("Not Found"));
+            return (404, String::from("Invalid path or write key provided."));
         }
         delivery.verdict = Judgement::Applied;
         let api_host = self.api_host;

@@ -104,6 +104,19 @@ async fn a_session_only_puts_under_the_allowed_prefix() {
 }
 
 #[tokio::test]
+async fn a_requester_pays_bucket_wants_to_be_told_who_pays() {
+    let server = Server::memory().with_requester_pays_bucket("paid").start().await.unwrap();
+    server.put("paid", "k", "x").unwrap();
+    let s3 = client(&server.url(), &server.credentials());
+    let denied = (403, "AccessDenied".to_owned());
+    assert_eq!(refusal(s3.get_object().bucket("paid").key("k").send().await.unwrap_err()), denied);
+    assert_eq!(refusal(s3.list_objects_v2().bucket("paid").send().await.unwrap_err()), denied);
+    let payer = aws_sdk_s3::types::RequestPayer::Requester;
+    s3.get_object().bucket("paid").key("k").request_payer(payer.clone()).send().await.unwrap();
+    s3.list_objects_v2().bucket("paid").request_payer(payer).send().await.unwrap();
+}
+
+#[tokio::test]
 async fn a_session_policy_can_only_remove_permissions() {
     let server = setup().start().await.unwrap();
     let narrow =
@@ -142,6 +155,65 @@ async fn an_acl_needs_its_own_permission_and_is_recorded() {
     }
     let object = server.object("logs", "segment-logs/x").unwrap();
     assert_eq!(object.acl.as_deref(), Some("bucket-owner-full-control"));
+}
+
+#[tokio::test]
+async fn a_bucket_policy_that_demands_a_header_refuses_a_put_without_it() {
+    let server = setup().start().await.unwrap();
+    let demand = r#"{"Statement":{"Effect":"Deny","Principal":"*","Action":"s3:PutObject","Resource":"arn:aws:s3:::logs/*",
+        "Condition":{"StringNotEquals":{"s3:x-amz-server-side-encryption":"AES256"}}}}"#;
+    server.set_bucket_policy("logs", demand).unwrap();
+    let session = assume(&server, ROLE, Some("workspace")).await.unwrap();
+    let s3 = client(&server.url(), &session);
+    let put = || s3.put_object().bucket("logs").key("segment-logs/x").body(bytes("x"));
+    let error = put().send().await.unwrap_err();
+    assert_eq!(
+        error.message(),
+        Some(
+            "User: arn:aws:sts::210987654321:assumed-role/SegmentAWSS3Role/exporter is not authorized to perform: \
+             s3:PutObject on resource: \"arn:aws:s3:::logs/segment-logs/x\" with an explicit deny in a resource-based \
+             policy"
+        )
+    );
+    assert_eq!(refusal(error), (403, "AccessDenied".to_owned()));
+    let another = put().server_side_encryption(aws_sdk_s3::types::ServerSideEncryption::AwsKms);
+    assert_eq!(refusal(another.send().await.unwrap_err()), (403, "AccessDenied".to_owned()));
+    assert_eq!(server.keys("logs", ""), [""; 0]);
+    put().server_side_encryption(aws_sdk_s3::types::ServerSideEncryption::Aes256).send().await.unwrap();
+    assert_eq!(server.keys("logs", ""), ["segment-logs/x"]);
+}
+
+#[tokio::test]
+async fn in_another_accounts_bucket_both_policies_must_allow_it() {
+    let server = setup().with_foreign_bucket("strangers", "999999999999", "us-east-1").start().await.unwrap();
+    let put = async |bucket: &str| {
+        let session = assume(&server, ROLE, Some("workspace")).await.unwrap();
+        let s3 = client(&server.url(), &session);
+        s3.put_object().bucket(bucket).key("segment-logs/x").body(bytes("x")).send().await
+    };
+    let allow = |principal: &str| {
+        format!(
+            r#"{{"Statement":{{"Effect":"Allow","Principal":{{"AWS":"{principal}"}},"Action":"s3:PutObject",
+            "Resource":"arn:aws:s3:::strangers/*"}}}}"#
+        )
+    };
+    let wide = PUT_ONLY.replace("arn:aws:s3:::logs", "arn:aws:s3:::*");
+    for (principal, own, allowed) in [
+        (None, &wide[..], false),
+        (Some("555555555555"), &wide, false),
+        (Some(CUSTOMER), PUT_ONLY, false),
+        (Some(CUSTOMER), &wide, true),
+    ] {
+        server.directory().add_role(Role::new(ROLE).trust_policy(TRUST).policy(own));
+        if let Some(principal) = principal {
+            server.set_bucket_policy("strangers", &allow(principal)).unwrap();
+        }
+        let answer = put("strangers").await;
+        assert_eq!(answer.is_ok(), allowed, "{principal:?} by {own}");
+        if let Err(error) = answer {
+            assert_eq!(error.message(), Some("Access Denied"), "a stranger learns no reason");
+        }
+    }
 }
 
 #[tokio::test]
