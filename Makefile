@@ -20,11 +20,19 @@ TESTING := standins|stories|guard|local|s3s|proptest|insta|tempfile
 DENY_VERSION := 0.20.2
 SAM_VERSION := 1.170.0
 CFN_LINT_VERSION := 1.58.0
+MOTO_VERSION := 5.2.5
+CARGO_LAMBDA_VERSION := 1.9.2
 DENY := target/tools/cargo-deny-$(DENY_VERSION)/bin/cargo-deny
-LINTERS := $(VENV)/sam-$(SAM_VERSION)-cfn-lint-$(CFN_LINT_VERSION)
+LINTERS := $(VENV)/sam-$(SAM_VERSION)-cfn-lint-$(CFN_LINT_VERSION)-moto-$(MOTO_VERSION)
+BUILDERS := $(VENV)/cargo-lambda-$(CARGO_LAMBDA_VERSION)
+
+# For the commands that deploy: zig is found through the first python3, and SAM must be the one of the same environment.
+DEPLOYING := PATH="$(CURDIR)/$(VENV)/bin:$$PATH" SAM_CLI_TELEMETRY=0
+ARCHITECTURE ?= x86_64
+FUNCTION ?= ingester
 
 .PHONY: help demo test test-fast test-long fuzz check python fmt clippy doc purity deny advisories template bench-guard \
-  bench-renew clean
+  bench-renew clean build deploy package invoke destroy
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -78,14 +86,16 @@ purity: ## The pure crates carry no runtime, no HTTP and no AWS; what is deploye
 	  echo "$$crate carries no stand-in"; \
 	done
 
-template: $(LINTERS) ## The template, as CloudFormation and SAM see it
-	$(VENV)/bin/cfn-lint template.yaml
+template: $(LINTERS) ## The templates: lints, and each way to deploy translated, evaluated and created in moto
+	$(VENV)/bin/cfn-lint template.yaml deploy/*.yaml
 	SAM_CLI_TELEMETRY=0 AWS_DEFAULT_REGION=us-west-2 $(VENV)/bin/sam validate --lint
+	cd tests/template && ../../$(VENV)/bin/python -B -W ignore -m unittest --buffer
 
 $(LINTERS): | python
 	python3 -m venv $(VENV)
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check \
-	  aws-sam-cli==$(SAM_VERSION) cfn-lint==$(CFN_LINT_VERSION)
+	  aws-sam-cli==$(SAM_VERSION) cfn-lint==$(CFN_LINT_VERSION) \
+	  'moto[awslambda,cloudformation,cloudwatch,events,iam,logs,s3,sns,sqs]==$(MOTO_VERSION)'
 	rm -f $(VENV)/sam-*
 	touch $@
 
@@ -111,5 +121,26 @@ bench-renew: ## Writes bench/counts.txt anew
 $(DENY):
 	$(CARGO) install --quiet --locked --root target/tools/cargo-deny-$(DENY_VERSION) cargo-deny@$(DENY_VERSION)
 
+build: $(LINTERS) $(BUILDERS) ## Both functions for Lambda, for ARCHITECTURE=x86_64 or arm64
+	$(DEPLOYING) sam build --parameter-overrides Architecture=$(ARCHITECTURE)
+
+deploy: $(LINTERS) ## The stack, as built; the first time it asks what it needs
+	$(DEPLOYING) deploy/deploy.sh
+
+package: $(BUILDERS) ## Zips and a template under release/ that deploy without Rust, for ARCHITECTURE
+	$(DEPLOYING) deploy/package.sh $(ARCHITECTURE)
+
+invoke: $(BUILDERS) ## FUNCTION with EVENT=events/s3_manual.json: on this machine, or in the stack STACK
+	$(DEPLOYING) deploy/invoke.sh $(FUNCTION) $(EVENT)
+
+destroy: $(LINTERS) ## Deletes the stack. Buckets and logs stay
+	$(DEPLOYING) sam delete
+	@echo 'the source bucket, the state bucket and the logs are kept: docs/deploy.md says how to remove them'
+
+$(BUILDERS): $(LINTERS)
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check cargo-lambda==$(CARGO_LAMBDA_VERSION)
+	rm -f $(VENV)/cargo-lambda-*
+	touch $@
+
 clean: ## Everything that was built or shown
-	rm -rf target demo $(VENV)
+	rm -rf target demo release .aws-sam $(VENV)

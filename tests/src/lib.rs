@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a story that cannot set its scene has failed")]
 
 pub mod binaries;
+pub mod deployed;
 pub mod document;
 pub mod failure;
 pub mod line;
@@ -9,6 +10,7 @@ pub mod mill;
 pub mod telemetry;
 
 use crate::binaries::binary;
+use crate::deployed::Deployed;
 use crate::failure::Failure;
 use aws::{Bucket, Clock, Dice};
 use flate2::read::GzDecoder;
@@ -40,9 +42,11 @@ pub struct World {
 }
 
 impl World {
-    /// The installation that the demo has too. The source bucket keeps no versions.
+    /// The installation that the demo has too. The source bucket keeps no versions. The functions have the rights that
+    /// the template gives them, and no others.
     pub async fn new() -> Self {
         let s3 = installation::with_buckets(s3::Server::memory().with_bucket(SOURCE)).start().await.unwrap();
+        Deployed::read().grant(s3.directory());
         let segment = installation::segment().start().await.unwrap();
         let segment_url = segment.url();
         Self { s3, segment, segment_url, failure: Failure::of_this_story() }
@@ -68,7 +72,7 @@ impl World {
     pub fn ingester(&self) -> Function {
         Function::new("ingester", binary("ingester"))
             .journal(&self.failure.journal)
-            .envs(self.s3.env())
+            .envs(self.s3.env_as(&Deployed::read().credentials("ingester", self.s3.directory())))
             .envs(installation::ingester_settings(&self.segment_url))
             .timeout(Duration::from_secs(60))
     }
@@ -77,7 +81,7 @@ impl World {
     pub fn exporter(&self) -> Function {
         Function::new("exporter", binary("exporter"))
             .journal(&self.failure.journal)
-            .envs(self.s3.env())
+            .envs(self.s3.env_as(&Deployed::read().credentials("exporter", self.s3.directory())))
             .envs(installation::exporter_settings())
             .timeout(Duration::from_secs(60))
     }

@@ -30,14 +30,15 @@ pub fn undeclared(line: &str) -> Option<String> {
     let declared: BTreeSet<_> = [metrics::BOTH, metrics::INGESTER, metrics::EXPORTER]
         .iter()
         .flat_map(|metrics| metrics.iter())
-        .map(|metric| json!([metric.name, metric.unit, [metric.per.dimensions()]]).to_string())
+        .map(|metric| json!([metric.name, metric.unit, metric.per.sets()]).to_string())
         .collect();
     for directive in record["_aws"]["CloudWatchMetrics"].as_array()? {
         for metric in directive["Metrics"].as_array()? {
             let described = json!([metric["Name"], metric["Unit"], directive["Dimensions"]]).to_string();
-            let dimensions = directive["Dimensions"][0].as_array()?;
-            let has_values = dimensions
+            let sets = directive["Dimensions"].as_array()?;
+            let has_values = sets
                 .iter()
+                .flat_map(|set| set.as_array().into_iter().flatten())
                 .chain([&metric["Name"]])
                 .all(|name| record.get(name.as_str().unwrap_or("")).is_some());
             if !declared.contains(&described) || !has_values {

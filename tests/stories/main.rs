@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a story that cannot set its scene has failed")]
 #![expect(clippy::print_stdout, reason = "figures for whoever runs a story by hand")]
 
+mod alarms;
 mod answers;
 mod delivery;
 mod faults;
@@ -11,11 +12,12 @@ mod mapping;
 mod outage;
 mod payloads;
 mod queue;
-mod readme;
 mod resume;
+mod rights;
 mod semantics;
 mod states;
 mod tables;
 mod telemetry;
+mod template;
 mod validate;
 mod write_key;

@@ -145,3 +145,46 @@ async fn each_source_has_a_lookup_of_its_own() {
     // An unknown key is asked about again each time.
     assert_eq!((requests(&world, "settings"), requests(&world, "batch")), (3, 2));
 }
+
+const SECRET_ARN: &str = "arn:aws:secretsmanager:us-east-1:123456789012:secret:write-key-AbCdEf";
+
+/// The endpoint of a Secrets Manager that has this text for [`SECRET_ARN`] and no other secret.
+async fn secrets_manager(text: &'static str) -> String {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let answer = move |headers: axum::http::HeaderMap, body: String| async move {
+        assert_eq!(headers["x-amz-target"], "secretsmanager.GetSecretValue");
+        let request: Value = serde_json::from_str(&body).unwrap();
+        if request["SecretId"] == SECRET_ARN {
+            let secret = json!({"ARN": SECRET_ARN, "Name": "write-key", "SecretString": text});
+            return (axum::http::StatusCode::OK, secret.to_string());
+        }
+        let refusal = json!({"__type": "ResourceNotFoundException", "message": "no such secret"});
+        (axum::http::StatusCode::BAD_REQUEST, refusal.to_string())
+    };
+    tokio::spawn(async move { axum::serve(listener, axum::Router::new().fallback(answer)).await });
+    url
+}
+
+#[tokio::test]
+async fn a_write_key_in_a_secret_is_used_and_never_printed() {
+    let world = World::new().await;
+    world.s3.put(SOURCE, "track_1.csv", "userId,event\n1,e\n").unwrap();
+    let with = |arn: &str, secrets: &str| {
+        let ingester = world.ingester().env("WRITE_KEY", arn).env("RUST_LOG", "debug");
+        ingester.env("AWS_ENDPOINT_URL_SECRETS_MANAGER", secrets).deploy()
+    };
+    let (right, wrong) = (secrets_manager(WRITE_KEY).await, secrets_manager("two words-never-to-be-seen").await);
+    let invocation = with(SECRET_ARN, &right).invoke(&created("track_1.csv")).await;
+    assert!(!format!("{invocation:?}").contains(WRITE_KEY), "{invocation:#?}");
+    assert_eq!(invocation.response().unwrap()["objects"][0]["acknowledged"], 1, "{invocation:#?}");
+    let validated = with(SECRET_ARN, &right).invoke(&json!({"validate": []})).await;
+    assert_eq!(validated.response().unwrap()["write_key"]["ok"], true, "{validated:#?}");
+    for (arn, secrets, words) in [
+        (format!("{SECRET_ARN}2"), &right, "WRITE_KEY refers to a secret that cannot be read"),
+        (SECRET_ARN.to_owned(), &wrong, "the secret of WRITE_KEY has blanks or invalid characters"),
+    ] {
+        let refused = format!("{:?}", with(&arn, secrets).invoke(&created("track_1.csv")).await);
+        assert!(refused.contains(words) && !refused.contains("never-to-be-seen"), "{refused}");
+    }
+}

@@ -17,7 +17,7 @@ pub mod bucket;
 
 pub mod document;
 
-mod secrets;
+pub mod secrets;
 
 pub mod configuration;
 

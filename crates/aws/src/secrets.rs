@@ -5,6 +5,14 @@ use aws_sdk_secretsmanager::Client;
 use aws_sdk_secretsmanager::error::DisplayErrorContext;
 use config::source::Secret;
 
+/// The value that a setting has or refers to: `env:NAME`, the ARN of a secret, or the value itself.
+///
+/// # Errors
+/// Which reference it is, and why it cannot be read. The value is never in it.
+pub async fn value_of(setting: &str, sdk: &SdkConfig) -> Result<String, String> {
+    Secrets::new(sdk).value(&Secret::read(setting)).await
+}
+
 /// Reads values that are kept elsewhere.
 #[derive(Debug)]
 pub(crate) struct Secrets(SdkConfig);

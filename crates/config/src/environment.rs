@@ -1,11 +1,12 @@
 //! Environment variables, read once, all faults reported together.
 
 use std::cell::RefCell;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::str::FromStr;
 
-use crate::settings::{DefaultValue, Setting};
+use crate::more;
+use crate::settings::{DefaultValue, SETTINGS, Setting};
 
 /// Every fault found in the settings, each beginning with the setting's name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -26,6 +27,8 @@ pub fn variable(name: &str) -> Option<String> {
 /// Reads settings one by one and gathers their faults.
 pub struct Reader<'a> {
     get: &'a dyn Fn(&str) -> Option<String>,
+    /// The values of `SETTINGS`.
+    more: BTreeMap<&'static str, String>,
     faults: Vec<String>,
     asked: RefCell<BTreeSet<&'static str>>,
 }
@@ -33,7 +36,16 @@ pub struct Reader<'a> {
 impl<'a> Reader<'a> {
     /// Reads through `get`, which gives a variable by its name.
     pub fn new(get: &'a dyn Fn(&str) -> Option<String>) -> Self {
-        Self { get, faults: Vec::new(), asked: RefCell::default() }
+        let mut reader = Self { get, more: BTreeMap::new(), faults: Vec::new(), asked: RefCell::default() };
+        let (more, faults) = more::read(&reader.optional(&SETTINGS).unwrap_or_default());
+        for fault in faults {
+            reader.fault(&SETTINGS, fault);
+        }
+        for name in more.keys().filter(|name| reader.of_its_own(name).is_some()).copied().collect::<Vec<_>>() {
+            reader.fault(&SETTINGS, format_args!("has {name}, which is set already; keep one of them"));
+        }
+        reader.more = more;
+        reader
     }
 
     /// The value without blanks around it, if it is set.
@@ -45,7 +57,12 @@ impl<'a> Reader<'a> {
     /// The value as it is set: a tab is a value, blanks are none.
     pub(crate) fn raw(&self, setting: &Setting) -> Option<String> {
         self.asked.borrow_mut().insert(setting.name);
-        (self.get)(setting.name).filter(|value| !value.trim_matches(' ').is_empty())
+        self.of_its_own(setting.name).or_else(|| self.more.get(setting.name).cloned())
+    }
+
+    /// The value of the setting's own variable.
+    fn of_its_own(&self, name: &str) -> Option<String> {
+        (self.get)(name).filter(|value| !value.trim_matches(' ').is_empty())
     }
 
     /// The value; a fault if it is missing.
@@ -212,7 +229,10 @@ mod tests {
         reader.required(&STATE_BUCKET);
         reader.bucket(&SOURCE_BUCKET);
         assert_eq!(reader.optional(&QUEUE_URL), None);
-        assert_eq!(reader.asked().into_iter().collect::<Vec<_>>(), ["QUEUE_URL", "SOURCE_BUCKET", "STATE_BUCKET"]);
+        assert_eq!(
+            reader.asked().into_iter().collect::<Vec<_>>(),
+            ["QUEUE_URL", "SETTINGS", "SOURCE_BUCKET", "STATE_BUCKET"]
+        );
         let faults = reader.finish(()).unwrap_err();
         assert_eq!(faults.0.len(), 2);
         assert!(faults.to_string().contains("STATE_BUCKET is not set; it is the state bucket"), "{faults}");

@@ -52,7 +52,7 @@ mod tests {
     use protocol::reading::Reading;
 
     fn ignored(setting: &str) -> Result<IgnoredKeys, String> {
-        let get = |_: &str| Some(setting.to_owned());
+        let get = |name: &str| (name == "IGNORE_KEYS").then(|| setting.to_owned());
         let mut reader = Reader::new(&get);
         let ignored = IgnoredKeys::read(&mut reader);
         reader.finish(ignored).map_err(|faults| faults.to_string())

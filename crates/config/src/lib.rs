@@ -5,6 +5,8 @@ pub mod settings;
 
 pub mod environment;
 
+mod more;
+
 pub mod fault;
 
 mod near;

@@ -59,13 +59,14 @@ settings! {
         STATE_BUCKET Required, "the state bucket, the same for both functions. It must not be a source bucket.";
         CONFIG None, "one [configuration](docs/configuration.md) for everything beyond these settings: a TOML document, or the `s3://` URI of one";
         SERVICE_NAME Value("segment-s3"), "the name of this installation in log lines and metrics. The template gives the name of the stack.";
+        SETTINGS None, "any of these settings, as `NAME=value; NAME=value`. A value that has a `;` itself needs its own variable, or a place in `CONFIG`.";
     }
 }
 
 settings! {
     /// Read by the ingester.
     INGESTER {
-        WRITE_KEY Depends("required without `[[source]]`"), "the source's write key (`write_key` works too). A `[[source]]` with a write key in `CONFIG` replaces it.";
+        WRITE_KEY Depends("required without `[[source]]`"), "the source's write key, or the ARN of a secret whose text it is (`write_key` works too). A `[[source]]` with a write key in `CONFIG` replaces it.";
         SOURCE_ID Depends("required without `[[source]]`"), "the source's id, which is also the name of its folder in the logs";
         SEGMENT_REGION Value("us"), "`us` or `eu`. It chooses the default endpoints.";
         SEGMENT_ENDPOINT Depends("`https://api.segment.io`, for `eu` `https://events.eu1.segmentapis.com`"), "the Tracking API";

@@ -8,6 +8,7 @@ use crate::targets::{InForce, Target, Targets};
 use aws::configuration::Configuration;
 use aws::telemetry::{self, Per, metrics};
 use aws::{Bucket, Clock, Dice};
+use delivery::WriteKey;
 use ingestion::deadline::Deadline;
 use ingestion::life::{Close, Outcome};
 use ingestion::notification::{Entry, Message, Notice, Notification, read};
@@ -52,6 +53,15 @@ struct BatchItemFailure {
     item_identifier: String,
 }
 
+/// The write key that `WRITE_KEY` has or refers to. It is read once, when the function starts.
+async fn write_key(setting: &WriteKey, sdk: &aws::clients::SdkConfig) -> anyhow::Result<WriteKey> {
+    let key = aws::secrets::value_of(setting.reveal(), sdk).await;
+    let key = key.map_err(|what| anyhow::anyhow!("WRITE_KEY refers to a secret that cannot be read: {what}"))?;
+    let is_key = key.bytes().all(|byte| byte.is_ascii_graphic());
+    anyhow::ensure!(is_key, "the secret of WRITE_KEY has blanks or invalid characters: its text must be the key alone");
+    Ok(WriteKey::new(key))
+}
+
 fn words(report: &Report) -> String {
     let unreadable = report.unreadable.iter().map(Unreadable::in_words);
     unreadable.chain(report.objects.iter().map(FileReport::in_words)).collect::<Vec<_>>().join("; ")
@@ -61,10 +71,12 @@ impl App {
     /// Reads the settings and prepares the clients.
     ///
     /// # Errors
-    /// When the settings cannot be used.
+    /// When the settings cannot be used, or the secret of the write key cannot be read.
     pub async fn from_environment() -> anyhow::Result<Self> {
-        let settings = Settings::read(&config::environment::variable)?;
-        Self::new(settings, &aws::clients::config().await, Clock::from_environment(), Dice::system())
+        let mut settings = Settings::read(&config::environment::variable)?;
+        let sdk = aws::clients::config().await;
+        settings.delivery.write_key = write_key(&settings.delivery.write_key, &sdk).await?;
+        Self::new(settings, &sdk, Clock::from_environment(), Dice::system())
     }
 
     /// Puts the function together.

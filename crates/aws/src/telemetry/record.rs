@@ -28,14 +28,21 @@ const FUNCTION: &str = "Function";
 impl Per {
     const ALL: [Per; 3] = [Per::Function, Per::Source, Per::Destination];
 
-    /// The names of the dimensions.
+    /// The sets of dimensions that it is filed under. The first is of the function as a whole: an alarm cannot add up
+    /// sources or destinations.
+    #[must_use]
+    pub fn sets(self) -> &'static [&'static [&'static str]] {
+        match self {
+            Per::Function => &[&[SERVICE, FUNCTION]],
+            Per::Source => &[&[SERVICE, FUNCTION], &[SERVICE, FUNCTION, "Source"]],
+            Per::Destination => &[&[SERVICE, FUNCTION], &[SERVICE, FUNCTION, "Destination"]],
+        }
+    }
+
+    /// The names of all its dimensions.
     #[must_use]
     pub fn dimensions(self) -> &'static [&'static str] {
-        match self {
-            Per::Function => &[SERVICE, FUNCTION],
-            Per::Source => &[SERVICE, FUNCTION, "Source"],
-            Per::Destination => &[SERVICE, FUNCTION, "Destination"],
-        }
+        self.sets().last().copied().unwrap_or_default()
     }
 }
 
@@ -47,7 +54,7 @@ pub(super) fn of(lambda: &Lambda, at_ms: i64, of: &[(Per, &str)], values: &[(Met
         (!metrics.is_empty()).then(|| {
             json!({
                 "Namespace": NAMESPACE,
-                "Dimensions": [per.dimensions()],
+                "Dimensions": per.sets(),
                 "Metrics": described.collect::<Vec<_>>(),
             })
         })
@@ -79,11 +86,11 @@ mod tests {
     fn a_metrics_record_has_names_units_values_and_the_dimensions_of_each_metric() {
         let values = [(metrics::ROWS, json!(4)), (metrics::FILES_FINISHED, json!(1)), (metrics::BYTES, json!(9))];
         let record = of(&sample(), 7, &[(Per::Source, "s1")], &values);
-        let directive = |dimensions: Value, metrics: Value| json!({"Namespace": "SegmentS3", "Dimensions": [dimensions], "Metrics": metrics});
+        let directive = |dimensions: Value, metrics: Value| json!({"Namespace": "SegmentS3", "Dimensions": dimensions, "Metrics": metrics});
         let expected = json!([
-            directive(json!(["Service", "Function"]), json!([{"Name": "FilesFinished", "Unit": "Count"}])),
+            directive(json!([["Service", "Function"]]), json!([{"Name": "FilesFinished", "Unit": "Count"}])),
             directive(
-                json!(["Service", "Function", "Source"]),
+                json!([["Service", "Function"], ["Service", "Function", "Source"]]),
                 json!([{"Name": "Rows", "Unit": "Count"}, {"Name": "BytesSent", "Unit": "Bytes"}]),
             ),
         ]);

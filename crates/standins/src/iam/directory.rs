@@ -1,6 +1,6 @@
 //! The people and roles of one server, and the credentials they hold.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -39,9 +39,8 @@ impl Credentials {
             (String::from("AWS_ACCESS_KEY_ID"), self.access_key_id.clone()),
             (String::from("AWS_SECRET_ACCESS_KEY"), self.secret_access_key.clone()),
         ];
-        if let Some(token) = &self.session_token {
-            env.push((String::from("AWS_SESSION_TOKEN"), token.clone()));
-        }
+        // An empty one replaces the token of another key.
+        env.push((String::from("AWS_SESSION_TOKEN"), self.session_token.clone().unwrap_or_default()));
         env
     }
 
@@ -131,8 +130,9 @@ impl Role {
     }
 
     fn trusts(&self, caller: &Identity, external_id: Option<&str>) -> bool {
-        let context: BTreeMap<String, String> =
-            external_id.map(|id| (String::from("sts:externalid"), id.to_owned())).into_iter().collect();
+        let principal = caller.role_arn.as_ref().unwrap_or(&caller.arn);
+        let mut context = BTreeMap::from([(String::from("aws:principalarn"), principal.clone())]);
+        context.extend(external_id.map(|id| (String::from("sts:externalid"), id.to_owned())));
         if let Some(policy) = &self.trust {
             let principals = caller.principals();
             let question =
@@ -171,6 +171,17 @@ pub(crate) struct Identity {
     policies: Vec<Policy>,
     /// The session policy that the caller passed.
     session_policy: Option<Policy>,
+    asked: Asked,
+}
+
+/// The permissions that requests of one user or role needed: action and resource.
+#[derive(Clone, Debug, Default)]
+struct Asked(Arc<Mutex<BTreeSet<(String, String)>>>);
+
+impl Asked {
+    fn lock(&self) -> MutexGuard<'_, BTreeSet<(String, String)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Identity {
@@ -187,6 +198,7 @@ impl Identity {
 
     /// Whether this identity may do that.
     pub(crate) fn may(&self, action: &str, resource: &str, context: &BTreeMap<String, String>) -> bool {
+        self.asked.lock().insert((action.to_owned(), resource.to_owned()));
         let question = Question { action, resource, principals: &[], context };
         evaluate(&self.policies, &question) == Decision::Allow
             && self.session_policy.iter().all(|policy| evaluate([policy], &question) == Decision::Allow)
@@ -243,6 +255,8 @@ pub struct Directory {
 struct State {
     keys: HashMap<String, (Credentials, Arc<Identity>)>,
     roles: HashMap<String, Role>,
+    /// By the ARN of the user or the role.
+    asked: HashMap<String, Asked>,
 }
 
 impl Directory {
@@ -266,6 +280,7 @@ impl Directory {
             role_arn: None,
             policies,
             session_policy: None,
+            asked: self.asked_by(arn),
         };
         self.keep(credentials, identity)
     }
@@ -285,6 +300,15 @@ impl Directory {
     pub fn session_of(&self, role_arn: &str, session_name: &str, lasts: Duration) -> Option<Credentials> {
         let role = self.state().roles.get(role_arn).cloned()?;
         Some(self.open_session(&role, session_name, None, lasts).credentials)
+    }
+
+    /// The permissions that requests of a user or a role needed so far, granted or not: action and resource.
+    pub fn asked(&self, arn: &str) -> BTreeSet<(String, String)> {
+        self.asked_by(arn).lock().clone()
+    }
+
+    fn asked_by(&self, arn: &str) -> Asked {
+        self.state().asked.entry(arn.to_owned()).or_default().clone()
     }
 
     /// Ends every session at once, as their expiry would.
@@ -360,6 +384,7 @@ impl Directory {
             role_arn: Some(role.arn.clone()),
             policies: role.policies.clone(),
             session_policy,
+            asked: self.asked_by(&role.arn),
         };
         Session { credentials: self.keep(credentials, identity), arn, user_id }
     }

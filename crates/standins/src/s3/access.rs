@@ -127,12 +127,14 @@ impl S3Access for Guard {
         let identity = self.directory.identify(&access_key, token.as_deref()).map_err(token_error)?;
         trace.with(|traced| traced.caller = Some(identity.arn.clone()));
         let owner = self.check_bucket(&target, &scope, cx)?;
+        let mut context = context(cx.headers(), cx.uri());
+        context.insert("aws:resourceaccount".to_owned(), owner.clone().unwrap_or_else(|| DEFAULT_ACCOUNT.to_owned()));
         let is_foreign = owner.is_some_and(|owner| owner != identity.account);
         let policy = self.policies.of(&target.bucket);
         if is_foreign && policy.is_none() {
             return Err(denied());
         }
-        let caller = Caller { identity, context: context(cx.headers(), cx.uri()), policy, is_foreign };
+        let caller = Caller { identity, context, policy, is_foreign };
         let versioned = query(cx.uri(), "versionId").is_some();
         for (action, resource) in needed(&target, versioned, cx.headers()) {
             if let Err(refusal) = caller.check(action, &resource) {

@@ -1,0 +1,230 @@
+"""The template, way by way: what is made, who may do what, and who is told."""
+
+import json
+import unittest
+
+import stack
+from stack import ACCOUNT, REGION, SOURCE, STACK, VARIANTS, Stack, variant
+
+
+def statements(resources):
+    """Every statement of every role and resource policy, with the logical id of its resource."""
+    for key, resource in resources.items():
+        properties = resource["Properties"]
+        documents = [policy["PolicyDocument"] for policy in properties.get("Policies", [])]
+        documents += [properties["PolicyDocument"]] if "PolicyDocument" in properties else []
+        for document in documents:
+            for statement in document["Statement"]:
+                yield key, statement
+
+
+def as_list(value):
+    return value if isinstance(value, list) else [value]
+
+
+class EachVariant(unittest.TestCase):
+    """What holds however the stack is deployed."""
+
+    def check(self, check):
+        for name in VARIANTS:
+            with self.subTest(name):
+                check(variant(name))
+
+    def test_no_rule_is_broken(self):
+        self.check(lambda one: self.assertEqual(one.broken_rules(), []))
+
+    def test_nothing_is_allowed_on_everything_and_no_action_has_a_wildcard(self):
+        def check(one):
+            for key, statement in statements(one.resources()):
+                if statement["Effect"] != "Allow":
+                    continue
+                for resource in as_list(statement["Resource"]):
+                    bare = resource.removesuffix("/*").removesuffix(":*")
+                    self.assertNotIn("*", bare, key)
+                for action in as_list(statement["Action"]):
+                    self.assertNotIn("*", action, key)
+
+        self.check(check)
+
+    def test_a_function_has_a_role_of_its_own_and_no_managed_policy(self):
+        def check(one):
+            roles = one.resources("AWS::IAM::Role")
+            self.assertEqual(sorted(roles), ["ExporterRole", "IngesterRole"])
+            for role in roles.values():
+                self.assertNotIn("ManagedPolicyArns", role["Properties"])
+            for key, function in one.resources("AWS::Lambda::Function").items():
+                self.assertTrue(function["Properties"]["Role"].endswith(f"{key}Role"))
+
+        self.check(check)
+
+    def test_http_is_refused_by_every_bucket_queue_and_topic(self):
+        def check(one):
+            made = one.resources()
+            kinds = ("AWS::S3::Bucket", "AWS::SQS::Queue", "AWS::SNS::Topic")
+            asked = [key for key, resource in made.items() if resource["Type"] in kinds]
+            refusing = {
+                key.removesuffix("Policy")
+                for key, statement in statements(made)
+                if statement["Effect"] == "Deny"
+                and statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+            }
+            self.assertEqual(set(asked), refusing)
+
+        self.check(check)
+
+    def test_two_stacks_in_one_account_do_not_meet(self):
+        def check(one):
+            for key, resource in one.resources().items():
+                for name, value in resource["Properties"].items():
+                    named = name in ("Name", "BucketName", "QueueName", "TopicName", "RoleName", "DashboardName", "LogGroupName")
+                    if named and key != "IngesterQueue":
+                        self.assertIn(STACK, value, f"{key}.{name}")
+
+        self.check(check)
+
+    def test_a_message_outlives_its_queue_among_the_dead_letters(self):
+        def check(one):
+            queues = one.resources("AWS::SQS::Queue")
+            retention = {key: queue["Properties"]["MessageRetentionPeriod"] for key, queue in queues.items()}
+            self.assertLess(retention["IngestQueue"], retention["IngestDeadLetters"])
+            timeout = one.resources("AWS::Lambda::Function")["Ingester"]["Properties"]["Timeout"]
+            self.assertEqual(queues["IngestQueue"]["Properties"]["VisibilityTimeout"], 6 * int(timeout))
+
+        self.check(check)
+
+    def test_what_holds_data_is_kept_when_the_stack_is_deleted_and_nothing_is_left_of_a_failed_creation(self):
+        def check(one):
+            for key, resource in one.resources().items():
+                if resource["Type"] in ("AWS::S3::Bucket", "AWS::Logs::LogGroup"):
+                    self.assertEqual(resource["DeletionPolicy"], "RetainExceptOnCreate", key)
+                    self.assertEqual(resource["UpdateReplacePolicy"], "Retain", key)
+
+        self.check(check)
+
+    def test_the_dashboard_is_json(self):
+        self.check(lambda one: json.loads(one.resources()["Dashboard"]["Properties"]["DashboardBody"]))
+
+    def test_every_parameter_is_in_a_group_and_every_alarm_says_what_to_do(self):
+        template = stack.read("template.yaml")
+        groups = template["Metadata"]["AWS::CloudFormation::Interface"]["ParameterGroups"]
+        self.assertEqual(sorted(sum((group["Parameters"] for group in groups), [])), sorted(template["Parameters"]))
+        for alarm in variant("one destination").resources("AWS::CloudWatch::Alarm").values():
+            self.assertGreaterEqual(alarm["Properties"]["AlarmDescription"].count(". "), 1)
+
+
+class Source(unittest.TestCase):
+    def test_the_stack_has_a_bucket_unless_another_is_named(self):
+        for name in VARIANTS:
+            own = "SourceBucket" in variant(name).resources()
+            self.assertEqual(own, "bucket" not in name, name)
+
+    def test_an_existing_bucket_comes_by_a_rule_for_exactly_this_bucket(self):
+        one = variant("existing bucket with KMS")
+        made = one.resources()
+        pattern = made["ExistingSource"]["Properties"]["EventPattern"]
+        self.assertEqual(pattern["detail-type"], ["Object Created"])
+        self.assertEqual(pattern["detail"]["bucket"], {"name": ["crm-exports", "shop-exports"]})
+        self.assertEqual(pattern["detail"]["object"], {"key": [{"wildcard": "in/*.csv"}]})
+        allowed = [one for key, one in statements(made) if key == "IngestQueuePolicy" and one["Effect"] == "Allow"]
+        arn = f"arn:aws:events:{REGION}:{ACCOUNT}:rule/{STACK}-ExistingSource"
+        self.assertEqual([one["Condition"] for one in allowed], [{"ArnEquals": {"aws:SourceArn": arn}}])
+        rights = {one["Sid"]: one for key, one in statements(made) if key == "IngesterRole"}
+        objects = ["arn:aws:s3:::crm-exports/*", "arn:aws:s3:::shop-exports/*"]
+        self.assertEqual(rights["ReadFiles"]["Resource"], objects)
+        self.assertEqual(rights["ListFiles"]["Resource"], ["arn:aws:s3:::crm-exports", "arn:aws:s3:::shop-exports"])
+        keys = VARIANTS["existing bucket with KMS"]["SourceKmsKeyArns"]
+        self.assertEqual((rights["DecryptFiles"]["Action"], rights["DecryptFiles"]["Resource"]), ("kms:Decrypt", [keys]))
+
+    def test_a_forwarded_bucket_comes_over_a_bus_that_takes_only_the_accounts_named(self):
+        made = variant("existing and forwarded buckets").resources()
+        policy = made["SourceBusPolicy"]["Properties"]["Statement"]
+        self.assertEqual(policy["Principal"], {"AWS": ["210987654321"]})
+        self.assertEqual(made["ForwardedSource"]["Properties"]["EventPattern"]["account"], ["210987654321"])
+        rights = {one["Sid"]: one for key, one in statements(made) if key == "IngesterRole"}
+        self.assertEqual(rights["ReadFiles"]["Resource"], ["arn:aws:s3:::crm-exports/*", "arn:aws:s3:::elsewhere/*"])
+
+
+class Rules(unittest.TestCase):
+    def test_parameters_that_do_not_fit_together_are_refused_in_words(self):
+        destination = VARIANTS["one destination"]
+        for parameters, word in [
+            ({}, "Give SourceId"),
+            ({"SourceId": "s"}, "SourceId needs WriteKey"),
+            ({"WriteKey": "k"}, "need SourceId too"),
+            ({"WriteKeySecretArn": "arn:aws:secretsmanager:x"}, "need SourceId too"),
+            ({**SOURCE, "WriteKeySecretArn": "arn:aws:secretsmanager:x"}, "Keep one of them"),
+            ({**SOURCE, "ForwardedSourceBuckets": "b"}, "ForwardingAccounts"),
+            ({**SOURCE, "DestinationBucket": "b"}, "DestinationRoleArn"),
+            ({**SOURCE, **destination, "DestinationRoleArns": "arn:aws:iam::1:role/x"}, "together with"),
+            ({**SOURCE, "DestinationRoleArns": "arn:aws:iam::1:role/x"}, "needs Config too"),
+        ]:
+            broken = " ".join(Stack(parameters).broken_rules())
+            self.assertIn(word, broken, parameters)
+
+
+class Told(unittest.TestCase):
+    def actions(self, name):
+        alarms = variant(name).resources("AWS::CloudWatch::Alarm")
+        return {key: alarm["Properties"]["AlarmActions"] for key, alarm in alarms.items()}
+
+    def test_a_colleagues_file_pages_nobody(self):
+        for name, alarms, notices in [
+            ("e-mail", f"arn:aws:sns:{REGION}:{ACCOUNT}:{STACK}-AlarmTopic", f"arn:aws:sns:{REGION}:{ACCOUNT}:{STACK}-NoticeTopic"),
+            ("everything of ours", f"arn:aws:sns:{REGION}:{ACCOUNT}:mine", f"arn:aws:sns:{REGION}:{ACCOUNT}:theirs"),
+        ]:
+            for key, actions in self.actions(name).items():
+                self.assertEqual(actions, [notices if key.endswith("Notice") else alarms], key)
+
+    def test_without_anybody_to_tell_the_outputs_say_so_in_capitals(self):
+        outputs = variant("defaults").outputs()
+        self.assertTrue(outputs["Alarms"].startswith("NOBODY IS TOLD"))
+        self.assertTrue(outputs["Notices"].startswith("NOBODY IS TOLD"))
+        self.assertIn("on-call@example.com", variant("e-mail").outputs()["Alarms"])
+
+    def test_the_exporter_has_alarms_only_where_there_is_an_exporter(self):
+        of_exporter = {key for key in self.actions("one destination") if key not in self.actions("defaults")}
+        self.assertIn("ExporterStillAlarm", of_exporter)
+        self.assertNotIn("Exporter", variant("defaults").resources())
+        self.assertIn("ExporterRole", variant("defaults").resources())
+
+
+class OtherSide(unittest.TestCase):
+    ROLE = f"arn:aws:iam::{ACCOUNT}:role/segment-s3-ExporterRole-*"
+
+    def role(self, **parameters):
+        given = {"ExporterRoleArn": self.ROLE, "ExternalId": "id", "BucketName": "logs", **parameters}
+        return Stack(given, "deploy/destination-role.yaml").resources()
+
+    def test_the_role_of_a_destination_trusts_the_account_for_one_role_name_and_may_only_put(self):
+        made = self.role()
+        self.assertEqual(list(made), ["Role"])
+        (trust,) = made["Role"]["Properties"]["AssumeRolePolicyDocument"]["Statement"]
+        self.assertEqual(trust["Principal"], {"AWS": f"arn:aws:iam::{ACCOUNT}:root"})
+        self.assertEqual(trust["Condition"]["ArnEquals"], {"aws:PrincipalArn": self.ROLE})
+        self.assertEqual(trust["Condition"]["StringEquals"], {"sts:ExternalId": "id"})
+        (right,) = made["Role"]["Properties"]["Policies"][0]["PolicyDocument"]["Statement"]
+        self.assertEqual((right["Action"], right["Resource"]), (["s3:PutObject"], "arn:aws:s3:::logs/segment-logs/*"))
+
+    def test_bucket_prefix_key_and_acl_are_optional(self):
+        made = self.role(MakeBucket="true", Prefix="a/b/", KmsKeyArn="arn:aws:kms:x:1:key/k", AllowAcl="true")
+        self.assertEqual(sorted(made), ["Bucket", "BucketPolicy", "Role"])
+        put, key = made["Role"]["Properties"]["Policies"][0]["PolicyDocument"]["Statement"]
+        self.assertEqual(put["Resource"], "arn:aws:s3:::logs/a/b/segment-logs/*")
+        self.assertEqual(put["Action"], ["s3:PutObject", "s3:PutObjectAcl"])
+        self.assertEqual(key["Resource"], "arn:aws:kms:x:1:key/k")
+
+    def test_the_statements_to_paste_are_those_that_the_stack_would_make(self):
+        given = {
+            "BucketName": "b",
+            "SourceBusArn": f"arn:aws:events:{REGION}:{ACCOUNT}:event-bus/x",
+            "IngesterRoleArn": f"arn:aws:iam::{ACCOUNT}:role/segment-s3-IngesterRole-*",
+            "MakeBucketPolicy": "true",
+        }
+        one = Stack(given, "deploy/source-account.yaml")
+        made = one.resources()["BucketPolicy"]["Properties"]["PolicyDocument"]["Statement"]
+        self.assertEqual(json.loads(one.outputs()["BucketPolicyStatements"]), made)
+        json.loads(one.outputs()["KeyPolicyStatement"])
+
+
+if __name__ == "__main__":
+    unittest.main()
