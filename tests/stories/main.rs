@@ -14,6 +14,7 @@ mod payloads;
 mod queue;
 mod resume;
 mod rights;
+mod runbook;
 mod semantics;
 mod states;
 mod tables;
