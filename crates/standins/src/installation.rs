@@ -1,7 +1,7 @@
 //! One installation of `segment-s3`, which the demo and the stories share. It has the buckets, the customer's role, the
 //! source at Segment and the settings of both functions.
 
-use crate::iam::{DEFAULT_ACCOUNT, Role};
+use crate::iam::{Credentials, DEFAULT_ACCOUNT, Policy, Role};
 use crate::{s3, segment};
 
 /// The bucket that people drop CSV files into. The payloads in `events/` name it.
@@ -42,6 +42,11 @@ pub fn with_buckets(setup: s3::Setup) -> s3::Setup {
     let role = customer_role(ROLE_ARN, CUSTOMER_BUCKET);
     let setup = setup.with_bucket(STATE_BUCKET).with_foreign_bucket(CUSTOMER_BUCKET, CUSTOMER_ACCOUNT, "us-east-1");
     setup.with_role(role)
+}
+
+/// The key of a person in the customer's account, who may read the logs.
+pub fn customer(s3: &s3::Server) -> Credentials {
+    s3.directory().add_user(&format!("arn:aws:iam::{CUSTOMER_ACCOUNT}:user/reader"), vec![Policy::allow_all()])
 }
 
 /// A Segment that knows [`WRITE_KEY`] and no other.
