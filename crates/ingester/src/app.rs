@@ -10,7 +10,7 @@ use aws::telemetry::{self, Per, metrics};
 use aws::{Bucket, Clock, Dice};
 use delivery::WriteKey;
 use ingestion::deadline::Deadline;
-use ingestion::life::{Close, Outcome};
+use ingestion::life::{Close, Outcome, retry_after_s};
 use ingestion::notification::{Entry, Message, Notice, Notification, read};
 use protocol::id::SourceId;
 use protocol::keys::INGEST_CONFIG;
@@ -164,8 +164,11 @@ impl App {
     async fn handle_queue(&self, messages: Vec<Message>, in_force: &InForce, deadline: Deadline) -> QueueAnswer {
         let mut report = Report::of(in_force);
         let mut batch_item_failures = Vec::new();
-        for Message { id, receives, entries } in messages {
+        for Message { id, receipt, receives, entries } in messages {
             if !self.handle_entries(entries, Some((&id, receives)), in_force, deadline, &mut report).await {
+                if let (Some(queue), Some(receipt)) = (&self.queue, receipt) {
+                    queue.retry_after(&receipt, retry_after_s(receives)).await;
+                }
                 batch_item_failures.push(BatchItemFailure { item_identifier: id });
             }
         }

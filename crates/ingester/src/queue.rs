@@ -39,4 +39,16 @@ impl Queue {
         .await
         .map_err(|fault| of_queue(&fault))
     }
+
+    /// Lets a message come again in `seconds`. If this fails, the queue's visibility timeout decides.
+    pub(crate) async fn retry_after(&self, receipt: &str, seconds: i32) {
+        let changed = retried(&self.dice, || async {
+            let change = self.client.change_message_visibility().queue_url(&self.url).receipt_handle(receipt);
+            let changed = change.visibility_timeout(seconds).send().await;
+            changed.map(drop).map_err(|error| Fault::of(Operation::Postpone, &self.url, &error))
+        });
+        if let Err(fault) = changed.await {
+            tracing::warn!(reason = %fault, "a failed message comes again only after the queue's visibility timeout");
+        }
+    }
 }

@@ -116,6 +116,8 @@ pub struct Hop {
 pub struct Message {
     /// SQS's id of the message.
     pub id: String,
+    /// The handle of this receipt; without it nothing can be changed about the message.
+    pub receipt: Option<String>,
     /// How often it was received, this time included.
     pub receives: u32,
     /// Its events.
@@ -241,6 +243,7 @@ fn message(record: &Value, around: Around<'_>) -> Message {
     let receives = record["attributes"]["ApproximateReceiveCount"].as_str().and_then(|count| count.parse().ok());
     Message {
         id: record["messageId"].as_str().unwrap_or_default().to_owned(),
+        receipt: record["receiptHandle"].as_str().map(str::to_owned),
         receives: receives.unwrap_or(1),
         entries: envelope::entries(record, around),
     }
