@@ -11,6 +11,7 @@ mod outage;
 mod payloads;
 mod queue;
 mod readme;
+mod receiver;
 mod resume;
 mod semantics;
 mod states;

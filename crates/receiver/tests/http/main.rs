@@ -1,0 +1,9 @@
+//! The API as its callers see it, over HTTP.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+mod api;
+mod batches;
+mod browsers;
+mod keeping;
+mod stopping;
+mod webhooks;
