@@ -44,7 +44,7 @@ test-long: ## The stories of chance with many more seeds and kills (SEEDS, KILLS
 	  resume:: faults::
 	SEEDS=$${SEEDS:-2000} $(CARGO) test --locked --workspace --test stories -- seeds::
 
-test-clients: ## Sends calls with real Segment libraries of npm and PyPI to the receiver; needs node, npm and the network
+test-clients: ## Sends calls with real Segment libraries to the receiver, one in a headless Chromium; needs node, npm and the network
 	$(CARGO) build --locked --workspace --bins
 	tests/clients/run.sh
 

@@ -42,7 +42,7 @@ impl Front {
         self.url.clone()
     }
 
-    /// How many requests have come.
+    /// How many requests with calls have come.
     pub(crate) fn requests(&self) -> usize {
         self.requests.load(Ordering::SeqCst)
     }
@@ -51,7 +51,8 @@ impl Front {
 /// One request on each connection.
 async fn serve(mut stream: TcpStream, receiver: &str, fate: Fate, count: &AtomicUsize) {
     let Some(request) = read(&mut stream).await else { return };
-    let is_first = count.fetch_add(1, Ordering::SeqCst) == 0;
+    // A browser asks for settings and permission before it sends.
+    let is_first = request.starts_with(b"POST") && count.fetch_add(1, Ordering::SeqCst) == 0;
     let answer = match fate {
         Fate::Status(status) if is_first => {
             let body = r#"{"success":false,"message":"trouble","code":"trouble"}"#;

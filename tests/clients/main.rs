@@ -42,6 +42,43 @@ async fn each_call_of_a_real_library_is_in_the_logs_whatever_its_first_answer() 
     }
 }
 
+#[tokio::test]
+#[ignore = "needs npm and the network: make test-clients"]
+async fn each_call_of_a_page_in_a_browser_is_in_the_logs() {
+    let (world, _) = World::with_receiver(false).await;
+    for fate in [Fate::Answered, Fate::Status(503), Fate::Lost] {
+        let front = Front::start(&world.segment_url, fate).await;
+        run(Path::new("node"), "browser.mjs", &[&front.url(), WRITE_KEY, &format!("{fate:?}")]).await;
+        println!("browser {fate:?}: {} requests", front.requests());
+    }
+    world.export().await;
+    let logged = world.logged();
+    for fate in [Fate::Answered, Fate::Status(503), Fate::Lost] {
+        let lines = logged.iter().filter(|line| line["userId"] == format!("{fate:?}").as_str());
+        // A call whose answer came after the page had gone is sent again by the next page.
+        let by_id: BTreeMap<_, _> = lines.map(|line| (line["messageId"].to_string(), line)).collect();
+        let mut names: Vec<_> =
+            by_id.values().map(|line| (line["type"].to_string(), line["event"].to_string())).collect();
+        names.sort_unstable();
+        let expected = [
+            ("identify", "null"),
+            ("identify", "null"),
+            ("page", "null"),
+            ("page", "null"),
+            ("track", "\"batching cut \u{fffd}\""),
+            ("track", "\"batching last\""),
+            ("track", "\"standard cut \u{fffd}\""),
+            ("track", "\"standard last\""),
+        ];
+        let expected = expected.map(|(kind, event)| (format!("{kind:?}"), event.to_owned()));
+        assert_eq!(names, expected, "{fate:?}");
+        for line in by_id.values() {
+            assert_eq!((&line["channel"], &line["context"]["ip"]), (&json!("client"), &json!("127.0.0.1")), "{line}");
+            assert_eq!(line["context"]["page"]["title"], "Shop", "{line}");
+        }
+    }
+}
+
 /// Checks that a line has what its library was given.
 fn check(line: &Value) {
     let (field, expected) = match line["type"].as_str().unwrap() {
@@ -69,11 +106,19 @@ fn check(line: &Value) {
 }
 
 async fn send(library: &str, is_node: bool, url: &str, user: &str) {
-    let folder = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../target/clients"));
-    let (program, script) =
-        if is_node { (PathBuf::from("node"), "send.cjs") } else { (folder.join("venv/bin/python"), "send.py") };
+    let (program, script) = if is_node { ("node", "send.cjs") } else { ("venv/bin/python", "send.py") };
+    let program = if is_node { PathBuf::from(program) } else { folder().join(program) };
+    run(&program, script, &[library, url, WRITE_KEY, user]).await;
+}
+
+/// Where `run.sh` installs the libraries.
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("target/clients")
+}
+
+async fn run(program: &Path, script: &str, arguments: &[&str]) {
     let mut command = Command::new(program);
-    command.arg(script).args([library, url, WRITE_KEY, user]).current_dir(folder);
+    command.arg(script).args(arguments).current_dir(folder());
     // A proxy does not lead to loopback.
     for name in ["http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"] {
         command.env_remove(name);

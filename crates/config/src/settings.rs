@@ -113,7 +113,7 @@ settings! {
         CALL_BYTES_MAX Value("32768"), "bytes of one call, as it is sent";
         BATCH_BYTES_MAX Value("524288"), "bytes of a batch, inflated; at most 4194304. Segment documents 500 KB, and libraries send up to the default.";
         BATCH_CALLS_MAX Value("2500"), "calls of a batch";
-        KEY_CALLS_PER_SECOND None, "calls a second that each source may send. Beyond it the answer is 429 with `Retry-After`. Each process counts alone, and so does each instance in Lambda.";
+        SOURCE_CALLS_PER_SECOND None, "calls a second that each source may send. Beyond it the answer is 429 with `Retry-After`. Each process counts alone, and so does each instance in Lambda.";
         CONNECTIONS_MAX Value("1000"), "connections that `segment-s3 receive` serves at the same time. Others wait.";
     }
 }

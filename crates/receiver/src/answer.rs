@@ -70,7 +70,7 @@ impl Failure {
     }
 
     pub(crate) fn rate_limited(seconds: u64) -> Failure {
-        let message = "the source sends more calls a second than KEY_CALLS_PER_SECOND; send them later";
+        let message = "the source sends more calls a second than SOURCE_CALLS_PER_SECOND; send them later";
         Failure::new(StatusCode::TOO_MANY_REQUESTS, "rate_limited", message, Some(seconds))
     }
 }

@@ -3,8 +3,8 @@
 use config::ConfigFrom;
 use config::environment::{Faults, Reader};
 use config::settings::{
-    BATCH_BYTES_MAX, BATCH_CALLS_MAX, CALL_BYTES_MAX, CONNECTIONS_MAX, INCLUDE_WRITE_KEY, KEY_CALLS_PER_SECOND,
-    SERVICE_NAME, STATE_BUCKET, Setting, TRUSTED_HOPS, UNKNOWN_KEYS, WEBHOOK_SECRETS, WRITE_KEYS,
+    BATCH_BYTES_MAX, BATCH_CALLS_MAX, CALL_BYTES_MAX, CONNECTIONS_MAX, INCLUDE_WRITE_KEY, SERVICE_NAME,
+    SOURCE_CALLS_PER_SECOND, STATE_BUCKET, Setting, TRUSTED_HOPS, UNKNOWN_KEYS, WEBHOOK_SECRETS, WRITE_KEYS,
 };
 use protocol::id::SourceId;
 use protocol::reading::Reading;
@@ -71,7 +71,7 @@ impl Settings {
         if keys.is_empty() && secrets.is_empty() && unknown == Unknown::Refuse && !is_described {
             reader.fault(&WRITE_KEYS, "is not set, and no source of CONFIG has a write key; write key=source");
         }
-        let calls_per_second = reader.parsed_if_set(&KEY_CALLS_PER_SECOND, "a number of calls");
+        let calls_per_second = reader.parsed_if_set(&SOURCE_CALLS_PER_SECOND, "a number of calls");
         let limits = Limits {
             body_bytes_max: bounded(reader, &BATCH_BYTES_MAX, GROUP_BYTES_MAX),
             call_bytes_max: bounded(reader, &CALL_BYTES_MAX, GROUP_BYTES_MAX),

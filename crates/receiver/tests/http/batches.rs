@@ -201,7 +201,7 @@ async fn two_keys_of_a_source_are_accepted_side_by_side() {
 
 #[tokio::test]
 async fn beyond_the_rate_of_its_source_a_request_is_told_when_to_come_again() {
-    let api = Api::at(&[("KEY_CALLS_PER_SECOND", "1")], aws::Clock::from_fn(|| 1_557_606_747_940)).await;
+    let api = Api::at(&[("SOURCE_CALLS_PER_SECOND", "1")], aws::Clock::from_fn(|| 1_557_606_747_940)).await;
     // A burst of two seconds, and one request beyond it.
     assert_eq!(api.send("/v1/batch", batch()).await.status, 200);
     let answer = api.send("/v1/batch", batch()).await;
