@@ -40,7 +40,11 @@ impl Keyring {
             Some((read_ms, keys)) if self.clock.now_ms() - read_ms < FRESH_MS => Some(keys),
             // One request reads. The others go on with the keys that there are.
             Some((_, keys)) => match self.reading.try_lock() {
-                Ok(_reading) => Some(self.read().await.unwrap_or(keys)),
+                Ok(_reading) => match self.read().await {
+                    Some(keys) => Some(keys),
+                    // The next try is a minute later, so that few calls wait for it.
+                    None => Some(self.hold(keys)),
+                },
                 Err(_) => Some(keys),
             },
             None => {
@@ -78,9 +82,13 @@ impl Keyring {
                 keys.add(key, &source.id);
             }
         }
-        let keys = Arc::new(keys);
+        Some(self.hold(Arc::new(keys)))
+    }
+
+    /// Keeps the keys for a minute.
+    fn hold(&self, keys: Arc<Keys>) -> Arc<Keys> {
         let held = (self.clock.now_ms(), Arc::clone(&keys));
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = Some(held);
-        Some(keys)
+        keys
     }
 }

@@ -20,8 +20,6 @@ use tower_http::trace::TraceLayer;
 use tracking::calls::Limits;
 use tracking::kinds::{KINDS, Kind};
 
-/// Time for a request, most of it for a slow body.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 /// Browsers remember the answer to a preflight for at most so long (Firefox; Chromium: two hours).
 const PREFLIGHT_AGE: Duration = Duration::from_secs(86_400);
 
@@ -60,7 +58,7 @@ pub fn router(receiver: &Arc<Receiver>) -> Router {
         .layer(
             ServiceBuilder::new()
                 .layer(HandleErrorLayer::new(|_| async { Failure::too_slow() }))
-                .layer(TimeoutLayer::new(REQUEST_TIMEOUT)),
+                .layer(TimeoutLayer::new(receiver.settings.request_timeout)),
         )
         .layer(TraceLayer::new_for_http().make_span_with(span))
         .layer(cors())

@@ -9,9 +9,13 @@ use config::settings::{
 use protocol::id::SourceId;
 use protocol::reading::Reading;
 use std::fmt;
+use std::time::Duration;
 use tracking::calls::Limits;
 use tracking::groups::GROUP_BYTES_MAX;
 use tracking::keys::{Keys, Secrets};
+
+/// Time for a request, most of it for a slow body.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What the receiver works from.
 #[derive(Debug, Clone)]
@@ -36,6 +40,8 @@ pub struct Settings {
     pub connections_max: usize,
     /// Whether lines have the write key.
     pub include_write_key: bool,
+    /// Time for a request. No variable sets it.
+    pub request_timeout: Duration,
 }
 
 /// What becomes of calls with an unknown write key.
@@ -88,6 +94,7 @@ impl Settings {
             calls_per_second: calls_per_second.filter(|calls| *calls > 0),
             connections_max: bounded(reader, &CONNECTIONS_MAX, 1_000_000),
             include_write_key: reader.flag(&INCLUDE_WRITE_KEY),
+            request_timeout: REQUEST_TIMEOUT,
         }
     }
 }

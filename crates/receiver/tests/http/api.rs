@@ -58,6 +58,11 @@ impl Api {
     }
 
     pub(crate) async fn at(set: &[(&str, &str)], clock: Clock) -> Api {
+        Api::changed(set, clock, |_| {}).await
+    }
+
+    /// With settings that no variable sets.
+    pub(crate) async fn changed(set: &[(&str, &str)], clock: Clock, change: impl FnOnce(&mut Settings)) -> Api {
         let s3 = Server::memory().with_bucket(STATE).start().await.unwrap();
         let key = s3.credentials();
         let sdk = aws::clients::config_at(&s3.url(), &key.access_key_id, &key.secret_access_key);
@@ -66,7 +71,9 @@ impl Api {
         let get = |wanted: &str| {
             set.iter().chain(&default).find_map(|(name, value)| (*name == wanted).then(|| (*value).to_owned()))
         };
-        let receiver = Receiver::new(Settings::parse(&get).unwrap(), &sdk, clock, Dice::system());
+        let mut settings = Settings::parse(&get).unwrap();
+        change(&mut settings);
+        let receiver = Receiver::new(settings, &sdk, clock, Dice::system());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let (stop, stopped) = oneshot::channel();

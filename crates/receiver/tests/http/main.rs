@@ -4,6 +4,7 @@
 mod api;
 mod batches;
 mod browsers;
+mod configuration;
 mod keeping;
 mod stopping;
 mod webhooks;

@@ -1,7 +1,10 @@
 //! Connections: how many, how slow, and how they end.
 
 use crate::api::{Api, answer_of, batch};
+use aws::Clock;
+use receiver::Settings;
 use standins::faults::{Fault, Gate, Rule};
+use std::time::Duration;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
@@ -58,6 +61,16 @@ async fn two_hundred_half_sent_requests_hold_nothing_up() {
     }
     assert_eq!(api.send("/v1/batch", batch()).await.status, 200);
     drop(slow);
+}
+
+#[tokio::test]
+async fn a_body_that_does_not_come_is_answered_408() {
+    let short = |settings: &mut Settings| settings.request_timeout = Duration::from_millis(50);
+    let api = Api::changed(&[], Clock::system(), short).await;
+    let mut stream = TcpStream::connect(&api.address).await.unwrap();
+    stream.write_all(b"POST /v1/batch HTTP/1.1\r\nhost: h\r\ncontent-length: 100\r\n\r\n{").await.unwrap();
+    let (status, code, _) = answer_of(&mut stream).await.refusal();
+    assert_eq!((status, code.as_str()), (408, "timeout"));
 }
 
 #[tokio::test]
