@@ -12,6 +12,7 @@ mod mapping;
 mod outage;
 mod payloads;
 mod queue;
+mod receiver;
 mod resume;
 mod rights;
 mod runbook;

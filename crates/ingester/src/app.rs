@@ -89,7 +89,7 @@ impl App {
         let queue = settings.queue_url.clone().map(queue);
         let state = Bucket::new(s3.clone(), &settings.state_bucket, dice.clone());
         let (from, base) = (settings.config.clone(), settings.reading.clone());
-        let configuration = Configuration::new(from, base, config, state.clone(), INGEST_CONFIG);
+        let configuration = Configuration::new(from, base, config, state.clone(), Some(INGEST_CONFIG));
         let app = Self {
             settings,
             s3,

@@ -221,7 +221,7 @@ mod tests {
         let mut reader = Reader::new(&nothing);
         let _ = Settings::of(&mut reader);
         let asked = reader.asked();
-        for setting in [config::settings::BOTH, config::settings::INGESTER, config::settings::READING].concat() {
+        for setting in [config::settings::ALL, config::settings::INGESTER, config::settings::READING].concat() {
             assert!(asked.contains(setting.name), "{}", setting.name);
         }
     }

@@ -8,6 +8,7 @@
 //! | `ingest/config.toml`, `exports/config.toml` | the last configuration without a fault | ingester, exporter |
 //! | `ingest/validate.txt` | a trial of the rights to write | ingester |
 //! | `rejects/{stream}/{name}` | all refused rows of a file that has ended | ingester |
+//! | `rejects/received/{source}/{day}/{nonce}.jsonl` | refused calls of requests, each with its reason | receiver |
 //! | `received/{source}/{day}/{rest}` | received events (`FragmentName`) | ingester, receiver |
 //! | `exports/head.json` | which plans are open (`Head`) | exporter |
 //! | `exports/plans/{plan}.{revision}.json` | a plan (`Plan`) | exporter |
@@ -17,7 +18,7 @@
 //! | `exports/quarantine/{fragment}` | a damaged fragment | exporter |
 
 use crate::fragment::FragmentName;
-use crate::id::{Epoch, Nonce, StreamId};
+use crate::id::{Day, Epoch, Nonce, SourceId, StreamId};
 use crate::place::Place;
 use crate::position::ByteRange;
 use sha2::{Digest, Sha256};
@@ -101,6 +102,12 @@ pub fn rejects_name(beginning: &str, ending: &str) -> String {
     format!("{}{hash}{ending}", &beginning[..kept])
 }
 
+/// The refused calls of requests that the receiver wrote together. No stream is called `received`.
+#[must_use]
+pub fn received_rejects(source: &SourceId, day: Day, write: Nonce) -> String {
+    format!("{REJECTS}received/{source}/{day}/{write}.jsonl")
+}
+
 /// A revision of a plan.
 #[must_use]
 pub fn plan(plan: Nonce, revision: u32) -> String {
@@ -164,6 +171,10 @@ mod tests {
                 format!("ingest/{hex_stream}/rejects/0003-0000000000000120-0000000000004096.csv"),
             ),
             (rejects(stream, "track_1.rejects.csv"), format!("rejects/{hex_stream}/track_1.rejects.csv")),
+            (
+                received_rejects(&"s".parse().unwrap(), Day::of(86_400_001), nonce),
+                format!("rejects/received/s/86400000/{hex_nonce}.jsonl"),
+            ),
             (plan(nonce, 2), format!("exports/plans/{hex_nonce}.2.json")),
             (done_of(nonce), format!("exports/done/{hex_nonce}/")),
             (done(nonce, 1, 20), format!("exports/done/{hex_nonce}/1/20")),

@@ -1,5 +1,5 @@
 //! One installation of `segment-s3`, which the demo and the stories share. It has the buckets, the customer's role, the
-//! source at Segment and the settings of both functions.
+//! source at Segment and the settings of all functions.
 
 use crate::iam::{Credentials, DEFAULT_ACCOUNT, Policy, Role};
 use crate::{s3, segment};
@@ -74,6 +74,11 @@ pub fn exporter_settings() -> Vec<(String, String)> {
         ("DESTINATION_ROLE_ARN", ROLE_ARN),
         ("DESTINATION_EXTERNAL_ID", EXTERNAL_ID),
     ])
+}
+
+/// The settings of the receiver, as environment variables.
+pub fn receiver_settings() -> Vec<(String, String)> {
+    named(&[("STATE_BUCKET", STATE_BUCKET), ("WRITE_KEYS", &format!("{WRITE_KEY}={SOURCE_ID}"))])
 }
 
 fn named(settings: &[(&str, &str)]) -> Vec<(String, String)> {
