@@ -70,6 +70,11 @@ fn rule(table: &MappingTable, base: &Reading, sources: &[Source], at: &At<'_>) -
         at.fault("has no `match`; it is a glob on the keys of its files, such as hubspot/*.csv");
     }
     check_source(table.source.as_deref(), sources, &at.field("source"));
+    table
+        .message_id
+        .iter()
+        .enumerate()
+        .for_each(|(index, text)| check_blank(text, &at.field("message_id").item(index)));
     let (call, collection) = call(table, at);
     let decimal = table.decimal.map(Decimal::from).unwrap_or_default();
     let columns = columns(table, decimal, at);
@@ -198,6 +203,9 @@ fn field(table: &FieldTable, decimal: Decimal, at: &At<'_>) -> Field {
     if table.split.is_some() && cell.is_some_and(|cell| cell != "string") {
         at.field("split").fault("gives a list of texts; leave the type out");
     }
+    if let Some(prefix) = &table.prefix {
+        check_blank(prefix, &at.field("prefix"));
+    }
     if table.sha256 && cell.is_some_and(|cell| cell != "string") {
         at.field("sha256").fault("gives a text; leave the type out");
     }
@@ -217,8 +225,17 @@ fn field(table: &FieldTable, decimal: Decimal, at: &At<'_>) -> Field {
     }
 }
 
+/// Refuses what a draft leaves to be filled in.
+fn check_blank(text: &str, at: &At<'_>) {
+    if text.starts_with('…') {
+        at.fault("has the blank `…` of a draft; write a text in its place");
+    }
+}
+
 fn filter(column: &str, table: &FilterTable, at: &At<'_>) -> Filter {
     let at = at.field("where").field(column);
+    table.is.0.iter().for_each(|text| check_blank(text, &at.field("is")));
+    table.not.0.iter().for_each(|text| check_blank(text, &at.field("not")));
     let filled = match (table.filled, table.empty) {
         (Some(filled), Some(_)) => {
             at.field("empty").fault("stands beside `filled`; keep one");

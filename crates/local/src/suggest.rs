@@ -67,7 +67,8 @@ fn suggest(source: &Source) -> anyhow::Result<String> {
             // It is no mapping before someone names the id.
             return Ok(text);
         }
-        let tried = try_on(source, &text)?;
+        // A blank is for the user to fill in.
+        let tried = try_on(source, &text.replace(draft::BLANK_PREFIX, "tool-"))?;
         if draft.take_back(&tried) {
             continue;
         }

@@ -127,7 +127,76 @@ fn a_line_of_totals_becomes_no_person() {
     assert!(check.contains("skipped by filters   1"), "{check}");
     let text = "Customer ID,Name\n1,Ada\n2,Bob\n3,Eve\nTotal,\n";
     let told = draft(&folder, "customers.csv", text);
-    assert!(told.contains("1 of the ids are written otherwise"), "{told}");
+    assert!(told.contains("1 id is written otherwise"), "{told}");
+}
+
+#[test]
+fn no_message_id_is_made_of_the_id_of_a_person() {
+    let folder = Folder::new("suggest-person-ids");
+    let rows = "1,Signed Up,2025-12-31T10:00:00Z,5\n2,Signed Up,2025-12-31T11:00:00Z,7\n";
+    let (told, _) =
+        accepted(&folder, &folder.file("app_events.csv", format!("User ID,Event,Timestamp,Amount\n{rows}")));
+    assert!(told.contains("\"User ID\" = { to = \"userId\"") && !told.contains("message_id ="), "{told}");
+    let (told, _) = accepted(&folder, &folder.file("orders.csv", "id,Amount,Date\n1,5,2025-12-31\n2,7,2025-12-31\n"));
+    assert!(told.contains("\"id\" = { to = \"userId\"") && !told.contains("message_id ="), "{told}");
+    let (told, _) = accepted(&folder, &folder.file("app_events.csv", format!("User ID,Event,Timestamp,Code\n{rows}")));
+    assert!(told.contains("\n# message_id = [\"Code\"] "), "{told}");
+    let (told, _) =
+        accepted(&folder, &folder.file("app_events.csv", format!("User ID,Event,Timestamp,Order No\n{rows}")));
+    assert!(told.contains("\nmessage_id = [\"Order No\"] "), "{told}");
+}
+
+#[test]
+fn orders_with_one_item_each_are_grouped_because_a_later_one_may_have_more() {
+    let folder = Folder::new("suggest-single-items");
+    let text = "Order Number,Email,Order Date,Item Name,Item Cost\n\
+        7,ada@example.com,2025-12-31,Lamp,20.00\n8,bob@example.com,2025-12-31,Mug,5.50\n";
+    let (told, _) = accepted(&folder, &folder.file("export.csv", text));
+    for part in ["\ngroup = \"Order Number\"", "products[].name", "products[].cost", "message_id = [\"Order Number\"]"]
+    {
+        assert!(told.contains(part), "{part} in {told}");
+    }
+    let text = text.replace("Order Number", "Code");
+    let (told, _) = accepted(&folder, &folder.file("orders.csv", text));
+    assert!(told.contains("\n# message_id = [\"Code\"]") && !told.contains("group ="), "{told}");
+}
+
+#[test]
+fn skipped_rows_with_another_id_are_counted_in_the_draft() {
+    let folder = Folder::new("suggest-other-id");
+    let text = "Payment ID,Email,Customer ID,Amount,Date\np1,ada@example.com,c1,5,2025-12-31\n\
+        p2,,c2,7,2025-12-31\np3,,,9,2025-12-31\n";
+    let (told, _) = accepted(&folder, &folder.file("payments.csv", text));
+    assert!(told.contains("other rows are skipped; 1 of them has a cell in \"Customer ID\""), "{told}");
+}
+
+#[test]
+fn a_header_alone_says_whose_the_rows_are() {
+    let folder = Folder::new("suggest-header");
+    let told = draft(&folder, "export.csv", "Email,Plan\n");
+    assert!(told.contains("call = \"identify\"") && told.contains("\"Email\" = [{ to = \"userId\""), "{told}");
+    assert!(told.contains("its header and 0 rows"), "{told}");
+}
+
+#[test]
+fn a_date_that_may_begin_with_the_month_is_left_to_the_user() {
+    let folder = Folder::new("suggest-dates");
+    let (told, _) = accepted(&folder, &folder.file("users.csv", "Email,Joined\nada@example.com,03/04/2024\n"));
+    assert!(told.contains("1 row. "), "{told}");
+    assert!(told.contains("write dates = [\"%d/%m/%Y\"] or [\"%m/%d/%Y\"]"), "{told}");
+}
+
+#[test]
+fn a_name_without_words_leaves_a_blank_for_the_tool() {
+    let folder = Folder::new("suggest-blank");
+    let told = draft(&folder, "2025-12.csv", "Customer ID,First Name\n1,Ada\n2,Bob\n");
+    assert!(told.contains("name = \"2025-12-csv\"") && told.contains("prefix = \"…-\""), "{told}");
+    let config = folder.file("segment-s3.toml", &told);
+    let output = run(&["config", "check", &config], &[], b"");
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("`columns.\"Customer ID\"[0].prefix` has the blank `…`"), "{}", stderr(&output));
+    let config = folder.file("segment-s3.toml", told.replace("…-", "crm-"));
+    assert_eq!(run(&["config", "check", &config], &[], b"").status.code(), Some(0));
 }
 
 #[test]
