@@ -163,6 +163,19 @@ fn a_rejects_file_is_read_by_the_mapping_that_refused_its_rows_alone() {
 }
 
 #[test]
+fn a_person_of_the_samples_who_changed_gets_another_message_id() {
+    let samples = parse(include_str!("../../../samples/segment-s3.toml"));
+    let of_people = samples.mappings.iter().map(|rule| rule.mapping()).filter(|mapping| mapping.call == "identify");
+    for mapping in of_people {
+        let changes = |name: &String| {
+            let column = mapping.columns.iter().find(|column| column.names.contains(name));
+            column.is_some_and(|column| column.fields.iter().any(|field| field.to == "timestamp"))
+        };
+        assert!(mapping.message_id.is_empty() || mapping.message_id.iter().any(changes), "{}", mapping.name);
+    }
+}
+
+#[test]
 fn every_fault_is_reported_at_once_with_its_place() {
     let text = r#"
 [reading]
