@@ -5,6 +5,7 @@
 
 mod constants;
 mod document;
+mod empty;
 mod filters;
 mod header;
 mod paths;
@@ -16,7 +17,7 @@ use sha2::{Digest, Sha256};
 
 use crate::columns::{CellType, ColumnPlan};
 use crate::flaw::Flaw;
-use crate::ids::{self, Names, is_void};
+use crate::ids::{self, Names};
 use crate::kind::Kind;
 use crate::reading::Reading;
 use crate::refusal::{FileFault, RefusalCode, WarningCode};
@@ -24,6 +25,7 @@ use crate::rows::Cell;
 use crate::warnings::Note;
 
 pub use document::check;
+use empty::EmptyRule;
 use filters::Condition;
 use verbs::{Basis, Doubts, Verbs};
 
@@ -36,7 +38,7 @@ pub(crate) struct Mapper {
     made: Vec<(usize, Made)>,
     conditions: Vec<Condition>,
     /// The column whose adjacent equal cells make one call.
-    pub(crate) group: Option<usize>,
+    group: Option<(usize, EmptyRule)>,
     /// The columns that gather a list from the rows of a group, in the order of the plan's lists.
     pub(crate) lists: Vec<usize>,
     basis: Basis,
@@ -53,7 +55,7 @@ enum Made {
     /// It is the same in every row.
     Constant(Vec<u8>),
     /// It is a message id: the mapping's name, and a digest of the cells of these columns.
-    MessageId { name: String, columns: Vec<usize> },
+    MessageId { name: String, columns: Vec<(usize, EmptyRule)> },
 }
 
 /// A column that may fill a field.
@@ -75,7 +77,7 @@ pub(crate) fn compile(
 ) -> Result<(Mapper, ColumnPlan), FileFault> {
     let header = header::Header::read(names);
     let basis = Basis::new(reading);
-    let mut layout = targets::lay_out(mapping, &header, kind, basis.times())?;
+    let mut layout = targets::lay_out(mapping, &header, kind, (reading, basis.times()))?;
     let decides = format!(" {mapping:?} {:?}", header.names);
     let plan = ColumnPlan::compile_mapped(&layout.targets, kind, reading, decides)?;
     for (column, made) in &mut layout.made {
@@ -111,9 +113,14 @@ impl Mapper {
         self.made.iter().any(|(made, _)| *made == column)
     }
 
-    /// Whether a cell of the file counts as empty.
-    pub(crate) fn is_empty(&self, cell: &[u8]) -> bool {
-        self.basis.is_empty(cell)
+    /// The column whose adjacent equal cells make one call.
+    pub(crate) fn group(&self) -> Option<usize> {
+        self.group.as_ref().map(|(column, _)| *column)
+    }
+
+    /// Whether a row with this cell in the column of the group is of no group.
+    pub(crate) fn is_no_group(&self, cell: &[u8]) -> bool {
+        self.group.as_ref().is_none_or(|(_, empty)| empty.is_empty(cell))
     }
 
     /// Whether a row passes every filter.
@@ -221,15 +228,16 @@ impl Candidate {
 /// Appends a message id that is the same wherever the same cells stand.
 fn message_id(
     name: &str,
-    columns: &[usize],
+    columns: &[(usize, EmptyRule)],
     (text, cells): (&[u8], &[Cell]),
     scratch: &mut Vec<u8>,
     out: &mut Vec<u8>,
 ) -> Result<(), Flaw> {
     let (mut digest, mut is_empty) = (Sha256::new(), true);
-    for column in columns {
+    for (column, empty) in columns {
         let value = cells.get(*column).map_or(&[][..], |cell| cell.value(text, scratch));
-        is_empty &= is_void(value);
+        let value = if empty.is_empty(value) { &[] } else { value };
+        is_empty &= value.is_empty();
         digest.update((value.len() as u64).to_be_bytes());
         digest.update(value);
     }

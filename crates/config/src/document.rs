@@ -93,13 +93,14 @@ pub(crate) struct DestinationTable {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct FieldTable {
-    /// Required. The path of the field, written as in a header: `userId`, `traits.email`, `properties.products[].sku`.
+    /// Required. The path of the field, written as in a header: `userId`, `traits.email`, `properties.products[].sku`. A
+    /// colon stands before a type. For a name with a colon, write the type too: `traits.utm:source:string`.
     pub(crate) to: Option<String>,
     /// Other names of the column, for exports in which it has another name.
     pub(crate) names: Vec<String>,
     /// Whether the file may lack the column. Default: `false`.
     pub(crate) optional: bool,
-    /// Cells that count as empty, in exactly these spellings.
+    /// Cells that count as empty, in exactly these spellings. They count as empty in `where`, `message_id` and `group` too.
     pub(crate) nulls: Vec<String>,
     /// Characters to remove from both ends of the cell. `{ characters = "0", side = "left" }` removes them from one end.
     #[cfg_attr(feature = "schema", schemars(with = "Option<crate::schema::Strip>"))]
@@ -141,9 +142,9 @@ pub(crate) struct FilterTable {
     /// The cell is not this text, and not one of these.
     #[cfg_attr(feature = "schema", schemars(with = "OneOrManyTexts"))]
     pub(crate) not: OneOrMany<String>,
-    /// `true`: the cell has nothing but white space.
+    /// `true`: the cell counts as empty. It has nothing but white space, or it is among `nulls`.
     pub(crate) empty: Option<bool>,
-    /// `true`: the cell has something other than white space.
+    /// `true`: the cell does not count as empty.
     pub(crate) filled: Option<bool>,
 }
 

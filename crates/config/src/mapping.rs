@@ -10,6 +10,7 @@ use protocol::reading::Reading;
 
 use crate::at::At;
 use crate::document::{FieldTable, FilterTable, MappingTable};
+use crate::near;
 use crate::source::{Globs, NAME_FAULT, Source, globs, is_name};
 
 /// The types of headers, and `date`.
@@ -46,11 +47,15 @@ pub(crate) fn rules(tables: &[MappingTable], base: &Reading, sources: &[Source],
         let at = at.field("mapping").item(index);
         let rule = rule(table, base, sources, &at);
         let name = &rule.mapping().name;
-        if rules.iter().any(|other| other.mapping().name == *name) {
-            at.field("name").fault("is the name of another mapping; rename one");
+        // Names of rejects files are read in any case.
+        if rules.iter().any(|other| other.mapping().name.eq_ignore_ascii_case(name)) {
+            at.field("name").fault("is the name of another mapping, in any case; rename one");
         }
         // The name of a rejects file ends with the mapping's name behind a point.
-        let hides = |one: &str, other: &str| one.strip_suffix(other).is_some_and(|before| before.ends_with('.'));
+        let hides = |one: &str, other: &str| {
+            let (one, other) = (one.to_ascii_lowercase(), other.to_ascii_lowercase());
+            one.strip_suffix(other.as_str()).is_some_and(|before| before.ends_with('.'))
+        };
         if rules.iter().map(|other| &other.mapping().name).any(|other| hides(name, other) || hides(other, name)) {
             at.field("name")
                 .fault("and another mapping's name end alike behind a `.`, and so do their rejects files; rename one");
@@ -175,6 +180,12 @@ fn field(table: &FieldTable, decimal: Decimal, at: &At<'_>) -> Field {
     let written =
         at.required("to", table.to.as_deref(), "the path of the field, such as traits.email").unwrap_or_default();
     let (to, behind) = typed(written);
+    if behind.is_none() && table.r#type.is_none() && written.contains(':') {
+        let known = near::list(&types());
+        at.fault(format!(
+            "ends in no type behind its colon; write {known}. If the colon belongs to the name, write a type behind it too, such as `{written}:string`"
+        ));
+    }
     if table.r#type.is_some() && behind.is_some() {
         at.field("type").fault("stands beside a type in `to`; keep one");
     }

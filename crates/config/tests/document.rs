@@ -159,7 +159,10 @@ fn a_rejects_file_is_read_by_the_mapping_that_refused_its_rows_alone() {
     assert_eq!(readers("erp/kunden.erp.rejects.csv"), std::slice::from_ref(&erp), "not by the mapping before it");
     assert_eq!(readers("erp/kunden.erp.rejects.erp.rejects.csv.gz"), std::slice::from_ref(&erp), "refused again");
     assert_eq!(readers("elsewhere/kunden.erp.rejects.csv"), std::slice::from_ref(&erp), "whatever the patterns say");
-    assert_eq!(readers("erp/kunden.former.rejects.csv"), [hubspot, erp], "no mapping has that name");
+    for copy in ["erp/KUNDEN.ERP.REJECTS.CSV", "erp/kunden.erp.rejects (1).csv", "erp/kunden.erp.rejects - Kopie.csv"] {
+        assert_eq!(readers(copy), std::slice::from_ref(&erp), "{copy}");
+    }
+    assert_eq!(readers("erp/kunden.former.rejects.csv"), [hubspot, erp], "no mapping has that name, and each stops it");
 }
 
 #[test]
@@ -313,6 +316,19 @@ fn no_event_is_put_twice_into_one_place() {
 }
 
 #[test]
+fn a_colon_in_a_name_stands_before_a_type() {
+    for (to, field) in [
+        ("\"traits.utm:source:string\"", "traits.utm:source"),
+        ("{ to = \"traits.utm:source\", type = \"string\" }", "traits.utm:source"),
+        ("{ to = \"traits.a\", type = \"integer\" }", "traits.a"),
+    ] {
+        let config = parse(&with("{ to = \"traits.amount:number\", if_bad = \"omit\" }", to));
+        let mapping = config.mapping_named("hubspot-contacts").unwrap().mapping();
+        assert_eq!(mapping.columns[2].fields[0].to, field);
+    }
+}
+
+#[test]
 fn contradictory_mappings_are_refused() {
     for (before, line, words) in [
         ("call = \"identify\"", "call = \"identify\"\nobject = \"x\"", "`object` stands beside `call`"),
@@ -324,10 +340,18 @@ fn contradictory_mappings_are_refused() {
             "",
             "is a source without `write_key`",
         ),
+        ("name = \"erp\"", "name = \"HubSpot-Contacts\"", "is the name of another mapping, in any case"),
+        (
+            "traits.amount:number",
+            "traits.amount:int",
+            "`columns.Amount` ends in no type behind its colon; write `string`",
+        ),
+        ("traits.amount:number", "traits.utm:source", "such as `traits.utm:source:string`"),
+        ("\"properties.rank\" = 3", "\"properties.rank:int\" = 3", "has a type; leave it out"),
         ("type = \"number\" }", "type = \"number\", split = \";\" }", "gives a list of texts"),
         ("else = \"none\", ", "else = \"none\", decimal = \",\", ", "is for numbers"),
         ("values = { \"1\" = \"gold\" }, ", "", "stands without `values`"),
-        ("name = \"erp\"", "name = \"hubspot-contacts\"", "is the name of another mapping"),
+        ("name = \"erp\"", "name = \"hubspot-contacts\"", "is the name of another mapping, in any case"),
         ("match = \"erp/*.csv\"", "", "has no `match`"),
         ("name = \"erp\"", "name = \"new.hubspot-contacts\"", "and so do their rejects files"),
     ] {

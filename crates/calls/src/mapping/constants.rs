@@ -11,6 +11,7 @@ use crate::refusal::{FaultCode, FileFault};
 use crate::timestamps::Times;
 
 use super::Made;
+use super::empty::EmptyRule;
 use super::header::{ABSENT, Header};
 use super::paths::check_path;
 
@@ -58,7 +59,11 @@ fn check_constant(to: &str, value: &Value, kind: Kind, times: &Times) -> Result<
 }
 
 /// The message id that is made of cells.
-pub(super) fn made_id(mapping: &Mapping, header: &Header) -> Result<Option<(Target, Made)>, FileFault> {
+pub(super) fn made_id(
+    mapping: &Mapping,
+    header: &Header,
+    empty: &dyn Fn(&str) -> EmptyRule,
+) -> Result<Option<(Target, Made)>, FileFault> {
     if mapping.message_id.is_empty() {
         return Ok(None);
     }
@@ -77,6 +82,7 @@ pub(super) fn made_id(mapping: &Mapping, header: &Header) -> Result<Option<(Targ
         omits_bad: false,
         is_made: true,
     };
-    let columns = mapping.message_id.iter().filter_map(|name| header.find_any(name, mapping)).collect();
+    let place = |name: &String| Some((header.find_any(name, mapping)?, empty(name)));
+    let columns = mapping.message_id.iter().filter_map(place).collect();
     Ok(Some((target, Made::MessageId { name: mapping.name.clone(), columns })))
 }

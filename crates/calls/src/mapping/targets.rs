@@ -1,13 +1,15 @@
 //! A mapping, laid out over the header of a file: the columns of the rows that it makes.
 
-use protocol::mapping::{Decimal, Field, IfBad, Mapping, Rest};
+use protocol::mapping::{Decimal, Field, Filter, IfBad, Mapping, Rest};
 
 use crate::columns::{CellType, Target, Targets, To};
 use crate::kind::{Api, Kind};
+use crate::reading::Reading;
 use crate::refusal::{FaultCode, FileFault};
 use crate::timestamps::Times;
 
 use super::constants::{constants, made_id};
+use super::empty::EmptyRule;
 use super::filters::Condition;
 use super::header::Header;
 use super::paths::{ListPath, check_path, list_path};
@@ -20,7 +22,7 @@ pub(super) struct Layout {
     pub(super) targets: Targets,
     pub(super) made: Vec<(usize, Made)>,
     pub(super) conditions: Vec<Condition>,
-    pub(super) group: Option<usize>,
+    pub(super) group: Option<(usize, EmptyRule)>,
     pub(super) lists: Vec<usize>,
 }
 
@@ -31,7 +33,12 @@ struct Use<'a> {
     columns: Vec<(usize, &'a Field)>,
 }
 
-pub(super) fn lay_out(mapping: &Mapping, header: &Header, kind: Kind, times: &Times) -> Result<Layout, FileFault> {
+pub(super) fn lay_out(
+    mapping: &Mapping,
+    header: &Header,
+    kind: Kind,
+    (reading, times): (&Reading, &Times),
+) -> Result<Layout, FileFault> {
     check_names(mapping, header)?;
     let uses = uses(mapping, header, kind);
     let mut lists: Vec<&str> = Vec::new();
@@ -60,13 +67,14 @@ pub(super) fn lay_out(mapping: &Mapping, header: &Header, kind: Kind, times: &Ti
     let used: Vec<usize> = uses.iter().flat_map(|one| &one.columns).map(|(column, _)| *column).collect();
     take_rest(mapping, header, &used, &mut places)?;
     further.extend(constants(mapping, kind, times)?);
-    further.extend(made_id(mapping, header)?);
+    let empty = |name: &str| EmptyRule::of(name, mapping, kind, reading);
+    further.extend(made_id(mapping, header, &empty)?);
     layout.targets.merged = others.into_iter().filter(|(column, _)| places[*column].is_none()).collect();
     layout.line_up(header, places, further, &lists);
     let find = |name: &String| header.find_any(name, mapping);
-    layout.conditions =
-        mapping.filters.iter().filter_map(|filter| Some(Condition::new(find(&filter.column)?, filter))).collect();
-    layout.group = mapping.group.as_ref().and_then(find);
+    let condition = |filter: &Filter| Some(Condition::new(find(&filter.column)?, empty(&filter.column), filter));
+    layout.conditions = mapping.filters.iter().filter_map(condition).collect();
+    layout.group = mapping.group.as_ref().and_then(|name| Some((find(name)?, empty(name))));
     Ok(layout)
 }
 

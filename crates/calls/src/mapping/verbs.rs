@@ -65,11 +65,6 @@ impl Doubts<'_> {
 }
 
 impl Basis {
-    /// Whether a cell has blanks alone, or counts as empty by a setting.
-    pub(super) fn is_empty(&self, cell: &[u8]) -> bool {
-        ids::is_void(cell) || self.nulls.has(ids::trim(cell))
-    }
-
     pub(super) fn times(&self) -> &Times {
         &self.times
     }

@@ -438,5 +438,5 @@ fn is_split(row: SourceRow<'_>) -> bool {
 /// The cell that says the group of a row; empty if it counts as empty.
 fn key_of<'a>(row: SourceRow<'a>, column: usize, mapper: &Mapper, scratch: &'a mut Vec<u8>) -> &'a [u8] {
     let key = row.cells.get(column).map_or(&[][..], |cell| cell.value(row.text, scratch));
-    if mapper.is_empty(key) { &[] } else { key }
+    if mapper.is_no_group(key) { &[] } else { key }
 }

@@ -278,7 +278,7 @@ proptest! {
         if read.refusals().is_empty() {
             return Ok(());
         }
-        let again = File { bytes: read.rejects(), ..file }.read(&[usize::MAX]);
+        let again = file.refused(&read).read(&[usize::MAX]);
         prop_assert_eq!((again.fault.as_ref(), again.calls().len()), (None, 0));
         prop_assert_eq!(again.refusals().len(), read.refusals().len());
     }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use calls::columns::is_never_sent;
+use calls::columns::{CellType, is_never_sent};
 use calls::kind::{Api, Kind};
 use protocol::mapping::{Mapping, Rest};
 
@@ -91,7 +91,8 @@ fn paths(mapping: &Mapping, kind: Kind, at: &At<'_>) {
 fn constants(table: &MappingTable, kind: Kind, at: &At<'_>) {
     for (to, _) in &table.set.0 {
         let at = at.field(to);
-        if typed(to).1.is_some() {
+        let is_meant = |(_, word): (&str, &str)| CellType::meant(word).is_some();
+        if typed(to).1.is_some() || to.rsplit_once(':').is_some_and(is_meant) {
             at.fault("has a type; leave it out, because the value itself has one");
         } else if to == "messageId" {
             at.fault("is the same in every call, and Segment would drop all but one; use `message_id`");
