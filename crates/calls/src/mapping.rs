@@ -9,6 +9,7 @@ mod empty;
 mod filters;
 mod header;
 mod paths;
+mod sense;
 mod targets;
 mod verbs;
 
@@ -16,11 +17,12 @@ use protocol::mapping::Mapping;
 use sha2::{Digest, Sha256};
 
 use crate::columns::{CellType, ColumnPlan};
+pub use crate::columns::{MappingFault, Part};
 use crate::flaw::Flaw;
 use crate::ids::{self, Names};
 use crate::kind::Kind;
 use crate::reading::Reading;
-use crate::refusal::{FileFault, RefusalCode, WarningCode};
+use crate::refusal::{RefusalCode, WarningCode};
 use crate::rows::Cell;
 use crate::warnings::Note;
 
@@ -74,7 +76,7 @@ pub(crate) fn compile(
     names: &[String],
     kind: Kind,
     reading: &Reading,
-) -> Result<(Mapper, ColumnPlan), FileFault> {
+) -> Result<(Mapper, ColumnPlan), MappingFault> {
     let header = header::Header::read(names);
     let basis = Basis::new(reading);
     let mut layout = targets::lay_out(mapping, &header, kind, (reading, basis.times()))?;

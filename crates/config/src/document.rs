@@ -287,6 +287,31 @@ impl<'de> Deserialize<'de> for StripTable {
     }
 }
 
+/// A path, or a table.
+struct OneField(FieldTable);
+
+impl<'de> Deserialize<'de> for OneField {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<OneField, D::Error> {
+        struct Path;
+        impl<'de> Visitor<'de> for Path {
+            type Value = OneField;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a path in quotes, or a table such as { to = \"traits.email\", lower = true }")
+            }
+
+            fn visit_str<E: de::Error>(self, path: &str) -> Result<OneField, E> {
+                Ok(OneField(FieldTable { to: Some(path.to_owned()), ..FieldTable::default() }))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<OneField, A::Error> {
+                FieldTable::deserialize(MapAccessDeserializer::new(map)).map(OneField)
+            }
+        }
+        deserializer.deserialize_any(Path)
+    }
+}
+
 impl<'de> Deserialize<'de> for Fields {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Fields, D::Error> {
         struct Paths;
@@ -309,9 +334,8 @@ impl<'de> Deserialize<'de> for Fields {
 
             fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Fields, A::Error> {
                 let mut all = Vec::new();
-                // Lists within lists are read alike; there is no reason to write one.
-                while let Some(Fields(fields)) = items.next_element()? {
-                    all.extend(fields);
+                while let Some(OneField(field)) = items.next_element()? {
+                    all.push(field);
                 }
                 Ok(Fields(all))
             }

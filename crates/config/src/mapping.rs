@@ -75,11 +75,12 @@ fn rule(table: &MappingTable, base: &Reading, sources: &[Source], at: &At<'_>) -
         at.fault("has no `match`; it is a glob on the keys of its files, such as hubspot/*.csv");
     }
     check_source(table.source.as_deref(), sources, &at.field("source"));
-    table
-        .message_id
-        .iter()
-        .enumerate()
-        .for_each(|(index, text)| check_blank(text, &at.field("message_id").item(index)));
+    if table.message_id.as_ref().is_some_and(Vec::is_empty) && !at.has_fault_at("message_id") {
+        at.field("message_id").fault("is empty; name the columns that identify a row, or leave it out");
+    }
+    for (index, text) in table.message_id.iter().flatten().enumerate() {
+        check_blank(text, &at.field("message_id").item(index));
+    }
     let (call, collection) = call(table, at);
     let decimal = table.decimal.map(Decimal::from).unwrap_or_default();
     let columns = columns(table, decimal, at);
@@ -95,7 +96,7 @@ fn rule(table: &MappingTable, base: &Reading, sources: &[Source], at: &At<'_>) -
         rest: table.rest,
         decimal,
         filters: table.r#where.0.iter().map(|(column, filter)| self::filter(column, filter, at)).collect(),
-        message_id: table.message_id.clone(),
+        message_id: table.message_id.clone().unwrap_or_default(),
         group: table.group.clone(),
     };
     let mut reading = table.reading().over(base, &mut |key, what| at.field(key).fault(what));
@@ -150,7 +151,7 @@ fn columns(table: &MappingTable, decimal: Decimal, at: &At<'_>) -> Vec<Column> {
     let mut columns = Vec::new();
     for (name, fields) in &table.columns.0 {
         let at = at.field(name);
-        if fields.0.is_empty() {
+        if fields.0.is_empty() && !at.has_fault() {
             at.fault("has no field; write a path such as \"traits.email\"");
         }
         let mut names = vec![name.clone()];

@@ -112,7 +112,7 @@ reading! {
         #[cfg_attr(feature = "schema", schemars(with = "std::collections::BTreeMap<String, FilterTable>"))]
         pub(crate) r#where: Ordered<FilterTable>,
         /// Columns that identify a row. The message id is made of their cells, so a later export of the same row repeats it.
-        pub(crate) message_id: Vec<String>,
+        pub(crate) message_id: Option<Vec<String>>,
         /// A column. Adjacent rows with the same cell in it become one call, at most 1,000 rows. A row whose cell counts as
         /// empty is a call of its own.
         pub(crate) group: Option<String>,

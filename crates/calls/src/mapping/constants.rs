@@ -1,9 +1,9 @@
 //! Columns that no column of the file fills: constants, and the message id that is made of cells.
 
-use protocol::mapping::Mapping;
+use protocol::mapping::{Constant, Mapping};
 use serde_json::Value;
 
-use crate::columns::{CellType, Target, To};
+use crate::columns::{CellType, MappingFault, Part, Target, To};
 use crate::ids;
 use crate::kind::{Api, Kind};
 use crate::limits::MESSAGE_ID_CHARS_MAX;
@@ -18,31 +18,36 @@ use super::paths::check_path;
 /// Bytes of a digest that stand in a message id.
 pub(super) const DIGEST_BYTES: usize = 16;
 
-pub(super) fn constants(mapping: &Mapping, kind: Kind, times: &Times) -> Result<Vec<(Target, Made)>, FileFault> {
-    let mut all = Vec::new();
-    for constant in &mapping.set {
-        let fault = |_| FileFault::new(FaultCode::BadColumn, format!("the constant `{}` is no JSON", constant.to));
-        let value: Value = serde_json::from_str(&constant.json).map_err(fault)?;
-        let to = match constant.to.strip_prefix("properties.") {
-            Some(name) if kind.api() == Api::Objects => name,
-            _ => &constant.to,
-        };
-        check_path(to, kind)?;
-        check_constant(to, &value, kind, times)?;
-        let (cell, text) = match value {
-            // Its type is always that of a time.
-            Value::String(text) if to == "timestamp" => (None, text),
-            Value::String(text) => (Some(CellType::String), text),
-            Value::Bool(value) => (Some(CellType::Boolean), value.to_string()),
-            Value::Number(_) => (Some(CellType::Number), constant.json.trim().to_owned()),
-            Value::Null | Value::Array(_) | Value::Object(_) => (Some(CellType::Json), constant.json.clone()),
-        };
-        let name = format!("set {}", constant.to);
-        let target =
-            Target { name, source: usize::MAX, to: To::Path(to.to_owned()), cell, omits_bad: false, is_made: true };
-        all.push((target, Made::Constant(text.into_bytes())));
-    }
-    Ok(all)
+pub(super) fn constants(mapping: &Mapping, kind: Kind, times: &Times) -> Result<Vec<(Target, Made)>, MappingFault> {
+    let used = mapping.set.iter().enumerate().filter(|(_, constant)| !constant.to.is_empty());
+    let target = |(place, constant)| {
+        let part = Part::Constant(place);
+        self::constant(constant, part, kind, times).map_err(|fault| MappingFault::of(part, fault))
+    };
+    used.map(target).collect()
+}
+
+fn constant(constant: &Constant, part: Part, kind: Kind, times: &Times) -> Result<(Target, Made), FileFault> {
+    let fault = |_| FileFault::new(FaultCode::BadColumn, format!("the constant `{}` is no JSON", constant.to));
+    let value: Value = serde_json::from_str(&constant.json).map_err(fault)?;
+    let to = match constant.to.strip_prefix("properties.") {
+        Some(name) if kind.api() == Api::Objects => name,
+        _ => &constant.to,
+    };
+    check_path(to, kind)?;
+    check_constant(to, &value, kind, times)?;
+    let (cell, text) = match value {
+        // Its type is always that of a time.
+        Value::String(text) if to == "timestamp" => (None, text),
+        Value::String(text) => (Some(CellType::String), text),
+        Value::Bool(value) => (Some(CellType::Boolean), value.to_string()),
+        Value::Number(_) => (Some(CellType::Number), constant.json.trim().to_owned()),
+        Value::Null | Value::Array(_) | Value::Object(_) => (Some(CellType::Json), constant.json.clone()),
+    };
+    let name = format!("set {}", constant.to);
+    let to = To::Path(to.to_owned());
+    let target = Target { name, source: usize::MAX, to, cell, omits_bad: false, is_made: true, part };
+    Ok((target, Made::Constant(text.into_bytes())))
 }
 
 /// Refuses a constant that every row would be refused for.
@@ -81,6 +86,7 @@ pub(super) fn made_id(
         cell: None,
         omits_bad: false,
         is_made: true,
+        part: Part::MessageId,
     };
     let place = |name: &String| Some((header.find_any(name, mapping)?, empty(name)));
     let columns = mapping.message_id.iter().filter_map(place).collect();

@@ -197,6 +197,12 @@ impl Verbs {
         }
     }
 
+    /// Whether a cell can be this text where it is looked up in `values`.
+    pub(super) fn can_look_up(&self, key: &str) -> bool {
+        let is_small = || key.chars().flat_map(char::to_lowercase).eq(key.chars());
+        self.shorten(key) == key && (!self.lower || is_small()) && !ids::is_void(key.as_bytes())
+    }
+
     /// Takes characters and white space off the ends.
     fn shorten<'a>(&self, mut value: &'a str) -> &'a str {
         if let Some(Strip { characters, side }) = &self.strip {
