@@ -47,6 +47,23 @@ pub(crate) struct Mapper {
     scratch: Vec<u8>,
     text: Vec<u8>,
     cells: Vec<Cell>,
+    choices: Vec<usize>,
+}
+
+/// A row that a mapping makes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct MadeRow<'a> {
+    pub(crate) text: &'a [u8],
+    pub(crate) cells: &'a [Cell],
+    /// Which of its columns fills each cell, 0 being the first choice; empty where none has several.
+    choices: &'a [usize],
+}
+
+impl MadeRow<'_> {
+    /// Which of its columns fills a cell.
+    pub(crate) fn choice(&self, column: usize) -> usize {
+        self.choices.get(column).copied().unwrap_or(0)
+    }
 }
 
 /// How a cell is made.
@@ -66,7 +83,7 @@ struct Candidate {
     column: usize,
     verbs: Verbs,
     omits_bad: bool,
-    /// The type of the field, where a cell that is not of it gives way to the next column.
+    /// The type of the field, where several columns may fill it: a bad cell is known by its own column.
     wanted: Option<CellType>,
 }
 
@@ -87,7 +104,7 @@ pub(crate) fn compile(
             && candidates.len() > 1
         {
             let cell = plan.columns()[*column].cell;
-            candidates.iter_mut().for_each(|candidate| candidate.wanted = candidate.omits_bad.then_some(cell));
+            candidates.iter_mut().for_each(|candidate| candidate.wanted = Some(cell));
         }
     }
     let mapper = Mapper {
@@ -100,6 +117,7 @@ pub(crate) fn compile(
         scratch: Vec::new(),
         text: Vec::new(),
         cells: Vec::new(),
+        choices: Vec::new(),
     };
     Ok((mapper, plan))
 }
@@ -140,25 +158,27 @@ impl Mapper {
         is_first: bool,
         names: &Names,
         notes: &mut Vec<Note>,
-    ) -> Result<(&'a [u8], &'a [Cell]), Flaw> {
+    ) -> Result<MadeRow<'a>, Flaw> {
         if self.made.is_empty() {
             // A short row stays short: what it lacks is not even empty.
-            return Ok((text, cells));
+            return Ok(MadeRow { text, cells, choices: &[] });
         }
         self.text.clear();
         self.text.extend_from_slice(text);
         self.cells.clear();
         self.cells.extend_from_slice(cells);
         self.cells.resize(self.width, Cell::new(0, 0, 0));
+        self.choices.resize(self.width, 0);
         for (column, made) in &self.made {
             let begin = self.text.len();
             match made {
                 Made::Of(candidates) => {
                     let row = (text, cells);
                     let (out, mut doubts) = (&mut self.text, Doubts { column: *column, names, notes });
-                    if let Some(cell) =
-                        first_filled(candidates, row, &mut self.basis, &mut self.scratch, &mut doubts, out)?
-                    {
+                    let (choice, cell) =
+                        first_filled(candidates, row, &mut self.basis, &mut self.scratch, &mut doubts, out)?;
+                    self.choices[*column] = choice;
+                    if let Some(cell) = cell {
                         self.cells[*column] = cell;
                         continue;
                     }
@@ -172,11 +192,11 @@ impl Mapper {
             }
             self.cells[*column] = Cell::new(begin, self.text.len(), 0);
         }
-        Ok((&self.text, &self.cells))
+        Ok(MadeRow { text: &self.text, cells: &self.cells, choices: &self.choices })
     }
 }
 
-/// Appends the first of the cells that has something, or nothing. Returns a cell that stays where it is.
+/// Appends the first of the cells that has something, or nothing. Returns which it is, and a cell that stays where it is.
 fn first_filled(
     candidates: &[Candidate],
     (text, cells): (&[u8], &[Cell]),
@@ -184,14 +204,14 @@ fn first_filled(
     scratch: &mut Vec<u8>,
     doubts: &mut Doubts<'_>,
     out: &mut Vec<u8>,
-) -> Result<Option<Cell>, Flaw> {
+) -> Result<(usize, Option<Cell>), Flaw> {
     let begin = out.len();
     let is_only = candidates.len() == 1;
-    for candidate in candidates {
+    for (choice, candidate) in candidates.iter().enumerate() {
         let Some(cell) = cells.get(candidate.column) else { continue };
         let stays = candidate.verbs.is_none();
         if stays && is_only {
-            return Ok(Some(*cell));
+            return Ok((choice, Some(*cell)));
         }
         let value = cell.value(text, scratch);
         let filled = if stays {
@@ -204,20 +224,20 @@ fn first_filled(
             if is_filled { candidate.check(made, basis).map(|()| true) } else { Ok(false) }
         });
         match filled {
-            Ok(true) => return Ok(stays.then_some(*cell)),
+            Ok(true) => return Ok((choice, stays.then_some(*cell))),
             Ok(false) => {}
             Err(_) if candidate.omits_bad => {
                 out.truncate(begin);
                 doubts.notes.push(Note::cell(WarningCode::CellOmitted, doubts.column));
             }
-            Err(flaw) => return Err(flaw.in_column(doubts.column)),
+            Err(flaw) => return Err(flaw.in_column(doubts.column).of_source(candidate.column)),
         }
     }
-    Ok(None)
+    Ok((0, None))
 }
 
 impl Candidate {
-    /// Refuses a value that is not of the type of its field, where the next column may fill it.
+    /// Refuses a value that is not of the type of its field, where several columns may fill it.
     fn check(&self, value: &[u8], basis: &mut Basis) -> Result<(), Flaw> {
         let Some(wanted) = self.wanted else { return Ok(()) };
         if self.verbs.is_id && ids::is_rounded(ids::trim(value)) {

@@ -1,5 +1,7 @@
 //! A mapping, laid out over the header of a file: the columns of the rows that it makes.
 
+use std::collections::HashMap;
+
 use protocol::mapping::{Decimal, Field, Filter, IfBad, Mapping, Rest};
 
 use crate::columns::{CellType, MappingFault, Part, Target, Targets, To};
@@ -160,6 +162,10 @@ fn candidates(one: &Use<'_>, kind: Kind) -> Vec<Candidate> {
 fn check_names(mapping: &Mapping, header: &Header) -> Result<(), FileFault> {
     let lacks = |name: &String| header.find_any(name, mapping).is_none();
     let of_columns = mapping.columns.iter().filter(|column| !column.optional && header.find_column(column).is_none());
+    let others: HashMap<&str, &[String]> = of_columns
+        .clone()
+        .filter_map(|column| column.names.split_first().map(|(first, others)| (first.as_str(), others)))
+        .collect();
     let of_columns = of_columns.filter_map(|column| column.names.first());
     let of_filters = mapping.filters.iter().map(|filter| &filter.column).filter(|name| lacks(name));
     let of_rest = mapping.message_id.iter().chain(&mapping.group).filter(|name| lacks(name));
@@ -172,14 +178,27 @@ fn check_names(mapping: &Mapping, header: &Header) -> Result<(), FileFault> {
     if missing.is_empty() {
         return Ok(());
     }
-    let meant: Vec<String> = missing.iter().filter_map(|name| header.meant(name)).collect();
+    let called = |name: &&str| match others.get(name) {
+        Some(others) if !others.is_empty() => {
+            let others: Vec<String> = others.iter().map(|other| format!("`{other}`")).collect();
+            format!("`{name}` (or {})", others.join(", "))
+        }
+        _ => format!("`{name}`"),
+    };
+    let missing_names: Vec<String> = missing.iter().map(called).collect();
+    let all_names = missing.iter().flat_map(|name| {
+        let others = others.get(name).copied().unwrap_or_default();
+        std::iter::once(*name).chain(others.iter().map(String::as_str))
+    });
+    let mut meant: Vec<String> = all_names.filter_map(|name| header.meant(name)).collect();
+    meant.dedup();
     let advice = match &meant[..] {
         [] => "the first row must name the columns, as the mapping spells them".to_owned(),
         meant => meant.join("; "),
     };
     Err(FileFault::new(
         FaultCode::MissingColumn,
-        format!("no {}, which the mapping `{}` names; {advice}", listed(&missing), mapping.name),
+        format!("no {}, which the mapping `{}` names; {advice}", listed(&missing_names), mapping.name),
     ))
 }
 
@@ -274,8 +293,9 @@ fn take_rest(
         Rest::Properties => "properties",
         Rest::Drop => return Ok(()),
         Rest::Refuse => {
-            let names = rest.filter(|column| !spoken_of.contains(column));
-            return refuse(mapping, names.map(|column| header.names[column].as_str()));
+            let others: Vec<usize> = rest.filter(|column| !spoken_of.contains(column)).collect();
+            let is_header = !used.is_empty() || !spoken_of.is_empty();
+            return refuse(mapping, header, &others, is_header);
         }
     };
     for column in rest {
@@ -286,11 +306,18 @@ fn take_rest(
     Ok(())
 }
 
-fn refuse<'a>(mapping: &Mapping, names: impl Iterator<Item = &'a str>) -> Result<(), FileFault> {
-    let names: Vec<&str> = names.collect();
-    if names.is_empty() {
+/// Refuses a file that has further columns. Where the header is missing, its first row stands in its place, and that is
+/// personal data. So a name that may be a cell is not repeated.
+fn refuse(mapping: &Mapping, header: &Header, others: &[usize], is_header: bool) -> Result<(), FileFault> {
+    if others.is_empty() {
         return Ok(());
     }
+    let called = |column: &usize| {
+        let name = &header.names[*column];
+        let may_be_cell = !is_header || name.contains(|c: char| c == '@' || c.is_numeric());
+        if may_be_cell { format!("number {}", column + 1) } else { format!("`{name}`") }
+    };
+    let names: Vec<String> = others.iter().map(called).collect();
     Err(FileFault::new(
         FaultCode::BadColumn,
         format!(
@@ -301,11 +328,11 @@ fn refuse<'a>(mapping: &Mapping, names: impl Iterator<Item = &'a str>) -> Result
     ))
 }
 
-/// Columns by their names, the first of many.
-fn listed(names: &[&str]) -> String {
+/// Columns, as they are called, the first of many.
+fn listed(names: &[String]) -> String {
     const LISTED_MAX: usize = 20;
     let plural = if names.len() > 1 { "columns" } else { "column" };
-    let first: Vec<String> = names.iter().take(LISTED_MAX).map(|name| format!("`{name}`")).collect();
+    let first = &names[..names.len().min(LISTED_MAX)];
     let more = names.len().saturating_sub(LISTED_MAX);
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
     format!("{plural} {}{more}", first.join(", "))

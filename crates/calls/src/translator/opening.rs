@@ -120,9 +120,7 @@ impl Translator {
         self.rows.set_limit(HEADER_BYTES_MAX);
         match self.rows.advance() {
             Advance::Starved => Ok(false),
-            Advance::End => {
-                Err(FileFault::new(FaultCode::EmptyFile, "the file is empty: its first row has to name the columns"))
-            }
+            Advance::End => Err(FileFault::new(FaultCode::EmptyFile, self.emptiness())),
             Advance::TooLong => Err(FileFault::new(
                 FaultCode::HeaderTooLong,
                 format!(
@@ -130,6 +128,16 @@ impl Translator {
                 ),
             )),
             Advance::Record => self.header_record(delimiter, recognised),
+        }
+    }
+
+    /// Why there is no header.
+    fn emptiness(&self) -> String {
+        match self.reading.skip_lines {
+            lines if lines > 0 && self.position.byte > 0 => format!(
+                "nothing stands behind the {lines} lines that `skip_lines` skips: set it to a smaller number, so that the next row names the columns"
+            ),
+            _ => "the file is empty: its first row has to name the columns".to_owned(),
         }
     }
 

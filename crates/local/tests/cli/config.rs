@@ -48,7 +48,10 @@ fn all_faults_of_a_document_are_reported_with_line_and_column_and_no_value() {
         let output = run(&command, &[], b"");
         let told = stderr(&output);
         assert_eq!(output.status.code(), Some(2), "{told}");
-        assert!(told.contains("segment-s3.toml: line 6, column 8: mapping 1 (contacts): `call` is not known"), "{told}");
+        assert!(
+            told.contains("segment-s3.toml: line 6, column 8: mapping 1 (contacts): `call` is not known"),
+            "{told}"
+        );
         assert!(told.contains("segment-s3.toml: line 11, column"), "{told}");
         assert!(!told.contains("secret") && !told.contains("identfy"), "{told}");
     }
