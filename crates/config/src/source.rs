@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use calls::spelling::composed;
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 use protocol::id::SourceId;
 
@@ -66,7 +67,7 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// Patterns of keys, in any case. `*` and `?` stop at a `/`, `**/` is any number of folders.
+/// Patterns of keys, in any case and in either spelling of letters with marks. `*` and `?` stop at a `/`, `**/` is any number of folders.
 #[derive(Clone, Debug)]
 pub struct Globs {
     patterns: Vec<String>,
@@ -131,7 +132,7 @@ impl Globs {
 
 /// Each letter in lower case, whatever stands beside it. (Globs themselves know the cases of ASCII alone.)
 fn lower(text: &str) -> String {
-    text.chars().flat_map(char::to_lowercase).collect()
+    composed(text).chars().flat_map(char::to_lowercase).collect()
 }
 
 /// Reads the patterns of a table's `match`.

@@ -135,6 +135,8 @@ fn the_first_mapping_and_the_first_source_that_match_a_key_are_used() {
     assert_eq!(found("erp/kunden.csv"), [(Some("erp".into()), Some(1))], "a mapping's source wins");
     assert_eq!(found("erp/old/kunden.csv"), [(None, Some(1))], "* stops at a folder");
     assert_eq!(config.nearest_pattern("erp2/kunden.csv"), Some("erp/*.csv"));
+    let accented = parse(&with("erp/*.csv", "erp/M\u{fc}nchen*.csv"));
+    assert_eq!(accented.for_key("erp/mu\u{308}nchen_1.csv").unwrap()[0].mapping_name(), "erp", "as macOS names files");
 
     let only_crm = GOOD.replace("id = \"mctPe02Qp3\"", "id = \"mctPe02Qp3\"\nmatch = \"shop/**\"");
     assert_eq!(parse(&only_crm).for_key("track_1.csv"), Err(NoMatch::Source));

@@ -12,6 +12,7 @@ mod input;
 mod machine;
 mod suggest;
 mod voice;
+mod words;
 
 use clap::{Parser, Subcommand};
 use std::path::PathBuf;

@@ -6,6 +6,8 @@ use crate::ids::{self, Nulls, is_void};
 use crate::kind::{Kind, TextSort};
 use crate::reading::Reading;
 
+use super::header::is_same_name;
+
 /// Which cells of a column count as empty: blanks, the `nulls` of the mapping and those of the column. If the column says
 /// whose a row is, or which row or group it is, cells that do not count as ids are empty too.
 #[derive(Debug)]
@@ -16,7 +18,7 @@ pub(super) struct EmptyRule {
 impl EmptyRule {
     /// The rule for the column that the mapping calls `name`.
     pub(super) fn of(name: &str, mapping: &Mapping, kind: Kind, reading: &Reading) -> EmptyRule {
-        let is_it = |other: &String| other.trim_matches(ids::is_nothing) == name.trim_matches(ids::is_nothing);
+        let is_it = |other: &String| is_same_name(other, name);
         let columns = mapping.columns.iter().filter(|column| column.names.iter().any(is_it));
         let fields: Vec<_> = columns.flat_map(|column| &column.fields).collect();
         let is_id = |to: &str| kind.text_field(to).is_some_and(|text| text.sort == TextSort::Id);

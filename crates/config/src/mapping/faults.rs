@@ -1,10 +1,12 @@
 //! Faults of a mapping that no file is needed for: what every file would fail with, and what no one can mean.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use calls::columns::{CellType, is_never_sent};
 use calls::kind::{Api, Kind};
 use calls::mapping::{MappingFault, Part};
+use calls::spelling::composed;
 use protocol::mapping::{Column, Mapping, Rest};
 
 use crate::at::At;
@@ -59,12 +61,12 @@ fn place<'a>(part: Part, mapping: &Mapping, at: &At<'a>) -> At<'a> {
 
 /// A name in the header leads to one column.
 fn names(mapping: &Mapping, at: &At<'_>) {
-    let mut owners: HashMap<&str, usize> = HashMap::new();
+    let mut owners: HashMap<Cow<'_, str>, usize> = HashMap::new();
     for (index, column) in mapping.columns.iter().enumerate() {
         let first = column.names.first().map_or("", String::as_str);
         let mut is_taken = false;
         for name in &column.names {
-            is_taken |= *owners.entry(name).or_insert(index) != index;
+            is_taken |= *owners.entry(composed(name)).or_insert(index) != index;
             if let Some(what) = name_fault(name) {
                 at.field("columns").field(first).fault(what);
             }

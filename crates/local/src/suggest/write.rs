@@ -54,7 +54,7 @@ pub(super) fn toml(draft: &Draft, sample: &Sample) -> String {
             "# No column is surely the id of a thing. Choose one that is filled and different in each row, and write\n",
         );
         out.push_str(
-            "# \"id\" as its path. A row with the id of an earlier one replaces it. Without an id, no file is read.\n",
+            "# \"id\" as its path. A row with the id of an earlier one replaces it. Without an id, no file is read, and check\n# shows how many different cells each column has.\n",
         );
     }
     for column in &draft.columns {

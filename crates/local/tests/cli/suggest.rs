@@ -92,6 +92,8 @@ fn a_file_that_cannot_be_read_gives_its_reason_and_no_draft() {
         ("", "the file is empty"),
         ("%PDF-1.7\n", "this is no CSV, it is a PDF"),
         (&format!("name\n{long}"), "only one column is found"),
+        ("{\"name\": \"a\"}\n", "it is JSON, and a mapping reads CSV"),
+        ("[\n  {\"name\": \"a\", \"b\": 1}\n]\n", "it is JSON, and a mapping reads CSV"),
     ] {
         let file = folder.file("export.csv", text);
         let output = run(&["suggest", &file], &[], b"");
@@ -213,6 +215,36 @@ fn lines_before_the_header_are_skipped() {
 }
 
 #[test]
+fn a_header_behind_the_lines_of_other_programs_is_found() {
+    let folder = Folder::new("suggest-preambles");
+    let rows = "Ada;Brandt;ada@example.com;31.12.2025;5\nBob;Lind;bob@example.com;30.12.2025;7\n";
+    let title = format!("Mitgliederliste 2024;;;;\nVorname;Nachname;E-Mail;Eintritt;Beitrag\n{rows}");
+    let bank = "Kontoinhaber;Ada Brandt\nKonto;DE02120300000000202051\nVon;01.12.2025\nBis;31.12.2025\n\
+        Saldo;1.234,56\nStand;31.12.2025\nWaehrung;EUR\nBuchungstag;Empfaenger;Betrag;Zweck;\n\
+        30.12.2025;Initech;-5,00;Miete;\n31.12.2025;Hooli;7,50;Lohn;\n";
+    let datev = "\"EXTF\";700;21;\"Buchungsstapel\";13;20251231;;\"RE\"\nUmsatz;Konto;Belegdatum;Belegfeld 1\n\
+        \"5,00\";1200;3112;\"R-1\"\n\"7,50\";1400;3012;\"R-2\"\n";
+    let short =
+        format!("Liste;2024\nStand;heute\nVorname;Nachname;E-Mail\n{}", "Ada;Brandt;ada@example.com\n".repeat(3));
+    for (name, text, lines, column) in [
+        ("mitglieder.csv", title.as_str(), 1, "\"Vorname\" ="),
+        ("umsaetze.csv", bank, 7, "\"Empfaenger\" ="),
+        ("buchungen.csv", datev, 1, "\"Belegfeld 1\" ="),
+        ("liste.csv", short.as_str(), 2, "\"Nachname\" ="),
+    ] {
+        let told = draft(&folder, name, text);
+        assert!(told.contains(&format!("skip_lines = {lines} ")) && told.contains(column), "{name}: {told}");
+    }
+    for (name, text) in [
+        ("years.csv", "Name,2023,2024\nAda,five,six\nBob,two,three\n"),
+        ("surplus.csv", "Name,Plan\nAda,pro,x\nBob,free,y\nEve,pro,z\n"),
+    ] {
+        let told = draft(&folder, name, text);
+        assert!(!told.contains("skip_lines") && told.contains("\"Name\" ="), "{name}: {told}");
+    }
+}
+
+#[test]
 fn things_without_an_id_get_a_draft_that_no_file_is_read_by() {
     let folder = Folder::new("suggest-no-id");
     let file = folder.file("rooms.csv", "Name,Size\nBlue,20\nRed,30\n");
@@ -223,6 +255,7 @@ fn things_without_an_id_get_a_draft_that_no_file_is_read_by() {
     let output = check(&["--config", &config, &file], &[], b"");
     assert_eq!(output.status.code(), Some(2));
     assert!(stderr(&output).contains("the mapping makes no `id`"), "{}", stderr(&output));
+    assert!(stdout(&output).contains("  Name         2          2  Blue · Red\n"), "{}", stdout(&output));
 }
 
 #[test]
