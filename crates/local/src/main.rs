@@ -13,6 +13,7 @@ mod machine;
 mod receive;
 mod suggest;
 mod voice;
+mod words;
 
 use clap::{Parser, Subcommand};
 use std::path::PathBuf;

@@ -3,15 +3,18 @@
 use crate::voice::Voice;
 use std::fmt::Write as _;
 
+/// So much of a value is shown.
+const VALUE_CHARS_MAX: usize = 28;
+
 /// Says how many lines of a list are left out.
-pub(super) fn more(out: &mut String, count: usize, what: &str, voice: Voice) {
+pub(crate) fn more(out: &mut String, count: usize, what: &str, voice: Voice) {
     if count > 0 {
         let _ = writeln!(out, "  {}", voice.dim(&format!("and {count} more {what}; --json has all")));
     }
 }
 
 /// Text that stays on its line and does nothing to a terminal.
-pub(super) fn visible(text: &str) -> String {
+pub(crate) fn visible(text: &str) -> String {
     text.replace("\r\n", "⏎")
         .chars()
         .map(|c| match c {
@@ -24,7 +27,7 @@ pub(super) fn visible(text: &str) -> String {
 }
 
 /// `1234567` is `1,234,567`.
-pub(super) fn grouped(number: u64) -> String {
+pub(crate) fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut out = String::new();
     for (index, digit) in digits.chars().enumerate() {
@@ -34,4 +37,13 @@ pub(super) fn grouped(number: u64) -> String {
         out.push(digit);
     }
     out
+}
+
+/// The beginning of a value.
+pub(crate) fn cut(value: &str) -> String {
+    let value = visible(value);
+    match value.char_indices().nth(VALUE_CHARS_MAX) {
+        Some((at, _)) => format!("{}…", &value[..at]),
+        None => value,
+    }
 }
