@@ -1,7 +1,5 @@
 //! A mapping, laid out over the header of a file: the columns of the rows that it makes.
 
-use std::collections::HashMap;
-
 use protocol::mapping::{Decimal, Field, Filter, IfBad, Mapping, Rest};
 
 use crate::columns::{CellType, MappingFault, Part, Target, Targets, To};
@@ -158,47 +156,58 @@ fn candidates(one: &Use<'_>, kind: Kind) -> Vec<Candidate> {
     one.columns.iter().map(candidate).collect()
 }
 
-/// Reports every column that a mapping names and the file lacks.
-fn check_names(mapping: &Mapping, header: &Header) -> Result<(), FileFault> {
-    let lacks = |name: &String| header.find_any(name, mapping).is_none();
+/// A column that the file lacks, with its other names.
+#[derive(Clone, Copy)]
+struct Missing<'a> {
+    name: &'a str,
+    others: &'a [String],
+}
+
+impl Missing<'_> {
+    fn called(&self) -> String {
+        let others: Vec<String> = self.others.iter().map(|other| format!("`{other}`")).collect();
+        let others = if others.is_empty() { String::new() } else { format!(" (or {})", others.join(", ")) };
+        format!("`{}`{others}", self.name)
+    }
+}
+
+/// Every column that a mapping names and the file lacks.
+fn missing<'a>(mapping: &'a Mapping, header: &Header) -> Vec<Missing<'a>> {
     let of_columns = mapping.columns.iter().filter(|column| !column.optional && header.find_column(column).is_none());
-    let others: HashMap<&str, &[String]> = of_columns
-        .clone()
-        .filter_map(|column| column.names.split_first().map(|(first, others)| (first.as_str(), others)))
-        .collect();
-    let of_columns = of_columns.filter_map(|column| column.names.first());
-    let of_filters = mapping.filters.iter().map(|filter| &filter.column).filter(|name| lacks(name));
-    let of_rest = mapping.message_id.iter().chain(&mapping.group).filter(|name| lacks(name));
-    let mut missing: Vec<&str> = Vec::new();
-    for name in of_columns.chain(of_filters).chain(of_rest) {
-        if !missing.contains(&name.as_str()) {
-            missing.push(name);
+    let of_columns = of_columns.filter_map(|column| {
+        let (name, others) = column.names.split_first()?;
+        Some(Missing { name, others })
+    });
+    let of_filters = mapping.filters.iter().map(|filter| &filter.column);
+    let further = of_filters.chain(&mapping.message_id).chain(&mapping.group);
+    let further = further.filter(|name| header.find_any(name, mapping).is_none());
+    let further = further.map(|name| Missing { name, others: &[] });
+    let mut all: Vec<Missing<'a>> = Vec::new();
+    for one in of_columns.chain(further) {
+        if !all.iter().any(|known| known.name == one.name) {
+            all.push(one);
         }
     }
+    all
+}
+
+/// Reports every column that a mapping names and the file lacks.
+fn check_names(mapping: &Mapping, header: &Header) -> Result<(), FileFault> {
+    let missing = missing(mapping, header);
     if missing.is_empty() {
         return Ok(());
     }
-    let called = |name: &&str| match others.get(name) {
-        Some(others) if !others.is_empty() => {
-            let others: Vec<String> = others.iter().map(|other| format!("`{other}`")).collect();
-            format!("`{name}` (or {})", others.join(", "))
-        }
-        _ => format!("`{name}`"),
-    };
-    let missing_names: Vec<String> = missing.iter().map(called).collect();
-    let all_names = missing.iter().flat_map(|name| {
-        let others = others.get(name).copied().unwrap_or_default();
-        std::iter::once(*name).chain(others.iter().map(String::as_str))
-    });
-    let mut meant: Vec<String> = all_names.filter_map(|name| header.meant(name)).collect();
+    let names = missing.iter().flat_map(|one| std::iter::once(one.name).chain(one.others.iter().map(String::as_str)));
+    let mut meant: Vec<String> = names.filter_map(|name| header.meant(name)).collect();
     meant.dedup();
     let advice = match &meant[..] {
         [] => "the first row must name the columns, as the mapping spells them".to_owned(),
         meant => meant.join("; "),
     };
+    let called: Vec<String> = missing.iter().map(Missing::called).collect();
     Err(FileFault::new(
         FaultCode::MissingColumn,
-        format!("no {}, which the mapping `{}` names; {advice}", listed(&missing_names), mapping.name),
+        format!("no {}, which the mapping `{}` names; {advice}", listed(&called), mapping.name),
     ))
 }
 
