@@ -137,7 +137,7 @@ fn keys_before(table: &str, key: &str) -> Keys {
             let columns = r#"{ "U" = "userId", "G" = "groupId", "O" = "id", "A" = "traits.a:number" }"#;
             vec![("name", r#""m""#), ("match", r#""a""#), ("call", r#""identify""#), ("columns", columns)]
         }
-        "field" => vec![("to", r#""traits.a""#), ("values", r#"{ x = "y" }"#)],
+        "field" => vec![("to", r#""traits.a""#), ("values", r#"{ x = "1" }"#)],
         "filter" => vec![("not", r#""q""#)],
         "destination" => vec![
             ("name", r#""d""#),

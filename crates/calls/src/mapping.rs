@@ -8,6 +8,7 @@ mod document;
 mod empty;
 mod filters;
 mod header;
+mod names;
 mod paths;
 mod sense;
 mod targets;

@@ -95,10 +95,8 @@ impl Sense<'_> {
         }
         let verbs = Verbs::new(field, self.kind);
         if values.table.keys().any(|key| !verbs.can_look_up(key)) {
-            let steps = "after the steps before it (`strip`, `trim`, `lower`)";
-            let what = format!(
-                "has a key that no cell is {steps}: write the key without blanks, in lower case, or without the characters"
-            );
+            let what =
+                "has a key that no cell equals after `strip`, `trim` and `lower`: write it as these steps leave it";
             self.fault(part, "values", what);
         }
         let becomes = |result: &String| Field {

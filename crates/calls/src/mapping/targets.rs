@@ -1,7 +1,5 @@
 //! A mapping, laid out over the header of a file: the columns of the rows that it makes.
 
-use std::collections::HashMap;
-
 use protocol::mapping::{Decimal, Field, Filter, IfBad, Mapping, Rest};
 
 use crate::columns::{CellType, MappingFault, Part, Target, Targets, To};
@@ -14,6 +12,7 @@ use super::constants::{constants, made_id};
 use super::empty::EmptyRule;
 use super::filters::Condition;
 use super::header::Header;
+use super::names::{check_names, refuse};
 use super::paths::{ListPath, check_path, list_path};
 use super::verbs::Verbs;
 use super::{Candidate, Made};
@@ -158,50 +157,6 @@ fn candidates(one: &Use<'_>, kind: Kind) -> Vec<Candidate> {
     one.columns.iter().map(candidate).collect()
 }
 
-/// Reports every column that a mapping names and the file lacks.
-fn check_names(mapping: &Mapping, header: &Header) -> Result<(), FileFault> {
-    let lacks = |name: &String| header.find_any(name, mapping).is_none();
-    let of_columns = mapping.columns.iter().filter(|column| !column.optional && header.find_column(column).is_none());
-    let others: HashMap<&str, &[String]> = of_columns
-        .clone()
-        .filter_map(|column| column.names.split_first().map(|(first, others)| (first.as_str(), others)))
-        .collect();
-    let of_columns = of_columns.filter_map(|column| column.names.first());
-    let of_filters = mapping.filters.iter().map(|filter| &filter.column).filter(|name| lacks(name));
-    let of_rest = mapping.message_id.iter().chain(&mapping.group).filter(|name| lacks(name));
-    let mut missing: Vec<&str> = Vec::new();
-    for name in of_columns.chain(of_filters).chain(of_rest) {
-        if !missing.contains(&name.as_str()) {
-            missing.push(name);
-        }
-    }
-    if missing.is_empty() {
-        return Ok(());
-    }
-    let called = |name: &&str| match others.get(name) {
-        Some(others) if !others.is_empty() => {
-            let others: Vec<String> = others.iter().map(|other| format!("`{other}`")).collect();
-            format!("`{name}` (or {})", others.join(", "))
-        }
-        _ => format!("`{name}`"),
-    };
-    let missing_names: Vec<String> = missing.iter().map(called).collect();
-    let all_names = missing.iter().flat_map(|name| {
-        let others = others.get(name).copied().unwrap_or_default();
-        std::iter::once(*name).chain(others.iter().map(String::as_str))
-    });
-    let mut meant: Vec<String> = all_names.filter_map(|name| header.meant(name)).collect();
-    meant.dedup();
-    let advice = match &meant[..] {
-        [] => "the first row must name the columns, as the mapping spells them".to_owned(),
-        meant => meant.join("; "),
-    };
-    Err(FileFault::new(
-        FaultCode::MissingColumn,
-        format!("no {}, which the mapping `{}` names; {advice}", listed(&missing_names), mapping.name),
-    ))
-}
-
 /// Which columns go to which fields. Of a list that each of several columns adds to, each is a use of its own.
 fn uses<'a>(mapping: &'a Mapping, header: &Header, kind: Kind) -> Vec<Use<'a>> {
     let mut uses: Vec<Use<'a>> = Vec::new();
@@ -304,36 +259,4 @@ fn take_rest(
         places[column] = Some(unmapped(&name, column, to));
     }
     Ok(())
-}
-
-/// Refuses a file that has further columns. Where the header is missing, its first row stands in its place, and that is
-/// personal data. So a name that may be a cell is not repeated.
-fn refuse(mapping: &Mapping, header: &Header, others: &[usize], is_header: bool) -> Result<(), FileFault> {
-    if others.is_empty() {
-        return Ok(());
-    }
-    let called = |column: &usize| {
-        let name = &header.names[*column];
-        let may_be_cell = !is_header || name.contains(|c: char| c == '@' || c.is_numeric());
-        if may_be_cell { format!("number {}", column + 1) } else { format!("`{name}`") }
-    };
-    let names: Vec<String> = others.iter().map(called).collect();
-    Err(FileFault::new(
-        FaultCode::BadColumn,
-        format!(
-            "the mapping `{}` does not name {}: name each, or set `rest` to traits, properties or drop",
-            mapping.name,
-            listed(&names)
-        ),
-    ))
-}
-
-/// Columns, as they are called, the first of many.
-fn listed(names: &[String]) -> String {
-    const LISTED_MAX: usize = 20;
-    let plural = if names.len() > 1 { "columns" } else { "column" };
-    let first = &names[..names.len().min(LISTED_MAX)];
-    let more = names.len().saturating_sub(LISTED_MAX);
-    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-    format!("{plural} {}{more}", first.join(", "))
 }
