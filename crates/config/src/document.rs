@@ -40,7 +40,7 @@ pub(crate) struct SourceTable {
     /// Required. The source's id (in Segment under Settings, API Keys). It is also the name of its folder in the logs.
     pub(crate) id: Option<String>,
     /// The source's write key, or better a reference to it: `env:NAME` for an environment variable, or the ARN of a secret
-    /// in Secrets Manager. Required if files are sent to the source.
+    /// in Secrets Manager. Required if files are sent to the source. The receiver accepts calls with it.
     pub(crate) write_key: Option<String>,
     /// The region of the workspace, `us` or `eu`. Default: the setting `SEGMENT_REGION`.
     pub(crate) region: Option<String>,

@@ -65,6 +65,10 @@ async fn main() {
         waits_us.len() as f64 / span.as_secs_f64()
     );
     println!("p50 {} ms, p99 {} ms, longest {} ms", at(0.5), at(0.99), at(1.0));
+    // In hundredths of a second (proc(5): `utime` and `stime`).
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let cpu: u64 = stat.split(' ').skip(13).take(2).filter_map(|ticks| ticks.parse::<u64>().ok()).sum();
+    println!("{:.1} CPU seconds of the server", cpu as f64 / 100.0);
     println!("{} puts; resident KB: {:?}", puts.load(Ordering::Relaxed), memory.await.unwrap());
 }
 

@@ -7,7 +7,8 @@ use axum::Router;
 use axum::error_handling::HandleErrorLayer;
 use axum::extract::{DefaultBodyLimit, MatchedPath, Request};
 use axum::http::Method;
-use axum::http::header::{HeaderName, RETRY_AFTER};
+use axum::http::header::{CONTENT_ENCODING, HeaderName, HeaderValue, RETRY_AFTER};
+use axum::middleware::map_request;
 use axum::routing::{MethodFilter, get, on, post};
 use std::sync::Arc;
 use std::time::Duration;
@@ -55,6 +56,7 @@ pub fn router(receiver: &Arc<Receiver>) -> Router {
         .fallback(routes::unknown)
         .method_not_allowed_fallback(routes::other_method)
         .layer(RequestDecompressionLayer::new().pass_through_unaccepted(true))
+        .layer(map_request(plain_encoding))
         .layer(
             ServiceBuilder::new()
                 .layer(HandleErrorLayer::new(|_| async { Failure::too_slow() }))
@@ -76,6 +78,18 @@ fn cors() -> CorsLayer {
         .allow_methods([Method::GET, Method::POST])
         .expose_headers([RETRY_AFTER, HeaderName::from_static("x-ratelimit-reset")])
         .max_age(PREFLIGHT_AGE)
+}
+
+/// The name of an encoding has no case, and gzip has an old name (RFC 9110, "Content Codings"). The layer that inflates
+/// knows one spelling.
+async fn plain_encoding(mut request: Request) -> Request {
+    let is_gzip = |name: &HeaderValue| {
+        name.as_bytes().eq_ignore_ascii_case(b"gzip") || name.as_bytes().eq_ignore_ascii_case(b"x-gzip")
+    };
+    if let Some(encoding) = request.headers_mut().get_mut(CONTENT_ENCODING).filter(|encoding| is_gzip(encoding)) {
+        *encoding = HeaderValue::from_static("gzip");
+    }
+    request
 }
 
 /// The method and the route. A path may have a write key, and the query of a pixel has a call.

@@ -81,7 +81,8 @@ pub(crate) async fn pixel(
     }
     .await;
     if let Err(failure) = received {
-        tracing::debug!(?failure, "the call of a pixel is not kept");
+        // The client does not learn it.
+        tracing::warn!(?failure, "the call of a pixel is not kept");
     }
     ([(CONTENT_TYPE, "image/gif"), (CACHE_CONTROL, "no-store")], pixel::GIF).into_response()
 }
