@@ -10,6 +10,7 @@ mod guide;
 mod main_line;
 mod mapping;
 mod outage;
+mod outcomes;
 mod payloads;
 mod queue;
 mod resume;

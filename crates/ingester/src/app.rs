@@ -129,6 +129,7 @@ impl App {
             Notification::Queue(messages) => {
                 serde_json::to_value(self.handle_queue(messages, &self.in_force().await?, deadline).await)?
             }
+            Notification::Status(of) => serde_json::to_value(self.status(&of).await?)?,
             Notification::Batch(batch) => serde_json::to_value(self.queue_batch(&batch, deadline).await)?,
             Notification::Validate(buckets) => {
                 serde_json::to_value(self.validate(buckets, &self.in_force().await?, deadline).await)?
@@ -190,7 +191,7 @@ impl App {
                     self.handle_notice(notice, receives.unwrap_or(1), in_force, deadline, report).await
                 }
                 Entry::Ignored(ignored) => {
-                    self.conclude(&ignored.bucket, &ignored.key, Close::ignored(ignored.reason), report)
+                    self.conclude(&ignored.bucket, &ignored.key, Close::ignored(ignored.reason), deadline, report).await
                 }
                 Entry::Unreadable(fault) => {
                     tracing::error!(message_id, reason = %fault, "a part of the event cannot be read");
@@ -204,14 +205,14 @@ impl App {
     }
 
     /// Reports an object that is not opened. False if its message is to be delivered again.
-    fn conclude(&self, bucket: &str, key: &str, close: Close, report: &mut Report) -> bool {
+    async fn conclude(&self, bucket: &str, key: &str, close: Close, deadline: Deadline, report: &mut Report) -> bool {
         let is_done = close.is_done();
         let mut file = FileReport::of(bucket, key);
         if bucket.is_empty() {
             "an event without an object".clone_into(&mut file.object);
         }
         file.close(close);
-        self.summarize(&file, None);
+        self.concluded(&file, None, deadline).await;
         report.objects.push(file);
         is_done
     }
@@ -229,11 +230,14 @@ impl App {
         // A file that was begun is finished, whatever the settings say now.
         if notice.hop.is_none() && self.settings.ignored.leave_alone(&notice.key, &in_force.config) {
             let reason = "the key is that of an unfinished upload or of a tool, or IGNORE_KEYS has it";
-            return self.conclude(&notice.bucket, &notice.key, Close::ignored(reason.to_owned()), report);
+            let close = Close::ignored(reason.to_owned());
+            return self.conclude(&notice.bucket, &notice.key, close, deadline, report).await;
         }
         let assigned = match in_force.assign(&notice) {
             Ok(assigned) => assigned,
-            Err(reason) => return self.conclude(&notice.bucket, &notice.key, Close::failed(reason), report),
+            Err(reason) => {
+                return self.conclude(&notice.bucket, &notice.key, Close::failed(reason), deadline, report).await;
+            }
         };
         let mut is_done = true;
         for assigned in assigned {
@@ -244,8 +248,14 @@ impl App {
         is_done
     }
 
-    /// The summary line and the metrics of one object. An object that was not opened has no source.
-    pub(crate) fn summarize(&self, report: &FileReport, source: Option<&SourceId>) {
+    /// Keeps the outcome of one object in the index, and writes its summary line and metrics. An object that was not opened
+    /// has no source.
+    pub(crate) async fn concluded(&self, report: &FileReport, source: Option<&SourceId>, deadline: Deadline) {
+        self.keep_outcome(report, source, deadline).await;
+        self.summarize(report, source);
+    }
+
+    fn summarize(&self, report: &FileReport, source: Option<&SourceId>) {
         let level = match report.outcome {
             Outcome::Failed | Outcome::Stopped | Outcome::Missing => Level::ERROR,
             Outcome::Refused | Outcome::Replaced => Level::WARN,

@@ -25,6 +25,8 @@ mod fragments;
 
 mod account;
 
+mod outcomes;
+
 mod queue;
 
 mod trouble;
@@ -40,6 +42,7 @@ mod explorer;
 
 pub use app::{App, Failure};
 pub use ingestion::life::Outcome;
+pub use outcomes::Status;
 pub use report::{FileReport, Report, Unreadable};
 pub use settings::Settings;
 pub use validate::{Checked, Validated};

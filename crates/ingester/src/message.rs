@@ -95,7 +95,7 @@ impl App {
         report.close(close);
         let event_ms = notice.event_ms.filter(|_| report.has_ended());
         report.seconds_to_done = event_ms.map(|event_ms| (self.clock.now_ms() - event_ms).max(0) / 1_000);
-        self.summarize(&report, Some(&source));
+        self.concluded(&report, Some(&source), deadline).await;
         (report, is_done)
     }
 }

@@ -18,6 +18,9 @@ use serde_json::Value;
 /// Longest replay tag; it becomes part of an identity, and people type it.
 pub const REPLAY_TAG_BYTES_MAX: usize = 64;
 
+/// The newest outcomes in one answer at most. An answer of Lambda has at most 6 MB (Lambda quotas).
+pub const NEWEST_MAX: usize = 1_000;
+
 /// One object to ingest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Notice {
@@ -165,6 +168,22 @@ pub enum Notification {
     /// A request by a person to validate the set-up with these source buckets. An empty list means the buckets of the
     /// settings.
     Validate(Vec<String>),
+    /// A question of a person.
+    Status(StatusOf),
+}
+
+/// What a person asks about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StatusOf {
+    /// One object.
+    Object {
+        /// The bucket's name.
+        bucket: String,
+        /// The key, as it stands.
+        key: String,
+    },
+    /// So many of the newest outcomes.
+    Newest(usize),
 }
 
 /// Why a payload, or a part of it, names no object.
@@ -205,15 +224,21 @@ pub enum NotificationFault {
     /// An invalid list of buckets.
     #[error("`validate` must be a list of bucket names; an empty list means the buckets in SOURCE_BUCKET")]
     NotBuckets,
+    /// A question about nothing.
+    #[error("`status` must be `s3://BUCKET/KEY`, or a number of outcomes from 1 to {NEWEST_MAX}")]
+    NotStatus,
 }
 
 /// Reads any of the shapes. Each part that cannot be read is an entry of its own, and hides no other part.
 ///
 /// # Errors
-/// If a request to validate has no list of buckets.
+/// If a request to validate has no list of buckets, or a question is about nothing.
 pub fn read(payload: &Value, wanted: Wanted) -> Result<Notification, NotificationFault> {
     if let Some(validate) = payload.get("validate") {
         return buckets(validate).map(Notification::Validate);
+    }
+    if let Some(status) = payload.get("status") {
+        return status_of(status).map(Notification::Status).ok_or(NotificationFault::NotStatus);
     }
     if let Some(batch) = Batch::read(payload) {
         return Ok(Notification::Batch(batch));
@@ -228,6 +253,16 @@ pub fn read(payload: &Value, wanted: Wanted) -> Result<Notification, Notificatio
 fn buckets(validate: &Value) -> Result<Vec<String>, NotificationFault> {
     let list = validate.as_array().ok_or(NotificationFault::NotBuckets)?;
     list.iter().map(|name| name.as_str().map(str::to_owned).ok_or(NotificationFault::NotBuckets)).collect()
+}
+
+fn status_of(status: &Value) -> Option<StatusOf> {
+    if let Some(number) = status.as_u64() {
+        let number = usize::try_from(number).ok()?;
+        return (1..=NEWEST_MAX).contains(&number).then_some(StatusOf::Newest(number));
+    }
+    let (bucket, key) = status.as_str()?.strip_prefix("s3://")?.split_once('/')?;
+    let is_object = !bucket.is_empty() && !key.is_empty();
+    is_object.then(|| StatusOf::Object { bucket: bucket.to_owned(), key: key.to_owned() })
 }
 
 /// The messages, if the payload has nothing else: as `Records`, or as Pipes' list. A failure of anything else could not

@@ -23,6 +23,8 @@ pub mod claim;
 
 pub mod ledger;
 
+pub mod outcome;
+
 pub mod fragment;
 
 pub mod committed;
