@@ -3,6 +3,7 @@
 #![expect(clippy::print_stdout, reason = "figures for whoever runs a story by hand")]
 
 mod alarms;
+mod announcements;
 mod answers;
 mod delivery;
 mod faults;

@@ -91,6 +91,8 @@ pub enum Operation {
     Assume,
     /// To put a message into a queue.
     Send,
+    /// To publish a message to a topic.
+    Publish,
     /// To parse an object that was read.
     Parse,
 }
@@ -111,6 +113,7 @@ impl fmt::Display for Operation {
             Self::CompleteUpload => "complete the upload of",
             Self::Assume => "assume",
             Self::Send => "send to",
+            Self::Publish => "publish to",
             Self::Parse => "parse",
         })
     }

@@ -5,6 +5,7 @@ use crate::report::{FileReport, Report, Unreadable};
 use crate::sender::Sender;
 use crate::settings::Settings;
 use crate::targets::{InForce, Target, Targets};
+use crate::topics::Topics;
 use aws::configuration::Configuration;
 use aws::telemetry::{self, Per, metrics};
 use aws::{Bucket, Clock, Dice};
@@ -12,6 +13,7 @@ use delivery::WriteKey;
 use ingestion::deadline::Deadline;
 use ingestion::life::{Close, Outcome};
 use ingestion::notification::{Entry, Message, Notice, Notification, read};
+use ingestion::rejected_folder;
 use protocol::id::SourceId;
 use protocol::keys::INGEST_CONFIG;
 use serde_json::{Value, json};
@@ -28,6 +30,7 @@ pub struct App {
     #[cfg(test)]
     pub(crate) script: Option<crate::sender::Script>,
     pub(crate) queue: Option<Queue>,
+    pub(crate) topics: Topics,
     pub(crate) clock: Clock,
     pub(crate) dice: Dice,
 }
@@ -87,6 +90,7 @@ impl App {
         let s3 = aws::clients::s3(config);
         let queue = |url| Queue::new(aws_sdk_sqs::Client::new(config), url, dice.clone());
         let queue = settings.queue_url.clone().map(queue);
+        let topics = Topics::new(config, &settings.notice_topics, dice.clone());
         let state = Bucket::new(s3.clone(), &settings.state_bucket, dice.clone());
         let (from, base) = (settings.config.clone(), settings.reading.clone());
         let configuration = Configuration::new(from, base, config, state.clone(), INGEST_CONFIG);
@@ -99,6 +103,7 @@ impl App {
             #[cfg(test)]
             script: None,
             queue,
+            topics,
             clock,
             dice,
         };
@@ -233,6 +238,11 @@ impl App {
             let close = Close::ignored(reason.to_owned());
             return self.conclude(&notice.bucket, &notice.key, close, deadline, report).await;
         }
+        if self.settings.rejected_folder && rejected_folder::has(&notice.key) {
+            let reason = "it is in a folder `rejected/`, which has refused rows (REJECTED_FOLDER)";
+            let close = Close::ignored(reason.to_owned());
+            return self.conclude(&notice.bucket, &notice.key, close, deadline, report).await;
+        }
         let assigned = match in_force.assign(&notice) {
             Ok(assigned) => assigned,
             Err(reason) => {
@@ -248,9 +258,10 @@ impl App {
         is_done
     }
 
-    /// Keeps the outcome of one object in the index, and writes its summary line and metrics. An object that was not opened
+    /// Tells the owner of an object that is not read, keeps its outcome in the index, and writes its summary line and metrics. An object that was not opened
     /// has no source.
     pub(crate) async fn concluded(&self, report: &FileReport, source: Option<&SourceId>, deadline: Deadline) {
+        self.announce_unread(report, deadline).await;
         self.keep_outcome(report, source, deadline).await;
         self.summarize(report, source);
     }

@@ -29,6 +29,8 @@ mod outcomes;
 
 mod queue;
 
+mod topics;
+
 mod trouble;
 
 mod report;

@@ -11,4 +11,8 @@ pub mod refusals;
 
 pub mod deadline;
 
+pub mod announcement;
+
+pub mod rejected_folder;
+
 pub mod trouble;
