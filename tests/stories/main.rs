@@ -5,6 +5,7 @@
 mod alarms;
 mod announcements;
 mod answers;
+mod backfill;
 mod delivery;
 mod faults;
 mod guide;

@@ -32,7 +32,11 @@ const PARTS_AHEAD: usize = 4;
 impl App {
     /// Writes rejects file and ledger, unless the ledger is there, and tells the owner of the file before the ledger is
     /// there. Returns the rejects parts that are missing.
-    pub(crate) async fn keep_account(&self, ended: &Checkpoint) -> Result<Vec<RejectsPart>, Trouble> {
+    pub(crate) async fn keep_account(
+        &self,
+        ended: &Checkpoint,
+        is_of_backfill: bool,
+    ) -> Result<Vec<RejectsPart>, Trouble> {
         let Some(mut ledger) = Ledger::of(ended) else { return Ok(Vec::new()) };
         let key = keys::ledger(ledger.stream);
         if let Some(found) = self.state.get(&key).await.map_err(|fault| of_state(&fault))? {
@@ -43,7 +47,9 @@ impl App {
             ledger.rejects_missing = joined.map_err(|fault| of_state(&fault))?;
         }
         let in_folder = self.fill_folder(ended, &ledger).await?;
-        self.announce(&ledger, in_folder).await?;
+        if !is_of_backfill {
+            self.announce(&ledger, in_folder).await?;
+        }
         let body = ledger.to_json();
         self.state.put(&key, body.into(), "application/json").await.map_err(|fault| of_state(&fault))?;
         Ok(ledger.rejects_missing)
@@ -80,7 +86,7 @@ impl App {
         let is_for_owner = report.outcome == Outcome::Refused
             && report.code.as_deref() != Some(FaultCode::EmptyFile.as_str())
             && report.bucket != self.settings.state_bucket;
-        if self.topics.is_empty() || !is_for_owner {
+        if self.topics.is_empty() || !is_for_owner || report.is_of_backfill {
             return;
         }
         let reason = report.reason.as_deref().unwrap_or_default();

@@ -134,6 +134,9 @@ impl App {
             Notification::Queue(messages) => {
                 serde_json::to_value(self.handle_queue(messages, &self.in_force().await?, deadline).await)?
             }
+            Notification::Backfill(backfill) => {
+                serde_json::to_value(self.backfill(&backfill, &self.in_force().await?, deadline).await?)?
+            }
             Notification::Status(of) => serde_json::to_value(self.status(&of).await?)?,
             Notification::Batch(batch) => serde_json::to_value(self.queue_batch(&batch, deadline).await)?,
             Notification::Validate(buckets) => {
@@ -198,6 +201,16 @@ impl App {
                 Entry::Ignored(ignored) => {
                     self.conclude(&ignored.bucket, &ignored.key, Close::ignored(ignored.reason), deadline, report).await
                 }
+                Entry::Backfill(backfill) => match self.backfill(&backfill, in_force, deadline).await {
+                    Ok(backfilled) => {
+                        report.backfills.push(backfilled);
+                        true
+                    }
+                    Err(trouble) => {
+                        tracing::error!(bucket = backfill.bucket, reason = %trouble, "a backfill has failed");
+                        false
+                    }
+                },
                 Entry::Unreadable(fault) => {
                     tracing::error!(message_id, reason = %fault, "a part of the event cannot be read");
                     let message_id = message_id.map(str::to_owned);

@@ -11,6 +11,8 @@ mod spelling;
 
 mod batch;
 
+mod backfill;
+
 mod message;
 
 mod source;
@@ -43,6 +45,7 @@ mod causes;
 mod explorer;
 
 pub use app::{App, Failure};
+pub use backfill::Backfilled;
 pub use ingestion::life::Outcome;
 pub use outcomes::Status;
 pub use report::{FileReport, Report, Unreadable};

@@ -1,5 +1,6 @@
 //! The report of an event: one entry for each object, for people and machines.
 
+use crate::backfill::Backfilled;
 use crate::targets::{Assigned, InForce};
 use aws::telemetry::metrics::{self, Metric};
 use calls::pipeline::{Example, Pipeline};
@@ -127,6 +128,9 @@ pub struct FileReport {
     /// True if Segment does not know the write key of its source.
     #[serde(skip)]
     pub has_unknown_key: bool,
+    /// True for a file of a backfill, which has no message of its own.
+    #[serde(skip)]
+    pub is_of_backfill: bool,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
@@ -176,6 +180,7 @@ impl FileReport {
             stats: Stats::default(),
             settled: Account::default(),
             has_unknown_key: false,
+            is_of_backfill: false,
         }
     }
 
@@ -386,7 +391,7 @@ impl Unreadable {
 }
 
 /// Every object of an event.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Report {
     /// Why an older configuration is in force than the one that `CONFIG` names.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -394,6 +399,9 @@ pub struct Report {
     /// The parts of the event that cannot be read.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub unreadable: Vec<Unreadable>,
+    /// The backfills that the event continues.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub backfills: Vec<Backfilled>,
     /// In the order of the event.
     pub objects: Vec<FileReport>,
 }

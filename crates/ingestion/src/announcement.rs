@@ -5,6 +5,7 @@
 use crate::rejected_folder;
 use calls::refusal::{FaultCode, RefusalCode};
 use protocol::account::Account;
+use protocol::backfill::Progress;
 use protocol::checkpoint::Phase;
 use protocol::ledger::Ledger;
 use protocol::outcome::key_of;
@@ -75,6 +76,26 @@ impl Announcement {
         let id = key_of(bucket, key).rsplit('/').next().unwrap_or_default().trim_end_matches(".json").to_owned();
         let attributes = [("id", id), ("outcome", "refused".to_owned())];
         Self::new(name, "not read, it is not a file for Segment", text, attributes)
+    }
+
+    /// About a backfill whose objects are all in the queue. Its files have no messages of their own.
+    #[must_use]
+    pub fn of_backfill(progress: &Progress) -> Self {
+        let Progress { backfill, passed, .. } = progress;
+        let place = format!("s3://{}/{}", backfill.bucket, backfill.prefix);
+        let (files, left) = (counted(passed.files), counted(passed.left_alone));
+        let text = format!(
+            "{files} files under {place} are in the queue, with {} bytes. They are sent to Segment one after the other.\n\
+             {left} other objects were left alone: their names say nothing, they are empty, or a setting leaves them out.\n\n\
+             What to do: nothing. The files of a backfill have no messages of their own. Ask your engineers for the status of \
+             a file.\n{LINE}id: {}\nstarted: {}\nqueued: {}\n",
+            counted(passed.bytes),
+            backfill.id(),
+            progress.started,
+            progress.at
+        );
+        let attributes = [("id", backfill.id()), ("outcome", "backfill".to_owned())];
+        Self::new(&place, &format!("{files} files of the backfill are queued"), text, attributes)
     }
 
     fn new(

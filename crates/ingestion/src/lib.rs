@@ -15,4 +15,6 @@ pub mod announcement;
 
 pub mod rejected_folder;
 
+pub mod estimate;
+
 pub mod trouble;

@@ -10,6 +10,7 @@ mod record;
 
 pub use batch::{Batch, BatchAnswer, ResultCode, Task, TaskFault};
 use envelope::Around;
+use protocol::backfill::Backfill;
 use protocol::id::StreamId;
 use protocol::upload::Version;
 use serde::{Deserialize, Serialize};
@@ -43,6 +44,9 @@ pub struct Notice {
     /// The name of the mapping that reads the file, once that is decided.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mapping: Option<String>,
+    /// The id of the backfill that queued it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backfill: Option<String>,
     /// Set when this is the rest of a file that an earlier invocation began.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hop: Option<Hop>,
@@ -61,6 +65,7 @@ impl Notice {
             replay: None,
             event_ms: None,
             mapping: None,
+            backfill: None,
             hop: None,
         }
     }
@@ -141,6 +146,8 @@ pub enum Entry {
     Ingest(Notice),
     /// An event that creates no object.
     Ignored(Ignored),
+    /// The rest of a backfill.
+    Backfill(Backfill),
     /// A part of the payload that cannot be read. The other parts count.
     Unreadable(NotificationFault),
 }
@@ -170,6 +177,8 @@ pub enum Notification {
     Validate(Vec<String>),
     /// A question of a person.
     Status(StatusOf),
+    /// A person asks to ingest the objects that are there.
+    Backfill(Backfill),
 }
 
 /// What a person asks about.
@@ -227,18 +236,24 @@ pub enum NotificationFault {
     /// A question about nothing.
     #[error("`status` must be `s3://BUCKET/KEY`, or a number of outcomes from 1 to {NEWEST_MAX}")]
     NotStatus,
+    /// A backfill of nothing.
+    #[error("`backfill` must be {{\"bucket\": NAME}}, with `prefix`, `dry_run` and `tag` if wanted")]
+    NotBackfill,
 }
 
 /// Reads any of the shapes. Each part that cannot be read is an entry of its own, and hides no other part.
 ///
 /// # Errors
-/// If a request to validate has no list of buckets, or a question is about nothing.
+/// If a request to validate has no list of buckets, or a question or a backfill is about nothing.
 pub fn read(payload: &Value, wanted: Wanted) -> Result<Notification, NotificationFault> {
     if let Some(validate) = payload.get("validate") {
         return buckets(validate).map(Notification::Validate);
     }
     if let Some(status) = payload.get("status") {
         return status_of(status).map(Notification::Status).ok_or(NotificationFault::NotStatus);
+    }
+    if let Some(backfill) = payload.get("backfill") {
+        return backfill_of(backfill).map(Notification::Backfill);
     }
     if let Some(batch) = Batch::read(payload) {
         return Ok(Notification::Batch(batch));
@@ -253,6 +268,11 @@ pub fn read(payload: &Value, wanted: Wanted) -> Result<Notification, Notificatio
 fn buckets(validate: &Value) -> Result<Vec<String>, NotificationFault> {
     let list = validate.as_array().ok_or(NotificationFault::NotBuckets)?;
     list.iter().map(|name| name.as_str().map(str::to_owned).ok_or(NotificationFault::NotBuckets)).collect()
+}
+
+fn backfill_of(backfill: &Value) -> Result<Backfill, NotificationFault> {
+    let read = serde_json::from_value(backfill.clone()).ok();
+    read.filter(|read: &Backfill| !read.bucket.is_empty()).ok_or(NotificationFault::NotBackfill)
 }
 
 fn status_of(status: &Value) -> Option<StatusOf> {
@@ -295,6 +315,12 @@ pub fn replay_tag(tag: &str) -> Result<String, NotificationFault> {
 #[must_use]
 pub fn continuation(notice: &Notice) -> Value {
     serde_json::json!({ "continue": notice })
+}
+
+/// The message that sends the rest of a backfill to the next invocation.
+#[must_use]
+pub fn rest_of(backfill: &Backfill) -> Value {
+    serde_json::json!({ "backfill": backfill })
 }
 
 #[cfg(test)]

@@ -44,6 +44,9 @@ pub const LEDGER: Format = Format { name: "format", oldest: 1, newest: 1, advice
 /// A document of the outcome index.
 pub const OUTCOME: Format = Format { name: "format", oldest: 1, newest: 1, advice: DEPLOY };
 
+/// The progress of a backfill.
+pub const BACKFILL: Format = Format { name: "format", oldest: 1, newest: 1, advice: DEPLOY };
+
 /// A plan of the exporter.
 pub const PLAN: Format = Format { name: "format", oldest: 1, newest: 1, advice: DEPLOY };
 

@@ -7,6 +7,7 @@
 //! | `ingest/{stream}/rejects/{epoch}-{from}-{to}.csv` | refused rows of a part of a file | ingester |
 //! | `ingest/config.toml`, `exports/config.toml` | the last configuration without a fault | ingester, exporter |
 //! | `ingest/validate.txt` | a trial of the rights to write | ingester |
+//! | `ingest/backfills/{id}.json` | which objects of a backfill are queued (`Progress`) | ingester |
 //! | `rejects/{stream}/{name}` | all refused rows of a file that has ended | ingester |
 //! | `outcomes/by-day/{day}/{left}-{hash}-{outcome}.json` | an end or a failure of a file (`FileOutcome`) | ingester |
 //! | `outcomes/by-key/{hash}.json` | the last outcomes of a key (`KeyOutcomes`) | ingester |
@@ -132,6 +133,12 @@ pub fn outcomes_of_key(hash: &str) -> String {
     format!("{OUTCOMES}by-key/{hash}.json")
 }
 
+/// The progress of the backfill with this id.
+#[must_use]
+pub fn backfill(id: &str) -> String {
+    format!("{INGEST}backfills/{id}.json")
+}
+
 /// A revision of a plan.
 #[must_use]
 pub fn plan(plan: Nonce, revision: u32) -> String {
@@ -199,6 +206,7 @@ mod tests {
                 outcome_of_day(1_557_606_747_940, "ab", Outcome::Failed),
                 "outcomes/by-day/2019-05-11/12452059-ab-failed.json".to_owned(),
             ),
+            (backfill("ab"), "ingest/backfills/ab.json".to_owned()),
             (outcomes_of_key("ab"), "outcomes/by-key/ab.json".to_owned()),
             (plan(nonce, 2), format!("exports/plans/{hex_nonce}.2.json")),
             (done_of(nonce), format!("exports/done/{hex_nonce}/")),

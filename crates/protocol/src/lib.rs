@@ -25,6 +25,8 @@ pub mod ledger;
 
 pub mod outcome;
 
+pub mod backfill;
+
 pub mod fragment;
 
 pub mod committed;
