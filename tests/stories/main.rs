@@ -3,13 +3,16 @@
 #![expect(clippy::print_stdout, reason = "figures for whoever runs a story by hand")]
 
 mod alarms;
+mod announcements;
 mod answers;
+mod backfill;
 mod delivery;
 mod faults;
 mod guide;
 mod main_line;
 mod mapping;
 mod outage;
+mod outcomes;
 mod payloads;
 mod queue;
 mod receiver;

@@ -52,7 +52,7 @@ fn probes() -> BTreeSet<String> {
     for bucket in [STATE, SOURCE, "customer-logs", "another-bucket"] {
         probes.insert(format!("arn:aws:s3:::{bucket}"));
     }
-    for object in ["ingest/x", "received/x", "rejects/x", "exports/x", "x", "ingest", "ingested/x"] {
+    for object in ["ingest/x", "received/x", "rejects/x", "outcomes/x", "exports/x", "x", "ingest", "ingested/x"] {
         probes.insert(format!("arn:aws:s3:::{STATE}/{object}"));
     }
     for object in [format!("{SOURCE}/x"), "customer-logs/segment-logs/x".to_owned(), "another-bucket/x".to_owned()] {
@@ -75,7 +75,7 @@ fn probes() -> BTreeSet<String> {
 
 /// The probe that stands for a resource.
 fn probe_of(resource: &str) -> String {
-    for prefix in ["ingest/", "received/", "rejects/", "exports/"] {
+    for prefix in ["ingest/", "received/", "rejects/", "outcomes/", "exports/"] {
         let prefix = format!("arn:aws:s3:::{STATE}/{prefix}");
         if resource.starts_with(&prefix) {
             return format!("{prefix}x");

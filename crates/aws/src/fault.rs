@@ -93,6 +93,8 @@ pub enum Operation {
     Send,
     /// To let a message come again at another time.
     Postpone,
+    /// To publish a message to a topic.
+    Publish,
     /// To parse an object that was read.
     Parse,
 }
@@ -114,6 +116,7 @@ impl fmt::Display for Operation {
             Self::Assume => "assume",
             Self::Send => "send to",
             Self::Postpone => "postpone a message of",
+            Self::Publish => "publish to",
             Self::Parse => "parse",
         })
     }

@@ -81,6 +81,8 @@ settings! {
         KEEP_FOR_EXPORT Value("true"), "keep accepted calls for the exporter. (If our own receiver is the endpoint and keeps them, the ingester does not.)";
         INCLUDE_WRITE_KEY Value("false"), "put `writeKey` into the lines of the logs, as Segment does. Warning: anyone who can read these logs can then send events to the source.";
         QUEUE_URL None, "the (standard) queue that starts this function. The ingester sends the rest of a long file there.";
+        NOTICE_TOPIC_ARN None, "the SNS topics that get one message for each file that has ended, for the person who dropped it: ARNs, separated by commas. See [Messages about files](#messages-about-files).";
+        REJECTED_FOLDER Value("false"), "put the refused rows of a file also into a folder `rejected/` beside it in its bucket. Objects in such folders are then never ingested. The function's role needs `s3:PutObject` there.";
         EVENTS_PER_SECOND Depends("1000 for Segment, else no limit"), "calls a second that one running ingester may send; 0 is no limit";
         WORKSPACE_EVENTS_PER_SECOND None, "instead of `EVENTS_PER_SECOND`: calls a second that all running ingesters together may send";
         CONCURRENCY Value("1"), "the number of ingesters that share `WORKSPACE_EVENTS_PER_SECOND`";
