@@ -23,6 +23,19 @@ fn a_metric_that_is_not_declared_is_noticed() {
 }
 
 #[tokio::test]
+async fn a_function_that_cannot_start_says_why_in_a_line_like_any_other() {
+    let world = World::new().await;
+    for function in [world.ingester().env("STATE_BUCKET", "s3://state"), world.exporter().env("STATE_BUCKET", "")] {
+        let invocation = function.deploy().invoke(&created("track_1.csv")).await;
+        assert!(matches!(invocation.outcome, Outcome::Crashed { status: Some(1), .. }), "{invocation:#?}");
+        let lines = lines(&invocation);
+        let line = lines.last().unwrap();
+        assert_eq!((&line["level"], &line["message"]), (&json!("ERROR"), &json!("the function cannot start")));
+        assert!(line["reason"].as_str().unwrap().contains("STATE_BUCKET"), "{line}");
+    }
+}
+
+#[tokio::test]
 async fn every_line_of_both_functions_names_its_level_its_time_and_its_invocation() {
     let world = World::new().await;
     world.s3.put(SOURCE, "track_1.csv", sample("track_1.csv")).unwrap();
@@ -49,7 +62,7 @@ async fn every_line_of_both_functions_names_its_level_its_time_and_its_invocatio
                 ] {
                     assert_eq!(line[field], expected, "{field}: {line}");
                 }
-                assert!(line["traceId"].as_str().unwrap().starts_with("Root=1-"), "{line}");
+                assert!(line["traceId"].as_str().unwrap().starts_with("1-"), "{line}");
             }
             let messages = lines.iter().filter(|line| line.get("_aws").is_none());
             assert!(messages.clone().all(|line| line["message"].is_string()) && messages.count() > 0, "{lines:#?}");

@@ -2,8 +2,9 @@
 
 use aws_config::SdkConfig;
 use aws_sdk_secretsmanager::Client;
-use aws_sdk_secretsmanager::error::DisplayErrorContext;
 use config::source::Secret;
+
+use crate::fault::{Fault, Operation};
 
 /// The value that a setting has or refers to: `env:NAME`, the ARN of a secret, or the value itself.
 ///
@@ -34,7 +35,7 @@ impl Secrets {
             }
             Secret::SecretsManager(arn) => {
                 let answer = Client::new(&self.0).get_secret_value().secret_id(arn).send().await;
-                let answer = answer.map_err(|error| format!("{arn}: {}", DisplayErrorContext(&error)))?;
+                let answer = answer.map_err(|error| Fault::of(Operation::Get, arn, &error).to_string())?;
                 let text = answer.secret_string().map(str::trim).filter(|text| !text.is_empty());
                 text.map(str::to_owned).ok_or_else(|| format!("{arn}: the secret has no text"))
             }

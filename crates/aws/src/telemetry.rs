@@ -42,6 +42,14 @@ pub fn start() {
     };
 }
 
+/// What was prepared for the start. If it failed, the reason becomes a log line, and the process ends with status 1.
+pub fn or_exit<T, E: std::fmt::Display>(prepared: Result<T, E>) -> T {
+    prepared.unwrap_or_else(|error| {
+        tracing::error!(reason = %format!("{error:#}"), "the function cannot start");
+        std::process::exit(1)
+    })
+}
+
 /// An invocation begins: each later line has its ids.
 pub fn invoked(request_id: &str, trace_id: Option<&str>) {
     if let Some(lambda) = LAMBDA.get() {

@@ -53,7 +53,7 @@ pub struct Limits {
 impl Default for Limits {
     /// A sheet of a million rows of 1,000 delimiters is within them.
     fn default() -> Limits {
-        Limits { pause_bytes: 64 << 20, rowless_bytes: 1 << 30 }
+        Limits { pause_bytes: 8 << 20, rowless_bytes: 1 << 30 }
     }
 }
 

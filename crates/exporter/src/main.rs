@@ -7,8 +7,7 @@ use serde_json::Value;
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     aws::telemetry::start();
-    let app = App::from_environment().await?;
-    let app = &app;
+    let app = &aws::telemetry::or_exit(App::from_environment().await);
     lambda_runtime::run(service_fn(move |event: LambdaEvent<Value>| async move {
         aws::telemetry::invoked(&event.context.request_id, event.context.xray_trace_id.as_deref());
         let deadline_ms = i64::try_from(event.context.deadline).unwrap_or(i64::MAX);

@@ -29,18 +29,25 @@ const UPLOAD_PART_BYTES: usize = 8 << 20;
 /// Rejects parts that are fetched at once.
 const PARTS_AHEAD: usize = 4;
 
+/// The account of an ended file, as the state bucket has it.
+#[derive(Debug, Default)]
+pub(crate) struct Kept {
+    /// Whether the ledger was there before.
+    pub(crate) was_there: bool,
+    /// The rejects parts that are missing.
+    pub(crate) rejects_missing: Vec<RejectsPart>,
+}
+
 impl App {
     /// Writes rejects file and ledger, unless the ledger is there, and tells the owner of the file before the ledger is
-    /// there. Returns the rejects parts that are missing.
-    pub(crate) async fn keep_account(
-        &self,
-        ended: &Checkpoint,
-        is_of_backfill: bool,
-    ) -> Result<Vec<RejectsPart>, Trouble> {
-        let Some(mut ledger) = Ledger::of(ended) else { return Ok(Vec::new()) };
+    /// there.
+    pub(crate) async fn keep_account(&self, ended: &Checkpoint, is_of_backfill: bool) -> Result<Kept, Trouble> {
+        let Some(mut ledger) = Ledger::of(ended) else { return Ok(Kept::default()) };
         let key = keys::ledger(ledger.stream);
         if let Some(found) = self.state.get(&key).await.map_err(|fault| of_state(&fault))? {
-            return Ok(Ledger::from_json(&found.body).map(|ledger| ledger.rejects_missing).unwrap_or_default());
+            let rejects_missing =
+                Ledger::from_json(&found.body).map(|ledger| ledger.rejects_missing).unwrap_or_default();
+            return Ok(Kept { was_there: true, rejects_missing });
         }
         if let Some(rejects) = &ledger.rejects {
             let joined = self.join_rejects(ended, &self.state, rejects).await;
@@ -52,7 +59,7 @@ impl App {
         }
         let body = ledger.to_json();
         self.state.put(&key, body.into(), "application/json").await.map_err(|fault| of_state(&fault))?;
-        Ok(ledger.rejects_missing)
+        Ok(Kept { was_there: false, rejects_missing: ledger.rejects_missing })
     }
 
     /// Puts the refused rows into the folder beside the file. Returns whether they are there.
@@ -132,9 +139,11 @@ impl App {
         while let Some((part, part_key, found)) = parts.try_next().await? {
             let Some(found) = found else {
                 tracing::error!(
-                    part = part_key,
+                    object = format!("s3://{}/{}", ended.object.bucket, ended.object.key),
+                    part = format!("s3://{}/{part_key}", self.settings.state_bucket),
                     rows = part.rows,
-                    "a part of the rejects was deleted: its rows are missing"
+                    "a part of the rejects was deleted: its rows are missing from the rejects file; restore the part, or \
+                     take the rows from the file"
                 );
                 missing.push(*part);
                 continue;

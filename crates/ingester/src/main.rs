@@ -10,7 +10,7 @@ use serde_json::Value;
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     aws::telemetry::start();
-    let app = &App::from_environment().await?;
+    let app = &aws::telemetry::or_exit(App::from_environment().await);
     run(service_fn(|event: LambdaEvent<Value>| async move {
         aws::telemetry::invoked(&event.context.request_id, event.context.xray_trace_id.as_deref());
         let ends_at_ms = i64::try_from(event.context.deadline).unwrap_or(0);

@@ -133,14 +133,9 @@ impl Work<'_> {
                 Ok(Event::Ended(Box::new(owner.checkpoint().clone())))
             }
             Action::KeepAccount(ended) => {
-                self.report.rejects_missing = self
-                    .app
-                    .keep_account(&ended, self.notice.backfill.is_some())
-                    .await?
-                    .iter()
-                    .map(missing_in_words)
-                    .collect();
-                Ok(Event::AccountKept)
+                let kept = self.app.keep_account(&ended, self.notice.backfill.is_some()).await?;
+                self.report.rejects_missing = kept.rejects_missing.iter().map(missing_in_words).collect();
+                Ok(Event::AccountKept { was_there: kept.was_there })
             }
             Action::Release { trouble_since_ms, given_up, not_before_ms } => {
                 let released = self.owner()?.release(trouble_since_ms, given_up, not_before_ms).await;

@@ -280,6 +280,7 @@ impl FileReport {
         let mut summary = json!({
             "object": self.object,
             "outcome": self.outcome,
+            "code": self.code,
             "kind": self.kind,
             "source": self.source,
             "mapping": self.mapping,

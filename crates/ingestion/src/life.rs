@@ -143,7 +143,10 @@ pub enum Event {
     /// Of [`Action::End`]: the last checkpoint.
     Ended(Box<Checkpoint>),
     /// Of [`Action::KeepAccount`].
-    AccountKept,
+    AccountKept {
+        /// Whether the ledger was there before.
+        was_there: bool,
+    },
     /// Of [`Action::Release`].
     Released,
     /// Of [`Action::Send`].
@@ -334,7 +337,7 @@ impl Life {
             (State::Claiming { .. }, Event::AlreadyEnded(checkpoint)) => self.already_done(checkpoint),
             (State::Running { from_byte }, Event::RunEnded(run)) => self.run_ended(from_byte, *run, now_ms),
             (State::Ending(close), Event::Ended(checkpoint)) => self.keep_account(close, checkpoint),
-            (State::KeepingAccount(close), Event::AccountKept) => self.close(close),
+            (State::KeepingAccount(close), Event::AccountKept { was_there }) => self.account_kept(close, was_there),
             (State::Releasing(then), Event::Released | Event::Failed(_)) => self.released(then),
             (State::Sending { reason }, Event::Sent) => self.close(Close::done(Outcome::Continues, Some(reason))),
             (State::Sending { reason }, Event::Failed(trouble)) => {
@@ -521,6 +524,13 @@ impl Life {
         self.subject = begun_subject(&checkpoint).or_else(|| self.subject.take());
         self.stream = Some(checkpoint.object.stream());
         self.keep_account(Close::done(Outcome::AlreadyDone, None), checkpoint)
+    }
+
+    /// The first message that leaves the account of an ended file reports the end, whichever message ended the file.
+    fn account_kept(&mut self, close: Close, was_there: bool) -> Action {
+        let ended = self.checkpoint.as_deref().filter(|_| close.outcome == Outcome::AlreadyDone && !was_there);
+        let close = ended.and_then(Close::of_ended).unwrap_or(close);
+        self.close(close)
     }
 
     fn keep_account(&mut self, close: Close, checkpoint: Box<Checkpoint>) -> Action {

@@ -48,7 +48,10 @@ impl Lambda {
         let mut invocation = self.invocation.lock().unwrap_or_else(PoisonError::into_inner);
         invocation.count += 1;
         invocation.request_id = Some(request_id.to_owned());
-        invocation.trace_id = trace_id.map(str::to_owned);
+        // `Root=1-5759e988-…;Parent=…;Sampled=…` (X-Ray developer guide, "Tracing header").
+        let root =
+            |header: &str| header.split(';').find_map(|part| part.trim().strip_prefix("Root=").map(str::to_owned));
+        invocation.trace_id = trace_id.and_then(root);
     }
 
     /// The fields that each line has.

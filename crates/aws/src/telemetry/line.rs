@@ -103,9 +103,9 @@ mod tests {
         lambda.invoked("id-1", None);
         let first = words(&lambda);
         assert_eq!((&first["requestId"], &first["coldStart"]), (&json!("id-1"), &json!(true)));
-        lambda.invoked("id-2", Some("Root=1"));
+        lambda.invoked("id-2", Some("Root=1-2-3;Parent=4;Sampled=1"));
         let second = words(&lambda);
         let ids = ["requestId", "traceId", "coldStart"].map(|name| second[name].clone());
-        assert_eq!(ids, [json!("id-2"), json!("Root=1"), json!(false)]);
+        assert_eq!(ids, [json!("id-2"), json!("1-2-3"), json!(false)]);
     }
 }

@@ -1,6 +1,6 @@
 //! How a message ends.
 
-use protocol::checkpoint::Phase;
+use protocol::checkpoint::{Checkpoint, Ending, Phase};
 use protocol::outcome::Outcome as Kept;
 use serde::Serialize;
 
@@ -71,6 +71,19 @@ impl Close {
     #[must_use]
     pub fn failed(reason: String) -> Self {
         Self { outcome: Outcome::Failed, reason: Some(reason), code: None }
+    }
+
+    /// The end that the checkpoint has; `None` if the file has not ended.
+    pub(super) fn of_ended(checkpoint: &Checkpoint) -> Option<Self> {
+        let outcome = match checkpoint.phase {
+            Phase::Finished => Outcome::Finished,
+            Phase::Stopped => Outcome::Stopped,
+            Phase::Replaced => Outcome::Replaced,
+            Phase::Running => return None,
+        };
+        let ending = checkpoint.ending.as_ref();
+        let of = |field: fn(&Ending) -> &Option<String>| ending.and_then(|ending| field(ending).clone());
+        Some(Self { outcome, reason: of(|ending| &ending.reason), code: of(|ending| &ending.code) })
     }
 
     pub(super) fn with_code(self, code: &str) -> Self {

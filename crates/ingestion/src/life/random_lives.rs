@@ -125,7 +125,7 @@ impl World {
             }
             Action::KeepAccount(ended) => {
                 assert!(ended.phase.is_terminal());
-                Event::AccountKept
+                Event::AccountKept { was_there: self.chance.one_of(2) == 0 }
             }
             Action::Release { trouble_since_ms, given_up, not_before_ms } => {
                 let checkpoint = self.checkpoint.take().unwrap();

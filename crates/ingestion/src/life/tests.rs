@@ -123,7 +123,7 @@ fn a_new_file_is_opened_claimed_run_and_ended() {
     assert_eq!((phase, ending.kind.as_str(), ending.reason), (Phase::Finished, "track", None));
     let ended = Box::new(Checkpoint { phase: Phase::Finished, ..*at(9) });
     assert_eq!(life.on(Event::Ended(ended.clone()), NOW_MS), Action::KeepAccount(ended));
-    assert_closed(&life.on(Event::AccountKept, NOW_MS), Outcome::Finished, "");
+    assert_closed(&life.on(Event::AccountKept { was_there: false }, NOW_MS), Outcome::Finished, "");
 }
 
 #[test]
@@ -205,7 +205,7 @@ fn a_begun_upload_that_is_gone_ends_as_replaced() {
         let action = life.on(Event::Claimed(at(3)), NOW_MS);
         assert!(matches!(action, Action::End { phase: Phase::Replaced, .. }), "{action:?}");
         life.on(Event::Ended(at(3)), NOW_MS);
-        assert_closed(&life.on(Event::AccountKept, NOW_MS), Outcome::Replaced, "its own event");
+        assert_closed(&life.on(Event::AccountKept { was_there: false }, NOW_MS), Outcome::Replaced, "its own event");
     }
 }
 
@@ -232,7 +232,19 @@ fn a_file_that_has_ended_is_not_run_again_and_its_account_is_completed() {
     life.on(Event::Opened(found()), NOW_MS);
     let ended = Box::new(Checkpoint { phase: Phase::Finished, ..*at(9) });
     assert_eq!(life.on(Event::AlreadyEnded(ended.clone()), NOW_MS), Action::KeepAccount(ended));
-    assert_closed(&life.on(Event::AccountKept, NOW_MS), Outcome::AlreadyDone, "");
+    assert_closed(&life.on(Event::AccountKept { was_there: true }, NOW_MS), Outcome::AlreadyDone, "");
+}
+
+#[test]
+fn the_first_message_that_leaves_the_account_of_an_ended_file_reports_its_end() {
+    for (phase, outcome) in
+        [(Phase::Finished, Outcome::Finished), (Phase::Stopped, Outcome::Stopped), (Phase::Replaced, Outcome::Replaced)]
+    {
+        let (mut life, _) = receive(notice("track_1.csv"), 2);
+        life.on(Event::Opened(found()), NOW_MS);
+        life.on(Event::AlreadyEnded(Box::new(Checkpoint { phase, ..*at(9) })), NOW_MS);
+        assert_closed(&life.on(Event::AccountKept { was_there: false }, NOW_MS), outcome, "");
+    }
 }
 
 #[test]
@@ -359,7 +371,7 @@ fn an_ended_file_is_done_even_if_its_object_is_gone() {
     let (mut life, _) = receive(continued(9, 1), 1);
     let ended = Box::new(Checkpoint { phase: Phase::Finished, ..*at(9) });
     assert_eq!(life.on(Event::LookedUp(Some(ended.clone())), NOW_MS), Action::KeepAccount(ended));
-    assert_closed(&life.on(Event::AccountKept, NOW_MS), Outcome::AlreadyDone, "");
+    assert_closed(&life.on(Event::AccountKept { was_there: true }, NOW_MS), Outcome::AlreadyDone, "");
 }
 
 #[test]
