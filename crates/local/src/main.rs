@@ -10,6 +10,7 @@ mod csv_cells;
 mod demo;
 mod input;
 mod machine;
+mod serve;
 mod suggest;
 mod voice;
 
@@ -36,6 +37,11 @@ enum Command {
         #[arg(long, default_value = "demo")]
         folder: PathBuf,
     },
+    /// Run the whole system until Ctrl-C, with a page to drop files and to look at calls, files and log objects
+    ///
+    /// The settings are the functions' own environment variables and the same `segment-s3.toml`. Nothing leaves this
+    /// machine: a setting that names a real endpoint is refused.
+    Serve(serve::ServeArgs),
     /// Read CSV files as the ingester does, send nothing, and report the result
     ///
     /// The settings are the function's own environment variables (INFER_TYPES, TIMESTAMP_FORMATS, …), and the
@@ -53,6 +59,7 @@ enum Command {
 async fn main() -> ExitCode {
     let ended = match Arguments::parse().command {
         Command::Demo { samples, folder } => demo::run(&samples, &folder).await,
+        Command::Serve(args) => serve::run(&args).await,
         Command::Check(args) => check::run(&args),
         Command::Suggest(args) => Ok(suggest::run(&args)),
         Command::Config(command) => Ok(configuration::run(&command)),

@@ -11,7 +11,7 @@ pub(super) fn more(out: &mut String, count: usize, what: &str, voice: Voice) {
 }
 
 /// Text that stays on its line and does nothing to a terminal.
-pub(super) fn visible(text: &str) -> String {
+pub(crate) fn visible(text: &str) -> String {
     text.replace("\r\n", "⏎")
         .chars()
         .map(|c| match c {
@@ -24,7 +24,7 @@ pub(super) fn visible(text: &str) -> String {
 }
 
 /// `1234567` is `1,234,567`.
-pub(super) fn grouped(number: u64) -> String {
+pub(crate) fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut out = String::new();
     for (index, digit) in digits.chars().enumerate() {
