@@ -153,6 +153,7 @@ class Card {
     const words = await answer.text();
     if (answer.ok) {
       this.toml.value = words;
+      this.toml.scrollTop = 0;
       this.preview();
     } else {
       this.shown.textContent = words;

@@ -20,6 +20,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use system::System;
 use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
 
 /// The configuration of the current folder, if it has one.
 const DOCUMENT: &str = "segment-s3.toml";
@@ -62,12 +63,22 @@ pub(crate) async fn run(args: &ServeArgs) -> anyhow::Result<ExitCode> {
     let router = page::router(Arc::clone(&system));
     tokio::select! {
         served = axum::serve(page, router) => served.context("the page has ended")?,
-        _ = tokio::signal::ctrl_c() => {}
+        ended = ended_by_signal() => ended?,
     }
     schedule.abort();
     receiving.abort();
     println!("ended; {} keeps everything", args.folder.display());
     Ok(ExitCode::SUCCESS)
+}
+
+/// Waits for Ctrl-C, or for the signal that ends a container.
+async fn ended_by_signal() -> anyhow::Result<()> {
+    let mut terminated = signal(SignalKind::terminate())?;
+    tokio::select! {
+        interrupted = tokio::signal::ctrl_c() => interrupted?,
+        _ = terminated.recv() => {}
+    }
+    Ok(())
 }
 
 async fn bind(address: SocketAddr, option: &str) -> anyhow::Result<TcpListener> {

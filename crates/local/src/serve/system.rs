@@ -130,7 +130,8 @@ impl System {
         let at_ms = self.clock.now_ms();
         if let Ok(report) = &answer {
             self.files.note(report, at_ms);
-            self.feed.add(report["objects"].as_array().into_iter().flatten().map(|object| entry(object, at_ms)));
+            let objects = report["objects"].as_array().into_iter().flatten();
+            self.feed.add(objects.flat_map(|object| rejected(object, at_ms).chain([entry(object, at_ms)])));
         }
         if let Err(fault) = &answer {
             self.feed.add([failure(Seer::Ingester, fault, at_ms)]);
@@ -323,7 +324,7 @@ fn url(address: SocketAddr) -> String {
 fn entry(object: &Value, at_ms: i64) -> Entry {
     let text = |field: &str| object[field].as_str().unwrap_or_default().to_owned();
     let count = |field: &str| crate::check::grouped(object[field].as_u64().unwrap_or(0));
-    let name = text("object").rsplit('/').next().unwrap_or_default().to_owned();
+    let name = name_of(object);
     let outcome = text("outcome");
     let reason = object["reason"].as_str().map(|reason| format!(": {reason}")).unwrap_or_default();
     let rows = format!("{} rows, {} sent, {} rejected", count("rows"), count("acknowledged"), count("rejected"));
@@ -338,6 +339,27 @@ fn entry(object: &Value, at_ms: i64) -> Entry {
     let whole = Value::Object(whole).to_string();
     let is_refused = !matches!(outcome.as_str(), "finished" | "already_done" | "ignored" | "continues");
     Entry { number: 0, at_ms, seer: Seer::Ingester, source: text("source"), kind: outcome, title, whole, is_refused }
+}
+
+/// The entries of its first refused rows: place and reason, without cells.
+fn rejected(object: &Value, at_ms: i64) -> impl Iterator<Item = Entry> {
+    let text = |field: &str| object[field].as_str().unwrap_or_default().to_owned();
+    let (source, name) = (text("source"), name_of(object));
+    let rows = object["first_rejected"].as_array().into_iter().flatten().filter_map(Value::as_str).rev();
+    rows.map(move |row| Entry {
+        number: 0,
+        at_ms,
+        seer: Seer::Ingester,
+        source: source.clone(),
+        kind: "rejected".to_owned(),
+        title: format!("{name}: {row}"),
+        whole: String::new(),
+        is_refused: true,
+    })
+}
+
+fn name_of(object: &Value) -> String {
+    object["object"].as_str().and_then(|uri| uri.rsplit('/').next()).unwrap_or_default().to_owned()
 }
 
 fn exported(report: &Value, at_ms: i64) -> Entry {

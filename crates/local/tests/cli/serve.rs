@@ -196,7 +196,7 @@ fn a_preview_shows_columns_calls_and_the_place_of_a_refusal_and_sends_nothing() 
     assert_eq!(faulty.status, 422);
     assert!(faulty.text().contains("line 2"), "{}", faulty.text());
     let elsewhere = preview("other.csv", MAPPING, ORDERS, ORDERS.len());
-    assert!(elsewhere.text().contains("no `match` of this mapping takes the key"), "{}", elsewhere.text());
+    assert!(elsewhere.text().contains("of this mapping takes the key other.csv"), "{}", elsewhere.text());
     // The last line of a sample is cut.
     let shown = preview("track_1.csv", "", "userId,event\nu1,a\nu2", 1_000_000).text();
     assert!(shown.contains("every row can be sent") && shown.contains("The preview has read the first"), "{shown}");

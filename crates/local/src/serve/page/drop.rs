@@ -41,7 +41,8 @@ fn content(system: &System) -> String {
          <template id=\"file\"><article class=\"file\"><header><h2></h2>\
          <button type=\"button\" class=\"remove\" aria-label=\"remove this file from the page\">✕</button></header>\
          <label class=\"row\">key in the bucket <input class=\"key\" spellcheck=\"false\"></label>\
-         <div class=\"preview\" aria-live=\"polite\"><p class=\"quiet\">reading…</p></div>\
+         <p class=\"buttons\"><button type=\"button\" class=\"send primary\" disabled>Send to the local system</button></p>\
+         <div class=\"progress\" aria-live=\"polite\" hidden><progress max=\"1\" value=\"0\"></progress><p></p></div>\
          <details class=\"mapping\"><summary>Mapping</summary>\
          <p>A mapping says how columns become calls. Without one, names such as <code>track_1.csv</code> and the columns say it.</p>\
          <p class=\"buttons\"><label>take <select class=\"choose\"><option value=\"\">the one of its name, or none</option>{options}\
@@ -49,8 +50,7 @@ fn content(system: &System) -> String {
          <button type=\"button\" class=\"save\">Download it</button></p>\
          <textarea class=\"toml\" rows=\"16\" spellcheck=\"false\" aria-label=\"the mapping as TOML\" \
          placeholder=\"[[mapping]]\"></textarea></details>\
-         <p class=\"buttons\"><button type=\"button\" class=\"send primary\" disabled>Send to the local system</button></p>\
-         <div class=\"progress\" aria-live=\"polite\" hidden><progress max=\"1\" value=\"0\"></progress><p></p></div>\
+         <div class=\"preview\" aria-live=\"polite\"><p class=\"quiet\">reading…</p></div>\
          </article></template>"
     )
 }

@@ -1,6 +1,6 @@
 //! The log objects, and what the exporter does.
 
-use super::html::{badge, button, download, heads, text, time, value};
+use super::html::{badge, button, download, heads, prose, text, time, value};
 use super::objects::count_lines;
 use super::{Shared, view as answer};
 use crate::check::{bytes_in_words, grouped};
@@ -34,7 +34,7 @@ pub(super) async fn now(State(system): Shared) -> Response {
 fn content(system: &System) -> String {
     let exported = system.exported.lock().unwrap_or_else(PoisonError::into_inner).clone();
     let report = exported.as_ref().map_or(Value::Null, |exported| exported["report"].clone());
-    let mut out = String::from("<div class=\"title\"><h1>Exports</h1>");
+    let mut out = String::from("<div class=\"heading\"><h1>Exports</h1>");
     out.push_str(&button("/exports/now", "Export now"));
     out.push_str("</div>");
     last(&mut out, exported.as_ref(), &report);
@@ -52,7 +52,7 @@ fn last(out: &mut String, exported: Option<&Value>, report: &Value) {
     let summary = report["summary"].as_str().unwrap_or_default();
     let _ = write!(out, "<p class=\"sum\">{}: {}</p>", time(exported["at_ms"].as_i64().unwrap_or(0)), text(summary));
     let alarms = report["alarms"].as_array().into_iter().flatten().filter_map(Value::as_str);
-    let alarms: String = alarms.map(|alarm| format!("<li>{}</li>", text(alarm))).collect();
+    let alarms: String = alarms.map(|alarm| format!("<li>{}</li>", prose(alarm))).collect();
     if !alarms.is_empty() {
         let _ = write!(out, "<ul class=\"alarms\">{alarms}</ul>");
     }

@@ -1,6 +1,6 @@
 //! Every file, and how it stands.
 
-use super::html::{badge, button, download, heads, text, time, value};
+use super::html::{badge, button, download, heads, prose, text, time, value};
 use super::{Answer, Parameters, Refusal, Shared, parameter, view as answer};
 use crate::check::{bytes_in_words, duration, grouped, pretty};
 use crate::serve::files::FileState;
@@ -81,7 +81,7 @@ fn row(out: &mut String, file: &FileState) {
         actions(file)
     );
     let notes: Vec<String> =
-        file.reason.iter().chain(&file.warnings).map(|note| format!("<li>{}</li>", text(note))).collect();
+        file.reason.iter().chain(&file.warnings).map(|note| format!("<li>{}</li>", prose(note))).collect();
     if !notes.is_empty() {
         let _ = write!(out, "<tr class=\"notes\"><td colspan=\"9\"><ul>{}</ul></td></tr>", notes.concat());
     }

@@ -11,6 +11,9 @@ use std::fmt::Write as _;
 const VIEWS: [(&str, &str, &str); 4] =
     [("/", "Drop", ""), ("/files", "Files", "files"), ("/live", "Live", "live"), ("/exports", "Exports", "exports")];
 
+/// Columns of numbers, which stand on the right.
+const NUMBERS: [&str; 9] = ["Rows", "Sent", "Rejected", "Size", "Took", "Events", "filled", "empty", "bytes"];
+
 /// Characters that stay in the value of a parameter.
 const VALUE: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'/');
 
@@ -28,6 +31,19 @@ pub(super) fn text(text: &str) -> String {
         }
     }
     out
+}
+
+/// Text in HTML, with the words between backticks as code.
+pub(super) fn prose(words: &str) -> String {
+    let parts: Vec<&str> = words.split('`').collect();
+    if parts.len().is_multiple_of(2) {
+        return text(words);
+    }
+    let part = |(at, part): (usize, &&str)| match at % 2 {
+        1 => format!("<code>{}</code>", text(part)),
+        _ => text(part),
+    };
+    parts.iter().enumerate().map(part).collect()
 }
 
 /// The value of a parameter.
@@ -57,9 +73,18 @@ pub(super) fn button(action: &str, words: &str) -> String {
     format!("<form method=\"post\" action=\"{}\"><button>{}</button></form>", text(action), text(words))
 }
 
+/// Whether a column is of numbers.
+pub(super) fn is_number(name: &str) -> bool {
+    NUMBERS.contains(&name)
+}
+
 /// The head of a table.
 pub(super) fn heads(names: &[&str]) -> String {
-    let cells = names.iter().map(|name| format!("<th scope=\"col\">{}</th>", text(name))).collect::<String>();
+    let cell = |name: &&str| {
+        let class = if is_number(name) { " class=\"number\"" } else { "" };
+        format!("<th scope=\"col\"{class}>{}</th>", text(name))
+    };
+    let cells = names.iter().map(cell).collect::<String>();
     format!("<thead><tr>{cells}</tr></thead>")
 }
 
@@ -106,6 +131,8 @@ mod tests {
     #[test]
     fn text_and_values_cannot_leave_their_place() {
         assert_eq!(text("<a href=\"x\">&'"), "&lt;a href=&quot;x&quot;&gt;&amp;&#39;");
+        assert_eq!(prose("a `<b>` c"), "a <code>&lt;b&gt;</code> c");
+        assert_eq!(prose("a ` b"), "a ` b");
         assert_eq!(value("a b/ü&c=\"1\".csv"), "a%20b/%C3%BC%26c%3D%221%22.csv");
     }
 }

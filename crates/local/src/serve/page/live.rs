@@ -1,6 +1,6 @@
 //! The last minutes: calls that the receiver took or refused, files, exports.
 
-use super::html::{badge, text, time};
+use super::html::{badge, prose, text, time};
 use super::{Parameters, Shared, view as answer};
 use crate::check::pretty;
 use crate::serve::feed::Entry;
@@ -93,7 +93,7 @@ fn row(out: &mut String, entry: &Entry, is_raw: bool) {
         time(entry.at_ms),
         entry.seer.as_str(),
         text(&entry.source),
-        text(&entry.title)
+        prose(&entry.title)
     );
     if entry.whole.is_empty() {
         let _ = write!(out, "<li><div class=\"note\">{head}</div></li>");

@@ -1,6 +1,6 @@
 //! What becomes of a file, before anything is sent.
 
-use super::html::{heads, text};
+use super::html::{heads, is_number, prose, text};
 use super::{Answer, Parameters, Refusal, Shared, parameter};
 use crate::check::{ColumnView, PROFILE_HEADINGS, RefusedView, Sample, Tone, View, bytes_in_words, grouped};
 use crate::serve::system::System;
@@ -31,7 +31,7 @@ pub(super) async fn preview(State(system): Shared, parameters: Parameters, body:
     match shown.await {
         Ok(Ok(content)) => Ok(Html(content).into_response()),
         Ok(Err(faults)) => {
-            let faults: String = faults.iter().map(|fault| format!("<li>{}</li>", text(fault))).collect();
+            let faults: String = faults.iter().map(|fault| format!("<li>{}</li>", prose(fault))).collect();
             Ok((StatusCode::UNPROCESSABLE_ENTITY, Html(format!("<ul class=\"alarms\">{faults}</ul>"))).into_response())
         }
         Err(_) => Err(Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "the preview has failed")),
@@ -77,20 +77,21 @@ fn one(out: &mut String, view: &View) {
         out,
         "<section><p class=\"verdict {tone}\"><strong>{}</strong> <span>{}</span></p>",
         text(&view.verdict),
-        text(&view.known.join(", "))
+        prose(&view.known.join(", "))
     );
     if let Some(fault) = &view.fault {
-        let _ = write!(out, "<p class=\"alarms\">{}</p>", text(fault));
+        let _ = write!(out, "<p class=\"alarms\">{}</p>", prose(fault));
     }
     if !view.warnings.is_empty() {
-        let warnings: String = view.warnings.iter().map(|warning| format!("<li>{}</li>", text(warning))).collect();
+        let warnings: String = view.warnings.iter().map(|warning| format!("<li>{}</li>", prose(warning))).collect();
         let _ = write!(out, "<ul class=\"warnings\">{warnings}</ul>");
     }
     columns(out, &view.columns);
     refused(out, &view.refused);
     if !view.calls.is_empty() {
         let calls: String = view.calls.iter().map(|call| format!("<pre>{}</pre>", text(call))).collect();
-        let _ = write!(out, "<details open><summary>The first calls</summary>{calls}</details>");
+        let _ =
+            write!(out, "<details open><summary>The first calls</summary><div class=\"calls\">{calls}</div></details>");
     }
     profile(out, &view.profile);
     let account = view
@@ -146,7 +147,7 @@ fn refused(out: &mut String, refused: &[RefusedView]) {
         let mark =
             |cell: &String| format!("<mark>{}</mark>", if cell.is_empty() { "\u{a0}".to_owned() } else { text(cell) });
         let marked = marked.as_ref().map_or(String::new(), mark);
-        let _ = write!(out, "<li>{}<pre>{}{marked}{}</pre></li>", text(message), text(before), text(behind));
+        let _ = write!(out, "<li>{}<pre>{}{marked}{}</pre></li>", prose(message), text(before), text(behind));
     }
     out.push_str("</ul></details>");
 }
@@ -159,7 +160,11 @@ fn profile(out: &mut String, lines: &[[String; 6]]) {
     out.push_str(&heads(&PROFILE_HEADINGS));
     out.push_str("<tbody>");
     for line in lines.iter().take(COLUMNS_MAX) {
-        let cells = line.iter().map(|cell| format!("<td>{}</td>", text(cell))).collect::<String>();
+        let cell = |(name, cell): (&&str, &String)| {
+            let class = if is_number(name) { " class=\"number\"" } else { "" };
+            format!("<td{class}>{}</td>", text(cell))
+        };
+        let cells = PROFILE_HEADINGS.iter().zip(line).map(cell).collect::<String>();
         let _ = write!(out, "<tr>{cells}</tr>");
     }
     out.push_str("</tbody></table></div></details>");
