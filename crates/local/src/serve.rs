@@ -1,6 +1,8 @@
 //! `segment-s3 serve`: the whole system, kept running, with a page to look at it.
 
+mod buckets;
 mod document;
+mod entries;
 mod feed;
 mod files;
 mod functions;

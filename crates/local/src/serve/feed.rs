@@ -4,8 +4,9 @@ use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
 use tokio::sync::broadcast;
 
-/// Entries that are kept, and for how long.
+/// Entries that are kept, their bytes, and for how long.
 const ENTRIES_MAX: usize = 2_000;
+const BYTES_MAX: usize = 8 << 20;
 const KEPT_MS: i64 = 15 * 60 * 1_000;
 /// Word that a slow page may miss; it then reads everything anew.
 const CHANGES_MAX: usize = 64;
@@ -64,36 +65,42 @@ impl Change {
     }
 }
 
+#[derive(Default)]
+struct Kept {
+    /// How many entries there were.
+    count: u64,
+    bytes: usize,
+    entries: VecDeque<Entry>,
+}
+
 /// The last entries.
 pub(super) struct Feed {
-    entries: Mutex<(u64, VecDeque<Entry>)>,
+    kept: Mutex<Kept>,
     changes: broadcast::Sender<Change>,
 }
 
 impl Feed {
     pub(super) fn new() -> Feed {
-        Feed { entries: Mutex::default(), changes: broadcast::Sender::new(CHANGES_MAX) }
+        Feed { kept: Mutex::default(), changes: broadcast::Sender::new(CHANGES_MAX) }
     }
 
     /// Adds entries, whose numbers it gives.
     pub(super) fn add(&self, entries: impl IntoIterator<Item = Entry>) {
-        let mut held = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
-        let (count, kept) = &mut *held;
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         for entry in entries {
-            *count += 1;
-            kept.push_back(Entry { number: *count, ..entry });
+            kept.count += 1;
+            kept.bytes += entry.bytes();
+            let number = kept.count;
+            kept.entries.push_back(Entry { number, ..entry });
         }
-        let newest_ms = kept.back().map_or(0, |entry| entry.at_ms);
-        while kept.len() > ENTRIES_MAX || kept.front().is_some_and(|entry| newest_ms - entry.at_ms > KEPT_MS) {
-            kept.pop_front();
-        }
-        drop(held);
+        kept.forget();
+        drop(kept);
         self.changed(Change::Live);
     }
 
     /// The entries, newest first.
     pub(super) fn entries(&self) -> Vec<Entry> {
-        self.entries.lock().unwrap_or_else(PoisonError::into_inner).1.iter().rev().cloned().collect()
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).entries.iter().rev().cloned().collect()
     }
 
     /// Says that a part is out of date.
@@ -105,6 +112,25 @@ impl Feed {
     /// Word of each change from now on.
     pub(super) fn changes(&self) -> broadcast::Receiver<Change> {
         self.changes.subscribe()
+    }
+}
+
+impl Kept {
+    /// Forgets the oldest entries, if there are too many.
+    fn forget(&mut self) {
+        let newest_ms = self.entries.back().map_or(0, |entry| entry.at_ms);
+        while let Some(oldest) = self.entries.front()
+            && (self.entries.len() > ENTRIES_MAX || self.bytes > BYTES_MAX || newest_ms - oldest.at_ms > KEPT_MS)
+        {
+            self.bytes -= oldest.bytes();
+            self.entries.pop_front();
+        }
+    }
+}
+
+impl Entry {
+    fn bytes(&self) -> usize {
+        self.title.len() + self.whole.len()
     }
 }
 
@@ -133,6 +159,8 @@ mod tests {
         assert_eq!(feed.entries()[0].number, 2_500);
         feed.add([entry(1_000 + KEPT_MS + 1)]);
         assert_eq!(feed.entries().len(), 1);
+        feed.add((0..20).map(|_| Entry { whole: "x".repeat(1 << 20), ..entry(1_000 + KEPT_MS + 1) }));
+        assert_eq!(feed.entries().len(), 8);
     }
 
     #[test]

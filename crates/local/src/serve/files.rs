@@ -5,7 +5,7 @@ use protocol::checkpoint::{Checkpoint, Phase};
 use serde_json::Value;
 use standins::installation::{SOURCE_BUCKET, STATE_BUCKET};
 use standins::s3;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Files that are listed.
@@ -74,9 +74,10 @@ impl Files {
     /// All files, newest first.
     pub(super) fn all(&self, s3: &s3::Server) -> Vec<FileState> {
         let mut files = self.begun(s3);
+        let begun: HashSet<_> = files.iter().map(|file| (file.key.clone(), file.version_id.clone())).collect();
         let troubles = self.troubles.lock().unwrap_or_else(PoisonError::into_inner);
         for object in s3.objects(SOURCE_BUCKET, "").into_iter().filter(|object| !object.delete_marker) {
-            if files.iter().any(|file| file.key == object.key && file.version_id == object.version_id) {
+            if begun.contains(&(object.key.clone(), object.version_id.clone())) {
                 continue;
             }
             let trouble = troubles.get(&object.key);

@@ -41,6 +41,7 @@ pub(super) fn router(system: Arc<System>) -> Router {
         .route("/files/ledger/{stream}", get(files::ledger))
         .route("/files/replay", post(files::replay))
         .route("/files/again", post(files::again))
+        .route("/files/redrive", post(files::redrive))
         .route("/live", get(live::view))
         .route("/exports", get(exports::view))
         .route("/exports/now", post(exports::now))

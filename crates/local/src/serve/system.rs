@@ -1,12 +1,14 @@
 //! The parts, and the way between them: S3 → queue → ingester → receiver → exporter.
 
 use super::ServeArgs;
+use super::buckets::{ACCESS_KEY_ID, SECRET_ACCESS_KEY, s3_in};
 use super::document::Documents;
-use super::feed::{Change, Entry, Feed, Seer};
+use super::entries::{entry, exported, failure, rejected};
+use super::feed::{Change, Feed, Seer};
 use super::files::Files;
 use super::functions::{Functions, Parts, tick};
 use super::receiving;
-use super::settings::{self, EXTERNAL_ID};
+use super::settings;
 use anyhow::Context;
 use aws::clients::config_at;
 use aws::{Bucket, Clock, Dice};
@@ -15,21 +17,15 @@ use config::Config;
 use protocol::reading::Reading;
 use serde_json::{Value, json};
 use standins::event_source::{EventSource, Polling};
-use standins::iam::{DEFAULT_ACCOUNT, Role};
-use standins::installation::{self, SOURCE_BUCKET, STATE_BUCKET};
+use standins::installation::{SOURCE_BUCKET, STATE_BUCKET};
 use standins::{s3, sqs};
 use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use tokio::net::TcpListener;
 
-/// The administrator's key of this machine's S3.
-pub(super) const ACCESS_KEY_ID: &str = "local";
-pub(super) const SECRET_ACCESS_KEY: &str = "local-secret";
-
 const QUEUE: &str = "segment-s3";
-pub(super) const DEAD_LETTERS: &str = "segment-s3-dead-letters";
+const DEAD_LETTERS: &str = "segment-s3-dead-letters";
 /// Files that are read at the same time.
 const CONCURRENCY: usize = 2;
 /// Tries before a message is a dead letter, and seconds between them. A run that a restart cut off holds its lease for 5.
@@ -190,6 +186,12 @@ impl System {
         self.feed.changed(Change::Files);
     }
 
+    /// Moves the messages that were given up back to the queue.
+    pub(super) fn redrive(&self) {
+        self.queue.redrive(DEAD_LETTERS, QUEUE);
+        self.feed.changed(Change::Files);
+    }
+
     /// How many messages wait, or are being worked on; and how many have failed too often.
     pub(super) fn messages(&self) -> (usize, usize) {
         (self.queue.messages(QUEUE).len(), self.queue.messages(DEAD_LETTERS).len())
@@ -247,65 +249,6 @@ fn parse(text: &str, base: &Reading) -> anyhow::Result<Config> {
         .map_err(|faults| anyhow::anyhow!("the configuration cannot be used: {}", in_words(faults)))
 }
 
-/// S3 with the buckets and roles of the configuration.
-async fn s3_in(folder: &Path, address: SocketAddr, settings: &settings::Functions) -> anyhow::Result<s3::Server> {
-    std::fs::create_dir_all(folder).with_context(|| format!("failed to make {}", folder.display()))?;
-    let mut setup = s3::Server::folder(folder)
-        .at(address)
-        .with_credentials(ACCESS_KEY_ID, SECRET_ACCESS_KEY)
-        .with_versioned_bucket(SOURCE_BUCKET)
-        .with_bucket(STATE_BUCKET);
-    for destination in destinations(&settings.exporter) {
-        let account = destination.role_arn.split(':').nth(4).unwrap_or(installation::CUSTOMER_ACCOUNT);
-        let owner = destination.expected_bucket_owner.as_deref().unwrap_or(account);
-        setup = setup.with_foreign_bucket(&destination.bucket, owner, &destination.region);
-    }
-    let server = setup.start().await.with_context(|| {
-        format!("failed to start S3 at {address} over {}; name another address with --s3", folder.display())
-    })?;
-    for destination in destinations(&settings.exporter) {
-        server.set_bucket_policy(&destination.bucket, &readable(&destination.bucket))?;
-    }
-    add_roles(&server, &destinations(&settings.exporter));
-    Ok(server)
-}
-
-/// Lets the person of this machine read what is another account's.
-fn readable(bucket: &str) -> String {
-    let arn = format!("arn:aws:s3:::{bucket}");
-    let statement = json!({
-        "Effect": "Allow", "Principal": {"AWS": DEFAULT_ACCOUNT},
-        "Action": ["s3:GetObject", "s3:ListBucket"], "Resource": [arn, format!("{arn}/*")],
-    });
-    json!({"Version": "2012-10-17", "Statement": [statement]}).to_string()
-}
-
-/// Gives each role the rights to its places, whatever they are encrypted with.
-fn add_roles(server: &s3::Server, destinations: &[export::routes::Destination]) {
-    for destination in destinations {
-        let of_role = destinations.iter().filter(|other| other.role_arn == destination.role_arn);
-        let places: Vec<_> = of_role
-            .map(|other| {
-                let prefix = if other.prefix.is_empty() { String::new() } else { format!("{}/", other.prefix) };
-                format!("arn:aws:s3:::{}/{prefix}segment-logs/*", other.bucket)
-            })
-            .collect();
-        let policy = json!({"Version": "2012-10-17", "Statement": [
-            {"Effect": "Allow", "Action": ["s3:PutObject", "s3:PutObjectAcl"], "Resource": places},
-            {"Effect": "Allow", "Action": ["kms:GenerateDataKey", "kms:Decrypt"], "Resource": "*"},
-        ]});
-        let role = Role::new(&destination.role_arn).trusting(DEFAULT_ACCOUNT).external_id(EXTERNAL_ID);
-        server.directory().add_role(role.policy(&policy.to_string()));
-    }
-}
-
-/// All destinations.
-pub(super) fn destinations(exporter: &exporter::Settings) -> Vec<export::routes::Destination> {
-    let described = exporter.config.here().map(|config| config.routes.destinations.clone()).unwrap_or_default();
-    let single = exporter.single.as_ref().map(|single| single.destinations.clone()).unwrap_or_default();
-    [described, single].concat()
-}
-
 async fn queue_of(s3: &s3::Server) -> anyhow::Result<sqs::Server> {
     let settings = sqs::QueueSettings::default().visibility_s(VISIBILITY_SECONDS).redrive(DEAD_LETTERS, RECEIVES_MAX);
     let queue = sqs::Server::setup().with_queue_of(QUEUE, settings).with_queue(DEAD_LETTERS).start().await;
@@ -318,60 +261,4 @@ async fn queue_of(s3: &s3::Server) -> anyhow::Result<sqs::Server> {
 fn url(address: SocketAddr) -> String {
     let ip = if address.ip().is_unspecified() { Ipv4Addr::LOCALHOST.into() } else { address.ip() };
     format!("http://{}", SocketAddr::new(ip, address.port()))
-}
-
-/// The entry of a file that an invocation has seen.
-fn entry(object: &Value, at_ms: i64) -> Entry {
-    let text = |field: &str| object[field].as_str().unwrap_or_default().to_owned();
-    let count = |field: &str| crate::check::grouped(object[field].as_u64().unwrap_or(0));
-    let name = name_of(object);
-    let outcome = text("outcome");
-    let reason = object["reason"].as_str().map(|reason| format!(": {reason}")).unwrap_or_default();
-    let rows = format!("{} rows, {} sent, {} rejected", count("rows"), count("acknowledged"), count("rejected"));
-    let title = if object["rows"].as_u64().unwrap_or(0) > 0 {
-        format!("{name}: {rows}{reason}")
-    } else {
-        format!("{name}{reason}")
-    };
-    let mut whole = object.as_object().cloned().unwrap_or_default();
-    // It has a view of its own: the ledger.
-    whole.remove("profile");
-    let whole = Value::Object(whole).to_string();
-    let is_refused = !matches!(outcome.as_str(), "finished" | "already_done" | "ignored" | "continues");
-    Entry { number: 0, at_ms, seer: Seer::Ingester, source: text("source"), kind: outcome, title, whole, is_refused }
-}
-
-/// The entries of its first refused rows: place and reason, without cells.
-fn rejected(object: &Value, at_ms: i64) -> impl Iterator<Item = Entry> {
-    let text = |field: &str| object[field].as_str().unwrap_or_default().to_owned();
-    let (source, name) = (text("source"), name_of(object));
-    let rows = object["first_rejected"].as_array().into_iter().flatten().filter_map(Value::as_str).rev();
-    rows.map(move |row| Entry {
-        number: 0,
-        at_ms,
-        seer: Seer::Ingester,
-        source: source.clone(),
-        kind: "rejected".to_owned(),
-        title: format!("{name}: {row}"),
-        whole: String::new(),
-        is_refused: true,
-    })
-}
-
-fn name_of(object: &Value) -> String {
-    object["object"].as_str().and_then(|uri| uri.rsplit('/').next()).unwrap_or_default().to_owned()
-}
-
-fn exported(report: &Value, at_ms: i64) -> Entry {
-    let alarms = report["alarms"].as_array().map_or(0, Vec::len);
-    let title = report["summary"].as_str().unwrap_or_default().to_owned();
-    let whole = report.to_string();
-    let kind = "exported".to_owned();
-    let is_refused = alarms > 0;
-    Entry { number: 0, at_ms, seer: Seer::Exporter, source: String::new(), kind, title, whole, is_refused }
-}
-
-fn failure(seer: Seer, fault: &str, at_ms: i64) -> Entry {
-    let (kind, title) = ("failed".to_owned(), fault.to_owned());
-    Entry { number: 0, at_ms, seer, source: String::new(), kind, title, whole: String::new(), is_refused: true }
 }

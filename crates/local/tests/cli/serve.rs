@@ -178,6 +178,38 @@ fn refused_rows_are_downloaded_and_a_file_is_replayed() {
 }
 
 #[test]
+fn a_refused_file_says_why_and_can_be_tried_again() {
+    let folder = Folder::new("serve-again");
+    let serve = Serve::start(&folder, &[]);
+    let state = serve.drop_until("orders_1.csv", ORDERS.as_bytes(), "\"outcome\":\"refused\"");
+    assert!(state.contains("the name has no known prefix"), "{state}");
+    assert!(serve.get("/live?refused=1").text().contains("orders_1.csv: "));
+    assert_eq!(serve.post("/drop/mapping?key=orders_1.csv", MAPPING.as_bytes()).status, 204);
+    assert_eq!(serve.post("/files/again?key=orders_1.csv", b"").status, 303);
+    serve.until("/files", "badge good\">finished");
+}
+
+#[test]
+fn a_destination_that_fails_is_shown_with_the_reason() {
+    let folder = Folder::new("serve-fails");
+    let destination = |name: &str, owner: &str| {
+        format!(
+            "[[destination]]\nname = \"{name}\"\nregion = \"us-east-1\"\nbucket = \"shared-logs/{name}\"\n\
+             role_arn = \"arn:aws:iam::222233334444:role/{name}\"\nexternal_id = \"workspace\"\n\
+             expected_bucket_owner = \"{owner}\"\nsources = \"*\"\n"
+        )
+    };
+    // The last one owns the bucket.
+    folder.file("segment-s3.toml", destination("first", "555566667777") + &destination("last", "222233334444"));
+    let serve = Serve::start(&folder, &[]);
+    serve.drop_until("track_1.csv", GOOD.as_bytes(), "\"outcome\":\"finished\"");
+    serve.post("/exports/now", b"");
+    let exports = serve.get("/exports").text();
+    assert!(exports.contains("badge bad\">fails") && exports.contains("badge good\">takes objects"), "{exports}");
+    assert!(exports.contains("<ul class=\"alarms\">") && exports.contains("is open since"), "{exports}");
+}
+
+#[test]
 fn a_preview_shows_columns_calls_and_the_place_of_a_refusal_and_sends_nothing() {
     let folder = Folder::new("serve-preview");
     let serve = Serve::start(&folder, &[]);

@@ -29,6 +29,9 @@ fn content(system: &System) -> String {
         let _ = write!(out, " · {} given up after three tries", count(dead, "message", "messages"));
     }
     out.push_str("</p>");
+    if dead > 0 {
+        out.push_str(&button("/files/redrive", "Try all of these again"));
+    }
     if files.is_empty() {
         out.push_str("<p class=\"empty\">No file was dropped yet. <a href=\"/\">Drop one.</a></p>");
         return out;
@@ -132,6 +135,12 @@ pub(super) async fn ledger(State(system): Shared, headers: HeaderMap, Path(strea
 pub(super) async fn replay(State(system): Shared, parameters: Parameters) -> Answer {
     let tag = format!("page-{}", system.clock.now_ms());
     send(&system, &parameters, Some(&tag))
+}
+
+/// Sends all messages again that were given up.
+pub(super) async fn redrive(State(system): Shared) -> Response {
+    system.redrive();
+    Redirect::to("/files").into_response()
 }
 
 /// Sends the message of a file again.

@@ -1,7 +1,8 @@
 //! Parts of HTML.
 
+use crate::serve::buckets::{ACCESS_KEY_ID, SECRET_ACCESS_KEY};
 use crate::serve::settings::LOCAL_KEY;
-use crate::serve::system::{ACCESS_KEY_ID, SECRET_ACCESS_KEY, System};
+use crate::serve::system::System;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use protocol::ledger::rfc3339;
 use standins::installation::SOURCE_BUCKET;
