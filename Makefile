@@ -1,4 +1,4 @@
-# Two commands matter: `make demo` shows the whole system, `make test` proves it. Each installs what it needs.
+# Three commands matter: `make demo` shows the whole system, `make serve` keeps it running, `make test` proves it. Each installs what it needs.
 SHELL := /bin/bash
 # Recipes with pipes say it themselves: make 3.81, which macOS has, knows no .SHELLFLAGS.
 .SHELLFLAGS := -euo pipefail -c
@@ -31,7 +31,7 @@ DEPLOYING := PATH="$(CURDIR)/$(VENV)/bin:$$PATH" SAM_CLI_TELEMETRY=0
 ARCHITECTURE ?= x86_64
 FUNCTION ?= ingester
 
-.PHONY: help demo test test-fast test-long test-clients fuzz check python fmt clippy doc purity deny advisories template bench-guard \
+.PHONY: help demo serve test test-browser test-fast test-long test-clients fuzz check python fmt clippy doc purity deny advisories template bench-guard \
   bench-renew clean build deploy package invoke destroy
 
 help: ## This list
@@ -40,9 +40,26 @@ help: ## This list
 demo: ## The whole system on this machine, told as a story; its buckets stay under demo/
 	$(CARGO) run --quiet --locked -p local --bin segment-s3 -- demo
 
+serve: ## The whole system on this machine until Ctrl-C, with a page; its state stays under local/
+	$(CARGO) run --quiet --locked -p local --bin segment-s3 -- serve
+
 test: ## Unit and property tests, then the stories over the real binaries
 	$(CARGO) test --locked --workspace --tests
 	$(CARGO) test --locked --workspace --doc
+
+# Chromium of the system, so that npm fetches no browser.
+CHROMIUM ?= $(firstword $(wildcard /usr/bin/chromium /usr/bin/chromium-browser /usr/bin/google-chrome))
+test-browser: tests/browser/node_modules ## The page of `make serve` in headless Chromium; needs Node.js and Chromium
+	@[ -x '$(CHROMIUM)' ] || { \
+	  echo 'the tests of the page need Chromium (Debian, Ubuntu: apt-get install chromium), or CHROMIUM=PATH' >&2; exit 1; }
+	$(CARGO) test --quiet --locked --workspace --test cli --no-run
+	cd tests/browser && CHROMIUM='$(CHROMIUM)' npm test
+
+tests/browser/node_modules: tests/browser/package-lock.json
+	@command -v npm >/dev/null || { \
+	  echo 'the tests of the page need Node.js with npm (Debian, Ubuntu: apt-get install nodejs npm)' >&2; exit 1; }
+	cd tests/browser && npm ci --silent --no-audit --no-fund
+	touch $@
 
 test-fast: ## The tests of the pure crates: no server, no process
 	$(CARGO) test --locked $(PURE_TESTS)
@@ -148,4 +165,4 @@ $(BUILDERS): $(LINTERS)
 	touch $@
 
 clean: ## Everything that was built or shown
-	rm -rf target demo release .aws-sam $(VENV)
+	rm -rf target demo local tests/browser/node_modules release .aws-sam $(VENV)

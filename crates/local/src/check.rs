@@ -13,11 +13,13 @@ mod preview;
 mod profile;
 mod progress;
 mod tell;
+mod view;
 mod wire;
 
 use crate::input::{machine, open, read};
 use crate::suggest;
 use crate::voice::Voice;
+pub(crate) use crate::words::{grouped, visible};
 use anyhow::Context;
 pub(crate) use assign::key_of;
 use assign::{Assigned, Assignment};
@@ -29,10 +31,13 @@ use checked::{Checked, Usability};
 use clap::Args;
 use ingester::Settings;
 use preview::Preview;
+pub(crate) use profile::HEADINGS as PROFILE_HEADINGS;
 use progress::Progress;
-use std::io::{BufWriter, ErrorKind, Write};
+use std::io::{BufWriter, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+pub(crate) use tell::{Tone, bytes as bytes_in_words, duration, pretty};
+pub(crate) use view::{ColumnView, RefusedView, Sample, View};
 
 /// Read at once.
 const CHUNK_BYTES: usize = 256 * 1024;
@@ -153,48 +158,72 @@ fn check(
     (settings, assigned): (&Settings, Assigned<'_>),
 ) -> anyhow::Result<Checked> {
     let (mut input, size) = open(path)?;
-    let name = key.rsplit('/').next().unwrap_or(key).to_owned();
-    let mut checked = Checked { name: name.clone(), key: key.to_owned(), ..assigned.checked(settings) };
-    let subject = match assigned.reading.subject(key, args.collection.as_deref()) {
-        Ok(subject) => subject,
-        Err(error) => return Ok(Checked { fault: Some(format!("{error}{}", assigned.nearest())), ..checked }),
-    };
-    let detail = settings.profile.then_some(Detail::CountsAndValues);
-    let mut machine = machine(&subject, assigned.reading, detail);
-    checked.subject = Some(subject);
-    checked.preview = assigned.reading.mapping.is_some().then(Preview::default);
     let mut calls = args.calls.then(|| BufWriter::with_capacity(CHUNK_BYTES, std::io::stdout().lock()));
-    let mut progress = Progress::new(&name, size);
-    let mut chunk = vec![0; CHUNK_BYTES];
-    loop {
-        match machine.next_batch() {
-            Next::Batch(batch) => {
-                checked.take(&batch, &machine, args.show, settings.delivery.gzip);
-                if let Some(calls) = &mut calls {
-                    write_calls(calls, &batch)?;
-                }
-                settle(&mut machine, &batch, &mut checked, settings);
-            }
-            Next::Hungry => match read(&mut input, &mut chunk).context("failed to read it")? {
-                0 => machine.finish(),
-                length => {
-                    machine.push(&chunk[..length]);
-                    checked.bytes += length as u64;
-                    progress.at(checked.bytes, checked.account.rows);
-                }
-            },
-            Next::Paused => {}
-            Next::Done => break,
-        }
-    }
+    let mut progress = Progress::new(key.rsplit('/').next().unwrap_or(key), size);
+    let look = Look { key, collection: args.collection.as_deref(), show: args.show, values: false };
+    let checked = look.read(&mut input, (settings, assigned), |batch, so_far| {
+        progress.at(so_far.bytes, so_far.account.rows);
+        calls.as_mut().map_or(Ok(()), |calls| write_calls(calls, batch))
+    });
     progress.clear();
     if let Some(mut calls) = calls {
         calls.flush()?;
     }
-    checked.bytes = checked.bytes.max(size.unwrap_or_default());
-    checked.end(&mut machine);
-    checked.warnings.extend(assigned.unmatched());
-    Ok(checked)
+    checked.map(|checked| Checked { bytes: checked.bytes.max(size.unwrap_or_default()), ..checked })
+}
+
+/// How bytes are looked at.
+struct Look<'a> {
+    key: &'a str,
+    collection: Option<&'a str>,
+    /// How many of the first calls, and of the first refused rows, are kept.
+    show: usize,
+    /// Whether the first values of each column are kept without a mapping too.
+    values: bool,
+}
+
+impl Look<'_> {
+    /// Reads to the end, or to where the ingester would stop. `each` gets each batch, and the result before it is
+    /// settled.
+    fn read(
+        &self,
+        input: &mut dyn Read,
+        (settings, assigned): (&Settings, Assigned<'_>),
+        mut each: impl FnMut(&Batch, &Checked) -> std::io::Result<()>,
+    ) -> anyhow::Result<Checked> {
+        let name = self.key.rsplit('/').next().unwrap_or(self.key).to_owned();
+        let mut checked = Checked { name, key: self.key.to_owned(), ..assigned.checked(settings) };
+        let subject = match assigned.reading.subject(self.key, self.collection) {
+            Ok(subject) => subject,
+            Err(error) => return Ok(Checked { fault: Some(format!("{error}{}", assigned.nearest())), ..checked }),
+        };
+        let detail = settings.profile.then_some(Detail::CountsAndValues);
+        let mut machine = machine(&subject, assigned.reading, detail);
+        checked.subject = Some(subject);
+        checked.preview = (self.values || assigned.reading.mapping.is_some()).then(Preview::default);
+        let mut chunk = vec![0; CHUNK_BYTES];
+        loop {
+            match machine.next_batch() {
+                Next::Batch(batch) => {
+                    checked.take(&batch, &machine, self.show, settings.delivery.gzip);
+                    each(&batch, &checked)?;
+                    settle(&mut machine, &batch, &mut checked, settings);
+                }
+                Next::Hungry => match read(input, &mut chunk).context("failed to read it")? {
+                    0 => machine.finish(),
+                    length => {
+                        machine.push(&chunk[..length]);
+                        checked.bytes += length as u64;
+                    }
+                },
+                Next::Paused => {}
+                Next::Done => break,
+            }
+        }
+        checked.end(&mut machine);
+        checked.warnings.extend(assigned.unmatched());
+        Ok(checked)
+    }
 }
 
 /// Writes the calls of a batch, one a line.

@@ -56,7 +56,8 @@ pub(crate) fn for_check(file: Option<&Path>, base: &Reading) -> Result<Config, V
     parse(Path::new("CONFIG"), &text, base)
 }
 
-fn read(file: &Path) -> Result<String, Vec<String>> {
+/// Reads a document.
+pub(crate) fn read(file: &Path) -> Result<String, Vec<String>> {
     let text = if file == Path::new("-") {
         let mut text = String::new();
         std::io::stdin().lock().read_to_string(&mut text).map(|_| text)

@@ -11,6 +11,7 @@ mod demo;
 mod input;
 mod machine;
 mod receive;
+mod serve;
 mod suggest;
 mod voice;
 mod words;
@@ -38,6 +39,11 @@ enum Command {
         #[arg(long, default_value = "demo")]
         folder: PathBuf,
     },
+    /// Run the whole system until Ctrl-C, with a page to drop files and to look at calls, files and log objects
+    ///
+    /// The settings are the functions' own environment variables and the same `segment-s3.toml`. Nothing leaves this
+    /// machine: a setting that names a real endpoint is refused.
+    Serve(serve::ServeArgs),
     /// Read CSV files as the ingester does, send nothing, and report the result
     ///
     /// The settings are the function's own environment variables (INFER_TYPES, TIMESTAMP_FORMATS, …), and the
@@ -60,6 +66,7 @@ enum Command {
 async fn main() -> ExitCode {
     let ended = match Arguments::parse().command {
         Command::Demo { samples, folder } => demo::run(&samples, &folder).await,
+        Command::Serve(args) => serve::run(&args).await,
         Command::Check(args) => check::run(&args),
         Command::Suggest(args) => Ok(suggest::run(&args)),
         Command::Receive(args) => receive::run(&args).await,

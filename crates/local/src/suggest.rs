@@ -60,6 +60,14 @@ pub(crate) fn columns_of(file: &Path) -> anyhow::Result<String> {
     Ok(columns::table(&Sample::read(&Source::of(file), ROWS_MAX)?))
 }
 
+/// A draft for a file, made of its first bytes.
+///
+/// # Errors
+/// When the bytes cannot be read as a table.
+pub(crate) fn of_bytes(name: &str, bytes: &[u8]) -> anyhow::Result<String> {
+    suggest(&Source::Bytes { name: name.to_owned(), bytes: bytes.to_vec() })
+}
+
 fn suggest(source: &Source) -> anyhow::Result<String> {
     let sample = Sample::read(source, ROWS_MAX)?;
     let mut draft = Draft::of(&sample);

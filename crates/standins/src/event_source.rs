@@ -24,6 +24,7 @@ pub struct EventSource {
     batch_size: usize,
     concurrency_max: usize,
     fast_forward: bool,
+    retry_after_ms: Option<i64>,
 }
 
 /// A mapping at work. Dropped, it stops; invocations under way are cut off.
@@ -52,6 +53,7 @@ impl EventSource {
             batch_size: 1,
             concurrency_max: 1,
             fast_forward: false,
+            retry_after_ms: None,
         }
     }
 
@@ -71,6 +73,13 @@ impl EventSource {
     /// delays takes no time.
     pub fn fast_forward(mut self) -> EventSource {
         self.fast_forward = true;
+        self
+    }
+
+    /// Makes failed messages visible again after so many seconds. Without it they wait for the end of their visibility,
+    /// as on AWS.
+    pub fn retry_after_s(mut self, seconds: i64) -> EventSource {
+        self.retry_after_ms = Some(seconds * 1_000);
         self
     }
 
@@ -117,10 +126,15 @@ impl EventSource {
                     let function = Arc::clone(&function);
                     state.begins();
                     let state = Arc::clone(&state);
+                    let (clock, retry_after_ms) = (self.clock.clone(), self.retry_after_ms);
                     running.spawn(async move {
                         let answered = function(event(&queue, &lent)).await;
                         for message in ended(&lent, answered) {
                             let _ = queues.with(&queue, |queue| queue.delete(&message));
+                        }
+                        if let Some(retry_after_ms) = retry_after_ms {
+                            let visible_ms = clock.now_ms() + retry_after_ms;
+                            let _ = queues.with(&queue, |queue| queue.give_back(&lent, visible_ms));
                         }
                         state.ends();
                         queues.changed();

@@ -44,6 +44,11 @@ impl Assignment {
         Ok(Assignment { settings, config })
     }
 
+    /// Settings and a configuration that are at hand.
+    pub(super) fn with(settings: Settings, config: Config) -> Assignment {
+        Assignment { settings, config }
+    }
+
     /// The mappings and sources for a key; an error says that no source takes it.
     pub(super) fn of(&self, key: &str) -> Result<Vec<Assigned<'_>>, String> {
         let found = self.config.for_key(key).map_err(|NoMatch::Source| {

@@ -8,7 +8,7 @@ use calls::profile::{ColumnProfile, Kind, Values};
 use std::fmt::Write as _;
 use unicode_width::UnicodeWidthStr;
 
-const HEADINGS: [&str; 6] = ["column", "filled", "empty", "bytes", "holds", "least to greatest"];
+pub(crate) const HEADINGS: [&str; 6] = ["column", "filled", "empty", "bytes", "holds", "least to greatest"];
 /// Columns of numbers stand on the right.
 const NUMBERS: std::ops::Range<usize> = 1..4;
 /// A cell that is wider than this pushes its line out, instead of all lines.
@@ -54,7 +54,8 @@ fn aligned(cells: &[String; 6], widths: &[usize]) -> String {
     line.trim_end().to_owned()
 }
 
-fn line(column: &ColumnProfile, values: Option<&Values>) -> [String; 6] {
+/// A column under the headings.
+pub(super) fn line(column: &ColumnProfile, values: Option<&Values>) -> [String; 6] {
     let bytes = match (column.shortest_bytes, column.longest_bytes) {
         _ if column.filled == 0 => String::new(),
         (shortest, longest) if shortest == longest => grouped(u64::from(longest)),

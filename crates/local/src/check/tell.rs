@@ -46,18 +46,54 @@ pub(super) fn account(checked: &Checked, settings: &Settings, voice: Voice) -> S
 }
 
 fn title(out: &mut String, checked: &Checked, voice: Voice) {
-    let refused = || format!("{} of {} rows refused", grouped(checked.account.rejected), grouped(checked.account.rows));
-    let verdict = match checked.verdict() {
-        Usability::Sound if checked.account.rows == 0 => voice.careful("no rows, nothing is sent"),
-        Usability::Sound => voice.good("every row can be sent"),
-        Usability::RowsRefused => voice.careful(&refused()),
-        Usability::Unusable => match checked.fault_at {
-            _ if checked.stopped.is_some() => voice.bad(&format!("would be stopped: {}", refused())),
-            Some(at) if checked.account.rows > 0 => voice.bad(&format!("breaks off at line {}", grouped(at.line))),
-            _ => voice.bad("cannot be used"),
-        },
+    let (tone, verdict) = verdict(checked);
+    let verdict = match tone {
+        Tone::Good => voice.good(&verdict),
+        Tone::Careful => voice.careful(&verdict),
+        Tone::Bad => voice.bad(&verdict),
     };
     let _ = writeln!(out, "{}  {verdict}", voice.strong(&visible(&checked.name)));
+    let known = known(checked);
+    if !known.is_empty() {
+        let _ = writeln!(out, "  {}", known.join(", "));
+    }
+    if let Some(fault) = fault(checked) {
+        let _ = writeln!(out, "  {}", voice.bad(&visible(&fault)));
+    }
+    out.push('\n');
+}
+
+/// How a sentence is meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Tone {
+    Good,
+    Careful,
+    Bad,
+}
+
+/// The result in a few words.
+pub(super) fn verdict(checked: &Checked) -> (Tone, String) {
+    let refused = || format!("{} of {} rows refused", grouped(checked.account.rejected), grouped(checked.account.rows));
+    match checked.verdict() {
+        Usability::Sound if checked.account.rows == 0 => (Tone::Careful, "no rows, nothing is sent".to_owned()),
+        Usability::Sound => (Tone::Good, "every row can be sent".to_owned()),
+        Usability::RowsRefused => (Tone::Careful, refused()),
+        Usability::Unusable => match checked.fault_at {
+            _ if checked.stopped.is_some() => (Tone::Bad, format!("would be stopped: {}", refused())),
+            Some(at) if checked.account.rows > 0 => (Tone::Bad, format!("breaks off at line {}", grouped(at.line))),
+            _ => (Tone::Bad, "cannot be used".to_owned()),
+        },
+    }
+}
+
+/// Why the file cannot be used, with its code.
+pub(super) fn fault(checked: &Checked) -> Option<String> {
+    let code = checked.fault_code.map_or(String::new(), |code| format!(" ({code})"));
+    checked.fault.as_ref().map(|fault| format!("{fault}{code}"))
+}
+
+/// Who reads the file, and how it is written.
+pub(super) fn known(checked: &Checked) -> Vec<String> {
     let mapping = checked.mapping.as_ref().map(|mapping| format!("mapping {mapping}"));
     let source = checked.source.as_ref().map(|source| format!("source {source}"));
     let kind = checked.subject.as_ref().map(|subject| match &subject.collection {
@@ -82,15 +118,7 @@ fn title(out: &mut String, checked: &Checked, voice: Voice) {
         format!("{}{mark}, delimiter {delimiter}{quoting}{compressed}", dialect.encoding)
     });
     let size = (checked.bytes > 0).then(|| bytes(checked.bytes));
-    let known: Vec<String> = [mapping, source, kind, dialect, size].into_iter().flatten().collect();
-    if !known.is_empty() {
-        let _ = writeln!(out, "  {}", known.join(", "));
-    }
-    if let Some(fault) = &checked.fault {
-        let code = checked.fault_code.map_or(String::new(), |code| format!(" ({code})"));
-        let _ = writeln!(out, "  {}", voice.bad(&visible(&format!("{fault}{code}"))));
-    }
-    out.push('\n');
+    [mapping, source, kind, dialect, size].into_iter().flatten().collect()
 }
 
 fn warnings(out: &mut String, checked: &Checked, voice: Voice) {
@@ -232,30 +260,47 @@ fn sums(out: &mut String, checked: &Checked, settings: &Settings, voice: Voice) 
 
 /// The part of a refused row that matters, and carets under the cell at fault.
 fn excerpt(refusal: &RowRefusal, record: &[u8]) -> (String, String) {
-    let cell = refusal.cell.clone().unwrap_or(0..0);
-    let chars = |range: &[u8]| visible(&String::from_utf8_lossy(range)).chars().collect::<Vec<char>>();
-    let before = chars(&record[..cell.start]);
-    let marked = chars(&record[cell.start..cell.end]);
-    let behind = chars(&record[cell.end..]);
-    let cut = before.len().saturating_sub(BEFORE_CHARS);
-    let mut row = String::new();
-    if cut > 0 {
-        row.push('…');
+    let Excerpt { before, marked, behind } = Excerpt::of(refusal, record);
+    let columns = |text: &str| columns_of(&text.chars().collect::<Vec<char>>());
+    let line = match &marked {
+        None => String::new(),
+        // An empty cell has its place all the same.
+        Some(marked) => format!("{}{}", " ".repeat(columns(&before)), "^".repeat(columns(marked).max(1))),
+    };
+    (format!("{before}{}{behind}", marked.unwrap_or_default()), line)
+}
+
+/// The part of a refused row that matters.
+pub(super) struct Excerpt {
+    pub(super) before: String,
+    /// The cell at fault; `None` if no cell is.
+    pub(super) marked: Option<String>,
+    pub(super) behind: String,
+}
+
+impl Excerpt {
+    pub(super) fn of(refusal: &RowRefusal, record: &[u8]) -> Excerpt {
+        let cell = refusal.cell.clone().unwrap_or(0..0);
+        let chars = |range: &[u8]| visible(&String::from_utf8_lossy(range)).chars().collect::<Vec<char>>();
+        let all_before = chars(&record[..cell.start]);
+        let all_marked = chars(&record[cell.start..cell.end]);
+        let all_behind = chars(&record[cell.end..]);
+        let cut = all_before.len().saturating_sub(BEFORE_CHARS);
+        let mut before = String::new();
+        if cut > 0 {
+            before.push('…');
+        }
+        before.extend(&all_before[cut..]);
+        let chars_before = before.chars().count();
+        let shown = all_marked.len().min(ROW_CHARS - chars_before);
+        let room = ROW_CHARS - chars_before - shown;
+        let mut behind: String = all_behind.iter().take(room).collect();
+        if shown < all_marked.len() || room < all_behind.len() {
+            behind.push('…');
+        }
+        let marked = refusal.cell.is_some().then(|| all_marked[..shown].iter().collect());
+        Excerpt { before, marked, behind }
     }
-    row.extend(&before[cut..]);
-    let indent = columns_of(&row.chars().collect::<Vec<char>>());
-    let chars_before = row.chars().count();
-    let shown = marked.len().min(ROW_CHARS - chars_before);
-    row.extend(&marked[..shown]);
-    let room = ROW_CHARS - chars_before - shown;
-    row.extend(behind.iter().take(room));
-    if shown < marked.len() || room < behind.len() {
-        row.push('…');
-    }
-    // An empty cell has its place all the same.
-    let carets = if refusal.cell.is_some() { columns_of(&marked[..shown]).max(1) } else { 0 };
-    let line = if carets == 0 { String::new() } else { format!("{}{}", " ".repeat(indent), "^".repeat(carets)) };
-    (row, line)
 }
 
 /// How many columns of a terminal characters take.
@@ -265,7 +310,7 @@ fn columns_of(chars: &[char]) -> usize {
 
 /// Indents compact JSON. Short values stay on one line. Numbers and strings stay as they are, in the order that they
 /// have.
-fn pretty(json: &str) -> String {
+pub(crate) fn pretty(json: &str) -> String {
     let mut out = String::with_capacity(json.len() * 2);
     let mut depth = 0;
     let mut inline_until = 0;
@@ -344,7 +389,7 @@ fn container_bytes(json: &str) -> usize {
 
 /// Bytes, in the unit that reads best.
 #[expect(clippy::cast_precision_loss, reason = "one digit behind the point")]
-pub(super) fn bytes(bytes: u64) -> String {
+pub(crate) fn bytes(bytes: u64) -> String {
     const UNITS: [&str; 4] = ["kB", "MB", "GB", "TB"];
     if bytes < 1_000 {
         return format!("{bytes} B");
@@ -364,7 +409,7 @@ pub(super) fn bytes(bytes: u64) -> String {
 
 /// Seconds, in words.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a positive number of seconds")]
-fn duration(seconds: f64) -> String {
+pub(crate) fn duration(seconds: f64) -> String {
     let whole = seconds.ceil() as u64;
     match (whole / 3_600, whole / 60 % 60, whole % 60) {
         (0, 0, 0 | 1) => "1 s or less".to_owned(),

@@ -9,10 +9,11 @@ use std::rc::Rc;
 /// The name of standard input, for patterns.
 const STDIN_NAME: &str = "export.csv";
 
-/// A file, or standard input. Of standard input, as much is kept as was read: the first rows.
+/// A file, its first bytes, or standard input. Of standard input, as much is kept as was read: the first rows.
 pub(super) enum Source {
     File(PathBuf),
     Stdin(Rc<RefCell<Vec<u8>>>),
+    Bytes { name: String, bytes: Vec<u8> },
 }
 
 impl Source {
@@ -25,6 +26,7 @@ impl Source {
         match self {
             Source::File(path) => path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
             Source::Stdin(_) => STDIN_NAME.to_owned(),
+            Source::Bytes { name, .. } => name.clone(),
         }
     }
 
@@ -32,6 +34,7 @@ impl Source {
     pub(super) fn open(&self) -> anyhow::Result<Box<dyn Read>> {
         match self {
             Source::File(path) => open(path).map(|(input, _)| input),
+            Source::Bytes { bytes, .. } => Ok(Box::new(std::io::Cursor::new(bytes.clone()))),
             Source::Stdin(kept) => Ok(Box::new(Again { kept: Rc::clone(kept), at: 0, rest: std::io::stdin() })),
         }
     }

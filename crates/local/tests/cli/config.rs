@@ -71,7 +71,7 @@ fn a_doubtful_document_is_described_with_a_warning() {
     let text = destination("a", "workspace-1") + &destination("b", "workspace-2");
     let output = run(&["config", "check", "-"], &[], text.as_bytes());
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
-    let expected = "standard input: warning: line 8, column 1: `destination 2` has the role of destination `a` and another \
+    let expected = "standard input: warning: line 8, column 1: `destination 2` (b) has the role of destination `a` and another \
                     external id";
     assert!(stderr(&output).starts_with(expected), "{}", stderr(&output));
     assert!(stdout(&output).ends_with(", 2 destinations\n"), "{}", stdout(&output));

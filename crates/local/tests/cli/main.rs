@@ -5,4 +5,5 @@ mod check;
 mod config;
 mod demo;
 mod scene;
+mod serve;
 mod suggest;

@@ -128,6 +128,16 @@ impl Queue {
         self.messages.retain(|message| message.id != lent.id || message.receives != lent.receives);
     }
 
+    /// Makes those that are still lent out visible from `visible_ms` on.
+    pub(crate) fn give_back(&mut self, lent: &[Message], visible_ms: i64) {
+        let is_lent =
+            |message: &&mut Message| lent.iter().any(|lent| message.id == lent.id && message.receives == lent.receives);
+        for message in self.messages.iter_mut().filter(is_lent) {
+            message.visible_ms = visible_ms;
+            message.in_flight = false;
+        }
+    }
+
     /// When something can be received next, if anything is here at all.
     pub(crate) fn next_due_ms(&self) -> Option<i64> {
         self.messages.iter().map(|message| message.visible_ms).min()
@@ -181,6 +191,18 @@ mod tests {
         assert_eq!(bodies(&queue.receive(1, 4_999).0), [""; 0]);
         assert_eq!(bodies(&queue.receive(1, 5_000).0), ["x"]);
         assert_eq!(queue.lend_until(&receipt, 9_000, 5_001), Lent::Unknown);
+    }
+
+    #[test]
+    fn a_message_that_is_given_back_is_received_again() {
+        let mut queue = queue(QueueSettings::default());
+        queue.send("x".to_owned(), 0, 0);
+        let first = queue.receive(1, 0).0;
+        queue.give_back(&first, 5);
+        assert_eq!(bodies(&queue.receive(1, 4).0), [""; 0]);
+        assert_eq!(bodies(&queue.receive(1, 5).0), ["x"]);
+        queue.give_back(&first, 6);
+        assert_eq!(bodies(&queue.receive(1, 6).0), [""; 0], "it was lent out again since");
     }
 
     #[test]
