@@ -10,11 +10,11 @@ CARGO ?= cargo
 export CARGO_INCREMENTAL ?= $(if $(wildcard target/debug/incremental),1,0)
 VENV := .venv
 # Crates without IO, and what must not be in their dependency trees.
-PURE := protocol calls ingestion export config
+PURE := protocol calls ingestion export config tracking
 PURE_TESTS := $(addprefix -p ,$(PURE))
 IMPURE := tokio|hyper|reqwest|http|axum|aws-.*|aws_.*|lambda.*|s3s|rustls|mio|socket2
 # What is deployed, and what must not be in it: stand-ins, tests, and a clock that tests can stop.
-PRODUCTION := ingester exporter
+PRODUCTION := ingester exporter receiver
 TESTING := standins|stories|guard|local|s3s|proptest|insta|tempfile
 # Tools of fixed versions lie under names that have the version, so that another version is another file to make.
 DENY_VERSION := 0.20.2
@@ -31,7 +31,7 @@ DEPLOYING := PATH="$(CURDIR)/$(VENV)/bin:$$PATH" SAM_CLI_TELEMETRY=0
 ARCHITECTURE ?= x86_64
 FUNCTION ?= ingester
 
-.PHONY: help demo serve test test-browser test-fast test-long fuzz check python fmt clippy doc purity deny advisories template bench-guard \
+.PHONY: help demo serve test test-browser test-fast test-long test-clients fuzz check python fmt clippy doc purity deny advisories template bench-guard \
   bench-renew clean build deploy package invoke destroy
 
 help: ## This list
@@ -69,13 +69,18 @@ test-long: ## The stories of chance with many more seeds and kills (SEEDS, KILLS
 	  resume:: faults::
 	SEEDS=$${SEEDS:-2000} $(CARGO) test --locked --workspace --test stories -- seeds::
 
+test-clients: ## Sends calls with real Segment libraries to the receiver, one in a headless Chromium; needs node, npm and the network
+	$(CARGO) build --locked --workspace --bins
+	tests/clients/run.sh
+
 FUZZ_SECONDS ?= 300
-fuzz: ## Fuzzes the reading of CSV, mappings, documents and events, for FUZZ_SECONDS each; needs a nightly compiler and cargo-fuzz
+fuzz: ## Fuzzes the reading of CSV, mappings, documents, events and requests, for FUZZ_SECONDS each; needs a nightly compiler and cargo-fuzz
 	fuzz/seed.sh
 	cd fuzz && cargo +nightly fuzz run reading -- -max_total_time=$(FUZZ_SECONDS)
 	cd fuzz && cargo +nightly fuzz run mapping -- -max_total_time=$(FUZZ_SECONDS)
 	cd fuzz && cargo +nightly fuzz run documents -- -max_total_time=$(FUZZ_SECONDS)
 	cd fuzz && cargo +nightly fuzz run events -- -max_total_time=$(FUZZ_SECONDS)
+	cd fuzz && cargo +nightly fuzz run requests -- -max_total_time=$(FUZZ_SECONDS)
 
 check: python fmt clippy doc purity template deny ## Formatting, lints, docs, purity, the template, dependency policy
 

@@ -2,7 +2,7 @@
 # Puts the reading corpus, the samples of events and the documents where the fuzz targets look for seeds, the choosing bytes before each.
 set -eu
 cd "$(dirname "$0")"
-mkdir -p corpus/reading corpus/events corpus/documents
+mkdir -p corpus/reading corpus/events corpus/documents corpus/requests
 cp ../samples/segment-s3.toml corpus/documents/samples.toml
 # Each fenced example of a page is a document.
 for page in ../docs/configuration.md ../docs/mapping.md; do
@@ -12,6 +12,11 @@ done
 for event in ../events/*.json; do
     { printf '\000\004\007\002\011\010'; cat "$event"; } > "corpus/events/$(basename "$event")"
 done
+# A byte for the kind of request, and its body.
+printf '\000writeKey=k&userId=u&event=e&properties.a.b=%%20' > corpus/requests/pixel
+printf '\012{"writeKey":"k","userId":1,"event":"cut \\ud83d","context":{"direct":true}}' > corpus/requests/single
+printf '\004{"batch":[{"type":"track","event":"e","anonymousId":"a","timestamp":1557606747},{"type":"page"}],"context":{"a":1},"integrations":{},"sentAt":"2019-05-11T20:32:27.940Z"}' > corpus/requests/batch
+printf '\006[{"type":"identify","userId":"u","traits":{},"receivedAt":"2019-05-11T20:32:27.940Z"}]' > corpus/requests/webhook
 # The kinds in the order of their table, written by `UPDATE_DOCS=1 cargo test --workspace --test stories tables`.
 # kinds
 kinds="identify track page screen group alias object"

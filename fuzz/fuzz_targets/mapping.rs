@@ -81,6 +81,7 @@ fn mapping(choices: &mut Choices<'_>) -> Mapping {
         filters: if flags & 64 != 0 { vec![filter] } else { Vec::new() },
         message_id: if flags & 128 != 0 { words(&["B", "C"]) } else { Vec::new() },
         group: (choices.next() % 2 == 0).then(|| choices.one_of(&COLUMNS).to_owned()),
+        decimal: if choices.next() % 2 == 0 { Decimal::Comma } else { Decimal::Point },
     }
 }
 

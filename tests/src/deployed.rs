@@ -40,7 +40,7 @@ pub struct DestinationRole {
 }
 
 /// A metric of an alarm.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Deserialize)]
 pub struct AlarmMetric {
     /// Its namespace: ours or one of AWS.
     pub namespace: String,
@@ -48,6 +48,8 @@ pub struct AlarmMetric {
     pub name: String,
     /// Its dimensions, by their names.
     pub dimensions: BTreeMap<String, String>,
+    /// The alarm rings above it.
+    pub threshold: u32,
 }
 
 impl Deployed {

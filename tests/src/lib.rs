@@ -12,9 +12,9 @@ pub mod telemetry;
 use crate::binaries::binary;
 use crate::deployed::Deployed;
 use crate::failure::Failure;
-use aws::{Bucket, Clock, Dice};
+use aws::{Clock, Dice};
 use flate2::read::GzDecoder;
-use receiver::{Keeping, Keys, Receiver};
+use receiver::Receiver;
 use serde_json::{Value, json};
 pub use standins::installation::{CUSTOMER_BUCKET as CUSTOMER, SOURCE_BUCKET as SOURCE, STATE_BUCKET as STATE};
 pub use standins::installation::{SOURCE_ID, WRITE_KEY};
@@ -57,15 +57,24 @@ impl World {
         let mut world = Self::new().await;
         let key = world.s3.credentials();
         let config = aws::clients::config_at(&world.s3.url(), &key.access_key_id, &key.secret_access_key);
-        let state = Bucket::new(aws::clients::s3(&config), STATE, Dice::system());
-        let keys = Keys::one(WRITE_KEY, SOURCE_ID.parse().unwrap());
-        let keeping = Keeping { state, include_write_key };
-        let receiver = Receiver::new(keys, Some(keeping), Clock::system(), Dice::system());
+        let mut settings = installation::receiver_settings();
+        settings.push(("INCLUDE_WRITE_KEY".to_owned(), include_write_key.to_string()));
+        let get = |wanted: &str| settings.iter().find_map(|(name, value)| (name == wanted).then(|| value.clone()));
+        let settings = receiver::Settings::parse(&get).unwrap();
+        let receiver = Receiver::new(settings, &config, Clock::system(), Dice::system());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         world.segment_url = format!("http://{}", listener.local_addr().unwrap());
-        let app = receiver::router(Arc::clone(&receiver));
-        tokio::spawn(async move { axum::serve(listener, app).await });
+        tokio::spawn(receiver::server::serve(listener, Arc::clone(&receiver), std::future::pending()));
         (world, receiver)
+    }
+
+    /// The receiver's binary with its settings.
+    pub fn receiver(&self) -> Function {
+        Function::new("receiver", binary("receiver"))
+            .journal(&self.failure.journal)
+            .envs(self.s3.env())
+            .envs(installation::receiver_settings())
+            .timeout(Duration::from_secs(60))
     }
 
     /// The ingester's binary with its settings.

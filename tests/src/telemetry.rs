@@ -27,7 +27,7 @@ pub fn emitted(invocation: &Invocation, metric: Metric) -> Vec<Value> {
 #[must_use]
 pub fn undeclared(line: &str) -> Option<String> {
     let record: Value = serde_json::from_str(line).ok().filter(|_| line.contains(r#""_aws""#))?;
-    let declared: BTreeSet<_> = [metrics::BOTH, metrics::INGESTER, metrics::EXPORTER]
+    let declared: BTreeSet<_> = [metrics::ALL, metrics::INGESTER, metrics::RECEIVER, metrics::EXPORTER]
         .iter()
         .flat_map(|metrics| metrics.iter())
         .map(|metric| json!([metric.name, metric.unit, metric.per.sets()]).to_string())

@@ -1,11 +1,11 @@
 //! Alarm drills: the trouble of each alarm is made, and the metric that the alarm looks at appears.
 
 use aws::telemetry::metrics;
-use serde_json::json;
+use serde_json::{Value, json};
 use standins::faults::{Fault, Rule};
 use standins::installation::{EXTERNAL_ID, ROLE_ARN, exporter_settings};
 use standins::lambda::Invocation;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use stories::deployed::{AlarmMetric, Deployed};
 use stories::telemetry::lines;
 use stories::{CUSTOMER, DAY_MS, SOURCE, STATE, World, created, event};
@@ -23,68 +23,68 @@ const OF_AWS: [&str; 7] = [
     "StandstillAlarm",
 ];
 
-/// Metrics that the functions do not emit yet. Once one is declared, it needs a drill and leaves this list.
-const AWAITED: [&str; 2] = ["OldestUnexportedEvent", "Unaccounted"];
-
 /// A value of a metric, with one of its sets of dimensions.
-type Seen = (AlarmMetric, f64);
+struct Seen {
+    namespace: String,
+    name: String,
+    dimensions: BTreeMap<String, String>,
+    value: f64,
+}
 
-/// What CloudWatch reads out of the log of an invocation.
-fn seen(invocation: &Invocation) -> Vec<Seen> {
-    let mut seen = Vec::new();
-    for line in lines(invocation) {
-        for directive in line["_aws"]["CloudWatchMetrics"].as_array().into_iter().flatten() {
-            for set in directive["Dimensions"].as_array().unwrap() {
-                let names = set.as_array().unwrap().iter().map(|name| name.as_str().unwrap().to_owned());
-                let value_of = |name: String| (name.clone(), line[&name].as_str().unwrap().to_owned());
-                let dimensions = names.map(value_of).collect();
-                for metric in directive["Metrics"].as_array().unwrap() {
-                    let name = metric["Name"].as_str().unwrap().to_owned();
-                    let namespace = directive["Namespace"].as_str().unwrap().to_owned();
-                    let Some(value) = line[&name].as_f64() else { continue };
-                    seen.push((AlarmMetric { namespace, name, dimensions: Clone::clone(&dimensions) }, value));
+impl Seen {
+    /// What CloudWatch reads out of the log of an invocation.
+    fn of(invocation: &Invocation) -> Vec<Self> {
+        let mut seen = Vec::new();
+        for line in lines(invocation) {
+            for directive in line["_aws"]["CloudWatchMetrics"].as_array().into_iter().flatten() {
+                for set in directive["Dimensions"].as_array().unwrap() {
+                    let names = set.as_array().unwrap().iter().map(text);
+                    let dimensions: BTreeMap<_, _> = names.map(|name| (name.clone(), text(&line[&name]))).collect();
+                    for metric in directive["Metrics"].as_array().unwrap() {
+                        let (namespace, name) = (text(&directive["Namespace"]), text(&metric["Name"]));
+                        // A list of values is a distribution, which no alarm looks at.
+                        let Some(value) = line[&name].as_f64() else { continue };
+                        seen.push(Self { namespace, name, dimensions: dimensions.clone(), value });
+                    }
                 }
             }
         }
+        seen
     }
-    seen
+
+    fn is_of(&self, metric: &AlarmMetric) -> bool {
+        (&self.namespace, &self.name, &self.dimensions) == (&metric.namespace, &metric.name, &metric.dimensions)
+    }
 }
 
-/// The largest value of each metric of the alarm, of those that the functions emit. `None`: it was not emitted.
-fn values(alarm: &str, seen: &[Seen]) -> Vec<Option<f64>> {
-    let ours = Deployed::read().alarms[alarm].iter().filter(|metric| metric.namespace == "SegmentS3");
-    let value = |metric: &AlarmMetric| {
-        let values = seen.iter().filter(|(one, _)| one == metric).map(|(_, value)| *value);
-        values.reduce(f64::max)
-    };
-    ours.map(value).collect()
+fn text(value: &Value) -> String {
+    value.as_str().unwrap().to_owned()
 }
 
-/// The alarm looks at metrics that were emitted, and each is above 0.
+/// Whether each metric of ours that the alarm looks at was emitted above its threshold.
+fn rings(alarm: &str, invocation: &Invocation) -> bool {
+    let seen = Seen::of(invocation);
+    let mut ours = Deployed::read().alarms[alarm].iter().filter(|metric| metric.namespace == "SegmentS3");
+    ours.all(|metric| seen.iter().any(|one| one.is_of(metric) && one.value > f64::from(metric.threshold)))
+}
+
 fn assert_rings(alarm: &str, invocation: &Invocation) {
-    let values = values(alarm, &seen(invocation));
-    assert!(
-        !values.is_empty() && values.iter().all(|value| value.is_some_and(|value| value > 0.0)),
-        "{alarm}: {values:?} in {invocation:#?}"
-    );
+    assert!(rings(alarm, invocation), "{alarm} is silent: {invocation:#?}");
 }
 
-/// Nothing that the alarm looks at was emitted with a value above 0.
 fn assert_silent(alarm: &str, invocation: &Invocation) {
-    let values = values(alarm, &seen(invocation));
-    assert!(values.iter().any(|value| value.is_none_or(|value| value == 0.0)), "{alarm}: {values:?}");
+    assert!(!rings(alarm, invocation), "{alarm} rings: {invocation:#?}");
 }
 
 #[test]
 fn every_alarm_looks_at_a_metric_that_exists() {
     let declared: BTreeSet<_> =
-        [metrics::BOTH, metrics::INGESTER, metrics::EXPORTER].concat().iter().map(|metric| metric.name).collect();
+        [metrics::ALL, metrics::INGESTER, metrics::EXPORTER].concat().iter().map(|metric| metric.name).collect();
     for (alarm, looked_at) in &Deployed::read().alarms {
         let ours: Vec<_> = looked_at.iter().filter(|metric| metric.namespace == "SegmentS3").collect();
         assert!(!ours.is_empty() || OF_AWS.contains(&alarm.as_str()), "{alarm} has no drill");
         for metric in ours {
-            let (name, is_awaited) = (metric.name.as_str(), AWAITED.contains(&metric.name.as_str()));
-            assert_ne!(declared.contains(name), is_awaited, "{alarm}: {name}; if it is declared now, write its drill");
+            assert!(declared.contains(metric.name.as_str()), "{alarm}: {} is not declared", metric.name);
         }
     }
 }
@@ -193,4 +193,32 @@ async fn events_that_expire_ring() {
     assert_silent("ExpiredAlarm", &waiting);
     assert_rings("ExpiredAlarm", &after(3).await);
     assert_eq!(world.s3.keys(STATE, "received/"), [] as [String; 0], "nothing waits");
+}
+
+#[tokio::test]
+async fn an_event_that_waits_for_hours_rings() {
+    let world = with_a_call().await;
+    let denied = Fault::status(403).body("<Error><Code>AccessDenied</Code></Error>");
+    world.s3.faults().add(Rule::on("PutObject").bucket(CUSTOMER).before(denied));
+    let after = async |hours: i64| {
+        let offset_ms = hours * DAY_MS / 24;
+        let exporter = world.exporter().env("CLOCK_OFFSET_MS", offset_ms.to_string()).deploy();
+        exporter.invoke(&json!({"flush": "all"})).await
+    };
+    assert_silent("OldestUnexportedAlarm", &after(2).await);
+    assert_rings("OldestUnexportedAlarm", &after(4).await);
+}
+
+#[tokio::test]
+async fn events_that_are_discarded_without_an_account_ring() {
+    let world = with_a_call().await;
+    for key in world.s3.keys(STATE, "ingest/") {
+        world.s3.delete(STATE, &key).unwrap();
+    }
+    let after = async |days: i64| {
+        let exporter = world.exporter().env("CLOCK_OFFSET_MS", (days * DAY_MS).to_string()).deploy();
+        exporter.invoke(&json!({"flush": "all"})).await
+    };
+    assert_silent("DiscardedAlarm", &after(29).await);
+    assert_rings("DiscardedAlarm", &after(33).await);
 }

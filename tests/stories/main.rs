@@ -3,15 +3,19 @@
 #![expect(clippy::print_stdout, reason = "figures for whoever runs a story by hand")]
 
 mod alarms;
+mod announcements;
 mod answers;
+mod backfill;
 mod delivery;
 mod faults;
 mod guide;
 mod main_line;
 mod mapping;
 mod outage;
+mod outcomes;
 mod payloads;
 mod queue;
+mod receiver;
 mod resume;
 mod rights;
 mod runbook;

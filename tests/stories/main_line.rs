@@ -225,7 +225,7 @@ async fn a_profile_holds_no_cell() {
     let profile = &report["objects"][0]["profile"];
     assert_eq!((&profile["rows"], &profile["columns"][3]["leading_zeros"]), (&json!(50), &json!(50)), "{report:#}");
     let warnings = report["objects"][0]["warnings"].to_string();
-    assert!(warnings.contains("`properties.note`: 50 of 50 sampled cells have blanks"), "{warnings}");
+    assert!(warnings.contains("`properties.note` (50 of 50 sampled cells): blanks"), "{warnings}");
     let mut texts = vec![report.to_string(), invocation.log.join("\n")];
     let documents = world.s3.keys(STATE, "ingest/").into_iter().filter(|key| key.ends_with(".json"));
     texts.extend(documents.map(|key| String::from_utf8(world.s3.bytes(STATE, &key).unwrap().to_vec()).unwrap()));

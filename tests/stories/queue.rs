@@ -148,6 +148,34 @@ async fn a_wrong_setting_makes_a_dead_letter_and_a_redrive_resumes() {
 }
 
 #[tokio::test]
+async fn a_message_that_fails_comes_again_within_minutes_and_is_a_dead_letter_within_two_hours() {
+    let line = line(Rows::new(3, 50, 100)).await;
+    line.announce();
+    let refused = Fault::status(401).header("Content-Type", "application/json").body(REFUSAL);
+    line.mill.world.segment.faults().add(Rule::on("batch").before(refused));
+    let begin_ms = line.sqs.clock().now_ms();
+    assert_eq!(line.run(&line.ingester()).await, 5);
+    let minutes = (line.sqs.clock().now_ms() - begin_ms) / 60_000;
+    assert!((82..100).contains(&minutes), "waits of 1, 5, 15 and 60 minutes, then one more: {minutes}");
+    assert_eq!(line.dead_letters(), 1);
+}
+
+#[tokio::test]
+async fn a_message_that_cannot_be_postponed_comes_again_after_the_visibility_timeout() {
+    let line = line(Rows::new(3, 50, 100)).await;
+    line.announce();
+    let refused = Fault::status(401).header("Content-Type", "application/json").body(REFUSAL);
+    line.mill.world.segment.faults().add(Rule::on("batch").times(1).before(refused));
+    let denied = Fault::status(403).body(r#"{"__type":"com.amazonaws.sqs#AccessDenied","message":"no"}"#);
+    line.sqs.faults().add(Rule::on("ChangeMessageVisibility").before(denied));
+    let begin_ms = line.sqs.clock().now_ms();
+    assert_eq!(line.run(&line.ingester()).await, 2);
+    let minutes = (line.sqs.clock().now_ms() - begin_ms) / 60_000;
+    assert!((90..100).contains(&minutes), "the queue's own timeout: {minutes}");
+    line.mill.assert_ingested("late");
+}
+
+#[tokio::test]
 async fn an_invocation_too_short_for_one_batch_is_reported_and_retried() {
     let line = line(Rows::new(300, 50, 1_000)).await;
     // The only batch takes longer than the invocation, although no wait was asked for. Isolating its refused row takes

@@ -52,7 +52,7 @@ fn probes() -> BTreeSet<String> {
     for bucket in [STATE, SOURCE, "customer-logs", "another-bucket"] {
         probes.insert(format!("arn:aws:s3:::{bucket}"));
     }
-    for object in ["ingest/x", "received/x", "rejects/x", "exports/x", "x", "ingest", "ingested/x"] {
+    for object in ["ingest/x", "received/x", "rejects/x", "outcomes/x", "exports/x", "x", "ingest", "ingested/x"] {
         probes.insert(format!("arn:aws:s3:::{STATE}/{object}"));
     }
     for object in [format!("{SOURCE}/x"), "customer-logs/segment-logs/x".to_owned(), "another-bucket/x".to_owned()] {
@@ -75,7 +75,7 @@ fn probes() -> BTreeSet<String> {
 
 /// The probe that stands for a resource.
 fn probe_of(resource: &str) -> String {
-    for prefix in ["ingest/", "received/", "rejects/", "exports/"] {
+    for prefix in ["ingest/", "received/", "rejects/", "outcomes/", "exports/"] {
         let prefix = format!("arn:aws:s3:::{STATE}/{prefix}");
         if resource.starts_with(&prefix) {
             return format!("{prefix}x");
@@ -143,7 +143,9 @@ async fn each_right_of_the_template_is_used_and_none_is_missing() {
         let used = directory.asked(&role.arn).into_iter().map(|(action, resource)| (action, probe_of(&resource)));
         let mut used: Rights = used.collect();
         if function == "ingester" {
-            used.insert(("sqs:SendMessage".to_owned(), QUEUE_ARN.to_owned()));
+            // The queue checks no rights; `queue.rs` shows both requests.
+            let of_queue = ["sqs:SendMessage", "sqs:ChangeMessageVisibility"];
+            used.extend(of_queue.map(|action| (action.to_owned(), QUEUE_ARN.to_owned())));
         }
         let allowed = allowed(function);
         let is_of_lambda = |(action, _): &&(String, String)| OF_LAMBDA.contains(&(function.as_str(), action.as_str()));

@@ -69,18 +69,22 @@ fn the_readmes_have_every_setting_with_its_default() {
             .map(|setting| format!("| `{}` | {} | {} |\n", setting.name, setting.default.in_words(), setting.meaning));
         format!("| name | default | meaning |\n|---|---|---|\n{}", rows.collect::<String>())
     };
-    assert_region("README.md", "settings of both", &table(settings::BOTH));
+    assert_region("README.md", "settings of all", &table(settings::ALL));
     assert_region("README.md", "settings of the ingester", &table(settings::INGESTER));
     assert_region("README.md", "settings of the exporter", &table(settings::EXPORTER));
+    assert_region("docs/receiver.md", "settings of the receiver", &table(settings::RECEIVER));
     assert_region("crates/calls/README.md", "settings of reading", &table(settings::READING));
 }
 
 #[test]
 fn the_page_of_logs_and_metrics_has_every_metric_with_its_dimensions() {
     let mut table = String::from("| function | metric | unit | dimensions | meaning |\n|---|---|---|---|---|\n");
-    for (function, metrics) in
-        [("both", metrics::BOTH), ("ingester", metrics::INGESTER), ("exporter", metrics::EXPORTER)]
-    {
+    for (function, metrics) in [
+        ("all", metrics::ALL),
+        ("ingester", metrics::INGESTER),
+        ("receiver", metrics::RECEIVER),
+        ("exporter", metrics::EXPORTER),
+    ] {
         for Metric { name, unit, per, meaning } in metrics {
             let dimensions = quoted(per.dimensions(), ", ");
             table += &format!("| {function} | `{name}` | {unit} | {dimensions} | {meaning} |\n");
@@ -133,7 +137,7 @@ fn keys_before(table: &str, key: &str) -> Keys {
             let columns = r#"{ "U" = "userId", "G" = "groupId", "O" = "id", "A" = "traits.a:number" }"#;
             vec![("name", r#""m""#), ("match", r#""a""#), ("call", r#""identify""#), ("columns", columns)]
         }
-        "field" => vec![("to", r#""traits.a""#), ("values", r#"{ x = "y" }"#)],
+        "field" => vec![("to", r#""traits.a""#), ("values", r#"{ x = "1" }"#)],
         "filter" => vec![("not", r#""q""#)],
         "destination" => vec![
             ("name", r#""d""#),

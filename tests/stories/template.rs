@@ -36,7 +36,7 @@ fn the_page_of_deployment_has_every_parameter_with_its_setting_and_meaning() {
 fn every_setting_is_deployable_and_the_template_sets_no_other_variable() {
     let variables = variables();
     assert_eq!(variables.get("SETTINGS").map(String::as_str), Some("!Ref MoreSettings"));
-    let declared = [config::settings::BOTH, config::settings::INGESTER, config::settings::EXPORTER].concat();
+    let declared = [config::settings::ALL, config::settings::INGESTER, config::settings::EXPORTER].concat();
     let declared: BTreeSet<_> = declared.iter().map(|setting| setting.name).collect();
     // The C library's own.
     let others: Vec<_> = variables.keys().filter(|name| *name != "GLIBC_TUNABLES").collect();

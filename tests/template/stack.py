@@ -54,6 +54,12 @@ VARIANTS = {
         "ConfigSecretArns": f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:one-AbCdEf",
         "DestinationRoleArns": "arn:aws:iam::111122223333:role/Stage,arn:aws:iam::444455556666:role/Prod",
     },
+    "existing bucket, told owners": {
+        "ExistingSourceBuckets": "crm-exports,shop-exports",
+        "SourceKmsKeyArns": f"arn:aws:kms:{REGION}:{ACCOUNT}:key/11111111-2222-3333-4444-555555555555",
+        "FileTopicArn": f"arn:aws:sns:{REGION}:{ACCOUNT}:files",
+        "RejectedFolder": "true",
+    },
     "secret": {
         "WriteKey": "",
         "WriteKeySecretArn": f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:write-key-AbCdEf",

@@ -29,14 +29,16 @@ def policy(resources, role):
 
 
 def metrics(alarm):
-    """The metrics that an alarm looks at: namespace, name, dimensions."""
+    """The metrics that an alarm looks at. An expression of several has a threshold of its own; theirs is 0."""
     properties = alarm["Properties"]
+    threshold = properties["Threshold"] if "MetricName" in properties else 0
     asked = [one["MetricStat"]["Metric"] for one in properties.get("Metrics", []) if "MetricStat" in one]
     return [
         {
             "namespace": one["Namespace"],
             "name": one["MetricName"],
             "dimensions": {dimension["Name"]: dimension["Value"] for dimension in one["Dimensions"]},
+            "threshold": threshold,
         }
         for one in asked or [properties]
     ]

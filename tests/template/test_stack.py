@@ -40,6 +40,8 @@ class EachVariant(unittest.TestCase):
                     continue
                 for resource in as_list(statement["Resource"]):
                     bare = resource.removesuffix("/*").removesuffix(":*")
+                    # A folder in any folder.
+                    bare = bare.removesuffix("/*rejected") if statement.get("Sid") == "WriteRejectedFolder" else bare
                     self.assertNotIn("*", bare, key)
                 for action in as_list(statement["Action"]):
                     self.assertNotIn("*", action, key)
@@ -134,6 +136,17 @@ class Source(unittest.TestCase):
         self.assertEqual(rights["ListFiles"]["Resource"], ["arn:aws:s3:::crm-exports", "arn:aws:s3:::shop-exports"])
         keys = VARIANTS["existing bucket with KMS"]["SourceKmsKeyArns"]
         self.assertEqual((rights["DecryptFiles"]["Action"], rights["DecryptFiles"]["Resource"]), ("kms:Decrypt", [keys]))
+
+    def test_owners_are_told_and_get_their_rows_only_if_the_stack_says_so(self):
+        made = variant("existing bucket, told owners").resources()
+        rights = {one["Sid"]: one for key, one in statements(made) if key == "IngesterRole"}
+        folders = ["arn:aws:s3:::crm-exports/*rejected/*", "arn:aws:s3:::shop-exports/*rejected/*"]
+        self.assertEqual(rights["WriteRejectedFolder"]["Resource"], folders)
+        self.assertEqual(rights["DecryptFiles"]["Action"], ["kms:Decrypt", "kms:GenerateDataKey"])
+        topic = VARIANTS["existing bucket, told owners"]["FileTopicArn"]
+        self.assertEqual((rights["TellOwners"]["Action"], rights["TellOwners"]["Resource"]), ("sns:Publish", topic))
+        others = {one["Sid"] for key, one in statements(variant("defaults").resources()) if key == "IngesterRole"}
+        self.assertFalse(others & {"WriteRejectedFolder", "TellOwners"})
 
     def test_a_forwarded_bucket_comes_over_a_bus_that_takes_only_the_accounts_named(self):
         made = variant("existing and forwarded buckets").resources()

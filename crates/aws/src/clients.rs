@@ -83,6 +83,13 @@ pub fn s3(config: &SdkConfig) -> aws_sdk_s3::Client {
     aws_sdk_s3::Client::from_conf(s3_settings(config).build())
 }
 
+/// The same for a caller that waits: each try of a request ends after `attempt`.
+#[must_use]
+pub fn s3_within(config: &SdkConfig, attempt: Duration) -> aws_sdk_s3::Client {
+    let timeouts = timeouts().to_builder().operation_attempt_timeout(attempt).build();
+    aws_sdk_s3::Client::from_conf(s3_settings(config).timeout_config(timeouts).build())
+}
+
 /// The configuration of [`s3`], for callers that change the region or the credentials.
 #[must_use]
 pub fn s3_settings(config: &SdkConfig) -> aws_sdk_s3::config::Builder {

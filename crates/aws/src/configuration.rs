@@ -65,16 +65,22 @@ pub struct Configuration {
     secrets: Secrets,
     state: Bucket,
     dice: Dice,
-    /// Where the last document without a fault is kept in the state bucket.
-    kept: &'static str,
+    /// Where the last document without a fault is kept in the state bucket, if it is kept.
+    kept: Option<&'static str>,
     last: Mutex<Option<Current>>,
 }
 
 impl Configuration {
     /// The configuration that lies at `from`. `base` is the reading that the environment describes; `kept` is the key in
-    /// the state bucket of the last document without a fault.
+    /// the state bucket of the last document without a fault; `None` for a function that may not read there.
     #[must_use]
-    pub fn new(from: ConfigFrom, base: Reading, sdk: &SdkConfig, state: Bucket, kept: &'static str) -> Configuration {
+    pub fn new(
+        from: ConfigFrom,
+        base: Reading,
+        sdk: &SdkConfig,
+        state: Bucket,
+        kept: Option<&'static str>,
+    ) -> Configuration {
         let (client, secrets, dice) = (clients::s3(sdk), Secrets::new(sdk), state.dice().clone());
         Configuration { from, base, client, secrets, state, dice, kept, last: Mutex::default() }
     }
@@ -159,11 +165,12 @@ impl Configuration {
     /// Keeps a document without a fault for later processes, unless it is kept already. If this fails, the next process
     /// has no fallback.
     async fn keep(&self, text: &Bytes) {
-        let kept = self.state.get(self.kept).await;
+        let Some(key) = self.kept else { return };
+        let kept = self.state.get(key).await;
         if matches!(&kept, Ok(Some(kept)) if kept.body == *text) {
             return;
         }
-        if let Err(fault) = self.state.put(self.kept, text.clone(), "application/toml").await {
+        if let Err(fault) = self.state.put(key, text.clone(), "application/toml").await {
             let words =
                 "failed to keep a copy of the configuration; a fault in its next version may fail an invocation";
             tracing::warn!(%fault, "{words}");
@@ -175,10 +182,11 @@ impl Configuration {
         if let Some(last) = self.last() {
             return Some(last);
         }
-        let kept = self.state.get(self.kept).await.ok()??;
+        let key = self.kept?;
+        let kept = self.state.get(key).await.ok()??;
         let config = parse(&kept.body, &self.base).ok()?;
-        let config = self.resolved(config, &self.state.target(self.kept)).await.ok()?;
-        let version = Some(version(&self.state.target(self.kept), &kept.body));
+        let config = self.resolved(config, &self.state.target(key)).await.ok()?;
+        let version = Some(version(&self.state.target(key), &kept.body));
         Some(Current { config: Arc::new(config), version, alarm: None })
     }
 }

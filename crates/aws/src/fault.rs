@@ -91,6 +91,10 @@ pub enum Operation {
     Assume,
     /// To put a message into a queue.
     Send,
+    /// To let a message come again at another time.
+    Postpone,
+    /// To publish a message to a topic.
+    Publish,
     /// To parse an object that was read.
     Parse,
 }
@@ -111,6 +115,8 @@ impl fmt::Display for Operation {
             Self::CompleteUpload => "complete the upload of",
             Self::Assume => "assume",
             Self::Send => "send to",
+            Self::Postpone => "postpone a message of",
+            Self::Publish => "publish to",
             Self::Parse => "parse",
         })
     }

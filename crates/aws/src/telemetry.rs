@@ -1,4 +1,4 @@
-//! JSON log lines and CloudWatch embedded metrics, for both functions.
+//! JSON log lines and CloudWatch embedded metrics, for every function.
 //!
 //! In Lambda each line is one JSON object on standard output. Elsewhere log lines are plain text on standard error, and
 //! metrics are not written.

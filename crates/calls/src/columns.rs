@@ -26,6 +26,7 @@ use compiler::Compiler;
 pub use fields::is_never_sent;
 pub(crate) use fields::{near, plain};
 use heading::Heading;
+pub use mapped::{MappingFault, Part};
 pub(crate) use mapped::{Target, Targets, To};
 pub(crate) use tree::{Piece, Slot};
 pub use types::{CellType, Form, TypeEntry, TypeRefusal, TypeWord};
@@ -185,6 +186,11 @@ impl ColumnPlan {
         }
         compiler.finish()
     }
+}
+
+/// The type of the cells at a path of a mapping that says none.
+pub(crate) fn type_at(path: &str, kind: Kind, reading: &Reading) -> CellType {
+    Compiler::new(kind, reading, 0).type_at(path)
 }
 
 /// Refuses a header of too many columns.

@@ -17,6 +17,8 @@ use crate::wording::worded;
 pub(crate) struct Flaw {
     pub(crate) code: RefusalCode,
     pub(crate) column: Option<usize>,
+    /// The column of the file, where several may fill that column.
+    source: Option<usize>,
     /// The number in the message.
     pub(crate) number: usize,
     /// The probable cause.
@@ -104,11 +106,16 @@ impl Hint {
 
 impl Flaw {
     pub(crate) fn new(code: RefusalCode) -> Flaw {
-        Flaw { code, column: None, number: 0, hint: Hint::None }
+        Flaw { code, column: None, source: None, number: 0, hint: Hint::None }
     }
 
     pub(crate) fn in_column(mut self, column: usize) -> Flaw {
         self.column = Some(column);
+        self
+    }
+
+    pub(crate) fn of_source(mut self, column: usize) -> Flaw {
+        self.source = Some(column);
         self
     }
 
@@ -126,14 +133,17 @@ impl Flaw {
     #[cold]
     pub(crate) fn at(self, span: Span, cells: &[Cell], plan: &ColumnPlan, dialect: Dialect, lines: u64) -> RowRefusal {
         let columns = plan.columns();
-        let column = self.column.and_then(|column| columns.get(column)).map(|column| column.name.clone());
+        let source = self.source.or_else(|| self.column.map(|column| plan.source_of(column)));
+        let is_other = self.column.map(|column| plan.source_of(column)) != source;
+        let named = if is_other { source } else { self.column };
+        let column = named.and_then(|column| columns.get(column)).map(|column| column.name.clone());
         let at_fault = match self.code {
             RefusalCode::TooManyCells => {
                 let all = plan.source_columns;
                 let first = if cells.len() > all { all } else { plan.own_columns };
                 cells.get(first).zip(cells.last())
             }
-            _ => self.column.and_then(|column| cells.get(plan.source_of(column))).map(|cell| (cell, cell)),
+            _ => source.and_then(|column| cells.get(column)).map(|cell| (cell, cell)),
         };
         let cell = at_fault.map(|(first, last)| first.start()..last.end());
         let what = worded(self.say(plan, dialect, lines), plan.is_mapped());

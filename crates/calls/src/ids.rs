@@ -86,11 +86,16 @@ impl Nulls {
 
     /// What counts as no id.
     pub(crate) fn of_ids(reading: &Reading) -> Nulls {
+        Nulls::new(Nulls::words_of_ids(reading))
+    }
+
+    /// The words that count as no id.
+    pub(crate) fn words_of_ids(reading: &Reading) -> Vec<String> {
         let ids = match &reading.id_nulls {
             Some(list) => list.clone(),
             None => ID_NULLS.iter().map(|null| (*null).to_owned()).collect(),
         };
-        Nulls::new([ids, reading.nulls.clone()].concat())
+        [ids, reading.nulls.clone()].concat()
     }
 
     fn bit(length: usize) -> u64 {

@@ -19,6 +19,8 @@ mod inflate;
 
 mod text;
 
+pub mod spelling;
+
 mod quoting;
 
 mod rows;

@@ -5,9 +5,12 @@
 
 mod constants;
 mod document;
+mod empty;
 mod filters;
 mod header;
+mod names;
 mod paths;
+mod sense;
 mod targets;
 mod verbs;
 
@@ -15,15 +18,17 @@ use protocol::mapping::Mapping;
 use sha2::{Digest, Sha256};
 
 use crate::columns::{CellType, ColumnPlan};
+pub use crate::columns::{MappingFault, Part};
 use crate::flaw::Flaw;
-use crate::ids::{self, Names, is_void};
+use crate::ids::{self, Names};
 use crate::kind::Kind;
 use crate::reading::Reading;
-use crate::refusal::{FileFault, RefusalCode, WarningCode};
+use crate::refusal::{RefusalCode, WarningCode};
 use crate::rows::Cell;
 use crate::warnings::Note;
 
 pub use document::check;
+use empty::EmptyRule;
 use filters::Condition;
 use verbs::{Basis, Doubts, Verbs};
 
@@ -36,13 +41,30 @@ pub(crate) struct Mapper {
     made: Vec<(usize, Made)>,
     conditions: Vec<Condition>,
     /// The column whose adjacent equal cells make one call.
-    pub(crate) group: Option<usize>,
+    group: Option<(usize, EmptyRule)>,
     /// The columns that gather a list from the rows of a group, in the order of the plan's lists.
     pub(crate) lists: Vec<usize>,
     basis: Basis,
     scratch: Vec<u8>,
     text: Vec<u8>,
     cells: Vec<Cell>,
+    choices: Vec<usize>,
+}
+
+/// A row that a mapping makes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct MadeRow<'a> {
+    pub(crate) text: &'a [u8],
+    pub(crate) cells: &'a [Cell],
+    /// Which of its columns fills each cell, 0 being the first choice; empty where none has several.
+    choices: &'a [usize],
+}
+
+impl MadeRow<'_> {
+    /// Which of its columns fills a cell.
+    pub(crate) fn choice(&self, column: usize) -> usize {
+        self.choices.get(column).copied().unwrap_or(0)
+    }
 }
 
 /// How a cell is made.
@@ -53,7 +75,7 @@ enum Made {
     /// It is the same in every row.
     Constant(Vec<u8>),
     /// It is a message id: the mapping's name, and a digest of the cells of these columns.
-    MessageId { name: String, columns: Vec<usize> },
+    MessageId { name: String, columns: Vec<(usize, EmptyRule)> },
 }
 
 /// A column that may fill a field.
@@ -62,7 +84,7 @@ struct Candidate {
     column: usize,
     verbs: Verbs,
     omits_bad: bool,
-    /// The type of the field, where a cell that is not of it gives way to the next column.
+    /// The type of the field, where several columns may fill it: a bad cell is known by its own column.
     wanted: Option<CellType>,
 }
 
@@ -72,10 +94,10 @@ pub(crate) fn compile(
     names: &[String],
     kind: Kind,
     reading: &Reading,
-) -> Result<(Mapper, ColumnPlan), FileFault> {
+) -> Result<(Mapper, ColumnPlan), MappingFault> {
     let header = header::Header::read(names);
     let basis = Basis::new(reading);
-    let mut layout = targets::lay_out(mapping, &header, kind, basis.times())?;
+    let mut layout = targets::lay_out(mapping, &header, kind, (reading, basis.times()))?;
     let decides = format!(" {mapping:?} {:?}", header.names);
     let plan = ColumnPlan::compile_mapped(&layout.targets, kind, reading, decides)?;
     for (column, made) in &mut layout.made {
@@ -83,7 +105,7 @@ pub(crate) fn compile(
             && candidates.len() > 1
         {
             let cell = plan.columns()[*column].cell;
-            candidates.iter_mut().for_each(|candidate| candidate.wanted = candidate.omits_bad.then_some(cell));
+            candidates.iter_mut().for_each(|candidate| candidate.wanted = Some(cell));
         }
     }
     let mapper = Mapper {
@@ -96,6 +118,7 @@ pub(crate) fn compile(
         scratch: Vec::new(),
         text: Vec::new(),
         cells: Vec::new(),
+        choices: Vec::new(),
     };
     Ok((mapper, plan))
 }
@@ -111,9 +134,14 @@ impl Mapper {
         self.made.iter().any(|(made, _)| *made == column)
     }
 
-    /// Whether a cell of the file counts as empty.
-    pub(crate) fn is_empty(&self, cell: &[u8]) -> bool {
-        self.basis.is_empty(cell)
+    /// The column whose adjacent equal cells make one call.
+    pub(crate) fn group(&self) -> Option<usize> {
+        self.group.as_ref().map(|(column, _)| *column)
+    }
+
+    /// Whether a row with this cell in the column of the group is of no group.
+    pub(crate) fn is_no_group(&self, cell: &[u8]) -> bool {
+        self.group.as_ref().is_none_or(|(_, empty)| empty.is_empty(cell))
     }
 
     /// Whether a row passes every filter.
@@ -131,25 +159,27 @@ impl Mapper {
         is_first: bool,
         names: &Names,
         notes: &mut Vec<Note>,
-    ) -> Result<(&'a [u8], &'a [Cell]), Flaw> {
+    ) -> Result<MadeRow<'a>, Flaw> {
         if self.made.is_empty() {
             // A short row stays short: what it lacks is not even empty.
-            return Ok((text, cells));
+            return Ok(MadeRow { text, cells, choices: &[] });
         }
         self.text.clear();
         self.text.extend_from_slice(text);
         self.cells.clear();
         self.cells.extend_from_slice(cells);
         self.cells.resize(self.width, Cell::new(0, 0, 0));
+        self.choices.resize(self.width, 0);
         for (column, made) in &self.made {
             let begin = self.text.len();
             match made {
                 Made::Of(candidates) => {
                     let row = (text, cells);
                     let (out, mut doubts) = (&mut self.text, Doubts { column: *column, names, notes });
-                    if let Some(cell) =
-                        first_filled(candidates, row, &mut self.basis, &mut self.scratch, &mut doubts, out)?
-                    {
+                    let (choice, cell) =
+                        first_filled(candidates, row, &mut self.basis, &mut self.scratch, &mut doubts, out)?;
+                    self.choices[*column] = choice;
+                    if let Some(cell) = cell {
                         self.cells[*column] = cell;
                         continue;
                     }
@@ -163,11 +193,11 @@ impl Mapper {
             }
             self.cells[*column] = Cell::new(begin, self.text.len(), 0);
         }
-        Ok((&self.text, &self.cells))
+        Ok(MadeRow { text: &self.text, cells: &self.cells, choices: &self.choices })
     }
 }
 
-/// Appends the first of the cells that has something, or nothing. Returns a cell that stays where it is.
+/// Appends the first of the cells that has something, or nothing. Returns which it is, and a cell that stays where it is.
 fn first_filled(
     candidates: &[Candidate],
     (text, cells): (&[u8], &[Cell]),
@@ -175,14 +205,14 @@ fn first_filled(
     scratch: &mut Vec<u8>,
     doubts: &mut Doubts<'_>,
     out: &mut Vec<u8>,
-) -> Result<Option<Cell>, Flaw> {
+) -> Result<(usize, Option<Cell>), Flaw> {
     let begin = out.len();
     let is_only = candidates.len() == 1;
-    for candidate in candidates {
+    for (choice, candidate) in candidates.iter().enumerate() {
         let Some(cell) = cells.get(candidate.column) else { continue };
         let stays = candidate.verbs.is_none();
         if stays && is_only {
-            return Ok(Some(*cell));
+            return Ok((choice, Some(*cell)));
         }
         let value = cell.value(text, scratch);
         let filled = if stays {
@@ -195,20 +225,20 @@ fn first_filled(
             if is_filled { candidate.check(made, basis).map(|()| true) } else { Ok(false) }
         });
         match filled {
-            Ok(true) => return Ok(stays.then_some(*cell)),
+            Ok(true) => return Ok((choice, stays.then_some(*cell))),
             Ok(false) => {}
             Err(_) if candidate.omits_bad => {
                 out.truncate(begin);
                 doubts.notes.push(Note::cell(WarningCode::CellOmitted, doubts.column));
             }
-            Err(flaw) => return Err(flaw.in_column(doubts.column)),
+            Err(flaw) => return Err(flaw.in_column(doubts.column).of_source(candidate.column)),
         }
     }
-    Ok(None)
+    Ok((0, None))
 }
 
 impl Candidate {
-    /// Refuses a value that is not of the type of its field, where the next column may fill it.
+    /// Refuses a value that is not of the type of its field, where several columns may fill it.
     fn check(&self, value: &[u8], basis: &mut Basis) -> Result<(), Flaw> {
         let Some(wanted) = self.wanted else { return Ok(()) };
         if self.verbs.is_id && ids::is_rounded(ids::trim(value)) {
@@ -221,15 +251,16 @@ impl Candidate {
 /// Appends a message id that is the same wherever the same cells stand.
 fn message_id(
     name: &str,
-    columns: &[usize],
+    columns: &[(usize, EmptyRule)],
     (text, cells): (&[u8], &[Cell]),
     scratch: &mut Vec<u8>,
     out: &mut Vec<u8>,
 ) -> Result<(), Flaw> {
     let (mut digest, mut is_empty) = (Sha256::new(), true);
-    for column in columns {
+    for (column, empty) in columns {
         let value = cells.get(*column).map_or(&[][..], |cell| cell.value(text, scratch));
-        is_empty &= is_void(value);
+        let value = if empty.is_empty(value) { &[] } else { value };
+        is_empty &= value.is_empty();
         digest.update((value.len() as u64).to_be_bytes());
         digest.update(value);
     }

@@ -224,6 +224,8 @@ codes! {
         NothingArrives = "nothing_arrives",
         /// A column whose name or type cannot work.
         BadColumn = "bad_column",
+        /// The columns of a rejects file, and a name that does not say which mapping refused its rows.
+        RejectsOfNoMapping = "rejects_of_no_mapping",
         /// Too much text without a row.
         NoRows = "no_rows",
         /// A row beyond the limit: a quote is probably never closed.

@@ -122,7 +122,7 @@ impl Subject {
 
     /// Whether the object is called as a rejects file.
     pub(crate) fn is_called_rejects(&self) -> bool {
-        uncompressed(&self.name).ends_with(REJECTS_ENDING)
+        rejects_stem(&self.name).is_some()
     }
 
     /// The name for the file of refused rows: `track_1.csv` gives `track_1.rejects.csv`, and under the mapping `crm`
@@ -155,9 +155,35 @@ fn mapped_rejects_ending(mapping: &str) -> String {
 }
 
 /// Whether the name of an object says that it has the rows that the mapping of that name refused. Such an object is for
-/// that mapping alone.
+/// that mapping alone. Programs that keep or copy a file change capitals, and the end of its name.
 pub fn is_rejects_of(mapping: &str, key: &str) -> bool {
-    uncompressed(key).ends_with(&mapped_rejects_ending(mapping))
+    let ending = format!(".{}", mapping.to_lowercase());
+    rejects_stem(key).is_some_and(|stem| stem.ends_with(&ending))
+}
+
+/// What stands before `.rejects.csv` in a name, in small letters; `None` if it is no name of a rejects file.
+fn rejects_stem(name: &str) -> Option<String> {
+    let name = name.to_lowercase();
+    let name = uncompressed(&name);
+    let stem = first_copy(name.strip_suffix(".csv").unwrap_or(name));
+    stem.strip_suffix(".rejects").map(str::to_owned)
+}
+
+/// Words behind the name of a copy, as programs write them in several languages.
+const COPY_WORDS: [&str; 7] = ["copy", "kopie", "copie", "copia", "kopia", "kopi", "cópia"];
+
+/// A name without the ending that programs give to a second file of that name: ` (1)`, ` - Copy`, ` copy 2`.
+fn first_copy(stem: &str) -> &str {
+    let mut stem = stem.trim_end();
+    loop {
+        let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        let counted = stem.strip_suffix(')').and_then(|rest| rest.rsplit_once('('));
+        let counted = counted.filter(|(_, number)| digits(number)).map(|(before, _)| before);
+        let number = || stem.rsplit_once(' ').filter(|(_, number)| digits(number)).map(|(before, _)| before);
+        let word = || COPY_WORDS.iter().find_map(|word| stem.strip_suffix(word));
+        let Some(before) = counted.or_else(number).or_else(word) else { return stem };
+        stem = before.trim_end_matches([' ', '-', '_']);
+    }
 }
 
 /// A name without the ending that says how the object is compressed.
@@ -345,6 +371,32 @@ mod tests {
             assert_eq!(subject.rejects_name(), rejects);
             let again = of(rejects).unwrap();
             assert_eq!((again.kind, again.collection), (subject.kind, subject.collection));
+        }
+    }
+
+    #[test]
+    fn a_rejects_file_is_known_by_its_name_in_any_case_and_as_a_copy() {
+        for name in [
+            "in/a.orders.rejects.csv",
+            "in/A.ORDERS.REJECTS.CSV",
+            "a.orders.rejects.csv.gz",
+            "a.orders.rejects (1).csv",
+            "a.orders.rejects - Kopie.csv",
+            "a.orders.rejects - Copy (2).csv",
+            "a.orders.rejects copy 2.csv",
+            "Copy of a.orders.rejects.csv",
+            "a.orders.rejects.orders.rejects.csv",
+        ] {
+            assert!(is_rejects_of("Orders", name), "{name}");
+        }
+        for name in [
+            "a.orders.csv",
+            "a.orders.rejects.csv.bak",
+            "a.reorders.rejects.csv",
+            "a.rejects.csv",
+            "a.orders.rejects-new.csv",
+        ] {
+            assert!(!is_rejects_of("orders", name), "{name}");
         }
     }
 

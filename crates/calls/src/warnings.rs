@@ -94,7 +94,7 @@ impl Tally {
                 of: count.of,
                 line: count.line,
                 holds: code.holds(),
-                message: worded(code.advice().to_owned(), is_mapped),
+                message: worded(code.advice_for(is_mapped).to_owned(), is_mapped),
             })
             .collect()
     }
@@ -116,8 +116,24 @@ impl WarningCode {
         }
     }
 
+    /// The text of the warning, with the mend that a mapping has, if one reads the file.
+    pub(crate) fn advice_for(self, is_mapped: bool) -> &'static str {
+        match self {
+            WarningCode::MixedTypes if is_mapped => {
+                "text, but other cells of the column are sent as numbers or booleans by INFER_TYPES; name the column in the mapping with type = \"string\", or another type"
+            }
+            WarningCode::MixedLiterals if is_mapped => {
+                "booleans, but other cells of the column are sent as numbers by INFER_TYPES; name the column in the mapping with type = \"boolean\", or another type"
+            }
+            WarningCode::Thousands if is_mapped => {
+                "each point in the column has three digits after it and is read as a decimal point; if the point separates thousands, set `decimal = \",\"`"
+            }
+            _ => self.advice(),
+        }
+    }
+
     /// The text of the warning.
-    pub(crate) fn advice(self) -> &'static str {
+    fn advice(self) -> &'static str {
         match self {
             WarningCode::ShortRow => {
                 "fewer cells than the header has columns, so the missing cells count as empty; an unquoted line break may have cut a row in two"

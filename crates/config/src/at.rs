@@ -40,7 +40,7 @@ impl At<'_> {
 
     /// Notes a fault here. `what` must not have the value.
     pub(crate) fn fault(&self, what: impl Into<String>) {
-        let fault = Fault::at(self.tree.locate(&self.path), &self.path, what.into());
+        let fault = self.tree.fault(&self.path, what.into());
         self.faults.borrow_mut().push(fault);
     }
 

@@ -57,7 +57,7 @@ impl Config {
     /// Reads a document. `base` is the reading that the environment describes.
     ///
     /// # Errors
-    /// Every fault, with line and column. No fault has a value of the document.
+    /// Every fault, with line and column. A fault quotes names and paths of the document, and no other value.
     pub fn parse(text: &str, base: &Reading) -> Result<Config, Vec<Fault>> {
         let tree = Tree::parse(text)?;
         let mut shape = Vec::new();

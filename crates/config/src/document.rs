@@ -40,7 +40,7 @@ pub(crate) struct SourceTable {
     /// Required. The source's id (in Segment under Settings, API Keys). It is also the name of its folder in the logs.
     pub(crate) id: Option<String>,
     /// The source's write key, or better a reference to it: `env:NAME` for an environment variable, or the ARN of a secret
-    /// in Secrets Manager. Required if files are sent to the source.
+    /// in Secrets Manager. Required if files are sent to the source. The receiver accepts calls with it.
     pub(crate) write_key: Option<String>,
     /// The region of the workspace, `us` or `eu`. Default: the setting `SEGMENT_REGION`.
     pub(crate) region: Option<String>,
@@ -100,13 +100,14 @@ pub(crate) struct DestinationTable {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct FieldTable {
-    /// Required. The path of the field, written as in a header: `userId`, `traits.email`, `properties.products[].sku`.
+    /// Required. The path of the field, written as in a header: `userId`, `traits.email`, `properties.products[].sku`. A
+    /// colon stands before a type. For a name with a colon, write the type too: `traits.utm:source:string`.
     pub(crate) to: Option<String>,
     /// Other names of the column, for exports in which it has another name.
     pub(crate) names: Vec<String>,
     /// Whether the file may lack the column. Default: `false`.
     pub(crate) optional: bool,
-    /// Cells that count as empty, in exactly these spellings.
+    /// Cells that count as empty, in exactly these spellings. They count as empty in `where`, `message_id` and `group` too.
     pub(crate) nulls: Vec<String>,
     /// Characters to remove from both ends of the cell. `{ characters = "0", side = "left" }` removes them from one end.
     #[cfg_attr(feature = "schema", schemars(with = "Option<crate::schema::Strip>"))]
@@ -148,9 +149,9 @@ pub(crate) struct FilterTable {
     /// The cell is not this text, and not one of these.
     #[cfg_attr(feature = "schema", schemars(with = "OneOrManyTexts"))]
     pub(crate) not: OneOrMany<String>,
-    /// `true`: the cell has nothing but white space.
+    /// `true`: the cell counts as empty. It has nothing but white space, or it is among `nulls`.
     pub(crate) empty: Option<bool>,
-    /// `true`: the cell has something other than white space.
+    /// `true`: the cell does not count as empty.
     pub(crate) filled: Option<bool>,
 }
 
@@ -293,6 +294,31 @@ impl<'de> Deserialize<'de> for StripTable {
     }
 }
 
+/// A path, or a table.
+struct OneField(FieldTable);
+
+impl<'de> Deserialize<'de> for OneField {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<OneField, D::Error> {
+        struct Path;
+        impl<'de> Visitor<'de> for Path {
+            type Value = OneField;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a path in quotes, or a table such as { to = \"traits.email\", lower = true }")
+            }
+
+            fn visit_str<E: de::Error>(self, path: &str) -> Result<OneField, E> {
+                Ok(OneField(FieldTable { to: Some(path.to_owned()), ..FieldTable::default() }))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<OneField, A::Error> {
+                FieldTable::deserialize(MapAccessDeserializer::new(map)).map(OneField)
+            }
+        }
+        deserializer.deserialize_any(Path)
+    }
+}
+
 impl<'de> Deserialize<'de> for Fields {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Fields, D::Error> {
         struct Paths;
@@ -315,9 +341,8 @@ impl<'de> Deserialize<'de> for Fields {
 
             fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Fields, A::Error> {
                 let mut all = Vec::new();
-                // Lists within lists are read alike; there is no reason to write one.
-                while let Some(Fields(fields)) = items.next_element()? {
-                    all.extend(fields);
+                while let Some(OneField(field)) = items.next_element()? {
+                    all.push(field);
                 }
                 Ok(Fields(all))
             }

@@ -202,7 +202,7 @@ pub(crate) fn is_bucket(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::settings::{BOTH, EXPORTER, INGESTER, QUEUE_URL, SOURCE_BUCKET, STATE_BUCKET};
+    use crate::settings::{ALL, EXPORTER, INGESTER, QUEUE_URL, RECEIVER, SOURCE_BUCKET, STATE_BUCKET};
 
     #[test]
     fn a_uri_in_place_of_a_bucket_is_called_a_uri() {
@@ -241,7 +241,7 @@ mod tests {
 
     #[test]
     fn each_name_is_declared_once() {
-        let all: Vec<_> = [BOTH, INGESTER, EXPORTER, crate::settings::READING].concat();
+        let all: Vec<_> = [ALL, INGESTER, EXPORTER, RECEIVER, crate::settings::READING].concat();
         let names: BTreeSet<_> = all.iter().map(|setting| setting.name).collect();
         assert_eq!(names.len(), all.len());
     }

@@ -11,7 +11,8 @@ pub enum Step {
     Item(usize),
 }
 
-/// Something wrong in a document. It has names of keys, and never a value.
+/// Something wrong in a document. It has names of keys, columns, sources and mappings, and paths of fields. It has no other
+/// value: no constant, no cell, no secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
     /// The line, from 1.
@@ -22,39 +23,37 @@ pub struct Fault {
     pub key: String,
     /// What is wrong, and what to write.
     pub what: String,
+    /// The steps to the value.
+    path: Vec<Step>,
 }
 
 impl Fault {
     /// Whether it is about the value at `path`, or one below it.
     pub(crate) fn is_within(&self, path: &[Step]) -> bool {
-        let outer = named(path);
-        let is_below = match path {
-            // What stands in a table is named behind it: `mapping 1: ` and the key.
-            [_, Step::Item(_)] => self.key.strip_prefix(outer.trim_matches('`')).map(|rest| rest.starts_with(": ")),
-            _ => self.key.strip_prefix(outer.trim_end_matches('`')).map(|rest| rest.starts_with(['.', '['])),
-        };
-        self.key == outer || is_below.unwrap_or(false)
+        self.path.starts_with(path)
     }
 
-    pub(crate) fn at((line, column): (usize, usize), path: &[Step], what: String) -> Fault {
-        Fault { line, column, key: named(path), what }
+    /// A fault of the value at `path`. `name` is that of the table of a list in which it stands.
+    pub(crate) fn at((line, column): (usize, usize), path: &[Step], name: Option<&str>, what: String) -> Fault {
+        Fault { line, column, key: named(path, name), what, path: path.to_vec() }
     }
 }
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Fault { line, column, key, what } = self;
-        let gap = if key.is_empty() { "" } else { " " };
+        let Fault { line, column, key, what, .. } = self;
+        let gap = if key.is_empty() || what.starts_with(':') { "" } else { " " };
         write!(f, "line {line}, column {column}: {key}{gap}{what}")
     }
 }
 
-/// A path in words: `destination 2: region`, `mapping 1: columns."Order Id".to`.
-fn named(path: &[Step]) -> String {
+/// A path in words: `destination 2: region`, `mapping 1 (orders): columns."Order Id".to`.
+fn named(path: &[Step], name: Option<&str>) -> String {
     let (table, rest) = match path {
         [Step::Key(table), Step::Item(index), rest @ ..] => (format!("{table} {}", index + 1), rest),
         _ => (String::new(), path),
     };
+    let name = name.map_or_else(String::new, |name| format!(" ({name})"));
     let mut key = String::new();
     for step in rest {
         match step {
@@ -66,8 +65,8 @@ fn named(path: &[Step]) -> String {
     match (table.is_empty(), key.is_empty()) {
         (true, true) => String::new(),
         (true, false) => format!("`{key}`"),
-        (false, true) => format!("`{table}`"),
-        (false, false) => format!("{table}: `{key}`"),
+        (false, true) => format!("`{table}`{name}"),
+        (false, false) => format!("{table}{name}: `{key}`"),
     }
 }
 

@@ -10,6 +10,7 @@ use protocol::reading::Reading;
 
 use crate::at::At;
 use crate::document::{FieldTable, FilterTable, MappingTable};
+use crate::near;
 use crate::source::{Globs, NAME_FAULT, Source, globs, is_name};
 
 /// The types of headers, and `date`.
@@ -46,11 +47,15 @@ pub(crate) fn rules(tables: &[MappingTable], base: &Reading, sources: &[Source],
         let at = at.field("mapping").item(index);
         let rule = rule(table, base, sources, &at);
         let name = &rule.mapping().name;
-        if rules.iter().any(|other| other.mapping().name == *name) {
-            at.field("name").fault("is the name of another mapping; rename one");
+        // Names of rejects files are read in any case.
+        if rules.iter().any(|other| other.mapping().name.eq_ignore_ascii_case(name)) {
+            at.field("name").fault("is the name of another mapping, in any case; rename one");
         }
         // The name of a rejects file ends with the mapping's name behind a point.
-        let hides = |one: &str, other: &str| one.strip_suffix(other).is_some_and(|before| before.ends_with('.'));
+        let hides = |one: &str, other: &str| {
+            let (one, other) = (one.to_ascii_lowercase(), other.to_ascii_lowercase());
+            one.strip_suffix(other.as_str()).is_some_and(|before| before.ends_with('.'))
+        };
         if rules.iter().map(|other| &other.mapping().name).any(|other| hides(name, other) || hides(other, name)) {
             at.field("name")
                 .fault("and another mapping's name end alike behind a `.`, and so do their rejects files; rename one");
@@ -70,6 +75,12 @@ fn rule(table: &MappingTable, base: &Reading, sources: &[Source], at: &At<'_>) -
         at.fault("has no `match`; it is a glob on the keys of its files, such as hubspot/*.csv");
     }
     check_source(table.source.as_deref(), sources, &at.field("source"));
+    if table.message_id.as_ref().is_some_and(Vec::is_empty) && !at.has_fault_at("message_id") {
+        at.field("message_id").fault("is empty; name the columns that identify a row, or leave it out");
+    }
+    for (index, text) in table.message_id.iter().flatten().enumerate() {
+        check_blank(text, &at.field("message_id").item(index));
+    }
     let (call, collection) = call(table, at);
     let decimal = table.decimal.map(Decimal::from).unwrap_or_default();
     let columns = columns(table, decimal, at);
@@ -85,7 +96,7 @@ fn rule(table: &MappingTable, base: &Reading, sources: &[Source], at: &At<'_>) -
         rest: table.rest,
         decimal,
         filters: table.r#where.0.iter().map(|(column, filter)| self::filter(column, filter, at)).collect(),
-        message_id: table.message_id.clone(),
+        message_id: table.message_id.clone().unwrap_or_default(),
         group: table.group.clone(),
     };
     let mut reading = table.reading().over(base, &mut |key, what| at.field(key).fault(what));
@@ -140,7 +151,7 @@ fn columns(table: &MappingTable, decimal: Decimal, at: &At<'_>) -> Vec<Column> {
     let mut columns = Vec::new();
     for (name, fields) in &table.columns.0 {
         let at = at.field(name);
-        if fields.0.is_empty() {
+        if fields.0.is_empty() && !at.has_fault() {
             at.fault("has no field; write a path such as \"traits.email\"");
         }
         let mut names = vec![name.clone()];
@@ -170,6 +181,12 @@ fn field(table: &FieldTable, decimal: Decimal, at: &At<'_>) -> Field {
     let written =
         at.required("to", table.to.as_deref(), "the path of the field, such as traits.email").unwrap_or_default();
     let (to, behind) = typed(written);
+    if behind.is_none() && table.r#type.is_none() && written.contains(':') {
+        let known = near::list(&types());
+        at.fault(format!(
+            "ends in no type behind its colon; write {known}. If the colon belongs to the name, write a type behind it too, such as `{written}:string`"
+        ));
+    }
     if table.r#type.is_some() && behind.is_some() {
         at.field("type").fault("stands beside a type in `to`; keep one");
     }
@@ -198,6 +215,9 @@ fn field(table: &FieldTable, decimal: Decimal, at: &At<'_>) -> Field {
     if table.split.is_some() && cell.is_some_and(|cell| cell != "string") {
         at.field("split").fault("gives a list of texts; leave the type out");
     }
+    if let Some(prefix) = &table.prefix {
+        check_blank(prefix, &at.field("prefix"));
+    }
     if table.sha256 && cell.is_some_and(|cell| cell != "string") {
         at.field("sha256").fault("gives a text; leave the type out");
     }
@@ -217,8 +237,17 @@ fn field(table: &FieldTable, decimal: Decimal, at: &At<'_>) -> Field {
     }
 }
 
+/// Refuses what a draft leaves to be filled in.
+fn check_blank(text: &str, at: &At<'_>) {
+    if text.starts_with('…') {
+        at.fault("has the blank `…` of a draft; write a text in its place");
+    }
+}
+
 fn filter(column: &str, table: &FilterTable, at: &At<'_>) -> Filter {
     let at = at.field("where").field(column);
+    table.is.0.iter().for_each(|text| check_blank(text, &at.field("is")));
+    table.not.0.iter().for_each(|text| check_blank(text, &at.field("not")));
     let filled = match (table.filled, table.empty) {
         (Some(filled), Some(_)) => {
             at.field("empty").fault("stands beside `filled`; keep one");

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::settings::{BOTH, EXPORTER, INGESTER, READING};
+use crate::settings::{ALL, EXPORTER, INGESTER, READING, RECEIVER};
 
 /// Reads `NAME=value; NAME=value`. Line breaks separate too. The faults quote names of settings and nothing else.
 pub(crate) fn read(text: &str) -> (BTreeMap<&'static str, String>, Vec<String>) {
@@ -27,7 +27,7 @@ pub(crate) fn read(text: &str) -> (BTreeMap<&'static str, String>, Vec<String>) 
 
 /// The declared name, in any case.
 fn declared(name: &str) -> Option<&'static str> {
-    let groups = [BOTH, INGESTER, EXPORTER, READING];
+    let groups = [ALL, INGESTER, EXPORTER, RECEIVER, READING];
     groups.into_iter().flatten().map(|setting| setting.name).find(|declared| declared.eq_ignore_ascii_case(name))
 }
 
@@ -45,7 +45,7 @@ mod tests {
 
     #[test]
     fn each_setting_can_stand_in_the_one_text() {
-        for setting in [BOTH, INGESTER, EXPORTER, READING].concat() {
+        for setting in [ALL, INGESTER, EXPORTER, RECEIVER, READING].concat() {
             let text = format!("{} = a=b ;", setting.name);
             let get = |name: &str| (name == "SETTINGS").then(|| text.clone());
             let reader = Reader::new(&get);

@@ -61,7 +61,7 @@ macro_rules! reading {
 }
 
 reading! {
-    encoding: String = CSV_ENCODING Value::Value("utf-8"), ' ', "the encoding of files without a byte order mark: any label of the [Encoding Standard](https://encoding.spec.whatwg.org/#names-and-labels) but `iso-2022-jp`. `auto` recognises UTF-16 by its zero bytes. Of the lines in the first 256 KiB that are not ASCII, it counts those in valid UTF-8. If they are the majority, it takes UTF-8, and refuses rows that are not UTF-8. Otherwise it takes Windows-1252, with a warning. A rejects file is always read as UTF-8.";
+    encoding: String = CSV_ENCODING Value::Value("utf-8"), ' ', "the encoding of files without a byte order mark: any label of the [Encoding Standard](https://encoding.spec.whatwg.org/#names-and-labels) but `iso-2022-jp`. `auto` recognises UTF-16 by its zero bytes. Of the lines in the first 256 KiB that are not ASCII, it counts those in valid UTF-8. If they are the majority, it takes UTF-8, and refuses rows that are not UTF-8. Otherwise it takes Windows-1252, with a warning. A rejects file that still has its name and its columns is read as UTF-8, unless a program saved it in another encoding.";
     delimiter: String = CSV_DELIMITER Value::Depends("from the header"), ' ', "`comma`, `semicolon`, `tab` or `pipe`";
     quote: String = CSV_QUOTE Value::Depends("from the file"), ' ', "the quote character around cells: `double` or `single`";
     escape: String = CSV_ESCAPE Value::Depends("from the file"), ' ', "how a quote inside a quoted cell is written: `doubled`, or after a `backslash`. By default the ingester finds quote and escape in the file. If one of them is set, the default of the other is that of RFC 4180.";
@@ -112,8 +112,9 @@ reading! {
         #[cfg_attr(feature = "schema", schemars(with = "std::collections::BTreeMap<String, FilterTable>"))]
         pub(crate) r#where: Ordered<FilterTable>,
         /// Columns that identify a row. The message id is made of their cells, so a later export of the same row repeats it.
-        pub(crate) message_id: Vec<String>,
-        /// A column. Adjacent rows with the same cell in it become one call, at most 1,000 rows.
+        pub(crate) message_id: Option<Vec<String>>,
+        /// A column. Adjacent rows with the same cell in it become one call, at most 1,000 rows. A row whose cell counts as
+        /// empty is a call of its own.
         pub(crate) group: Option<String>,
     }
 }

@@ -54,9 +54,9 @@ pub(crate) use settings;
 use DefaultValue::{Depends, None, Required, Value};
 
 settings! {
-    /// Read by both functions.
-    BOTH {
-        STATE_BUCKET Required, "the state bucket, the same for both functions. It must not be a source bucket.";
+    /// Read by every function.
+    ALL {
+        STATE_BUCKET Required, "the state bucket, the same for all functions. It must not be a source bucket.";
         CONFIG None, "one [configuration](docs/configuration.md) for everything beyond these settings: a TOML document, or the `s3://` URI of one";
         SERVICE_NAME Value("segment-s3"), "the name of this installation in log lines and metrics. The template gives the name of the stack.";
         SETTINGS None, "any of these settings, as `NAME=value; NAME=value`. A value that has a `;` itself needs its own variable, or a place in `CONFIG`.";
@@ -81,6 +81,8 @@ settings! {
         KEEP_FOR_EXPORT Value("true"), "keep accepted calls for the exporter. (If our own receiver is the endpoint and keeps them, the ingester does not.)";
         INCLUDE_WRITE_KEY Value("false"), "put `writeKey` into the lines of the logs, as Segment does. Warning: anyone who can read these logs can then send events to the source.";
         QUEUE_URL None, "the (standard) queue that starts this function. The ingester sends the rest of a long file there.";
+        NOTICE_TOPIC_ARN None, "the SNS topics that get one message for each file that has ended, for the person who dropped it: ARNs, separated by commas. See [Messages about files](#messages-about-files).";
+        REJECTED_FOLDER Value("false"), "put the refused rows of a file also into a folder `rejected/` beside it in its bucket. Objects in such folders are then never ingested. The function's role needs `s3:PutObject` there.";
         EVENTS_PER_SECOND Depends("1000 for Segment, else no limit"), "calls a second that one running ingester may send; 0 is no limit";
         WORKSPACE_EVENTS_PER_SECOND None, "instead of `EVENTS_PER_SECOND`: calls a second that all running ingesters together may send";
         CONCURRENCY Value("1"), "the number of ingesters that share `WORKSPACE_EVENTS_PER_SECOND`";
@@ -108,6 +110,21 @@ settings! {
         DESTINATION_ACL None, "a canned ACL for each object there, such as `bucket-owner-full-control`";
         DESTINATION_EXPECTED_BUCKET_OWNER Depends("the account of the role"), "the account that must own that bucket, or `any`";
         EXPIRE_DAYS Value("30"), "days after which the exporter gives up events that it cannot export, with an alarm; 1 to 30";
+    }
+}
+
+settings! {
+    /// Read by the receiver, which reads `INCLUDE_WRITE_KEY` too.
+    RECEIVER {
+        WRITE_KEYS Depends("required without `[[source]]`"), "the write keys that are accepted, each with the id of its source: `key=source,key=source`. A source may have an old key and a new one side by side. Each `[[source]]` with a write key in `CONFIG` adds its own.";
+        UNKNOWN_KEYS Value("refuse"), "calls with any other write key: `refuse` answers 400, and the id of a source keeps them for that source. Segment answers 200 and drops them.";
+        WEBHOOK_SECRETS None, "the secrets of webhooks, each with the id of its source: `source=secret,source=secret`. Without the secret of its source, a webhook is refused.";
+        TRUSTED_HOPS Value("0"), "proxies of yours in front of the receiver that append to `X-Forwarded-For`, such as a load balancer. `context.ip` of a browser is the address that the first of them saw.";
+        CALL_BYTES_MAX Value("32768"), "bytes of one call, as it is sent";
+        BATCH_BYTES_MAX Value("524288"), "bytes of a batch, inflated; at most 4194304. Segment documents 500 KB, and libraries send up to the default.";
+        BATCH_CALLS_MAX Value("2500"), "calls of a batch";
+        SOURCE_CALLS_PER_SECOND None, "calls a second that each source may send. Beyond it the answer is 429 with `Retry-After`. Each process counts alone, and so does each instance in Lambda.";
+        CONNECTIONS_MAX Value("1000"), "connections that `segment-s3 receive` serves at the same time. Others wait.";
     }
 }
 

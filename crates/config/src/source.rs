@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use calls::spelling::composed;
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 use protocol::id::SourceId;
 
@@ -66,7 +67,7 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// Patterns of keys, in any case. `*` and `?` stop at a `/`, `**/` is any number of folders.
+/// Patterns of keys, in any case and in either spelling of letters with marks. `*` and `?` stop at a `/`, `**/` is any number of folders.
 #[derive(Clone, Debug)]
 pub struct Globs {
     patterns: Vec<String>,
@@ -100,6 +101,23 @@ impl Globs {
         self.patterns.is_empty() || self.set.is_match(lower(key))
     }
 
+    /// Whether every key that matches `pattern` probably matches one of these. It is asked with keys of that pattern: with
+    /// nothing in the place of each sign, and with signs that only another such sign matches.
+    pub(crate) fn cover(&self, pattern: &str) -> bool {
+        const UNUSUAL: [&str; 3] = ["", "\u{e000}", "\u{e000}\u{e001}\u{e000}"];
+        if self.patterns.iter().any(|own| lower(own) == lower(pattern)) {
+            return true;
+        }
+        let has_choices = pattern.contains(['[', '{', '\\']);
+        let folders = |unusual: &str| if unusual.is_empty() { String::new() } else { format!("{unusual}/{unusual}/") };
+        let key = |unusual: &str| {
+            let key = pattern.replace("**/", "\u{e002}").replace("**", "\u{e003}").replace('*', unusual);
+            let end = format!("{}{unusual}", folders(unusual));
+            key.replace('\u{e002}', &folders(unusual)).replace('\u{e003}', &end).replace('?', "\u{e000}")
+        };
+        !self.patterns.is_empty() && !has_choices && UNUSUAL.iter().all(|unusual| self.matches(&key(unusual)))
+    }
+
     /// The patterns that match a key, as they were written.
     pub fn matching(&self, key: &str) -> impl Iterator<Item = &str> {
         self.set.matches(key).into_iter().map(|index| self.patterns[index].as_str())
@@ -114,7 +132,7 @@ impl Globs {
 
 /// Each letter in lower case, whatever stands beside it. (Globs themselves know the cases of ASCII alone.)
 fn lower(text: &str) -> String {
-    text.chars().flat_map(char::to_lowercase).collect()
+    composed(text).chars().flat_map(char::to_lowercase).collect()
 }
 
 /// Reads the patterns of a table's `match`.
@@ -122,10 +140,16 @@ pub(crate) fn globs(patterns: &[String], at: &At<'_>) -> Globs {
     if patterns.iter().any(|pattern| pattern.trim().is_empty()) {
         at.field("match").fault("has an empty pattern; write a glob such as folder/*.csv, or leave it out");
     }
+    let place = |pattern: &String| at.field("match").item_with(pattern);
+    for pattern in patterns {
+        if pattern.contains("://") {
+            place(pattern).fault("is a URI; write the key alone, without the bucket, such as folder/*.csv");
+        } else if pattern.starts_with('/') {
+            place(pattern).fault("begins with a `/`, and no key does; leave it out");
+        }
+    }
     Globs::new(patterns).unwrap_or_else(|(index, why)| {
-        at.field("match")
-            .item_with(&patterns[index])
-            .fault(format!("is not a glob ({why}); write one such as folder/*.csv or **/name*.csv"));
+        place(&patterns[index]).fault(format!("is not a glob ({why}); write one such as folder/*.csv or **/name*.csv"));
         Globs::all()
     })
 }

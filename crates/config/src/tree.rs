@@ -16,6 +16,7 @@ use toml::de::{DeTable, DeValue};
 
 use crate::fault::{Fault, Step};
 use crate::near;
+use crate::source::is_name;
 
 type Value<'i> = Spanned<DeValue<'i>>;
 
@@ -39,7 +40,7 @@ impl<'i> Tree<'i> {
         }
         let fault = |error: &toml::de::Error| {
             let at = error.span().map_or(0, |span| span.start);
-            Fault::at(place(text, at), &[], format!("not TOML: {}", error.message().replace('\n', ", ")))
+            Fault::at(place(text, at), &[], None, format!("not TOML: {}", error.message().replace('\n', ", ")))
         };
         let mut faults: Vec<Fault> = errors.iter().map(fault).collect();
         faults.sort_by_key(|fault| (fault.line, fault.column));
@@ -55,7 +56,8 @@ impl<'i> Tree<'i> {
                 Ok(document) => return document,
                 Err(error) => {
                     let at = error.at.unwrap_or_else(|| self.root.span());
-                    faults.push(Fault::at(place(self.text, at.start), &self.path_of(&at), error.what));
+                    let path = self.path_of(&at);
+                    faults.push(Fault::at(place(self.text, at.start), &path, self.name_of(&path), error.what));
                     // What cannot be left out a second time leaves no document at all.
                     if !skipped.borrow_mut().insert((at.start, at.end)) {
                         return T::default();
@@ -65,9 +67,17 @@ impl<'i> Tree<'i> {
         }
     }
 
-    /// Line and column, from 1, of the value at `path`, or of the nearest table around it.
-    pub(crate) fn locate(&self, path: &[Step]) -> (usize, usize) {
-        place(self.text, self.value_at(path).0.span().start)
+    /// A fault of the value at `path`, at its place, or at that of the nearest table around it.
+    pub(crate) fn fault(&self, path: &[Step], what: String) -> Fault {
+        let at = place(self.text, self.value_at(path).0.span().start);
+        Fault::at(at, path, self.name_of(path), what)
+    }
+
+    /// The name of the table of a list in which `path` ends, if it has one.
+    fn name_of(&self, path: &[Step]) -> Option<&str> {
+        let [table @ Step::Key(_), item @ Step::Item(_), ..] = path else { return None };
+        let (value, passed) = self.value_at(&[table.clone(), item.clone(), Step::Key("name".to_owned())]);
+        value.get_ref().as_str().filter(|name| passed == 3 && is_name(name))
     }
 
     /// The value at `path`, or the nearest table around it, and how many steps lead there.

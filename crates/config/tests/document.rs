@@ -135,6 +135,8 @@ fn the_first_mapping_and_the_first_source_that_match_a_key_are_used() {
     assert_eq!(found("erp/kunden.csv"), [(Some("erp".into()), Some(1))], "a mapping's source wins");
     assert_eq!(found("erp/old/kunden.csv"), [(None, Some(1))], "* stops at a folder");
     assert_eq!(config.nearest_pattern("erp2/kunden.csv"), Some("erp/*.csv"));
+    let accented = parse(&with("erp/*.csv", "erp/M\u{fc}nchen*.csv"));
+    assert_eq!(accented.for_key("erp/mu\u{308}nchen_1.csv").unwrap()[0].mapping_name(), "erp", "as macOS names files");
 
     let only_crm = GOOD.replace("id = \"mctPe02Qp3\"", "id = \"mctPe02Qp3\"\nmatch = \"shop/**\"");
     assert_eq!(parse(&only_crm).for_key("track_1.csv"), Err(NoMatch::Source));
@@ -159,7 +161,23 @@ fn a_rejects_file_is_read_by_the_mapping_that_refused_its_rows_alone() {
     assert_eq!(readers("erp/kunden.erp.rejects.csv"), std::slice::from_ref(&erp), "not by the mapping before it");
     assert_eq!(readers("erp/kunden.erp.rejects.erp.rejects.csv.gz"), std::slice::from_ref(&erp), "refused again");
     assert_eq!(readers("elsewhere/kunden.erp.rejects.csv"), std::slice::from_ref(&erp), "whatever the patterns say");
-    assert_eq!(readers("erp/kunden.former.rejects.csv"), [hubspot, erp], "no mapping has that name");
+    for copy in ["erp/KUNDEN.ERP.REJECTS.CSV", "erp/kunden.erp.rejects (1).csv", "erp/kunden.erp.rejects - Kopie.csv"] {
+        assert_eq!(readers(copy), std::slice::from_ref(&erp), "{copy}");
+    }
+    assert_eq!(readers("erp/kunden.former.rejects.csv"), [hubspot, erp], "no mapping has that name, and each stops it");
+}
+
+#[test]
+fn a_person_of_the_samples_who_changed_gets_another_message_id() {
+    let samples = parse(include_str!("../../../samples/segment-s3.toml"));
+    let of_people = samples.mappings.iter().map(|rule| rule.mapping()).filter(|mapping| mapping.call == "identify");
+    for mapping in of_people {
+        let changes = |name: &String| {
+            let column = mapping.columns.iter().find(|column| column.names.contains(name));
+            column.is_some_and(|column| column.fields.iter().any(|field| field.to == "timestamp"))
+        };
+        assert!(mapping.message_id.is_empty() || mapping.message_id.iter().any(changes), "{}", mapping.name);
+    }
 }
 
 #[test]
@@ -196,18 +214,18 @@ role_arn = 7
         "line 5, column 9: `reading.dates` 2 is not a strftime format",
         "line 8, column 8: source 1: `name` is not a name",
         "line 9, column 6: source 1: `id` is a whole number; write a text in quotes",
-        "line 13, column 18: mapping 1: `match[1]` is not a glob",
-        "line 14, column 8: mapping 1: `call` is not known; is `identify` meant?",
-        "line 15, column 21: mapping 1: `columns.Email.too` is not known; is `to` meant?",
+        "line 13, column 18: mapping 1 (m): `match[1]` is not a glob",
+        "line 14, column 8: mapping 1 (m): `call` is not known; is `identify` meant?",
+        "line 15, column 21: mapping 1 (m): `columns.Email.too` is not known; is `to` meant?",
         "`columns.Email` has no `to`",
         "`columns.Email.type` is not known; is `number` meant?",
-        "line 16, column 48: mapping 1: `columns.Plan.lower` is a text; write true or false",
+        "line 16, column 48: mapping 1 (m): `columns.Plan.lower` is a text; write true or false",
         "`where.A` has no condition",
-        "destination 1: `bucket` is an s3:// URI",
-        "destination 1: `role_arn` is a whole number",
-        "`destination 1` has no `region`",
-        "`destination 1` has no `external_id`",
-        "destination 1: `sources` is not set",
+        "destination 1 (prod): `bucket` is an s3:// URI",
+        "destination 1 (prod): `role_arn` is a whole number",
+        "`destination 1` (prod) has no `region`",
+        "`destination 1` (prod) has no `external_id`",
+        "destination 1 (prod): `sources` is not set",
         "`routes` is not known",
     ] {
         assert!(faults.iter().any(|fault| fault.contains(expected)), "{expected} is not in\n{}", faults.join("\n"));
@@ -401,6 +419,19 @@ fn no_event_is_put_twice_into_one_place() {
 }
 
 #[test]
+fn a_colon_in_a_name_stands_before_a_type() {
+    for (to, field) in [
+        ("\"traits.utm:source:string\"", "traits.utm:source"),
+        ("{ to = \"traits.utm:source\", type = \"string\" }", "traits.utm:source"),
+        ("{ to = \"traits.a\", type = \"integer\" }", "traits.a"),
+    ] {
+        let config = parse(&with("{ to = \"traits.amount:number\", if_bad = \"omit\" }", to));
+        let mapping = config.mapping_named("hubspot-contacts").unwrap().mapping();
+        assert_eq!(mapping.columns[2].fields[0].to, field);
+    }
+}
+
+#[test]
 fn contradictory_mappings_are_refused() {
     for (before, line, words) in [
         ("call = \"identify\"", "call = \"identify\"\nobject = \"x\"", "`object` stands beside `call`"),
@@ -412,10 +443,18 @@ fn contradictory_mappings_are_refused() {
             "",
             "is a source without `write_key`",
         ),
+        ("name = \"erp\"", "name = \"HubSpot-Contacts\"", "is the name of another mapping, in any case"),
+        (
+            "traits.amount:number",
+            "traits.amount:int",
+            "`columns.Amount` ends in no type behind its colon; write `string`",
+        ),
+        ("traits.amount:number", "traits.utm:source", "such as `traits.utm:source:string`"),
+        ("\"properties.rank\" = 3", "\"properties.rank:int\" = 3", "has a type; leave it out"),
         ("type = \"number\" }", "type = \"number\", split = \";\" }", "gives a list of texts"),
         ("else = \"none\", ", "else = \"none\", decimal = \",\", ", "is for numbers"),
         ("values = { \"1\" = \"gold\" }, ", "", "stands without `values`"),
-        ("name = \"erp\"", "name = \"hubspot-contacts\"", "is the name of another mapping"),
+        ("name = \"erp\"", "name = \"hubspot-contacts\"", "is the name of another mapping, in any case"),
         ("match = \"erp/*.csv\"", "", "has no `match`"),
         ("name = \"erp\"", "name = \"new.hubspot-contacts\"", "and so do their rejects files"),
     ] {
@@ -620,15 +659,15 @@ fn mapping_with(lines: &[&str]) -> String {
 fn a_fault_that_every_file_would_meet_is_found_in_the_document() {
     parse(&mapping_with(&[]));
     for (lines, words) in [
-        (&["set.\"event\" = "][..], "`mapping 1` reads no file: the mapping makes no `event`"),
+        (&["set.\"event\" = "][..], "`mapping 1` (m): the mapping makes no `event`"),
         (&["columns.\"Id\" = "], "makes no `userId` or `anonymousId`"),
         (&["call = \"group\""], "makes no `groupId`"),
         (&["set.\"properties.total\" = 1"], "cannot both go to `properties.total`"),
         (&["set.\"properties.total.net\" = 1"], "cannot both go to"),
         (&["columns.\"A\" = \"properties.total.net\""], "cannot both go to"),
-        (&["set.\"event\" = 5"], "`set event`: always a string"),
+        (&["set.\"event\" = 5"], "`set.event`: always a string"),
         (&["set.\"event\" = \" \""], "the constant `event` is empty"),
-        (&["set.\"timestamp\" = \"yesterday\""], "the constant `timestamp` is not a date"),
+        (&["set.\"timestamp\" = \"yesterday\""], "`set.timestamp` is not a date"),
         (&["columns.\"A\" = \"properties.total:number\""], "another column goes there as another type"),
         (&["columns.\"Id\" = { to = \"userId\", split = \";\" }"], "always a string"),
         (&["columns.\"Id\" = \"userId:number\""], "always a string"),
@@ -648,6 +687,100 @@ fn a_fault_that_every_file_would_meet_is_found_in_the_document() {
         assert!(faults.len() == 1 && faults[0].contains(words), "{lines:?}: {words}: {faults:?}");
         assert!(faults[0].starts_with("line "), "{faults:?}");
     }
+}
+
+#[test]
+fn every_fault_of_compiling_has_the_place_of_its_part() {
+    let text = mapping_with(&[
+        "columns.\"Id\" = [\"userId:number\", \"properties.id\"]",
+        "columns.\"A\" = \"properties.p[x]\"",
+        "set.\"properties.total.net\" = 1",
+        "set.\"timestamp\" = \"gestern\"",
+        "columns.\"B\" = { to = \"properties.b\", values = {}, if_bad = \"omit\", type = \"number\" }",
+    ]);
+    let places = [
+        "line 7, column 17: mapping 1 (m): `columns.Id[0]`: always a string",
+        "line 8, column 15: mapping 1 (m): `columns.A`: `properties.p[x]` is no path",
+        "line 9, column 30: mapping 1 (m): `set.\"properties.total.net\"`: `Total` and",
+        "line 10, column 19: mapping 1 (m): `set.timestamp` is not a date",
+        "line 11, column 47: mapping 1 (m): `columns.B.values` is empty",
+    ];
+    let faults = faults(&text);
+    assert!(faults.len() == places.len(), "{faults:#?}");
+    assert!(faults.iter().zip(places).all(|(fault, place)| fault.starts_with(place)), "{faults:#?}");
+}
+
+#[test]
+fn what_passes_and_is_not_what_it_says_is_a_fault() {
+    for (lines, words) in [
+        (&["message_id = []"][..], "`message_id` is empty"),
+        (&["columns.\"\" = \"properties.a\""], "has an empty name of a column"),
+        (&["columns.\"A#0\" = \"properties.a\""], "the second of two equal names is `Name#2`"),
+        (&["where.\"A#0\" = { filled = true }"], "has a number that no column has"),
+        (&["where.\"A\" = { is = \"x\", not = \"x\" }"], "`where.A.is` has a text that another condition"),
+        (&["where.\"A\" = { is = \"x\", empty = true }"], "`where.A.is` has a text that another condition"),
+        (&["where.\"A\" = { is = \"…\" }"], "has the blank `…`"),
+        (&["columns.\"A\" = { to = \"properties.a\", if_bad = \"omit\" }"], "`columns.A.if_bad` has no effect"),
+        (&["set.\"properties.createdAt\" = \"gestern\""], "`set.\"properties.createdAt\"` is not a date"),
+        (&["set.\"userId\" = \"NULL\"", "columns.\"Id\" = "], "`set.userId` does not count as an id"),
+        (&["columns.\"A\" = [[\"properties.a\"]]"], "is a list; write a path in quotes, or a table"),
+        (&["match = \"s3://b/x.csv\""], "`match` is a URI; write the key alone"),
+        (&["match = [\"a\", \"/x/*.csv\"]"], "`match[1]` begins with a `/`"),
+        (&["columns.\"A\" = \"properties..x\""], "a part of it is empty, write a name between its dots"),
+        (&["columns.\"A\" = \"properties[].x\"", "group = \"Id\""], "`properties` is an object and takes no list"),
+        (
+            &["columns.\"A\" = { to = \"properties.createdAt\", prefix = \"a\" }"],
+            "`columns.A.prefix` makes of each cell",
+        ),
+    ] {
+        let faults = faults(&mapping_with(lines));
+        assert!(faults.len() == 1 && faults[0].contains(words), "{lines:?}: {words}: {faults:?}");
+    }
+    let versions = ["columns.\"A\" = { to = \"properties.x\", optional = true }", "columns.\"B\" = \"properties.x.y\""];
+    parse(&mapping_with(&versions));
+}
+
+#[test]
+fn a_mapping_that_an_earlier_one_leaves_no_file_is_refused() {
+    let is_hidden = |earlier: &str, later: &str| {
+        let one = mapping_with(&[&format!("match = {earlier}")]);
+        let other = mapping_with(&["name = \"n\"", &format!("match = {later}")]);
+        Config::parse(&format!("{one}{other}"), &Reading::default()).is_err()
+    };
+    for (earlier, later, expected) in [
+        ("\"**\"", "\"in/*.csv\"", true),
+        ("\"**/*.csv\"", "\"in/orders*.csv\"", true),
+        ("\"in/*\"", "\"IN/a?.csv\"", true),
+        ("\"in/**\"", "\"in/**/a*.csv\"", true),
+        ("[\"a*\", \"b*\"]", "[\"a1*\", \"b1*\"]", true),
+        ("\"a*\"", "[\"a1*\", \"b1*\"]", false),
+        ("\"*.csv\"", "\"**/*.csv\"", false),
+        ("\"in/a*.csv\"", "\"in/*.csv\"", false),
+        ("\"in/*_*.csv\"", "\"in/a*.csv\"", false),
+    ] {
+        assert_eq!(is_hidden(earlier, later), expected, "{earlier} {later}");
+    }
+}
+
+#[test]
+fn a_fault_quotes_no_value_beside_names_and_paths() {
+    let secret = "ZQSECRET";
+    let text = GOOD
+        .replace("\"env:CRM_KEY\"", "\"ZQSECRET with blanks\"")
+        .replace("region = \"eu\"", "region = \"ZQSECRET\"")
+        .replace("match = [\"crm/**\"", "match = [\"s3://ZQSECRET/**\"")
+        .replace("zone = \"Europe/Berlin\"", "zone = \"ZQSECRET\"\nnulls = [\"ZQSECRET\", 5]")
+        .replace("\"properties.store\" = \"de\"", "\"properties.createdAt\" = \"ZQSECRET\", \"id\" = \"ZQSECRET\"")
+        .replace("is = [\"paid\"], not = \"void\"", "is = [\"ZQSECRET\"], not = \"ZQSECRET\"")
+        .replace("prefix = \"erp-\", ", "prefix = \"…ZQSECRET\", ")
+        .replace("else = \"none\"", "type = \"number\", else = \"ZQSECRET\", decimal = \"ZQSECRET\"")
+        .replace("\"1\" = \"gold\"", "\"ZQSECRET\" = \"ZQSECRET\", \"2\" = 5")
+        .replace("\"workspace-id\"", "\"Z\"")
+        .replace("delimiter = \"semicolon\"", "delimiter = \"ZQSECRET\"")
+        .replace("call = \"identify\"", "call = \"ZQSECRET\"");
+    let faults = faults(&text);
+    assert!(faults.len() > 10, "{faults:#?}");
+    assert!(!faults.join("\n").contains(secret), "{faults:#?}");
 }
 
 #[test]
@@ -678,7 +811,13 @@ fn a_mapping_that_would_spoil_data_is_refused() {
     parse(&mapping_with(&of_object("rest = \"properties\"")));
     let again = mapping_with(&["name = \"n\"", "match = \"IN/*.csv\""]);
     let twice = faults(&format!("{}{again}", mapping_with(&[])));
-    assert!(twice.len() == 1 && twice[0].contains("mapping 2: `match` stands in an earlier mapping"), "{twice:?}");
+    assert!(
+        twice.len() == 1
+            && twice[0].contains(
+                "mapping 2 (n): `match` matches no file that an earlier mapping leaves: `m` takes them alone"
+            ),
+        "{twice:?}"
+    );
     parse(&format!("{}{again}", mapping_with(&["also = true"])));
 }
 
@@ -694,7 +833,7 @@ fn a_fault_is_reported_once_where_it_stands_and_in_words_of_the_document() {
     check(&mapping_with(&["source = \"nope\""]), &["`source` is not known, because the document has no [[source]]"]);
     check(
         &mapping_with(&["match = [\"a\", 5, \"[x\"]"]),
-        &["`match[1]` is a whole number", "line 7, column 18: mapping 1: `match[2]` is not a glob"],
+        &["`match[1]` is a whole number", "line 7, column 18: mapping 1 (m): `match[2]` is not a glob"],
     );
     check(&mapping_with(&["match = 5"]), &["`match` is a whole number"]);
     check(&mapping_with(&["call = 5"]), &["`call` is a whole number"]);

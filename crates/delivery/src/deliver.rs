@@ -34,6 +34,9 @@ const ANSWER_BYTES_MAX: usize = 64 << 10;
 const GZIP_LEVEL: i32 = 1;
 /// True if our receiver has kept the calls for the exporter.
 const STAGED_HEADER: &str = "x-segment-s3-staged";
+/// Asks our receiver to refuse a batch with a bad call whole. Its own answer keeps the other calls, and the account of a
+/// file would then count the bad one as accepted. Segment ignores it.
+const STRICT_HEADER: &str = "x-segment-s3-strict";
 
 /// Counts of requests and answers, for the summary line and the metrics.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -280,6 +283,9 @@ impl Delivery {
         if path == Path::Objects {
             // Objects are merged by id: without this they may be applied out of order (Objects API documentation).
             headers.insert("synchronous", HeaderValue::from_static("true"));
+        }
+        if path == Path::Batch {
+            headers.insert(STRICT_HEADER, HeaderValue::from_static("true"));
         }
         if attempt > 1 {
             // As Segment's own libraries do (analytics-next `publisher.ts`).

@@ -3,6 +3,8 @@
 
 pub mod received;
 
+mod times;
+
 pub mod fragment;
 
 pub mod routes;

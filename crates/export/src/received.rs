@@ -12,6 +12,8 @@ use std::ops::Range;
 use protocol::id::{Day, SourceId};
 use serde_json::{Map, Value};
 
+use crate::times::{corrected, iso, moment};
+
 /// The top-level fields that belong to the API. A call of our own with one of these fields goes through
 /// [`append_call`], for example if the CSV has a column `version`. Otherwise the line would have the field twice.
 pub const OWNED_FIELDS: [&str; 7] =
@@ -102,9 +104,9 @@ pub fn append_own_call(out: &mut Vec<u8>, call: &[u8], timestamp: Option<Range<u
 /// The caller has checked the call and set its `type` and `messageId`. It has merged the fields of the batch
 /// (`context`, `integrations`, `sentAt`) into the call.
 ///
-/// `timestamp = receivedAt - (sentAt - originalTimestamp)`; without a `sentAt`, as sent. A call with an
-/// `originalTimestamp` has passed an API before, such as a workspace's webhook. Its time was corrected there and does
-/// not change.
+/// `timestamp = receivedAt - (sentAt - originalTimestamp)`; without a plausible `sentAt`, as sent. A call with a
+/// `receivedAt` has passed an API before, such as a workspace's webhook. Its time was corrected there and does not
+/// change. Some libraries send `originalTimestamp` in place of `timestamp` (rudder-sdk-node).
 pub fn append_call(out: &mut Vec<u8>, mut call: Map<String, Value>, stamp: &Stamp) {
     set_times(&mut call, stamp);
     call.remove("writeKey");
@@ -121,47 +123,33 @@ pub fn append_call(out: &mut Vec<u8>, mut call: Map<String, Value>, stamp: &Stam
     out.push(b'\n');
 }
 
+/// Writes the times of receipt, of the event and of its sending.
 fn set_times(call: &mut Map<String, Value>, stamp: &Stamp) {
+    let has = |name: &str| moment(call.get(name)).is_some();
+    let passed_an_api = has("receivedAt") && has("originalTimestamp") && has("timestamp");
     let received_at = Value::from(stamp.received_at.as_str());
     call.insert("receivedAt".into(), received_at.clone());
-
-    let corrected_before = time_of(call.get("originalTimestamp")).is_some();
-    if corrected_before && time_of(call.get("timestamp")).is_some() {
+    if passed_an_api {
         return;
     }
-    let original = match call.remove("timestamp") {
-        None | Some(Value::Null) => received_at.clone(),
-        Some(sent) => sent,
-    };
-    let timestamp = match (time_of(Some(&original)), time_of(call.get("sentAt"))) {
-        (Some(_), _) if original == received_at => received_at,
-        (Some(original_ms), Some(sent_ms)) => {
-            let skew_ms = stamp.received_at_ms.saturating_sub(sent_ms);
-            iso(original_ms.saturating_add(skew_ms)).into()
+    if let Some(sent_ms) = call.get("sentAt").filter(|sent| sent.is_number()).and_then(|sent| moment(Some(sent))) {
+        call.insert("sentAt".into(), iso(sent_ms).into());
+    }
+    let sent = [call.remove("timestamp"), call.remove("originalTimestamp")];
+    let mut sent = sent.into_iter().flatten().filter(|time| !time.is_null()).collect::<Vec<_>>();
+    let readable = sent.iter().position(|time| moment(Some(time)).is_some());
+    let original = if sent.is_empty() { None } else { Some(sent.swap_remove(readable.unwrap_or(0))) };
+    let (original, timestamp) = match (moment(original.as_ref()), original) {
+        (Some(original_ms), Some(original)) => {
+            let timestamp_ms = corrected(original_ms, moment(call.get("sentAt")), stamp.received_at_ms);
+            let original = if original.is_number() { iso(original_ms).into() } else { original };
+            (original, iso(timestamp_ms).into())
         }
-        (Some(original_ms), None) => iso(original_ms).into(),
-        // Not a time: the moment of receipt is the one thing known.
-        (None, _) => received_at,
+        // Without a time that can be read, only the moment of receipt is known.
+        (_, original) => (original.unwrap_or_else(|| received_at.clone()), received_at),
     };
     call.insert("originalTimestamp".into(), original);
     call.insert("timestamp".into(), timestamp);
-}
-
-/// The epoch milliseconds of an ISO 8601 text. Without a zone it is UTC, without a time midnight.
-fn time_of(value: Option<&Value>) -> Option<i64> {
-    let text = value?.as_str()?;
-    let timestamp = text.parse::<jiff::Timestamp>().ok().or_else(|| {
-        let civil: jiff::civil::DateTime = text.parse().ok()?;
-        let zoned = civil.to_zoned(jiff::tz::TimeZone::UTC).ok()?;
-        Some(zoned.timestamp())
-    })?;
-    Some(timestamp.as_millisecond())
-}
-
-/// Epoch milliseconds as `2019-05-11T20:32:27.940Z`. A time beyond the calendar becomes its first or last time.
-fn iso(ms: i64) -> String {
-    let edge = if ms < 0 { jiff::Timestamp::MIN } else { jiff::Timestamp::MAX };
-    format!("{:.3}", jiff::Timestamp::from_millisecond(ms).unwrap_or(edge))
 }
 
 #[cfg(test)]
@@ -268,6 +256,37 @@ mod tests {
         check("2019-05-11T20:32:27.940123+00:00", "2019-05-11T20:32:27.940Z");
     }
 
+    /// rudder-sdk-node sends calls so.
+    #[test]
+    fn an_original_timestamp_without_a_timestamp_is_the_time_of_the_call_and_is_corrected() {
+        let call = json!({
+            "type": "track", "originalTimestamp": "2015-12-12T19:11:01.152Z", "sentAt": "2015-12-12T19:11:01.169Z",
+        });
+        let line = received(call, "2015-12-12T19:11:01.266Z");
+        assert_eq!(line["originalTimestamp"], "2015-12-12T19:11:01.152Z");
+        assert_eq!(line["timestamp"], "2015-12-12T19:11:01.249Z");
+        let both = json!({
+            "type": "track", "timestamp": "soon", "originalTimestamp": "2015-12-12T19:11:01.152Z",
+        });
+        assert_eq!(received(both, "2015-12-12T19:11:01.266Z")["timestamp"], "2015-12-12T19:11:01.152Z");
+    }
+
+    #[test]
+    fn numbers_and_rfc_2822_texts_as_times_are_read() {
+        let check = |sent: Value, original: &str| {
+            let line = received(json!({"type": "track", "timestamp": sent}), "2020-09-09T07:59:13.252Z");
+            assert_eq!(line["timestamp"], "2019-05-11T20:32:27.000Z", "{sent}");
+            assert_eq!(line["originalTimestamp"], original);
+        };
+        check(json!(1_557_606_747), "2019-05-11T20:32:27.000Z");
+        check(json!(1_557_606_747_000_i64), "2019-05-11T20:32:27.000Z");
+        check(json!("Sat, 11 May 2019 20:32:27 GMT"), "Sat, 11 May 2019 20:32:27 GMT");
+        let sent_at = json!({"type": "track", "timestamp": 1_557_606_747_381_i64, "sentAt": 1_557_606_747.382});
+        let line = received(sent_at, "2019-05-11T20:32:27.405Z");
+        assert_eq!(line["sentAt"], "2019-05-11T20:32:27.382Z");
+        assert_eq!(line["timestamp"], "2019-05-11T20:32:27.404Z");
+    }
+
     #[test]
     fn a_call_that_an_api_has_received_before_keeps_its_times() {
         let call = json!({
@@ -282,6 +301,17 @@ mod tests {
         assert_eq!(line["receivedAt"], "2019-06-21T17:35:49.000Z");
         assert_eq!(line["projectId"], "P0OJ3CTID1");
         assert_eq!(line["channel"], "client");
+    }
+
+    #[test]
+    fn only_received_at_says_that_a_call_has_been_through_an_api() {
+        let call = json!({
+            "type": "track", "timestamp": "2019-06-21T17:35:47.381Z", "sentAt": "2019-06-21T17:35:47.382Z",
+            "originalTimestamp": "2019-06-21T17:35:47.000Z",
+        });
+        let line = received(call, "2019-06-21T17:35:47.405Z");
+        assert_eq!(line["timestamp"], "2019-06-21T17:35:47.404Z");
+        assert_eq!(line["originalTimestamp"], "2019-06-21T17:35:47.381Z");
     }
 
     #[test]

@@ -123,7 +123,7 @@ impl App {
     pub fn new(settings: Settings, config: &SdkConfig, name: &str, clock: Clock, dice: Dice) -> App {
         let bucket = Bucket::new(aws::clients::s3(config), settings.state_bucket.clone(), dice.clone());
         let from = settings.config.clone();
-        let configuration = Configuration::new(from, Reading::default(), config, bucket.clone(), EXPORTS_CONFIG);
+        let configuration = Configuration::new(from, Reading::default(), config, bucket.clone(), Some(EXPORTS_CONFIG));
         let roles = Roles::new(config.clone(), name, clock.clone(), dice.clone());
         let Caps { fetched_bytes_max, rewritten_bytes_max, .. } = settings.caps;
         let (fetched, rewritten) = (Memory::of(fetched_bytes_max), Memory::of(rewritten_bytes_max));

@@ -213,7 +213,7 @@ mod tests {
         let mut reader = Reader::new(&nothing);
         let _ = Settings::read(&mut reader);
         let asked = reader.asked();
-        for setting in [config::settings::BOTH, config::settings::EXPORTER].concat() {
+        for setting in [config::settings::ALL, config::settings::EXPORTER].concat() {
             assert!(asked.contains(setting.name), "{}", setting.name);
         }
     }

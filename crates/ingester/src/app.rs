@@ -5,13 +5,15 @@ use crate::report::{FileReport, Report, Unreadable};
 use crate::sender::Sender;
 use crate::settings::Settings;
 use crate::targets::{InForce, Target, Targets};
+use crate::topics::Topics;
 use aws::configuration::Configuration;
 use aws::telemetry::{self, Per, metrics};
 use aws::{Bucket, Clock, Dice};
 use delivery::WriteKey;
 use ingestion::deadline::Deadline;
-use ingestion::life::{Close, Outcome};
+use ingestion::life::{Close, Outcome, retry_after_s};
 use ingestion::notification::{Entry, Message, Notice, Notification, read};
+use ingestion::rejected_folder;
 use protocol::id::SourceId;
 use protocol::keys::INGEST_CONFIG;
 use serde_json::{Value, json};
@@ -28,6 +30,7 @@ pub struct App {
     #[cfg(test)]
     pub(crate) script: Option<crate::sender::Script>,
     pub(crate) queue: Option<Queue>,
+    pub(crate) topics: Topics,
     pub(crate) clock: Clock,
     pub(crate) dice: Dice,
 }
@@ -87,9 +90,10 @@ impl App {
         let s3 = aws::clients::s3(config);
         let queue = |url| Queue::new(aws_sdk_sqs::Client::new(config), url, dice.clone());
         let queue = settings.queue_url.clone().map(queue);
+        let topics = Topics::new(config, &settings.notice_topics, dice.clone());
         let state = Bucket::new(s3.clone(), &settings.state_bucket, dice.clone());
         let (from, base) = (settings.config.clone(), settings.reading.clone());
-        let configuration = Configuration::new(from, base, config, state.clone(), INGEST_CONFIG);
+        let configuration = Configuration::new(from, base, config, state.clone(), Some(INGEST_CONFIG));
         let app = Self {
             settings,
             s3,
@@ -99,6 +103,7 @@ impl App {
             #[cfg(test)]
             script: None,
             queue,
+            topics,
             clock,
             dice,
         };
@@ -129,6 +134,10 @@ impl App {
             Notification::Queue(messages) => {
                 serde_json::to_value(self.handle_queue(messages, &self.in_force().await?, deadline).await)?
             }
+            Notification::Backfill(backfill) => {
+                serde_json::to_value(self.backfill(&backfill, &self.in_force().await?, deadline).await?)?
+            }
+            Notification::Status(of) => serde_json::to_value(self.status(&of).await?)?,
             Notification::Batch(batch) => serde_json::to_value(self.queue_batch(&batch, deadline).await)?,
             Notification::Validate(buckets) => {
                 serde_json::to_value(self.validate(buckets, &self.in_force().await?, deadline).await)?
@@ -164,8 +173,11 @@ impl App {
     async fn handle_queue(&self, messages: Vec<Message>, in_force: &InForce, deadline: Deadline) -> QueueAnswer {
         let mut report = Report::of(in_force);
         let mut batch_item_failures = Vec::new();
-        for Message { id, receives, entries } in messages {
+        for Message { id, receipt, receives, entries } in messages {
             if !self.handle_entries(entries, Some((&id, receives)), in_force, deadline, &mut report).await {
+                if let (Some(queue), Some(receipt)) = (&self.queue, receipt) {
+                    queue.retry_after(&receipt, retry_after_s(receives)).await;
+                }
                 batch_item_failures.push(BatchItemFailure { item_identifier: id });
             }
         }
@@ -190,8 +202,18 @@ impl App {
                     self.handle_notice(notice, receives.unwrap_or(1), in_force, deadline, report).await
                 }
                 Entry::Ignored(ignored) => {
-                    self.conclude(&ignored.bucket, &ignored.key, Close::ignored(ignored.reason), report)
+                    self.conclude(&ignored.bucket, &ignored.key, Close::ignored(ignored.reason), deadline, report).await
                 }
+                Entry::Backfill(backfill) => match self.backfill(&backfill, in_force, deadline).await {
+                    Ok(backfilled) => {
+                        report.backfills.push(backfilled);
+                        true
+                    }
+                    Err(trouble) => {
+                        tracing::error!(bucket = backfill.bucket, reason = %trouble, "a backfill has failed");
+                        false
+                    }
+                },
                 Entry::Unreadable(fault) => {
                     tracing::error!(message_id, reason = %fault, "a part of the event cannot be read");
                     let message_id = message_id.map(str::to_owned);
@@ -204,14 +226,14 @@ impl App {
     }
 
     /// Reports an object that is not opened. False if its message is to be delivered again.
-    fn conclude(&self, bucket: &str, key: &str, close: Close, report: &mut Report) -> bool {
+    async fn conclude(&self, bucket: &str, key: &str, close: Close, deadline: Deadline, report: &mut Report) -> bool {
         let is_done = close.is_done();
         let mut file = FileReport::of(bucket, key);
         if bucket.is_empty() {
             "an event without an object".clone_into(&mut file.object);
         }
         file.close(close);
-        self.summarize(&file, None);
+        self.concluded(&file, None, deadline).await;
         report.objects.push(file);
         is_done
     }
@@ -229,11 +251,19 @@ impl App {
         // A file that was begun is finished, whatever the settings say now.
         if notice.hop.is_none() && self.settings.ignored.leave_alone(&notice.key, &in_force.config) {
             let reason = "the key is that of an unfinished upload or of a tool, or IGNORE_KEYS has it";
-            return self.conclude(&notice.bucket, &notice.key, Close::ignored(reason.to_owned()), report);
+            let close = Close::ignored(reason.to_owned());
+            return self.conclude(&notice.bucket, &notice.key, close, deadline, report).await;
+        }
+        if self.settings.rejected_folder && rejected_folder::has(&notice.key) {
+            let reason = "it is in a folder `rejected/`, which has refused rows (REJECTED_FOLDER)";
+            let close = Close::ignored(reason.to_owned());
+            return self.conclude(&notice.bucket, &notice.key, close, deadline, report).await;
         }
         let assigned = match in_force.assign(&notice) {
             Ok(assigned) => assigned,
-            Err(reason) => return self.conclude(&notice.bucket, &notice.key, Close::failed(reason), report),
+            Err(reason) => {
+                return self.conclude(&notice.bucket, &notice.key, Close::failed(reason), deadline, report).await;
+            }
         };
         let mut is_done = true;
         for assigned in assigned {
@@ -244,8 +274,15 @@ impl App {
         is_done
     }
 
-    /// The summary line and the metrics of one object. An object that was not opened has no source.
-    pub(crate) fn summarize(&self, report: &FileReport, source: Option<&SourceId>) {
+    /// Tells the owner of an object that is not read, keeps its outcome in the index, and writes its summary line and metrics. An object that was not opened
+    /// has no source.
+    pub(crate) async fn concluded(&self, report: &FileReport, source: Option<&SourceId>, deadline: Deadline) {
+        self.announce_unread(report, deadline).await;
+        self.keep_outcome(report, source, deadline).await;
+        self.summarize(report, source);
+    }
+
+    fn summarize(&self, report: &FileReport, source: Option<&SourceId>) {
         let level = match report.outcome {
             Outcome::Failed | Outcome::Stopped | Outcome::Missing => Level::ERROR,
             Outcome::Refused | Outcome::Replaced => Level::WARN,

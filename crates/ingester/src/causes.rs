@@ -108,6 +108,25 @@ pub(crate) fn of_queue(fault: &Fault) -> Vec<Cause> {
     }
 }
 
+/// Why a message could not be published to a topic.
+pub(crate) fn of_topic(fault: &Fault) -> Vec<Cause> {
+    let topic = &fault.target;
+    match fault.kind {
+        Kind::Transient | Kind::Conflict => Vec::new(),
+        Kind::Denied if fault.is_about_key() => vec![cause(
+            "the topic is encrypted with a KMS key that the function's role may not use",
+            "allow it kms:GenerateDataKey and kms:Decrypt on the key",
+        )],
+        Kind::Denied => vec![cause(
+            "the function's role may not publish there",
+            format!("allow it sns:Publish on {topic}, and in the topic's policy if it is of another account"),
+        )],
+        _ => aws::causes::clear(fault, topic, |_| "compare NOTICE_TOPIC_ARN with the SNS console".to_owned())
+            .into_iter()
+            .collect(),
+    }
+}
+
 fn clear(fault: &Fault, bucket: &str) -> Option<Cause> {
     let one_region = "use one region for both: S3 notifies queues and functions of its own region only";
     aws::causes::clear(fault, bucket, |_| one_region.to_owned())

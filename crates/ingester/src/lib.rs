@@ -11,6 +11,8 @@ mod spelling;
 
 mod batch;
 
+mod backfill;
+
 mod message;
 
 mod source;
@@ -25,7 +27,11 @@ mod fragments;
 
 mod account;
 
+mod outcomes;
+
 mod queue;
+
+mod topics;
 
 mod trouble;
 
@@ -39,7 +45,9 @@ mod causes;
 mod explorer;
 
 pub use app::{App, Failure};
+pub use backfill::Backfilled;
 pub use ingestion::life::Outcome;
+pub use outcomes::Status;
 pub use report::{FileReport, Report, Unreadable};
 pub use settings::Settings;
 pub use validate::{Checked, Validated};

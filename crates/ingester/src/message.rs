@@ -90,12 +90,13 @@ impl App {
         report.describe(&life, &self.settings.state_bucket);
         let source = life.checkpoint().map_or(&assigned.target.id, |checkpoint| &checkpoint.object.source_id).clone();
         report.assigned(in_force, assigned, &source);
+        report.is_of_backfill = notice.backfill.is_some();
         report.elapsed_ms = self.clock.now_ms() - began_ms;
         let is_done = close.is_done();
         report.close(close);
         let event_ms = notice.event_ms.filter(|_| report.has_ended());
         report.seconds_to_done = event_ms.map(|event_ms| (self.clock.now_ms() - event_ms).max(0) / 1_000);
-        self.summarize(&report, Some(&source));
+        self.concluded(&report, Some(&source), deadline).await;
         (report, is_done)
     }
 }
@@ -132,8 +133,13 @@ impl Work<'_> {
                 Ok(Event::Ended(Box::new(owner.checkpoint().clone())))
             }
             Action::KeepAccount(ended) => {
-                self.report.rejects_missing =
-                    self.app.keep_account(&ended).await?.iter().map(missing_in_words).collect();
+                self.report.rejects_missing = self
+                    .app
+                    .keep_account(&ended, self.notice.backfill.is_some())
+                    .await?
+                    .iter()
+                    .map(missing_in_words)
+                    .collect();
                 Ok(Event::AccountKept)
             }
             Action::Release { trouble_since_ms, given_up, not_before_ms } => {

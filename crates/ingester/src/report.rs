@@ -1,5 +1,6 @@
 //! The report of an event: one entry for each object, for people and machines.
 
+use crate::backfill::Backfilled;
 use crate::targets::{Assigned, InForce};
 use aws::telemetry::metrics::{self, Metric};
 use calls::pipeline::{Example, Pipeline};
@@ -8,7 +9,10 @@ use ingestion::life::{Close, Life, Outcome, column_warnings};
 use protocol::account::Account;
 use protocol::checkpoint::{Checkpoint, Phase, RejectsPart};
 use protocol::id::{SourceId, StreamId};
+use protocol::ledger::rfc3339;
+use protocol::outcome::FileOutcome;
 use protocol::profile::Profile;
+use protocol::{format, keys};
 use serde::Serialize;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -56,6 +60,15 @@ pub struct FileReport {
     /// Where the refused rows are.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rejects: Option<String>,
+    /// Where the ledger is, if the file has ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ledger: Option<String>,
+    /// How the file ended, if an earlier message ended it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ended: Option<Phase>,
+    /// When the file ended, RFC 3339.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ended_at: Option<String>,
     /// The refused rows that are in no rejects file, because a part of the rejects was deleted.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub rejects_missing: Vec<String>,
@@ -83,6 +96,21 @@ pub struct FileReport {
     /// Where checkpoint and ledger are: `ingest/{stream}/`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stream: Option<StreamId>,
+    /// The bucket's name; empty for an event without an object.
+    #[serde(skip)]
+    pub bucket: String,
+    /// The key, decoded.
+    #[serde(skip)]
+    pub key: String,
+    /// The account of the file so far.
+    #[serde(skip)]
+    pub account: Account,
+    /// When the file was begun, in ms since the epoch, if it was.
+    #[serde(skip)]
+    pub started_ms: Option<i64>,
+    /// When it ended, likewise.
+    #[serde(skip)]
+    pub ended_ms: Option<i64>,
     /// The meaning of each column.
     #[serde(skip)]
     pub columns: Vec<String>,
@@ -100,6 +128,9 @@ pub struct FileReport {
     /// True if Segment does not know the write key of its source.
     #[serde(skip)]
     pub has_unknown_key: bool,
+    /// True for a file of a backfill, which has no message of its own.
+    #[serde(skip)]
+    pub is_of_backfill: bool,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
@@ -126,6 +157,9 @@ impl FileReport {
             rejected_by: BTreeMap::new(),
             first_rejected: Vec::new(),
             rejects: None,
+            ledger: None,
+            ended: None,
+            ended_at: None,
             rejects_missing: Vec::new(),
             undelivered_from_line: None,
             blank_rows: 0,
@@ -135,18 +169,61 @@ impl FileReport {
             column_warnings: Vec::new(),
             profile: None,
             stream: None,
+            bucket: bucket.to_owned(),
+            key: key.to_owned(),
+            account: Account::default(),
+            started_ms: None,
+            ended_ms: None,
             columns: Vec::new(),
             elapsed_ms: 0,
             seconds_to_done: None,
             stats: Stats::default(),
             settled: Account::default(),
             has_unknown_key: false,
+            is_of_backfill: false,
         }
     }
 
-    /// How it ended.
+    /// How it ended. The end of a file that had ended before is in the report already.
     pub(crate) fn close(&mut self, close: Close) {
-        (self.outcome, self.reason, self.code) = (close.outcome, close.reason, close.code);
+        self.outcome = close.outcome;
+        if close.outcome != Outcome::AlreadyDone {
+            (self.reason, self.code, self.ended) = (close.reason, close.code, None);
+        }
+        if !self.has_ended() && close.outcome != Outcome::AlreadyDone {
+            (self.ledger, self.ended_at, self.ended_ms) = (None, None, None);
+        }
+    }
+
+    /// The outcome for the index, if this message ended in one. Objects of the state bucket are left out: a document about
+    /// them would be another object there, with an event of its own.
+    pub(crate) fn to_keep(&self, source: Option<&SourceId>, state_bucket: &str, now_ms: i64) -> Option<FileOutcome> {
+        let outcome = self.outcome.to_keep(self.ended)?;
+        if self.bucket.is_empty() || self.bucket == state_bucket {
+            return None;
+        }
+        let at_ms = self.ended_ms.unwrap_or(now_ms);
+        Some(FileOutcome {
+            format: format::OUTCOME.newest,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            bucket: self.bucket.clone(),
+            key: self.key.clone(),
+            outcome,
+            reason: self.reason.clone(),
+            code: self.code.clone(),
+            source_id: source.cloned(),
+            mapping: self.mapping.clone(),
+            kind: self.kind.map(str::to_owned),
+            collection: self.collection.clone(),
+            stream: self.stream,
+            account: Account { findings: Vec::new(), ..self.account.clone() },
+            undelivered_from_line: self.undelivered_from_line,
+            ledger: self.ledger.clone(),
+            rejects: self.rejects.clone().filter(|_| self.ledger.is_some()),
+            started: self.started_ms.map(rfc3339),
+            at: rfc3339(at_ms),
+            at_ms,
+        })
     }
 
     /// Adds its source and its mapping.
@@ -163,6 +240,14 @@ impl FileReport {
         self.stream = life.stream();
         let Some(checkpoint) = life.checkpoint() else { return };
         let account = &checkpoint.account;
+        self.account = account.clone();
+        self.started_ms = Some(checkpoint.started_ms);
+        if let Some(ending) = &checkpoint.ending {
+            (self.reason, self.code) = (ending.reason.clone(), ending.code.clone());
+            (self.ended, self.ended_ms) = (Some(checkpoint.phase), Some(ending.at_ms));
+            self.ended_at = Some(rfc3339(ending.at_ms));
+            self.ledger = self.stream.map(|stream| format!("s3://{state_bucket}/{}", keys::ledger(stream)));
+        }
         (self.rows, self.acknowledged, self.rejected) = (account.rows, account.acknowledged, account.rejected);
         self.rejected_by = account.rejected_by.clone();
         self.blank_rows = account.blank_rows;
@@ -306,7 +391,7 @@ impl Unreadable {
 }
 
 /// Every object of an event.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Report {
     /// Why an older configuration is in force than the one that `CONFIG` names.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -314,6 +399,9 @@ pub struct Report {
     /// The parts of the event that cannot be read.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub unreadable: Vec<Unreadable>,
+    /// The backfills that the event continues.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub backfills: Vec<Backfilled>,
     /// In the order of the event.
     pub objects: Vec<FileReport>,
 }

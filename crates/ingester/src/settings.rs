@@ -6,8 +6,8 @@ use calls::reading::Reading;
 use config::environment::{Faults, Reader, bucket_fault, is_url};
 use config::settings::{
     CLOCK_OFFSET_MS, COMMIT_SECONDS, INCLUDE_WRITE_KEY, INGEST_COPIES, INGEST_RESTORED, KEEP_FOR_EXPORT, LEASE_SECONDS,
-    PROFILE, QUEUE_URL, REJECT_LIMIT_ROWS, REJECT_LIMIT_SHARE, REQUEST_PAYER, SERVICE_NAME, SOURCE_BUCKET, SOURCE_ID,
-    STATE_BUCKET, WRITE_KEY,
+    NOTICE_TOPIC_ARN, PROFILE, QUEUE_URL, REJECT_LIMIT_ROWS, REJECT_LIMIT_SHARE, REJECTED_FOLDER, REQUEST_PAYER,
+    SERVICE_NAME, SOURCE_BUCKET, SOURCE_ID, STATE_BUCKET, WRITE_KEY,
 };
 use config::{Config, ConfigFrom, IgnoredKeys};
 use ingestion::notification::Wanted;
@@ -55,6 +55,10 @@ pub struct Settings {
     pub(crate) batch_calls_max: usize,
     /// Where the rest of a file is sent.
     pub queue_url: Option<String>,
+    /// The topics that get a message about each file that has ended.
+    pub notice_topics: Vec<String>,
+    /// Whether refused rows are also put into a folder beside their file.
+    pub rejected_folder: bool,
 }
 
 impl Settings {
@@ -89,6 +93,8 @@ impl Settings {
         }
         let commit_every_ms = commit_every_ms(reader);
         let queue_url = queue_url(reader);
+        let notice_topics = notice_topics(reader);
+        let rejected_folder = reader.flag(&REJECTED_FOLDER);
         // Read where the clock is made.
         let _: i64 = reader.parsed(&CLOCK_OFFSET_MS, "a whole number of milliseconds");
         // Read where logging starts.
@@ -111,6 +117,8 @@ impl Settings {
             commit_every_ms,
             batch_calls_max: BATCH_CALLS_MAX,
             queue_url,
+            notice_topics,
+            rejected_folder,
         }
     }
 }
@@ -170,6 +178,21 @@ fn queue_url(reader: &mut Reader<'_>) -> Option<String> {
     Some(url)
 }
 
+/// `NOTICE_TOPIC_ARN`. A FIFO topic needs a group for each message.
+fn notice_topics(reader: &mut Reader<'_>) -> Vec<String> {
+    let set = reader.optional(&NOTICE_TOPIC_ARN).unwrap_or_default();
+    let arns: Vec<String> = set.split(',').map(|arn| arn.trim().to_owned()).filter(|arn| !arn.is_empty()).collect();
+    for arn in &arns {
+        let is_topic = arn.starts_with("arn:") && arn.split(':').nth(2) == Some("sns") && arn.split(':').count() == 6;
+        if !is_topic {
+            reader.fault(&NOTICE_TOPIC_ARN, format_args!("has {arn:?}; write the ARN of an SNS topic"));
+        } else if arn.ends_with(".fifo") {
+            reader.fault(&NOTICE_TOPIC_ARN, format_args!("has a FIFO topic ({arn}); use a standard topic"));
+        }
+    }
+    arns
+}
+
 /// `COMMIT_SECONDS`. Fractions are allowed. 0 commits after each batch.
 fn commit_every_ms(reader: &mut Reader<'_>) -> i64 {
     let seconds: f64 = reader.parsed(&COMMIT_SECONDS, "a number of seconds such as 5");
@@ -221,7 +244,7 @@ mod tests {
         let mut reader = Reader::new(&nothing);
         let _ = Settings::of(&mut reader);
         let asked = reader.asked();
-        for setting in [config::settings::BOTH, config::settings::INGESTER, config::settings::READING].concat() {
+        for setting in [config::settings::ALL, config::settings::INGESTER, config::settings::READING].concat() {
             assert!(asked.contains(setting.name), "{}", setting.name);
         }
     }
@@ -262,6 +285,18 @@ mod tests {
             assert!(faults.contains(words), "{faults}");
         }
         assert_eq!(faults_of("REQUEST_PAYER", "requester"), Ok(()));
+        assert_eq!(faults_of("NOTICE_TOPIC_ARN", "arn:aws:sns:us-east-1:123456789012:files"), Ok(()));
+        for (value, words) in [
+            ("files", "has \"files\"; write the ARN"),
+            ("arn:aws:sqs:us-east-1:123456789012:files", "write the ARN of an SNS topic"),
+            (
+                "arn:aws:sns:us-east-1:123456789012:files, arn:aws:sns:us-east-1:123456789012:files.fifo",
+                "has a FIFO topic",
+            ),
+        ] {
+            let faults = faults_of("NOTICE_TOPIC_ARN", value).unwrap_err();
+            assert!(faults.contains(words), "{faults}");
+        }
         assert!(faults_of("REQUEST_PAYER", "me").unwrap_err().contains("REQUEST_PAYER is \"me\"; write requester"));
         assert!(faults_of("CLOCK_OFFSET_MS", "1h").unwrap_err().contains("CLOCK_OFFSET_MS is \"1h\""));
     }

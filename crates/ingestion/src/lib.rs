@@ -11,4 +11,10 @@ pub mod refusals;
 
 pub mod deadline;
 
+pub mod announcement;
+
+pub mod rejected_folder;
+
+pub mod estimate;
+
 pub mod trouble;

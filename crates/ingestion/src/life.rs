@@ -35,7 +35,7 @@ use protocol::reading::Reading;
 use protocol::upload::{Identity, Version};
 
 pub use close::{Close, Outcome};
-pub use postpone::DELAY_MAX_MS;
+pub use postpone::{DELAY_MAX_MS, retry_after_s};
 
 /// A file fails after this time without progress, for any reason.
 pub const NO_PROGRESS_MAX_MS: i64 = 12 * 60 * 60 * 1_000;

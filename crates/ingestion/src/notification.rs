@@ -10,6 +10,7 @@ mod record;
 
 pub use batch::{Batch, BatchAnswer, ResultCode, Task, TaskFault};
 use envelope::Around;
+use protocol::backfill::Backfill;
 use protocol::id::StreamId;
 use protocol::upload::Version;
 use serde::{Deserialize, Serialize};
@@ -17,6 +18,9 @@ use serde_json::Value;
 
 /// Longest replay tag; it becomes part of an identity, and people type it.
 pub const REPLAY_TAG_BYTES_MAX: usize = 64;
+
+/// The newest outcomes in one answer at most. An answer of Lambda has at most 6 MB (Lambda quotas).
+pub const NEWEST_MAX: usize = 1_000;
 
 /// One object to ingest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,6 +44,9 @@ pub struct Notice {
     /// The name of the mapping that reads the file, once that is decided.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mapping: Option<String>,
+    /// The id of the backfill that queued it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backfill: Option<String>,
     /// Set when this is the rest of a file that an earlier invocation began.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hop: Option<Hop>,
@@ -58,6 +65,7 @@ impl Notice {
             replay: None,
             event_ms: None,
             mapping: None,
+            backfill: None,
             hop: None,
         }
     }
@@ -116,6 +124,8 @@ pub struct Hop {
 pub struct Message {
     /// SQS's id of the message.
     pub id: String,
+    /// The handle of this receipt; without it nothing can be changed about the message.
+    pub receipt: Option<String>,
     /// How often it was received, this time included.
     pub receives: u32,
     /// Its events.
@@ -138,6 +148,8 @@ pub enum Entry {
     Ingest(Notice),
     /// An event that creates no object.
     Ignored(Ignored),
+    /// The rest of a backfill.
+    Backfill(Backfill),
     /// A part of the payload that cannot be read. The other parts count.
     Unreadable(NotificationFault),
 }
@@ -165,6 +177,24 @@ pub enum Notification {
     /// A request by a person to validate the set-up with these source buckets. An empty list means the buckets of the
     /// settings.
     Validate(Vec<String>),
+    /// A question of a person.
+    Status(StatusOf),
+    /// A person asks to ingest the objects that are there.
+    Backfill(Backfill),
+}
+
+/// What a person asks about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StatusOf {
+    /// One object.
+    Object {
+        /// The bucket's name.
+        bucket: String,
+        /// The key, as it stands.
+        key: String,
+    },
+    /// So many of the newest outcomes.
+    Newest(usize),
 }
 
 /// Why a payload, or a part of it, names no object.
@@ -205,15 +235,27 @@ pub enum NotificationFault {
     /// An invalid list of buckets.
     #[error("`validate` must be a list of bucket names; an empty list means the buckets in SOURCE_BUCKET")]
     NotBuckets,
+    /// A question about nothing.
+    #[error("`status` must be `s3://BUCKET/KEY`, or a number of outcomes from 1 to {NEWEST_MAX}")]
+    NotStatus,
+    /// A backfill of nothing.
+    #[error("`backfill` must be {{\"bucket\": NAME}}, with `prefix`, `dry_run` and `tag` if wanted")]
+    NotBackfill,
 }
 
 /// Reads any of the shapes. Each part that cannot be read is an entry of its own, and hides no other part.
 ///
 /// # Errors
-/// If a request to validate has no list of buckets.
+/// If a request to validate has no list of buckets, or a question or a backfill is about nothing.
 pub fn read(payload: &Value, wanted: Wanted) -> Result<Notification, NotificationFault> {
     if let Some(validate) = payload.get("validate") {
         return buckets(validate).map(Notification::Validate);
+    }
+    if let Some(status) = payload.get("status") {
+        return status_of(status).map(Notification::Status).ok_or(NotificationFault::NotStatus);
+    }
+    if let Some(backfill) = payload.get("backfill") {
+        return backfill_of(backfill).map(Notification::Backfill);
     }
     if let Some(batch) = Batch::read(payload) {
         return Ok(Notification::Batch(batch));
@@ -230,6 +272,21 @@ fn buckets(validate: &Value) -> Result<Vec<String>, NotificationFault> {
     list.iter().map(|name| name.as_str().map(str::to_owned).ok_or(NotificationFault::NotBuckets)).collect()
 }
 
+fn backfill_of(backfill: &Value) -> Result<Backfill, NotificationFault> {
+    let read = serde_json::from_value(backfill.clone()).ok();
+    read.filter(|read: &Backfill| !read.bucket.is_empty()).ok_or(NotificationFault::NotBackfill)
+}
+
+fn status_of(status: &Value) -> Option<StatusOf> {
+    if let Some(number) = status.as_u64() {
+        let number = usize::try_from(number).ok()?;
+        return (1..=NEWEST_MAX).contains(&number).then_some(StatusOf::Newest(number));
+    }
+    let (bucket, key) = status.as_str()?.strip_prefix("s3://")?.split_once('/')?;
+    let is_object = !bucket.is_empty() && !key.is_empty();
+    is_object.then(|| StatusOf::Object { bucket: bucket.to_owned(), key: key.to_owned() })
+}
+
 /// The messages, if the payload has nothing else: as `Records`, or as Pipes' list. A failure of anything else could not
 /// be reported beside them.
 fn messages(payload: &Value) -> Option<&[Value]> {
@@ -241,6 +298,7 @@ fn message(record: &Value, around: Around<'_>) -> Message {
     let receives = record["attributes"]["ApproximateReceiveCount"].as_str().and_then(|count| count.parse().ok());
     Message {
         id: record["messageId"].as_str().unwrap_or_default().to_owned(),
+        receipt: record["receiptHandle"].as_str().map(str::to_owned),
         receives: receives.unwrap_or(1),
         entries: envelope::entries(record, around),
     }
@@ -260,6 +318,12 @@ pub fn replay_tag(tag: &str) -> Result<String, NotificationFault> {
 #[must_use]
 pub fn continuation(notice: &Notice) -> Value {
     serde_json::json!({ "continue": notice })
+}
+
+/// The message that sends the rest of a backfill to the next invocation.
+#[must_use]
+pub fn rest_of(backfill: &Backfill) -> Value {
+    serde_json::json!({ "backfill": backfill })
 }
 
 #[cfg(test)]

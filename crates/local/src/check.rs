@@ -15,9 +15,9 @@ mod progress;
 mod tell;
 mod view;
 mod wire;
-mod words;
 
 use crate::input::{machine, open, read};
+use crate::suggest;
 use crate::voice::Voice;
 use anyhow::Context;
 pub(crate) use assign::key_of;
@@ -37,7 +37,6 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 pub(crate) use tell::{Tone, bytes as bytes_in_words, duration, pretty};
 pub(crate) use view::{ColumnView, RefusedView, Sample, View};
-pub(crate) use words::{grouped, visible};
 
 /// Read at once.
 const CHUNK_BYTES: usize = 256 * 1024;
@@ -75,6 +74,9 @@ pub(crate) fn run(args: &CheckArgs) -> anyhow::Result<ExitCode> {
         Ok(assignment) => assignment,
         Err(faults) => {
             faults.iter().for_each(|fault| eprintln!("segment-s3: {fault}"));
+            if args.config.is_some() && !args.json && !args.calls {
+                show_columns(&args.files);
+            }
             return Ok(Usability::Unusable.into());
         }
     };
@@ -103,6 +105,13 @@ pub(crate) fn run(args: &CheckArgs) -> anyhow::Result<ExitCode> {
         }
     }
     Ok(worst.into())
+}
+
+/// Shows the columns of files that no mapping reads yet, so that it can be written.
+fn show_columns(files: &[PathBuf]) {
+    for table in files.iter().filter_map(|file| suggest::columns_of(file).ok()) {
+        print!("{table}");
+    }
 }
 
 /// Checks a file once for each mapping that reads it.

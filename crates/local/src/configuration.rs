@@ -17,7 +17,7 @@ const FAULTY: u8 = 2;
 pub(crate) enum ConfigCommand {
     /// Report all faults of a configuration, each with line and column
     ///
-    /// A fault never has a value of the document. The exit status is 2 when there is one. A warning does not change it.
+    /// A fault quotes names and paths of the document, and no other value. The exit status is 2 when there is one. A warning does not change it.
     Check {
         /// The document, `-` for standard input
         file: PathBuf,

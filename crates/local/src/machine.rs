@@ -5,7 +5,7 @@ use aws::clients::{SdkConfig, config_at};
 use aws::{Bucket, Clock, Dice};
 use config::Config;
 use serde_json::{Map, Value, json};
-use standins::installation::{self, SOURCE_BUCKET};
+use standins::installation::{self, CUSTOMER_BUCKET, SOURCE_BUCKET};
 use standins::s3::{self, Filter, Notifications};
 use standins::segment;
 use std::path::Path;
@@ -17,7 +17,9 @@ const INVOCATION_MS: i64 = 900_000;
 pub(crate) struct Machine {
     pub(crate) s3: s3::Server,
     pub(crate) segment: segment::Server,
-    pub(crate) config: SdkConfig,
+    config: SdkConfig,
+    /// The clients' configuration of the customer, who owns the bucket of the logs.
+    customer: SdkConfig,
     /// The mappings that files are read by.
     pub(crate) mappings: Config,
     ingester: ingester::App,
@@ -37,6 +39,8 @@ impl Machine {
         let created = s3.notifications(SOURCE_BUCKET, Filter::all());
         let key = s3.credentials();
         let config = config_at(&s3.url(), &key.access_key_id, &key.secret_access_key);
+        let key = installation::customer(&s3);
+        let customer = config_at(&s3.url(), &key.access_key_id, &key.secret_access_key);
 
         let segment = installation::segment().start().await.context("failed to start Segment's stand-in")?;
         let mut settings =
@@ -48,12 +52,13 @@ impl Machine {
         let ingester = ingester::App::new(of_ingester, &config, clock.clone(), Dice::system())?;
         let exporter = exporter::Settings::parse(&setting)?;
         let exporter = exporter::App::new(exporter, &config, "segment-s3-demo", clock.clone(), Dice::system());
-        Ok(Self { s3, segment, config, mappings, ingester, exporter, created, clock })
+        Ok(Self { s3, segment, config, customer, mappings, ingester, exporter, created, clock })
     }
 
     /// A bucket, seen as its owner sees it.
     pub(crate) fn bucket(&self, name: &str) -> Bucket {
-        Bucket::new(aws::clients::s3(&self.config), name, Dice::system())
+        let config = if name == CUSTOMER_BUCKET { &self.customer } else { &self.config };
+        Bucket::new(aws::clients::s3(config), name, Dice::system())
     }
 
     /// The calls that Segment accepted, then the objects, each with its collection.

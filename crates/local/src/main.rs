@@ -10,9 +10,11 @@ mod csv_cells;
 mod demo;
 mod input;
 mod machine;
+mod receive;
 mod serve;
 mod suggest;
 mod voice;
+mod words;
 
 use clap::{Parser, Subcommand};
 use std::path::PathBuf;
@@ -50,6 +52,11 @@ enum Command {
     Check(check::CheckArgs),
     /// Print a draft of a mapping for a tool's export, made of its header and first rows
     Suggest(suggest::SuggestArgs),
+    /// Receive calls of Segment libraries, browsers and webhooks, and keep them for the exporter
+    ///
+    /// The settings are environment variables (STATE_BUCKET, WRITE_KEYS, …), and those of the AWS SDK. SIGTERM stops
+    /// the server once each request in flight is answered.
+    Receive(receive::ReceiveArgs),
     /// Check a configuration, `segment-s3.toml`
     #[command(subcommand)]
     Config(configuration::ConfigCommand),
@@ -62,6 +69,7 @@ async fn main() -> ExitCode {
         Command::Serve(args) => serve::run(&args).await,
         Command::Check(args) => check::run(&args),
         Command::Suggest(args) => Ok(suggest::run(&args)),
+        Command::Receive(args) => receive::run(&args).await,
         Command::Config(command) => Ok(configuration::run(&command)),
     };
     ended.unwrap_or_else(|error| {

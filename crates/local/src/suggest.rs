@@ -5,6 +5,7 @@
 
 mod call;
 mod column;
+mod columns;
 mod draft;
 mod fields;
 mod names;
@@ -23,7 +24,7 @@ use protocol::reading::Reading;
 use sample::{Sample, read_rows};
 use source::Source;
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// Rows that a draft is made of.
@@ -54,6 +55,11 @@ pub(crate) fn run(args: &SuggestArgs) -> ExitCode {
     }
 }
 
+/// A table of the columns of a file, for who writes a mapping.
+pub(crate) fn columns_of(file: &Path) -> anyhow::Result<String> {
+    Ok(columns::table(&Sample::read(&Source::of(file), ROWS_MAX)?))
+}
+
 /// A draft for a file, made of its first bytes.
 ///
 /// # Errors
@@ -75,7 +81,8 @@ fn suggest(source: &Source) -> anyhow::Result<String> {
             // It is no mapping before someone names the id.
             return Ok(text);
         }
-        let tried = try_on(source, &text)?;
+        // A blank is for the user to fill in.
+        let tried = try_on(source, &text.replace(draft::BLANK_PREFIX, "tool-"))?;
         if draft.take_back(&tried) {
             continue;
         }

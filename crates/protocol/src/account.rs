@@ -75,10 +75,10 @@ impl Account {
         }
     }
 
-    /// The warnings about the rows.
+    /// The warnings about the rows: one of each kind, for all columns that have it.
     #[must_use]
     pub fn warnings(&self) -> Vec<String> {
-        self.findings.iter().filter(|finding| finding.holds()).map(Finding::in_words).collect()
+        Finding::all_in_words(&self.findings)
     }
 
     /// Counts one refused row.

@@ -7,6 +7,9 @@ use serde::{Deserialize, Serialize};
 /// Each commit writes them, so they have to stay small: 200 of them are some 40 kB.
 pub const FINDINGS_MAX: usize = 200;
 
+/// How many columns the message of one kind lists.
+const COLUMNS_LISTED_MAX: usize = 10;
+
 /// The code of the findings beyond [`FINDINGS_MAX`].
 pub const MORE: &str = "more_warnings";
 
@@ -62,10 +65,42 @@ impl Finding {
         }
     }
 
+    /// The messages of the findings that are reported: one of each kind, for all columns that have it.
+    #[must_use]
+    pub fn all_in_words(all: &[Finding]) -> Vec<String> {
+        let mut kinds: Vec<Vec<&Finding>> = Vec::new();
+        for finding in all.iter().filter(|finding| finding.holds()) {
+            let is_same = |kind: &&mut Vec<&Finding>| {
+                kind.iter().all(|one| (&one.code, &one.message) == (&finding.code, &finding.message))
+            };
+            match kinds.iter_mut().find(is_same) {
+                Some(kind) if finding.column.is_some() => kind.push(finding),
+                _ => kinds.push(vec![finding]),
+            }
+        }
+        kinds.iter().map(|kind| Finding::kind_in_words(kind)).collect()
+    }
+
+    /// The message of findings of one kind.
+    fn kind_in_words(kind: &[&Finding]) -> String {
+        let [first, _, ..] = kind else { return kind.first().map_or_else(String::new, |one| one.in_words()) };
+        let shown = kind.iter().take(COLUMNS_LISTED_MAX);
+        let columns = shown.map(|one| format!("`{}` ({})", one.column.as_deref().unwrap_or_default(), one.counted()));
+        let columns: Vec<String> = columns.collect();
+        let more = kind.len() - columns.len();
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        format!("columns {}{more}: {}", columns.join(", "), first.message)
+    }
+
     /// The message: where, how many rows, what to do.
     #[must_use]
     pub fn in_words(&self) -> String {
         let column = self.column.as_ref().map(|column| format!("column `{column}`: ")).unwrap_or_default();
+        format!("{column}{}: {}", self.counted(), self.message)
+    }
+
+    /// How many rows, and where.
+    fn counted(&self) -> String {
         let has_exception = self.holds == Holds::Most && self.rows < self.of;
         let of = if self.holds == Holds::Some || has_exception { format!(" of {}", self.of) } else { String::new() };
         let rows = if self.rows == 1 && of.is_empty() { "row" } else { "rows" };
@@ -74,7 +109,7 @@ impl Finding {
             1 => "on",
             _ => "the first on",
         };
-        format!("{column}{}{of} {rows}, {first} line {}: {}", self.rows, self.line, self.message)
+        format!("{}{of} {rows}, {first} line {}", self.rows, self.line)
     }
 
     /// Merges findings with those of earlier rows.
@@ -129,6 +164,16 @@ mod tests {
         Finding::merge(&mut all, &[Finding { line: 9, ..finding(Holds::Most, 1, 2) }]);
         Finding::merge(&mut all, &[Finding { line: 12, ..finding(Holds::Most, 1, 2) }]);
         assert_eq!(all[0].in_words(), "5 of 7 rows, the first exception on line 9: words");
+    }
+
+    #[test]
+    fn findings_of_one_kind_are_one_message_that_names_their_columns() {
+        let of = |column: &str, rows| Finding { column: Some(column.to_owned()), ..finding(Holds::Any, rows, rows) };
+        let other = Finding { code: "other".to_owned(), ..finding(Holds::Any, 1, 1) };
+        let words = Finding::all_in_words(&[of("a", 1), other, of("c", 0), of("b", 2)]);
+        let expected =
+            ["columns `a` (1 row, on line 3), `b` (2 rows, the first on line 3): words", "1 row, on line 3: words"];
+        assert_eq!(words, expected);
     }
 
     #[test]

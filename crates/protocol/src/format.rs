@@ -41,6 +41,12 @@ pub const READING_ENDED: Format = Format { oldest: 1, ..READING };
 /// The ledger of a file.
 pub const LEDGER: Format = Format { name: "format", oldest: 1, newest: 1, advice: DEPLOY };
 
+/// A document of the outcome index.
+pub const OUTCOME: Format = Format { name: "format", oldest: 1, newest: 1, advice: DEPLOY };
+
+/// The progress of a backfill.
+pub const BACKFILL: Format = Format { name: "format", oldest: 1, newest: 1, advice: DEPLOY };
+
 /// A plan of the exporter.
 pub const PLAN: Format = Format { name: "format", oldest: 1, newest: 1, advice: DEPLOY };
 

@@ -7,7 +7,11 @@
 //! | `ingest/{stream}/rejects/{epoch}-{from}-{to}.csv` | refused rows of a part of a file | ingester |
 //! | `ingest/config.toml`, `exports/config.toml` | the last configuration without a fault | ingester, exporter |
 //! | `ingest/validate.txt` | a trial of the rights to write | ingester |
+//! | `ingest/backfills/{id}.json` | which objects of a backfill are queued (`Progress`) | ingester |
 //! | `rejects/{stream}/{name}` | all refused rows of a file that has ended | ingester |
+//! | `rejects/received/{source}/{day}/{nonce}.jsonl` | refused calls of requests, each with its reason | receiver |
+//! | `outcomes/by-day/{day}/{left}-{hash}-{outcome}.json` | an end or a failure of a file (`FileOutcome`) | ingester |
+//! | `outcomes/by-key/{hash}.json` | the last outcomes of a key (`KeyOutcomes`) | ingester |
 //! | `received/{source}/{day}/{rest}` | received events (`FragmentName`) | ingester, receiver |
 //! | `exports/head.json` | which plans are open (`Head`) | exporter |
 //! | `exports/plans/{plan}.{revision}.json` | a plan (`Plan`) | exporter |
@@ -17,7 +21,9 @@
 //! | `exports/quarantine/{fragment}` | a damaged fragment | exporter |
 
 use crate::fragment::FragmentName;
-use crate::id::{Epoch, Nonce, StreamId};
+use crate::id::{Day, Epoch, Nonce, SourceId, StreamId};
+use crate::ledger::rfc3339;
+use crate::outcome::Outcome;
 use crate::place::Place;
 use crate::position::ByteRange;
 use sha2::{Digest, Sha256};
@@ -25,11 +31,16 @@ use sha2::{Digest, Sha256};
 /// The longest key, in bytes (S3 user guide, "Naming Amazon S3 objects").
 pub const KEY_BYTES_MAX: usize = 1_024;
 
+const DAY_MS: i64 = 86_400_000;
+
 /// The prefix of all checkpoints, ledgers and rejects parts.
 pub const INGEST: &str = "ingest/";
 
 /// The prefix of all rejects files.
 pub const REJECTS: &str = "rejects/";
+
+/// The prefix of the outcome index.
+pub const OUTCOMES: &str = "outcomes/";
 
 /// The prefix of all fragments.
 pub const RECEIVED: &str = FragmentName::PREFIX;
@@ -101,6 +112,40 @@ pub fn rejects_name(beginning: &str, ending: &str) -> String {
     format!("{}{hash}{ending}", &beginning[..kept])
 }
 
+/// The refused calls of requests that the receiver wrote together. No stream is called `received`.
+#[must_use]
+pub fn received_rejects(source: &SourceId, day: Day, write: Nonce) -> String {
+    format!("{REJECTS}received/{source}/{day}/{write}.jsonl")
+}
+
+/// The outcomes of a UTC day: those of a later millisecond come first.
+#[must_use]
+pub fn outcomes_of_day(at_ms: i64) -> String {
+    let date = rfc3339(at_ms - at_ms.rem_euclid(DAY_MS));
+    format!("{OUTCOMES}by-day/{}/", date.split('T').next().unwrap_or_default())
+}
+
+/// One of them: the milliseconds that are left of its day, a hash of the file's name, and the word of the outcome.
+///
+/// S3 lists keys in ascending order only. So the first page of a day has its newest outcomes.
+#[must_use]
+pub fn outcome_of_day(at_ms: i64, hash: &str, outcome: Outcome) -> String {
+    let left_ms = DAY_MS - 1 - at_ms.rem_euclid(DAY_MS);
+    format!("{}{left_ms:08}-{hash}-{}.json", outcomes_of_day(at_ms), outcome.as_str())
+}
+
+/// The last outcomes of the key with this hash.
+#[must_use]
+pub fn outcomes_of_key(hash: &str) -> String {
+    format!("{OUTCOMES}by-key/{hash}.json")
+}
+
+/// The progress of the backfill with this id.
+#[must_use]
+pub fn backfill(id: &str) -> String {
+    format!("{INGEST}backfills/{id}.json")
+}
+
 /// A revision of a plan.
 #[must_use]
 pub fn plan(plan: Nonce, revision: u32) -> String {
@@ -164,6 +209,16 @@ mod tests {
                 format!("ingest/{hex_stream}/rejects/0003-0000000000000120-0000000000004096.csv"),
             ),
             (rejects(stream, "track_1.rejects.csv"), format!("rejects/{hex_stream}/track_1.rejects.csv")),
+            (
+                received_rejects(&"s".parse().unwrap(), Day::of(86_400_001), nonce),
+                format!("rejects/received/s/86400000/{hex_nonce}.jsonl"),
+            ),
+            (
+                outcome_of_day(1_557_606_747_940, "ab", Outcome::Failed),
+                "outcomes/by-day/2019-05-11/12452059-ab-failed.json".to_owned(),
+            ),
+            (backfill("ab"), "ingest/backfills/ab.json".to_owned()),
+            (outcomes_of_key("ab"), "outcomes/by-key/ab.json".to_owned()),
             (plan(nonce, 2), format!("exports/plans/{hex_nonce}.2.json")),
             (done_of(nonce), format!("exports/done/{hex_nonce}/")),
             (done(nonce, 1, 20), format!("exports/done/{hex_nonce}/1/20")),
@@ -188,6 +243,17 @@ mod tests {
         for beginning in ["a".repeat(1_024), "ü".repeat(512), "€".repeat(341), "😀".repeat(256)] {
             assert!((KEY_BYTES_MAX - 3..=KEY_BYTES_MAX).contains(&key_bytes(&beginning)), "{beginning}");
         }
+    }
+
+    #[test]
+    fn a_later_outcome_of_a_day_is_listed_first() {
+        let key = |at_ms| outcome_of_day(at_ms, "ab", Outcome::Finished);
+        let day_ms = 18_027 * DAY_MS;
+        for (earlier, later) in [(0, 1), (9, 10), (1, DAY_MS - 1), (DAY_MS - 2, DAY_MS - 1)] {
+            assert!(key(day_ms + later) < key(day_ms + earlier), "{earlier} {later}");
+        }
+        assert_eq!(outcomes_of_day(day_ms), outcomes_of_day(day_ms + DAY_MS - 1));
+        assert_ne!(outcomes_of_day(day_ms), outcomes_of_day(day_ms - 1));
     }
 
     #[test]

@@ -23,6 +23,10 @@ pub mod claim;
 
 pub mod ledger;
 
+pub mod outcome;
+
+pub mod backfill;
+
 pub mod fragment;
 
 pub mod committed;

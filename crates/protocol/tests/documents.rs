@@ -12,19 +12,24 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use protocol::backfill::Progress;
 use protocol::checkpoint::Checkpoint;
 use protocol::format::{self, Unreadable};
 use protocol::head::Head;
 use protocol::ledger::Ledger;
+use protocol::outcome::{FileOutcome, KeyOutcomes};
 use protocol::plan::Plan;
 use serde_json::Value;
 
 /// Reads a document of a kind, and writes it again.
 type Rewrite = fn(&[u8]) -> Result<Vec<u8>, Unreadable>;
 
-const KINDS: [(&str, Rewrite); 4] = [
+const KINDS: [(&str, Rewrite); 7] = [
     ("checkpoint", |json| Ok(Checkpoint::from_json(json)?.to_json())),
     ("ledger", |json| Ok(Ledger::from_json(json)?.to_json())),
+    ("outcome", |json| Ok(FileOutcome::from_json(json)?.to_json())),
+    ("outcomes", |json| Ok(KeyOutcomes::from_json(json)?.to_json())),
+    ("backfill", |json| Ok(Progress::from_json(json)?.to_json())),
     ("plan", |json| Ok(Plan::from_json(json)?.to_json())),
     ("head", |json| Ok(Head::from_json(json)?.to_json())),
 ];
@@ -78,6 +83,8 @@ fn documents_are_of_the_newest_formats() {
                 format::CHECKPOINT
             }
             Some("ledger") => format::LEDGER,
+            Some("backfill") => format::BACKFILL,
+            Some("outcome" | "outcomes") => format::OUTCOME,
             Some("plan") => format::PLAN,
             _ => format::HEAD,
         };

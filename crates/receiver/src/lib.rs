@@ -1,11 +1,31 @@
 #![doc = include_str!("../README.md")]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
+// The futures of the router are nested more deeply than the default limit.
+#![recursion_limit = "256"]
 
-mod keys;
-mod recent;
-mod request;
+mod settings;
+
+mod keyring;
+
 mod router;
 
-pub use keys::{Keys, KeysFault};
+mod routes;
+
+mod answer;
+
+mod receive;
+
+mod keeper;
+
+mod counts;
+
+mod recent;
+
+pub mod lambda;
+
+pub mod server;
+
+pub use receive::Receiver;
 pub use recent::{Recent, Seen};
-pub use router::{Keeping, Receiver, router};
+pub use router::router;
+pub use settings::{Settings, Unknown};

@@ -10,22 +10,24 @@ const SEEN_MAX: usize = 500;
 /// One received call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Seen {
-    /// When it was received, in ms since the epoch.
-    pub at_ms: i64,
     /// The source.
     pub source: String,
-    /// The call, or an object with its collection.
+    /// The call as it is kept.
     pub call: Map<String, Value>,
 }
 
-/// The last calls.
+/// The last calls, as lines.
 #[derive(Debug, Default)]
-pub struct Recent(Mutex<VecDeque<Seen>>);
+pub struct Recent(Mutex<VecDeque<(String, Vec<u8>)>>);
 
 impl Recent {
-    pub(crate) fn note(&self, seen: impl IntoIterator<Item = Seen>) {
+    /// Notes the lines of a source.
+    pub(crate) fn note(&self, source: &str, lines: &[u8]) {
+        // Only the last ones of a large write are copied.
+        let last = lines.split_inclusive(|byte| *byte == b'\n').rev().take(SEEN_MAX);
+        let last: Vec<_> = last.map(|line| (source.to_owned(), line.to_vec())).collect();
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        all.extend(seen);
+        all.extend(last.into_iter().rev());
         let surplus = all.len().saturating_sub(SEEN_MAX);
         all.drain(..surplus);
     }
@@ -33,7 +35,11 @@ impl Recent {
     /// The last calls, the oldest first.
     #[must_use]
     pub fn all(&self) -> Vec<Seen> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let read = |(source, line): &(String, Vec<u8>)| {
+            Some(Seen { source: source.clone(), call: serde_json::from_slice(line).ok()? })
+        };
+        all.iter().filter_map(read).collect()
     }
 }
 
@@ -43,11 +49,11 @@ mod tests {
 
     #[test]
     fn the_last_500_calls_are_kept() {
-        let calls = |count: i64| (0..count).map(|at_ms| Seen { at_ms, source: "s".to_owned(), call: Map::new() });
+        let lines = |count: usize| (0..count).map(|number| format!("{{\"n\":{number}}}\n")).collect::<String>();
         let recent = Recent::default();
-        recent.note(calls(700));
-        recent.note(calls(450));
-        let kept: Vec<_> = recent.all().iter().map(|seen| seen.at_ms).collect();
-        assert_eq!((kept.len(), kept[0], kept[49], kept[499]), (500, 650, 699, 449));
+        recent.note("s", lines(700).as_bytes());
+        recent.note("s", lines(450).as_bytes());
+        let kept: Vec<_> = recent.all().iter().map(|seen| seen.call["n"].as_u64().unwrap()).collect();
+        assert_eq!((kept.len(), kept[0], kept[49], kept[50], kept[499]), (500, 650, 699, 0, 449));
     }
 }

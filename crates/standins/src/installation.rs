@@ -1,7 +1,7 @@
 //! One installation of `segment-s3`, which the demo and the stories share. It has the buckets, the customer's role, the
-//! source at Segment and the settings of both functions.
+//! source at Segment and the settings of all functions.
 
-use crate::iam::{DEFAULT_ACCOUNT, Role};
+use crate::iam::{Credentials, DEFAULT_ACCOUNT, Policy, Role};
 use crate::{s3, segment};
 
 /// The bucket that people drop CSV files into. The payloads in `events/` name it.
@@ -44,6 +44,11 @@ pub fn with_buckets(setup: s3::Setup) -> s3::Setup {
     setup.with_role(role)
 }
 
+/// The key of a person in the customer's account, who may read the logs.
+pub fn customer(s3: &s3::Server) -> Credentials {
+    s3.directory().add_user(&format!("arn:aws:iam::{CUSTOMER_ACCOUNT}:user/reader"), vec![Policy::allow_all()])
+}
+
 /// A Segment that knows [`WRITE_KEY`] and no other.
 pub fn segment() -> segment::Setup {
     segment::Server::setup().with_write_key(WRITE_KEY)
@@ -69,6 +74,11 @@ pub fn exporter_settings() -> Vec<(String, String)> {
         ("DESTINATION_ROLE_ARN", ROLE_ARN),
         ("DESTINATION_EXTERNAL_ID", EXTERNAL_ID),
     ])
+}
+
+/// The settings of the receiver, as environment variables.
+pub fn receiver_settings() -> Vec<(String, String)> {
+    named(&[("STATE_BUCKET", STATE_BUCKET), ("WRITE_KEYS", &format!("{WRITE_KEY}={SOURCE_ID}"))])
 }
 
 fn named(settings: &[(&str, &str)]) -> Vec<(String, String)> {

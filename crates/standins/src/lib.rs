@@ -8,6 +8,8 @@ pub mod s3;
 
 pub mod sqs;
 
+pub mod sns;
+
 pub mod event_source;
 pub mod lambda;
 

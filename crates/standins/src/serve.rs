@@ -1,5 +1,6 @@
 //! One HTTP/1 server on loopback, as every stand-in needs it.
 
+use std::collections::HashMap;
 use std::convert::Infallible;
 use std::future::Future;
 use std::io;
@@ -163,4 +164,25 @@ pub(crate) fn cut_short(body: Body, bytes: u64) -> Body {
         }
     });
     StreamBody::new(frames).boxed_unsync()
+}
+
+/// The fields of a request of the query protocol.
+pub(crate) fn parse_form(body: &str) -> HashMap<String, String> {
+    let decode = |text: &str| {
+        let text = text.replace('+', " ");
+        percent_encoding::percent_decode_str(&text).decode_utf8_lossy().into_owned()
+    };
+    body.split('&').filter_map(|pair| pair.split_once('=')).map(|(name, value)| (decode(name), decode(value))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_form_is_decoded() {
+        let form = parse_form("Action=AssumeRole&RoleArn=arn%3Aaws%3Aiam&ExternalId=a+b%2B");
+        assert_eq!(form["RoleArn"], "arn:aws:iam");
+        assert_eq!(form["ExternalId"], "a b+");
+    }
 }

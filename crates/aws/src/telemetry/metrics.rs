@@ -32,8 +32,8 @@ macro_rules! metrics {
 }
 
 metrics! {
-    /// Of both functions.
-    BOTH {
+    /// Of every function.
+    ALL {
         ALARMS "Alarms" Count Function, "problems that a person should check. The log has a line of level `ERROR` for each.";
     }
 }
@@ -56,6 +56,17 @@ metrics! {
         RETRIES "Retries" Count Source, "requests that were sent again";
         THROTTLES "Throttles" Count Source, "answers of Segment that asked to slow down";
         DELIVERY_LATENCY "DeliveryLatency" Milliseconds Source, "from the start of a request to its answer";
+    }
+}
+
+metrics! {
+    /// Of the receiver.
+    RECEIVER {
+        RECEIVED "Received" Count Source, "calls that are kept for the exporter";
+        REFUSED_CALLS "RefusedCalls" Count Source, "calls that are refused alone. They are under `rejects/received/`, each with its reason.";
+        RATE_LIMITED "RateLimited" Count Source, "requests that were answered 429";
+        UNKNOWN_KEYS "UnknownKeys" Count Function, "requests with a write key that the receiver does not know";
+        UNKEPT "Unkept" Count Function, "requests that were answered 503, because S3 did not take their calls in time";
     }
 }
 

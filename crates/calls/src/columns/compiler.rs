@@ -1,5 +1,6 @@
 //! The compiler of headers: one column after the other into the tree, then the tree into pieces.
 
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::fmt;
 use std::fmt::Write as _;
@@ -41,6 +42,8 @@ pub(super) struct Compiler<'a> {
     unknown: Vec<String>,
     /// How many of those are columns that a mapping does not name.
     unknown_rest: usize,
+    /// The column that the last one contradicts.
+    contradicted: Cell<Option<usize>>,
     /// Whether it has been said what a dot below `integrations` means.
     dots_warned: bool,
     /// What else decides what a row becomes.
@@ -61,6 +64,7 @@ impl<'a> Compiler<'a> {
             arriving: 0,
             unknown: Vec::new(),
             unknown_rest: 0,
+            contradicted: Cell::new(None),
             dots_warned: false,
             basis: String::new(),
         }
@@ -210,6 +214,19 @@ impl<'a> Compiler<'a> {
         }
     }
 
+    /// The type of the cells at a path that says none.
+    pub(super) fn type_at(&self, path: &str) -> CellType {
+        let heading = Heading { full: path, name: path, named: None, mapped: Some(Mapped::Path) };
+        let parts: Vec<&str> = path.split('.').collect();
+        match (self.kind.api(), fields::field(self.kind, parts[0])) {
+            (Api::Objects, _) if path == "id" => CellType::String,
+            (Api::Objects, _) => self.default_type(&heading, true),
+            (Api::Tracking, Field::Text) => CellType::String,
+            (Api::Tracking, Field::Timestamp) => CellType::Timestamp,
+            (Api::Tracking, _) => self.cell_type(&heading, &parts),
+        }
+    }
+
     fn cell_type(&self, heading: &Heading<'_>, parts: &[&str]) -> CellType {
         if let Some(named) = heading.named {
             return named;
@@ -330,7 +347,13 @@ impl<'a> Compiler<'a> {
         required.collect()
     }
 
+    /// The column that the last one contradicts, if it does.
+    pub(super) fn contradicted(&self) -> Option<usize> {
+        self.contradicted.get()
+    }
+
     fn conflict(&self, heading: &Heading<'_>, conflict: Conflict) -> FileFault {
+        self.contradicted.set(Some(conflict.with()));
         let (here, there) = (self.columns.len(), conflict.with() + 1);
         let other = self.columns.get(conflict.with()).map_or("", |column| column.name.as_str());
         match conflict {
@@ -415,6 +438,7 @@ impl<'a> Compiler<'a> {
         };
         let fix = match kind.entry().values {
             Some(values) if self.unknown_rest == self.unknown.len() => format!("set `rest = \"{values}\"`"),
+            _ if self.reading.mapping.is_some() => fields::meant(kind, name),
             _ => format!("{}, in the header or in a mapping", fields::meant(kind, name)),
         };
         Err(FileFault::new(

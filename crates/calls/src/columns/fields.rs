@@ -144,6 +144,9 @@ fn home_of(kind: Kind, container: &str) -> &'static str {
 
 /// What to do about a path that is no field of Segment's.
 pub(super) fn meant(kind: Kind, path: &str) -> String {
+    if path.contains('.') && path.split('.').any(str::is_empty) {
+        return format!("a part of {} is empty: write a name between its dots", shown(path));
+    }
     if kind::is_container(path) {
         return format!("write `{}` for {}", kind.home(), shown(path));
     }

@@ -10,6 +10,59 @@ use super::heading::{Heading, Mapped};
 use super::tree::Tree;
 use super::{CellType, ColumnPlan, check_lengths, check_number};
 
+/// The part of a mapping that a fault is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// The mapping as a whole.
+    Whole,
+    /// A field of a column, by the places of both.
+    Field {
+        /// The place of the column.
+        column: usize,
+        /// The place of the field in it.
+        field: usize,
+    },
+    /// A constant, by its place.
+    Constant(usize),
+    /// A condition, by its place.
+    Condition(usize),
+    /// The columns of the message id.
+    MessageId,
+    /// The columns that are not named.
+    Rest,
+}
+
+/// Why a mapping reads no file, or not this one.
+#[derive(Clone, Debug)]
+pub struct MappingFault {
+    /// The part at fault.
+    pub part: Part,
+    /// The key of that part that makes no sense, empty if it is about no single key; `None` if it does not compile.
+    pub key: Option<&'static str>,
+    /// Code and message. About what makes no sense, the message follows on the name of the part.
+    pub fault: FileFault,
+    /// The part that it contradicts, if it contradicts one.
+    pub(crate) other: Option<Part>,
+}
+
+impl MappingFault {
+    pub(crate) fn of(part: Part, fault: FileFault) -> MappingFault {
+        MappingFault { part, key: None, fault, other: None }
+    }
+}
+
+impl From<FileFault> for MappingFault {
+    fn from(fault: FileFault) -> MappingFault {
+        MappingFault::of(Part::Whole, fault)
+    }
+}
+
+impl From<MappingFault> for FileFault {
+    fn from(fault: MappingFault) -> FileFault {
+        fault.fault
+    }
+}
+
 /// A column of the rows that a mapping makes.
 #[derive(Debug)]
 pub(crate) struct Target {
@@ -23,6 +76,8 @@ pub(crate) struct Target {
     pub(crate) omits_bad: bool,
     /// Whether verbs or a constant make its cells, which then stand as they are: no null marker is looked for in them.
     pub(crate) is_made: bool,
+    /// The part of the mapping that it is for.
+    pub(crate) part: Part,
 }
 
 /// Where the cells of a column go.
@@ -78,7 +133,7 @@ impl ColumnPlan {
         kind: Kind,
         reading: &Reading,
         basis: String,
-    ) -> Result<ColumnPlan, FileFault> {
+    ) -> Result<ColumnPlan, MappingFault> {
         let columns = &targets.columns;
         check_number(columns.len())?;
         check_lengths(columns.iter().map(|target| target.name.as_str()))?;
@@ -88,11 +143,16 @@ impl ColumnPlan {
         compiler.basis = basis;
         let mut lists: Vec<Tree> = (0..targets.lists).map(|_| Tree::default()).collect();
         for (target, heading) in columns.iter().zip(&headings) {
-            match &target.to {
-                To::Nowhere if !target.name.is_empty() => compiler.leave_out(heading),
-                To::Element { list, path, .. } => compiler.add_to_list(heading, &mut lists[*list], path)?,
-                _ => compiler.add(heading)?,
-            }
+            let added = match &target.to {
+                To::Nowhere if !target.name.is_empty() => {
+                    compiler.leave_out(heading);
+                    Ok(())
+                }
+                To::Element { list, path, .. } => compiler.add_to_list(heading, &mut lists[*list], path),
+                _ => compiler.add(heading),
+            };
+            let other = || compiler.contradicted().map(|other| columns[other].part);
+            added.map_err(|fault| MappingFault { other: other(), ..MappingFault::of(target.part, fault) })?;
         }
         let lists = lists.iter().map(|list| compiler.list_plan(list)).collect();
         let mut plan = compiler.finish()?;

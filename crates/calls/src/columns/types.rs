@@ -207,7 +207,7 @@ impl CellType {
     }
 
     /// Our word for the type that other programs, or other capitals, call `word`.
-    pub(super) fn meant(word: &str) -> Option<&'static str> {
+    pub fn meant(word: &str) -> Option<&'static str> {
         let lower = word.to_ascii_lowercase();
         let mut words = CellType::ALL.iter().filter_map(|cell| cell.word());
         words.find(|named| named.word == lower || named.others.contains(&lower.as_str())).map(|named| named.word)

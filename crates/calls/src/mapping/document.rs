@@ -1,33 +1,116 @@
 //! Faults of a mapping that no file is needed for.
 
-use protocol::mapping::{Mapping, Rest};
+use protocol::mapping::{Column, Field, Mapping, Rest};
 
+use crate::columns::{MappingFault, Part};
 use crate::kind::{Api, Kind};
 use crate::reading::Reading;
 use crate::refusal::{FaultCode, FileFault};
 use crate::wording::worded;
 
+use super::sense;
+
 /// The name of a column that stands for all that a mapping does not name.
 const OTHER_COLUMN: &str = "any other column";
+/// A constant that any field of text takes.
+const PLAIN_TEXT: &str = "\"a\"";
+/// Faults of one mapping that are looked for.
+const FAULTS_MAX: usize = 100;
 
 /// Compiles a mapping for a file that has exactly the columns that it names.
 ///
-/// # Errors
-/// The first fault that every file would fail with: a field that each call needs is missing, paths contradict each
-/// other, a type or a path cannot work.
-pub fn check(mapping: &Mapping, reading: &Reading) -> Result<(), FileFault> {
+/// Returns the faults that every file would fail with, and what no one can mean: a field that each call needs is missing,
+/// paths contradict each other, a type or a path cannot work, every row would be refused. A part at fault is left out, and
+/// the rest is compiled again, so that one check finds every fault.
+pub fn check(mapping: &Mapping, reading: &Reading) -> Vec<MappingFault> {
     let Some(kind) = Kind::ALL.iter().copied().find(|kind| kind.as_str() == mapping.call) else {
-        return Err(FileFault::new(FaultCode::BadColumn, format!("the call `{}` is of no kind", mapping.call)));
+        let fault = FileFault::new(FaultCode::BadColumn, format!("the call `{}` is of no kind", mapping.call));
+        return vec![fault.into()];
     };
-    let mut names: Vec<String> = mapping.columns.iter().filter_map(|column| column.names.first().cloned()).collect();
+    let senseless = sense::check(mapping, kind, reading);
+    let mut rest = mapping.clone();
+    // Without a key it is about the path, or all of a constant.
+    for fault in senseless.iter().filter(|fault| fault.key == Some("")) {
+        leave_out(&mut rest, fault.part);
+    }
+    let is_whole = rest == *mapping;
+    let mut faults = compile_parts(rest, kind, reading);
+    // What follows from a part that was left out is no fault of its own.
+    faults.retain(|fault| is_whole || fault.part != Part::Whole);
+    let is_new = |fault: &MappingFault| !faults.iter().any(|known| known.part == fault.part);
+    let senseless: Vec<MappingFault> = senseless.into_iter().filter(is_new).collect();
+    faults.extend(senseless);
+    for fault in &mut faults {
+        fault.fault.message = worded(alone(&fault.fault.message).to_owned(), true);
+    }
+    faults
+}
+
+/// The faults of compiling, one after the other.
+fn compile_parts(mut rest: Mapping, kind: Kind, reading: &Reading) -> Vec<MappingFault> {
+    let mut faults: Vec<MappingFault> = Vec::new();
+    while faults.len() < FAULTS_MAX {
+        let Err(fault) = super::compile(&rest, &names(&rest, kind), kind, reading) else { break };
+        let optional = [Some(fault.part), fault.other].into_iter().flatten().find(|part| is_optional(&rest, *part));
+        let is_left_out = match (fault.other, optional) {
+            // A file may have one of them alone. The file that has both is stopped.
+            (Some(_), Some(part)) => leave_out(&mut rest, part),
+            (other, _) => {
+                let is_left_out =
+                    (other.is_none() && make_plain(&mut rest, fault.part)) || leave_out(&mut rest, fault.part);
+                // What follows from a fault is none of its own.
+                let is_known = faults.iter().any(|known| known.part == fault.part);
+                if !is_known && (is_left_out || faults.is_empty()) {
+                    faults.push(fault);
+                }
+                is_left_out
+            }
+        };
+        if !is_left_out {
+            break;
+        }
+    }
+    faults
+}
+
+fn is_optional(mapping: &Mapping, part: Part) -> bool {
+    matches!(part, Part::Field { column, .. } if mapping.columns[column].optional)
+}
+
+/// Takes from a part all but its path, so that a field which every call needs is not missing. Returns whether that changed
+/// it.
+fn make_plain(mapping: &mut Mapping, part: Part) -> bool {
+    match part {
+        Part::Field { column, field } => {
+            let field = &mut mapping.columns[column].fields[field];
+            let plain = Field { to: field.to.clone(), ..Field::default() };
+            std::mem::replace(field, plain) != *field
+        }
+        Part::Constant(place) => {
+            let json = &mut mapping.set[place].json;
+            std::mem::replace(json, PLAIN_TEXT.to_owned()) != *json
+        }
+        Part::Whole | Part::Condition(_) | Part::MessageId | Part::Rest => false,
+    }
+}
+
+/// Leaves a part out, so that the others keep their places. Returns whether that is possible.
+fn leave_out(mapping: &mut Mapping, part: Part) -> bool {
+    match part {
+        Part::Field { column, field } => mapping.columns[column].fields[field].to.clear(),
+        Part::Constant(place) => mapping.set[place].to.clear(),
+        Part::MessageId => mapping.message_id.clear(),
+        Part::Whole | Part::Condition(_) | Part::Rest => return false,
+    }
+    true
+}
+
+/// The columns of a file that has exactly those that a mapping names.
+fn names(mapping: &Mapping, kind: Kind) -> Vec<String> {
+    let first = |column: &Column| column.names.first().cloned();
+    let mut names: Vec<String> = mapping.columns.iter().filter_map(first).collect();
     let of_filters = mapping.filters.iter().map(|filter| &filter.column);
     for name in of_filters.chain(&mapping.message_id).chain(&mapping.group) {
-        if name.is_empty() {
-            return Err(FileFault::new(
-                FaultCode::BadColumn,
-                "a column has an empty name: write the name in the header",
-            ));
-        }
         let is_known = mapping.columns.iter().any(|column| column.names.contains(name)) || names.contains(name);
         if !is_known {
             names.push(name.clone());
@@ -40,10 +123,13 @@ pub fn check(mapping: &Mapping, reading: &Reading) -> Result<(), FileFault> {
             names.push("id".to_owned());
         }
     }
-    super::compile(mapping, &names, kind, reading).map(|_| ()).map_err(|mut fault| {
-        fault.message = worded(fault.message, true);
-        fault
-    })
+    names
+}
+
+/// A message without its column: the place of the fault says it.
+fn alone(message: &str) -> &str {
+    let is_column = message.starts_with("column `");
+    message.split_once("`: ").filter(|_| is_column).map_or(message, |(_, what)| what)
 }
 
 /// Whether a column or a constant goes to the `id` of an object.
@@ -55,7 +141,7 @@ fn makes_id(mapping: &Mapping) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use protocol::mapping::{Column, Constant, Decimal, Field, Filter};
+    use protocol::mapping::{Constant, Decimal, Filter};
 
     use super::*;
 
@@ -81,8 +167,14 @@ mod tests {
         }
     }
 
+    fn faults(mapping: &Mapping) -> Vec<(Part, String)> {
+        check(mapping, &Reading::default()).into_iter().map(|fault| (fault.part, fault.fault.message)).collect()
+    }
+
     fn fault(mapping: &Mapping) -> Option<String> {
-        check(mapping, &Reading::default()).err().map(|fault| fault.message)
+        let faults = faults(mapping);
+        assert!(faults.len() < 2, "{faults:?}");
+        faults.into_iter().next().map(|(_, message)| message)
     }
 
     #[test]
@@ -122,7 +214,6 @@ mod tests {
             Mapping { columns: [orders().columns, vec![column("No", &["messageId"])]].concat(), ..orders() },
             "messageId",
         );
-        has(Mapping { group: Some(String::new()), ..orders() }, "empty name");
         let of_total = |change: &dyn Fn(&mut Field)| {
             let mut mapping = orders();
             change(&mut mapping.columns[1].fields[0]);
@@ -138,5 +229,30 @@ mod tests {
         let comma = |field: &mut Field| (field.decimal, field.prefix) = (Decimal::Comma, Some("a".to_owned()));
         has(of_total(&comma), "decimal comma");
         has(of_total(&|field| (field.to, field.split) = ("userId".to_owned(), Some(";".to_owned()))), "another type");
+    }
+
+    #[test]
+    fn every_fault_has_its_part_and_what_follows_from_one_is_left_out() {
+        let mut mapping = orders();
+        mapping.columns[0].fields[0].cell = Some("number".to_owned());
+        "properties.a[].b[]".clone_into(&mut mapping.columns[1].fields[0].to);
+        mapping.set.push(constant("traits", "1"));
+        mapping.set.push(constant("timestamp", "\"gestern\""));
+        let field = |column, field| Part::Field { column, field };
+        let parts: Vec<Part> = faults(&mapping).into_iter().map(|(part, _)| part).collect();
+        assert_eq!(parts, [field(1, 0), field(0, 0), Part::Constant(1), Part::Constant(2)]);
+    }
+
+    #[test]
+    fn of_paths_that_contradict_each_other_one_may_be_optional() {
+        let mut mapping = orders();
+        mapping.columns =
+            vec![column("Id", &["userId"]), column("A", &["properties.x"]), column("B", &["properties.x.y"])];
+        assert_eq!(faults(&mapping).len(), 1);
+        for optional in [1, 2] {
+            let mut mapping = mapping.clone();
+            mapping.columns[optional].optional = true;
+            assert_eq!(faults(&mapping), []);
+        }
     }
 }

@@ -2,19 +2,21 @@
 
 use protocol::mapping::Filter;
 
-use crate::ids::is_void;
 use crate::rows::Cell;
+
+use super::empty::EmptyRule;
 
 /// A condition on the cell of a column.
 #[derive(Debug)]
 pub(super) struct Condition {
     column: usize,
+    empty: EmptyRule,
     filter: Filter,
 }
 
 impl Condition {
-    pub(super) fn new(column: usize, filter: &Filter) -> Condition {
-        Condition { column, filter: filter.clone() }
+    pub(super) fn new(column: usize, empty: EmptyRule, filter: &Filter) -> Condition {
+        Condition { column, empty, filter: filter.clone() }
     }
 
     /// Whether a row meets it. A cell that a short row lacks is empty.
@@ -22,6 +24,6 @@ impl Condition {
         let value = cells.get(self.column).map_or(&[][..], |cell| cell.value(text, scratch));
         let has = |words: &[String]| words.iter().any(|word| word.as_bytes() == value);
         let Filter { is, not, filled, .. } = &self.filter;
-        (is.is_empty() || has(is)) && !has(not) && filled.is_none_or(|filled| filled != is_void(value))
+        (is.is_empty() || has(is)) && !has(not) && filled.is_none_or(|filled| filled != self.empty.is_empty(value))
     }
 }

@@ -6,6 +6,7 @@ use protocol::mapping::{Column, Mapping};
 
 use crate::columns::{REJECT_COLUMNS, near, plain};
 use crate::ids;
+use crate::spelling::composed;
 
 /// The place of a column that the file lacks. No row has a cell there, so it counts as empty.
 pub(super) const ABSENT: usize = usize::MAX;
@@ -25,7 +26,7 @@ impl Header {
         let mut places = HashMap::new();
         let trimmed: Vec<&str> = cells.iter().map(|name| name.trim_matches(ids::is_nothing)).collect();
         for (place, name) in trimmed.iter().enumerate() {
-            places.entry((*name).to_owned()).or_insert(place);
+            places.entry(composed(name).into_owned()).or_insert(place);
         }
         let mut counts: HashMap<&str, usize> = HashMap::new();
         let mut names = Vec::with_capacity(cells.len());
@@ -33,7 +34,7 @@ impl Header {
             let count = counts.entry(name).or_default();
             *count += 1;
             let called = if *count > 1 && !name.is_empty() { format!("{name}#{count}") } else { (*name).to_owned() };
-            places.entry(called.clone()).or_insert(place);
+            places.entry(composed(&called).into_owned()).or_insert(place);
             names.push(called);
         }
         let own = names.len().checked_sub(REJECT_COLUMNS.len()).filter(|own| trimmed[*own..] == REJECT_COLUMNS);
@@ -41,7 +42,7 @@ impl Header {
     }
 
     pub(super) fn find(&self, name: &str) -> Option<usize> {
-        self.places.get(name.trim_matches(ids::is_nothing)).copied()
+        self.places.get(&*composed(name.trim_matches(ids::is_nothing))).copied()
     }
 
     /// The place of a named column: the first of its names that the file has.
@@ -52,8 +53,7 @@ impl Header {
     /// The place of the column that a filter, `group` or `message_id` names. It may be any of the names that the mapping
     /// has for the column. An optional column that the file lacks is at [`ABSENT`].
     pub(super) fn find_any(&self, name: &str, mapping: &Mapping) -> Option<usize> {
-        let is_its_name = |own: &String| own.trim_matches(ids::is_nothing) == name.trim_matches(ids::is_nothing);
-        match mapping.columns.iter().find(|column| column.names.iter().any(is_its_name)) {
+        match mapping.columns.iter().find(|column| column.names.iter().any(|own| is_same_name(own, name))) {
             Some(column) => self.find_column(column).or(column.optional.then_some(ABSENT)),
             None => self.find(name),
         }
@@ -72,6 +72,12 @@ impl Header {
         let hidden = hidden.map_or_else(String::new, |c| format!(", with U+{:04X} in it", u32::from(c)));
         Some(format!("column {number} is `{meant}`{hidden}: write it so in the mapping"))
     }
+}
+
+/// Whether two names are those of one column, in whatever spelling of letters with marks.
+pub(super) fn is_same_name(one: &str, other: &str) -> bool {
+    let plain = |name| composed(str::trim_matches(name, ids::is_nothing));
+    plain(one) == plain(other)
 }
 
 #[cfg(test)]
@@ -115,6 +121,16 @@ mod tests {
         ] {
             assert_eq!(header.meant(wanted).as_deref(), meant, "{wanted}");
         }
+    }
+
+    #[test]
+    fn a_letter_with_a_mark_is_found_in_either_spelling() {
+        let (one, two) = ("M\u{fc}nchen", "Mu\u{308}nchen");
+        for (written, wanted) in [(one, two), (two, one)] {
+            assert_eq!(Header::read(&[written.to_owned()]).find(wanted), Some(0));
+            assert!(is_same_name(written, wanted));
+        }
+        assert!(!is_same_name(one, "Munchen"));
     }
 
     #[test]

@@ -65,11 +65,6 @@ impl Doubts<'_> {
 }
 
 impl Basis {
-    /// Whether a cell has blanks alone, or counts as empty by a setting.
-    pub(super) fn is_empty(&self, cell: &[u8]) -> bool {
-        ids::is_void(cell) || self.nulls.has(ids::trim(cell))
-    }
-
     pub(super) fn times(&self) -> &Times {
         &self.times
     }
@@ -200,6 +195,12 @@ impl Verbs {
         if !ids::is_plain(value, &NO_NULLS, doubts.names) {
             ids::read(value, doubts.names, &NO_NULLS, &mut |code| doubts.note(code));
         }
+    }
+
+    /// Whether a cell can be this text where it is looked up in `values`.
+    pub(super) fn can_look_up(&self, key: &str) -> bool {
+        let is_small = || key.chars().flat_map(char::to_lowercase).eq(key.chars());
+        self.shorten(key) == key && (!self.lower || is_small()) && !ids::is_void(key.as_bytes())
     }
 
     /// Takes characters and white space off the ends.

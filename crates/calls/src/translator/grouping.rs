@@ -13,12 +13,12 @@ use crate::columns::ColumnPlan;
 use crate::flaw::Flaw;
 use crate::ids;
 use crate::limits::GROUP_ROWS_MAX;
-use crate::mapping::Mapper;
+use crate::mapping::{MadeRow, Mapper};
 use crate::refusal::{FaultCode, FileFault, Position, RefusalCode, RowRefusal, Span, WarningCode};
 use crate::rows::Cell;
 use crate::warnings::Note;
 
-use super::mapped::{Reader, SourceRow};
+use super::mapped::{Reader, SourceRow, omit_nothing};
 use super::records::{note_shape, sound};
 use super::{Dropped, Translated};
 
@@ -88,6 +88,8 @@ struct Open {
     cells: Vec<Cell>,
     /// The row that each cell is of.
     origins: Vec<usize>,
+    /// Which of its columns fills each cell.
+    choices: Vec<usize>,
     /// Whether each cell has something, and not only blanks or a null marker.
     filled: Vec<bool>,
     /// The elements of each list, each with a comma behind it.
@@ -181,13 +183,18 @@ impl Grouping {
         reader.encoder.notes.append(&mut open.notes);
         records.extend_from_slice(&open.records);
         let refusal = open.refusal.take();
+        let Reader { mapper, plan, dialect, encoder, profiler } = reader;
+        let reader = Reader { mapper, plan, dialect, encoder: &mut *encoder, profiler };
         let refused = match refusal {
             Some(refusal) => Err(refusal),
             None => open.append(span, reader, calls),
         };
         let translated = match refused {
             Ok(call) => call,
-            Err((at_fault, refusal)) => Translated::RefusedGroup(open.refuse(at_fault, refusal)),
+            Err((at_fault, refusal)) => {
+                omit_nothing(&mut encoder.notes);
+                Translated::RefusedGroup(open.refuse(at_fault, refusal))
+            }
         };
         std::mem::swap(&mut self.taken, &mut open.rows);
         open.clear();
@@ -206,6 +213,7 @@ impl Open {
         self.text.clear();
         self.cells.clear();
         self.origins.clear();
+        self.choices.clear();
         self.filled.clear();
         self.lists.iter_mut().for_each(Vec::clear);
         self.notes.clear();
@@ -289,30 +297,26 @@ impl Open {
             return Err(Flaw::new(RefusalCode::GroupTooLong).in_column(column));
         }
         note_shape(row.text, row.cells, plan, &mut encoder.notes);
-        let (text, cells) = mapper.make(row.text, row.cells, index == 0, &plan.names, &mut encoder.notes)?;
-        self.merge(text, cells, index, plan, encoder)?;
+        let made = mapper.make(row.text, row.cells, index == 0, &plan.names, &mut encoder.notes)?;
+        self.merge(made, index, plan, encoder)?;
         self.lists.resize(plan.lists.len(), Vec::new());
         for (list, out) in plan.lists.iter().zip(&mut self.lists) {
-            encoder.element(list, plan, Row::new(text, cells, row.span.start), out)?;
+            encoder.element(list, plan, Row::new(made.text, made.cells, row.span.start), out)?;
         }
         let lines_behind = self.lines_behind(index);
         self.notes.extend(encoder.notes.drain(..).map(|note| Note { lines_behind, ..note }));
         Ok(())
     }
 
-    /// Takes the filled cells of a row that no earlier row has.
-    fn merge(
-        &mut self,
-        text: &[u8],
-        cells: &[Cell],
-        index: usize,
-        plan: &ColumnPlan,
-        encoder: &mut Encoder,
-    ) -> Result<(), Flaw> {
+    /// Takes the filled cells of a row that no earlier row has. Where several columns may fill a field, the first choice of
+    /// the whole group fills it.
+    fn merge(&mut self, made: MadeRow<'_>, index: usize, plan: &ColumnPlan, encoder: &mut Encoder) -> Result<(), Flaw> {
+        let MadeRow { text, cells, .. } = made;
         let width = plan.columns().len();
         self.cells.resize(width, Cell::new(0, 0, 0));
         self.origins.resize(width, 0);
         self.filled.resize(width, false);
+        self.choices.resize(width, 0);
         for (at, cell) in cells.iter().enumerate().filter(|(_, cell)| !cell.is_empty()) {
             let is_filled = encoder.has_something(plan, at, cell.raw(text));
             if is_filled && plan.has_one_value(at) && encoder.omits(plan, at, *cell, text) {
@@ -320,8 +324,9 @@ impl Open {
                 encoder.notes.push(Note::cell(WarningCode::CellOmitted, at));
                 continue;
             }
-            if self.filled[at] {
-                if is_filled && plan.has_one_value(at) {
+            let is_better = made.choice(at) < self.choices[at];
+            if self.filled[at] && !(is_filled && is_better) {
+                if is_filled && plan.has_one_value(at) && made.choice(at) == self.choices[at] {
                     self.compare(at, text, *cell, plan, &mut encoder.notes)?;
                 }
                 continue;
@@ -332,6 +337,7 @@ impl Open {
                 self.text.extend_from_slice(cell.raw(text));
                 self.cells[at] = cell.moved_to(begin);
                 self.origins[at] = index;
+                self.choices[at] = made.choice(at);
             }
         }
         Ok(())
@@ -438,5 +444,5 @@ fn is_split(row: SourceRow<'_>) -> bool {
 /// The cell that says the group of a row; empty if it counts as empty.
 fn key_of<'a>(row: SourceRow<'a>, column: usize, mapper: &Mapper, scratch: &'a mut Vec<u8>) -> &'a [u8] {
     let key = row.cells.get(column).map_or(&[][..], |cell| cell.value(row.text, scratch));
-    if mapper.is_empty(key) { &[] } else { key }
+    if mapper.is_no_group(key) { &[] } else { key }
 }

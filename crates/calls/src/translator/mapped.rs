@@ -5,8 +5,9 @@ use crate::columns::ColumnPlan;
 use crate::dialect::Dialect;
 use crate::mapping::Mapper;
 use crate::profile::Profiler;
-use crate::refusal::Span;
+use crate::refusal::{Span, WarningCode};
 use crate::rows::Cell;
+use crate::warnings::Note;
 
 use super::records::{Quotes, is_blank, note_shape, sound};
 use super::{Dropped, Translated};
@@ -59,12 +60,20 @@ impl SourceRow<'_> {
         let begin = calls.len();
         let written = is_sound.and_then(|()| {
             note_shape(text, cells, plan, &mut encoder.notes);
-            let (text, cells) = mapper.make(text, cells, true, &plan.names, &mut encoder.notes)?;
-            encoder.append(plan, Row::new(text, cells, span.start), calls)
+            let made = mapper.make(text, cells, true, &plan.names, &mut encoder.notes)?;
+            encoder.append(plan, Row::new(made.text, made.cells, span.start), calls)
         });
         match written {
             Ok(timestamp) => Translated::Call { span, len: calls.len() - begin, timestamp },
-            Err(flaw) => Translated::Refused(flaw.at(span, cells, plan, dialect, lines)),
+            Err(flaw) => {
+                omit_nothing(&mut encoder.notes);
+                Translated::Refused(flaw.at(span, cells, plan, dialect, lines))
+            }
         }
     }
+}
+
+/// Takes back the notes of cells that are omitted: the row is not sent without them, but refused.
+pub(super) fn omit_nothing(notes: &mut Vec<Note>) {
+    notes.retain(|note| note.code != WarningCode::CellOmitted);
 }

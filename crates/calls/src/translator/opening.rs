@@ -14,10 +14,11 @@ use crate::columns::{ColumnPlan, REJECT_COLUMNS};
 use crate::dialect::{Compression, Delimiter, Dialect, Encoding, Measure, Quoting, StoredHeader, delimiter_of_header};
 use crate::ids::is_void;
 use crate::kind::Kind;
-use crate::mapping;
+use crate::mapping::{self, Mapper};
 use crate::reading::Reading;
 use crate::refusal::{FaultCode, FileFault, Position, Warning};
 use crate::rows::{Advance, Splitter, strip_marks};
+use crate::subject::is_rejects_of;
 use crate::text::transcode;
 use crate::wording::worded;
 
@@ -113,14 +114,13 @@ impl Translator {
         let delimiter = delimiter.unwrap_or(Delimiter::Comma);
         let beginning = Beginning { text, complete, delimiter: delimiter.byte(), wanted };
         let recognised = self.quoting_of(beginning, delimiter);
+        self.check_rejects(delimiter)?;
         self.rows.set_delimiter(delimiter.byte());
         self.rows.set_quoting(recognised.quoting);
         self.rows.set_limit(HEADER_BYTES_MAX);
         match self.rows.advance() {
             Advance::Starved => Ok(false),
-            Advance::End => {
-                Err(FileFault::new(FaultCode::EmptyFile, "the file is empty: its first row has to name the columns"))
-            }
+            Advance::End => Err(FileFault::new(FaultCode::EmptyFile, self.emptiness())),
             Advance::TooLong => Err(FileFault::new(
                 FaultCode::HeaderTooLong,
                 format!(
@@ -128,6 +128,16 @@ impl Translator {
                 ),
             )),
             Advance::Record => self.header_record(delimiter, recognised),
+        }
+    }
+
+    /// Why there is no header.
+    fn emptiness(&self) -> String {
+        match self.reading.skip_lines {
+            lines if lines > 0 && self.position.byte > 0 => format!(
+                "nothing stands behind the {lines} lines that `skip_lines` skips: set it to a smaller number, so that the next row names the columns"
+            ),
+            _ => "the file is empty: its first row has to name the columns".to_owned(),
         }
     }
 
@@ -166,6 +176,21 @@ impl Translator {
         }
         self.stage = Stage::Header { delimiter: Some(delimiter), named: true };
         Ok(true)
+    }
+
+    /// Refuses rows that another mapping may have refused: this one would send them a second time, as other calls.
+    fn check_rejects(&self, delimiter: Delimiter) -> Result<(), FileFault> {
+        let Some(mapping) = &self.reading.mapping else { return Ok(()) };
+        if is_rejects_of(&mapping.name, &self.subject.name) || !came_back(self.rows.upcoming(), delimiter) {
+            return Ok(());
+        }
+        Err(FileFault::new(
+            FaultCode::RejectsOfNoMapping,
+            format!(
+                "the file has the columns of a rejects file, and its name does not say that the mapping `{0}` refused its rows: name it as the rejects file was named, such as `NAME.{0}.rejects.csv`, or remove the columns `{1}` to `{2}`",
+                mapping.name, REJECT_COLUMNS[0], REJECT_COLUMNS[3]
+            ),
+        ))
     }
 
     fn header_record(&mut self, delimiter: Delimiter, recognised: Recognised) -> Result<bool, FileFault> {
@@ -331,7 +356,7 @@ impl Translator {
                 (Some(mapper), plan)
             }
         };
-        self.grouping = mapper.as_ref().and_then(|mapper| mapper.group).map(Grouping::new);
+        self.grouping = mapper.as_ref().and_then(Mapper::group).map(Grouping::new);
         self.mapper = mapper;
         self.rows.set_delimiter(delimiter);
         self.rows.set_quoting(header.dialect.quoting);

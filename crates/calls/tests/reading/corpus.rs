@@ -235,8 +235,7 @@ fn refused_rows_that_come_back_without_a_correction_are_refused_again() {
         if read.refusals().is_empty() {
             continue;
         }
-        let again = File { bytes: read.rejects(), ..file };
-        let again = again.read(&[usize::MAX]);
+        let again = file.refused(&read).read(&[usize::MAX]);
         assert_eq!(again.fault, None, "{}", case.display());
         assert_eq!(again.calls(), Vec::<&str>::new(), "{}", case.display());
         assert_eq!(again.refusals().len(), read.refusals().len(), "{}", case.display());

@@ -135,6 +135,23 @@ fn renamed(header: &[&str]) -> Mapping {
     Mapping { name: "law".to_owned(), call: "track".to_owned(), columns: columns.collect(), ..Mapping::default() }
 }
 
+#[test]
+fn rows_with_the_message_id_of_an_earlier_row_are_reported() {
+    let mut file = File::new("export.csv", "Order,Who,Item\n1,a,Lamp\n1,a,Mug\n2,b,Mug\n");
+    let columns = vec![column("Who", vec![field("userId")]), column("Item", vec![field("properties.item")])];
+    file.reading.mapping = Some(Box::new(Mapping {
+        name: "orders".to_owned(),
+        call: "track".to_owned(),
+        columns,
+        set: vec![constant("event", "\"Order Completed\"")],
+        message_id: words(&["Order"]),
+        ..Mapping::default()
+    }));
+    let (account, _, _) = settled(&file, 7, 1);
+    let found: Vec<_> = account.findings.iter().map(|one| (one.code.as_str(), one.rows, one.line)).collect();
+    assert_eq!(found, [("message_id_repeated", 1, 3)]);
+}
+
 /// Settles every batch of a file, some calls as refused by the other side.
 fn settled(file: &File, piece: usize, refused_every: usize) -> (Account, Option<Position>, Vec<u8>) {
     let ids = MessageIds::new(StreamId::new([0; 16]));
@@ -261,7 +278,7 @@ proptest! {
         if read.refusals().is_empty() {
             return Ok(());
         }
-        let again = File { bytes: read.rejects(), ..file }.read(&[usize::MAX]);
+        let again = file.refused(&read).read(&[usize::MAX]);
         prop_assert_eq!((again.fault.as_ref(), again.calls().len()), (None, 0));
         prop_assert_eq!(again.refusals().len(), read.refusals().len());
     }

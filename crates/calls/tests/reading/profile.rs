@@ -369,9 +369,9 @@ fn check_warnings(csv: &str, expected: &[&str]) {
 fn a_profile_warns_of_blanks_at_ends_and_of_decimal_commas() {
     check_warnings(
         "userId,traits.a,traits.email\n1,x ,a@b.de \n2,y,\n",
-        &["column `traits.a`: 1 of 2 sampled cells have"],
+        &["column `traits.a` (1 of 2 sampled cells): blanks"],
     );
-    check_warnings("userId;traits.a\n1;1.234,56\n2;7\n", &["column `traits.a`: 1 of 2 sampled cells are numbers with"]);
+    check_warnings("userId;traits.a\n1;1.234,56\n2;7\n", &["column `traits.a` (1 of 2 sampled cells): numbers with"]);
     check_warnings("userId;traits.a\n1;1.234,56\n2;none\n", &[]);
     check_warnings("userId,traits.a:number,traits.b\n 1 ,1.5,\n", &[]);
 }

@@ -144,6 +144,11 @@ impl File {
         }
     }
 
+    /// The refused rows of this file, as they come back under the name of their rejects file.
+    pub(crate) fn refused(&self, read: &Read) -> File {
+        File { name: self.subject().rejects_name(), bytes: read.rejects(), ..self.clone() }
+    }
+
     /// Reads it in pieces of the given lengths, over and over.
     pub(crate) fn read(&self, pieces: &[usize]) -> Read {
         let ids = MessageIds::new(StreamId::new([0; 16]));

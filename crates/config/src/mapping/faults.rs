@@ -1,10 +1,13 @@
 //! Faults of a mapping that no file is needed for: what every file would fail with, and what no one can mean.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
-use calls::columns::is_never_sent;
+use calls::columns::{CellType, is_never_sent};
 use calls::kind::{Api, Kind};
-use protocol::mapping::{Mapping, Rest};
+use calls::mapping::{MappingFault, Part};
+use calls::spelling::composed;
+use protocol::mapping::{Column, Mapping, Rest};
 
 use crate::at::At;
 use crate::document::MappingTable;
@@ -14,7 +17,7 @@ use super::{MappingRule, typed};
 /// Checks a mapping. `before` are the mappings that stand before it.
 pub(super) fn check(table: &MappingTable, rule: &MappingRule, before: &[MappingRule], at: &At<'_>) {
     let mapping = rule.mapping();
-    names(mapping, &at.field("columns"));
+    names(mapping, at);
     patterns(rule, before, at);
     if let Some(kind) = Kind::ALL.iter().copied().find(|kind| kind.as_str() == mapping.call) {
         rest(mapping.rest, kind, at);
@@ -24,39 +27,87 @@ pub(super) fn check(table: &MappingTable, rule: &MappingRule, before: &[MappingR
             at.field("message_id").fault("is for calls; leave it out, because its `id` tells an object");
         }
     }
+    let is_sound = !at.has_fault();
     // What follows from a fault is none of its own.
-    if !at.has_fault()
-        && let Err(fault) = calls::mapping::check(mapping, &rule.reading)
-    {
-        at.fault(format!("reads no file: {}", fault.message));
+    let is_own =
+        |part: Part| is_sound || (!matches!(part, Part::Whole | Part::Rest) && !place(part, mapping, at).has_fault());
+    let mut found = calls::mapping::check(mapping, &rule.reading);
+    found.retain(|fault| is_own(fault.part));
+    for MappingFault { part, key, fault, .. } in found {
+        let place = place(part, mapping, at);
+        match key {
+            None => place.fault(format!(": {}", fault.message)),
+            Some("") => place.fault(fault.message),
+            Some(key) => place.field(key).fault(fault.message),
+        }
+    }
+}
+
+/// Where a part of a mapping stands.
+fn place<'a>(part: Part, mapping: &Mapping, at: &At<'a>) -> At<'a> {
+    match part {
+        Part::Whole => at.clone(),
+        Part::Field { column, field } => {
+            let Column { names, fields, .. } = &mapping.columns[column];
+            let column = at.field("columns").field(names.first().map_or("", String::as_str));
+            if fields.len() > 1 { column.item(field) } else { column }
+        }
+        Part::Constant(place) => at.field("set").field(&mapping.set[place].to),
+        Part::Condition(place) => at.field("where").field(&mapping.filters[place].column),
+        Part::MessageId => at.field("message_id"),
+        Part::Rest => at.field("rest"),
     }
 }
 
 /// A name in the header leads to one column.
 fn names(mapping: &Mapping, at: &At<'_>) {
-    let mut owners: HashMap<&str, usize> = HashMap::new();
+    let mut owners: HashMap<Cow<'_, str>, usize> = HashMap::new();
     for (index, column) in mapping.columns.iter().enumerate() {
         let first = column.names.first().map_or("", String::as_str);
         let mut is_taken = false;
         for name in &column.names {
-            is_taken |= *owners.entry(name).or_insert(index) != index;
+            is_taken |= *owners.entry(composed(name)).or_insert(index) != index;
+            if let Some(what) = name_fault(name) {
+                at.field("columns").field(first).fault(what);
+            }
         }
         if is_taken {
-            at.field(first).fault("has a name that another column has too; keep it in one of them");
+            at.field("columns").field(first).fault("has a name that another column has too; keep it in one of them");
         }
+    }
+    let of_filters = mapping.filters.iter().map(|filter| (at.field("where").field(&filter.column), &filter.column));
+    let ids = mapping.message_id.iter().enumerate();
+    let of_ids = ids.map(|(index, name)| (at.field("message_id").item(index), name));
+    let of_group = mapping.group.iter().map(|name| (at.field("group"), name));
+    for (at, name) in of_filters.chain(of_ids).chain(of_group) {
+        if let Some(what) = name_fault(name) {
+            at.fault(what);
+        }
+    }
+}
+
+/// What is wrong with a name that no column has.
+fn name_fault(name: &str) -> Option<&'static str> {
+    match name.trim() {
+        "" => Some("has an empty name of a column; write the name as the first row of the file has it"),
+        name if name.ends_with("#0") => {
+            Some("has a number that no column has; the second of two equal names is `Name#2`")
+        }
+        _ => None,
     }
 }
 
 /// Earlier mappings leave it a file.
 fn patterns(rule: &MappingRule, before: &[MappingRule], at: &At<'_>) {
-    let takes_all = |pattern: &String| {
-        let same = |other: &String| other.to_lowercase() == pattern.to_lowercase();
-        before.iter().any(|earlier| !earlier.also && earlier.keys.patterns().iter().any(same))
-    };
-    if !rule.keys.patterns().is_empty() && rule.keys.patterns().iter().all(takes_all) {
-        at.field("match").fault(
-            "stands in an earlier mapping, which takes these files alone; write also = true there, or another pattern here",
-        );
+    let takes = |pattern: &String, earlier: &MappingRule| !earlier.also && earlier.keys.cover(pattern);
+    let patterns = rule.keys.patterns();
+    let hiding = patterns.iter().map(|pattern| before.iter().find(|earlier| takes(pattern, earlier)));
+    let Some(hiding) = hiding.collect::<Option<Vec<&MappingRule>>>() else { return };
+    if let Some(first) = hiding.first() {
+        at.field("match").fault(format!(
+            "matches no file that an earlier mapping leaves: `{}` takes them alone; write also = true there, put this mapping before it, or write another pattern here",
+            first.mapping().name
+        ));
     }
 }
 
@@ -91,7 +142,8 @@ fn paths(mapping: &Mapping, kind: Kind, at: &At<'_>) {
 fn constants(table: &MappingTable, kind: Kind, at: &At<'_>) {
     for (to, _) in &table.set.0 {
         let at = at.field(to);
-        if typed(to).1.is_some() {
+        let is_meant = |(_, word): (&str, &str)| CellType::meant(word).is_some();
+        if typed(to).1.is_some() || to.rsplit_once(':').is_some_and(is_meant) {
             at.fault("has a type; leave it out, because the value itself has one");
         } else if to == "messageId" {
             at.fault("is the same in every call, and Segment would drop all but one; use `message_id`");

@@ -24,7 +24,7 @@ use tokio::task::JoinHandle;
 use crate::world::{LATER_MS, NOW_MS, STATE, STREAM, World, destination, documented_role, role_arn, tick};
 
 /// The seeds of a usual test run.
-const SEEDS: std::ops::Range<u64> = 0..320;
+const SEEDS: std::ops::Range<u64> = 0..64;
 
 /// Stories that a thread plays at a time: they mostly wait.
 const AT_A_TIME: usize = 8;

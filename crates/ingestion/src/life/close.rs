@@ -1,5 +1,7 @@
 //! How a message ends.
 
+use protocol::checkpoint::Phase;
+use protocol::outcome::Outcome as Kept;
 use serde::Serialize;
 
 /// How an object ended for now.
@@ -24,6 +26,23 @@ pub enum Outcome {
     Continues,
     /// It failed; a retry continues where this invocation ended.
     Failed,
+}
+
+impl Outcome {
+    /// The outcome as the index keeps it; `None` if nothing has ended and nothing has failed. `ended`: how the file ended, if
+    /// an earlier message ended it.
+    #[must_use]
+    pub fn to_keep(self, ended: Option<Phase>) -> Option<Kept> {
+        Some(match (self, ended) {
+            (Self::Finished, _) | (Self::AlreadyDone, Some(Phase::Finished)) => Kept::Finished,
+            (Self::Stopped, _) | (Self::AlreadyDone, Some(Phase::Stopped)) => Kept::Stopped,
+            (Self::Replaced, _) | (Self::AlreadyDone, Some(Phase::Replaced)) => Kept::Replaced,
+            (Self::Missing, _) => Kept::Missing,
+            (Self::Refused, _) => Kept::Refused,
+            (Self::Failed, _) => Kept::Failed,
+            (Self::AlreadyDone | Self::Ignored | Self::Continues, _) => return None,
+        })
+    }
 }
 
 /// The end of a message.

@@ -9,7 +9,7 @@ use protocol::claim::Afresh;
 /// The longest delay of a message (SQS quotas: 15 minutes).
 pub const DELAY_MAX_MS: u64 = 900_000;
 /// A successor message is received within its delay, or within an hour more where messages queue up. A dead letter has
-/// waited longer: five receives, each with the queue's visibility timeout of 90 minutes.
+/// waited longer: the waits of [`retry_after_s`] between five receives.
 const REDRIVEN_AFTER_MS: i64 = 75 * 60_000;
 /// Wait after a trouble with S3.
 const STORAGE_WAIT_MS: u64 = 30_000;
@@ -19,6 +19,9 @@ const BUSY_WAIT_MIN_MS: u64 = 1_000;
 const SEGMENT_WAIT_MIN_MS: u64 = 1_000;
 /// Wait for an object that does not exist. Its event may be early, or S3 behind a cache may be late.
 const MISSING_WAIT_MS: u64 = 60_000;
+/// Seconds before a message that failed is received again, by its number of receives. After the last one it is a dead
+/// letter.
+const RETRY_AFTER_S: [i32; 4] = [60, 300, 900, 3_600];
 const NO_PROGRESS: &str = "no progress for 12 hours";
 
 /// A file that cannot continue now.
@@ -45,6 +48,17 @@ impl Pause {
             is_owned: false,
         }
     }
+}
+
+/// Seconds before a message that failed comes again, after so many receives. Without it the queue's visibility timeout
+/// would decide, which is six times the function's timeout.
+///
+/// Short enough that a cause which ends by itself, such as a new policy of IAM, costs minutes. Long enough that a person
+/// can remove a cause before the last try.
+#[must_use]
+pub fn retry_after_s(receives: u32) -> i32 {
+    let index = usize::try_from(receives).unwrap_or(usize::MAX).saturating_sub(1);
+    RETRY_AFTER_S.get(index).copied().unwrap_or(RETRY_AFTER_S[0])
 }
 
 /// Whether a message starts the count of hours without progress again.

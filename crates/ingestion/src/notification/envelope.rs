@@ -11,7 +11,7 @@
 //! | an event of EventBridge that is not S3's own | `detail`, if that is an envelope |
 
 use super::record::{self, About};
-use super::{Entry, Ignored, NotificationFault, Wanted, replay_tag};
+use super::{Entry, Ignored, NotificationFault, Wanted, backfill_of, replay_tag};
 use serde_json::Value;
 
 /// Envelopes within envelopes at most. An event of EventBridge, in a message of SNS, in a message of SQS, in a failed
@@ -43,6 +43,7 @@ enum Shape<'a> {
     List(&'a [Value]),
     Envelope(&'a Value),
     Continuation(&'a Value),
+    Backfill(&'a Value),
     EventBridge(&'a str),
     Record,
     /// Nothing to ingest, for this reason.
@@ -91,6 +92,9 @@ fn open(value: &Value, around: Around<'_>, found: &mut Vec<Entry>) {
             Ok(notice) => Entry::Ingest(notice),
             Err(_) => Entry::Unreadable(NotificationFault::UnknownShape),
         }),
+        Shape::Backfill(rest) => {
+            found.push(backfill_of(rest).map_or_else(Entry::Unreadable, Entry::Backfill));
+        }
         Shape::EventBridge(kind) => match carried(value, kind) {
             Some(content) => open(content, Around { index: None, ..within }, found),
             None => found.push(record::of_event_bridge(value, kind, about)),
@@ -112,6 +116,9 @@ fn shape(value: &Value, is_listed: bool) -> Shape<'_> {
     }
     if let Some(rest) = value.get("continue") {
         return Shape::Continuation(rest);
+    }
+    if let Some(rest) = value.get("backfill") {
+        return Shape::Backfill(rest);
     }
     if let Some(Value::Array(records)) = value.get("Records") {
         return Shape::List(records);

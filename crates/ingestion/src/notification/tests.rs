@@ -9,6 +9,7 @@ fn words(payload: &Value, wanted: Wanted) -> Vec<String> {
         Entry::Ingest(notice) => format!("{}/{}", notice.bucket, notice.key),
         Entry::Ignored(ignored) => format!("ignored: {}", ignored.reason),
         Entry::Unreadable(fault) => format!("unreadable: {fault}"),
+        Entry::Backfill(backfill) => format!("rest of {}", backfill.bucket),
     };
     match read(payload, wanted) {
         Ok(Notification::Direct(entries)) => entries.into_iter().map(of_entry).collect(),
@@ -25,6 +26,8 @@ fn words(payload: &Value, wanted: Wanted) -> Vec<String> {
                 .collect()
         }
         Ok(Notification::Validate(buckets)) => vec![format!("validate: {buckets:?}")],
+        Ok(Notification::Backfill(backfill)) => vec![format!("backfill: {backfill:?}")],
+        Ok(Notification::Status(of)) => vec![format!("status: {of:?}")],
         Err(fault) => vec![format!("refused: {fault}")],
     }
 }
@@ -327,6 +330,26 @@ fn validation_can_be_invoked_by_a_person_and_not_by_a_queue() {
     check(&json!({"validate": ["a", "b"]}), r#"validate: ["a", "b"]"#);
     for validate in [json!("a"), json!({}), json!([1]), json!(null)] {
         check(&json!({ "validate": validate }), "refused: `validate` must be a list of bucket names");
+    }
+    check(
+        &json!({"status": "s3://inbox/a b/track_1.csv"}),
+        r#"status: Object { bucket: "inbox", key: "a b/track_1.csv" }"#,
+    );
+    check(&json!({"status": 1_000}), "status: Newest(1000)");
+    for status in [json!("track_1.csv"), json!("s3://inbox"), json!("s3://inbox/"), json!(0), json!(1_001), json!(null)]
+    {
+        check(&json!({ "status": status }), "refused: `status` must be `s3://BUCKET/KEY`, or a number");
+    }
+    check(
+        &json!({"backfill": {"bucket": "inbox", "prefix": "in/", "dry_run": true}}),
+        r#"backfill: Backfill { bucket: "inbox", prefix: "in/", dry_run: true, tag: None }"#,
+    );
+    let backfill = json!({"backfill": {"bucket": "inbox"}});
+    check(&json!({"Records": [in_queue(&backfill)]}), "rest of inbox");
+    for backfill in
+        [json!("inbox"), json!({"prefix": "in/"}), json!({"bucket": ""}), json!({"bucket": "b", "dry": true})]
+    {
+        check(&json!({ "backfill": backfill }), "refused: `backfill` must be");
     }
     let in_queue = in_queue(&json!({"validate": []}));
     check(&json!({"Records": [in_queue]}), "unreadable: the payload is not an S3 notification");

@@ -5,7 +5,7 @@ use super::preview::Preview;
 use super::wire::Wire;
 use calls::batches::Batch;
 use calls::columns::Column;
-use calls::dialect::StoredHeader;
+use calls::dialect::{Compression, StoredHeader};
 use calls::kind::Api;
 use calls::pipeline::Pipeline;
 use calls::profile::{Profile, Values};
@@ -129,6 +129,9 @@ impl Checked {
         self.fault_at = fault.and_then(|fault| fault.at);
         let begin = self.header.as_ref().map(|header| header.rows_from);
         let is_unusable = self.verdict() == Usability::Unusable;
-        self.undelivered_from = self.undelivered_from.or(begin).filter(|_| is_unusable);
+        let compression = self.header.as_ref().map(|header| header.dialect.compression);
+        // Behind the last byte nothing is undelivered.
+        let is_end = |from: &Position| compression == Some(Compression::None) && from.byte >= self.bytes;
+        self.undelivered_from = self.undelivered_from.or(begin).filter(|from| is_unusable && !is_end(from));
     }
 }

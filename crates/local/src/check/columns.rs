@@ -2,8 +2,8 @@
 
 use super::checked::Checked;
 use super::preview::Pair;
-use super::words::{more, visible};
 use crate::voice::Voice;
+use crate::words::{cut, more, visible};
 use calls::columns::Column;
 use std::fmt::Write as _;
 
@@ -11,8 +11,6 @@ use std::fmt::Write as _;
 pub(super) const COLUMNS_SHOWN_MAX: usize = 60;
 /// A name longer than this pushes its line out, instead of all lines.
 const NAME_CHARS_MAX: usize = 40;
-/// So much of a value is shown.
-const VALUE_CHARS_MAX: usize = 28;
 
 /// A table of the columns. Under a mapping it has their first values, and the columns that are not sent stand below it.
 pub(super) fn table(out: &mut String, checked: &Checked, voice: Voice) {
@@ -51,14 +49,6 @@ fn first_values(pairs: &[Pair]) -> String {
         _ => cut(&pair.after),
     });
     words.collect::<Vec<_>>().join(" · ")
-}
-
-fn cut(value: &str) -> String {
-    let value = visible(value);
-    match value.char_indices().nth(VALUE_CHARS_MAX) {
-        Some((at, _)) => format!("{}…", &value[..at]),
-        None => value,
-    }
 }
 
 fn not_sent(out: &mut String, checked: &Checked, voice: Voice) {

@@ -2,8 +2,8 @@
 
 use super::checked::Checked;
 use super::columns::COLUMNS_SHOWN_MAX;
-use super::words::{grouped, more, visible};
 use crate::voice::Voice;
+use crate::words::{grouped, more, visible};
 use calls::profile::{ColumnProfile, Kind, Values};
 use std::fmt::Write as _;
 use unicode_width::UnicodeWidthStr;

@@ -21,7 +21,7 @@ pub(super) struct Progress {
 impl Progress {
     pub(super) fn new(name: &str, size: Option<u64>) -> Self {
         let terminal = std::io::stderr().is_terminal();
-        Self { name: super::words::visible(name), size, begun: Instant::now(), shown: None, terminal }
+        Self { name: crate::words::visible(name), size, begun: Instant::now(), shown: None, terminal }
     }
 
     pub(super) fn at(&mut self, bytes: u64, rows: u64) {
@@ -49,7 +49,7 @@ impl Progress {
 fn line(name: &str, bytes: u64, size: Option<u64>, rows: u64, taken: Duration) -> String {
     let a_second = u128::from(bytes) * 1_000 / taken.as_millis().max(1);
     let speed = super::tell::bytes(u64::try_from(a_second).unwrap_or(u64::MAX));
-    let rows = super::words::grouped(rows);
+    let rows = crate::words::grouped(rows);
     match size.filter(|size| *size > 0) {
         Some(size) => {
             let bytes = bytes.min(size);

@@ -3,8 +3,8 @@
 use super::checked::{Checked, Usability};
 use super::expect::expected;
 use super::profile;
-use super::words::{grouped, more, visible};
 use crate::voice::Voice;
+use crate::words::{grouped, more, visible};
 use calls::dialect::Compression;
 use calls::kind::Api;
 use calls::refusal::RowRefusal;

@@ -2,7 +2,8 @@
 
 use super::feed::{Entry, Feed, Seer};
 use super::system::System;
-use aws::{Bucket, Clock, Dice};
+use aws::clients::SdkConfig;
+use aws::{Clock, Dice};
 use axum::Router;
 use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::{Request, State};
@@ -13,9 +14,10 @@ use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use flate2::read::MultiGzDecoder;
-use receiver::{Keeping, Keys, Receiver};
+use receiver::Receiver;
 use serde_json::Value;
 use serde_json::value::RawValue;
+use standins::installation::STATE_BUCKET;
 use std::collections::{BTreeMap, HashMap};
 use std::io::Read as _;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -31,10 +33,23 @@ const EACH_MS: i64 = 100;
 /// Fields that hold write keys.
 const KEY_FIELDS: [&str; 2] = ["writeKey", "write_key"];
 
-/// The receiver's own API, which keeps calls in the state bucket. `keys` is `key=source id`, separated by commas.
-pub(super) fn api(keys: &str, include_write_key: bool, state: Bucket, clock: Clock) -> anyhow::Result<Router> {
-    let keeping = Keeping { state, include_write_key };
-    Ok(receiver::router(Receiver::new(Keys::parse(keys)?, Some(keeping), clock, Dice::system())))
+/// The receiver's own API, which keeps calls in the state bucket. `keys` is `key=source id`, separated by commas; `get`
+/// reads the other settings.
+pub(super) fn api(
+    get: &dyn Fn(&str) -> Option<String>,
+    keys: &str,
+    sdk: &SdkConfig,
+    clock: Clock,
+) -> anyhow::Result<Router> {
+    let setting = |name: &str| match name {
+        "WRITE_KEYS" => Some(keys.to_owned()),
+        "STATE_BUCKET" => Some(STATE_BUCKET.to_owned()),
+        // The sources of the document are among the keys.
+        "CONFIG" => None,
+        _ => get(name),
+    };
+    let settings = receiver::Settings::parse(&setting)?;
+    Ok(receiver::router(&Receiver::new(settings, sdk, clock, Dice::system())))
 }
 
 /// The fields of an object, each as it was written.

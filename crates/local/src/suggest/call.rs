@@ -76,8 +76,25 @@ pub(super) struct Group {
 }
 
 /// Finds the column whose equal cells make a group: the rows behind the first leave fields of the first empty.
-pub(super) fn group(sample: &Sample) -> Option<Group> {
-    (0..sample.columns.len()).find_map(|column| of_column(sample, column))
+pub(super) fn group(sample: &Sample, call: &Call) -> Option<Group> {
+    let found = (0..sample.columns.len()).find_map(|column| of_column(sample, column));
+    found.or_else(|| of_single_items(sample).filter(|_| *call == Call::Track))
+}
+
+/// The number of orders that have one item each in the rows that were read: a later order may have more.
+fn of_single_items(sample: &Sample) -> Option<Group> {
+    let items: Vec<usize> = items(sample).collect();
+    let is_number = |at: &usize| {
+        let column = &sample.columns[*at];
+        !items.contains(at) && names::event_number(&column.name, &[]).is_some() && column.is_unique()
+    };
+    let column = (0..sample.columns.len()).find(is_number)?;
+    (!items.is_empty()).then_some(Group { column, lists: items })
+}
+
+/// The columns that are about an item of an order.
+pub(super) fn items(sample: &Sample) -> impl Iterator<Item = usize> {
+    (0..sample.columns.len()).filter(|at| names::is_item(&sample.columns[*at].name))
 }
 
 fn of_column(sample: &Sample, column: usize) -> Option<Group> {
@@ -113,8 +130,7 @@ fn of_column(sample: &Sample, column: usize) -> Option<Group> {
 
 /// Whether the rows behind the first repeat an order, and only its items differ.
 fn repeats_order(sample: &Sample, column: usize, lists: &[usize]) -> bool {
-    let name = &sample.columns[column].name;
-    let is_order = names::is_code(name) && words(name).iter().any(|word| names::is_event_word(word));
+    let is_order = names::event_number(&sample.columns[column].name, &[]).is_some();
     is_order && !lists.is_empty() && lists.iter().all(|at| names::is_item(&sample.columns[*at].name))
 }
 
@@ -163,6 +179,7 @@ mod tests {
         let order = ["#1", "a@b.c", "9", "x", "Lamp", "true"];
         let more = ["#1", "", "", "", "Mug", "true"];
         let other = ["#2", "d@e.f", "5", "x", "Mug", "true"];
+        let group = |sample: &Sample| group(sample, &Call::Track);
         let found = group(&sample(&NAMES, &[&order, &more, &other]));
         assert_eq!(found, Some(Group { column: 0, lists: vec![4, 5] }));
         assert_eq!(group(&sample(&NAMES, &[&order, &other])), None, "no row repeats the number");
@@ -176,11 +193,23 @@ mod tests {
         let names = ["Order Number", "Email", "Total", "Item Name", "Quantity"];
         let (lamp, mug) = (["1", "a@b.c", "9", "Lamp", "1"], ["1", "a@b.c", "9", "Mug", "2"]);
         let other = ["2", "d@e.f", "5", "Mug", "1"];
+        let group = |sample: &Sample| group(sample, &Call::Track);
         let found = group(&sample(&names, &[&lamp, &mug, &other]));
         assert_eq!(found, Some(Group { column: 0, lists: vec![3, 4] }));
         let paid_twice = ["1", "a@b.c", "7", "Mug", "2"];
         assert_eq!(group(&sample(&names, &[&lamp, &paid_twice])), None, "its total differs, too");
         assert_eq!(group(&sample(&names, &[&lamp, &lamp])), None, "no item differs");
+    }
+
+    #[test]
+    fn orders_of_one_item_each_are_groups_too() {
+        let names = ["Order Number", "Email", "Order Date", "Item Name", "Item Cost"];
+        let (one, two) = (["1", "a@b.c", "2025-12-31", "Lamp", "9"], ["2", "d@e.f", "2025-12-31", "Mug", "5"]);
+        let of = |names: &[&str], call: Call| group(&sample(names, &[&one, &two]), &call);
+        assert_eq!(of(&names, Call::Track), Some(Group { column: 0, lists: vec![3, 4] }));
+        assert_eq!(of(&names, Call::Identify), None);
+        assert_eq!(of(&["Customer ID", "Email", "Order Date", "Item Name", "Item Cost"], Call::Track), None);
+        assert_eq!(of(&["Order Number", "Email", "Order Date", "Plan", "Total"], Call::Track), None);
     }
 
     #[test]

@@ -24,14 +24,32 @@ pub(super) struct Draft {
     pub(super) is_zoneless: bool,
     pub(super) dates: Vec<String>,
     pub(super) nulls: Vec<&'static str>,
-    /// Columns that must be filled, or the row is skipped.
-    pub(super) filled: Vec<String>,
+    /// The column that must be filled, or the row is skipped.
+    pub(super) filled: Option<Filled>,
     pub(super) group: Option<String>,
-    /// Columns whose cells could make the message id, and whether they do.
-    pub(super) message_id: Option<(String, bool)>,
+    pub(super) message_id: Option<MessageId>,
     /// The column whose cells say how far each row has got.
     pub(super) status: Option<String>,
     pub(super) columns: Vec<DraftColumn>,
+}
+
+/// A column that must be filled.
+#[derive(Debug)]
+pub(super) struct Filled {
+    pub(super) column: String,
+    /// Another column that names people, and how many of the rows that are skipped have a cell in it.
+    pub(super) other: Option<(String, usize)>,
+}
+
+/// The column whose cells could make the message id.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum MessageId {
+    /// It numbers events, orders or payments.
+    Numbers(String),
+    /// Its cells are different, and its name does not say what they number.
+    May(String),
+    /// It numbers people, whose rows come again with other cells.
+    People(String),
 }
 
 /// The columns that name the person of a row.
@@ -39,14 +57,17 @@ pub(super) struct Draft {
 struct Person {
     /// The first choice and the second.
     columns: Vec<usize>,
+    /// The second choice, if it is not kept.
+    dropped: Option<usize>,
 }
 
 impl Person {
     /// An id that is called one, an email address, then other ids. The second choice is for rows without the first.
     fn of(sample: &Sample, shapes: &[Shape]) -> Person {
         let number = |at: &usize| names::person_id(&sample.columns[*at].name);
-        let named =
-            (0..shapes.len()).filter(|at| number(at).is_some() && sample.columns[*at].filled().next().is_some());
+        // Of a header alone the names say it.
+        let may_have_cells = |at: &usize| sample.rows == 0 || sample.columns[*at].filled().next().is_some();
+        let named = (0..shapes.len()).filter(|at| number(at).is_some() && may_have_cells(at));
         let named = named.min_by_key(number);
         let filled = |at: &usize| sample.columns[*at].filled().count();
         // Of equally filled ones the first.
@@ -55,7 +76,7 @@ impl Person {
         let mut columns: Vec<usize> =
             if is_user_id { vec![named, email] } else { vec![email, named] }.into_iter().flatten().collect();
         columns.truncate(2);
-        Person { columns }
+        Person { columns, dropped: None }
     }
 
     /// Keeps the second choice for people alone, where it names each person that the first leaves out. The ids of events
@@ -69,6 +90,7 @@ impl Person {
         let is_odd = |at: &usize| super::fields::odd_ids(&sample.columns[*at], lacks_first) > 0;
         let has_odd = self.columns.get(1).is_some_and(is_odd);
         if *call != Call::Identify || first_is_full || !all_named || has_odd {
+            self.dropped = self.columns.get(1).copied();
             self.columns.truncate(1);
         }
     }
@@ -76,15 +98,15 @@ impl Person {
 
 impl Draft {
     pub(super) fn of(sample: &Sample) -> Draft {
-        let shapes: Vec<Shape> = sample.columns.iter().map(shapes::of).collect();
+        let shapes: Vec<Shape> = sample.columns.iter().map(|column| shape(column, sample)).collect();
         let FileName { pattern, words: file_words } = names::file_name(&sample.name);
         let mut person = Person::of(sample, &shapes);
         // A group is of one person, whichever column names it.
         let of_one = |group: &Group| group.lists.iter().all(|at| !person.columns.contains(at));
-        let group = call::group(sample).filter(of_one);
         let call = call::guess(&file_words, sample, &shapes, !person.columns.is_empty());
+        let group = call::group(sample, &call).filter(of_one);
         person.keep(&call, sample);
-        let name = if file_words.is_empty() { "draft".to_owned() } else { ascii(&file_words) };
+        let name = if file_words.is_empty() { ascii(&words(&sample.name)) } else { ascii(&file_words) };
         let event_column = (call == Call::Track).then(|| event_column(sample)).flatten();
         let mut draft = Draft {
             event: (call == Call::Track && event_column.is_none()).then(|| call::event(&file_words, sample)),
@@ -96,7 +118,7 @@ impl Draft {
             nulls: nulls(sample),
             filled: must_be_filled(sample, &person, group.as_ref(), &call),
             group: group.as_ref().map(|group| sample.columns[group.column].name.clone()),
-            message_id: message_id(sample, group.as_ref(), &call),
+            message_id: message_id(sample, group.as_ref(), &call, &person, &file_words),
             status: call::status(sample),
             columns: Vec::new(),
             name,
@@ -156,17 +178,20 @@ impl Draft {
 /// The type of plain text. A field that is called `timestamp` or `createdAt` needs it to be sent as text.
 const TEXT: &str = "string";
 
-/// The words of a file's name as the name of a mapping.
+/// Words of a file's name as the name of a mapping.
 fn ascii(file_words: &[String]) -> String {
     let name = file_words.join("-");
     let name: String = name.chars().map(|c| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' }).collect();
     name.chars().take(60).collect()
 }
 
-/// The id prefix of the tool.
+/// A prefix of ids that is to be filled in: no file is read with it.
+pub(super) const BLANK_PREFIX: &str = "…-";
+
+/// The id prefix of the tool. A name without words does not say the tool, and two tools must not share a prefix.
 fn tool(file_words: &[String]) -> String {
     let first = file_words.iter().find(|word| word.bytes().all(|byte| byte.is_ascii_alphanumeric()));
-    format!("{}-", first.map_or("tool", String::as_str))
+    first.map_or_else(|| BLANK_PREFIX.to_owned(), |word| format!("{word}-"))
 }
 
 fn delimiter(delimiter: Delimiter) -> Option<&'static str> {
@@ -194,37 +219,73 @@ fn nulls(sample: &Sample) -> Vec<&'static str> {
     NULL_WORDS.iter().filter(stands).copied().filter(|word| !is_sign(word)).collect()
 }
 
+/// The shape of a column. Without a row, a column that is called so has email addresses.
+fn shape(column: &Column, sample: &Sample) -> Shape {
+    match shapes::of(column) {
+        Shape::Empty if sample.rows == 0 && names::known_trait(&column.name) == Some("email") => Shape::Email,
+        shape => shape,
+    }
+}
+
 fn event_column(sample: &Sample) -> Option<usize> {
     let is_event = |column: &Column| ["event", "eventname"].contains(&words(&column.name).concat().as_str());
     sample.columns.iter().position(is_event)
 }
 
 /// The column that a row must have, if some rows lack every column that names its person.
-fn must_be_filled(sample: &Sample, person: &Person, group: Option<&Group>, call: &Call) -> Vec<String> {
-    let needed: Vec<usize> = match call {
-        Call::Object(_) => super::fields::object_id(sample).into_iter().collect(),
-        _ => person.columns.clone(),
-    };
-    let [only] = needed[..] else { return Vec::new() };
+fn must_be_filled(sample: &Sample, person: &Person, group: Option<&Group>, call: &Call) -> Option<Filled> {
+    let is_object = matches!(call, Call::Object(_));
+    let needed: Vec<usize> =
+        if is_object { super::fields::object_id(sample).into_iter().collect() } else { person.columns.clone() };
+    let [only] = needed[..] else { return None };
     let column = &sample.columns[only];
     let key = group.map(|group| &sample.columns[group.column].cells);
     let is_first = |row: usize| row == 0 || key.is_none_or(|key| key[row] != key[row - 1]);
-    let lacks = |row: usize| is_first(row) && !super::sample::is_filled(&column.cells[row]);
-    if (0..sample.rows).any(lacks) { vec![column.name.clone()] } else { Vec::new() }
-}
-
-/// The column that numbers the rows, or the groups of rows. A person's row comes again with other cells, so there it is
-/// only a proposal.
-fn message_id(sample: &Sample, group: Option<&Group>, call: &Call) -> Option<(String, bool)> {
-    let is_sure = *call == Call::Track;
-    if matches!(call, Call::Object(_)) {
+    let is_filled = |at: usize, row: usize| super::sample::is_filled(&sample.columns[at].cells[row]);
+    let skipped: Vec<usize> = (0..sample.rows).filter(|row| is_first(*row) && !is_filled(only, *row)).collect();
+    if skipped.is_empty() {
         return None;
     }
+    let other = person.dropped.filter(|_| !is_object).map(|other| {
+        let rows = skipped.iter().filter(|row| is_filled(other, **row)).count();
+        (sample.columns[other].name.clone(), rows)
+    });
+    Some(Filled { column: column.name.clone(), other: other.filter(|(_, rows)| *rows > 0) })
+}
+
+/// The column that numbers the rows, or the groups of rows. Of an id of people, and of items of an order that is no group,
+/// no message id is made.
+fn message_id(
+    sample: &Sample,
+    group: Option<&Group>,
+    call: &Call,
+    person: &Person,
+    file_words: &[String],
+) -> Option<MessageId> {
     let name = |at: usize| sample.columns[at].name.clone();
-    if let Some(group) = group {
-        return Some((name(group.column), is_sure));
+    let number = |at: usize| names::event_number(&sample.columns[at].name, file_words);
+    let is_of_person = |at: &usize| {
+        let is_called = names::person_id(&sample.columns[*at].name).is_some() && number(*at).is_none();
+        person.columns.contains(at) || is_called
+    };
+    let is_code = |at: &usize| sample.columns[*at].is_unique() && names::is_code(&sample.columns[*at].name);
+    match (call, group) {
+        (Call::Object(_), _) => None,
+        (Call::Identify, Some(group)) => Some(MessageId::People(name(group.column))),
+        (Call::Identify, None) => (0..sample.columns.len()).find(is_code).map(name).map(MessageId::People),
+        (Call::Track, Some(group)) if is_of_person(&group.column) => None,
+        (Call::Track, Some(group)) => {
+            // Rows with several items are an order, whatever its number is called.
+            let has_items = group.lists.iter().any(|at| names::is_item(&sample.columns[*at].name));
+            let is_sure = has_items || number(group.column).is_some();
+            let name = name(group.column);
+            Some(if is_sure { MessageId::Numbers(name) } else { MessageId::May(name) })
+        }
+        (Call::Track, None) => {
+            let codes = (0..sample.columns.len()).filter(is_code).filter(|at| !is_of_person(at));
+            let best = codes.min_by_key(|at| number(*at).unwrap_or(usize::MAX))?;
+            let is_sure = number(best).is_some() && call::items(sample).next().is_none();
+            Some(if is_sure { MessageId::Numbers(name(best)) } else { MessageId::May(name(best)) })
+        }
     }
-    let unique = (0..sample.columns.len()).filter(|at| sample.columns[*at].is_unique());
-    let numbered = unique.filter(|at| names::is_code(&sample.columns[*at].name));
-    numbered.map(name).next().map(|name| (name, is_sure))
 }

@@ -2,6 +2,7 @@
 
 use super::call::{Call, Group};
 use super::column::{DraftColumn, DraftField};
+use super::draft::BLANK_PREFIX;
 use super::names::{self, words};
 use super::sample::{Column, Sample, is_filled};
 use super::shapes::{Shape, TimeShape};
@@ -50,7 +51,9 @@ impl Fields<'_> {
                 taken.push(to.clone());
                 fields.push(typed(to, column, shape));
             }
-            let note = if fields.iter().any(|field| ["userId", "id"].contains(&field.to.as_str())) {
+            let note = if fields.iter().any(|field| field.prefix.as_deref() == Some(BLANK_PREFIX)) {
+                Some("for … write the tool's name: two tools' customer 101 are two people".to_owned())
+            } else if fields.iter().any(|field| ["userId", "id"].contains(&field.to.as_str())) {
                 id_note(column)
             } else {
                 note(sample, shape)
@@ -152,8 +155,10 @@ fn id_note(column: &Column) -> Option<String> {
     let few = column.cells.len() / ODD_ID_PART;
     let odd = odd_ids(column, |_| true);
     let is_few = (1..=few.max(1)).contains(&odd) && odd < column.filled().count() / 2;
-    is_few
-        .then(|| format!("{odd} of the ids are written otherwise: if they are totals, leave the rows out with `where`"))
+    is_few.then(|| match odd {
+        1 => "1 id is written otherwise: if it is a total, leave the row out with `where`".to_owned(),
+        _ => format!("{odd} ids are written otherwise: if they are totals, leave the rows out with `where`"),
+    })
 }
 
 /// Of so many ids, one that is written otherwise is a doubt.
@@ -187,7 +192,13 @@ impl Signs {
 }
 
 fn note(sample: &Sample, shape: &Shape) -> Option<String> {
-    (*shape == Shape::Empty && sample.rows > 0).then(|| "empty in all rows that were read".to_owned())
+    match shape {
+        Shape::Empty if sample.rows > 0 => Some("empty in all rows that were read".to_owned()),
+        Shape::EitherDate { day_first, month_first } => Some(format!(
+            "a date, day or month first: write dates = [\"{day_first}\"] or [\"{month_first}\"] above, and a type here: date or timestamp"
+        )),
+        _ => None,
+    }
 }
 
 #[cfg(test)]

@@ -177,6 +177,25 @@ pub(super) fn is_event_word(word: &str) -> bool {
     EVENTS.contains(&word)
 }
 
+/// Beginnings of words for what happened, as they stand before `nummer` or `nr`.
+const EVENT_STEMS: [&str; 10] =
+    ["bestell", "rechnung", "auftrag", "beleg", "vorgang", "transaktion", "zahlung", "buchung", "receipt", "ticket"];
+
+/// How sure it is that the cells of a column number events, orders or payments, 0 being the surest; `None` if its name
+/// does not say so. `Id` alone numbers the rows, which are events if the name of the file says so.
+pub(super) fn event_number(name: &str, file_words: &[String]) -> Option<usize> {
+    let words = words(name);
+    if words.concat() == "id" {
+        return file_words.iter().any(|word| is_event_word(word)).then_some(0);
+    }
+    let is_event = |word: &String| is_event_word(word) || EVENT_STEMS.iter().any(|stem| word.starts_with(stem));
+    // Of `Customer Order ID` and `Order Customer ID` the last word before the number says whose it is.
+    let last = words.iter().rfind(|word| is_event(word) || is_people_word(word));
+    let event = last.filter(|word| is_event(word) && is_code(name) && person_id(name).is_none())?;
+    let singular = event.trim_end_matches('s');
+    Some(if file_words.iter().any(|word| word.starts_with(singular)) { 1 } else { 2 })
+}
+
 pub(super) fn is_people_word(word: &str) -> bool {
     PEOPLE.contains(&word)
 }
@@ -279,6 +298,27 @@ mod tests {
             [known_trait("E-Mail"), known_trait("Straße"), known_trait("Plan")],
             [Some("email"), Some("address.street"), None]
         );
+    }
+
+    #[test]
+    fn a_number_of_events_is_known_by_its_name_and_a_persons_is_none() {
+        let file = words("stripe payments");
+        for (name, rank) in [
+            ("id", Some(0)),
+            ("Payment ID", Some(1)),
+            ("Order Number", Some(2)),
+            ("Rechnungsnummer", Some(2)),
+            ("Bestell-Nr", Some(2)),
+            ("User ID", None),
+            ("Customer Order ID", Some(2)),
+            ("Order Customer ID", None),
+            ("Record ID", None),
+            ("Zip Code", None),
+            ("Order Total", None),
+        ] {
+            assert_eq!(event_number(name, &file), rank, "{name}");
+        }
+        assert_eq!(event_number("id", &words("contacts")), None);
     }
 
     #[test]

@@ -68,14 +68,27 @@ pub(super) fn is_filled(cell: &str) -> bool {
 impl Sample {
     /// Reads at most about `rows_max` rows.
     pub(super) fn read(source: &Source, rows_max: u64) -> anyhow::Result<Sample> {
+        anyhow::ensure!(
+            !begins_as_json(&mut source.open()?),
+            "it is JSON, and a mapping reads CSV: export it as CSV, with a row that names the columns"
+        );
         let read = read_by(source, 0, rows_max)?;
         if read.may_have_preamble()
-            && let Some(better) = read_behind_preamble(source, read.width(), rows_max)?
+            && let Some(better) = read_behind_preamble(source, &read, rows_max)?
         {
             return better.sample(source.name());
         }
         read.sample(source.name())
     }
+}
+
+/// Whether a file begins as JSON does, and no header: with an object, or a list of objects or lists.
+fn begins_as_json(input: &mut dyn std::io::Read) -> bool {
+    let mut begin = [0; 1024];
+    let length = read(input, &mut begin).unwrap_or(0);
+    let text = String::from_utf8_lossy(&begin[..length]);
+    let signs: String = text.chars().filter(|c| !c.is_whitespace() && *c != '\u{feff}').take(2).collect();
+    ["{\"", "[{", "[["].contains(&signs.as_str())
 }
 
 /// Lines that may stand before a header.
@@ -102,11 +115,11 @@ fn read_by(source: &Source, skip_lines: u32, rows_max: u64) -> anyhow::Result<Re
     Ok(Read { skip_lines, machine, rows })
 }
 
-/// Finds the header behind lines about the report: all cells of its row are names, and no row is wider.
-fn read_behind_preamble(source: &Source, width: usize, rows_max: u64) -> anyhow::Result<Option<Read>> {
+/// Finds the header behind lines about the report. `first` is the file, read from its first line.
+fn read_behind_preamble(source: &Source, first: &Read, rows_max: u64) -> anyhow::Result<Option<Read>> {
     for skip_lines in 1..=PREAMBLE_LINES_MAX {
         let read = read_by(source, skip_lines, PREAMBLE_ROWS)?;
-        if read.width() >= 2 * width.max(1) && read.has_header() {
+        if read.has_header() && read.is_header_of(first) {
             return read_by(source, skip_lines, rows_max).map(Some);
         }
     }
@@ -126,16 +139,46 @@ impl Read {
         self.columns().count()
     }
 
-    /// Whether the first line is no header of these rows.
-    fn may_have_preamble(&self) -> bool {
-        self.width() < 2 || self.rows.iter().any(|row| row.len() > self.width())
+    /// The names in the header, as far as there are some.
+    fn names(&self) -> Vec<&str> {
+        let names = self.columns().map(|(_, column)| column.name.as_str());
+        names.filter(|name| !name.is_empty()).collect()
     }
 
+    /// Whether the first line may be no header of these rows: it has less cells than they, or hardly any, or a number.
+    fn may_have_preamble(&self) -> bool {
+        let names = self.names();
+        self.width() < 2
+            || names.len() * 2 <= self.width()
+            || self.rows.iter().any(|row| row.len() > self.width())
+            || !names.iter().all(|name| is_name(name))
+    }
+
+    /// Whether the first line has names alone, and no row is wider.
     fn has_header(&self) -> bool {
-        let is_name = |name: &str| name.contains(char::is_alphabetic) && !name.contains('@');
-        self.columns().all(|(_, column)| is_name(&column.name))
+        let names = self.names();
+        names.len() > 1
+            && names.iter().all(|name| is_name(name))
             && !self.rows.is_empty()
             && self.rows.iter().all(|row| row.len() <= self.width())
+    }
+
+    /// Whether this header, behind some lines, is that of a file rather than its first line: it has twice as many names;
+    /// or the lines before it are narrower; or the first line has numbers, and all rows have the width of this header.
+    fn is_header_of(&self, first: &Read) -> bool {
+        let (own, others) = (self.names(), first.names());
+        if own.len() >= 2 * others.len() {
+            return true;
+        }
+        let narrow = first.rows.iter().take_while(|row| row.len() < self.width()).count();
+        let is_first_wide = first.rows.get(narrow).is_some_and(|row| {
+            let cells: Vec<&str> = row.iter().map(|cell| cell.trim()).filter(|cell| !cell.is_empty()).collect();
+            cells == own
+        });
+        let is_steady = self.rows.iter().all(|row| row.len() == self.width());
+        let has_numbers = !others.iter().all(|name| is_name(name));
+        (first.width() < self.width() && narrow > 0 && is_first_wide)
+            || (has_numbers && is_steady && first.width() != self.width())
     }
 
     fn sample(self, name: String) -> anyhow::Result<Sample> {
@@ -163,6 +206,11 @@ impl Read {
         }
         names.into_iter().filter(|name| REJECT_COLUMNS.contains(name)).map(str::to_owned).collect()
     }
+}
+
+/// Whether a cell may name a column.
+fn is_name(cell: &str) -> bool {
+    cell.contains(char::is_alphabetic) && !cell.contains('@')
 }
 
 /// A reading that takes any header.

@@ -22,6 +22,11 @@ pub(super) enum Shape {
     /// `J` and `N`, `ja` and `nein`: the cells for true and for false.
     YesNo(&'static str, &'static str),
     Time(TimeShape),
+    /// Dates of which the rows do not say whether day or month stands first: both formats.
+    EitherDate {
+        day_first: String,
+        month_first: String,
+    },
     Text,
 }
 
@@ -57,7 +62,7 @@ pub(super) fn of(column: &Column) -> Shape {
     } else if let Some((yes, no)) = YES_NO.iter().find(|(yes, no)| cells.iter().all(|cell| cell == yes || cell == no)) {
         Shape::YesNo(yes, no)
     } else {
-        time(&cells).map_or(Shape::Text, Shape::Time)
+        time(&cells).unwrap_or(Shape::Text)
     }
 }
 
@@ -116,9 +121,11 @@ enum Order {
     Iso,
     DayFirst(char),
     MonthFirst(char),
+    /// The rows do not say it.
+    Either(char),
 }
 
-fn time(cells: &[&str]) -> Option<TimeShape> {
+fn time(cells: &[&str]) -> Option<Shape> {
     let parts: Vec<Parts<'_>> = cells.iter().map(|cell| Parts::of(cell)).collect::<Option<_>>()?;
     let first = parts.first()?;
     let is_alike = |one: &Parts<'_>| one.separator == first.separator && one.clock == first.clock;
@@ -132,21 +139,31 @@ fn time(cells: &[&str]) -> Option<TimeShape> {
         '.' => Order::DayFirst('.'),
         other if day_first => Order::DayFirst(other),
         other if parts.iter().any(|one| one.numbers[1] > 12) => Order::MonthFirst(other),
-        // Day or month first: the rows do not say it.
-        _ => return None,
+        other => Order::Either(other),
     };
+    let clock = first.clock.format();
+    let day_first = |separator: char| format!("%d{separator}%m{separator}%Y");
+    let month_first = |separator: char| format!("%m{separator}%d{separator}%Y");
     let date = match order {
         Order::Iso => None,
-        Order::DayFirst(separator) => Some(format!("%d{separator}%m{separator}%Y")),
-        Order::MonthFirst(separator) => Some(format!("%m{separator}%d{separator}%Y")),
+        Order::DayFirst(separator) => Some(day_first(separator)),
+        Order::MonthFirst(separator) => Some(month_first(separator)),
+        Order::Either(separator) => {
+            let [day_first, month_first] = [day_first(separator), month_first(separator)];
+            return Some(Shape::EitherDate {
+                day_first: format!("{day_first}{clock}"),
+                month_first: format!("{month_first}{clock}"),
+            });
+        }
     };
     let is_zoneless = parts.iter().any(|one| one.zone.is_empty());
     let format = match date {
         Some(_) if !is_zoneless => return None,
-        Some(date) => Some(format!("{date}{}", first.clock.format())),
+        Some(date) => Some(format!("{date}{clock}")),
         None => None,
     };
-    Some(TimeShape { is_day: first.clock == Clock::None, is_zoneless, format })
+    let shape = TimeShape { is_day: first.clock == Clock::None, is_zoneless, format };
+    Some(Shape::Time(shape))
 }
 
 /// The time of day, as it is written.
@@ -243,7 +260,10 @@ mod tests {
             (&["01.02.2025"], time(true, true, Some("%d.%m.%Y"))),
             (&["01/02/2025", "31/01/2025"], time(true, true, Some("%d/%m/%Y"))),
             (&["01/31/2025 09:05"], time(false, true, Some("%m/%d/%Y %H:%M"))),
-            (&["01/02/2025", "02/02/2025"], Shape::Text),
+            (
+                &["01/02/2025 10:00", "02/02/2025 11:00"],
+                Shape::EitherDate { day_first: "%d/%m/%Y %H:%M".to_owned(), month_first: "%m/%d/%Y %H:%M".to_owned() },
+            ),
             (&["31.12.2025", "2025-12-31"], Shape::Text),
             (&["05/02"], Shape::Text),
         ] {

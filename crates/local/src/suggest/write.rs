@@ -2,7 +2,7 @@
 
 use super::call::Call;
 use super::column::{DraftColumn, DraftField};
-use super::draft::Draft;
+use super::draft::{Draft, Filled, MessageId};
 use super::sample::Sample;
 use std::fmt::Write as _;
 
@@ -15,9 +15,10 @@ pub(super) fn toml(draft: &Draft, sample: &Sample) -> String {
     let name = &sample.name;
     let _ = writeln!(
         out,
-        "# A draft for {}, made of its header and {} rows. It has no cell of the file.",
+        "# A draft for {}, made of its header and {} row{}. It has no cell of the file.",
         comment(name),
-        sample.rows
+        sample.rows,
+        if sample.rows == 1 { "" } else { "s" }
     );
     let _ = writeln!(
         out,
@@ -53,7 +54,7 @@ pub(super) fn toml(draft: &Draft, sample: &Sample) -> String {
             "# No column is surely the id of a thing. Choose one that is filled and different in each row, and write\n",
         );
         out.push_str(
-            "# \"id\" as its path. A row with the id of an earlier one replaces it. Without an id, no file is read.\n",
+            "# \"id\" as its path. A row with the id of an earlier one replaces it. Without an id, no file is read, and check\n# shows how many different cells each column has.\n",
         );
     }
     for column in &draft.columns {
@@ -102,23 +103,33 @@ fn rows(out: &mut String, draft: &Draft) {
     if let Some(group) = &draft.group {
         line(out, &format!("group = {}", quoted(group)), "adjacent rows with the same cell become one call");
     }
-    for column in &draft.filled {
-        line(out, &format!("where.{} = {{ filled = true }}", quoted(column)), "other rows have no id, and are skipped");
+    if let Some(Filled { column, other }) = &draft.filled {
+        let note = match other {
+            Some((other, rows)) => format!(
+                "other rows are skipped; {} a cell in {}: to send them, let it go to `userId` too, with a prefix",
+                if *rows == 1 { "1 of them has".to_owned() } else { format!("{rows} of them have") },
+                comment(&quoted(other))
+            ),
+            None => "other rows have no id, and are skipped".to_owned(),
+        };
+        line(out, &format!("where.{} = {{ filled = true }}", quoted(column)), &note);
     }
     if let Some(column) = &draft.status {
         let text = format!("# where.{} = {{ is = [\"…\"] }}", quoted(column));
         line(out, &text, "to send some rows alone: write the words of the tool");
     }
     match &draft.message_id {
-        Some((column, true)) => {
-            line(
-                out,
-                &format!("message_id = [{}]", quoted(column)),
-                "a later export repeats the id, and Segment drops the copy",
-            );
+        Some(MessageId::Numbers(column)) => {
+            let text = format!("message_id = [{}]", quoted(column));
+            line(out, &text, "a later export repeats the id, and Segment drops the copy");
         }
-        Some((column, false)) => {
-            line(out, &format!("# message_id = [{}]", quoted(column)), "add a column that changes with the row");
+        Some(MessageId::May(column)) => {
+            let text = format!("# message_id = [{}]", quoted(column));
+            line(out, &text, "only if no two events have the same cell, also in later exports: Segment drops copies");
+        }
+        Some(MessageId::People(column)) => {
+            let text = format!("# message_id = [{}, \"…\"]", quoted(column));
+            line(out, &text, "for … name a column that changes whenever the row does");
         }
         None => {}
     }

@@ -48,7 +48,10 @@ fn all_faults_of_a_document_are_reported_with_line_and_column_and_no_value() {
         let output = run(&command, &[], b"");
         let told = stderr(&output);
         assert_eq!(output.status.code(), Some(2), "{told}");
-        assert!(told.contains("segment-s3.toml: line 6, column 8: mapping 1: `call` is not known"), "{told}");
+        assert!(
+            told.contains("segment-s3.toml: line 6, column 8: mapping 1 (contacts): `call` is not known"),
+            "{told}"
+        );
         assert!(told.contains("segment-s3.toml: line 11, column"), "{told}");
         assert!(!told.contains("secret") && !told.contains("identfy"), "{told}");
     }
@@ -72,6 +75,29 @@ fn a_doubtful_document_is_described_with_a_warning() {
                     external id";
     assert!(stderr(&output).starts_with(expected), "{}", stderr(&output));
     assert!(stdout(&output).ends_with(", 2 destinations\n"), "{}", stdout(&output));
+}
+
+#[test]
+fn behind_the_last_row_of_a_stopped_file_nothing_is_undelivered() {
+    let folder = Folder::new("config-group-too-long");
+    let document = MAPPING.replace("columns.\"Score\"", "group = \"Plan\"\ncolumns.\"Score\"");
+    let config = folder.file("segment-s3.toml", document);
+    let rows = "ada@example.com;7;pro;\n".repeat(1_002);
+    let file = folder.file("contacts_1.csv", format!("Email;Score;Plan;Notes\n{rows}"));
+    let output = check(&["--config", &config, &file], &[], b"");
+    let told = stdout(&output);
+    assert!(told.contains("would be stopped") && told.contains("refused              1,002"), "{told}");
+    assert!(!told.contains("undelivered"), "{told}");
+}
+
+#[test]
+fn a_document_with_faults_leaves_the_columns_of_the_file_to_be_seen() {
+    let folder = Folder::new("config-faulty-preview");
+    let config = folder.file("segment-s3.toml", MAPPING.replace("\"identify\"", "\"identfy\""));
+    let file = folder.file("contacts_1.csv", CONTACTS);
+    let output = check(&["--config", &config, &file], &[], b"");
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stdout(&output).contains("  Plan         2          2  pro · none\n"), "{}", stdout(&output));
 }
 
 #[test]

@@ -92,6 +92,8 @@ fn a_file_that_cannot_be_read_gives_its_reason_and_no_draft() {
         ("", "the file is empty"),
         ("%PDF-1.7\n", "this is no CSV, it is a PDF"),
         (&format!("name\n{long}"), "only one column is found"),
+        ("{\"name\": \"a\"}\n", "it is JSON, and a mapping reads CSV"),
+        ("[\n  {\"name\": \"a\", \"b\": 1}\n]\n", "it is JSON, and a mapping reads CSV"),
     ] {
         let file = folder.file("export.csv", text);
         let output = run(&["suggest", &file], &[], b"");
@@ -127,7 +129,76 @@ fn a_line_of_totals_becomes_no_person() {
     assert!(check.contains("skipped by filters   1"), "{check}");
     let text = "Customer ID,Name\n1,Ada\n2,Bob\n3,Eve\nTotal,\n";
     let told = draft(&folder, "customers.csv", text);
-    assert!(told.contains("1 of the ids are written otherwise"), "{told}");
+    assert!(told.contains("1 id is written otherwise"), "{told}");
+}
+
+#[test]
+fn no_message_id_is_made_of_the_id_of_a_person() {
+    let folder = Folder::new("suggest-person-ids");
+    let rows = "1,Signed Up,2025-12-31T10:00:00Z,5\n2,Signed Up,2025-12-31T11:00:00Z,7\n";
+    let (told, _) =
+        accepted(&folder, &folder.file("app_events.csv", format!("User ID,Event,Timestamp,Amount\n{rows}")));
+    assert!(told.contains("\"User ID\" = { to = \"userId\"") && !told.contains("message_id ="), "{told}");
+    let (told, _) = accepted(&folder, &folder.file("orders.csv", "id,Amount,Date\n1,5,2025-12-31\n2,7,2025-12-31\n"));
+    assert!(told.contains("\"id\" = { to = \"userId\"") && !told.contains("message_id ="), "{told}");
+    let (told, _) = accepted(&folder, &folder.file("app_events.csv", format!("User ID,Event,Timestamp,Code\n{rows}")));
+    assert!(told.contains("\n# message_id = [\"Code\"] "), "{told}");
+    let (told, _) =
+        accepted(&folder, &folder.file("app_events.csv", format!("User ID,Event,Timestamp,Order No\n{rows}")));
+    assert!(told.contains("\nmessage_id = [\"Order No\"] "), "{told}");
+}
+
+#[test]
+fn orders_with_one_item_each_are_grouped_because_a_later_one_may_have_more() {
+    let folder = Folder::new("suggest-single-items");
+    let text = "Order Number,Email,Order Date,Item Name,Item Cost\n\
+        7,ada@example.com,2025-12-31,Lamp,20.00\n8,bob@example.com,2025-12-31,Mug,5.50\n";
+    let (told, _) = accepted(&folder, &folder.file("export.csv", text));
+    for part in ["\ngroup = \"Order Number\"", "products[].name", "products[].cost", "message_id = [\"Order Number\"]"]
+    {
+        assert!(told.contains(part), "{part} in {told}");
+    }
+    let text = text.replace("Order Number", "Code");
+    let (told, _) = accepted(&folder, &folder.file("orders.csv", text));
+    assert!(told.contains("\n# message_id = [\"Code\"]") && !told.contains("group ="), "{told}");
+}
+
+#[test]
+fn skipped_rows_with_another_id_are_counted_in_the_draft() {
+    let folder = Folder::new("suggest-other-id");
+    let text = "Payment ID,Email,Customer ID,Amount,Date\np1,ada@example.com,c1,5,2025-12-31\n\
+        p2,,c2,7,2025-12-31\np3,,,9,2025-12-31\n";
+    let (told, _) = accepted(&folder, &folder.file("payments.csv", text));
+    assert!(told.contains("other rows are skipped; 1 of them has a cell in \"Customer ID\""), "{told}");
+}
+
+#[test]
+fn a_header_alone_says_whose_the_rows_are() {
+    let folder = Folder::new("suggest-header");
+    let told = draft(&folder, "export.csv", "Email,Plan\n");
+    assert!(told.contains("call = \"identify\"") && told.contains("\"Email\" = [{ to = \"userId\""), "{told}");
+    assert!(told.contains("its header and 0 rows"), "{told}");
+}
+
+#[test]
+fn a_date_that_may_begin_with_the_month_is_left_to_the_user() {
+    let folder = Folder::new("suggest-dates");
+    let (told, _) = accepted(&folder, &folder.file("users.csv", "Email,Joined\nada@example.com,03/04/2024\n"));
+    assert!(told.contains("1 row. "), "{told}");
+    assert!(told.contains("write dates = [\"%d/%m/%Y\"] or [\"%m/%d/%Y\"]"), "{told}");
+}
+
+#[test]
+fn a_name_without_words_leaves_a_blank_for_the_tool() {
+    let folder = Folder::new("suggest-blank");
+    let told = draft(&folder, "2025-12.csv", "Customer ID,First Name\n1,Ada\n2,Bob\n");
+    assert!(told.contains("name = \"2025-12-csv\"") && told.contains("prefix = \"…-\""), "{told}");
+    let config = folder.file("segment-s3.toml", &told);
+    let output = run(&["config", "check", &config], &[], b"");
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("`columns.\"Customer ID\"[0].prefix` has the blank `…`"), "{}", stderr(&output));
+    let config = folder.file("segment-s3.toml", told.replace("…-", "crm-"));
+    assert_eq!(run(&["config", "check", &config], &[], b"").status.code(), Some(0));
 }
 
 #[test]
@@ -144,6 +215,36 @@ fn lines_before_the_header_are_skipped() {
 }
 
 #[test]
+fn a_header_behind_the_lines_of_other_programs_is_found() {
+    let folder = Folder::new("suggest-preambles");
+    let rows = "Ada;Brandt;ada@example.com;31.12.2025;5\nBob;Lind;bob@example.com;30.12.2025;7\n";
+    let title = format!("Mitgliederliste 2024;;;;\nVorname;Nachname;E-Mail;Eintritt;Beitrag\n{rows}");
+    let bank = "Kontoinhaber;Ada Brandt\nKonto;DE02120300000000202051\nVon;01.12.2025\nBis;31.12.2025\n\
+        Saldo;1.234,56\nStand;31.12.2025\nWaehrung;EUR\nBuchungstag;Empfaenger;Betrag;Zweck;\n\
+        30.12.2025;Initech;-5,00;Miete;\n31.12.2025;Hooli;7,50;Lohn;\n";
+    let datev = "\"EXTF\";700;21;\"Buchungsstapel\";13;20251231;;\"RE\"\nUmsatz;Konto;Belegdatum;Belegfeld 1\n\
+        \"5,00\";1200;3112;\"R-1\"\n\"7,50\";1400;3012;\"R-2\"\n";
+    let short =
+        format!("Liste;2024\nStand;heute\nVorname;Nachname;E-Mail\n{}", "Ada;Brandt;ada@example.com\n".repeat(3));
+    for (name, text, lines, column) in [
+        ("mitglieder.csv", title.as_str(), 1, "\"Vorname\" ="),
+        ("umsaetze.csv", bank, 7, "\"Empfaenger\" ="),
+        ("buchungen.csv", datev, 1, "\"Belegfeld 1\" ="),
+        ("liste.csv", short.as_str(), 2, "\"Nachname\" ="),
+    ] {
+        let told = draft(&folder, name, text);
+        assert!(told.contains(&format!("skip_lines = {lines} ")) && told.contains(column), "{name}: {told}");
+    }
+    for (name, text) in [
+        ("years.csv", "Name,2023,2024\nAda,five,six\nBob,two,three\n"),
+        ("surplus.csv", "Name,Plan\nAda,pro,x\nBob,free,y\nEve,pro,z\n"),
+    ] {
+        let told = draft(&folder, name, text);
+        assert!(!told.contains("skip_lines") && told.contains("\"Name\" ="), "{name}: {told}");
+    }
+}
+
+#[test]
 fn things_without_an_id_get_a_draft_that_no_file_is_read_by() {
     let folder = Folder::new("suggest-no-id");
     let file = folder.file("rooms.csv", "Name,Size\nBlue,20\nRed,30\n");
@@ -154,6 +255,7 @@ fn things_without_an_id_get_a_draft_that_no_file_is_read_by() {
     let output = check(&["--config", &config, &file], &[], b"");
     assert_eq!(output.status.code(), Some(2));
     assert!(stderr(&output).contains("the mapping makes no `id`"), "{}", stderr(&output));
+    assert!(stdout(&output).contains("  Name         2          2  Blue · Red\n"), "{}", stdout(&output));
 }
 
 #[test]

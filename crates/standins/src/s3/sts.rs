@@ -14,7 +14,7 @@ use crate::clock::iso_seconds;
 use crate::dice;
 use crate::faults::Target;
 use crate::iam::{AssumeError, AssumeRequest, Identity, TokenError};
-use crate::serve::{Body, answer};
+use crate::serve::{Body, answer, parse_form};
 
 const XMLNS: &str = "https://sts.amazonaws.com/doc/2011-06-15/";
 
@@ -255,24 +255,4 @@ fn metadata() -> String {
 
 fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
-}
-
-fn parse_form(body: &str) -> HashMap<String, String> {
-    let decode = |text: &str| {
-        let text = text.replace('+', " ");
-        percent_encoding::percent_decode_str(&text).decode_utf8_lossy().into_owned()
-    };
-    body.split('&').filter_map(|pair| pair.split_once('=')).map(|(name, value)| (decode(name), decode(value))).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_form_is_decoded() {
-        let form = parse_form("Action=AssumeRole&RoleArn=arn%3Aaws%3Aiam&ExternalId=a+b%2B");
-        assert_eq!(form["RoleArn"], "arn:aws:iam");
-        assert_eq!(form["ExternalId"], "a b+");
-    }
 }

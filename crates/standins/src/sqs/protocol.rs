@@ -1,14 +1,15 @@
-//! SQS's `SendMessage` over AWS JSON 1.0.
+//! SQS's `SendMessage` and `ChangeMessageVisibility` over AWS JSON 1.0.
 
 use serde_json::{Map, Value, json};
 
-use super::queue::Message;
+use super::queue::{Lent, Message};
 use super::{ACCOUNT, Queues, REGION};
 use crate::dice;
 
 /// SQS Developer Guide, "Amazon SQS message quotas".
 const BODY_BYTES_MAX: usize = 1_048_576;
 const DELAY_S_MAX: i64 = 900;
+const VISIBILITY_S_MAX: i64 = 43_200;
 
 /// An answer that is not a success: its code, the code that older clients know, and a message.
 #[derive(Debug, PartialEq, Eq)]
@@ -27,10 +28,11 @@ fn invalid(message: impl Into<String>) -> SqsError {
     refuse("InvalidParameterValue", "InvalidParameterValue", message)
 }
 
-/// The answer to an action: `SendMessage`, which is the only one that the functions use.
+/// The answer to an action of those that the functions use.
 pub(crate) fn act(queues: &Queues, now_ms: i64, action: &str, input: &Value) -> Result<Value, SqsError> {
     match action {
         "SendMessage" => send(queues, queue_of(input)?, input, now_ms),
+        "ChangeMessageVisibility" => change_visibility(queues, queue_of(input)?, input, now_ms),
         other => Err(refuse("InvalidAction", "InvalidAction", format!("The action {other} is not valid"))),
     }
 }
@@ -53,6 +55,24 @@ fn send(queues: &Queues, name: &str, input: &Value, now_ms: i64) -> Result<Value
     let delay_s = seconds(input, "DelaySeconds", DELAY_S_MAX)?;
     let message = queues.send(name, body.to_owned(), delay_s.unwrap_or(0), now_ms)?;
     Ok(json!({"MessageId": message.id, "MD5OfMessageBody": md5_hex(body.as_bytes())}))
+}
+
+/// SQS API reference, `ChangeMessageVisibility`: only a message that is lent out can be changed, by its last receipt.
+fn change_visibility(queues: &Queues, name: &str, input: &Value, now_ms: i64) -> Result<Value, SqsError> {
+    let receipt = text(input, "ReceiptHandle")?;
+    let seconds = seconds(input, "VisibilityTimeout", VISIBILITY_S_MAX)?.ok_or_else(|| missing("VisibilityTimeout"))?;
+    let lent = queues.with(name, |queue| queue.lend_until(receipt, now_ms + seconds * 1_000, now_ms))?;
+    match lent {
+        Lent::Changed => Ok(json!({})),
+        Lent::NotInFlight => Err(refuse(
+            "MessageNotInflight",
+            "AWS.SimpleQueueService.MessageNotInflight",
+            "The specified message isn't in flight.",
+        )),
+        Lent::Unknown => {
+            Err(refuse("ReceiptHandleIsInvalid", "ReceiptHandleIsInvalid", "The input receipt handle is invalid."))
+        }
+    }
 }
 
 /// The system attributes of a message in Lambda's event.

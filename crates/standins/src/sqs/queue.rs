@@ -57,6 +57,16 @@ impl Message {
     }
 }
 
+/// The answer to a change of a message that was lent out.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Lent {
+    Changed,
+    /// Its time was over.
+    NotInFlight,
+    /// No message has this receipt: it was deleted, or received again since.
+    Unknown,
+}
+
 #[derive(Debug, Default)]
 pub(crate) struct Queue {
     pub(crate) settings: QueueSettings,
@@ -99,6 +109,18 @@ impl Queue {
             lent.push(message.clone());
         }
         (lent, dead)
+    }
+
+    /// Changes until when the message of this receipt is lent out.
+    pub(crate) fn lend_until(&mut self, receipt: &str, until_ms: i64, now_ms: i64) -> Lent {
+        match self.messages.iter_mut().find(|message| message.receives > 0 && message.receipt() == receipt) {
+            None => Lent::Unknown,
+            Some(message) if message.visible_ms <= now_ms => Lent::NotInFlight,
+            Some(message) => {
+                message.visible_ms = until_ms;
+                Lent::Changed
+            }
+        }
     }
 
     /// Deletes a message that was lent out. If it was lent out again since, it stays, as on SQS.
@@ -169,6 +191,18 @@ mod tests {
         assert_eq!(bodies(&queue.receive(1, 5).0), ["x"]);
         queue.give_back(&first, 6);
         assert_eq!(bodies(&queue.receive(1, 6).0), [""; 0], "it was lent out again since");
+    }
+
+    #[test]
+    fn only_the_last_receipt_of_a_hidden_message_changes_its_time() {
+        let mut queue = queue(QueueSettings::default().visibility_s(100));
+        queue.send("x".to_owned(), 0, 0);
+        let receipt = queue.receive(1, 0).0[0].receipt();
+        assert_eq!(queue.lend_until(&receipt, 5_000, 0), Lent::Changed);
+        assert_eq!(queue.lend_until(&receipt, 9_000, 5_000), Lent::NotInFlight);
+        assert_eq!(bodies(&queue.receive(1, 4_999).0), [""; 0]);
+        assert_eq!(bodies(&queue.receive(1, 5_000).0), ["x"]);
+        assert_eq!(queue.lend_until(&receipt, 9_000, 5_001), Lent::Unknown);
     }
 
     #[test]

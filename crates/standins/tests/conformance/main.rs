@@ -14,5 +14,6 @@ mod notifications;
 mod s3;
 mod segment;
 mod signed;
+mod sns;
 mod sqs;
 mod support;

@@ -3,8 +3,11 @@
 use crate::voice::Voice;
 use std::fmt::Write as _;
 
+/// So much of a value is shown.
+const VALUE_CHARS_MAX: usize = 28;
+
 /// Says how many lines of a list are left out.
-pub(super) fn more(out: &mut String, count: usize, what: &str, voice: Voice) {
+pub(crate) fn more(out: &mut String, count: usize, what: &str, voice: Voice) {
     if count > 0 {
         let _ = writeln!(out, "  {}", voice.dim(&format!("and {count} more {what}; --json has all")));
     }
@@ -34,4 +37,13 @@ pub(crate) fn grouped(number: u64) -> String {
         out.push(digit);
     }
     out
+}
+
+/// The beginning of a value.
+pub(crate) fn cut(value: &str) -> String {
+    let value = visible(value);
+    match value.char_indices().nth(VALUE_CHARS_MAX) {
+        Some((at, _)) => format!("{}…", &value[..at]),
+        None => value,
+    }
 }
