@@ -13,9 +13,11 @@ mod settings;
 mod system;
 
 use crate::configuration;
+use crate::voice::Patient;
 use anyhow::Context;
 use clap::Args;
 use schedule::Schedule;
+use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -61,7 +63,9 @@ pub(crate) async fn run(args: &ServeArgs) -> anyhow::Result<ExitCode> {
     let receiving = tokio::spawn(served);
     system.find_unfinished();
     let schedule = tokio::spawn(schedule::run(args.schedule, Arc::clone(&system)));
-    println!("open http://{} (Ctrl-C ends; the next start goes on)", page.local_addr()?);
+    // The system goes on although no one reads what it says.
+    let out = &mut Patient::new(std::io::stdout());
+    writeln!(out, "open http://{} (Ctrl-C ends; the next start goes on)", page.local_addr()?)?;
     let router = page::router(Arc::clone(&system));
     tokio::select! {
         served = axum::serve(page, router) => served.context("the page has ended")?,
@@ -69,7 +73,7 @@ pub(crate) async fn run(args: &ServeArgs) -> anyhow::Result<ExitCode> {
     }
     schedule.abort();
     receiving.abort();
-    println!("ended; {} keeps everything", args.folder.display());
+    writeln!(out, "ended; {} keeps everything", args.folder.display())?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -1,7 +1,7 @@
 //! What the functions report, as entries of the feed.
 
 use super::feed::{Entry, Seer};
-use crate::check::grouped;
+use crate::words::grouped;
 use serde_json::Value;
 
 /// The entry of a file that an invocation has seen.

@@ -14,9 +14,9 @@ use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use flate2::read::MultiGzDecoder;
-use receiver::{Receiver, Settings};
-use serde_json::value::RawValue;
+use receiver::Receiver;
 use serde_json::{Value, json};
+use serde_json::value::RawValue;
 use standins::installation::STATE_BUCKET;
 use std::collections::{BTreeMap, HashMap};
 use std::io::Read as _;
@@ -33,14 +33,22 @@ const EACH_MS: i64 = 100;
 /// Fields that hold write keys.
 const KEY_FIELDS: [&str; 2] = ["writeKey", "write_key"];
 
-/// The receiver's own API, which keeps calls in the state bucket. `keys` is `key=source id`, separated by commas.
-pub(super) fn api(keys: &str, include_write_key: bool, sdk: &SdkConfig, clock: Clock) -> anyhow::Result<Router> {
-    let settings = Settings::parse(&|name| match name {
-        "STATE_BUCKET" => Some(STATE_BUCKET.to_owned()),
+/// The receiver's own API, which keeps calls in the state bucket. `keys` is `key=source id`, separated by commas; `get`
+/// reads the other settings.
+pub(super) fn api(
+    get: &dyn Fn(&str) -> Option<String>,
+    keys: &str,
+    sdk: &SdkConfig,
+    clock: Clock,
+) -> anyhow::Result<Router> {
+    let setting = |name: &str| match name {
         "WRITE_KEYS" => Some(keys.to_owned()),
-        "INCLUDE_WRITE_KEY" => Some(include_write_key.to_string()),
-        _ => None,
-    })?;
+        "STATE_BUCKET" => Some(STATE_BUCKET.to_owned()),
+        // The sources of the document are among the keys.
+        "CONFIG" => None,
+        _ => get(name),
+    };
+    let settings = receiver::Settings::parse(&setting)?;
     Ok(receiver::router(&Receiver::new(settings, sdk, clock, Dice::system())))
 }
 

@@ -46,8 +46,8 @@ pub(super) fn read(
         |of: &[(String, String)], name: &str| of.iter().find(|(own, _)| own == name).map(|(_, value)| value.clone());
     let by_default = by_default(get("DESTINATION_BUCKET").is_none());
     let setting = |name: &str| match name {
-        // The document is read apart.
-        "CONFIG" | "QUEUE_URL" => None,
+        // The document is read apart. A topic is not on this machine.
+        "CONFIG" | "QUEUE_URL" | "NOTICE_TOPIC_ARN" => None,
         _ => find(&own, name).or_else(|| get(name)).or_else(|| find(&by_default, name)),
     };
     let mut ingester = ingester::Settings::read(&setting)?;

@@ -72,8 +72,7 @@ impl System {
         let bucket = |name: &str| Bucket::new(aws::clients::s3(&sdk), name, Dice::system());
         let queue = queue_of(&s3).await?;
         let functions = Functions::start(Parts { settings: in_force.clone(), sdk: sdk.clone(), clock: clock.clone() })?;
-        let include_write_key = in_force.ingester.include_write_key;
-        let router = receiving::api(&in_force.keys, include_write_key, &sdk, clock.clone())?;
+        let router = receiving::api(&config::environment::variable, &in_force.keys, &sdk, clock.clone())?;
 
         let feed = Arc::new(Feed::new());
         let system = Arc::new(System {

@@ -3,9 +3,10 @@
 use super::html::{badge, button, download, heads, prose, text, time, value};
 use super::objects::count_lines;
 use super::{Shared, view as answer};
-use crate::check::{bytes_in_words, grouped};
+use crate::check::bytes_in_words;
 use crate::serve::buckets::destinations;
 use crate::serve::system::System;
+use crate::words::grouped;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Redirect, Response};

@@ -2,9 +2,10 @@
 
 use super::html::{badge, button, download, heads, prose, text, time, value};
 use super::{Answer, Parameters, Refusal, Shared, parameter, view as answer};
-use crate::check::{bytes_in_words, duration, grouped, pretty};
+use crate::check::{bytes_in_words, duration, pretty};
 use crate::serve::files::FileState;
 use crate::serve::system::System;
+use crate::words::grouped;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Redirect, Response};

@@ -2,9 +2,10 @@
 
 use super::html::{heads, is_number, prose, text};
 use super::{Answer, Parameters, Refusal, Shared, parameter};
-use crate::check::{ColumnView, PROFILE_HEADINGS, RefusedView, Sample, Tone, View, bytes_in_words, grouped};
+use crate::check::{ColumnView, PROFILE_HEADINGS, RefusedView, Sample, Tone, View, bytes_in_words};
 use crate::serve::system::System;
 use crate::suggest;
+use crate::words::grouped;
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -171,7 +172,7 @@ fn profile(out: &mut String, lines: &[[String; 6]]) {
 }
 
 fn cut(value: &str) -> String {
-    let value = crate::check::visible(value);
+    let value = crate::words::visible(value);
     match value.char_indices().nth(VALUE_CHARS) {
         Some((at, _)) => format!("{}…", &value[..at]),
         None => value,
