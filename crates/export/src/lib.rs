@@ -10,3 +10,5 @@ pub mod routes;
 pub mod cut;
 
 pub mod object;
+
+pub mod manifest;
