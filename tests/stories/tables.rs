@@ -189,6 +189,8 @@ fn value(table: &str, key: &str) -> &'static str {
         "sse" => r#""AES256""#,
         "storage_class" => r#""STANDARD_IA""#,
         "batch_bytes_max" => "2000000",
+        "layout" => r#""hive""#,
+        "manifest" => "true",
         "enabled" => "false",
         "nulls" | "id_nulls" | "collections" | "timestamp_columns" | "names" | "message_id" | "is" | "not" => {
             r#"["other"]"#

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use export::routes::{BATCH_BYTES_MAX, Destination, Routes, Sources};
+use protocol::plan::Layout;
 
 use crate::arn::{account_of, is_account, key_fault, role_fault};
 use crate::at::At;
@@ -22,6 +23,12 @@ const ACLS: [&str; 4] = ["private", "bucket-owner-full-control", "bucket-owner-r
 
 /// `PutObject`, S3 API reference, `x-amz-server-side-encryption`, without double encryption and other file systems.
 const SSE: [&str; 2] = ["AES256", KMS];
+
+/// The values of `layout`.
+const LAYOUTS: [&str; 2] = ["segment", HIVE];
+
+/// The layout that is not Segment's.
+const HIVE: &str = "hive";
 
 /// Encryption with a key of KMS.
 const KMS: &str = "aws:kms";
@@ -126,6 +133,10 @@ fn checked(table: &DestinationTable, sources: Sources, fault: &mut dyn FnMut(&st
         let what = format!("is out of bounds; write a number from {BATCH_BYTES_LEAST} to {BATCH_BYTES_MOST}");
         fault("batch_bytes_max", what);
     }
+    if let Some(what) = trimmed(&table.layout).and_then(|layout| word_fault(layout, &LAYOUTS)) {
+        fault("layout", what);
+    }
+    let layout = if trimmed(&table.layout) == Some(HIVE) { Layout::Hive } else { Layout::Segment };
     let (bucket, prefix) = place(&written).unwrap_or_default();
     Destination {
         sse: sse.or_else(|| kms_key_arn.as_ref().map(|_| KMS.to_owned())),
@@ -141,6 +152,8 @@ fn checked(table: &DestinationTable, sources: Sources, fault: &mut dyn FnMut(&st
         role_arn,
         external_id,
         batch_bytes_max,
+        layout,
+        manifest: table.manifest.unwrap_or(false),
         enabled: table.enabled.unwrap_or(true),
     }
 }

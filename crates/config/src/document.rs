@@ -91,6 +91,13 @@ pub(crate) struct DestinationTable {
     pub(crate) sources: OneOrMany<String>,
     /// Bytes of JSON in one object, at most: from 1,000,000 to 1,000,000,000. Default: 100,000,000.
     pub(crate) batch_bytes_max: Option<u64>,
+    /// The folders of the objects: `segment` (`{source}/{received day in ms}/`), or `hive` (`source={source}/day=2019-05-11/`),
+    /// which Athena, Spark and DuckDB know as partitions. Default: `segment`.
+    #[cfg_attr(feature = "schema", schemars(with = "Option<String>", extend("enum" = ["segment", "hive"])))]
+    pub(crate) layout: Option<String>,
+    /// `true`: the exporter also puts manifests of the objects under `segment-logs/_manifests/`, and a mark for each day that
+    /// is complete. Default: `false`.
+    pub(crate) manifest: Option<bool>,
     /// `false`: the destination gets nothing new, and the events that are planned for it wait. Default: `true`.
     pub(crate) enabled: Option<bool>,
 }

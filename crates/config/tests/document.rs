@@ -282,6 +282,11 @@ fn a_wrong_value_of_a_destination_is_called_by_its_kind() {
         ),
         (
             "name = \"prod\"",
+            "name = \"prod\"\nlayout = \"delta\"",
+            "`layout` is not allowed; write one of segment, hive",
+        ),
+        (
+            "name = \"prod\"",
             "name = \"prod\"\nstorage_class = \"OUTPOSTS\"",
             "`storage_class` is not allowed; write one of STANDARD,",
         ),

@@ -178,6 +178,7 @@ fn planned(destination: &Destination) -> PlannedDestination {
         bucket: destination.bucket.clone(),
         prefix: destination.prefix.clone(),
         expected_bucket_owner: destination.expected_bucket_owner.clone(),
+        layout: destination.layout,
         abandoned: None,
         objects: Vec::new(),
     }

@@ -11,6 +11,9 @@
 //! trailer. It is a *single* gzip member, so readers that stop after the first member (Java's `GZIPInputStream` on some
 //! streams) read all of it.
 
+use std::io::{BufRead, BufReader};
+
+use flate2::read::DeflateDecoder;
 use flate2::{Compress, Compression, FlushCompress};
 use protocol::fragment::{FINAL_BLOCK, FRAME_LEN, FragmentName, HEADER, TRAILER_LEN};
 
@@ -136,6 +139,17 @@ impl<B: AsRef<[u8]>> Verified<B> {
     pub fn body(&self) -> &[u8] {
         let whole = self.bytes.as_ref();
         whole.get(HEADER.len()..whole.len() - FINAL_BLOCK.len() - TRAILER_LEN).unwrap_or_default()
+    }
+
+    /// When its events were received, in ms since the epoch: all of them at one moment, so the first line says it. `None` if
+    /// it has no such line.
+    pub fn received_ms(&self) -> Option<i64> {
+        let mut line = Vec::new();
+        let mut reader = BufReader::new(DeflateDecoder::new(self.body()));
+        reader.read_until(b'\n', &mut line).ok()?;
+        let call: serde_json::Value = serde_json::from_slice(&line).ok()?;
+        let at: jiff::Timestamp = call.get("receivedAt")?.as_str()?.parse().ok()?;
+        Some(at.as_millisecond())
     }
 
     /// The whole fragment.

@@ -12,3 +12,5 @@ pub mod routes;
 pub mod cut;
 
 pub mod object;
+
+pub mod manifest;

@@ -7,7 +7,8 @@ use std::io::Read;
 
 use protocol::fragment::{FINAL_BLOCK, HEADER, TRAILER_LEN};
 use protocol::id::{Day, SourceId};
-use protocol::plan::Plan;
+use protocol::ledger::rfc3339;
+use protocol::plan::{Layout, Plan};
 use sha2::{Digest, Sha256};
 
 use crate::fragment::{Encoder, Verified, append_end};
@@ -15,6 +16,9 @@ use crate::fragment::{Encoder, Verified, append_end};
 /// The object that shows that a destination can be written to (Segment docs: storage/catalog/aws-s3,
 /// "Validate").
 pub const DUMMY: &str = "dummy-object.txt";
+
+/// The name of the mark of a day that is complete.
+pub const COMPLETE: &str = "_complete";
 
 /// The folder of Segment's logs.
 pub const FOLDER: &str = "segment-logs";
@@ -58,12 +62,25 @@ pub fn key_of(plan: &Plan, destination: usize, object: usize) -> Option<String> 
     let planned = plan.destinations.get(destination)?;
     let first = plan.fragments.get(planned.objects.get(object)?.from)?;
     let name = Name::derive(plan, destination, object);
-    Some(key(&planned.prefix, &first.name.source, first.name.day, &name))
+    Some(key(&planned.prefix, planned.layout, &first.name.source, first.name.day, &name))
 }
 
-/// `[prefix/]segment-logs/{source}/{day}/{name}`.
-pub fn key(prefix: &str, source: &SourceId, day: Day, name: &Name) -> String {
-    under(prefix, format_args!("{source}/{day}/{name}"))
+/// `[prefix/]segment-logs/{source}/{day}/{name}`, or the folders of another layout.
+pub fn key(prefix: &str, layout: Layout, source: &SourceId, day: Day, name: &Name) -> String {
+    match layout {
+        Layout::Segment => under(prefix, format_args!("{source}/{day}/{name}")),
+        Layout::Hive => under(prefix, format_args!("source={source}/day={}/{name}", date(day))),
+    }
+}
+
+/// `[prefix/]segment-logs/_manifests/{source}/{day}/{name}`, whatever the layout. No such key ends with `.gz`.
+pub fn manifest_key(prefix: &str, source: &SourceId, day: Day, name: &str) -> String {
+    under(prefix, format_args!("_manifests/{source}/{day}/{name}"))
+}
+
+/// A day as a date: 2019-05-11.
+pub fn date(day: Day) -> String {
+    rfc3339(day.ms()).chars().take_while(|letter| *letter != 'T').collect()
 }
 
 /// The key of the object that shows that a destination can be written to.

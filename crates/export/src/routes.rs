@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use protocol::id::SourceId;
 use protocol::place::Place;
+use protocol::plan::Layout;
 
 /// JSON bytes of one log object at most, unless a destination says otherwise.
 ///
@@ -39,6 +40,10 @@ pub struct Destination {
     pub sources: Sources,
     /// JSON bytes of one of its objects at most.
     pub batch_bytes_max: u64,
+    /// The folders of its objects.
+    pub layout: Layout,
+    /// Whether it gets manifests, and a mark for each day that is complete.
+    pub manifest: bool,
     /// False: it takes nothing new, and what is planned for it waits.
     pub enabled: bool,
 }

@@ -11,12 +11,13 @@ use export::routes::Destination;
 use futures_util::{StreamExt, stream};
 use protocol::id::Nonce;
 use protocol::keys;
+use protocol::mark::Mark;
 use protocol::place::Place;
 use protocol::plan::{Plan, PlannedDestination, Purpose, Size};
 
 use crate::AtATime;
 use crate::causes;
-use crate::put::{PUTS, Placed, Puts, Trouble};
+use crate::put::{Made, PUTS, Placed, Puts, Trouble};
 use crate::state::{At, DoneCounts};
 use crate::tick::Tick;
 
@@ -280,7 +281,7 @@ impl Tick<'_> {
         };
         let role = role_of(to.destination);
         let mut renewed = false;
-        let placed = loop {
+        let (placed, Made { bytes, received_ms }) = loop {
             let client = self.app.roles.s3(&role).await.map_err(Trouble::Destination)?;
             let puts = Puts {
                 state: &self.app.state.bucket,
@@ -305,7 +306,8 @@ impl Tick<'_> {
                 Err(trouble) => return Err(trouble),
             }
         };
-        self.app.state.mark(plan.nonce, index, object, &key).await.map_err(Trouble::State)?;
+        let mark = Mark { bytes, received_ms, ..Mark::of(&key) };
+        self.app.state.mark(plan.nonce, index, object, &mark).await.map_err(Trouble::State)?;
         self.note_placed(to, &format!("s3://{}/{key}", planned.bucket), placed, plan.object_size(content));
         Ok(ObjectEnd::Done(object, placed))
     }
@@ -341,10 +343,13 @@ impl Tick<'_> {
         }
     }
 
-    /// Deletes the fragments of a plan, with each key confirmed, and closes the plan.
+    /// Deletes the fragments of a plan, with each key confirmed, and closes the plan. Its manifests come first.
     async fn settle(&self, nonce: Nonce) -> Result<(), Fault> {
         let state = &self.app.state;
         let Some(plan) = self.known.plan(state, nonce).await? else { return Ok(()) };
+        if !self.put_manifests(&plan).await? {
+            return Ok(());
+        }
         let keys: Vec<String> = plan.fragments.iter().map(|staged| staged.name.to_string()).collect();
         state.bucket.delete(&keys).await?;
         loop {

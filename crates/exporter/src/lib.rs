@@ -17,6 +17,8 @@ mod carry;
 
 mod put;
 
+mod manifests;
+
 mod body;
 
 mod revise;

@@ -61,6 +61,16 @@ pub(crate) enum Placed {
     Nothing,
 }
 
+/// When the first and the last event of an object were received, in ms since the epoch, if that was read.
+pub(crate) type Received = Option<(i64, i64)>;
+
+/// The facts about an object for its mark: the same, whichever run put it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Made {
+    pub(crate) bytes: Option<u64>,
+    pub(crate) received_ms: Received,
+}
+
 /// Why an object was not put.
 #[derive(Debug)]
 pub(crate) enum Trouble {
@@ -109,7 +119,7 @@ impl Puts<'_> {
         object: &PlannedObject,
         bucket: &str,
         key: &str,
-    ) -> Result<Option<Placed>, Trouble> {
+    ) -> Result<Option<(Placed, Made)>, Trouble> {
         match self.put_content(plan, object, bucket, key).await {
             Ok(Ok(placed)) => Ok(Some(placed)),
             Ok(Err(fault)) => Err(Trouble::Destination(fault)),
@@ -124,10 +134,10 @@ impl Puts<'_> {
         object: &PlannedObject,
         bucket: &str,
         key: &str,
-    ) -> Result<Result<Placed, Fault>, Unmade> {
+    ) -> Result<Result<(Placed, Made), Fault>, Unmade> {
         let content: Vec<(usize, &Staged)> = plan.content(object).collect();
         if content.is_empty() {
-            return Ok(Ok(Placed::Nothing));
+            return Ok(Ok((Placed::Nothing, Made::default())));
         }
         // Held until the put has ended. Compressed together, lines are shorter than each for itself.
         let apart = content.iter().map(|(_, staged)| staged.bytes).sum();
@@ -137,24 +147,24 @@ impl Puts<'_> {
         } else {
             (None, None)
         };
-        let length = |pieces: &Vec<Bytes>| pieces.iter().map(|piece| piece.len() as u64).sum();
+        let length = |(pieces, _): &(Vec<Bytes>, Received)| pieces.iter().map(|piece| piece.len() as u64).sum();
         let bytes = rewritten.as_ref().map_or_else(|| plan.object_bytes(object), length);
         let mut attempts = 1;
         loop {
             let (maker, body, progress) = body::body(bytes);
             let make = async {
                 match &rewritten {
-                    Some(pieces) => hand_over(pieces, maker).await,
+                    Some((pieces, received)) => hand_over(pieces, maker).await.map(|()| *received),
                     None => self.join(&content, maker).await,
                 }
             };
             // Both to their ends: when the fragments are at fault, so is the put.
             let (made, put) = tokio::join!(make, self.send(bucket, key, bytes, body, progress));
-            made?;
+            let made = Made { bytes: Some(bytes), received_ms: made? };
             match put {
-                Ok(()) => return Ok(Ok(Placed::Put(bytes))),
+                Ok(()) => return Ok(Ok((Placed::Put(bytes), made))),
                 // Only this plan has this name. So another run put the object, or the answer was lost.
-                Err(fault) if fault.kind == Kind::Precondition => return Ok(Ok(Placed::AlreadyThere)),
+                Err(fault) if fault.kind == Kind::Precondition => return Ok(Ok((Placed::AlreadyThere, made))),
                 Err(fault) => match self.backoff.wait(attempts, self.state.dice()).filter(|_| fault.is_transient()) {
                     None => return Ok(Err(fault.after(attempts))),
                     Some(wait) => {
@@ -194,11 +204,12 @@ impl Puts<'_> {
     }
 
     /// Sends the fragments' bodies as one gzip member, each verified before its first byte is sent.
-    async fn join(&self, content: &[(usize, &Staged)], maker: Maker) -> Result<(), Unmade> {
+    async fn join(&self, content: &[(usize, &Staged)], maker: Maker) -> Result<Received, Unmade> {
         let mut stitcher = Stitcher::default();
+        let mut received = Received::default();
         let mut fetched = std::pin::pin!(self.fetched(content));
         if maker.send(Bytes::from_static(&Stitcher::HEADER)).await.is_err() {
-            return Ok(());
+            return Ok(Received::default());
         }
         while let Some(next) = fetched.next().await {
             let Fetched { fragment, permit, .. } = match next {
@@ -209,13 +220,23 @@ impl Puts<'_> {
                 }
             };
             stitcher.push(&fragment);
+            self.note_received(&mut received, &fragment);
             if maker.send(fragment.bytes().slice_ref(fragment.body())).await.is_err() {
-                return Ok(());
+                // Not all of them were read.
+                return Ok(Received::default());
             }
             drop(permit);
         }
         let _ = maker.send(Bytes::copy_from_slice(&stitcher.finish())).await;
-        Ok(())
+        Ok(received)
+    }
+
+    /// Only manifests have the times, and reading them costs time.
+    fn note_received(&self, received: &mut Received, fragment: &Verified<Bytes>) {
+        if let Some(ms) = self.destination.manifest.then(|| fragment.received_ms()).flatten() {
+            let (first, last) = received.unwrap_or((ms, ms));
+            *received = Some((first.min(ms), last.max(ms)));
+        }
     }
 
     /// Returns all unfit fragments of an object, after a copy of each was kept for a person.
@@ -248,13 +269,16 @@ impl Puts<'_> {
     }
 
     /// Compresses small fragments together, into the pieces of an object.
-    async fn rewrite(&self, content: &[(usize, &Staged)]) -> Result<Vec<Bytes>, Unmade> {
+    async fn rewrite(&self, content: &[(usize, &Staged)]) -> Result<(Vec<Bytes>, Received), Unmade> {
         let mut rewriter = Rewriter::default();
+        let mut received = Received::default();
         let mut fetched = std::pin::pin!(self.fetched(content));
         while let Some(next) = fetched.next().await {
-            next?.rewritten(&mut rewriter).map_err(Unmade::Unfit)?;
+            let fetched = next?;
+            self.note_received(&mut received, &fetched.fragment);
+            fetched.rewritten(&mut rewriter).map_err(Unmade::Unfit)?;
         }
-        Ok(rewriter.finish().into_iter().map(Bytes::from).collect())
+        Ok((rewriter.finish().into_iter().map(Bytes::from).collect(), received))
     }
 
     /// The fragments in their order, some of them fetched ahead.

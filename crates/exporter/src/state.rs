@@ -6,8 +6,9 @@ use aws::document::{Document, Format, Found};
 use aws::{Bucket, Created, Fault};
 use bytes::Bytes;
 use protocol::head::Head;
-use protocol::id::Nonce;
+use protocol::id::{Day, Nonce, SourceId};
 use protocol::keys;
+use protocol::mark::Mark;
 use protocol::place::Place;
 use protocol::plan::Plan;
 use serde::{Deserialize, Serialize};
@@ -102,8 +103,19 @@ impl State {
     }
 
     /// Writes down that it is.
-    pub(crate) async fn mark(&self, plan: Nonce, destination: usize, object: usize, key: &str) -> Result<(), Fault> {
-        self.bucket.put(&keys::done(plan, destination, object), Bytes::from(key.to_owned()), "text/plain").await
+    pub(crate) async fn mark(&self, plan: Nonce, destination: usize, object: usize, mark: &Mark) -> Result<(), Fault> {
+        self.bucket.put(&keys::done(plan, destination, object), mark.to_json().into(), JSON).await
+    }
+
+    /// The mark of an object. An older version left only a key, which says no more than the plan does.
+    pub(crate) async fn mark_of(&self, plan: Nonce, destination: usize, object: usize) -> Result<Option<Mark>, Fault> {
+        let found = self.bucket.get(&keys::done(plan, destination, object)).await?;
+        Ok(found.and_then(|object| Mark::from_json(&object.body).ok()))
+    }
+
+    /// Notes that the manifests of a destination for a source and a day are not complete yet.
+    pub(crate) async fn note_open_day(&self, destination: &str, source: &SourceId, day: Day) -> Result<(), Fault> {
+        self.bucket.put(&keys::open_day(destination, source, day), Bytes::new(), "text/plain").await
     }
 
     /// Removes the leftovers of a closed plan, except the document that remembers it. Nothing depends on this. A later

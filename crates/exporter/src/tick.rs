@@ -65,7 +65,9 @@ impl<'a> Tick<'a> {
             report.plans_open = at.head.open.len() as u64;
             report.is_planned = true;
         }
-        self.carry_out(&at, &done).await
+        self.carry_out(&at, &done).await?;
+        let has_manifests = self.routes.destinations.iter().any(|destination| destination.manifest);
+        if has_manifests && self.flush == Flush::All { self.complete_days().await } else { Ok(()) }
     }
 
     pub(crate) fn report(&self) -> MutexGuard<'_, Report> {

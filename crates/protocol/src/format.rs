@@ -47,6 +47,9 @@ pub const OUTCOME: Format = Format { name: "format", oldest: 1, newest: 1, advic
 /// The progress of a backfill.
 pub const BACKFILL: Format = Format { name: "format", oldest: 1, newest: 1, advice: DEPLOY };
 
+/// The mark of a log object. A mark without a number is a bare key, of an older version.
+pub const MARK: Format = Format { name: "format", oldest: 1, newest: 1, advice: DEPLOY };
+
 /// A plan of the exporter.
 pub const PLAN: Format = Format { name: "format", oldest: 1, newest: 1, advice: DEPLOY };
 

@@ -16,6 +16,7 @@
 //! | `exports/head.json` | which plans are open (`Head`) | exporter |
 //! | `exports/plans/{plan}.{revision}.json` | a plan (`Plan`) | exporter |
 //! | `exports/done/{plan}/{destination}/{object}` | the mark of an object that its destination has | exporter |
+//! | `exports/days/{name}/{source}/{day}` | a day of a source whose manifests are not complete yet | exporter |
 //! | `exports/failing/{name}/{bucket}` | since when a destination fails | exporter |
 //! | `exports/cursor` | the key behind which listing goes on | exporter |
 //! | `exports/quarantine/{fragment}` | a damaged fragment | exporter |
@@ -53,6 +54,9 @@ pub const DONE: &str = "exports/done/";
 
 /// The prefix of all documents about failing places.
 pub const FAILING: &str = "exports/failing/";
+
+/// The prefix of all days whose manifests are not complete.
+pub const DAYS: &str = "exports/days/";
 
 /// The prefix of all copies of damaged fragments.
 pub const QUARANTINE: &str = "exports/quarantine/";
@@ -184,6 +188,25 @@ pub fn failing(place: &Place) -> String {
     format!("{FAILING}{}/{}", place.name, place.bucket)
 }
 
+/// The note that the manifests of a destination for a source and a day are not complete yet.
+#[must_use]
+pub fn open_day(destination: &str, source: &SourceId, day: Day) -> String {
+    format!("{DAYS}{destination}/{source}/{day}")
+}
+
+/// Reads the key of such a note: destination, source, day.
+#[must_use]
+pub fn read_open_day(key: &str) -> Option<(&str, SourceId, Day)> {
+    let mut parts = key.strip_prefix(DAYS)?.splitn(3, '/');
+    Some((parts.next()?, parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
+}
+
+/// The prefix of the fragments of a source and a day.
+#[must_use]
+pub fn received_of(source: &SourceId, day: Day) -> String {
+    format!("{RECEIVED}{source}/{day}/")
+}
+
 /// The copy of a damaged fragment.
 #[must_use]
 pub fn quarantine(fragment: &FragmentName) -> String {
@@ -223,6 +246,8 @@ mod tests {
             (done_of(nonce), format!("exports/done/{hex_nonce}/")),
             (done(nonce, 1, 20), format!("exports/done/{hex_nonce}/1/20")),
             (failing(&Place::new("prod", "logs", "a/b")), "exports/failing/prod/logs/a/b".to_owned()),
+            (open_day("prod", &"s".parse().unwrap(), Day::of(0)), "exports/days/prod/s/0".to_owned()),
+            (received_of(&"s".parse().unwrap(), Day::of(0)), "received/s/0/".to_owned()),
             (quarantine(&fragment.parse().unwrap()), format!("exports/quarantine/{fragment}")),
         ] {
             assert_eq!(key, expected);
@@ -263,6 +288,14 @@ mod tests {
         for key in ["exports/done/", "exports/done/x/1/2", "exports/head.json"] {
             assert_eq!(read_done(key), None, "{key}");
         }
+    }
+
+    #[test]
+    fn the_key_of_an_open_day_round_trips() {
+        let (source, day): (SourceId, Day) = ("s_1".parse().unwrap(), Day::of(1_557_606_747_940));
+        let key = open_day("a.b-c", &source, day);
+        assert_eq!(read_open_day(&key), Some(("a.b-c", source, day)));
+        assert_eq!(read_open_day("exports/days/a/s/1"), None, "1 is no midnight");
     }
 
     #[test]

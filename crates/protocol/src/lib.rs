@@ -35,6 +35,8 @@ pub mod place;
 
 pub mod plan;
 
+pub mod mark;
+
 pub mod head;
 
 pub mod keys;

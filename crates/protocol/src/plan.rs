@@ -73,11 +73,32 @@ pub struct PlannedDestination {
     /// about another bucket. `None`: any, or an older version made the plan.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expected_bucket_owner: Option<String>,
+    /// The folders of its objects. An older version, which knows one layout, would put those that are missing there.
+    #[serde(default, skip_serializing_if = "Layout::is_segments")]
+    pub layout: Layout,
     /// Why nothing more is put there, if it was given up.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub abandoned: Option<String>,
     /// Its objects; together they hold every fragment of the plan.
     pub objects: Vec<PlannedObject>,
+}
+
+/// The folders of the objects of a destination.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Layout {
+    /// `{source}/{received day in ms}/`, as Segment has it.
+    #[default]
+    Segment,
+    /// `source={source}/day=2019-05-11/`, which Athena, Spark and DuckDB know as partitions.
+    Hive,
+}
+
+impl Layout {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
+    fn is_segments(&self) -> bool {
+        *self == Self::Segment
+    }
 }
 
 impl PlannedDestination {

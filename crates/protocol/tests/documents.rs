@@ -17,6 +17,7 @@ use protocol::checkpoint::Checkpoint;
 use protocol::format::{self, Unreadable};
 use protocol::head::Head;
 use protocol::ledger::Ledger;
+use protocol::mark::Mark;
 use protocol::outcome::{FileOutcome, KeyOutcomes};
 use protocol::plan::Plan;
 use serde_json::Value;
@@ -24,12 +25,13 @@ use serde_json::Value;
 /// Reads a document of a kind, and writes it again.
 type Rewrite = fn(&[u8]) -> Result<Vec<u8>, Unreadable>;
 
-const KINDS: [(&str, Rewrite); 7] = [
+const KINDS: [(&str, Rewrite); 8] = [
     ("checkpoint", |json| Ok(Checkpoint::from_json(json)?.to_json())),
     ("ledger", |json| Ok(Ledger::from_json(json)?.to_json())),
     ("outcome", |json| Ok(FileOutcome::from_json(json)?.to_json())),
     ("outcomes", |json| Ok(KeyOutcomes::from_json(json)?.to_json())),
     ("backfill", |json| Ok(Progress::from_json(json)?.to_json())),
+    ("mark", |json| Ok(Mark::from_json(json)?.to_json())),
     ("plan", |json| Ok(Plan::from_json(json)?.to_json())),
     ("head", |json| Ok(Head::from_json(json)?.to_json())),
 ];
@@ -83,6 +85,7 @@ fn documents_are_of_the_newest_formats() {
                 format::CHECKPOINT
             }
             Some("ledger") => format::LEDGER,
+            Some("mark") => format::MARK,
             Some("backfill") => format::BACKFILL,
             Some("outcome" | "outcomes") => format::OUTCOME,
             Some("plan") => format::PLAN,

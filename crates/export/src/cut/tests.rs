@@ -7,6 +7,7 @@ use protocol::id::Day;
 
 use super::*;
 use crate::routes::{Destination, Routes, Sources};
+use protocol::plan::Layout;
 
 fn staged(source: &str, day: i64, number: u64, raw_bytes: u64) -> Staged {
     let name = FragmentName {
@@ -39,6 +40,8 @@ fn destination(name: &str, sources: &[&str], batch_bytes_max: u64) -> Destinatio
         expected_bucket_owner: None,
         sources,
         batch_bytes_max,
+        layout: Layout::Segment,
+        manifest: false,
         enabled: true,
     }
 }

@@ -39,6 +39,7 @@ fn plan_of(fragments: Vec<Staged>) -> Plan {
         bucket: "b".into(),
         prefix: "some/prefix".into(),
         expected_bucket_owner: None,
+        layout: Layout::Segment,
         abandoned: None,
         objects: vec![object],
     };

@@ -15,6 +15,8 @@ fn destination(name: &str, bucket: &str, sources: Sources) -> Destination {
         expected_bucket_owner: None,
         sources,
         batch_bytes_max: BATCH_BYTES_MAX,
+        layout: Layout::Segment,
+        manifest: false,
         enabled: true,
     }
 }

@@ -5,6 +5,7 @@ mod basics;
 mod explorer;
 mod gateway;
 mod kills;
+mod manifests;
 mod model;
 mod readers;
 mod seeds;

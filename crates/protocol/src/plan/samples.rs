@@ -29,6 +29,7 @@ pub(crate) fn plan(destinations: &[&str], fragments: Vec<Staged>, objects: &[(us
         bucket: format!("bucket-{name}"),
         prefix: String::new(),
         expected_bucket_owner: None,
+        layout: Layout::Segment,
         abandoned: None,
         objects: objects.clone(),
     };
