@@ -1,4 +1,5 @@
-# `segment-s3 receive` as an image: one static binary, no shell, no root.
+# `segment-s3 receive` as an image: one static binary, no shell, no root. It is the receiver as a server. `make build`
+# builds the three functions for Lambda: ingester, exporter and receiver.
 #
 #     docker build -t segment-s3 .
 #     docker run -p 8080:8080 -e STATE_BUCKET=… -e WRITE_KEYS=key=source segment-s3

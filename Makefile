@@ -143,13 +143,13 @@ bench-renew: ## Writes bench/counts.txt anew
 $(DENY):
 	$(CARGO) install --quiet --locked --root target/tools/cargo-deny-$(DENY_VERSION) cargo-deny@$(DENY_VERSION)
 
-build: $(LINTERS) $(BUILDERS) ## Both functions for Lambda, for ARCHITECTURE=x86_64 or arm64
+build: $(LINTERS) $(BUILDERS) ## Ingester, exporter and receiver for Lambda, for ARCHITECTURE=x86_64 or arm64
 	$(DEPLOYING) sam build --parameter-overrides Architecture=$(ARCHITECTURE)
 
 deploy: $(LINTERS) ## The stack, as built; the first time it asks what it needs
 	$(DEPLOYING) deploy/deploy.sh
 
-package: $(BUILDERS) ## Zips and a template under release/ that deploy without Rust, for ARCHITECTURE
+package: $(BUILDERS) ## Zips of ingester, exporter and receiver, and a template under release/ that deploy without Rust, for ARCHITECTURE
 	$(DEPLOYING) deploy/package.sh $(ARCHITECTURE)
 
 invoke: $(BUILDERS) ## FUNCTION with EVENT=events/s3_manual.json: on this machine, or in the stack STACK

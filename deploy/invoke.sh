@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Invokes a function with an event: on AWS if STACK names a stack, else built and run on this machine by cargo-lambda.
 #
-#   deploy/invoke.sh ingester|exporter EVENT.json
+#   deploy/invoke.sh ingester|exporter|receiver EVENT.json
 #
 # On this machine the function reads its settings from the environment, as README.md lists them.
 set -euo pipefail
@@ -9,7 +9,15 @@ cd "$(dirname "$0")/.."
 function=$1 event=$2
 
 if [ -n "${STACK-}" ]; then
-  output=$([ "$function" = ingester ] && echo IngesterFunction || echo ExporterFunction)
+  case $function in
+    ingester) output=IngesterFunction ;;
+    exporter) output=ExporterFunction ;;
+    receiver) output=ReceiverFunction ;;
+    *)
+      echo "$function is not ingester, exporter or receiver" >&2
+      exit 2
+      ;;
+  esac
   name=$(aws cloudformation describe-stacks --stack-name "$STACK" --output text \
     --query "Stacks[0].Outputs[?OutputKey=='$output'].OutputValue")
   # Without a limit: a long file takes 15 minutes, and a client that gives up starts a second run.

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes release/segment-s3-VERSION-ARCHITECTURE/: both functions as zips, and a template that deploys them without Rust.
+# Makes release/segment-s3-VERSION-ARCHITECTURE/: the three functions as zips, and a template that deploys them without Rust.
 #
 #   deploy/package.sh x86_64|arm64
 set -euo pipefail
@@ -16,10 +16,10 @@ esac
 version=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -1)
 folder=release/segment-s3-$version-$architecture
 
-cargo lambda build --release --locked "--$target" --output-format zip --bin ingester --bin exporter
+cargo lambda build --release --locked "--$target" --output-format zip --bin ingester --bin exporter --bin receiver
 rm -rf "$folder"
 mkdir -p "$folder"
-for function in ingester exporter; do
+for function in ingester exporter receiver; do
   cp "target/lambda/$function/bootstrap.zip" "$folder/$function.zip"
   # provided.al2023 has glibc 2.34.
   newest=$(unzip -p "$folder/$function.zip" bootstrap | grep -ao 'GLIBC_2\.[0-9]*' | sort -uV | tail -1)

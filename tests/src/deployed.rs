@@ -62,7 +62,7 @@ impl Deployed {
         READ.get_or_init(|| serde_json::from_str(include_str!("../template/deployed.json")).unwrap())
     }
 
-    /// Adds the roles of both functions and of the customer.
+    /// Adds the roles of the functions and of the customer.
     pub fn grant(&self, directory: &Directory) {
         for role in self.roles.values() {
             directory.add_role(Role::new(&role.arn).policy(&role.policy.to_string()));

@@ -7,6 +7,7 @@ pub mod document;
 pub mod failure;
 pub mod line;
 pub mod mill;
+pub mod requests;
 pub mod telemetry;
 
 use crate::binaries::binary;
@@ -55,7 +56,8 @@ impl World {
     /// The same with our receiver as the ingester's endpoint. It keeps the calls that it accepts for the exporter.
     pub async fn with_receiver(include_write_key: bool) -> (Self, Arc<Receiver>) {
         let mut world = Self::new().await;
-        let key = world.s3.credentials();
+        let policy = Deployed::read().policy("receiver");
+        let key = world.s3.directory().add_user("arn:aws:iam::123456789012:user/receiver", vec![policy]);
         let config = aws::clients::config_at(&world.s3.url(), &key.access_key_id, &key.secret_access_key);
         let mut settings = installation::receiver_settings();
         settings.push(("INCLUDE_WRITE_KEY".to_owned(), include_write_key.to_string()));
@@ -72,7 +74,7 @@ impl World {
     pub fn receiver(&self) -> Function {
         Function::new("receiver", binary("receiver"))
             .journal(&self.failure.journal)
-            .envs(self.s3.env())
+            .envs(self.s3.env_as(&Deployed::read().credentials("receiver", self.s3.directory())))
             .envs(installation::receiver_settings())
             .timeout(Duration::from_secs(60))
     }

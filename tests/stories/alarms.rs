@@ -7,11 +7,12 @@ use standins::installation::{EXTERNAL_ID, ROLE_ARN, exporter_settings};
 use standins::lambda::Invocation;
 use std::collections::{BTreeMap, BTreeSet};
 use stories::deployed::{AlarmMetric, Deployed};
+use stories::requests::{batch, to_url};
 use stories::telemetry::lines;
 use stories::{CUSTOMER, DAY_MS, SOURCE, STATE, World, created, event};
 
 /// The alarms on metrics that AWS itself makes, with what makes them.
-const OF_AWS: [&str; 7] = [
+const OF_AWS: [&str; 9] = [
     // SQS counts messages. The stories of the queue show that a failed file becomes a dead letter.
     "DeadLettersAlarm",
     "IngesterErrorsAlarm",
@@ -19,6 +20,8 @@ const OF_AWS: [&str; 7] = [
     "ExporterErrorsAlarm",
     "ExporterThrottlesAlarm",
     "ExporterStillAlarm",
+    "ReceiverErrorsAlarm",
+    "ReceiverThrottlesAlarm",
     // Beside SQS's metrics it looks at `Rows`: the drill of `RejectedShareNotice` makes these.
     "StandstillAlarm",
 ];
@@ -78,8 +81,11 @@ fn assert_silent(alarm: &str, invocation: &Invocation) {
 
 #[test]
 fn every_alarm_looks_at_a_metric_that_exists() {
-    let declared: BTreeSet<_> =
-        [metrics::ALL, metrics::INGESTER, metrics::EXPORTER].concat().iter().map(|metric| metric.name).collect();
+    let declared: BTreeSet<_> = [metrics::ALL, metrics::INGESTER, metrics::RECEIVER, metrics::EXPORTER]
+        .concat()
+        .iter()
+        .map(|metric| metric.name)
+        .collect();
     for (alarm, looked_at) in &Deployed::read().alarms {
         let ours: Vec<_> = looked_at.iter().filter(|metric| metric.namespace == "SegmentS3").collect();
         assert!(!ours.is_empty() || OF_AWS.contains(&alarm.as_str()), "{alarm} has no drill");
@@ -221,4 +227,51 @@ async fn events_that_are_discarded_without_an_account_ring() {
     };
     assert_silent("DiscardedAlarm", &after(29).await);
     assert_rings("DiscardedAlarm", &after(33).await);
+}
+
+/// Sends a body to the receiver, and expects a status.
+async fn received(world: &World, body: &str, status: u16) -> Invocation {
+    let request = to_url("POST", "/v1/batch", "", body.as_bytes());
+    let invocation = world.receiver().deploy().invoke(&request).await;
+    let response = invocation.response().unwrap_or_else(|| panic!("{invocation:#?}"));
+    assert_eq!(response["statusCode"], status, "{invocation:#?}");
+    invocation
+}
+
+#[tokio::test]
+async fn calls_that_the_receiver_keeps_ring_no_alarm() {
+    let world = World::new().await;
+    let kept = received(&world, &batch(&["1", "2"]), 200).await;
+    for alarm in Deployed::read().alarms.keys().filter(|alarm| !OF_AWS.contains(&alarm.as_str())) {
+        assert_silent(alarm, &kept);
+    }
+}
+
+#[tokio::test]
+async fn calls_with_a_key_that_the_receiver_does_not_know_ring() {
+    let world = World::new().await;
+    let body = json!({"writeKey": "another", "batch": [{"type": "identify", "userId": "1"}]});
+    let unknown = received(&world, &body.to_string(), 400).await;
+    assert_rings("UnknownKeysAlarm", &unknown);
+    assert_silent("UnkeptAlarm", &unknown);
+}
+
+#[tokio::test]
+async fn calls_that_s3_does_not_take_ring() {
+    let world = World::new().await;
+    let denied = Fault::status(403).body("<Error><Code>AccessDenied</Code></Error>");
+    world.s3.faults().add(Rule::on("PutObject").bucket(STATE).before(denied));
+    let unkept = received(&world, &batch(&["1"]), 503).await;
+    assert_rings("UnkeptAlarm", &unkept);
+    assert_silent("UnknownKeysAlarm", &unkept);
+}
+
+#[tokio::test]
+async fn a_refused_call_is_noticed_and_rings_no_alarm() {
+    let world = World::new().await;
+    let refused = received(&world, &batch(&["1", ""]), 200).await;
+    assert_rings("RefusedCallsNotice", &refused);
+    for alarm in ["UnknownKeysAlarm", "UnkeptAlarm"] {
+        assert_silent(alarm, &refused);
+    }
 }

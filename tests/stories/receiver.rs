@@ -3,41 +3,23 @@
 use aws::telemetry::metrics;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use serde_json::{Value, json};
+use serde_json::json;
 use standins::faults::{Fault, Gate, Rule};
 use std::process::Stdio;
 use stories::binaries::binary;
+use stories::deployed::Deployed;
+use stories::requests::{batch, to_url};
 use stories::telemetry::{emitted, lines};
 use stories::{SOURCE, SOURCE_ID, STATE, WRITE_KEY, World, answer, created};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 
-/// A request to a function URL (Lambda developer guide, "Request payload format").
-fn request(method: &str, path: &str, query: &str, body: &[u8]) -> Value {
-    json!({
-        "version": "2.0", "routeKey": "$default", "rawPath": path, "rawQueryString": query,
-        "headers": {"host": "id.lambda-url.eu-west-1.on.aws", "x-forwarded-for": "203.0.113.7", "content-type": "text/plain"},
-        "requestContext": {
-            "accountId": "anonymous", "apiId": "id", "domainName": "id.lambda-url.eu-west-1.on.aws", "domainPrefix": "id",
-            "http": {"method": method, "path": path, "protocol": "HTTP/1.1", "sourceIp": "203.0.113.7", "userAgent": "a"},
-            "requestId": "id", "routeKey": "$default", "stage": "$default", "time": "12/Mar/2020:19:03:58 +0000",
-            "timeEpoch": 1_583_348_638_390_i64,
-        },
-        "body": STANDARD.encode(body), "isBase64Encoded": true,
-    })
-}
-
-fn batch(users: &[&str]) -> String {
-    let calls: Vec<_> = users.iter().map(|user| json!({"type": "identify", "userId": user})).collect();
-    json!({"writeKey": WRITE_KEY, "batch": calls}).to_string()
-}
-
 #[tokio::test]
 async fn the_function_behind_a_url_keeps_calls_and_counts_them() {
     let world = World::new().await;
     let receiver = world.receiver().env("RUST_LOG", "debug").deploy();
-    let invocation = receiver.invoke(&request("POST", "/v1/b", "", batch(&["1", "", "2"]).as_bytes())).await;
+    let invocation = receiver.invoke(&to_url("POST", "/v1/b", "", batch(&["1", "", "2"]).as_bytes())).await;
     let response = invocation.response().unwrap_or_else(|| panic!("{invocation:#?}"));
     assert_eq!((&response["statusCode"], &response["body"]), (&json!(200), &json!(r#"{"success":true}"#)));
     assert_eq!(emitted(&invocation, metrics::RECEIVED), [json!(2)]);
@@ -46,16 +28,16 @@ async fn the_function_behind_a_url_keeps_calls_and_counts_them() {
     assert_eq!(warned["sources"][SOURCE_ID]["refused"], json!({"no_user_anon_id": 1}));
 
     let query = format!("writeKey={WRITE_KEY}&userId=pixel&event=Opened");
-    let pixel = receiver.invoke(&request("GET", "/v1/pixel/track", &query, b"")).await;
+    let pixel = receiver.invoke(&to_url("GET", "/v1/pixel/track", &query, b"")).await;
     let image = pixel.response().unwrap();
     assert_eq!((&image["statusCode"], &image["isBase64Encoded"]), (&json!(200), &json!(true)));
     assert!(STANDARD.decode(image["body"].as_str().unwrap()).unwrap().starts_with(b"GIF89a"));
 
     let unknown =
-        receiver.invoke(&request("POST", "/v1/batch", "", br#"{"writeKey":"other-secret","batch":[{}]}"#)).await;
+        receiver.invoke(&to_url("POST", "/v1/batch", "", br#"{"writeKey":"other-secret","batch":[{}]}"#)).await;
     assert_eq!(unknown.response().unwrap()["statusCode"], 400);
     assert_eq!(emitted(&unknown, metrics::UNKNOWN_KEYS), [json!(1)]);
-    let settings = receiver.invoke(&request("GET", &format!("/v1/projects/{WRITE_KEY}/settings"), "", b"")).await;
+    let settings = receiver.invoke(&to_url("GET", &format!("/v1/projects/{WRITE_KEY}/settings"), "", b"")).await;
     assert!(settings.response().unwrap()["body"].as_str().unwrap().contains("id.lambda-url.eu-west-1.on.aws/v1"));
     for invocation in [&invocation, &pixel, &unknown, &settings] {
         let log = invocation.log.join("\n");
@@ -87,7 +69,8 @@ async fn rows_that_our_receiver_refuses_are_found_and_the_rest_is_delivered() {
 async fn serve(world: &World) -> (Child, String) {
     let mut command = Command::new(binary("segment-s3"));
     command.args(["receive", "--listen", "127.0.0.1:0"]).env_remove("AWS_LAMBDA_FUNCTION_NAME").env("RUST_LOG", "info");
-    command.envs(world.s3.env()).envs(standins::installation::receiver_settings());
+    let credentials = Deployed::read().credentials("receiver", world.s3.directory());
+    command.envs(world.s3.env_as(&credentials)).envs(standins::installation::receiver_settings());
     let mut child = command.stderr(Stdio::piped()).kill_on_drop(true).spawn().unwrap();
     let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
     while let Some(line) = lines.next_line().await.unwrap() {

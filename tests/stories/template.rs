@@ -1,5 +1,6 @@
 //! template.yaml and docs/deploy.md agree on the parameters of the stack and on the settings that they become.
 
+use config::settings;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::Path;
@@ -36,8 +37,8 @@ fn the_page_of_deployment_has_every_parameter_with_its_setting_and_meaning() {
 fn every_setting_is_deployable_and_the_template_sets_no_other_variable() {
     let variables = variables();
     assert_eq!(variables.get("SETTINGS").map(String::as_str), Some("!Ref MoreSettings"));
-    let declared = [config::settings::ALL, config::settings::INGESTER, config::settings::EXPORTER].concat();
-    let declared: BTreeSet<_> = declared.iter().map(|setting| setting.name).collect();
+    let groups = [settings::ALL, settings::INGESTER, settings::RECEIVER, settings::EXPORTER];
+    let declared: BTreeSet<_> = groups.concat().iter().map(|setting| setting.name).collect();
     // The C library's own.
     let others: Vec<_> = variables.keys().filter(|name| *name != "GLIBC_TUNABLES").collect();
     let unknown: Vec<_> = others.iter().filter(|name| !declared.contains(name.as_str())).collect();

@@ -53,6 +53,7 @@ VARIANTS = {
         "Config": "s3://segment-s3-config/segment-s3.toml",
         "ConfigSecretArns": f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:one-AbCdEf",
         "DestinationRoleArns": "arn:aws:iam::111122223333:role/Stage,arn:aws:iam::444455556666:role/Prod",
+        "Receiver": "url",
     },
     "existing bucket, told owners": {
         "ExistingSourceBuckets": "crm-exports,shop-exports",
@@ -64,6 +65,7 @@ VARIANTS = {
         "WriteKey": "",
         "WriteKeySecretArn": f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:write-key-AbCdEf",
     },
+    "receiver": {"Receiver": "url", "ReceiverWriteKeys": "wk=demoSource1"},
     "e-mail": {"AlarmEmail": "on-call@example.com", "NoticeEmail": "data@example.com"},
     "everything of ours": {
         "KmsKeyArn": f"arn:aws:kms:{REGION}:{ACCOUNT}:key/99999999-2222-3333-4444-555555555555",
@@ -76,6 +78,11 @@ VARIANTS = {
         "AlarmTopicArn": f"arn:aws:sns:{REGION}:{ACCOUNT}:mine",
         "NoticeTopicArn": f"arn:aws:sns:{REGION}:{ACCOUNT}:theirs",
         "MoreSettings": "REJECT_LIMIT_ROWS=10; PROFILE=false",
+        "Receiver": "url",
+        "ReceiverUnknownKeys": "others",
+        "ReceiverWebhookSecrets": "demoSource1=s",
+        "ReceiverTrustedHops": "1",
+        "ReceiverCallsPerSecond": "100",
     },
 }
 SOURCE = {"WriteKey": "wk", "SourceId": "demoSource1"}
@@ -208,6 +215,8 @@ class Stack:
         name, kind = self.names.get(key, f"{STACK}-{key}"), self.template["Resources"][key]["Type"]
         if attribute in ("QueueName", "Name"):
             return name
+        if attribute == "FunctionUrl":
+            return f"https://{name.lower()}.lambda-url.{REGION}.on.aws/"
         if attribute != "Arn":
             raise NotImplementedError(f"{kind}.{attribute}")
         return {

@@ -19,6 +19,7 @@ NAMES = {
     "IngestDeadLetters": "ingest-dead-letters",
     "Ingester": "ingester",
     "Exporter": "exporter",
+    "ReceiverFunction": "receiver",
 }
 DESTINATION = VARIANTS["one destination"]
 
@@ -45,7 +46,7 @@ def metrics(alarm):
 
 
 def deployed():
-    stack = Stack({**SOURCE, **DESTINATION}, names=NAMES)
+    stack = Stack({**SOURCE, **DESTINATION, **VARIANTS["receiver"]}, names=NAMES)
     made = stack.resources()
     exporter = stack.outputs()["ExporterRole"]
     other = Stack(
@@ -63,6 +64,7 @@ def deployed():
         "roles": {
             "ingester": {"arn": stack.outputs()["IngesterRole"], "policy": policy(made, "IngesterRole")},
             "exporter": {"arn": exporter, "policy": policy(made, "ExporterRole")},
+            "receiver": {"arn": stack.getatt("ReceiverRole.Arn"), "policy": policy(made, "ReceiverRole")},
         },
         "destination": {
             "trust": role["AssumeRolePolicyDocument"],

@@ -78,8 +78,8 @@ class Package(unittest.TestCase):
             template, source = yaml_parse(text), yaml_parse((ROOT / "template.yaml").read_text())
             self.assertEqual(template["Parameters"]["Architecture"]["Default"], architecture)
             self.assertEqual(template["Parameters"]["Architecture"]["AllowedValues"], [architecture])
-            for name in ["Ingester", "Exporter"]:
-                self.assertEqual(template["Resources"][name]["Properties"].pop("CodeUri"), f"{name.lower()}.zip")
+            for name, code in [("Ingester", "ingester"), ("Exporter", "exporter"), ("ReceiverFunction", "receiver")]:
+                self.assertEqual(template["Resources"][name]["Properties"].pop("CodeUri"), f"{code}.zip")
                 self.assertNotIn("Metadata", template["Resources"][name])
                 del source["Resources"][name]["Properties"]["CodeUri"], source["Resources"][name]["Metadata"]
             self.assertEqual(template["Resources"], source["Resources"])

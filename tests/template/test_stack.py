@@ -51,11 +51,12 @@ class EachVariant(unittest.TestCase):
     def test_a_function_has_a_role_of_its_own_and_no_managed_policy(self):
         def check(one):
             roles = one.resources("AWS::IAM::Role")
-            self.assertEqual(sorted(roles), ["ExporterRole", "IngesterRole"])
+            expected = ["ExporterRole", "IngesterRole"] + (["ReceiverRole"] if one.condition("Receives") else [])
+            self.assertEqual(sorted(roles), expected)
             for role in roles.values():
                 self.assertNotIn("ManagedPolicyArns", role["Properties"])
             for key, function in one.resources("AWS::Lambda::Function").items():
-                self.assertTrue(function["Properties"]["Role"].endswith(f"{key}Role"))
+                self.assertTrue(function["Properties"]["Role"].endswith(f"{key.removesuffix('Function')}Role"))
 
         self.check(check)
 
@@ -157,6 +158,68 @@ class Source(unittest.TestCase):
         self.assertEqual(rights["ReadFiles"]["Resource"], ["arn:aws:s3:::crm-exports/*", "arn:aws:s3:::elsewhere/*"])
 
 
+class Receiver(unittest.TestCase):
+    def test_a_url_that_anybody_may_call_has_both_permissions_and_no_headers_of_its_own(self):
+        made = variant("receiver").resources()
+        url = made["ReceiverFunctionUrl"]["Properties"]
+        function = f"{STACK}-ReceiverFunction"
+        self.assertEqual(url, {"AuthType": "NONE", "TargetFunctionArn": function})
+        permissions = variant("receiver").resources("AWS::Lambda::Permission").values()
+        given = [one["Properties"] for one in permissions if one["Properties"]["FunctionName"] == function]
+        expected = [
+            {"Action": "lambda:InvokeFunctionUrl", "FunctionUrlAuthType": "NONE"},
+            {"Action": "lambda:InvokeFunction", "InvokedViaFunctionUrl": True},
+        ]
+        common = {"FunctionName": function, "Principal": "*"}
+        self.assertCountEqual(given, [{**one, **common} for one in expected])
+
+    def test_it_may_put_calls_and_rejects_and_nothing_else(self):
+        bucket = f"arn:aws:s3:::{STACK}-StateBucket"
+        rights = {one["Sid"]: one for key, one in statements(variant("receiver").resources()) if key == "ReceiverRole"}
+        self.assertEqual(sorted(rights), ["KeepCalls", "WriteLog"])
+        self.assertEqual(rights["KeepCalls"]["Action"], "s3:PutObject")
+        self.assertEqual(rights["KeepCalls"]["Resource"], [f"{bucket}/received/*", f"{bucket}/rejects/received/*"])
+        log = f"arn:aws:logs:{REGION}:{ACCOUNT}:log-group:{STACK}-ReceiverLog:*"
+        self.assertEqual(rights["WriteLog"]["Resource"], log)
+        for name, more in [("routes", {"ReadConfig", "ReadSecrets"}), ("everything of ours", {"UseKey"})]:
+            sids = {one["Sid"] for key, one in statements(variant(name).resources()) if key == "ReceiverRole"}
+            self.assertEqual(sids - set(rights), more)
+
+    def test_the_stack_has_it_only_if_asked_and_an_exporter_only_with_a_destination(self):
+        kinds = [key for key in variant("defaults").resources() if key.startswith("Receiver")]
+        self.assertEqual(kinds, [])
+        made = variant("receiver").resources()
+        self.assertNotIn("Exporter", made)
+        variables = made["Ingester"]["Properties"]["Environment"]["Variables"]
+        self.assertEqual(variables["KEEP_FOR_EXPORT"], "false")
+        self.assertEqual(variant("receiver").outputs()["ReceiverUrl"], self.address())
+        self.assertNotIn("ReceiverUrl", variant("defaults").outputs())
+
+    def address(self):
+        """As libraries take it: they append a path that begins with a slash."""
+        return f"https://{STACK}-receiverfunctionurl.lambda-url.{REGION}.on.aws"
+
+    def test_each_parameter_becomes_a_setting(self):
+        function = variant("everything of ours").resources()["ReceiverFunction"]["Properties"]
+        variables = function["Environment"]["Variables"]
+        expected = {
+            "WRITE_KEYS": "",
+            "UNKNOWN_KEYS": "others",
+            "WEBHOOK_SECRETS": "demoSource1=s",
+            "TRUSTED_HOPS": "1",
+            "SOURCE_CALLS_PER_SECOND": "100",
+            "INCLUDE_WRITE_KEY": "false",
+            "STATE_BUCKET": f"{STACK}-StateBucket",
+            "SERVICE_NAME": STACK,
+        }
+        self.assertEqual({name: variables[name] for name in expected}, expected)
+        self.assertEqual((function["MemorySize"], function["Timeout"]), (256, 30))
+
+    def test_a_key_or_a_secret_is_not_shown(self):
+        parameters = stack.read("template.yaml")["Parameters"]
+        self.assertTrue(parameters["ReceiverWriteKeys"]["NoEcho"] and parameters["ReceiverWebhookSecrets"]["NoEcho"])
+
+
 class Rules(unittest.TestCase):
     def test_parameters_that_do_not_fit_together_are_refused_in_words(self):
         destination = VARIANTS["one destination"]
@@ -170,6 +233,7 @@ class Rules(unittest.TestCase):
             ({**SOURCE, "DestinationBucket": "b"}, "DestinationRoleArn"),
             ({**SOURCE, **destination, "DestinationRoleArns": "arn:aws:iam::1:role/x"}, "together with"),
             ({**SOURCE, "DestinationRoleArns": "arn:aws:iam::1:role/x"}, "needs Config too"),
+            ({**SOURCE, "Receiver": "url"}, "would refuse every call"),
         ]:
             broken = " ".join(Stack(parameters).broken_rules())
             self.assertIn(word, broken, parameters)
