@@ -19,7 +19,6 @@ mod wire;
 use crate::input::{machine, open, read};
 use crate::suggest;
 use crate::voice::Voice;
-pub(crate) use crate::words::{grouped, visible};
 use anyhow::Context;
 pub(crate) use assign::key_of;
 use assign::{Assigned, Assignment};
