@@ -122,7 +122,7 @@ mod tests {
     use super::*;
 
     const GIVEN: &str = "# ours\n[reading]\nencoding = \"auto\"\n\n[[mapping]]\nname = \"a\"\nmatch = \"a*.csv\"\ncall = \"track\"\n\
-        event = \"x\"\n[mapping.columns]\n\"Id\" = \"userId\"\n\n[[source]]\nname = \"s\"\nid = \"s\"\n";
+        set.event = \"x\"\n[mapping.columns]\n\"Id\" = \"userId\"\n\n[[source]]\nname = \"s\"\nid = \"s\"\n";
 
     fn mapping(name: &str) -> String {
         format!(

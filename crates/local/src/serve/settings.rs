@@ -150,7 +150,7 @@ mod tests {
         let text = "[[source]]\nname = \"shop\"\nid = \"s1\"\nregion = \"eu\"\n\
             write_key = \"arn:aws:secretsmanager:eu-west-1:123456789012:secret:k\"\n\
             [[destination]]\nname = \"d\"\nregion = \"eu-west-1\"\nbucket = \"logs\"\n\
-            role_arn = \"arn:aws:iam::123456789012:role/r\"\nexternal_id = \"x\"\nsources = \"*\"\n";
+            role_arn = \"arn:aws:iam::123456789012:role/r\"\nexternal_id = \"workspace\"\nsources = \"*\"\n";
         let config = Config::parse(text, &Config::default().reading).unwrap();
         let read = read(&get(&[]), &config, "http://127.0.0.1:1").unwrap();
         let ConfigFrom::Settings(config) = &read.ingester.config else { unreachable!() };
