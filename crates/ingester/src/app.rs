@@ -247,7 +247,11 @@ impl App {
         deadline: Deadline,
         report: &mut Report,
     ) -> bool {
-        let notice = self.spelled(notice, deadline).await;
+        let (bucket, key) = (notice.bucket.clone(), notice.key.clone());
+        let notice = match self.spelled(notice, receives, in_force, deadline).await {
+            Ok(notice) => notice,
+            Err(close) => return self.conclude(&bucket, &key, close, deadline, report).await,
+        };
         // A file that was begun is finished, whatever the settings say now.
         if notice.hop.is_none() && self.settings.ignored.leave_alone(&notice.key, &in_force.config) {
             let reason = "the key is that of an unfinished upload or of a tool, or IGNORE_KEYS has it";

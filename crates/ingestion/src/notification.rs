@@ -119,6 +119,15 @@ pub struct Hop {
     pub missing: bool,
 }
 
+impl Hop {
+    /// The hop behind `before`, if this invocation makes no progress.
+    pub(crate) fn after(before: Option<&Self>) -> Self {
+        let first = Self { count: 0, position: 0, stream: None, trouble_since_ms: None, sent_ms: None, missing: false };
+        let before = before.cloned().unwrap_or(first);
+        Self { count: before.count + 1, sent_ms: None, ..before }
+    }
+}
+
 /// A message of a queue: its id, which reports a failure, and its content.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Message {
@@ -214,7 +223,7 @@ pub enum NotificationFault {
         /// The missing field.
         field: &'static str,
     },
-    /// A key that is not UTF-8 once decoded.
+    /// A key of S3's own event that is not UTF-8 once decoded.
     #[error("record {index}: `s3.object.key` is not UTF-8 once its percent escapes are decoded")]
     KeyNotText {
         /// Which record, from 0.

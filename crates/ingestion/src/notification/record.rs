@@ -115,8 +115,10 @@ impl Places<'_> {
         };
         let bucket = bucket_name(&text(self.bucket)?).to_owned();
         let written = text(self.key)?;
-        let key = decode(&written).ok_or(NotificationFault::KeyNotText { index })?;
-        let other_keys = if self.sequencer.is_string() { Vec::new() } else { other_keys(&key, written) };
+        let (key, other_keys) = match self.sequencer.is_string() {
+            true => (decode(&written).ok_or(NotificationFault::KeyNotText { index })?, Vec::new()),
+            false => keys([decode(&written)], written),
+        };
         let version_id = self.version_id.as_str().map(str::to_owned);
         let event_ms = self.time.as_str().and_then(milliseconds);
         Ok(Notice { other_keys, version_id, event_ms, replay: replay.map(str::to_owned), ..Notice::of(&bucket, &key) })
@@ -137,12 +139,18 @@ fn bucket_name(written: &str) -> &str {
     }
 }
 
-/// The other keys that a person may mean: as it stands, if it was not encoded; decoded once more, if it was encoded twice.
-pub(super) fn other_keys(key: &str, written: String) -> Vec<String> {
-    let mut others: Vec<_> = [Some(written), decode_key(key)].into_iter().flatten().collect();
-    others.retain(|other| other != key);
-    others.dedup();
-    others
+/// The key that a person probably means, and the others that the person may mean, likeliest first: decoded, if that is text;
+/// as it stands, if it was not encoded; decoded once more, if it was encoded twice.
+pub(super) fn keys<const N: usize>(decoded: [Option<String>; N], written: String) -> (String, Vec<String>) {
+    let twice = decoded.first().and_then(|first| decode_key(first.as_deref()?));
+    let mut keys: Vec<String> = Vec::new();
+    for key in decoded.into_iter().flatten().chain([written.clone()]).chain(twice) {
+        if !keys.contains(&key) {
+            keys.push(key);
+        }
+    }
+    let others = keys.split_off(1);
+    (keys.pop().unwrap_or(written), others)
 }
 
 /// Keys in S3's notifications are form-encoded: `+` is a space, the rest percent escapes of UTF-8.

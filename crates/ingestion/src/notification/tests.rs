@@ -246,8 +246,9 @@ fn copies_and_restored_objects_are_ingested_as_the_settings_say() {
 #[test]
 fn a_record_that_cannot_be_read_hides_no_other() {
     let keyless = json!({"s3": {"bucket": {"name": "b"}}});
-    let payload =
-        json!({"Records": [s3("one.csv"), keyless, 7, s3("%ff"), s3("two.csv"), in_queue(&json!("no json"))]});
+    let mut no_text = s3("%ff");
+    no_text["s3"]["object"]["sequencer"] = json!("0055AED6DCD90281E5");
+    let payload = json!({"Records": [s3("one.csv"), keyless, 7, no_text, s3("two.csv"), in_queue(&json!("no json"))]});
     let expected = [
         "b/one.csv",
         "unreadable: record 1: `s3.object.key` is missing",
@@ -302,12 +303,15 @@ fn only_a_payload_written_by_hand_may_mean_another_key() {
         ("a%2Ftrack_1.csv", &["a/track_1.csv", "a%2Ftrack_1.csv"]),
         ("a%252Ftrack_1.csv", &["a%2Ftrack_1.csv", "a%252Ftrack_1.csv", "a/track_1.csv"]),
         ("track_100%25.csv", &["track_100%.csv", "track_100%25.csv"]),
+        ("track_%25E9.csv", &["track_%E9.csv", "track_%25E9.csv"]),
     ] {
         assert_eq!(spellings(&json!({"Records": [s3(written)]})), expected);
         let mut own = s3(written);
         own["s3"]["object"]["sequencer"] = json!("0055AED6DCD90281E5");
         assert_eq!(spellings(&json!({"Records": [own]})), expected[..1], "S3 has encoded it");
     }
+    let of_latin_1 = json!({"Records": [s3("track_%E9.csv")]});
+    assert_eq!(spellings(&of_latin_1), ["track_%E9.csv"], "it is no text once decoded, so it stands for itself");
     let mut payload = of_event_bridge("a%2Fb+c.csv");
     assert_eq!(spellings(&payload), ["a%2Fb+c.csv", "a/b c.csv"]);
     payload["detail"]["object"]["sequencer"] = json!("00617F08299329D189");
