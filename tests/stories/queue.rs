@@ -345,6 +345,17 @@ async fn a_batch_operation_says_which_objects_are_not_queued_and_whether_a_retry
     );
     line.sqs.faults().clear();
 
+    // A refusal that lasts.
+    let refusal =
+        r#"{"__type":"com.amazonaws.sqs#KmsDisabled","message":"arn:aws:kms:eu-west-1:1:key/k is disabled."}"#;
+    let disabled = Fault::status(400).header("Content-Type", "application/x-amz-json-1.0").body(refusal);
+    line.sqs.faults().add(Rule::on("SendMessage").before(disabled));
+    let invocation = invoke(line.ingester()).await;
+    let lasting = results(invocation.response().unwrap(), &payload);
+    assert!(lasting[0].1.contains("the KMS key is disabled"), "{lasting:?}");
+    assert_eq!(codes(lasting), ["PermanentFailure"; 3]);
+    line.sqs.faults().clear();
+
     let without_queue = line.ingester().env("QUEUE_URL", "");
     let invocation = invoke(without_queue).await;
     let refused = results(invocation.response().unwrap(), &payload);

@@ -13,6 +13,7 @@ use envelope::Around;
 use protocol::backfill::Backfill;
 use protocol::id::StreamId;
 use protocol::upload::Version;
+use record::bucket_name;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -278,12 +279,14 @@ pub fn read(payload: &Value, wanted: Wanted) -> Result<Notification, Notificatio
 
 fn buckets(validate: &Value) -> Result<Vec<String>, NotificationFault> {
     let list = validate.as_array().ok_or(NotificationFault::NotBuckets)?;
-    list.iter().map(|name| name.as_str().map(str::to_owned).ok_or(NotificationFault::NotBuckets)).collect()
+    let name = |written: &Value| Some(bucket_name(written.as_str()?).to_owned());
+    list.iter().map(|written| name(written).ok_or(NotificationFault::NotBuckets)).collect()
 }
 
 fn backfill_of(backfill: &Value) -> Result<Backfill, NotificationFault> {
-    let read = serde_json::from_value(backfill.clone()).ok();
-    read.filter(|read: &Backfill| !read.bucket.is_empty()).ok_or(NotificationFault::NotBackfill)
+    let read = serde_json::from_value(backfill.clone()).ok().filter(|read: &Backfill| !read.bucket.is_empty());
+    let read = read.ok_or(NotificationFault::NotBackfill)?;
+    Ok(Backfill { bucket: bucket_name(&read.bucket).to_owned(), ..read })
 }
 
 fn status_of(status: &Value) -> Option<StatusOf> {

@@ -132,7 +132,7 @@ impl Places<'_> {
 
 /// A person may write the ARN of the bucket in place of its name: `arn:aws:s3:::NAME`. The ARN of an access point has a
 /// region, and stays: requests to it need all of it.
-fn bucket_name(written: &str) -> &str {
+pub(super) fn bucket_name(written: &str) -> &str {
     match written.strip_prefix("arn:").and_then(|rest| rest.split_once(":s3:::")) {
         Some((_, name)) => name,
         None => written,

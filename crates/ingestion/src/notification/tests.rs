@@ -332,6 +332,7 @@ fn a_message_about_a_begun_file_means_one_key() {
 fn validation_can_be_invoked_by_a_person_and_not_by_a_queue() {
     check(&json!({"validate": []}), "validate: []");
     check(&json!({"validate": ["a", "b"]}), r#"validate: ["a", "b"]"#);
+    check(&json!({"validate": ["arn:aws:s3:::inbox"]}), r#"validate: ["inbox"]"#);
     for validate in [json!("a"), json!({}), json!([1]), json!(null)] {
         check(&json!({ "validate": validate }), "refused: `validate` must be a list of bucket names");
     }
@@ -344,6 +345,7 @@ fn validation_can_be_invoked_by_a_person_and_not_by_a_queue() {
     {
         check(&json!({ "status": status }), "refused: `status` must be `s3://BUCKET/KEY`, or a number");
     }
+    check(&json!({"Records": [in_queue(&json!({"backfill": {"bucket": "arn:aws:s3:::inbox"}}))]}), "rest of inbox");
     check(
         &json!({"backfill": {"bucket": "inbox", "prefix": "in/", "dry_run": true}}),
         r#"backfill: Backfill { bucket: "inbox", prefix: "in/", dry_run: true, tag: None }"#,
