@@ -53,7 +53,7 @@ pub(super) fn of_s3(record: &Value, about: About<'_>) -> Entry {
 
 /// An event of EventBridge. The key is not encoded.
 pub(super) fn of_event_bridge(payload: &Value, kind: &str, about: About<'_>) -> Entry {
-    if kind == BY_CLOUD_TRAIL {
+    if kind.eq_ignore_ascii_case(BY_CLOUD_TRAIL) {
         return Entry::Unreadable(NotificationFault::UnknownShape);
     }
     let detail = &payload["detail"];
@@ -72,23 +72,24 @@ pub(super) fn is_of_s3(kind: &str) -> bool {
     change_by_type(kind, &Value::Null) != Change::Other
 }
 
-/// S3 user guide, "Supported event types". A record without a name was written by hand, to ingest the object.
+/// S3 user guide, "Supported event types". A record without a name was written by hand, to ingest the object. People and
+/// other senders write the names in any case.
 fn change_by_name(name: Option<&str>) -> Change {
-    match name.map(|name| name.trim_start_matches("s3:")) {
-        None => Change::Created,
-        Some("ObjectCreated:Copy") => Change::Copied,
-        Some(name) if name.starts_with("ObjectCreated") => Change::Created,
-        Some("ObjectRestore:Completed") => Change::Restored,
-        Some(_) => Change::Other,
+    let Some(name) = name.map(str::to_ascii_lowercase) else { return Change::Created };
+    match name.trim_start_matches("s3:") {
+        "objectcreated:copy" => Change::Copied,
+        name if name.starts_with("objectcreated") => Change::Created,
+        "objectrestore:completed" => Change::Restored,
+        _ => Change::Other,
     }
 }
 
 /// S3 user guide, "EventBridge event message structure".
 fn change_by_type(kind: &str, detail: &Value) -> Change {
-    match kind {
-        "Object Created" if detail["reason"] == "CopyObject" => Change::Copied,
-        "Object Created" => Change::Created,
-        "Object Restore Completed" => Change::Restored,
+    match kind.to_ascii_lowercase().as_str() {
+        "object created" if detail["reason"] == "CopyObject" => Change::Copied,
+        "object created" => Change::Created,
+        "object restore completed" => Change::Restored,
         _ => Change::Other,
     }
 }

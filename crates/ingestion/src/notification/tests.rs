@@ -202,7 +202,7 @@ fn an_event_that_creates_no_object_is_ignored_whoever_words_it() {
         check(&payload, "ignored: a test event");
     }
     let succeeded = json!({"requestContext": {"condition": "Success"}, "requestPayload": {"Records": [s3("k.csv")]}});
-    check(&succeeded, "ignored: an invocation that has succeeded");
+    check(&succeeded, "ignored: an invocation that has succeeded: its function has handled the event already");
     check(&json!({"Type": "UnsubscribeConfirmation"}), "ignored: a subscription of SNS that has ended");
 }
 
@@ -211,7 +211,12 @@ fn a_creation_of_any_kind_is_ingested() {
     for name in
         ["ObjectCreated:Put", "ObjectCreated:Post", "ObjectCreated:CompleteMultipartUpload", "s3:ObjectCreated:Put"]
     {
-        check(&named(name), "b/k.csv");
+        for name in [name.to_owned(), name.to_lowercase(), name.to_uppercase()] {
+            check(&named(&name), "b/k.csv");
+        }
+    }
+    for kind in ["Object Created", "object created", "OBJECT CREATED"] {
+        check(&event_bridge(kind, &json!({"bucket": {"name": "b"}, "object": {"key": "k.csv"}})), "b/k.csv");
     }
     let mut unnamed = s3("k.csv");
     unnamed.as_object_mut().unwrap().remove("eventName");
