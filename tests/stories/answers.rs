@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use standins::faults::{Answer, Fault, Rule};
 use standins::lambda::Outcome;
 use standins::{installation, s3};
-use stories::{SOURCE, World, answer, created};
+use stories::{SOURCE, STATE, World, answer, created};
 
 const KEY: &str = "track_1.csv";
 const CSV: &str = "userId,event\n1,e\n";
@@ -18,6 +18,11 @@ async fn world() -> World {
 /// A refusal in the words of S3.
 fn refusal(status: u16, code: &str, message: &str) -> Answer {
     Fault::status(status).body(format!("<Error><Code>{code}</Code><Message>{message}</Message></Error>"))
+}
+
+/// The reads of other buckets than our own.
+fn reads_of_sources(world: &World) -> usize {
+    world.s3.requests().of("GetObject").iter().filter(|request| request.bucket != STATE).count()
 }
 
 /// How the file of this bucket fails.
@@ -42,7 +47,8 @@ async fn a_refused_read_is_told_with_the_cause_and_the_fix_of_validate() {
         (refusal(400, "InvalidRequest", sse_c), "SSE-C"),
         (refusal(403, "AccessDenied", no_key), "encrypts with a KMS key"),
         (refusal(403, "AccessDenied", "The bucket is a Requester Pays bucket"), "REQUEST_PAYER=requester"),
-        (refusal(400, "KMS.DisabledException", "The key is disabled."), "KMS key does not exist, is disabled"),
+        (refusal(400, "KMS.DisabledException", "arn:aws:kms:eu-west-1:1:key/k is disabled."), "KMS key is disabled"),
+        (refusal(403, "AllAccessDisabled", "All access has been disabled."), "AWS has disabled all access"),
         (refusal(400, "AuthorizationHeaderMalformed", malformed), "is in eu-west-1"),
         (redirect, "is in eu-central-1"),
         (refusal(403, "RequestTimeTooSkewed", "The difference is too large."), "clock"),
@@ -79,6 +85,8 @@ async fn the_arn_of_a_bucket_names_the_bucket() {
     let report = answer(&world.ingester().deploy(), &payload).await;
     assert_eq!(report["objects"][0]["object"], format!("s3://{SOURCE}/{KEY}"), "{report:#}");
     assert_eq!(report["objects"][0]["outcome"], "finished", "{report:#}");
+    let found = answer(&world.ingester().deploy(), &json!({"validate": [format!("arn:aws:s3:::{SOURCE}")]})).await;
+    assert_eq!(found["sources"][0]["ok"], true, "{found:#}");
 }
 
 #[tokio::test]
@@ -87,8 +95,21 @@ async fn a_bucket_without_an_address_fails_the_file_at_once() {
     // The stand-in has no access points, so the SDK refuses it before it sends anything.
     let arn = "arn:aws:s3:us-east-1:123456789012:accesspoint/inbox";
     let message = failure(&world, arn).await;
-    assert!(message.contains("nothing was sent") && message.contains("name the bucket alone"), "{message}");
-    assert_eq!(world.s3.requests().count("GetObject"), 0);
+    assert!(message.contains("nothing was sent") && message.contains("AWS_ENDPOINT_URL_S3"), "{message}");
+    assert_eq!(reads_of_sources(&world), 0);
+}
+
+#[tokio::test]
+async fn a_bucket_written_as_a_path_or_a_url_fails_the_file_in_the_words_of_validate() {
+    let world = world().await;
+    for bucket in [format!("{SOURCE}/"), format!("arn:aws:s3:::{SOURCE}/folder"), format!("s3://{SOURCE}")] {
+        let message = failure(&world, &bucket).await;
+        let found = answer(&world.ingester().deploy(), &json!({"validate": [bucket]})).await;
+        let result = found["sources"][0]["steps"][0]["result"].as_str().unwrap().to_owned();
+        let words = result.strip_prefix("the name ").unwrap();
+        assert!(words.contains("write the bucket's name alone") && message.contains(words), "{message}: {words}");
+    }
+    assert_eq!(reads_of_sources(&world), 0);
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! Everything that can wake the functions.
 
 use serde_json::{Value, json};
+use standins::faults::{Fault, Rule};
 use standins::lambda::Outcome;
 use stories::{SOURCE, STATE, WRITE_KEY, World, answer, created, event, sample};
 
@@ -223,6 +224,8 @@ async fn a_key_that_a_person_wrote_is_tried_as_it_stands_and_decoded_twice() {
         ("a/track_100%25.csv", "a/track_100%25.csv"),
         ("a b/track_2.csv", "a%2Bb%252Ftrack_2.csv"),
         ("a b/track_3.csv", "a%2520b%252Ftrack_3.csv"),
+        ("a/track_%E9.csv", "a/track_%E9.csv"),
+        ("in/track_4.csv", "in%252Ftrack_4.csv"),
     ] {
         world.s3.put(SOURCE, key, "userId,event\n1,e\n").unwrap();
         let report = answer(&ingester, &by_hand(written)).await;
@@ -238,6 +241,31 @@ async fn a_key_that_a_person_wrote_is_tried_as_it_stands_and_decoded_twice() {
     let report = answer(&ingester, &by_hand("a/track_x+1.csv")).await;
     let reason = report["objects"][0]["reason"].as_str().unwrap();
     assert!(reason.contains("does not exist, nor does `a/track_x+1.csv`"), "{reason}");
+    // Which key is meant cannot be said while S3 denies the answer.
+    let denied = Fault::status(403).body("<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>");
+    world.s3.faults().add(Rule::on("GetObject").bucket(SOURCE).before(denied));
+    let Outcome::Error { message, .. } = ingester.invoke(&by_hand("in%252Ftrack_4.csv")).await.outcome else {
+        panic!("an error")
+    };
+    assert!(message.contains("s3:GetObject"), "{message}");
+}
+
+#[tokio::test]
+async fn every_mapping_reads_a_file_whose_key_a_person_has_encoded_twice() {
+    let world = World::new().await;
+    world.s3.put(SOURCE, "shop/orders 1.csv", "Id\nu1\n").unwrap();
+    let mapping = |name: &str, also: bool| {
+        format!(
+            "[[mapping]]\nname = \"{name}\"\nmatch = \"shop/*.csv\"\ncall = \"identify\"\nalso = {also}\n\
+             columns = {{ Id = \"userId\" }}\n"
+        )
+    };
+    let config = mapping("one", true) + &mapping("two", false);
+    let ingester = world.ingester().env("CONFIG", config).deploy();
+    let object = json!({"bucket": {"name": SOURCE}, "object": {"key": "shop%252Forders%25201.csv"}});
+    let report = answer(&ingester, &json!({"Records": [{"s3": object}]})).await;
+    let outcomes: Vec<_> = report["objects"].as_array().unwrap().iter().map(|file| &file["outcome"]).collect();
+    assert_eq!(outcomes, ["finished", "finished"], "{report:#}");
 }
 
 #[tokio::test]

@@ -123,6 +123,32 @@ async fn a_missing_object_is_looked_for_again_and_makes_no_dead_letter() {
 }
 
 #[tokio::test]
+async fn an_outage_while_the_key_of_a_message_is_looked_for_loses_no_file() {
+    let line = Line::new(Mill::new("in/track_long.csv", Rows::new(50, 51, 100)).await).await;
+    let html = |status| Fault::status(status).header("Content-Type", "text/html").body("<html>a gateway</html>");
+    let outages = [Fault::SlowDown, Fault::Answer(html(200)), Fault::Answer(html(404))];
+    let count = outages.len();
+    let on_get = |strikes: std::ops::Range<usize>| {
+        Rule::on("GetObject").bucket(SOURCE).skip(strikes.start as u64).times(strikes.len() as u64)
+    };
+    let faults = line.mill.world.s3.faults();
+    for (index, outage) in outages.into_iter().enumerate() {
+        // All six tries of one invocation.
+        faults.add(on_get(6 * index..6 * index + 6).before(outage));
+    }
+    // Then the object is not there yet, under none of its three keys.
+    let missing = Fault::status(404).body("<Error><Code>NoSuchKey</Code></Error>");
+    faults.add(on_get(6 * count..6 * count + 3).before(missing));
+    // As it stands the key has a name without a kind.
+    let object = json!({"bucket": {"name": SOURCE}, "object": {"key": "in%252Ftrack_long.csv"}});
+    line.sqs.send(QUEUE, &json!({"Records": [{"s3": object}]}).to_string());
+    // Shorter than each wait, as above.
+    assert_eq!(line.run(&line.ingester().timeout(Duration::from_secs(20))).await, count + 2);
+    line.mill.assert_ingested("looked for");
+    assert_eq!(line.dead_letters(), 0);
+}
+
+#[tokio::test]
 async fn a_wrong_setting_makes_a_dead_letter_and_a_redrive_resumes() {
     let line = line(Rows::new(3_000, 50, 1_000)).await;
     line.announce();
@@ -296,7 +322,7 @@ async fn a_batch_operation_says_which_objects_are_not_queued_and_whether_a_retry
     let bucket = format!("arn:aws:s3:::{SOURCE}");
     payload["tasks"] = json!([
         task("good", "track_long.csv", &bucket),
-        task("key", "track_%ff.csv", &bucket),
+        task("key", "", &bucket),
         task("bucket", "track_long.csv", "arn:aws:s3:eu-west-1:123456789012:accesspoint/inbox"),
     ]);
     let codes = |results: Vec<(String, String)>| results.into_iter().map(|(code, _)| code).collect::<Vec<_>>();
@@ -304,7 +330,7 @@ async fn a_batch_operation_says_which_objects_are_not_queued_and_whether_a_retry
 
     let invocation = invoke(line.ingester()).await;
     let mixed = results(invocation.response().unwrap(), &payload);
-    assert!(mixed[1].1.contains("URL-encoded") && mixed[2].1.contains("s3BucketArn"), "{mixed:?}");
+    assert!(mixed[1].1.contains("`s3Key` is missing") && mixed[2].1.contains("s3BucketArn"), "{mixed:?}");
     assert_eq!(codes(mixed), ["Succeeded", "PermanentFailure", "PermanentFailure"]);
     assert_eq!(line.sqs.messages(QUEUE).len(), 1);
     let errors = stories::telemetry::lines(&invocation).into_iter().filter(|line| line["level"] == "ERROR");
@@ -317,6 +343,17 @@ async fn a_batch_operation_says_which_objects_are_not_queued_and_whether_a_retry
         codes(results(invocation.response().unwrap(), &payload)),
         ["TemporaryFailure", "PermanentFailure", "PermanentFailure"]
     );
+    line.sqs.faults().clear();
+
+    // A refusal that lasts.
+    let refusal =
+        r#"{"__type":"com.amazonaws.sqs#KmsDisabled","message":"arn:aws:kms:eu-west-1:1:key/k is disabled."}"#;
+    let disabled = Fault::status(400).header("Content-Type", "application/x-amz-json-1.0").body(refusal);
+    line.sqs.faults().add(Rule::on("SendMessage").before(disabled));
+    let invocation = invoke(line.ingester()).await;
+    let lasting = results(invocation.response().unwrap(), &payload);
+    assert!(lasting[0].1.contains("the KMS key is disabled"), "{lasting:?}");
+    assert_eq!(codes(lasting), ["PermanentFailure"; 3]);
     line.sqs.faults().clear();
 
     let without_queue = line.ingester().env("QUEUE_URL", "");

@@ -35,8 +35,8 @@ pub enum Kind {
 }
 
 /// Codes of a busy service beside those of a status 429 or 5xx. KMS has its own limits, and S3 and SQS pass its refusals
-/// on as a 400 (S3 API reference, "Error responses"; SQS API reference, `KmsThrottled`).
-const BUSY: [&str; 11] = [
+/// on as a 400 (S3 API reference, "Error responses"; SQS API reference, `KmsThrottled`; SNS API reference, `KMSThrottling`).
+const BUSY: [&str; 12] = [
     "RequestTimeout",
     "SlowDown",
     "Throttling",
@@ -45,6 +45,7 @@ const BUSY: [&str; 11] = [
     "RequestLimitExceeded",
     "TooManyRequestsException",
     "KmsThrottled",
+    "KMSThrottling",
     "KMS.ThrottlingException",
     "KMS.DependencyTimeoutException",
     "KMS.KMSInternalException",
@@ -237,10 +238,23 @@ impl Fault {
     }
 
     /// True when a permission on a KMS key is missing: AWS names the action (`kms:Decrypt`) in its message, or KMS in its
-    /// code.
+    /// code. The ARN of a key (`arn:aws:kms:eu-west-1:…`) stands in messages about other troubles too.
     #[must_use]
     pub fn is_about_key(&self) -> bool {
-        self.code == "KMS.AccessDeniedException" || (!self.code.is_empty() && self.detail.contains("kms:"))
+        let names_an_action = |rest: &str| rest.starts_with(|first: char| first.is_ascii_uppercase());
+        match self.key_fault() {
+            Some(what) => what == "AccessDenied",
+            None => !self.code.is_empty() && self.detail.split("kms:").skip(1).any(names_an_action),
+        }
+    }
+
+    /// What is wrong with a KMS key, as KMS words it, if the code says so. S3 and SQS write `KMS.DisabledException`, SQS also
+    /// `KmsDisabled`, SNS `KMSDisabled`. KMS's own name of the exception may begin with `KMS` once more.
+    #[must_use]
+    pub fn key_fault(&self) -> Option<&str> {
+        let what = ["KMS.", "Kms", "KMS"].iter().find_map(|prefix| self.code.strip_prefix(prefix))?;
+        let what = what.strip_suffix("Exception").unwrap_or(what);
+        Some(what.strip_prefix("KMS").unwrap_or(what))
     }
 
     /// True when a policy denies the request explicitly, as AWS says in its message.
@@ -252,8 +266,14 @@ impl Fault {
     /// True if the bucket is in another region than the request.
     #[must_use]
     pub fn is_elsewhere(&self) -> bool {
-        let codes = ["PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException"];
-        codes.contains(&self.code.as_str())
+        const CODES: [&str; 5] = [
+            "PermanentRedirect",
+            "TemporaryRedirect",
+            "Redirect",
+            "AuthorizationHeaderMalformed",
+            "IllegalLocationConstraintException",
+        ];
+        CODES.contains(&self.code.as_str())
     }
 
     /// The region where the bucket is, if AWS says so: by a header, or in words: `expecting 'us-west-2'`.
@@ -356,6 +376,7 @@ mod tests {
             (500, "InternalError", Kind::Transient),
             (400, "KMS.ThrottlingException", Kind::Transient),
             (400, "KmsThrottled", Kind::Transient),
+            (400, "KMSThrottling", Kind::Transient),
             (400, "SlowDown", Kind::Transient),
             (403, "RequestTimeTooSkewed", Kind::Skewed),
             (400, "ExpiredToken", Kind::Expired),
@@ -390,6 +411,18 @@ mod tests {
         let fault = Fault::refused(Operation::Get, "s3://b/k", 403, "AccessDenied", words);
         assert!(fault.is_about_key() && fault.is_denied_explicitly() && fault.kind == Kind::Denied);
         assert_eq!(fault.caller(), Some("arn:aws:iam::1:user/u"));
+        for (code, words) in [
+            ("KMS.DisabledException", "arn:aws:kms:eu-west-1:1:key/k is disabled."),
+            ("KMS.KMSInvalidStateException", "arn:aws:kms:eu-west-1:1:key/k is pending deletion."),
+            ("InvalidArgument", "arn:aws:kms:eu-west-1:1:key/k"),
+        ] {
+            let fault = Fault::refused(Operation::Get, "s3://b/k", 400, code, words);
+            assert!(!fault.is_about_key(), "{code}: no permission is missing");
+        }
+        for code in ["KMS.AccessDeniedException", "KmsAccessDenied", "KMSAccessDenied"] {
+            let fault = Fault::refused(Operation::Send, "queue", 400, code, "");
+            assert!(fault.is_about_key() && fault.kind == Kind::Denied, "{code}");
+        }
         let elsewhere = |code| Fault::refused(Operation::Get, "s3://b/k", 400, code, "expecting 'us-west-2'");
         assert_eq!(elsewhere("AuthorizationHeaderMalformed").right_region(), Some("us-west-2"));
         assert_eq!(elsewhere("InvalidArgument").right_region(), None);

@@ -174,6 +174,19 @@ pub fn is_url(value: &str) -> bool {
 /// What is wrong with a bucket's name, and what to write; `None` if it is a name.
 #[must_use]
 pub fn bucket_fault(value: &str) -> Option<String> {
+    let no_name = || "is not a bucket's name: 3 to 63 of a-z, 0-9, - and .".to_owned();
+    no_bucket_alone(value).or_else(|| (!is_bucket(value)).then(no_name))
+}
+
+/// What is wrong with the name of a bucket that files come from, and what to write. The ARN of an access point takes the
+/// place of a name. Old buckets have names that no new bucket may have.
+#[must_use]
+pub fn source_bucket_fault(value: &str) -> Option<String> {
+    let is_access_point = value.starts_with("arn:") && value.contains(":accesspoint/");
+    no_bucket_alone(value).filter(|_| !is_access_point)
+}
+
+fn no_bucket_alone(value: &str) -> Option<String> {
     let name_alone = "write the bucket's name alone";
     if value.starts_with("s3://") {
         return Some(format!("is a URI; {name_alone}, which stands behind s3://"));
@@ -184,10 +197,7 @@ pub fn bucket_fault(value: &str) -> Option<String> {
     if value.contains("://") {
         return Some(format!("is a URL; {name_alone}"));
     }
-    if value.contains('/') {
-        return Some(format!("has a path; {name_alone}"));
-    }
-    (!is_bucket(value)).then(|| "is not a bucket's name: 3 to 63 of a-z, 0-9, - and .".to_owned())
+    value.contains('/').then(|| format!("has a path; {name_alone}"))
 }
 
 /// S3 user guide, "General purpose bucket naming rules".
@@ -210,6 +220,18 @@ mod tests {
         assert!(bucket_fault("arn:aws:s3:::my-state").unwrap().contains("is an ARN"));
         assert!(bucket_fault("My_Bucket").is_some());
         assert_eq!(bucket_fault("my-state.bucket1"), None);
+        for (value, expected) in [
+            ("inbox/", "has a path"),
+            ("s3://inbox", "is a URI"),
+            ("arn:aws:sqs:eu-west-1:1:inbox", "is an ARN"),
+            ("https://inbox.s3.amazonaws.com", "is a URL"),
+        ] {
+            let fault = source_bucket_fault(value).unwrap();
+            assert!(fault.starts_with(expected) && bucket_fault(value) == Some(fault), "{value}");
+        }
+        for value in ["inbox", "My_Old_Bucket", "arn:aws:s3:eu-west-1:123456789012:accesspoint/inbox"] {
+            assert_eq!(source_bucket_fault(value), None);
+        }
     }
 
     #[test]

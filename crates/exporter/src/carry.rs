@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
 
-use aws::causes::in_words;
 use aws::roles::Role;
 use aws::{Backoff, Fault, Kind};
 use export::object;
@@ -209,7 +208,7 @@ impl Tick<'_> {
                  {{\"abandon\": {{\"destination\": \"{name}\", \"bucket\": \"{bucket}\"}}}}"
             )
         } else {
-            let why = in_words(fault, &causes::of_destination(fault, to.destination));
+            let why = causes::in_words(fault, to.destination);
             format!("destination `{name}` cannot be written to: {why}; validate the destination")
         });
         report.of(&to.label()).failed = Some(fault.to_string());

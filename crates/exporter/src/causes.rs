@@ -12,6 +12,18 @@ pub(crate) fn of_destination(fault: &Fault, destination: &Destination) -> Vec<Ca
     }
 }
 
+/// A failed write for the alarm: the likeliest cause, and the owner of the bucket, if that may be one. Only `validate` tries
+/// whether it is.
+pub(crate) fn in_words(fault: &Fault, destination: &Destination) -> String {
+    let causes = of_destination(fault, destination);
+    let words = aws::causes::in_words(fault, &causes);
+    let of_owner = destination.expected_bucket_owner.as_deref().map(|account| another_owner(destination, account));
+    match of_owner.filter(|of_owner| causes.get(1..).is_some_and(|later| later.contains(of_owner))) {
+        Some(Cause { cause, fix }) => format!("{words}; or {cause}: {fix}"),
+        None => words,
+    }
+}
+
 /// The causes if a role could not be assumed with its external id.
 pub(crate) fn of_assume(fault: &Fault, destination: &Destination) -> Vec<Cause> {
     let role = &destination.role_arn;
@@ -82,7 +94,7 @@ pub(crate) enum Owner {
 pub(crate) fn of_put(fault: &Fault, destination: &Destination, owner: Owner) -> Vec<Cause> {
     let bucket = &destination.bucket;
     match fault.code.as_str() {
-        "AccessDenied" | "AllAccessDisabled" | "KMS.AccessDeniedException" => denied(fault, destination, owner),
+        "AccessDenied" | "KMS.AccessDeniedException" => denied(fault, destination, owner),
         "NoSuchBucket" => {
             vec![no_bucket(bucket, "compare its name with the S3 console, or create the bucket")]
         }
@@ -256,7 +268,8 @@ mod tests {
         check(plain(), "PermanentRedirect", "", "their-logs is in another region");
         check(plain(), "AccessControlListNotSupported", "", "ACLs turned off");
         check(plain(), "KMS.AccessDeniedException", "", "encrypts with a KMS key that the role may not use");
-        check(plain(), "KMS.DisabledException", "", "KMS key does not exist, is disabled");
+        check(plain(), "KMS.DisabledException", "arn:aws:kms:eu-west-1:1:key/k is disabled.", "KMS key is disabled");
+        check(plain(), "AllAccessDisabled", "", "AWS has disabled all access");
     }
 
     #[test]
@@ -276,6 +289,18 @@ mod tests {
         assert!(is_owner(alone) && alone.fix.contains("choose another bucket"), "{alone:?}");
         assert!(is_owner(causes(Owner::NotTheOnlyCause).last().unwrap()));
         assert!(causes(Owner::Unknown).iter().position(is_owner).unwrap() < 2);
+    }
+
+    #[test]
+    fn the_alarm_about_a_denied_write_names_the_owner_among_the_causes() {
+        let owned = |owner: Option<&str>| destination(|d| d.expected_bucket_owner = owner.map(str::to_owned));
+        let denied = fault(403, "AccessDenied", "Access Denied");
+        let words = in_words(&denied, &owned(Some("210987654321")));
+        for part in ["does not allow s3:PutObject", "; or their-logs does not belong to account 210987654321: if it"] {
+            assert!(words.contains(part), "{part} is not in {words}");
+        }
+        assert!(!in_words(&denied, &owned(None)).contains("belong"));
+        assert!(!in_words(&fault(404, "NoSuchBucket", ""), &owned(Some("210987654321"))).contains("belong"));
     }
 
     #[test]

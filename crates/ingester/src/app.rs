@@ -9,6 +9,7 @@ use crate::topics::Topics;
 use aws::configuration::Configuration;
 use aws::telemetry::{self, Per, metrics};
 use aws::{Bucket, Clock, Dice};
+use config::environment::source_bucket_fault;
 use delivery::WriteKey;
 use ingestion::deadline::Deadline;
 use ingestion::life::{Close, Outcome, retry_after_s};
@@ -247,7 +248,15 @@ impl App {
         deadline: Deadline,
         report: &mut Report,
     ) -> bool {
-        let notice = self.spelled(notice, deadline).await;
+        let (bucket, key) = (notice.bucket.clone(), notice.key.clone());
+        if let Some(fault) = source_bucket_fault(&bucket) {
+            let close = Close::failed(format!("the name of the bucket `{bucket}` {fault}"));
+            return self.conclude(&bucket, &key, close, deadline, report).await;
+        }
+        let notice = match self.spelled(notice, receives, in_force, deadline).await {
+            Ok(notice) => notice,
+            Err(close) => return self.conclude(&bucket, &key, close, deadline, report).await,
+        };
         // A file that was begun is finished, whatever the settings say now.
         if notice.hop.is_none() && self.settings.ignored.leave_alone(&notice.key, &in_force.config) {
             let reason = "the key is that of an unfinished upload or of a tool, or IGNORE_KEYS has it";

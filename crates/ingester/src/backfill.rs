@@ -11,6 +11,7 @@ use aws::bucket::Listed;
 use aws::document::{Document, Format, Found};
 use aws::telemetry;
 use calls::subject::SubjectOf;
+use config::environment::source_bucket_fault;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use ingestion::announcement::Announcement;
 use ingestion::deadline::Deadline;
@@ -64,6 +65,10 @@ impl App {
         in_force: &InForce,
         deadline: Deadline,
     ) -> Result<Backfilled, Trouble> {
+        if let Some(fault) = source_bucket_fault(&backfill.bucket) {
+            let words = format!("the name of the bucket `{}` {fault}", backfill.bucket);
+            return Err(Trouble::new(Remedy::Person, words));
+        }
         if backfill.bucket == self.settings.state_bucket {
             return Err(Trouble::new(Remedy::Person, "`bucket` is STATE_BUCKET, which is never a source"));
         }

@@ -37,7 +37,13 @@ impl App {
         let sent = tokio::time::timeout(Duration::from_millis(left_ms), queue.send(&notice, 0)).await;
         match sent.unwrap_or_else(|_| Err(Trouble::out_of_time())) {
             Ok(()) => (ResultCode::Succeeded, "queued".to_owned()),
-            Err(trouble) => (ResultCode::TemporaryFailure, format!("the queue did not take the object: {trouble}")),
+            Err(trouble) => {
+                let code = match trouble.is_transient() {
+                    true => ResultCode::TemporaryFailure,
+                    false => ResultCode::PermanentFailure,
+                };
+                (code, format!("the queue did not take the object: {trouble}"))
+            }
         }
     }
 }

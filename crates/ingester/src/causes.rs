@@ -94,36 +94,40 @@ pub(crate) fn of_source(fault: &Fault, bucket: &str) -> Vec<Cause> {
 /// Why the rest of a file could not be sent to the queue.
 pub(crate) fn of_queue(fault: &Fault) -> Vec<Cause> {
     let queue = &fault.target;
+    let compare = "compare QUEUE_URL with the SQS console";
+    // SQS API reference, `SendMessage`, "Errors"; the older protocol has another name for it.
+    let is_gone = matches!(fault.code.as_str(), "QueueDoesNotExist" | "AWS.SimpleQueueService.NonExistentQueue");
     match fault.kind {
-        Kind::Transient | Kind::Conflict => Vec::new(),
-        Kind::Denied if !fault.is_about_key() => {
-            vec![cause(
-                "the function's role may not send there",
-                format!("allow it sqs:SendMessage on the queue of {queue}"),
-            )]
-        }
-        _ => aws::causes::clear(fault, queue, |_| "compare QUEUE_URL with the SQS console".to_owned())
-            .into_iter()
-            .collect(),
+        _ if is_gone => vec![cause(format!("the queue {queue} does not exist"), compare)],
+        _ => of_message(fault, "queue", compare, || {
+            cause("the function's role may not send there", format!("allow it sqs:SendMessage on the queue of {queue}"))
+        }),
     }
 }
 
 /// Why a message could not be published to a topic.
 pub(crate) fn of_topic(fault: &Fault) -> Vec<Cause> {
     let topic = &fault.target;
-    match fault.kind {
-        Kind::Transient | Kind::Conflict => Vec::new(),
-        Kind::Denied if fault.is_about_key() => vec![cause(
-            "the topic is encrypted with a KMS key that the function's role may not use",
-            "allow it kms:GenerateDataKey and kms:Decrypt on the key",
-        )],
-        Kind::Denied => vec![cause(
+    of_message(fault, "topic", "compare NOTICE_TOPIC_ARN with the SNS console", || {
+        cause(
             "the function's role may not publish there",
             format!("allow it sns:Publish on {topic}, and in the topic's policy if it is of another account"),
+        )
+    })
+}
+
+/// Why a queue or a topic, as `what` says, did not take a message. An outage has no cause that a person can remove.
+fn of_message(fault: &Fault, what: &str, elsewhere: &str, may_not: impl FnOnce() -> Cause) -> Vec<Cause> {
+    let clear = || aws::causes::clear(fault, &fault.target, |_| elsewhere.to_owned());
+    match fault.kind {
+        Kind::Transient | Kind::Conflict => Vec::new(),
+        _ if fault.is_about_key() => vec![cause(
+            format!("the {what} is encrypted with a KMS key that the function's role may not use"),
+            "allow it kms:GenerateDataKey and kms:Decrypt on the key, in the role's policy and in the key's own",
         )],
-        _ => aws::causes::clear(fault, topic, |_| "compare NOTICE_TOPIC_ARN with the SNS console".to_owned())
-            .into_iter()
-            .collect(),
+        _ if let Some(clear) = clear() => vec![clear],
+        Kind::Denied => vec![may_not()],
+        _ => Vec::new(),
     }
 }
 
@@ -188,6 +192,29 @@ mod tests {
     }
 
     #[test]
+    fn a_queue_or_a_topic_that_takes_no_message_has_a_cause_of_its_own() {
+        let of = |code: &str, status: u16| {
+            let fault = Fault::refused(Operation::Send, "https://sqs/queue", status, code, "");
+            [of_queue(&fault), of_topic(&fault)]
+                .map(|causes| causes.first().map_or_else(String::new, |one| one.fix.clone()))
+        };
+        for (code, status, queue, topic) in [
+            ("KmsAccessDenied", 400, "kms:GenerateDataKey", "kms:GenerateDataKey"),
+            ("KMS.AccessDeniedException", 400, "kms:GenerateDataKey", "kms:GenerateDataKey"),
+            ("KmsDisabled", 400, "enable it", "enable it"),
+            ("KMSInvalidState", 400, "enable it", "enable it"),
+            ("AccessDenied", 403, "sqs:SendMessage", "sns:Publish"),
+        ] {
+            let [of_queue, of_topic] = of(code, status);
+            assert!(of_queue.contains(queue) && of_topic.contains(topic), "{code}: {of_queue}; {of_topic}");
+        }
+        for code in ["QueueDoesNotExist", "AWS.SimpleQueueService.NonExistentQueue"] {
+            assert!(of(code, 400)[0].contains("compare QUEUE_URL"), "{code}");
+        }
+        assert_eq!(of("KmsThrottled", 400), ["", ""], "an outage");
+    }
+
+    #[test]
     fn the_likeliest_cause_comes_first() {
         let likeliest = |fault: &Fault, expected: &str| {
             for causes in [of_source(fault, "theirs"), of_state(fault, "theirs")] {
@@ -203,6 +230,9 @@ mod tests {
         check(404, "NoSuchBucket", "", "the bucket theirs does not exist");
         check(301, "PermanentRedirect", "", "another region");
         check(403, "InvalidObjectState", "", "archived");
+        check(400, "KMS.DisabledException", "arn:aws:kms:eu-west-1:1:key/k is disabled.", "KMS key is disabled");
+        check(403, "SignatureDoesNotMatch", "", "secret key");
+        check(307, "TemporaryRedirect", "", "another region");
         check(403, "RequestTimeTooSkewed", "", "clock");
         check(400, "ExpiredToken", "", "expired");
         check(503, "SlowDown", "", "too busy");

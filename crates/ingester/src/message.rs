@@ -105,15 +105,12 @@ impl Work<'_> {
     /// Performs an action within its time.
     async fn perform(&mut self, action: Action) -> Event {
         let until_ms = action.until_ms(&self.deadline);
-        let now_ms = self.app.clock.now_ms();
+        let app = self.app;
         // Boxed: the future of a whole file is deep and large.
         let performing = Box::pin(self.try_to_perform(action));
         let performed = match until_ms {
             None => performing.await,
-            Some(until_ms) => {
-                let left = Duration::from_millis(u64::try_from(until_ms - now_ms).unwrap_or(0));
-                tokio::time::timeout(left, performing).await.unwrap_or_else(|_| Err(Trouble::out_of_time()))
-            }
+            Some(until_ms) => app.within(until_ms, performing).await,
         };
         performed.unwrap_or_else(Event::Failed)
     }
@@ -144,10 +141,7 @@ impl Work<'_> {
                 }
                 released.map(|()| Event::Released)
             }
-            Action::Send { notice, wait_ms } => match &self.app.queue {
-                Some(queue) => queue.send(&notice, wait_ms).await.map(|()| Event::Sent),
-                None => Err(Trouble::new(Remedy::Person, "QUEUE_URL is not set")),
-            },
+            Action::Send { notice, wait_ms } => self.app.send(&notice, wait_ms).await.map(|()| Event::Sent),
             Action::Close(_) => Err(Trouble::lost()),
         }
     }

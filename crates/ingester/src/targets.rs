@@ -9,6 +9,7 @@ use calls::reading::Reading;
 use config::source::Secret;
 use config::{Config, ForKey};
 use delivery::{Delivery, WriteKey};
+use ingestion::life::by_name;
 use ingestion::notification::Notice;
 use protocol::id::SourceId;
 
@@ -134,6 +135,12 @@ impl InForce {
             None => found,
         };
         found.into_iter().map(|one| Ok(Assigned { reading: one.reading, target: self.target_of(&one)? })).collect()
+    }
+
+    /// Whether a file can be read under a key, by its name alone.
+    pub(crate) fn can_read(&self, key: &str) -> bool {
+        let found = self.config.for_key(key).unwrap_or_default();
+        found.iter().any(|one| by_name(one.reading, key).is_ok())
     }
 
     fn target_of(&self, one: &ForKey<'_>) -> Result<&Target, String> {

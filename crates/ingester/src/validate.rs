@@ -8,7 +8,7 @@ use crate::targets::{InForce, Target};
 use aws::validation::{Cause, Check, TRIAL, cause};
 use aws::{Fault, telemetry};
 use bytes::Bytes;
-use config::environment::bucket_fault;
+use config::environment::source_bucket_fault;
 use delivery::Looked;
 use futures_util::{StreamExt, stream};
 use ingestion::deadline::Deadline;
@@ -177,8 +177,7 @@ impl App {
             );
             return Check::ill(tried, "it cannot", vec![cause]);
         }
-        // An access point is read like a bucket.
-        match bucket_fault(bucket).filter(|_| !bucket.contains(":accesspoint/")) {
+        match source_bucket_fault(bucket) {
             Some(fault) => Check::ill(tried, format!("the name {fault}"), Vec::new()),
             None => Check::well(tried, "it can"),
         }

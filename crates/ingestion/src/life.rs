@@ -18,6 +18,7 @@
 
 mod close;
 mod postpone;
+mod search;
 
 use crate::deadline::Deadline;
 use crate::notification::{Hop, Notice, replay_tag};
@@ -25,7 +26,7 @@ use crate::run::End;
 use crate::trouble::{Remedy, Trouble};
 use calls::pipeline::Pipeline;
 use calls::refusal::FaultCode;
-use calls::subject::{Subject, SubjectOf};
+use calls::subject::{Subject, SubjectError, SubjectOf};
 use postpone::Pause;
 use protocol::checkpoint::{Checkpoint, Ending, Phase};
 use protocol::claim::Afresh;
@@ -36,6 +37,7 @@ use protocol::upload::{Identity, Version};
 
 pub use close::{Close, Outcome};
 pub use postpone::{DELAY_MAX_MS, retry_after_s};
+pub use search::{Search, Step};
 
 /// A file fails after this time without progress, for any reason.
 pub const NO_PROGRESS_MAX_MS: i64 = 12 * 60 * 60 * 1_000;
@@ -285,7 +287,7 @@ impl Life {
             // The checkpoint says how a begun file is read, even if no mapping of today takes its key.
             Some(stream) => life.go(State::LookingUp, Action::LookUp(stream)),
             // The name alone shows most mistakes, without a request.
-            None if let Err(fault) = life.rules.reading.subject(&life.notice.key, Some("any")) => {
+            None if let Err(fault) = by_name(&life.rules.reading, &life.notice.key) => {
                 let nearest = life.rules.nearest_pattern.as_ref();
                 let nearest =
                     nearest.map(|pattern| format!("; no mapping matches the key, the nearest has `{pattern}`"));
@@ -339,11 +341,8 @@ impl Life {
             (State::Ending(close), Event::Ended(checkpoint)) => self.keep_account(close, checkpoint),
             (State::KeepingAccount(close), Event::AccountKept { was_there }) => self.account_kept(close, was_there),
             (State::Releasing(then), Event::Released | Event::Failed(_)) => self.released(then),
-            (State::Sending { reason }, Event::Sent) => self.close(Close::done(Outcome::Continues, Some(reason))),
-            (State::Sending { reason }, Event::Failed(trouble)) => {
-                let words = if reason.contains(&trouble.words) { "for the same reason" } else { &trouble.words };
-                self.close(Close::failed(format!("{reason}; the message for the rest was not sent: {words}")))
-            }
+            (State::Sending { reason }, Event::Sent) => self.close(sent(&reason, Ok(()))),
+            (State::Sending { reason }, Event::Failed(trouble)) => self.close(sent(&reason, Err(trouble))),
             (_, Event::Failed(trouble)) => self.trouble(&trouble, now_ms),
             (state, event) => {
                 let words = format!("a bug in segment-s3: {event:?} while {state:?}; please report it");
@@ -431,7 +430,8 @@ impl Life {
     /// The object is missing, or is not the begun one.
     fn gone(&mut self, now_ms: i64) -> Action {
         let Some(stream) = self.notice.hop.as_ref().and_then(|hop| hop.stream) else {
-            return self.missing(now_ms);
+            let then = postpone::missing(&self.notice, self.hop(), self.rules.has_queue, now_ms);
+            return self.released(then);
         };
         self.stream = Some(stream);
         let Some(begun) = self.begun.clone() else {
@@ -554,16 +554,24 @@ impl Life {
 
     /// The hop of the next message, if this one makes no progress.
     fn hop(&self) -> Hop {
-        let before = self.notice.hop.as_ref();
-        Hop {
-            count: before.map_or(0, |hop| hop.count) + 1,
-            position: before.map_or(0, |hop| hop.position),
-            stream: self.stream.or_else(|| before.and_then(|hop| hop.stream)),
-            trouble_since_ms: before.and_then(|hop| hop.trouble_since_ms),
-            sent_ms: None,
-            missing: before.is_some_and(|hop| hop.missing),
-        }
+        let hop = Hop::after(self.notice.hop.as_ref());
+        Hop { stream: self.stream.or(hop.stream), ..hop }
     }
+}
+
+/// The subject of a file by its name alone.
+///
+/// # Errors
+/// If the name shows that no file can be read under the key.
+pub fn by_name(reading: &Reading, key: &str) -> Result<Subject, SubjectError> {
+    reading.subject(key, Some("any"))
+}
+
+/// The end of a message after its successor message was sent, or was not.
+fn sent(reason: &str, result: Result<(), Trouble>) -> Close {
+    let Err(trouble) = result else { return Close::done(Outcome::Continues, Some(reason.to_owned())) };
+    let words = if reason.contains(&trouble.words) { "for the same reason" } else { &trouble.words };
+    Close::failed(format!("{reason}; the message for the rest was not sent: {words}"))
 }
 
 /// The subject of a file as it was begun, once its first rows are committed.

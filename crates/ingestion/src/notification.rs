@@ -13,6 +13,7 @@ use envelope::Around;
 use protocol::backfill::Backfill;
 use protocol::id::StreamId;
 use protocol::upload::Version;
+use record::bucket_name;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -119,6 +120,15 @@ pub struct Hop {
     pub missing: bool,
 }
 
+impl Hop {
+    /// The hop behind `before`, if this invocation makes no progress.
+    pub(crate) fn after(before: Option<&Self>) -> Self {
+        let first = Self { count: 0, position: 0, stream: None, trouble_since_ms: None, sent_ms: None, missing: false };
+        let before = before.cloned().unwrap_or(first);
+        Self { count: before.count + 1, sent_ms: None, ..before }
+    }
+}
+
 /// A message of a queue: its id, which reports a failure, and its content.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Message {
@@ -214,7 +224,7 @@ pub enum NotificationFault {
         /// The missing field.
         field: &'static str,
     },
-    /// A key that is not UTF-8 once decoded.
+    /// A key of S3's own event that is not UTF-8 once decoded.
     #[error("record {index}: `s3.object.key` is not UTF-8 once its percent escapes are decoded")]
     KeyNotText {
         /// Which record, from 0.
@@ -269,12 +279,14 @@ pub fn read(payload: &Value, wanted: Wanted) -> Result<Notification, Notificatio
 
 fn buckets(validate: &Value) -> Result<Vec<String>, NotificationFault> {
     let list = validate.as_array().ok_or(NotificationFault::NotBuckets)?;
-    list.iter().map(|name| name.as_str().map(str::to_owned).ok_or(NotificationFault::NotBuckets)).collect()
+    let name = |written: &Value| Some(bucket_name(written.as_str()?).to_owned());
+    list.iter().map(|written| name(written).ok_or(NotificationFault::NotBuckets)).collect()
 }
 
 fn backfill_of(backfill: &Value) -> Result<Backfill, NotificationFault> {
-    let read = serde_json::from_value(backfill.clone()).ok();
-    read.filter(|read: &Backfill| !read.bucket.is_empty()).ok_or(NotificationFault::NotBackfill)
+    let read = serde_json::from_value(backfill.clone()).ok().filter(|read: &Backfill| !read.bucket.is_empty());
+    let read = read.ok_or(NotificationFault::NotBackfill)?;
+    Ok(Backfill { bucket: bucket_name(&read.bucket).to_owned(), ..read })
 }
 
 fn status_of(status: &Value) -> Option<StatusOf> {

@@ -185,6 +185,14 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_path_with_an_empty_part_is_told_to_fill_it() {
+        for path in ["properties..A", "properties.", "a..b"] {
+            let expected = format!("a part of `{path}` is empty: write a name between its dots");
+            assert_eq!(meant(Kind::Track, path), expected);
+        }
+    }
+
+    #[test]
     fn a_misspelt_name_is_recognised() {
         let known = ["userId", "anonymousId", "event", "properties", "traits"];
         for (name, meant) in [

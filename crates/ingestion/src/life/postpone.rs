@@ -48,6 +48,53 @@ impl Pause {
             is_owned: false,
         }
     }
+
+    /// A request around the rows failed: an outage is waited for, anything else needs a person.
+    pub(super) fn of(trouble: &Trouble, hop: Hop, now_ms: i64) -> Self {
+        let since_ms = hop.trouble_since_ms.unwrap_or(now_ms);
+        Self {
+            reason: trouble.to_string(),
+            wait_ms: trouble.is_transient().then_some(STORAGE_WAIT_MS),
+            since_ms: Some(since_ms),
+            hop: Hop { trouble_since_ms: Some(since_ms), ..hop },
+            is_owned: false,
+        }
+    }
+
+    /// A successor message, or the failure of this one. True if it fails because it has waited too long.
+    pub(super) fn then(self, has_queue: bool, now_ms: i64) -> (Then, bool) {
+        let Self { reason, wait_ms, since_ms, hop, .. } = self;
+        let hop = Hop { sent_ms: Some(now_ms), ..hop };
+        let Some(wait_ms) = wait_ms else { return (Then::Close(Close::failed(reason)), false) };
+        if since_ms.is_some_and(|since_ms| now_ms - since_ms > NO_PROGRESS_MAX_MS) {
+            return (Then::Close(Close::failed(format!("{reason} ({NO_PROGRESS})"))), true);
+        }
+        if hop.count > HOPS_MAX {
+            let words = format!("{reason} ({HOPS_MAX} invocations in a row made no progress)");
+            return (Then::Close(Close::failed(words)), true);
+        }
+        let then = match has_queue {
+            true => Then::Send { hop, wait_ms: wait_ms.min(DELAY_MAX_MS), reason },
+            false => Then::Close(Close::failed(format!(
+                "{reason}: the settled rows are committed, and a retry of this event continues behind them"
+            ))),
+        };
+        (then, false)
+    }
+}
+
+/// The object does not exist, under no key that the message may mean. With a queue, the next message looks once more.
+pub(super) fn missing(notice: &Notice, hop: Hop, has_queue: bool, now_ms: i64) -> Then {
+    let others = notice.other_keys.iter().map(|key| format!(", nor does `{key}`")).collect::<String>();
+    if has_queue && !hop.missing {
+        let reason = format!("the object does not exist{others}: it is looked for again in a minute");
+        let hop = Hop { missing: true, sent_ms: Some(now_ms), ..hop };
+        return Then::Send { hop, wait_ms: MISSING_WAIT_MS, reason };
+    }
+    let reason = format!(
+        "the object does not exist{others}: it was deleted or moved before it was read, or the event has another key"
+    );
+    Then::Close(Close::done(Outcome::Missing, Some(reason)))
 }
 
 /// Seconds before a message that failed comes again, after so many receives. Without it the queue's visibility timeout
@@ -77,66 +124,23 @@ pub(super) fn afresh(notice: &Notice, receives: u32, now_ms: i64) -> Afresh {
 impl Life {
     /// Waits by a successor message, or fails.
     pub(super) fn pause(&mut self, pause: Pause, now_ms: i64) -> Action {
-        let Pause { reason, wait_ms, since_ms, hop, is_owned } = pause;
-        let (wait_ms, hop) = (wait_ms.map(|wait_ms| wait_ms.min(DELAY_MAX_MS)), Hop { sent_ms: Some(now_ms), ..hop });
-        let limit = if wait_ms.is_none() {
-            None
-        } else if since_ms.is_some_and(|since_ms| now_ms - since_ms > NO_PROGRESS_MAX_MS) {
-            Some(NO_PROGRESS.to_owned())
-        } else if hop.count > HOPS_MAX {
-            Some(format!("{HOPS_MAX} invocations in a row made no progress"))
-        } else {
-            None
-        };
-        let given_up = limit.is_some();
-        let then = match wait_ms {
-            Some(wait_ms) if self.rules.has_queue && !given_up => Then::Send { hop, wait_ms, reason },
-            Some(_) if !given_up => Then::Close(Close::failed(format!(
-                "{reason}: the settled rows are committed, and a retry of this event continues behind them"
-            ))),
-            _ => Then::Close(Close::failed(match limit {
-                Some(limit) => format!("{reason} ({limit})"),
-                None => reason,
-            })),
-        };
+        let Pause { since_ms, is_owned, .. } = pause;
+        let (then, given_up) = pause.then(self.rules.has_queue, now_ms);
         if !is_owned {
             return self.released(then);
         }
         // Without a queue each of Lambda's retries is needed when it comes.
         let not_before_ms = match &then {
-            Then::Send { .. } => now_ms.saturating_add_unsigned(wait_ms.unwrap_or(0)),
+            Then::Send { wait_ms, .. } => now_ms.saturating_add_unsigned(*wait_ms),
             Then::Close(_) => 0,
         };
         let trouble_since_ms = since_ms;
         self.go(State::Releasing(then), Action::Release { trouble_since_ms, given_up, not_before_ms })
     }
 
-    /// No key that the message may mean exists. With a queue, the next message looks once more.
-    pub(super) fn missing(&mut self, now_ms: i64) -> Action {
-        let others = self.notice.other_keys.iter().map(|key| format!(", nor does `{key}`")).collect::<String>();
-        let hop = self.hop();
-        if self.rules.has_queue && !hop.missing {
-            let reason = format!("the object does not exist{others}: it is looked for again in a minute");
-            return self.send(Hop { missing: true, sent_ms: Some(now_ms), ..hop }, MISSING_WAIT_MS, reason);
-        }
-        let reason = format!(
-            "the object does not exist{others}: it was deleted or moved before it was read, or the event has another key"
-        );
-        self.close(Close::done(Outcome::Missing, Some(reason)))
-    }
-
     /// An action around the rows failed: an outage is waited for, anything else needs a person.
     pub(super) fn trouble(&mut self, trouble: &Trouble, now_ms: i64) -> Action {
-        let hop = self.hop();
-        let since_ms = hop.trouble_since_ms.unwrap_or(now_ms);
-        let pause = Pause {
-            reason: trouble.to_string(),
-            wait_ms: trouble.is_transient().then_some(STORAGE_WAIT_MS),
-            since_ms: Some(since_ms),
-            hop: Hop { trouble_since_ms: Some(since_ms), ..hop },
-            is_owned: false,
-        };
-        self.pause(pause, now_ms)
+        self.pause(Pause::of(trouble, self.hop(), now_ms), now_ms)
     }
 
     /// A run ended before the file did: settled rows are committed, the rest waits.

@@ -4,7 +4,7 @@
 //! ingested from the queue, at its pace and concurrency.
 
 use super::Notice;
-use super::record::{decode_key, other_keys};
+use super::record::{decode_key, keys};
 use percent_encoding::percent_decode_str;
 use serde::Serialize;
 use serde_json::Value;
@@ -33,9 +33,6 @@ pub enum TaskFault {
     /// No key, or an empty one.
     #[error("`s3Key` is missing: write the manifest with the columns Bucket and Key")]
     KeyMissing,
-    /// A key that is not UTF-8 once decoded.
-    #[error("`s3Key` is not UTF-8 once its percent escapes are decoded: write the keys of the manifest URL-encoded")]
-    KeyNotText,
     /// Neither the name nor the ARN of a bucket.
     #[error("the task has neither the name of a bucket (`s3Bucket`) nor the ARN of one (`s3BucketArn`)")]
     BucketUnknown,
@@ -110,14 +107,10 @@ impl Task {
 fn notice(task: &Value) -> Result<Notice, TaskFault> {
     let written = task["s3Key"].as_str().filter(|key| !key.is_empty()).ok_or(TaskFault::KeyMissing)?;
     let bucket = bucket(task).ok_or(TaskFault::BucketUnknown)?;
-    let decoded = percent_decode_str(written).decode_utf8().map_err(|_| TaskFault::KeyNotText)?.into_owned();
-    let key = decode_key(written).ok_or(TaskFault::KeyNotText)?;
-    let mut others = other_keys(&key, written.to_owned());
-    if decoded != key && !others.contains(&decoded) {
-        others.insert(0, decoded);
-    }
+    let with_pluses = percent_decode_str(written).decode_utf8().ok().map(std::borrow::Cow::into_owned);
+    let (key, other_keys) = keys([decode_key(written), with_pluses], written.to_owned());
     let version_id = task["s3VersionId"].as_str().filter(|id| !id.is_empty()).map(str::to_owned);
-    Ok(Notice { other_keys: others, version_id, ..Notice::of(&bucket, &key) })
+    Ok(Notice { other_keys, version_id, ..Notice::of(&bucket, &key) })
 }
 
 /// The name of the bucket: as it is in version 2.0, in an ARN in version 1.0.
@@ -169,7 +162,7 @@ mod tests {
             ("track_1.csv", Ok(&["track_1.csv"] as &[&str])),
             ("a%20b/track_1.csv", Ok(&["a b/track_1.csv", "a%20b/track_1.csv"])),
             ("a+b/track_%C3%BC.csv", Ok(&["a b/track_ü.csv", "a+b/track_ü.csv", "a+b/track_%C3%BC.csv"])),
-            ("track_%ff.csv", Err(TaskFault::KeyNotText)),
+            ("track_%E9.csv", Ok(&["track_%E9.csv"])),
             ("", Err(TaskFault::KeyMissing)),
         ] {
             let notice = task(&json!({"s3Bucket": "b", "s3Key": written}));

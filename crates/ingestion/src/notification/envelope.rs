@@ -145,7 +145,10 @@ fn shape(value: &Value, is_listed: bool) -> Shape<'_> {
 /// Lambda developer guide, "Retaining records of asynchronous invocations".
 fn of_destination<'a>(value: &Value, payload: &'a Value) -> Shape<'a> {
     match value["requestContext"]["condition"] == "Success" {
-        true => Shape::Ignored("an invocation that has succeeded"),
+        // The function that got the event has handled it, and reports it to this destination.
+        true => Shape::Ignored(
+            "an invocation that has succeeded: its function has handled the event already, so it is not ingested again",
+        ),
         false => Shape::Envelope(payload),
     }
 }

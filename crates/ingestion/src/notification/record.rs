@@ -53,7 +53,7 @@ pub(super) fn of_s3(record: &Value, about: About<'_>) -> Entry {
 
 /// An event of EventBridge. The key is not encoded.
 pub(super) fn of_event_bridge(payload: &Value, kind: &str, about: About<'_>) -> Entry {
-    if kind == BY_CLOUD_TRAIL {
+    if kind.eq_ignore_ascii_case(BY_CLOUD_TRAIL) {
         return Entry::Unreadable(NotificationFault::UnknownShape);
     }
     let detail = &payload["detail"];
@@ -72,23 +72,24 @@ pub(super) fn is_of_s3(kind: &str) -> bool {
     change_by_type(kind, &Value::Null) != Change::Other
 }
 
-/// S3 user guide, "Supported event types". A record without a name was written by hand, to ingest the object.
+/// S3 user guide, "Supported event types". A record without a name was written by hand, to ingest the object. People and
+/// other senders write the names in any case.
 fn change_by_name(name: Option<&str>) -> Change {
-    match name.map(|name| name.trim_start_matches("s3:")) {
-        None => Change::Created,
-        Some("ObjectCreated:Copy") => Change::Copied,
-        Some(name) if name.starts_with("ObjectCreated") => Change::Created,
-        Some("ObjectRestore:Completed") => Change::Restored,
-        Some(_) => Change::Other,
+    let Some(name) = name.map(str::to_ascii_lowercase) else { return Change::Created };
+    match name.trim_start_matches("s3:") {
+        "objectcreated:copy" => Change::Copied,
+        name if name.starts_with("objectcreated") => Change::Created,
+        "objectrestore:completed" => Change::Restored,
+        _ => Change::Other,
     }
 }
 
 /// S3 user guide, "EventBridge event message structure".
 fn change_by_type(kind: &str, detail: &Value) -> Change {
-    match kind {
-        "Object Created" if detail["reason"] == "CopyObject" => Change::Copied,
-        "Object Created" => Change::Created,
-        "Object Restore Completed" => Change::Restored,
+    match kind.to_ascii_lowercase().as_str() {
+        "object created" if detail["reason"] == "CopyObject" => Change::Copied,
+        "object created" => Change::Created,
+        "object restore completed" => Change::Restored,
         _ => Change::Other,
     }
 }
@@ -115,8 +116,10 @@ impl Places<'_> {
         };
         let bucket = bucket_name(&text(self.bucket)?).to_owned();
         let written = text(self.key)?;
-        let key = decode(&written).ok_or(NotificationFault::KeyNotText { index })?;
-        let other_keys = if self.sequencer.is_string() { Vec::new() } else { other_keys(&key, written) };
+        let (key, other_keys) = match self.sequencer.is_string() {
+            true => (decode(&written).ok_or(NotificationFault::KeyNotText { index })?, Vec::new()),
+            false => keys([decode(&written)], written),
+        };
         let version_id = self.version_id.as_str().map(str::to_owned);
         let event_ms = self.time.as_str().and_then(milliseconds);
         Ok(Notice { other_keys, version_id, event_ms, replay: replay.map(str::to_owned), ..Notice::of(&bucket, &key) })
@@ -130,19 +133,25 @@ impl Places<'_> {
 
 /// A person may write the ARN of the bucket in place of its name: `arn:aws:s3:::NAME`. The ARN of an access point has a
 /// region, and stays: requests to it need all of it.
-fn bucket_name(written: &str) -> &str {
+pub(super) fn bucket_name(written: &str) -> &str {
     match written.strip_prefix("arn:").and_then(|rest| rest.split_once(":s3:::")) {
         Some((_, name)) => name,
         None => written,
     }
 }
 
-/// The other keys that a person may mean: as it stands, if it was not encoded; decoded once more, if it was encoded twice.
-pub(super) fn other_keys(key: &str, written: String) -> Vec<String> {
-    let mut others: Vec<_> = [Some(written), decode_key(key)].into_iter().flatten().collect();
-    others.retain(|other| other != key);
-    others.dedup();
-    others
+/// The key that a person probably means, and the others that the person may mean, likeliest first: decoded, if that is text;
+/// as it stands, if it was not encoded; decoded once more, if it was encoded twice.
+pub(super) fn keys<const N: usize>(decoded: [Option<String>; N], written: String) -> (String, Vec<String>) {
+    let twice = decoded.first().and_then(|first| decode_key(first.as_deref()?));
+    let mut keys: Vec<String> = Vec::new();
+    for key in decoded.into_iter().flatten().chain([written.clone()]).chain(twice) {
+        if !keys.contains(&key) {
+            keys.push(key);
+        }
+    }
+    let others = keys.split_off(1);
+    (keys.pop().unwrap_or(written), others)
 }
 
 /// Keys in S3's notifications are form-encoded: `+` is a space, the rest percent escapes of UTF-8.

@@ -202,7 +202,7 @@ fn an_event_that_creates_no_object_is_ignored_whoever_words_it() {
         check(&payload, "ignored: a test event");
     }
     let succeeded = json!({"requestContext": {"condition": "Success"}, "requestPayload": {"Records": [s3("k.csv")]}});
-    check(&succeeded, "ignored: an invocation that has succeeded");
+    check(&succeeded, "ignored: an invocation that has succeeded: its function has handled the event already");
     check(&json!({"Type": "UnsubscribeConfirmation"}), "ignored: a subscription of SNS that has ended");
 }
 
@@ -211,7 +211,12 @@ fn a_creation_of_any_kind_is_ingested() {
     for name in
         ["ObjectCreated:Put", "ObjectCreated:Post", "ObjectCreated:CompleteMultipartUpload", "s3:ObjectCreated:Put"]
     {
-        check(&named(name), "b/k.csv");
+        for name in [name.to_owned(), name.to_lowercase(), name.to_uppercase()] {
+            check(&named(&name), "b/k.csv");
+        }
+    }
+    for kind in ["Object Created", "object created", "OBJECT CREATED"] {
+        check(&event_bridge(kind, &json!({"bucket": {"name": "b"}, "object": {"key": "k.csv"}})), "b/k.csv");
     }
     let mut unnamed = s3("k.csv");
     unnamed.as_object_mut().unwrap().remove("eventName");
@@ -246,8 +251,9 @@ fn copies_and_restored_objects_are_ingested_as_the_settings_say() {
 #[test]
 fn a_record_that_cannot_be_read_hides_no_other() {
     let keyless = json!({"s3": {"bucket": {"name": "b"}}});
-    let payload =
-        json!({"Records": [s3("one.csv"), keyless, 7, s3("%ff"), s3("two.csv"), in_queue(&json!("no json"))]});
+    let mut no_text = s3("%ff");
+    no_text["s3"]["object"]["sequencer"] = json!("0055AED6DCD90281E5");
+    let payload = json!({"Records": [s3("one.csv"), keyless, 7, no_text, s3("two.csv"), in_queue(&json!("no json"))]});
     let expected = [
         "b/one.csv",
         "unreadable: record 1: `s3.object.key` is missing",
@@ -302,12 +308,15 @@ fn only_a_payload_written_by_hand_may_mean_another_key() {
         ("a%2Ftrack_1.csv", &["a/track_1.csv", "a%2Ftrack_1.csv"]),
         ("a%252Ftrack_1.csv", &["a%2Ftrack_1.csv", "a%252Ftrack_1.csv", "a/track_1.csv"]),
         ("track_100%25.csv", &["track_100%.csv", "track_100%25.csv"]),
+        ("track_%25E9.csv", &["track_%E9.csv", "track_%25E9.csv"]),
     ] {
         assert_eq!(spellings(&json!({"Records": [s3(written)]})), expected);
         let mut own = s3(written);
         own["s3"]["object"]["sequencer"] = json!("0055AED6DCD90281E5");
         assert_eq!(spellings(&json!({"Records": [own]})), expected[..1], "S3 has encoded it");
     }
+    let of_latin_1 = json!({"Records": [s3("track_%E9.csv")]});
+    assert_eq!(spellings(&of_latin_1), ["track_%E9.csv"], "it is no text once decoded, so it stands for itself");
     let mut payload = of_event_bridge("a%2Fb+c.csv");
     assert_eq!(spellings(&payload), ["a%2Fb+c.csv", "a/b c.csv"]);
     payload["detail"]["object"]["sequencer"] = json!("00617F08299329D189");
@@ -328,6 +337,7 @@ fn a_message_about_a_begun_file_means_one_key() {
 fn validation_can_be_invoked_by_a_person_and_not_by_a_queue() {
     check(&json!({"validate": []}), "validate: []");
     check(&json!({"validate": ["a", "b"]}), r#"validate: ["a", "b"]"#);
+    check(&json!({"validate": ["arn:aws:s3:::inbox"]}), r#"validate: ["inbox"]"#);
     for validate in [json!("a"), json!({}), json!([1]), json!(null)] {
         check(&json!({ "validate": validate }), "refused: `validate` must be a list of bucket names");
     }
@@ -340,6 +350,7 @@ fn validation_can_be_invoked_by_a_person_and_not_by_a_queue() {
     {
         check(&json!({ "status": status }), "refused: `status` must be `s3://BUCKET/KEY`, or a number");
     }
+    check(&json!({"Records": [in_queue(&json!({"backfill": {"bucket": "arn:aws:s3:::inbox"}}))]}), "rest of inbox");
     check(
         &json!({"backfill": {"bucket": "inbox", "prefix": "in/", "dry_run": true}}),
         r#"backfill: Backfill { bucket: "inbox", prefix: "in/", dry_run: true, tag: None }"#,
