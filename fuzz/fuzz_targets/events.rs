@@ -31,7 +31,9 @@ fn entries(payload: &Value) -> Vec<Entry> {
         Ok(Notification::Batch(batch)) => {
             batch.tasks.into_iter().filter_map(|task| Some(Entry::Ingest(task.notice.ok()?))).collect()
         }
-        Ok(Notification::Validate(_)) => vec![Entry::Ingest(Notice::of("validate", ""))],
+        Ok(Notification::Validate(_) | Notification::Status(_) | Notification::Backfill(_)) => {
+            vec![Entry::Ingest(Notice::of("validate", ""))]
+        }
         Err(fault) => vec![Entry::Unreadable(fault)],
     }
 }
