@@ -377,7 +377,7 @@ fn one_role_under_two_external_ids_is_warned_of() {
     let found = warnings("external_id = \"another-secret-id\"");
     let [warning] = &found[..] else { panic!("{found:?}") };
     assert!(
-        warning.contains("`destination 2` has the role of destination `prod` and another external id"),
+        warning.contains("`destination 2` (other) has the role of destination `prod` and another external id"),
         "{warning}"
     );
     assert!(warning.starts_with("line ") && !warning.contains("secret"), "{warning}");

@@ -314,7 +314,7 @@ async fn the_configuration_is_read_again_at_every_tick() {
     assert_eq!(words, "CONFIG (s3://segment-s3-state/segment-s3.toml) cannot be used: there is no such object");
     world.s3.put(STATE, "segment-s3.toml", destination("a", "s3://logs-a", &["*"])).unwrap();
     let words = app.handle(json!({}), LATER_MS).await.unwrap_err().to_string();
-    let expected = "cannot be used: line 4, column 10: destination 1: `bucket` is an s3:// URI";
+    let expected = "cannot be used: line 4, column 10: destination 1 (a): `bucket` is an s3:// URI";
     assert!(words.contains(expected), "{words}");
 
     for bucket in ["logs-a", "logs-b"] {
