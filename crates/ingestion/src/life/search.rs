@@ -39,7 +39,7 @@ pub struct Search {
 
 #[derive(Debug, Clone)]
 enum State {
-    Looking(Notice),
+    Looking(Box<Notice>),
     Sending { reason: String },
 }
 
@@ -63,7 +63,7 @@ impl Search {
         left.reverse();
         let first = left.pop().unwrap_or_else(|| notice.clone());
         let step = if is_known { Step::Ingest(notice.clone()) } else { Step::Look(first.clone()) };
-        (Self { notice, has_queue, left, state: State::Looking(first) }, step)
+        (Self { notice, has_queue, left, state: State::Looking(Box::new(first)) }, step)
     }
 
     /// The result of the step under way gives the next step.
@@ -76,12 +76,12 @@ impl Search {
         let then = match result {
             // From here on the key is known, and no mapping is decided.
             Ok(()) => {
-                let known = Notice { other_keys: Vec::new(), mapping: None, hop: None, ..candidate.clone() };
+                let known = Notice { other_keys: Vec::new(), mapping: None, hop: None, ..Notice::clone(candidate) };
                 return Step::Ingest(known);
             }
             Err(trouble) if trouble.remedy == Remedy::Gone => match self.left.pop() {
                 Some(next) => {
-                    self.state = State::Looking(next.clone());
+                    self.state = State::Looking(Box::new(next.clone()));
                     return Step::Look(next);
                 }
                 None => missing(&self.notice, hop, self.has_queue, now_ms),
