@@ -235,7 +235,7 @@ fn forgets(fence: Fence) -> bool {
 }
 
 fn answer(status: u16, etag: Option<&str>, body: Bytes) -> Response<Bytes> {
-    let mut response = Response::builder().status(status);
+    let mut response = Response::builder().status(status).header("content-length", body.len());
     if let Some(etag) = etag {
         response = response.header("etag", etag);
     }
