@@ -1,7 +1,9 @@
 //! The write key is where it has to be, and nowhere else. A key that Segment does not know is noticed.
 
+use aws::telemetry::metrics;
 use serde_json::{Value, json};
 use standins::faults::{Fault, Rule};
+use standins::installation;
 use standins::lambda::{Function, Invocation, Lambda, Outcome};
 use stories::{SOURCE, STATE, WRITE_KEY, World, answer, created, event, sample};
 
@@ -52,6 +54,19 @@ const CSV: &str = "userId,event\n1,e\n";
 /// The ingester, which asks Segment for the settings of its sources.
 fn verifying(world: &World) -> Function {
     world.ingester().env("SEGMENT_SETTINGS_ENDPOINT", world.segment.url())
+}
+
+#[tokio::test]
+async fn nothing_is_sent_to_a_region_that_is_not_the_sources() {
+    let world = World::new().await;
+    let europe = installation::segment().with_api_host("events.eu1.segmentapis.com/v1").start().await.unwrap();
+    let ingester = world.ingester().env("SEGMENT_ENDPOINT", "https://api.segment.io");
+    let ingester = ingester.env("SEGMENT_SETTINGS_ENDPOINT", europe.url()).deploy();
+    world.s3.put(SOURCE, "track_1.csv", CSV).unwrap();
+    let invocation = ingester.invoke(&created("track_1.csv")).await;
+    let Outcome::Error { message, .. } = &invocation.outcome else { panic!("{invocation:#?}") };
+    assert!(message.contains("set SEGMENT_REGION=eu"), "{message}");
+    assert_eq!(stories::telemetry::emitted(&invocation, metrics::UNKNOWN_WRITE_KEY), [json!(1)]);
 }
 
 /// The object's entry in the report of its event.

@@ -226,23 +226,22 @@ impl Work<'_> {
     }
 }
 
-/// Why nothing may be sent to a source: Segment does not know its write key. A lookup without a clear answer changes
+/// Why nothing may be sent to a source: Segment does not know its write key, or not in this region. A lookup without a clear answer changes
 /// nothing.
 async fn unknown_key(app: &App, target: &Target, deadline: Deadline) -> Option<Undelivered> {
     let left_ms = (deadline.drain_at_ms - app.clock.now_ms()).clamp(0, LOOKUP_MS_MAX);
     let looked = app.sender(target).verify_key(Duration::from_millis(left_ms.unsigned_abs())).await;
     let host = target.delivery.settings_host();
-    match looked {
-        Looked::Unknown { status } => {
-            let Cause { cause, fix } = causes::of_unknown_key(host).swap_remove(0);
-            Some(Undelivered::UnknownKey { words: format!("{host} answers {status}: {cause}: {fix}") })
+    let (answers, mut causes) = match looked {
+        Looked::Unknown { status } => (status.to_string(), causes::of_unknown_key(host)),
+        Looked::Known { sends_to: Some(api) } => {
+            let right = target.delivery.settings().other_region(&api)?;
+            (format!("that its calls belong to {api}"), causes::of_region(right))
         }
-        Looked::Known { sends_to: Some(api) } if target.delivery.settings().other_region(&api).is_some() => {
-            tracing::warn!(source = %target.id, api, "the calls of this source belong to another region; validate the ingester");
-            None
-        }
-        Looked::Known { .. } | Looked::Unclear { .. } => None,
-    }
+        Looked::Known { sends_to: None } | Looked::Unclear { .. } => return None,
+    };
+    let Cause { cause, fix } = causes.swap_remove(0);
+    Some(Undelivered::UnknownKey { words: format!("{host} answers {answers}: {cause}: {fix}") })
 }
 
 /// The source of a begun file is no longer described.
