@@ -84,7 +84,7 @@ async fn an_outage_of_the_topic_delays_the_ledger_and_a_missing_right_does_not()
     let denied = "<ErrorResponse><Error><Type>Sender</Type><Code>AuthorizationError</Code></Error></ErrorResponse>";
     scene.sns.faults().add(Rule::on("Publish").before(Fault::status(403).body(denied)));
     let invocation = scene.ingester().deploy().invoke(&created("track_1.csv")).await;
-    assert_eq!(invocation.response().unwrap()["objects"][0]["ended"], "finished", "{invocation:#?}");
+    assert_eq!(invocation.response().unwrap()["objects"][0]["outcome"], "finished", "{invocation:#?}");
     assert_eq!(scene.ledgers(), 1);
     let is_told = |line: &Value| line["reason"].as_str().is_some_and(|reason| reason.contains("allow it sns:Publish"));
     let lines = lines(&invocation);
