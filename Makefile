@@ -43,6 +43,8 @@ demo: ## The whole system on this machine, told as a story; its buckets stay und
 serve: ## The whole system on this machine until Ctrl-C, with a page; its state stays under local/
 	$(CARGO) run --quiet --locked -p local --bin segment-s3 -- serve
 
+# The stories wait more than they compute, so more of them run at once than there are cores.
+test: export RUST_TEST_THREADS ?= 4
 test: ## Unit and property tests, then the stories over the real binaries
 	$(CARGO) test --locked --workspace --tests
 	$(CARGO) test --locked --workspace --doc
