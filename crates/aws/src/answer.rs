@@ -2,10 +2,22 @@
 //!
 //! An answer that is not from S3 is an outage. [`fault`](crate::fault) sorts refusals: S3 gives each an error code.
 
-use crate::bucket::Pin;
 use crate::fault::{Fault, Kind, Operation};
 use aws_sdk_s3::operation::get_object::GetObjectOutput;
 use aws_sdk_s3::operation::list_objects_v2::ListObjectsV2Output;
+
+/// Identifies the bytes that a reader started with.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Pin {
+    /// The version, where the bucket keeps versions.
+    pub version_id: Option<String>,
+    /// The ETag.
+    pub etag: String,
+    /// When it was put, in ms since the epoch.
+    pub modified_ms: i64,
+    /// Its size in bytes.
+    pub bytes: u64,
+}
 
 /// The ETag of an answer about an object. S3 sends an ETag with each read and write. An answer without one is not from
 /// S3, but for example a gateway's page with status 200.

@@ -1,5 +1,6 @@
 //! The operations on one bucket. Each retries here and nowhere else.
 
+pub use crate::answer::Pin;
 use crate::answer::{etag_of, is_truncated, same_object, size_of};
 use crate::backoff::REQUESTS;
 use crate::dice::Dice;
@@ -65,19 +66,6 @@ pub struct Object {
     pub body: Bytes,
     /// Its ETag, as S3 words it.
     pub etag: String,
-}
-
-/// Identifies the bytes that a reader started with.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Pin {
-    /// The version, where the bucket keeps versions.
-    pub version_id: Option<String>,
-    /// The ETag.
-    pub etag: String,
-    /// When it was put, in ms since the epoch.
-    pub modified_ms: i64,
-    /// Its size in bytes.
-    pub bytes: u64,
 }
 
 /// An object that is being read: its pin, its metadata and its body.
