@@ -9,8 +9,9 @@ use crate::arn::{account_of, is_account, key_fault, role_fault};
 use crate::at::At;
 use crate::document::DestinationTable;
 use crate::environment::{Reader, is_bucket};
+use crate::name::{NAME_FAULT, is_name};
 use crate::settings::{self, Setting};
-use crate::source::{NAME_FAULT, Source, is_name};
+use crate::source::Source;
 
 /// The least that `batch_bytes_max` may say. Below it, each object is so small that requests cost more than storage.
 const BATCH_BYTES_LEAST: u64 = 1_000_000;

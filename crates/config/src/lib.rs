@@ -11,6 +11,8 @@ pub mod fault;
 
 mod near;
 
+mod name;
+
 mod at;
 
 mod tree;

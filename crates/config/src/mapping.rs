@@ -10,8 +10,9 @@ use protocol::reading::Reading;
 
 use crate::at::At;
 use crate::document::{FieldTable, FilterTable, MappingTable};
+use crate::name::{NAME_FAULT, is_name};
 use crate::near;
-use crate::source::{Globs, NAME_FAULT, Source, globs, is_name};
+use crate::source::{Globs, Source, globs};
 
 /// The types of headers, and `date`.
 fn types() -> Vec<&'static str> {

@@ -154,14 +154,6 @@ pub(crate) fn globs(patterns: &[String], at: &At<'_>) -> Globs {
     })
 }
 
-/// Whether it may stand in reports, metrics and keys.
-pub(crate) fn is_name(name: &str) -> bool {
-    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
-    (1..=64).contains(&name.len()) && name.bytes().all(plain)
-}
-
-pub(crate) const NAME_FAULT: &str = "is not a name; write at most 64 letters, digits, `.`, `_` and `-`";
-
 /// Checks a source's table; `None` if it has no id.
 pub(crate) fn source(table: &SourceTable, at: &At<'_>) -> Option<Source> {
     let name = at.required("name", table.name.as_deref(), "the source's name in reports and metrics");

@@ -15,8 +15,8 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use crate::fault::{Fault, Step};
+use crate::name::is_name;
 use crate::near;
-use crate::source::is_name;
 
 type Value<'i> = Spanned<DeValue<'i>>;
 
