@@ -66,24 +66,24 @@ settings! {
 settings! {
     /// Read by the ingester.
     INGESTER {
-        WRITE_KEY Depends("required without `[[source]]`"), "the source's write key, or the ARN of a secret whose text it is (`write_key` works too). A `[[source]]` with a write key in `CONFIG` replaces it.";
+        WRITE_KEY Depends("required without `[[source]]`"), "the write key of the Segment source, or the ARN of a secret that holds only this key. The variable may also be called `write_key`. A `[[source]]` with a write key in `CONFIG` replaces it.";
         SOURCE_ID Depends("required without `[[source]]`"), "the source's id, which is also the name of its folder in the logs";
         SEGMENT_REGION Value("us"), "`us` or `eu`. It chooses the default endpoints.";
         SEGMENT_ENDPOINT Depends("`https://api.segment.io`, for `eu` `https://events.eu1.segmentapis.com`"), "the Tracking API";
         SEGMENT_OBJECTS_ENDPOINT Depends("`https://objects.segment.com`, for `eu` `https://objects.euw1.segment.com`"), "the Objects API";
-        SEGMENT_SETTINGS_ENDPOINT Depends("`https://cdn-settings.segment.com`, or `SEGMENT_ENDPOINT` if that is not Segment's"), "where `validate` and `VERIFY_WRITE_KEY` look up the write key";
+        SEGMENT_SETTINGS_ENDPOINT Depends("`https://cdn-settings.segment.com`, or `SEGMENT_ENDPOINT` if that is not Segment's"), "where `validate` looks up the write key. `VERIFY_WRITE_KEY` asks there too. But if `SEGMENT_ENDPOINT` is not Segment's, it asks only if this is set.";
         SOURCE_BUCKET None, "the source bucket. Only `validate` uses it: each event names its own bucket.";
         INGEST_COPIES Value("true"), "ingest an object that S3 copies in one request (`CopyObject`). A copy onto itself, for example for another storage class, is a new upload: all its rows are sent again, with new ids. `false` leaves copies alone.";
         INGEST_RESTORED Value("false"), "ingest an object when it is back from an archive. Progress and ledger of a file expire, so a file that was sent long ago would be sent again.";
         IGNORE_KEYS None, "further keys that the ingester leaves alone, beside [those of tools](#names-of-files-and-columns): globs on the whole key, in any case, separated by commas, such as `**/*.bak,drafts/**`";
         REQUEST_PAYER None, "`requester`: your account pays for reading source buckets that are [Requester Pays](https://docs.aws.amazon.com/AmazonS3/latest/userguide/RequesterPaysBuckets.html)";
-        VERIFY_WRITE_KEY Value("true"), "ask Segment whether it knows the write key before the first batch of a file, at most once an hour. Segment answers 200 to an unknown key and drops the calls, so the file fails and nothing is sent. The ingester asks only `SEGMENT_SETTINGS_ENDPOINT` or Segment itself. If there is no clear answer, it sends.";
-        KEEP_FOR_EXPORT Value("true"), "keep accepted calls for the exporter. (If our own receiver is the endpoint and keeps them, the ingester does not.)";
+        VERIFY_WRITE_KEY Value("true"), "ask Segment whether it knows the write key before the first batch of a file, at most once an hour. Segment answers 200 to an unknown key and drops the calls, so the file fails and nothing is sent. If there is no clear answer, it sends.";
+        KEEP_FOR_EXPORT Value("true"), "keep accepted calls for the exporter. (If `SEGMENT_ENDPOINT` is a receiver of segment-s3 that keeps the calls, the ingester does not keep them a second time.)";
         INCLUDE_WRITE_KEY Value("false"), "put `writeKey` into the lines of the logs, as Segment does. Warning: anyone who can read these logs can then send events to the source.";
         QUEUE_URL None, "the (standard) queue that starts this function. The ingester sends the rest of a long file there.";
-        NOTICE_TOPIC_ARN None, "the SNS topics that get one message for each file that has ended, for the person who dropped it: ARNs, separated by commas. See [Messages about files](#messages-about-files).";
+        NOTICE_TOPIC_ARN None, "the SNS topics that get a message for each file that has ended, for the person who uploaded it: ARNs, separated by commas. See [Messages about files](#messages-about-files).";
         REJECTED_FOLDER Value("false"), "put the refused rows of a file also into a folder `rejected/` beside it in its bucket. Objects in such folders are then never ingested. The function's role needs `s3:PutObject` there.";
-        EVENTS_PER_SECOND Depends("1000 for Segment, else no limit"), "calls a second that one running ingester may send; 0 is no limit";
+        EVENTS_PER_SECOND Depends("1000 for Segment, else no limit"), "calls a second that one running ingester may send; 0 is no limit. (The template's parameter `EventsPerSecond` sets `WORKSPACE_EVENTS_PER_SECOND`.)";
         WORKSPACE_EVENTS_PER_SECOND None, "instead of `EVENTS_PER_SECOND`: calls a second that all running ingesters together may send";
         CONCURRENCY Value("1"), "the number of ingesters that share `WORKSPACE_EVENTS_PER_SECOND`";
         REQUESTS_IN_FLIGHT Value("4"), "requests to Segment at the same time, at most 32";

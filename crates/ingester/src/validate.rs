@@ -1,6 +1,6 @@
 //! Finding out whether the function is set up right: the write key, our own bucket, the buckets that files come from.
 //!
-//! The queue is not checked. The function may only send to it, and a test message would be processed.
+//! The queue is not checked, because a test message would be processed.
 
 use crate::App;
 use crate::causes;
