@@ -251,20 +251,7 @@ mod tests {
     use super::*;
     use crate::claim::{Claim, Claimant, claim};
     use crate::reading::{Compression, Delimiter, Dialect, Encoding, Quoting};
-
-    fn object() -> Identity {
-        Identity {
-            source_id: "s".parse().unwrap(),
-            bucket: "b".into(),
-            key: "track_1.csv".into(),
-            version_id: None,
-            etag: "\"e\"".into(),
-            modified_ms: 5,
-            bytes: 9,
-            replay: None,
-            mapping: None,
-        }
-    }
+    use crate::upload::tests::object;
 
     fn by(now_ms: i64) -> Claimant {
         Claimant { nonce: Nonce::new([1; 16]), now_ms, lease_ms: 10, afresh: crate::claim::Afresh::No }

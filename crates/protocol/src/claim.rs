@@ -114,20 +114,7 @@ pub fn claim(found: Option<Checkpoint>, object: &Identity, by: Claimant) -> Clai
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn object() -> Identity {
-        Identity {
-            source_id: "s".parse().unwrap(),
-            bucket: "b".into(),
-            key: "track_1.csv".into(),
-            version_id: None,
-            etag: "\"e\"".into(),
-            modified_ms: 5,
-            bytes: 9,
-            replay: None,
-            mapping: None,
-        }
-    }
+    use crate::upload::tests::object;
 
     fn nonce(now_ms: i64) -> Nonce {
         Nonce::new(i128::from(now_ms).to_be_bytes())

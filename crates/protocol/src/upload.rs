@@ -71,10 +71,11 @@ pub enum Version {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
-    fn object() -> Identity {
+    /// Some upload.
+    pub(crate) fn object() -> Identity {
         Identity {
             source_id: "s".parse().unwrap(),
             bucket: "b".into(),

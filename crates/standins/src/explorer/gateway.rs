@@ -1,15 +1,22 @@
 //! A gateway between the runs of a play and the service. It answers some requests with pages of its own.
 
+use std::ops::{Range, RangeInclusive};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use http::{Request, Response};
 
-use super::play::Tamper;
-use super::schedule::Fate;
+use super::play::{End, Stage, Tamper, replay};
+use super::schedule::{Fate, Schedule};
 use crate::dice::{pick, roll};
 use crate::faults::{Answer, Fault};
+use crate::seeds::seeds;
+
+/// The seeds of a usual test run. `SEEDS=1000` plays more.
+const SEEDS: Range<u64> = 0..40;
+/// The passes of a usual test run. With `SEEDS=9` each request is answered with each page.
+const PASSES: Range<u64> = 0..2;
 
 /// Which requests a gateway answers.
 #[derive(Clone, Copy, Debug)]
@@ -96,4 +103,43 @@ fn response(page: Answer) -> Response<Bytes> {
     let builder = Response::builder().status(status).header("content-length", body.len());
     let builder = headers.iter().fold(builder, |builder, (name, value)| builder.header(name.as_str(), value.as_str()));
     builder.body(Bytes::from(body)).unwrap_or_default()
+}
+
+/// A stage behind a gateway, which strikes in this way and counts its answers there.
+pub type Struck<'a> = dyn Fn(Strikes, &Arc<AtomicUsize>) -> Stage + Sync + 'a;
+
+/// Plays a stage with each request of its first run answered by the gateway, one in each play, before and after the service
+/// has carried it out. `requests` is how many requests such a run makes; more than that are a run without an end.
+///
+/// # Panics
+/// If a play does not end well, or if the run makes fewer or more requests.
+pub fn strike_each_request(stage: &Struck<'_>, requests: &RangeInclusive<usize>) {
+    let pages = Fault::gateway_pages().len();
+    for pass in seeds(PASSES) {
+        for is_after in [false, true] {
+            // Each pass has another page for each request.
+            let page = |request| (request + pass as usize) % pages;
+            let strikes = |request| Strikes::Once { request, page: page(request), is_after };
+            let made = (0..=*requests.end()).take_while(|request| struck(stage, strikes(*request)) == 1).count();
+            assert!(requests.contains(&made), "{made} requests were answered");
+        }
+    }
+}
+
+/// Plays a stage with many of its requests answered by the gateway, once for each seed.
+///
+/// # Panics
+/// If a play does not end well, or if the gateway answered nothing in any.
+pub fn strike_many_requests(stage: &Struck<'_>) {
+    let share = |seed| [0.1, 0.3, 0.6, 0.9][seed as usize % 4];
+    let all: usize = seeds(SEEDS).map(|seed| struck(stage, Strikes::Share { seed, share: share(seed) })).sum();
+    assert!(all > 0, "the gateway answered nothing");
+}
+
+/// How often the gateway answers while the runs of a stage play in sequence.
+fn struck(stage: &Struck<'_>, strikes: Strikes) -> usize {
+    let struck = Arc::new(AtomicUsize::new(0));
+    let played = replay(&|| stage(strikes, &struck), &Schedule::default());
+    assert_eq!(played.end, End::Well, "{strikes:?}");
+    struck.load(Ordering::SeqCst)
 }

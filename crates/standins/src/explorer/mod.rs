@@ -18,7 +18,7 @@ mod schedule;
 mod search;
 mod touch;
 
-pub use gateway::{Gateway, Strikes};
+pub use gateway::{Gateway, Strikes, Struck, strike_each_request, strike_many_requests};
 pub use play::{End, Played, Running, Scenario, Stage, Start, Step, Tamper, replay};
 pub use schedule::{Choice, Fate, Schedule};
 pub use search::{Bounds, Broken, Numbers, search};
