@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use standins::faults::{Fault, Rule};
 use standins::lambda::{Invocation, Outcome};
 use stories::telemetry::{emitted, lines, undeclared};
-use stories::{SOURCE, World, created, event, sample};
+use stories::{SOURCE, STATE, World, created, event, sample};
 
 #[test]
 fn a_metric_that_is_not_declared_is_noticed() {
@@ -67,6 +67,27 @@ async fn every_line_of_both_functions_names_its_level_its_time_and_its_invocatio
             let messages = lines.iter().filter(|line| line.get("_aws").is_none());
             assert!(messages.clone().all(|line| line["message"].is_string()) && messages.count() > 0, "{lines:#?}");
         }
+    }
+}
+
+#[tokio::test]
+async fn a_failed_invocation_has_one_line_that_says_why() {
+    let world = World::new().await;
+    world.s3.put(SOURCE, "track_1.csv", sample("track_1.csv")).unwrap();
+    world.segment.faults().add(Rule::on("batch").before(Fault::status(401)));
+    let (ingester, exporter) = (world.ingester().deploy(), world.exporter().deploy());
+    let without_config = world.ingester().env("CONFIG", format!("s3://{STATE}/ingest/none.toml")).deploy();
+    for (function, payload, message, words) in [
+        (&ingester, created("track_1.csv"), "ingested", "see WRITE_KEY"),
+        (&ingester, json!({"Records": 7}), "a part of the event cannot be read", "the payload"),
+        (&without_config, created("track_1.csv"), "the invocation has failed", "no such object"),
+        (&exporter, json!({"abandon": 7}), "the invocation has failed", "abandon"),
+    ] {
+        let invocation = function.invoke(&payload).await;
+        assert!(matches!(invocation.outcome, Outcome::Error { .. }), "{invocation:#?}");
+        let errors: Vec<_> = lines(&invocation).into_iter().filter(|line| line["level"] == "ERROR").collect();
+        assert_eq!((errors.len(), &errors[0]["message"]), (1, &json!(message)), "{errors:#?}");
+        assert!(errors[0]["reason"].as_str().unwrap().contains(words), "{errors:#?}");
     }
 }
 

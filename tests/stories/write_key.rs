@@ -5,6 +5,9 @@ use serde_json::{Value, json};
 use standins::faults::{Fault, Rule};
 use standins::installation;
 use standins::lambda::{Function, Invocation, Lambda, Outcome};
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use stories::{SOURCE, STATE, WRITE_KEY, World, answer, created, event, sample};
 
 /// The answer and the log for a file with good and bad rows.
@@ -163,43 +166,173 @@ async fn each_source_has_a_lookup_of_its_own() {
 
 const SECRET_ARN: &str = "arn:aws:secretsmanager:us-east-1:123456789012:secret:write-key-AbCdEf";
 
-/// The endpoint of a Secrets Manager that has this text for [`SECRET_ARN`] and no other secret.
-async fn secrets_manager(text: &'static str) -> String {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    let answer = move |headers: axum::http::HeaderMap, body: String| async move {
+/// A Secrets Manager.
+#[derive(Clone, Default)]
+struct Secrets {
+    url: String,
+    texts: Arc<Mutex<BTreeMap<String, String>>>,
+    reads: Arc<AtomicUsize>,
+}
+
+impl Secrets {
+    /// With this text for a secret, and no other secret.
+    async fn with(arn: &str, text: &str) -> Self {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let secrets = Self { url, ..Self::default() };
+        secrets.set(arn, text);
+        let answering = secrets.clone();
+        let answer = async move |headers: axum::http::HeaderMap, body: String| answering.answer(&headers, &body);
+        tokio::spawn(async move { axum::serve(listener, axum::Router::new().fallback(answer)).await });
+        secrets
+    }
+
+    fn set(&self, arn: &str, text: &str) {
+        self.texts.lock().unwrap().insert(arn.to_owned(), text.to_owned());
+    }
+
+    fn reads(&self) -> usize {
+        self.reads.load(Ordering::Relaxed)
+    }
+
+    fn answer(&self, headers: &axum::http::HeaderMap, body: &str) -> (axum::http::StatusCode, String) {
         assert_eq!(headers["x-amz-target"], "secretsmanager.GetSecretValue");
-        let request: Value = serde_json::from_str(&body).unwrap();
-        if request["SecretId"] == SECRET_ARN {
-            let secret = json!({"ARN": SECRET_ARN, "Name": "write-key", "SecretString": text});
-            return (axum::http::StatusCode::OK, secret.to_string());
+        self.reads.fetch_add(1, Ordering::Relaxed);
+        let request: Value = serde_json::from_str(body).unwrap();
+        let arn = request["SecretId"].as_str().unwrap();
+        match self.texts.lock().unwrap().get(arn) {
+            Some(text) => {
+                let secret = json!({"ARN": arn, "Name": "write-key", "SecretString": text});
+                (axum::http::StatusCode::OK, secret.to_string())
+            }
+            None => {
+                let refusal = json!({"__type": "ResourceNotFoundException", "message": "no such secret"});
+                (axum::http::StatusCode::BAD_REQUEST, refusal.to_string())
+            }
         }
-        let refusal = json!({"__type": "ResourceNotFoundException", "message": "no such secret"});
-        (axum::http::StatusCode::BAD_REQUEST, refusal.to_string())
-    };
-    tokio::spawn(async move { axum::serve(listener, axum::Router::new().fallback(answer)).await });
-    url
+    }
+
+    /// The ingester, whose write key is in the secret.
+    fn ingester(&self, world: &World, arn: &str) -> Function {
+        let ingester = verifying(world).env("WRITE_KEY", arn).env("RUST_LOG", "debug");
+        ingester.env("AWS_ENDPOINT_URL_SECRETS_MANAGER", &self.url)
+    }
 }
 
 #[tokio::test]
 async fn a_write_key_in_a_secret_is_used_and_never_printed() {
     let world = World::new().await;
-    world.s3.put(SOURCE, "track_1.csv", "userId,event\n1,e\n").unwrap();
-    let with = |arn: &str, secrets: &str| {
-        let ingester = world.ingester().env("WRITE_KEY", arn).env("RUST_LOG", "debug");
-        ingester.env("AWS_ENDPOINT_URL_SECRETS_MANAGER", secrets).deploy()
-    };
-    let (right, wrong) = (secrets_manager(WRITE_KEY).await, secrets_manager("two words-never-to-be-seen").await);
-    let invocation = with(SECRET_ARN, &right).invoke(&created("track_1.csv")).await;
+    world.s3.put(SOURCE, "track_1.csv", CSV).unwrap();
+    let right = Secrets::with(SECRET_ARN, WRITE_KEY).await;
+    let invocation = right.ingester(&world, SECRET_ARN).deploy().invoke(&created("track_1.csv")).await;
     assert!(!format!("{invocation:?}").contains(WRITE_KEY), "{invocation:#?}");
     assert_eq!(invocation.response().unwrap()["objects"][0]["acknowledged"], 1, "{invocation:#?}");
-    let validated = with(SECRET_ARN, &right).invoke(&json!({"validate": []})).await;
-    assert_eq!(validated.response().unwrap()["write_key"]["ok"], true, "{validated:#?}");
+    assert_eq!(right.reads(), 1, "at the start");
+    let wrong = Secrets::with(SECRET_ARN, "two words-never-to-be-seen").await;
     for (arn, secrets, words) in [
-        (format!("{SECRET_ARN}2"), &right, "WRITE_KEY refers to a secret that cannot be read"),
-        (SECRET_ARN.to_owned(), &wrong, "the secret of WRITE_KEY has blanks or invalid characters"),
+        (format!("{SECRET_ARN}2"), &right, "ResourceNotFoundException"),
+        (SECRET_ARN.to_owned(), &wrong, "the text has blanks or invalid characters"),
     ] {
-        let refused = format!("{:?}", with(&arn, secrets).invoke(&created("track_1.csv")).await);
+        let refused = format!("{:?}", secrets.ingester(&world, &arn).deploy().invoke(&created("track_1.csv")).await);
+        assert!(refused.contains("WRITE_KEY refers to a secret that cannot be used"), "{refused}");
         assert!(refused.contains(words) && !refused.contains("never-to-be-seen"), "{refused}");
     }
+}
+
+#[tokio::test]
+async fn a_write_key_that_changes_in_its_secret_is_used_without_a_restart() {
+    let world = World::new().await;
+    let secrets = Secrets::with(SECRET_ARN, UNKNOWN_KEY).await;
+    let ingester = secrets.ingester(&world, SECRET_ARN).deploy();
+    world.s3.put(SOURCE, "track_1.csv", CSV).unwrap();
+    let failed = ingester.invoke(&created("track_1.csv")).await;
+    let Outcome::Error { message, .. } = &failed.outcome else { panic!("{failed:#?}") };
+    assert!(message.contains("the write key is unknown"), "{message}");
+    assert_eq!((secrets.reads(), requests(&world, "settings")), (2, 1), "it is read again, and is the same key");
+
+    secrets.set(SECRET_ARN, WRITE_KEY);
+    let finished = ingester.invoke(&created("track_1.csv")).await;
+    assert_eq!(finished.response().unwrap()["objects"][0]["outcome"], "finished", "{finished:#?}");
+    assert_eq!((secrets.reads(), requests(&world, "settings")), (3, 3), "both keys are looked up");
+    assert_eq!(dropped(&world, &ingester, "track_2.csv").await["outcome"], "finished");
+    assert_eq!((secrets.reads(), requests(&world, "settings")), (3, 3), "the new key is known");
+    let log = format!("{failed:?} {finished:?}");
+    assert!(!log.contains(UNKNOWN_KEY) && !log.contains(WRITE_KEY), "{log}");
+}
+
+#[tokio::test]
+async fn a_write_key_that_segment_refuses_is_read_again_once_and_the_file_goes_on() {
+    for (status, body) in [(401, ""), (400, r#"{"success":false,"message":"An invalid write key was provided"}"#)] {
+        let world = World::new().await;
+        let secrets = Secrets::with(SECRET_ARN, UNKNOWN_KEY).await;
+        let ingester = secrets.ingester(&world, SECRET_ARN).env("VERIFY_WRITE_KEY", "false").deploy();
+        world.segment.faults().add(Rule::on("batch").before(Fault::status(status).body(body)));
+        // Several requests are under way at once.
+        let rows: String = (0..9_000).map(|row| format!("{row},e,{}\n", "x".repeat(200))).collect();
+        world.s3.put(SOURCE, "track_1.csv", format!("userId,event,properties.a\n{rows}")).unwrap();
+        let failed = ingester.invoke(&created("track_1.csv")).await;
+        assert!(format!("{failed:?}").contains("see WRITE_KEY"), "{failed:#?}");
+        assert!(requests(&world, "batch") > 1, "they share one reading");
+        assert_eq!(secrets.reads(), 2, "at the start, and once for all of them");
+
+        // The old key is refused once more, and the new one is not.
+        world.segment.faults().clear();
+        world.segment.faults().add(Rule::on("batch").times(1).before(Fault::status(status).body(body)));
+        secrets.set(SECRET_ARN, WRITE_KEY);
+        assert_eq!(dropped(&world, &ingester, "track_2.csv").await["outcome"], "finished");
+        assert_eq!((secrets.reads(), world.received_ids().len()), (3, 1));
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_sent_with_a_new_key_of_the_secret_that_segment_does_not_know() {
+    let world = World::new().await;
+    let secrets = Secrets::with(SECRET_ARN, WRITE_KEY).await;
+    let ingester = secrets.ingester(&world, SECRET_ARN).deploy();
+    assert_eq!(dropped(&world, &ingester, "track_1.csv").await["outcome"], "finished");
+    secrets.set(SECRET_ARN, UNKNOWN_KEY);
+    world.segment.faults().add(Rule::on("batch").before(Fault::status(401)));
+    world.s3.put(SOURCE, "track_2.csv", CSV).unwrap();
+    let failed = ingester.invoke(&created("track_2.csv")).await;
+    assert!(matches!(failed.outcome, Outcome::Error { .. }), "{failed:#?}");
+    assert_eq!(requests(&world, "batch"), 2, "one for each file, with the old key");
+}
+
+#[tokio::test]
+async fn validate_reads_the_secret_and_uses_its_key() {
+    let world = World::new().await;
+    let secrets = Secrets::with(SECRET_ARN, UNKNOWN_KEY).await;
+    let ingester = secrets.ingester(&world, SECRET_ARN).deploy();
+    let validated = async || answer(&ingester, &json!({"validate": []})).await["write_key"].take();
+    let unknown = validated().await;
+    assert_eq!(unknown["ok"], false, "{unknown:#}");
+    secrets.set(SECRET_ARN, WRITE_KEY);
+    let known = validated().await;
+    assert_eq!(known["ok"], true, "{known:#}");
+    secrets.texts.lock().unwrap().clear();
+    let gone = validated().await;
+    assert_eq!(gone["ok"], false, "{gone:#}");
+    assert!(gone["result"].as_str().unwrap().contains("the secret of the write key cannot be used"), "{gone:#}");
+    assert!(gone["likely_causes"][0]["fix"].as_str().unwrap().contains("secretsmanager:GetSecretValue"), "{gone:#}");
+    assert!(![unknown, known, gone].iter().any(|one| one.to_string().contains("a-key")), "no key is shown");
+    // The key that it read last is still in use.
+    assert_eq!(dropped(&world, &ingester, "track_1.csv").await["outcome"], "finished");
+}
+
+#[tokio::test]
+async fn each_source_reads_its_own_secret_again() {
+    let world = World::new().await;
+    let (one, two) = (format!("{SECRET_ARN}1"), format!("{SECRET_ARN}2"));
+    let secrets = Secrets::with(&one, WRITE_KEY).await;
+    secrets.set(&two, UNKNOWN_KEY);
+    let source = |name: &str, arn: &str| {
+        format!("[[source]]\nname = \"{name}\"\nid = \"{name}\"\nmatch = \"{name}/**\"\nwrite_key = \"{arn}\"\n")
+    };
+    let config = source("one", &one) + &source("two", &two);
+    let ingester = secrets.ingester(&world, "").env("SOURCE_ID", "").env("CONFIG", config).deploy();
+    assert_eq!(dropped(&world, &ingester, "one/track_1.csv").await["outcome"], "finished");
+    assert_eq!(secrets.reads(), 2, "each once");
+    secrets.set(&two, WRITE_KEY);
+    assert_eq!(dropped(&world, &ingester, "two/track_1.csv").await["outcome"], "finished");
+    assert_eq!(secrets.reads(), 3, "the one that Segment did not know");
 }

@@ -6,20 +6,14 @@ use config::source::Secret;
 
 use crate::fault::{Fault, Operation};
 
-/// The value that a setting has or refers to: `env:NAME`, the ARN of a secret, or the value itself.
-///
-/// # Errors
-/// Which reference it is, and why it cannot be read. The value is never in it.
-pub async fn value_of(setting: &str, sdk: &SdkConfig) -> Result<String, String> {
-    Secrets::new(sdk).value(&Secret::read(setting)).await
-}
-
 /// Reads values that are kept elsewhere.
-#[derive(Debug)]
-pub(crate) struct Secrets(SdkConfig);
+#[derive(Clone, Debug)]
+pub struct Secrets(SdkConfig);
 
 impl Secrets {
-    pub(crate) fn new(sdk: &SdkConfig) -> Secrets {
+    /// With the credentials and endpoints of `sdk`.
+    #[must_use]
+    pub fn new(sdk: &SdkConfig) -> Secrets {
         Secrets(sdk.clone())
     }
 
@@ -27,9 +21,9 @@ impl Secrets {
     ///
     /// # Errors
     /// Which reference it is, and why it cannot be read. The value is never in it.
-    pub(crate) async fn value(&self, secret: &Secret) -> Result<String, String> {
+    pub async fn value(&self, secret: &Secret) -> Result<String, String> {
         match secret {
-            Secret::Value(value) => Ok(value.clone()),
+            Secret::Value(value) | Secret::FromSecret { value, .. } => Ok(value.clone()),
             Secret::Environment(name) => {
                 config::environment::variable(name).ok_or_else(|| format!("the environment variable {name} is not set"))
             }

@@ -50,6 +50,11 @@ pub fn or_exit<T, E: std::fmt::Display>(prepared: Result<T, E>) -> T {
     })
 }
 
+/// An invocation has failed, and no other line says why.
+pub fn failed(reason: &str) {
+    tracing::error!(reason, "the invocation has failed");
+}
+
 /// An invocation begins: each later line has its ids.
 pub fn invoked(request_id: &str, trace_id: Option<&str>) {
     if let Some(lambda) = LAMBDA.get() {
@@ -85,10 +90,16 @@ fn level(name: &str) -> Option<LevelFilter> {
     if name.eq_ignore_ascii_case("FATAL") { Some(LevelFilter::OFF) } else { name.parse().ok() }
 }
 
+/// The module of `lambda_runtime` that writes the error of each failed invocation. Our own lines have it too.
+const RUNTIMES_ERRORS: &str = "lambda_runtime::layers::panic";
+
 /// The filter that `RUST_LOG` describes: `debug`, or `info,delivery=trace`. Without one it is Lambda's level, or `info`.
 fn filter(rust_log: Option<&str>, lambda_level: Option<LevelFilter>) -> Targets {
     let described = rust_log.filter(|text| !text.trim().is_empty()).and_then(|text| text.parse().ok());
-    described.unwrap_or_else(|| Targets::new().with_default(lambda_level.unwrap_or(LevelFilter::INFO)))
+    described.unwrap_or_else(|| {
+        let all = Targets::new().with_default(lambda_level.unwrap_or(LevelFilter::INFO));
+        all.with_target(RUNTIMES_ERRORS, LevelFilter::OFF)
+    })
 }
 
 fn is_enabled(level: Level) -> bool {
@@ -117,6 +128,8 @@ mod tests {
             check(nothing, "WARN", "delivery", Level::INFO, false);
             check(nothing, "WARN", "delivery", Level::WARN, true);
             check(nothing, "FATAL", "delivery", Level::ERROR, false);
+            check(nothing, "", RUNTIMES_ERRORS, Level::ERROR, false);
+            check(nothing, "", "lambda_runtime::runtime", Level::ERROR, true);
         }
         check(Some("debug"), "ERROR", "aws::bucket", Level::DEBUG, true);
         check(Some("warn,delivery=trace"), "", "delivery::deliver", Level::TRACE, true);

@@ -54,6 +54,11 @@ pub enum Verdict {
         /// The answer was 413, so that the size is what is wrong.
         too_large: bool,
     },
+    /// Segment does not take the write key. A secret that has the key may have another one by now.
+    InvalidKey {
+        /// What is wrong, and which setting to look at.
+        message: String,
+    },
     /// Segment accepts no call of this file until a person corrects a setting.
     Configuration {
         /// What is wrong, and which setting to look at.
@@ -85,7 +90,7 @@ pub fn verdict(answer: &Answer, now_ms: i64) -> Verdict {
             }
         },
         400 | 413 => refused(status, body),
-        401 => Verdict::Configuration { message: "status 401, the credentials were refused: see WRITE_KEY".to_owned() },
+        401 => Verdict::InvalidKey { message: "status 401, the credentials were refused: see WRITE_KEY".to_owned() },
         403 => Verdict::Forbidden {
             message:
                 "status 403: see WRITE_KEY, and whether something in between, such as a firewall, refuses requests"
@@ -118,7 +123,7 @@ const MALFORMED_JSON: &str = "malformed JSON";
 fn refused(status: u16, body: &[u8]) -> Verdict {
     let message = said(body, if status == 413 { "payload too large" } else { "not accepted" });
     if status != 413 && message == INVALID_WRITE_KEY {
-        return Verdict::Configuration { message: format!("{INVALID_WRITE_KEY}: see WRITE_KEY") };
+        return Verdict::InvalidKey { message: format!("{INVALID_WRITE_KEY}: see WRITE_KEY") };
     }
     let public = public_words(status, body, &message);
     let message = match message.as_str() {
@@ -204,6 +209,7 @@ mod tests {
             Verdict::Acknowledged => "acknowledged",
             Verdict::Retry { .. } => "retry",
             Verdict::Refused { .. } => "refused",
+            Verdict::InvalidKey { .. } => "invalid key",
             Verdict::Configuration { .. } => "configuration",
             Verdict::Forbidden { .. } => "forbidden",
         }
@@ -216,6 +222,7 @@ mod tests {
                 200 => "retry", // without `success` it is unknown whether the calls were accepted
                 400 | 413 => "refused",
                 408 | 410 | 429 | 460 => "retry",
+                401 => "invalid key",
                 403 => "forbidden",
                 501 | 505 | 511 => "configuration",
                 500..=599 => "retry",
@@ -238,7 +245,7 @@ mod tests {
         let key = r#"{"success":false,"message":"An invalid write key was provided","code":"invalid_request"}"#;
         let json = r#"{"success":false,"message":"malformed JSON","code":"invalid_request"}"#;
         let size = r#"{"success":false,"message":"Exceed payload limit"}"#;
-        assert_eq!(word(&verdict(&answer(400, key), AT)), "configuration");
+        assert_eq!(word(&verdict(&answer(400, key), AT)), "invalid key");
         assert_eq!(word(&verdict(&answer(400, json), AT)), "refused");
         // Words that quote a cell are not taken for Segment's own.
         for quoting in

@@ -126,8 +126,7 @@ impl Config {
     pub fn references(&self) -> Vec<Secret> {
         let keys = self.sources.iter().filter_map(|source| source.write_key.clone());
         let ids = self.routes.destinations.iter().map(|destination| Secret::read(&destination.external_id));
-        let mut references: Vec<Secret> =
-            keys.chain(ids).filter(|secret| !matches!(secret, Secret::Value(_))).collect();
+        let mut references: Vec<Secret> = keys.chain(ids).filter(|secret| secret.known().is_none()).collect();
         references.sort_unstable();
         references.dedup();
         references
@@ -137,7 +136,7 @@ impl Config {
     pub fn resolve(&mut self, get: &dyn Fn(&Secret) -> Option<String>) {
         for key in self.sources.iter_mut().filter_map(|source| source.write_key.as_mut()) {
             if let Some(value) = get(key) {
-                *key = Secret::Value(value);
+                *key = key.resolved(value);
             }
         }
         for id in self.routes.destinations.iter_mut().map(|destination| &mut destination.external_id) {

@@ -40,6 +40,13 @@ pub enum Secret {
     Environment(String),
     /// The ARN of a secret in Secrets Manager.
     SecretsManager(String),
+    /// A value that was read from a secret. It may change there.
+    FromSecret {
+        /// The secret's ARN.
+        arn: String,
+        /// The value.
+        value: String,
+    },
 }
 
 impl Secret {
@@ -55,6 +62,33 @@ impl Secret {
             Secret::Value(text.to_owned())
         }
     }
+
+    /// The same with its value.
+    #[must_use]
+    pub fn resolved(&self, value: String) -> Secret {
+        match self.arn() {
+            Some(arn) => Secret::FromSecret { arn: arn.to_owned(), value },
+            None => Secret::Value(value),
+        }
+    }
+
+    /// The value, if it is known.
+    #[must_use]
+    pub fn known(&self) -> Option<&str> {
+        match self {
+            Secret::Value(value) | Secret::FromSecret { value, .. } => Some(value),
+            Secret::Environment(_) | Secret::SecretsManager(_) => None,
+        }
+    }
+
+    /// The ARN of the secret in Secrets Manager that has it, if one has it.
+    #[must_use]
+    pub fn arn(&self) -> Option<&str> {
+        match self {
+            Secret::SecretsManager(arn) | Secret::FromSecret { arn, .. } => Some(arn),
+            Secret::Value(_) | Secret::Environment(_) => None,
+        }
+    }
 }
 
 impl fmt::Debug for Secret {
@@ -62,7 +96,7 @@ impl fmt::Debug for Secret {
         f.write_str(match self {
             Secret::Value(_) => "…",
             Secret::Environment(_) => "env:…",
-            Secret::SecretsManager(_) => "arn:…",
+            Secret::SecretsManager(_) | Secret::FromSecret { .. } => "arn:…",
         })
     }
 }

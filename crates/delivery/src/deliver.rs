@@ -1,10 +1,11 @@
 //! Requests to Segment, each repeated until its answer is final.
 
+use crate::key::{Held, Key};
 use crate::lookup::LastLooked;
 use crate::settings::Settings;
+use crate::write_key::WriteKey;
+use aws::secrets::Secrets;
 use aws::{Backoff, Clock, Dice};
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use calls::pace::Pace;
 use calls::verdicts::{Answer, FORBIDDEN, Verdict, verdict};
@@ -91,7 +92,7 @@ impl Stats {
 pub struct Delivery {
     pub(crate) http: reqwest::Client,
     settings: Settings,
-    authorization: HeaderValue,
+    pub(crate) key: Key,
     /// The holder is the next sender.
     pace: tokio::sync::Mutex<Pace>,
     compressor: Mutex<Compressor>,
@@ -124,15 +125,10 @@ impl Delivery {
             .tcp_nodelay(true)
             .no_proxy()
             .build()?;
-        let credentials = STANDARD.encode(format!("{}:", settings.write_key.reveal()));
-        // Base64 has only characters that a header may have.
-        let mut authorization =
-            HeaderValue::try_from(format!("Basic {credentials}")).unwrap_or(HeaderValue::from_static(""));
-        authorization.set_sensitive(true);
         let level = CompressionLvl::new(GZIP_LEVEL).unwrap_or_default();
         Ok(Self {
             http,
-            authorization,
+            key: Key::new(settings.write_key.clone(), None, clock.clone()),
             pace: tokio::sync::Mutex::new(Pace::new(settings.events_per_second)),
             compressor: Mutex::new(Compressor::new(level)),
             looked: LastLooked::default(),
@@ -142,7 +138,28 @@ impl Delivery {
         })
     }
 
-    /// How to deliver.
+    /// The same. A write key from a secret is read again with `secrets` when Segment does not take it.
+    #[must_use]
+    pub fn with_secrets(mut self, secrets: &Secrets) -> Self {
+        self.key = Key::new(self.settings.write_key.clone(), Some(secrets.clone()), self.clock.clone());
+        self
+    }
+
+    /// The write key in use.
+    #[must_use]
+    pub fn write_key(&self) -> WriteKey {
+        self.key.held().write_key.clone()
+    }
+
+    /// Reads the secret of the write key, if it has one. The key that it has now is in use from then on.
+    ///
+    /// # Errors
+    /// Which secret cannot be read, and why; or that its text is no key.
+    pub async fn read_key(&self) -> Result<(), String> {
+        self.key.read().await
+    }
+
+    /// How to deliver. The write key [in use](Self::write_key) may be a later one.
     #[must_use]
     pub fn settings(&self) -> &Settings {
         &self.settings
@@ -175,6 +192,24 @@ impl Delivery {
         stats: &RefCell<Stats>,
     ) -> Result<Sent, Undelivered> {
         let path = if objects { Path::Objects } else { Path::Batch };
+        let (key, began_ms) = (self.key.held(), self.clock.now_ms());
+        match self.send_with(&key, path, body.clone(), calls, deadline, stats).await {
+            Err(Undelivered::InvalidKey { .. }) if self.has_better_key(&key, began_ms, deadline).await => {
+                self.send_with(&self.key.held(), path, body, calls, deadline, stats).await
+            }
+            sent => sent,
+        }
+    }
+
+    async fn send_with(
+        &self,
+        key: &Held,
+        path: Path,
+        body: Bytes,
+        calls: usize,
+        deadline: Deadline,
+        stats: &RefCell<Stats>,
+    ) -> Result<Sent, Undelivered> {
         // The time of requests and of the waits between them. Waiting for the pace does not count.
         let mut elapsed_ms = 0;
         let mut attempt = 1;
@@ -183,7 +218,7 @@ impl Delivery {
             let sent_ms = self.clock.now_ms();
             tracing::debug!(calls, sent_ms, "a request is sent");
             stats.borrow_mut().began(attempt, body.len());
-            let (answer, staged) = self.request(path, body.clone(), attempt, deadline).await;
+            let (answer, staged) = self.request(key, path, body.clone(), attempt, deadline).await;
             let now_ms = self.clock.now_ms();
             stats.borrow_mut().answered(now_ms - sent_ms);
             elapsed_ms += now_ms - sent_ms;
@@ -192,6 +227,9 @@ impl Delivery {
                 Verdict::Refused { message, public, too_large } => {
                     let public = self.refuses_file(path, &public);
                     return Ok(Sent::Refused(RefusedRequest { message, public, too_large }));
+                }
+                Verdict::InvalidKey { message } => {
+                    return Err(Undelivered::InvalidKey { host: self.host(path), message });
                 }
                 Verdict::Configuration { message } => {
                     return Err(Undelivered::Configuration { host: self.host(path), message });
@@ -240,13 +278,13 @@ impl Delivery {
         }
     }
 
-    async fn request(&self, path: Path, body: Bytes, attempt: u32, deadline: Deadline) -> (Answer, bool) {
+    async fn request(&self, key: &Held, path: Path, body: Bytes, attempt: u32, deadline: Deadline) -> (Answer, bool) {
         let left_ms = (deadline.answers_until_ms - self.clock.now_ms()).clamp(1, REQUEST_TIMEOUT_MS);
         let request = self
             .http
             .post(self.url(path))
             .timeout(Duration::from_millis(left_ms.unsigned_abs()))
-            .headers(self.headers(path, attempt))
+            .headers(self.headers(key, path, attempt))
             .body(body);
         match request.send().await {
             Err(error) => (broken(&error), false),
@@ -273,9 +311,9 @@ impl Delivery {
         }
     }
 
-    fn headers(&self, path: Path, attempt: u32) -> HeaderMap {
+    fn headers(&self, key: &Held, path: Path, attempt: u32) -> HeaderMap {
         let mut headers = HeaderMap::new();
-        headers.insert(AUTHORIZATION, self.authorization.clone());
+        headers.insert(AUTHORIZATION, key.authorization.clone());
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         if self.settings.gzip {
             headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));

@@ -5,6 +5,8 @@ mod settings;
 
 mod write_key;
 
+mod key;
+
 mod deliver;
 
 mod lookup;

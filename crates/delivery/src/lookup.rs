@@ -5,6 +5,9 @@
 //! and nothing that holds one, may be printed here.
 
 use crate::deliver::{Delivery, host_of, read_some};
+use crate::key::Held;
+use crate::write_key::WriteKey;
+use ingestion::deadline::Deadline;
 use reqwest::Url;
 use serde_json::Value;
 use std::time::Duration;
@@ -17,8 +20,11 @@ const SETTINGS_BYTES_MAX: usize = 8 << 20;
 /// The time for which an answer counts.
 const COUNTS_MS: i64 = 3_600_000;
 
-/// The last answer, and when it came, in ms since the epoch. The holder of the lock asks for all.
-pub(crate) type LastLooked = Mutex<Option<(i64, Looked)>>;
+/// The longest wait for an answer before calls are sent.
+const PATIENCE_MS_MAX: i64 = 5_000;
+
+/// The last answer, the key that it is about, and when it came, in ms since the epoch. The holder of the lock asks for all.
+pub(crate) type LastLooked = Mutex<Option<(WriteKey, i64, Looked)>>;
 
 /// The result of asking for the write key's settings.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,26 +58,53 @@ impl Delivery {
     ///
     /// A server in Segment's place need not have the settings of sources. It is asked only if `SEGMENT_SETTINGS_ENDPOINT`
     /// names it.
-    pub async fn verify_key(&self, patience: Duration) -> Looked {
+    pub async fn verify_key(&self, deadline: Deadline) -> Looked {
         if !self.settings().verify_write_key || !self.settings().has_settings {
             return Looked::Unclear { reason: "it is not asked".to_owned() };
         }
         let mut last = self.looked.lock().await;
         let now_ms = self.clock.now_ms();
-        if let Some((at_ms, looked)) = last.as_ref()
-            && now_ms - at_ms < COUNTS_MS
+        if let Some((key, at_ms, looked)) = last.as_ref()
+            && *key == self.write_key()
             && !matches!(looked, Looked::Unknown { .. })
         {
-            return looked.clone();
+            if now_ms - at_ms < COUNTS_MS {
+                return looked.clone();
+            }
+            // So an old key that Segment still takes is out of use an hour after its secret has another one.
+            self.key.refresh().await;
         }
-        let looked = self.look_up_key(patience).await;
-        *last = Some((now_ms, looked.clone()));
+        let patience_ms = (deadline.drain_at_ms - now_ms).clamp(0, PATIENCE_MS_MAX);
+        let looked = self.look_up_key(Duration::from_millis(patience_ms.unsigned_abs())).await;
+        *last = Some((self.write_key(), now_ms, looked.clone()));
         looked
     }
 
-    /// Asks once for the write key's settings, and waits so long for the answer.
+    /// Asks for the write key's settings, and waits so long for the answer. If the key is unknown and its secret has
+    /// another one, it asks about that one.
     pub async fn look_up_key(&self, patience: Duration) -> Looked {
-        let Some(url) = self.settings_url() else {
+        let (key, began_ms) = (self.key.held(), self.clock.now_ms());
+        let looked = self.ask_about(&key.write_key, patience).await;
+        if matches!(looked, Looked::Unknown { .. }) && self.key.replaces(&key, began_ms).await {
+            return self.ask_about(&self.write_key(), patience).await;
+        }
+        looked
+    }
+
+    /// Whether another key is in use now than the one that Segment did not take, and Segment may take it. The request with
+    /// `refused` began at `began_ms`.
+    pub(crate) async fn has_better_key(&self, refused: &Held, began_ms: i64, deadline: Deadline) -> bool {
+        self.key.replaces(refused, began_ms).await
+            && match self.verify_key(deadline).await {
+                Looked::Known { sends_to } => sends_to.is_none_or(|api| self.settings().other_region(&api).is_none()),
+                // Without a clear answer it is sent.
+                Looked::Unclear { .. } => true,
+                Looked::Unknown { .. } => false,
+            }
+    }
+
+    async fn ask_about(&self, key: &WriteKey, patience: Duration) -> Looked {
+        let Some(url) = self.settings_url(key) else {
             return Looked::Unclear { reason: "SEGMENT_SETTINGS_ENDPOINT is no URL".to_owned() };
         };
         match self.ask_for_settings(url, patience).await {
@@ -86,9 +119,9 @@ impl Delivery {
         Ok((status, read_some(response, SETTINGS_BYTES_MAX).await?))
     }
 
-    fn settings_url(&self) -> Option<Url> {
+    fn settings_url(&self, key: &WriteKey) -> Option<Url> {
         let mut url = Url::parse(&self.settings().settings_endpoint).ok()?;
-        let key = self.settings().write_key.reveal();
+        let key = key.reveal();
         url.path_segments_mut().ok()?.pop_if_empty().extend(["v1", "projects", key, "settings"]);
         Some(url)
     }
@@ -153,9 +186,13 @@ mod tests {
 
     #[test]
     fn any_write_key_is_one_segment_of_the_path() {
-        let url = delivery("http://127.0.0.1:9/proxy/").settings_url().unwrap();
-        assert_eq!(url.as_str(), "http://127.0.0.1:9/proxy/v1/projects/never%2Fseen%3F%23/settings");
-        assert_eq!(delivery("https://").settings_url(), None);
+        let url = |endpoint: &str| {
+            let delivery = delivery(endpoint);
+            delivery.settings_url(&delivery.write_key())
+        };
+        let proxied = url("http://127.0.0.1:9/proxy/").unwrap();
+        assert_eq!(proxied.as_str(), "http://127.0.0.1:9/proxy/v1/projects/never%2Fseen%3F%23/settings");
+        assert_eq!(url("https://"), None);
     }
 
     #[tokio::test]
@@ -166,8 +203,8 @@ mod tests {
         };
         let asks = async |vars: &[(&str, &str)]| {
             let delivery = Delivery::new(settings(vars), Clock::system(), Dice::seeded(1)).unwrap();
-            delivery.verify_key(Duration::from_secs(5)).await
-                != Looked::Unclear { reason: "it is not asked".to_owned() }
+            let deadline = Deadline::of(delivery.clock.now_ms(), delivery.clock.now_ms() + 60_000);
+            delivery.verify_key(deadline).await != Looked::Unclear { reason: "it is not asked".to_owned() }
         };
         let proxy = [("SEGMENT_ENDPOINT", "http://127.0.0.1:9")];
         let named = [("SEGMENT_SETTINGS_ENDPOINT", "http://127.0.0.1:9")];

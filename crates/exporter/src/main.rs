@@ -11,7 +11,11 @@ async fn main() -> Result<(), Error> {
     lambda_runtime::run(service_fn(move |event: LambdaEvent<Value>| async move {
         aws::telemetry::invoked(&event.context.request_id, event.context.xray_trace_id.as_deref());
         let deadline_ms = i64::try_from(event.context.deadline).unwrap_or(i64::MAX);
-        app.handle(event.payload, deadline_ms).await.map_err(|error| Error::from(format!("{error:#}")))
+        app.handle(event.payload, deadline_ms).await.map_err(|error| {
+            let reason = format!("{error:#}");
+            aws::telemetry::failed(&reason);
+            Error::from(reason)
+        })
     }))
     .await
 }

@@ -7,9 +7,11 @@ use crate::settings::Settings;
 use crate::targets::{InForce, Target, Targets};
 use crate::topics::Topics;
 use aws::configuration::Configuration;
+use aws::secrets::Secrets;
 use aws::telemetry::{self, Per, metrics};
 use aws::{Bucket, Clock, Dice};
 use config::environment::source_bucket_fault;
+use config::source::Secret;
 use delivery::WriteKey;
 use ingestion::deadline::Deadline;
 use ingestion::life::{Close, Outcome, retry_after_s};
@@ -27,6 +29,7 @@ pub struct App {
     pub(crate) state: Bucket,
     pub(crate) configuration: Configuration,
     pub(crate) targets: Targets,
+    pub(crate) secrets: Secrets,
     /// Answers in Segment's place.
     #[cfg(test)]
     pub(crate) script: Option<crate::sender::Script>,
@@ -57,15 +60,6 @@ struct BatchItemFailure {
     item_identifier: String,
 }
 
-/// The write key that `WRITE_KEY` has or refers to. It is read once, when the function starts.
-async fn write_key(setting: &WriteKey, sdk: &aws::clients::SdkConfig) -> anyhow::Result<WriteKey> {
-    let key = aws::secrets::value_of(setting.reveal(), sdk).await;
-    let key = key.map_err(|what| anyhow::anyhow!("WRITE_KEY refers to a secret that cannot be read: {what}"))?;
-    let is_key = key.bytes().all(|byte| byte.is_ascii_graphic());
-    anyhow::ensure!(is_key, "the secret of WRITE_KEY has blanks or invalid characters: its text must be the key alone");
-    Ok(WriteKey::new(key))
-}
-
 fn words(report: &Report) -> String {
     let unreadable = report.unreadable.iter().map(Unreadable::in_words);
     unreadable.chain(report.objects.iter().map(FileReport::in_words)).collect::<Vec<_>>().join("; ")
@@ -79,7 +73,10 @@ impl App {
     pub async fn from_environment() -> anyhow::Result<Self> {
         let mut settings = Settings::read(&config::environment::variable)?;
         let sdk = aws::clients::config().await;
-        settings.delivery.write_key = write_key(&settings.delivery.write_key, &sdk).await?;
+        let from = Secret::read(settings.delivery.write_key.reveal());
+        let write_key = WriteKey::read(&from, &Secrets::new(&sdk)).await;
+        settings.delivery.write_key =
+            write_key.map_err(|what| anyhow::anyhow!("WRITE_KEY refers to a secret that cannot be used: {what}"))?;
         Self::new(settings, &sdk, Clock::from_environment(), Dice::system())
     }
 
@@ -101,6 +98,7 @@ impl App {
             state,
             configuration,
             targets: Targets::default(),
+            secrets: Secrets::new(config),
             #[cfg(test)]
             script: None,
             queue,
@@ -121,7 +119,7 @@ impl App {
             tracing::error!(alarm, "an older configuration is in force");
             telemetry::emit(self.clock.now_ms(), &[], &[(metrics::ALARMS, json!(1))]);
         }
-        self.targets.of(current, &self.settings, &self.clock, &self.dice)
+        self.targets.of(current, &self.settings, &self.secrets, &self.clock, &self.dice)
     }
 
     /// Handles an event. `ends_at_ms`: when the invocation ends, in ms since the epoch.

@@ -35,6 +35,21 @@ pub(crate) fn of_region(right: Region) -> Vec<Cause> {
     )]
 }
 
+/// Why the secret that has a write key could not be used.
+pub(crate) fn of_secret() -> Vec<Cause> {
+    vec![
+        cause(
+            "the function's role may not read the secret",
+            "allow it secretsmanager:GetSecretValue on the secret, and kms:Decrypt on the secret's key if that is not \
+             aws/secretsmanager",
+        ),
+        cause(
+            "the secret was deleted, or has no text",
+            "compare its ARN with the Secrets Manager console; its text must be the write key alone",
+        ),
+    ]
+}
+
 /// Why the write key could not be checked.
 pub(crate) fn of_unclear_key(host: &str) -> Vec<Cause> {
     vec![

@@ -6,7 +6,7 @@ use aws::{Bucket, Fault};
 use bytes::Bytes;
 use calls::batches::Batch;
 use calls::pipeline::RefusedCall;
-use delivery::WriteKey;
+use delivery::Delivery;
 use export::fragment::{Encoder, crc32};
 use export::received::{Stamp, append_own_call};
 use protocol::checkpoint::Checkpoint;
@@ -14,13 +14,14 @@ use protocol::fragment::{FragmentName, Origin};
 use protocol::id::{Epoch, SourceId, StreamId};
 use protocol::position::ByteRange;
 use std::cell::RefCell;
+use std::sync::Arc;
 
 /// Writes the fragments of one run.
 pub(crate) struct Fragments {
     state: Bucket,
     source: SourceId,
-    /// Set when the lines are to have it.
-    write_key: Option<WriteKey>,
+    /// Set when the lines are to have its write key.
+    keyed: Option<Arc<Delivery>>,
     stream: StreamId,
     epoch: Epoch,
     encoder: RefCell<Encoder>,
@@ -35,16 +36,16 @@ pub(crate) struct Fragment {
 impl Fragments {
     pub(crate) fn new(state: &Bucket, target: &Target, settings: &Settings, checkpoint: &Checkpoint) -> Self {
         let stream = checkpoint.object.stream();
-        let write_key = settings.include_write_key.then(|| target.delivery.settings().write_key.clone());
+        let keyed = settings.include_write_key.then(|| Arc::clone(&target.delivery));
         let (state, source) = (state.clone(), target.id.clone());
-        Self { state, source, write_key, stream, epoch: checkpoint.epoch, encoder: RefCell::default() }
+        Self { state, source, keyed, stream, epoch: checkpoint.epoch, encoder: RefCell::default() }
     }
 
     /// The fragment of a batch, without its refused calls. Its name identifies the rows and the run.
     pub(crate) fn make(&self, batch: &Batch, refused_calls: &[RefusedCall], received_at_ms: i64) -> Fragment {
         let stamp = Stamp::new(received_at_ms, &self.source);
-        let stamp = match &self.write_key {
-            Some(write_key) => stamp.with_write_key(write_key.reveal()),
+        let stamp = match &self.keyed {
+            Some(delivery) => stamp.with_write_key(delivery.write_key().reveal()),
             None => stamp,
         };
         let mut lines = Vec::with_capacity(batch.body.len() * 3 / 2);

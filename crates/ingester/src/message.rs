@@ -32,9 +32,6 @@ const COLLECTION_METADATA: &str = "segment-collection";
 /// Object metadata that sends a file again with new ids.
 const REPLAY_METADATA: &str = "segment-replay";
 
-/// The longest wait for the settings of a source.
-const LOOKUP_MS_MAX: i64 = 5_000;
-
 /// A message in progress, with the results of its actions.
 struct Work<'a> {
     app: &'a App,
@@ -229,8 +226,7 @@ impl Work<'_> {
 /// Why nothing may be sent to a source: Segment does not know its write key, or not in this region. A lookup without a clear answer changes
 /// nothing.
 async fn unknown_key(app: &App, target: &Target, deadline: Deadline) -> Option<Undelivered> {
-    let left_ms = (deadline.drain_at_ms - app.clock.now_ms()).clamp(0, LOOKUP_MS_MAX);
-    let looked = app.sender(target).verify_key(Duration::from_millis(left_ms.unsigned_abs())).await;
+    let looked = app.sender(target).verify_key(deadline).await;
     let host = target.delivery.settings_host();
     let (answers, mut causes) = match looked {
         Looked::Unknown { status } => (status.to_string(), causes::of_unknown_key(host)),

@@ -5,7 +5,6 @@ use delivery::{Delivery, Looked, Stats};
 use ingestion::deadline::Deadline;
 use ingestion::run::{Sent, Undelivered};
 use std::cell::RefCell;
-use std::time::Duration;
 
 /// Sends requests until their answers are final.
 #[derive(Clone, Copy)]
@@ -32,9 +31,9 @@ impl Sender<'_> {
     }
 
     /// Whether Segment knows the write key. See [`Delivery::verify_key`].
-    pub(crate) async fn verify_key(self, patience: Duration) -> Looked {
+    pub(crate) async fn verify_key(self, deadline: Deadline) -> Looked {
         match self {
-            Sender::Delivery(delivery) => delivery.verify_key(patience).await,
+            Sender::Delivery(delivery) => delivery.verify_key(deadline).await,
             #[cfg(test)]
             Sender::Script(_) => Looked::Known { sends_to: None },
         }

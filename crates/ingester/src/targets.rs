@@ -4,9 +4,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Context;
 use aws::configuration::Current;
+use aws::secrets::Secrets;
 use aws::{Clock, Dice};
 use calls::reading::Reading;
-use config::source::Secret;
 use config::{Config, ForKey};
 use delivery::{Delivery, WriteKey};
 use ingestion::life::by_name;
@@ -66,6 +66,7 @@ impl Targets {
         &self,
         current: Current,
         settings: &Settings,
+        secrets: &Secrets,
         clock: &Clock,
         dice: &Dice,
     ) -> anyhow::Result<InForce> {
@@ -77,7 +78,10 @@ impl Targets {
                 let same = held.targets.iter().find(|target| target.id == id && *target.delivery.settings() == way);
                 let delivery = match same {
                     Some(same) => Arc::clone(&same.delivery),
-                    None => Arc::new(Delivery::new(way, clock.clone(), dice.clone()).context("failed to set up HTTP")?),
+                    None => {
+                        let delivery = Delivery::new(way, clock.clone(), dice.clone());
+                        Arc::new(delivery.context("failed to set up HTTP")?.with_secrets(secrets))
+                    }
                 };
                 Ok(Target { name, id, delivery })
             };
@@ -106,13 +110,10 @@ fn described(
         "CONFIG has a [[source]] with a `write_key`, and the settings SOURCE_ID and WRITE_KEY describe a source too: keep \
          one of them"
     );
-    let with_key = config.sources.iter().filter_map(|source| match &source.write_key {
-        Some(Secret::Value(key)) => {
-            let way = settings.delivery.for_source(source, WriteKey::new(key.clone()));
-            Some((Some(source.name.clone()), source.id.clone(), way))
-        }
-        // A source without a key only names what the receiver or another function sends.
-        _ => None,
+    // A source without a key only names what the receiver or another function sends.
+    let with_key = config.sources.iter().filter_map(|source| {
+        let key = source.write_key.as_ref().and_then(WriteKey::known)?;
+        Some((Some(source.name.clone()), source.id.clone(), settings.delivery.for_source(source, key)))
     });
     Ok(with_key.collect())
 }

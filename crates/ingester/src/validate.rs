@@ -114,6 +114,10 @@ impl App {
             Some(name) => format!("ask {host} for the settings of the source {name} by its write key"),
             None => format!("ask {host} for the settings of the source with this write key"),
         };
+        if let Err(reason) = delivery.read_key().await {
+            let result = format!("the secret of the write key cannot be used: {reason}");
+            return Check::ill(tried, result, causes::of_secret());
+        }
         match delivery.look_up_key(self.patience(deadline)).await {
             Looked::Known { sends_to: None } => Check::well(tried, "the write key is known"),
             Looked::Known { sends_to: Some(api) } => match delivery.settings().other_region(&api) {

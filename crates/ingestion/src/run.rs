@@ -131,6 +131,14 @@ pub enum Undelivered {
         /// How long to wait before the next try.
         wait_ms: u64,
     },
+    /// Segment does not take the write key.
+    #[error("{host} refuses every call: {message}")]
+    InvalidKey {
+        /// The host.
+        host: String,
+        /// The fault, and the setting to check.
+        message: String,
+    },
     /// Segment refuses every call until a person corrects a setting.
     #[error("{host} refuses every call: {message}")]
     Configuration {

@@ -78,7 +78,7 @@ impl Keyring {
         }
         let mut keys = self.of_settings.clone();
         for source in &current.config.sources {
-            if let Some(Secret::Value(key)) = &source.write_key {
+            if let Some(key) = source.write_key.as_ref().and_then(Secret::known) {
                 keys.add(key, &source.id);
             }
         }

@@ -174,9 +174,10 @@ fn reason_and_wait(end: End, has_progressed: bool, is_hopeless: bool, line: u64)
                 Undelivered::Paced { wait_ms } | Undelivered::Unreachable { wait_ms, .. } => {
                     Some((*wait_ms).max(SEGMENT_WAIT_MIN_MS))
                 }
-                Undelivered::Configuration { .. } | Undelivered::UnknownKey { .. } | Undelivered::WholeFile { .. } => {
-                    None
-                }
+                Undelivered::InvalidKey { .. }
+                | Undelivered::Configuration { .. }
+                | Undelivered::UnknownKey { .. }
+                | Undelivered::WholeFile { .. } => None,
             };
             (undelivered.to_string(), wait_ms)
         }

@@ -407,6 +407,7 @@ fn every_end_of_a_run_has_its_outcome() {
         assert!(matches!(&action, Action::End { phase: now, .. } if *now == phase), "{action:?}");
     }
     let person = || Trouble::new(Remedy::Person, "AccessDenied");
+    let invalid = Undelivered::InvalidKey { host: "api".into(), message: "key".into() };
     let configuration = Undelivered::Configuration { host: "api".into(), message: "key".into() };
     let whole = Undelivered::WholeFile { public: "api refuses this file".into() };
     for (end, waits_ms) in [
@@ -416,6 +417,7 @@ fn every_end_of_a_run_has_its_outcome() {
         (End::Uncommitted(Trouble::lost()), Some(30_000)),
         (End::Undelivered(Undelivered::Paced { wait_ms: 5 }), Some(1_000)),
         (unreachable(7_000_000), Some(900_000)),
+        (End::Undelivered(invalid), None),
         (End::Undelivered(configuration), None),
         (End::Undelivered(whole), None),
         (End::Unread(person()), None),

@@ -117,7 +117,7 @@ fn localised(mut config: Config, get: &dyn Fn(&str) -> Option<String>) -> anyhow
         let local = || Secret::Value(format!("local-{}", source.id));
         source.write_key = source.write_key.take().map(|key| match key {
             Secret::Environment(name) => get(&name).map_or_else(local, Secret::Value),
-            Secret::SecretsManager(_) => local(),
+            Secret::SecretsManager(_) | Secret::FromSecret { .. } => local(),
             value @ Secret::Value(_) => value,
         });
     }
