@@ -136,7 +136,7 @@ deny: $(DENY) ## Licences, bans and sources of dependencies
 advisories: $(DENY) ## Known vulnerabilities of dependencies; needs the network
 	$(DENY) --all-features check advisories
 
-bench-guard: ## Instructions of encode, batch and stitch: more than 5 % more than bench/counts.txt fails
+bench-guard: ## Instructions of the work on fixed input: more than 5 % more than bench/counts.txt fails
 	bench/guard.sh
 
 bench-renew: ## Writes bench/counts.txt anew

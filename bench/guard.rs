@@ -1,7 +1,7 @@
 //! Work on fixed input whose instructions are counted: `make bench-guard` runs it under callgrind.
 //!
 //! ```text
-//! guard encode | batch | stitch
+//! guard encode | profile | map | batch | stitch | receive
 //! ```
 //!
 //! Callgrind counts only below [`counted`], so that making the input costs nothing.
@@ -14,19 +14,38 @@ use std::hint::black_box;
 use calls::batches::Envelope;
 use calls::call::MessageIds;
 use calls::pipeline::{Next, Pipeline};
-
+use calls::profile::Detail;
 use calls::reading::Reading;
 use calls::refusal::Position;
 use calls::subject::Subject;
 use calls::translator::{Translated, Translator};
+use config::Config;
 use export::fragment::{self, Encoder, Verified};
 use export::object::Stitcher;
 use export::received::{Stamp, append_own_call};
 use protocol::fragment::{FragmentName, Origin};
 use protocol::id::{Day, SourceId, StreamId};
+use tracking::body::Body;
+use tracking::calls::{self as tracked, Limits, Sender};
 
 const ROWS: u64 = 20_000;
 const PIECE_BYTES: usize = 64 * 1024;
+const REQUESTS: u64 = 20;
+const CALLS_PER_REQUEST: u64 = 100;
+const MAPPING: &str = r#"
+[[mapping]]
+name = "guard"
+match = "guard.csv"
+call = "track"
+where."event" = { not = "Cart Viewed" }
+columns."userId" = { to = "userId", trim = true, lower = true, prefix = "crm-" }
+columns."event" = "event"
+columns."timestamp" = "timestamp"
+columns."properties.plan" = { to = "properties.plan", values = { gold = "Gold" }, else = "other" }
+columns."properties.revenue:number" = "properties.total:number"
+columns."properties.text" = "properties.text"
+columns."context.ip" = "context.ip"
+"#;
 const FRAGMENTS: u64 = 40;
 const EVENTS_PER_FRAGMENT: u64 = 250;
 const AT_MS: i64 = 1_557_606_747_940;
@@ -36,7 +55,15 @@ fn main() -> Result<(), Box<dyn Error>> {
     let done = match work.as_str() {
         "encode" => {
             let csv = csv();
-            counted(|| encode(&csv))?
+            counted(|| encode(translator()?, &csv))?
+        }
+        "profile" => {
+            let csv = csv();
+            counted(|| encode(translator()?.with_profile(Detail::Counts), &csv))?
+        }
+        "map" => {
+            let csv = csv();
+            counted(|| encode(mapped()?, &csv))?
         }
         "batch" => {
             let csv = csv();
@@ -46,7 +73,11 @@ fn main() -> Result<(), Box<dyn Error>> {
             let fragments = fragments()?;
             counted(|| stitch(&fragments))?
         }
-        _ => return Err("usage: guard encode | batch | stitch".into()),
+        "receive" => {
+            let bodies: Vec<String> = (0..REQUESTS).map(request).collect();
+            counted(|| receive(&bodies))?
+        }
+        _ => return Err("usage: guard encode | profile | map | batch | stitch | receive".into()),
     };
     println!("{work}: {done}");
     Ok(())
@@ -89,9 +120,19 @@ fn translator() -> Result<Translator, Box<dyn Error>> {
     Ok(Translator::new(&subject, &reading, MessageIds::new(StreamId::new([7; 16]))))
 }
 
+/// A translator with a mapping that renames each column, changes cells and leaves rows out.
+fn mapped() -> Result<Translator, Box<dyn Error>> {
+    let reading = Reading::default();
+    let config = Config::parse(MAPPING, &reading).map_err(|faults| format!("{faults:?}"))?;
+    let found = config.for_key("guard.csv").map_err(|_| "no source takes the file")?;
+    let reading = &found.first().ok_or("no mapping takes the file")?.reading;
+    let mapping = reading.mapping.as_ref().ok_or("the mapping is not the file's")?;
+    let subject = Subject::mapped(mapping, "guard.csv")?;
+    Ok(Translator::new(&subject, reading, MessageIds::new(StreamId::new([7; 16]))))
+}
+
 /// Rows to calls. Returns the bytes of the calls.
-fn encode(csv: &[u8]) -> Result<usize, Box<dyn Error>> {
-    let mut translator = translator()?;
+fn encode(mut translator: Translator, csv: &[u8]) -> Result<usize, Box<dyn Error>> {
     let (mut bytes, mut calls, mut records) = (0, Vec::new(), Vec::new());
     let mut pieces = csv.chunks(PIECE_BYTES);
     loop {
@@ -130,6 +171,42 @@ fn batch(csv: &[u8]) -> Result<usize, Box<dyn Error>> {
             Next::Done => return Ok(batches),
         }
     }
+}
+
+/// A batch as libraries send it. Half of the calls have a context of their own, and one has no user.
+fn request(number: u64) -> String {
+    let call = |place: u64| {
+        let user = spread(number * CALLS_PER_REQUEST + place);
+        let id = if place == 7 { String::new() } else { format!("\"userId\":\"user-{user}\",") };
+        let context = if place % 2 == 0 { "\"context\":{\"page\":{\"path\":\"/pricing\"}}," } else { "" };
+        format!(
+            "{{\"type\":\"track\",{id}{context}\"event\":\"Order Completed\",\"messageId\":\"m-{number}-{place}\",\
+             \"timestamp\":\"2019-05-11T20:32:{:02}.940Z\",\"properties\":{{\"plan\":\"gold\",\"revenue\":{}}}}}",
+            place % 60,
+            user % 500
+        )
+    };
+    let calls: Vec<String> = (0..CALLS_PER_REQUEST).map(call).collect();
+    format!(
+        "{{\"batch\":[{}],\"writeKey\":\"key\",\"sentAt\":\"2019-05-11T20:32:27.940Z\",\
+         \"context\":{{\"library\":{{\"name\":\"analytics-node\",\"version\":\"3.1.0\"}}}}}}",
+        calls.join(",")
+    )
+}
+
+/// Bodies of requests to lines of the logs. Returns the bytes of the lines.
+fn receive(bodies: &[String]) -> Result<usize, Box<dyn Error>> {
+    let limits = Limits { body_bytes_max: 524_288, call_bytes_max: 32_768, calls_max: 2_500 };
+    let stamp = Stamp::new(AT_MS, &"qv5iYYMxd94DahFpRzm58y".parse()?);
+    let sender = Sender { stamp: &stamp, request: "r", is_client: false, ip: None, user_agent: None };
+    let mut bytes = 0;
+    for body in bodies {
+        let body = Body::read(body.as_bytes());
+        let fields = body.fields().map_err(|refusal| refusal.message)?;
+        let received = tracked::batch(&fields, limits, &sender).map_err(|refusal| refusal.message)?;
+        bytes += received.lines.len() + received.rejects(AT_MS).len();
+    }
+    Ok(bytes)
 }
 
 type Fragment = (FragmentName, Vec<u8>);

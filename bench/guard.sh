@@ -31,7 +31,7 @@ count() {
 }
 
 if [ "${1:-}" = renew ]; then
-    for work in encode batch stitch; do
+    for work in encode profile map batch stitch receive; do
         echo "$work $(count "$work")"
     done > "$out/counts.txt"
     cp "$out/counts.txt" bench/counts.txt

@@ -29,6 +29,10 @@ pub const RANGE_BYTES: u64 = 8 << 20;
 /// The next range is read when no more than this is left of the one before.
 const READ_AHEAD_BYTES: u64 = RANGE_BYTES / 8;
 
+/// After so many settled rows a commit is due, however short the time since the one before. A kill then repeats these rows
+/// and the batches under way. A commit is one put: twenty for a million rows, beside hundreds of puts of fragments.
+pub const COMMIT_ROWS: u64 = 50_000;
+
 /// The next action of the driver.
 #[derive(Debug)]
 pub enum Step<'a> {
@@ -327,7 +331,8 @@ impl Run {
             return Step::Read { from: self.read_to };
         }
         let commit_at_ms = self.committed_at_ms + self.commit_every_ms;
-        let is_due = self.rows.can_commit() && now_ms >= commit_at_ms || now_ms >= self.renew_at_ms;
+        let has_waited = now_ms >= commit_at_ms || self.rows.uncommitted().rows >= COMMIT_ROWS;
+        let is_due = self.rows.can_commit() && has_waited || now_ms >= self.renew_at_ms;
         if !self.is_committing && (is_due || self.rows.is_full_of_rejects()) {
             return self.commit();
         }

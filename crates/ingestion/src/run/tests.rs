@@ -1,6 +1,7 @@
 //! A driver without IO: it performs the steps of a run in any order, with answers by script or by chance.
 
 use super::*;
+use calls::batches::BATCH_CALLS_MAX;
 use calls::pipeline::Threshold;
 use calls::subject::Subject;
 use calls::translator::Limits;
@@ -71,6 +72,9 @@ struct Script<'a> {
     kept: BTreeSet<usize>,
     requests: usize,
     most_at_once: usize,
+    commit_every_ms: i64,
+    /// Rows of each commit.
+    commits: Vec<u64>,
 }
 
 /// The users of a body, by their ids.
@@ -91,6 +95,8 @@ impl<'a> Script<'a> {
             kept: BTreeSet::new(),
             requests: 0,
             most_at_once: 0,
+            commit_every_ms: 0,
+            commits: Vec::new(),
         }
     }
 
@@ -110,7 +116,7 @@ impl<'a> Script<'a> {
             keeps: true,
             requests_in_flight: 4,
             batch_calls_max: usize::MAX,
-            commit_every_ms: 0,
+            commit_every_ms: self.commit_every_ms,
             limits,
             object_bytes: self.csv.len() as u64,
             first: Vec::new(),
@@ -190,6 +196,7 @@ impl<'a> Script<'a> {
                 }
                 next.halving_requests = write.halving_requests;
                 if let Some(commit) = write.commit {
+                    self.commits.push(commit.account.rows);
                     next.commit(commit.to, &commit.account, None, NOW_MS);
                 }
                 next.add_profile(write.profile);
@@ -208,6 +215,18 @@ fn every_good_row_is_accepted_kept_and_committed() {
     assert_eq!((account.rows, account.acknowledged, account.rejected), (10_000, 10_000, 0));
     assert_eq!((script.accepted.len(), script.kept.len()), (10_000, 10_000));
     assert_eq!(script.checkpoint.position.byte, script.csv.len() as u64);
+}
+
+#[test]
+fn at_full_speed_a_kill_repeats_at_most_the_rows_of_a_commit_and_the_batches_under_way() {
+    let mut script = Script::new(120_000, |_| Answer::Accepted);
+    script.commit_every_ms = 60_000;
+    script.pick = Box::new(|choices| if choices == 5_000 { 4_999 } else { 0 });
+    assert_eq!(script.run(), End::Complete);
+    let under_way = 4 * BATCH_CALLS_MAX as u64;
+    let (last, full) = script.commits.split_last().unwrap();
+    assert!(full.iter().all(|rows| (COMMIT_ROWS..=COMMIT_ROWS + under_way).contains(rows)), "{full:?}");
+    assert_eq!((full.len(), full.iter().sum::<u64>() + last), (2, 120_000));
 }
 
 #[test]
