@@ -2,6 +2,7 @@
 //!
 //! Sizes are all that a listing shows. So the figures are rough, and say their assumptions.
 
+use crate::prices;
 use protocol::backfill::Passed;
 use serde::Serialize;
 
@@ -19,26 +20,6 @@ const FILE_SECONDS: f64 = 1.0;
 /// Requests to S3 for one file beside its fragments: reads, and puts of checkpoint, ledger, rejects and outcome.
 const FILE_READS: f64 = 6.0;
 const FILE_PUTS: f64 = 7.0;
-
-/// List prices in US East (N. Virginia), in dollars, as AWS published them in November 2025 (pricing pages of Lambda, S3,
-/// SQS and EC2 data transfer).
-const PRICES: Prices = Prices {
-    gb_second: 0.000_016_666_7,
-    invocation: 0.20 / 1e6,
-    put: 0.005 / 1e3,
-    get: 0.000_4 / 1e3,
-    message: 0.40 / 1e6,
-    gb_out: 0.09,
-};
-
-struct Prices {
-    gb_second: f64,
-    invocation: f64,
-    put: f64,
-    get: f64,
-    message: f64,
-    gb_out: f64,
-}
 
 /// How the files are going to be ingested.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -79,13 +60,13 @@ impl Estimate {
         let busy_seconds = rows / pace + files * FILE_SECONDS;
         let concurrency = f64::from(way.concurrency.max(1));
         let requests = rows / REQUEST_CALLS;
-        let dollars = busy_seconds * f64::from(way.memory_mb) / 1_024.0 * PRICES.gb_second
-            + files * (PRICES.invocation + FILE_PUTS * PRICES.put + FILE_READS * PRICES.get)
+        let dollars = busy_seconds * f64::from(way.memory_mb) / 1_024.0 * prices::LAMBDA_GB_SECOND
+            + files * (prices::LAMBDA_INVOCATION + FILE_PUTS * prices::S3_PUT + FILE_READS * prices::S3_GET)
             // Sent, received, deleted.
-            + files * 3.0 * PRICES.message
+            + files * 3.0 * prices::SQS_REQUEST
             // A fragment of each request, which the exporter reads.
-            + requests * (PRICES.put + PRICES.get)
-            + rows * CALL_BYTES_SENT / 1e9 * PRICES.gb_out;
+            + requests * (prices::S3_PUT + prices::S3_GET)
+            + rows * CALL_BYTES_SENT / 1e9 * prices::GB_OUT;
         Self {
             rows: rows as u64,
             messages: passed.files,
@@ -93,8 +74,9 @@ impl Estimate {
             dollars: rounded(dollars),
             assumes: format!(
                 "{ROW_BYTES:.0} bytes a row, compressed files {INFLATION:.0} times as large, {pace:.0} rows a second in each \
-                 of {concurrency:.0} ingesters of {} MB, list prices of us-east-1 of November 2025, without Segment's own",
-                way.memory_mb
+                 of {concurrency:.0} ingesters of {} MB, list prices of us-east-1 of {}, without Segment's own",
+                way.memory_mb,
+                prices::AS_OF
             ),
         }
     }

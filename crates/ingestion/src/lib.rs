@@ -15,6 +15,8 @@ pub mod announcement;
 
 pub mod rejected_folder;
 
+pub mod prices;
+
 pub mod estimate;
 
 pub mod trouble;

@@ -2,14 +2,12 @@
 
 use super::checked::Checked;
 use calls::kind::Api;
+use ingestion::prices::{LAMBDA_GB_SECOND, LAMBDA_INVOCATION};
 
 /// The function's limits in the template.
 const LAMBDA_MEMORY_GB: f64 = 0.5;
 /// The working time of an invocation: Lambda's 15 minutes without the time to end.
 const INVOCATION_SECONDS: f64 = 14.0 * 60.0;
-/// Lambda, x86, us-east-1, in US dollars (AWS Lambda pricing).
-const GB_SECOND_USD: f64 = 0.000_016_666_7;
-const INVOCATION_USD: f64 = 0.2 / 1_000_000.0;
 /// A request to the Objects API. One is sent at a time, so that objects keep their order.
 const OBJECTS_REQUEST_SECONDS: f64 = 0.1;
 
@@ -34,6 +32,6 @@ pub(super) fn expected(checked: &Checked) -> Option<Expected> {
     let paced = if pace == 0 { 0.0 } else { calls / f64::from(pace) };
     let seconds = paced.max(one_by_one);
     let invocations = (seconds / INVOCATION_SECONDS).ceil().max(1.0);
-    let usd = seconds * LAMBDA_MEMORY_GB * GB_SECOND_USD + invocations * INVOCATION_USD;
+    let usd = seconds * LAMBDA_MEMORY_GB * LAMBDA_GB_SECOND + invocations * LAMBDA_INVOCATION;
     Some(Expected { seconds, invocations: invocations as u64, usd })
 }
