@@ -210,6 +210,8 @@ codes! {
         Encoding = "unreadable_encoding",
         /// Cells are separated by something that is not read.
         Delimiter = "unreadable_delimiter",
+        /// A compressed file that later invocations could not inflate again.
+        CompressedTooLarge = "compressed_too_large",
         /// A first record beyond the limit.
         HeaderTooLong = "header_too_long",
         /// More columns than the limit.

@@ -4,6 +4,7 @@
 //! continue it. A slice that a kill interrupts is queued again; the files of it that have ended are not sent again.
 
 use crate::app::App;
+use crate::memory::memory_mb;
 use crate::queue::Queue;
 use crate::targets::{Assigned, InForce};
 use crate::trouble::{of_source, of_state};
@@ -228,10 +229,4 @@ fn taken_over(backfill: &Backfill) -> Backfilled {
     let summary = "another invocation continues this backfill".to_owned();
     let (backfill, passed) = (backfill.clone(), Passed::default());
     Backfilled { backfill, done: false, summary, passed, estimate: None }
-}
-
-/// The memory of the function, as Lambda says; elsewhere the template's default.
-fn memory_mb() -> u32 {
-    let set = config::environment::variable("AWS_LAMBDA_FUNCTION_MEMORY_SIZE");
-    set.and_then(|memory| memory.parse().ok()).unwrap_or(512)
 }

@@ -3,6 +3,8 @@
 
 mod settings;
 
+mod memory;
+
 mod app;
 
 mod targets;

@@ -263,6 +263,7 @@ fn why_stopped(ledger: &Ledger) -> &'static str {
         Some(FaultCode::EmptyFile) => "it is empty",
         Some(FaultCode::NotCsv) => "it is not a CSV file",
         Some(FaultCode::CorruptCompression) => "it is damaged, or it was not uploaded to its end",
+        Some(FaultCode::CompressedTooLarge) => "it is compressed and too large: upload it uncompressed, or in parts",
         Some(FaultCode::Encoding) => "its letters cannot be read: save it as CSV UTF-8",
         Some(FaultCode::Delimiter) => "its columns are separated by a sign that is not known",
         Some(FaultCode::HeaderTooLong | FaultCode::TooManyColumns) => "its first line, with the names, is too long",

@@ -4,6 +4,7 @@
 //! does it and reports the result. Any number of these may be under way at once; the machine bounds them. In memory are
 //! one range of the object, one open batch, the batches under way and the deferred ones, whatever the size of the file.
 
+mod compressed;
 mod open;
 mod start;
 

@@ -1,6 +1,6 @@
 //! The start of a run, and its preconditions.
 
-use super::{End, Mode, Run};
+use super::{End, Mode, Run, compressed};
 use crate::deadline::Deadline;
 use crate::refusals::Refusals;
 use bytes::Bytes;
@@ -16,13 +16,6 @@ use protocol::position::Position;
 use protocol::reading::{Compression, Reading, StoredHeader};
 use std::collections::{BTreeMap, VecDeque};
 
-/// The largest compressed object, as stored. Each invocation inflates it from its beginning, and needs most of its time
-/// for rows. With 512 MB of memory (0.29 of a CPU) a function inflates about 85 MB of CSV a second. With a tenfold
-/// compression this takes at most four minutes of fifteen.
-const COMPRESSED_BYTES_MAX: u64 = 2 << 30;
-/// The last inflated byte at which a compressed file is resumed: about four minutes at the same 85 MB a second.
-const INFLATED_AGAIN_BYTES_MAX: u64 = 20 << 30;
-
 /// Where a run starts to read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Start {
@@ -30,7 +23,7 @@ pub struct Start {
     pub row: Position,
     /// The first byte of the object, as stored. Compressed objects are read from 0.
     pub byte: u64,
-    is_compressed: bool,
+    pub(super) is_compressed: bool,
 }
 
 impl Start {
@@ -78,6 +71,8 @@ pub struct Begin<'a> {
     pub object_bytes: u64,
     /// The object's bytes from [`Start::byte`] on, as far as they are read.
     pub first: Vec<Bytes>,
+    /// The memory of the function in MB, as Lambda says.
+    pub memory_mb: u32,
     /// The times of the invocation.
     pub deadline: Deadline,
     /// Now, in ms since the epoch.
@@ -92,8 +87,9 @@ impl Run {
     pub fn begin(begin: Begin<'_>) -> Result<Self, End> {
         let Begin { checkpoint, subject, first, .. } = begin;
         let start = Start::of(checkpoint);
-        if let Some(reason) = too_large(start, begin.object_bytes, &first) {
-            return Err(End::Exceeded(reason));
+        let compressed = compressed::Limits::of(begin.memory_mb, begin.deadline);
+        if let Some(fault) = compressed.exceeded(start, begin.object_bytes, &first) {
+            return Err(End::Fault(fault));
         }
         let (translator, terms) = translator(checkpoint, subject, begin.reading, start.row).map_err(End::Unresumed)?;
         let translator = translator.with_limits(begin.limits);
@@ -160,52 +156,4 @@ fn translator(
             .to_owned());
     }
     Ok((translator, terms))
-}
-
-/// Why a compressed file is too large to be resumed, if it is.
-fn too_large(start: Start, object_bytes: u64, first: &[Bytes]) -> Option<String> {
-    const MAGIC: [&[u8]; 2] = [b"\x1F\x8B", b"\x28\xB5\x2F\xFD"];
-    if start.is_compressed && start.row.byte > INFLATED_AGAIN_BYTES_MAX {
-        return Some(format!(
-            "it is compressed and has more than {INFLATED_AGAIN_BYTES_MAX} bytes, too many for each invocation to \
-             inflate again: split the rest into several files, or upload it uncompressed"
-        ));
-    }
-    let beginning: Vec<u8> = first.iter().flatten().take(4).copied().collect();
-    let is_compressed = MAGIC.iter().any(|magic| beginning.starts_with(magic));
-    (is_compressed && object_bytes > COMPRESSED_BYTES_MAX).then(|| {
-        format!(
-            "it is compressed and has {object_bytes} bytes: above {COMPRESSED_BYTES_MAX} a later invocation cannot \
-             resume it; split it into several files, or upload it uncompressed"
-        )
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn start(byte: u64, is_compressed: bool) -> Start {
-        Start { row: Position { byte, line: 1 }, byte: 0, is_compressed }
-    }
-
-    #[test]
-    fn a_compressed_file_too_large_to_be_resumed_is_refused_at_the_start() {
-        let chunks = |bytes: &'static [u8]| vec![Bytes::from_static(&bytes[..1]), Bytes::from_static(&bytes[1..])];
-        for compressed in [&b"\x1F\x8B\x08\x00"[..], b"\x28\xB5\x2F\xFD"] {
-            assert_eq!(too_large(start(0, false), COMPRESSED_BYTES_MAX, &chunks(compressed)), None);
-            let reason = too_large(start(0, false), COMPRESSED_BYTES_MAX + 1, &chunks(compressed)).unwrap();
-            assert!(reason.contains("upload it uncompressed"), "{reason}");
-        }
-        assert_eq!(too_large(start(0, false), u64::MAX, &chunks(b"userId,event")), None);
-    }
-
-    #[test]
-    fn a_compressed_file_is_stopped_before_inflating_it_again_takes_an_invocation() {
-        assert_eq!(too_large(start(INFLATED_AGAIN_BYTES_MAX, true), 1, &[]), None);
-        assert!(
-            too_large(start(INFLATED_AGAIN_BYTES_MAX + 1, true), 1, &[]).unwrap().contains("upload it uncompressed")
-        );
-        assert_eq!(too_large(start(INFLATED_AGAIN_BYTES_MAX + 1, false), 1, &[]), None);
-    }
 }

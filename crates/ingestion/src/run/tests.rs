@@ -120,6 +120,7 @@ impl<'a> Script<'a> {
             limits,
             object_bytes: self.csv.len() as u64,
             first: Vec::new(),
+            memory_mb: 512,
             deadline,
             now_ms: NOW_MS,
         };
