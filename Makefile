@@ -148,7 +148,7 @@ $(DENY):
 build: $(LINTERS) $(BUILDERS) ## Ingester, exporter and receiver for Lambda, for ARCHITECTURE=x86_64 or arm64
 	$(DEPLOYING) sam build --parameter-overrides Architecture=$(ARCHITECTURE)
 
-deploy: $(LINTERS) ## The stack, as built; the first time it asks what it needs
+deploy: $(BUILDERS) ## Builds and deploys the stack; the first time it asks what it needs
 	$(DEPLOYING) deploy/deploy.sh
 
 package: $(BUILDERS) ## Zips of ingester, exporter and receiver, and a template under release/ that deploy without Rust, for ARCHITECTURE
@@ -157,9 +157,8 @@ package: $(BUILDERS) ## Zips of ingester, exporter and receiver, and a template 
 invoke: $(BUILDERS) ## FUNCTION with EVENT=events/s3_manual.json: on this machine, or in the stack STACK
 	$(DEPLOYING) deploy/invoke.sh $(FUNCTION) $(EVENT)
 
-destroy: $(LINTERS) ## Deletes the stack. Buckets and logs stay
-	$(DEPLOYING) sam delete
-	@echo 'the source bucket, the state bucket and the logs are kept: docs/deploy.md says how to remove them'
+destroy: $(LINTERS) ## Deletes the stack. Buckets and logs stay, and it says how to remove them
+	$(DEPLOYING) deploy/destroy.sh
 
 $(BUILDERS): $(LINTERS)
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check cargo-lambda==$(CARGO_LAMBDA_VERSION)

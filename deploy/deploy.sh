@@ -1,22 +1,81 @@
 #!/usr/bin/env bash
-# Deploys the built stack. The first time it asks five questions and writes the answers, without the write key, into
-# samconfig.toml. Later it deploys with that file; a parameter that is not in it keeps its value.
+# Builds and deploys the stack. The first time it asks for what it needs and writes the answers, without the write key,
+# into samconfig.toml. Later it deploys with that file; a parameter that is not in it keeps its value.
+#
+# In a package it builds nothing: the zips are there.
 set -euo pipefail
-cd "$(dirname "$0")/.."
-
-if [ -e samconfig.toml ]; then
-  exec sam deploy "$@"
+cd "$(dirname "$0")"
+if [ ! -e template.yaml ]; then
+  cd ..
 fi
+
+# Says what is missing before it asks anything.
+check() {
+  for tool in aws sam; do
+    command -v "$tool" > /dev/null || {
+      echo "the command $tool is not installed: docs.aws.amazon.com says how, under \"$tool cli install\"" >&2
+      exit 1
+    }
+  done
+  aws sts get-caller-identity --query Arn --output text || {
+    echo 'AWS takes no credentials from this machine: run `aws configure`, or set AWS_PROFILE' >&2
+    exit 1
+  }
+}
+
+# In a package the zips are for one architecture, and its template says which.
+build() {
+  local architecture
+  if [ -e ingester.zip ]; then
+    return
+  fi
+  architecture=$(grep -oE '^ *"Architecture=[a-z0-9_]+' samconfig.toml | cut -d= -f2) || architecture=x86_64
+  sam build --parameter-overrides "Architecture=$architecture"
+}
+
 ask() { # QUESTION DEFAULT
   local answer
   read -r -p "$1${2:+ [$2]}: " answer
   printf '%s' "${answer:-$2}"
 }
-region=$(ask 'AWS region of the stack' "${AWS_REGION:-${AWS_DEFAULT_REGION:-us-east-1}}")
+
+# The region of a source, as Segment says to its libraries: us, eu, unknown if no source has the key, or nothing if there is
+# no clear answer. The key is in the address, so curl reads that from its standard input.
+region_of() { # WRITE_KEY
+  local settings status
+  settings=$(printf 'url = "https://cdn-settings.segment.com/v1/projects/%s/settings"\n' "$1" |
+    curl --silent --max-time 10 --write-out '\n%{http_code}' --config -) || return 0
+  status=${settings##*$'\n'}
+  case $status:$settings in
+    200:*events.eu1.segmentapis.com*) printf eu ;;
+    200:*api.segment.io*) printf us ;;
+    404:'<'*) ;;
+    404:*) printf unknown ;;
+  esac
+}
+
+check
+if [ -e samconfig.toml ]; then
+  build
+  exec sam deploy "$@"
+fi
+default=${AWS_REGION:-${AWS_DEFAULT_REGION:-$(aws configure get region || true)}}
+region=$(ask 'AWS region of the stack' "${default:-us-east-1}")
 source_id=$(ask 'Source id (Segment: the source, Settings, API Keys)' '')
 read -r -s -p 'Write key of that source, or the ARN of a secret that has it (not shown): ' write_key
 echo
-segment_region=$(ask 'Region of the Segment workspace, us or eu' us)
+case $write_key in
+  '' | arn:* | *[!A-Za-z0-9]*) segment_region='' ;;
+  *) segment_region=$(region_of "$write_key") ;;
+esac
+case $segment_region in
+  unknown)
+    echo 'Segment does not know this write key; nothing is deployed. Copy it again from Settings, API Keys' >&2
+    exit 1
+    ;;
+  '') segment_region=$(ask 'Region of the Segment workspace, us or eu' us) ;;
+  *) echo "Segment knows this write key. Its workspace is in the region $segment_region" ;;
+esac
 email=$(ask 'E-mail address for alarms and notices' '')
 for value in "$source_id" "$write_key" "$email"; do
   if [ -z "$value" ]; then
@@ -48,8 +107,8 @@ parameter_overrides = [
   "NoticeEmail=$email",
 ]
 TOML
-if ! sam deploy --parameter-overrides ${secret[@]+"${secret[@]}"} ${kept:+"WriteKeySecretArn=$write_key"} \
-  "SourceId=$source_id" "SegmentRegion=$segment_region" "AlarmEmail=$email" "NoticeEmail=$email" "$@"; then
+if ! { build && sam deploy --parameter-overrides ${secret[@]+"${secret[@]}"} ${kept:+"WriteKeySecretArn=$write_key"} \
+  "SourceId=$source_id" "SegmentRegion=$segment_region" "AlarmEmail=$email" "NoticeEmail=$email" "$@"; }; then
   # The next try asks again, because a stack that was not made has no write key to keep.
   rm samconfig.toml
   exit 1

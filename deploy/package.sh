@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
-# Makes release/segment-s3-VERSION-ARCHITECTURE/: the three functions as zips, and a template that deploys them without Rust.
+# Makes a folder with the three functions as zips, and a template that deploys them without Rust. It prints the folder's
+# name: release/segment-s3-VERSION-ARCHITECTURE. With another profile of Cargo than `release` the folder is under target/,
+# since it is for tests.
 #
-#   deploy/package.sh x86_64|arm64
+#   deploy/package.sh x86_64|arm64 [PROFILE]
 set -euo pipefail
 cd "$(dirname "$0")/.."
 architecture=${1:?x86_64 or arm64}
@@ -13,10 +15,15 @@ case $architecture in
     exit 2
     ;;
 esac
+profile=${2:-release}
+parent=release
+if [ "$profile" != release ]; then
+  parent=target/$profile-package
+fi
 version=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -1)
-folder=release/segment-s3-$version-$architecture
+folder=$parent/segment-s3-$version-$architecture
 
-cargo lambda build --release --locked "--$target" --output-format zip --bin ingester --bin exporter --bin receiver
+cargo lambda build --profile "$profile" --locked "--$target" --output-format zip --bin ingester --bin exporter --bin receiver >&2
 rm -rf "$folder"
 mkdir -p "$folder"
 for function in ingester exporter receiver; do
@@ -34,6 +41,10 @@ for function in ingester exporter receiver; do
   fi
 done
 deploy/packaged-template.sh "$architecture" > "$folder/template.yaml"
-cp -r deploy/destination-role.yaml deploy/source-account.yaml deploy/enable-eventbridge.sh samconfig.example.toml "$folder/"
-(cd "$folder" && sha256sum -- * > SHA256SUMS)
-ls -l "$folder"
+cp deploy/destination-role.yaml deploy/source-account.yaml deploy/enable-eventbridge.sh deploy/deploy.sh deploy/destroy.sh \
+  samconfig.example.toml "$folder/"
+mkdir "$folder/samples"
+cp samples/track_1.csv "$folder/samples/"
+(cd "$folder" && sha256sum -- *.* samples/* > SHA256SUMS)
+ls -l "$folder" >&2
+echo "$folder"

@@ -12,26 +12,35 @@ from samcli.yamlhelper import yaml_parse
 
 from stack import ROOT
 
-SAM = """#!/bin/sh
-printf '%s\\n' "$@"
-exit "${STATUS-0}"
-"""
+# Each says what it was asked. `curl` says what Segment answers about a write key.
+TOOLS = {
+    "sam": """printf '%s\\n' "$@"; exit "${STATUS-0}" """,
+    "aws": """[ "$1" != sts ] || exit "${CREDENTIALS-0}" """,
+    "curl": """cat > "$(dirname "$0")/asked"; printf '%s' "${SEGMENT-}" """,
+}
+US = '{"integrations":{"Segment.io":{"apiHost":"api.segment.io/v1"}}}\n200'
+EU = US.replace("api.segment.io", "events.eu1.segmentapis.com")
+ARN = "arn:aws:secretsmanager:eu-central-1:1:secret:k"
 
 
-class Deploy(unittest.TestCase):
+class Script(unittest.TestCase):
+    """A script in a folder of its own, with these tools first on the path."""
+
+    script, tools = None, {}
+
     def setUp(self):
         folder = tempfile.TemporaryDirectory()
         self.addCleanup(folder.cleanup)
         self.folder = Path(folder.name)
         (self.folder / "deploy").mkdir()
-        shutil.copy(ROOT / "deploy/deploy.sh", self.folder / "deploy")
-        sam = self.folder / "sam"
-        sam.write_text(SAM)
-        sam.chmod(0o755)
+        shutil.copy(ROOT / self.script, self.folder / "deploy")
+        for name, text in self.tools.items():
+            (self.folder / name).write_text(f"#!/bin/sh\n{text}\n")
+            (self.folder / name).chmod(0o755)
 
-    def run_script(self, answers=(), **env):
+    def run_script(self, answers=(), script=None, **env):
         return subprocess.run(
-            [self.folder / "deploy/deploy.sh"],
+            [self.folder / (script or self.script)],
             env={**os.environ, "PATH": f"{self.folder}:{os.environ['PATH']}", **env},
             input="".join(f"{answer}\n" for answer in answers),
             capture_output=True,
@@ -39,26 +48,58 @@ class Deploy(unittest.TestCase):
             check=False,
         )
 
+
+class Deploy(Script):
+    script, tools = "deploy/deploy.sh", TOOLS
+
     def kept(self):
         path = self.folder / "samconfig.toml"
         return tomllib.loads(path.read_text())["default"] if path.exists() else None
 
-    def test_five_answers_deploy_and_the_write_key_is_not_kept(self):
-        done = self.run_script(["eu-central-1", "src1", "key-xyz", "eu", "me@example.com"])
+    def test_four_answers_deploy_and_the_write_key_is_not_kept(self):
+        done = self.run_script(["eu-central-1", "src1", "keyXyz1", "me@example.com"], SEGMENT=EU)
         self.assertEqual(done.returncode, 0, done.stderr)
-        self.assertIn("WriteKey=key-xyz", done.stdout.splitlines())
-        self.assertNotIn("key-xyz", str(self.kept()))
+        said = done.stdout.splitlines()
+        self.assertIn("WriteKey=keyXyz1", said)
+        self.assertLess(said.index("build"), said.index("deploy"))
+        self.assertNotIn("keyXyz1", str(self.kept()) + done.stderr)
         self.assertEqual(self.kept()["global"]["parameters"]["region"], "eu-central-1")
         overrides = self.kept()["deploy"]["parameters"]["parameter_overrides"]
-        self.assertEqual(sorted(overrides), sorted(set(done.stdout.splitlines()) & set(overrides)))
+        self.assertIn("SegmentRegion=eu", overrides)
+        self.assertEqual(sorted(overrides), sorted(set(said) & set(overrides)))
         again = self.run_script()
-        self.assertEqual(again.stdout, "deploy\n")
+        self.assertEqual(again.stdout.splitlines(), ["build", "--parameter-overrides", "Architecture=x86_64", "deploy"])
 
-    def test_a_secret_is_kept_by_its_arn(self):
-        arn = "arn:aws:secretsmanager:eu-central-1:1:secret:k"
-        done = self.run_script(["", "src1", arn, "", "me@example.com"])
-        self.assertIn(f"WriteKeySecretArn={arn}", done.stdout.splitlines())
-        self.assertIn(f"WriteKeySecretArn={arn}", self.kept()["deploy"]["parameters"]["parameter_overrides"])
+    def test_a_key_that_segment_does_not_know_deploys_nothing(self):
+        done = self.run_script(["", "src1", "keyXyz1", "me@example.com"], SEGMENT="Invalid path.\n404")
+        self.assertEqual((done.returncode, self.kept()), (1, None))
+        self.assertIn("Segment does not know this write key", done.stderr)
+        self.assertNotIn("keyXyz1", done.stdout + done.stderr)
+
+    def test_without_a_clear_answer_of_segment_it_asks_for_the_region(self):
+        for answer in ["", "<html>\n404", "{}\n500", '{"integrations":{}}\n200']:
+            done = self.run_script(["", "src1", "keyXyz1", "eu", "me@example.com"], SEGMENT=answer)
+            self.assertIn("SegmentRegion=eu", done.stdout.splitlines(), answer)
+            (self.folder / "samconfig.toml").unlink()
+
+    def test_a_secret_is_kept_by_its_arn_and_segment_is_not_asked(self):
+        done = self.run_script(["", "src1", ARN, "", "me@example.com"], SEGMENT=US)
+        self.assertIn(f"WriteKeySecretArn={ARN}", done.stdout.splitlines())
+        self.assertIn(f"WriteKeySecretArn={ARN}", self.kept()["deploy"]["parameters"]["parameter_overrides"])
+        self.assertFalse((self.folder / "asked").exists())
+
+    def test_the_architecture_of_the_parameters_is_built(self):
+        overrides = '  # "Architecture=x86_64",\n  "Architecture=arm64",\n'
+        (self.folder / "samconfig.toml").write_text(f"parameter_overrides = [\n{overrides}]\n")
+        self.assertIn("Architecture=arm64", self.run_script().stdout.splitlines())
+
+    def test_a_package_deploys_without_a_build(self):
+        shutil.move(self.folder / "deploy/deploy.sh", self.folder / "deploy.sh")
+        for name in ["template.yaml", "ingester.zip"]:
+            (self.folder / name).touch()
+        done = self.run_script(["", "src1", "keyXyz1", "me@example.com"], "deploy.sh", SEGMENT=US)
+        self.assertTrue("deploy" in done.stdout.splitlines() and "build" not in done.stdout.splitlines(), done)
+        self.assertEqual(self.kept()["global"]["parameters"]["stack_name"], "segment-s3")
 
     def test_after_a_failure_the_questions_come_again(self):
         done = self.run_script(["", "src1", "key", "", "me@example.com"], STATUS="3")
@@ -67,6 +108,35 @@ class Deploy(unittest.TestCase):
     def test_a_missing_answer_deploys_nothing(self):
         done = self.run_script(["", "", "key", "", "me@example.com"])
         self.assertEqual((done.returncode, done.stdout, self.kept()), (1, "\n", None))
+
+    def test_nothing_is_asked_without_credentials(self):
+        done = self.run_script(["", "src1", "key", "", "me@example.com"], CREDENTIALS="255")
+        self.assertEqual((done.returncode, done.stdout, self.kept()), (1, "", None))
+        self.assertIn("aws configure", done.stderr)
+
+
+class Destroy(Script):
+    script = "deploy/destroy.sh"
+    tools = {
+        "sam": TOOLS["sam"],
+        "aws": """case "$2" in
+            describe-stack-resources) printf 'AWS::S3::Bucket\\tstate-1\\nAWS::Logs::LogGroup\\tlog-1\\n' ;;
+            describe-stacks) exit "${LEFT-255}" ;;
+        esac""",
+    }
+
+    def test_what_is_kept_is_named_with_the_commands_that_remove_it(self):
+        self.assertIn("make deploy writes it", self.run_script().stderr)
+        config = '[default.global.parameters]\nstack_name = "s"\nregion = "eu-west-1"\n'
+        (self.folder / "samconfig.toml").write_text(config)
+        done = self.run_script()
+        said = done.stdout.splitlines()
+        self.assertEqual((done.returncode, said[0]), (0, "delete"), done)
+        self.assertIn("aws s3 rb --region eu-west-1 --force s3://state-1", said[2])
+        self.assertIn("aws logs delete-log-group --region eu-west-1 --log-group-name log-1", said[3])
+        # A person may have said no.
+        left = self.run_script(LEFT="0")
+        self.assertEqual((left.returncode, left.stdout, left.stderr), (1, "delete\n", "the stack s is still there\n"))
 
 
 class Package(unittest.TestCase):
