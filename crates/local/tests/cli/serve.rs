@@ -77,6 +77,15 @@ impl Serve {
         between(&self.get("/").text(), "receiver <code>http://", "</code>")
     }
 
+    /// Runs a command about this system, as about one on AWS.
+    fn run(&self, args: &[&str]) -> std::process::Output {
+        let url = between(&self.get("/").text(), "S3 <code>", "</code>");
+        let key =
+            [("AWS_ACCESS_KEY_ID", "local"), ("AWS_SECRET_ACCESS_KEY", "local-secret"), ("AWS_REGION", "us-east-1")];
+        let endpoint = [("AWS_ENDPOINT_URL_S3", url.as_str()), ("SOURCE_ID", "local")];
+        crate::scene::run(args, &[&key[..], &endpoint].concat(), b"")
+    }
+
     /// Kills it at once.
     fn kill(mut self) {
         self.child.kill().unwrap();
@@ -175,6 +184,35 @@ fn refused_rows_are_downloaded_and_a_file_is_replayed() {
     assert_eq!(serve.post("/files/replay?key=track_bad.csv", b"").status, 303);
     serve.until("/files", "replay page-");
     assert_eq!(serve.post("/files/replay?key=other.csv", b"").status, 404);
+}
+
+#[test]
+fn a_file_is_dropped_by_the_command_line_and_its_refused_rows_are_mended() {
+    use crate::scene::{stderr, stdout};
+    let folder = Folder::new("serve-commands");
+    let serve = Serve::start(&folder, &[]);
+    let file = folder.file("track_bad.csv", BAD);
+    let (inbox, state) = (["--inbox", "segment-s3-source"], ["--state", "segment-s3-state"]);
+    let of = |args: &[&str]| serve.run(&[args, &inbox, &state].concat());
+    let dropped = of(&["drop", &file, "--prefix", "in/"]);
+    assert_eq!(dropped.status.code(), Some(1), "{}", stderr(&dropped));
+    let words = stdout(&dropped);
+    assert!(words.contains("1 of 2 rows refused") && words.contains("2 rows = 1 accepted + 1 refused"), "{words}");
+    let shown = of(&["show", "in/track_bad.csv"]);
+    assert_eq!(shown.status.code(), Some(1), "{}", stderr(&shown));
+    assert!(stdout(&shown).contains("ledger: s3://segment-s3-state/ingest/"), "{}", stdout(&shown));
+    let to = folder.0.to_str().unwrap();
+    let fetched = of(&["rejects", "in/track_bad.csv", "--folder", to]);
+    assert!(fetched.status.success(), "{}", stderr(&fetched));
+    let rejects = folder.0.join("track_bad.rejects.csv");
+    let mended = std::fs::read_to_string(&rejects).unwrap().replace("\n,Signed Up", "\nu2,Signed Up");
+    std::fs::write(&rejects, mended).unwrap();
+    let dropped = of(&["drop", rejects.to_str().unwrap(), "--prefix", "in/", "--json"]);
+    assert_eq!(dropped.status.code(), Some(0), "{}", stderr(&dropped));
+    let told: serde_json::Value = serde_json::from_str(stdout(&dropped)).unwrap();
+    assert_eq!(told["outcomes"][0]["account"]["acknowledged"], 1, "{told:#}");
+    let files = serve.run(&[&["files"][..], &state].concat());
+    assert_eq!(stdout(&files).lines().count(), 3, "{}", stdout(&files));
 }
 
 #[test]
