@@ -216,6 +216,28 @@ fn a_file_is_dropped_by_the_command_line_and_its_refused_rows_are_mended() {
 }
 
 #[test]
+fn files_are_listed_from_the_outcome_index_after_a_restart_too() {
+    let folder = Folder::new("serve-index");
+    let serve = Serve::start(&folder, &[]);
+    serve.drop_until("track_bad.csv", BAD.as_bytes(), "\"rejects\":\"rejects/");
+    serve.drop_until("object_rooms_1.csv", b"id,size\nr1,4\n", "\"outcome\":\"finished\"");
+    serve.drop_until("notes.csv", b"a\n1\n", "\"outcome\":\"refused\"");
+    serve.kill();
+    // The page needs no checkpoint of a file that has ended.
+    let state = folder.0.join("state/buckets/segment-s3-state");
+    let streams = std::fs::read_dir(state.join("ingest")).unwrap().map(|entry| entry.unwrap().path());
+    let checkpoints: Vec<_> =
+        streams.map(|stream| stream.join("checkpoint.json")).filter(|path| path.exists()).collect();
+    assert_eq!(checkpoints.len(), 2);
+    let serve = Serve::start(&folder, &[]);
+    checkpoints.iter().for_each(|path| std::fs::remove_file(path).unwrap());
+    let files = serve.get("/files").text();
+    assert!(files.contains("track_bad.rejects.csv"), "{files}");
+    assert!(files.contains("objects are acknowledged and shown under Live"), "{files}");
+    assert!(files.contains("the name has no known prefix"), "{files}");
+}
+
+#[test]
 fn a_refused_file_says_why_and_can_be_tried_again() {
     let folder = Folder::new("serve-again");
     let serve = Serve::start(&folder, &[]);
@@ -305,12 +327,13 @@ fn a_file_that_a_kill_interrupts_is_finished_after_a_restart() {
 #[test]
 fn a_call_to_the_receiver_is_seen_and_a_refusal_says_why() {
     let folder = Folder::new("serve-receiver");
-    let serve = Serve::start(&folder, &[]);
+    let serve = Serve::start(&folder, &[("WRITE_KEYS", "one-more=shop1")]);
     let receiver = serve.receiver();
     let call = |key: &str| format!(r#"{{"userId":"u1","event":"Signed Up <b>","writeKey":"{key}"}}"#);
     assert_eq!(request(&receiver, "POST", "/v1/track", &[], call("local-write-key").as_bytes()).status, 200);
     let live = serve.get("/live").text();
     assert!(live.contains("Signed Up &lt;b&gt; · u1") && !live.contains("&quot;writeKey&quot;"), "{live}");
+    assert_eq!(request(&receiver, "POST", "/v1/track", &[], call("one-more").as_bytes()).status, 200);
     assert_ne!(request(&receiver, "POST", "/v1/track", &[], call("another").as_bytes()).status, 200);
     let live = serve.get("/live?refused=1").text();
     assert!(live.contains("/v1/track: ") && !live.contains("another"), "{live}");
