@@ -16,6 +16,8 @@ IMPURE := tokio|hyper|reqwest|http|axum|aws-.*|aws_.*|lambda.*|s3s|rustls|mio|so
 # What is deployed, and what must not be in it: stand-ins, tests, and a clock that tests can stop.
 PRODUCTION := ingester exporter receiver
 TESTING := standins|stories|guard|local|s3s|proptest|insta|tempfile
+# Credentials of people belong to the command line.
+PERSONAL := aws-sdk-sso|aws-sdk-ssooidc|aws-sdk-signin|aws-sdk-cloudformation
 # Tools of fixed versions lie under names that have the version, so that another version is another file to make.
 DENY_VERSION := 0.20.2
 SAM_VERSION := 1.170.0
@@ -95,19 +97,22 @@ clippy: ## Lints, warnings denied
 doc: ## Documentation of our crates, warnings denied
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps --document-private-items --quiet
 
-purity: ## The pure crates carry no runtime, no HTTP and no AWS; what is deployed carries no stand-in
+purity: ## The pure crates carry no runtime, no HTTP and no AWS; what is deployed carries no stand-in and no sign-in of people
 	@set -euo pipefail; for crate in $(PURE); do \
 	  tree=$$($(CARGO) tree --locked -p $$crate -e normal --prefix none --format '{p}' | awk '{print $$1}' | sort -u); \
 	  if bad=$$(grep -xE '$(IMPURE)' <<<"$$tree"); then echo "$$crate is not pure: $$bad" >&2; exit 1; fi; \
 	  echo "$$crate is pure"; \
 	done; \
-	for crate in $(PRODUCTION); do \
-	  tree=$$($(CARGO) tree --locked -p $$crate -e normal,build --prefix none --format '{p} {f}'); \
+	for crate in $(PRODUCTION) ''; do \
+	  name=$${crate:-a build for Lambda}; \
+	  tree=$$($(CARGO) tree --locked $${crate:+-p $$crate} -e normal,build --prefix none --format '{p} {f}'); \
 	  if bad=$$(awk '{print $$1}' <<<"$$tree" | sort -u | grep -xE '$(TESTING)'); then \
-	    echo "$$crate carries tests: $$bad" >&2; exit 1; fi; \
+	    echo "$$name carries tests: $$bad" >&2; exit 1; fi; \
+	  if bad=$$(awk '{print $$1}' <<<"$$tree" | sort -u | grep -xE '$(PERSONAL)'); then \
+	    echo "$$name carries the credentials of people: $$bad" >&2; exit 1; fi; \
 	  if bad=$$(grep -E '^tokio .*test-util' <<<"$$tree"); then \
-	    echo "$$crate carries a clock for tests: $$bad" >&2; exit 1; fi; \
-	  echo "$$crate carries no stand-in"; \
+	    echo "$$name carries a clock for tests: $$bad" >&2; exit 1; fi; \
+	  echo "$$name carries no stand-in and no credentials of people"; \
 	done
 
 template: $(LINTERS) ## The templates: lints, and each way to deploy translated, evaluated and created in moto

@@ -1,6 +1,6 @@
 //! Drills for the procedures of docs/runbook.md that no other story plays.
 
-use serde_json::{Value, json};
+use serde_json::json;
 use standins::iam::Role;
 use standins::lambda::{Function, Outcome};
 use std::collections::BTreeSet;

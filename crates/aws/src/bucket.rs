@@ -68,6 +68,15 @@ pub struct Object {
     pub etag: String,
 }
 
+/// An object that was stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stored {
+    /// Its version, if the bucket keeps versions.
+    pub version_id: Option<String>,
+    /// Its ETag, as S3 words it.
+    pub etag: String,
+}
+
 /// An object that is being read: its pin, its metadata and its body.
 pub struct OpenObject {
     /// The pin of the first answer.
@@ -204,18 +213,27 @@ impl Bucket {
         Ok(OpenObject { pin: found, metadata: answer.metadata.unwrap_or_default(), body: answer.body })
     }
 
-    /// How many bytes an object has; `None` when it is not there.
-    async fn size(&self, key: &str) -> Result<Option<u64>, Fault> {
-        let size = retried(&self.dice, || async {
-            let head = self.client.head_object().bucket(&self.name).key(key).send().await;
-            let head = head.map_err(|error| Fault::of(Operation::Size, self.target(key), &error))?;
-            etag_of(head.e_tag(), Operation::Size, &self.target(key))?;
-            Ok(head.content_length().and_then(|bytes| u64::try_from(bytes).ok()))
+    /// The pin of an object, of its latest version or of this one; `None` when it is not there.
+    ///
+    /// # Errors
+    /// When S3 does not say.
+    pub async fn head(&self, key: &str, version_id: Option<&str>) -> Result<Option<Pin>, Fault> {
+        let pin = retried(&self.dice, || async {
+            let head = self.client.head_object().bucket(&self.name).key(key);
+            let head = head.set_version_id(version_id.map(str::to_owned)).set_request_payer(self.payer.clone());
+            let head = head.send().await.map_err(|error| Fault::of(Operation::Size, self.target(key), &error))?;
+            Ok(Pin {
+                version_id: head.version_id().map(str::to_owned),
+                etag: etag_of(head.e_tag(), Operation::Size, &self.target(key))?,
+                modified_ms: head.last_modified().and_then(|at| at.to_millis().ok()).unwrap_or_default(),
+                bytes: head.content_length().and_then(|bytes| u64::try_from(bytes).ok()).unwrap_or_default(),
+            })
         })
         .await;
-        match size {
+        match pin {
+            Ok(pin) => Ok(Some(pin)),
             Err(fault) if fault.kind == Kind::Missing => Ok(None),
-            size => size,
+            Err(fault) => Err(fault),
         }
     }
 
@@ -463,25 +481,29 @@ impl Upload<'_> {
     ///
     /// # Errors
     /// When S3 does not.
-    pub async fn complete(self) -> Result<(), Fault> {
+    pub async fn complete(self) -> Result<Stored, Fault> {
         match self.try_to_complete().await {
             // An upload that is gone at a second try was completed by the first, whose answer was lost; or it was
             // dropped. The size of the stored object decides.
             Err(fault) if fault.kind == Kind::Missing && fault.attempts > 1 => {
-                if self.bucket.size(&self.key).await? == Some(self.bytes) { Ok(()) } else { Err(fault) }
+                match self.bucket.head(&self.key, None).await? {
+                    Some(pin) if pin.bytes == self.bytes => Ok(Stored { version_id: pin.version_id, etag: pin.etag }),
+                    _ => Err(fault),
+                }
             }
             completed => completed,
         }
     }
 
-    async fn try_to_complete(&self) -> Result<(), Fault> {
+    async fn try_to_complete(&self) -> Result<Stored, Fault> {
         let parts = CompletedMultipartUpload::builder().set_parts(Some(self.parts.clone())).build();
         retried(&self.bucket.dice, || async {
             let completing = self.bucket.client.complete_multipart_upload().bucket(&self.bucket.name).key(&self.key);
             let answer = completing.upload_id(&self.id).multipart_upload(parts.clone()).send().await;
             let at = self.bucket.target(&self.key);
             let answer = answer.map_err(|error| Fault::of(Operation::CompleteUpload, &at, &error))?;
-            etag_of(answer.e_tag(), Operation::CompleteUpload, &at).map(|_| ())
+            let etag = etag_of(answer.e_tag(), Operation::CompleteUpload, &at)?;
+            Ok(Stored { version_id: answer.version_id().map(str::to_owned), etag })
         })
         .await
     }

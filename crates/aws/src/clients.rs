@@ -22,12 +22,22 @@ const READ_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Region, credentials and endpoints as the SDK finds them in the environment, without its retries.
 pub async fn config() -> SdkConfig {
-    aws_config::defaults(BehaviorVersion::latest())
+    config_of(None, None).await
+}
+
+/// The same for a person, who may name a profile of the shared configuration files, and a region.
+pub async fn config_of(profile: Option<&str>, region: Option<&str>) -> SdkConfig {
+    let mut loader = aws_config::defaults(BehaviorVersion::latest())
         .retry_config(RetryConfig::disabled())
         .timeout_config(timeouts())
-        .http_client(https(ProxyConfig::from_env()))
-        .load()
-        .await
+        .http_client(https(ProxyConfig::from_env()));
+    if let Some(profile) = profile {
+        loader = loader.profile_name(profile);
+    }
+    if let Some(region) = region {
+        loader = loader.region(Region::new(region.to_owned()));
+    }
+    loader.load().await
 }
 
 /// The same against one `http` endpoint for everything, with a key of its own: for a machine without AWS.

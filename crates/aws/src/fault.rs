@@ -92,12 +92,16 @@ pub enum Operation {
     Assume,
     /// To put a message into a queue.
     Send,
+    /// To take messages from a queue.
+    Receive,
     /// To let a message come again at another time.
     Postpone,
     /// To publish a message to a topic.
     Publish,
     /// To parse an object that was read.
     Parse,
+    /// To read outputs and parameters of a stack.
+    Describe,
 }
 
 impl fmt::Display for Operation {
@@ -116,9 +120,11 @@ impl fmt::Display for Operation {
             Self::CompleteUpload => "complete the upload of",
             Self::Assume => "assume",
             Self::Send => "send to",
+            Self::Receive => "receive from",
             Self::Postpone => "postpone a message of",
             Self::Publish => "publish to",
             Self::Parse => "parse",
+            Self::Describe => "describe",
         })
     }
 }

@@ -67,9 +67,15 @@ pub fn key_of(plan: &Plan, destination: usize, object: usize) -> Option<String> 
 
 /// `[prefix/]segment-logs/{source}/{day}/{name}`, or the folders of another layout.
 pub fn key(prefix: &str, layout: Layout, source: &SourceId, day: Day, name: &Name) -> String {
+    format!("{}{name}", folder(prefix, layout, source, day))
+}
+
+/// What the keys of all objects of a source and a day begin with: `[prefix/]segment-logs/{source}/{day}/`, or the folders
+/// of another layout.
+pub fn folder(prefix: &str, layout: Layout, source: &SourceId, day: Day) -> String {
     match layout {
-        Layout::Segment => under(prefix, format_args!("{source}/{day}/{name}")),
-        Layout::Hive => under(prefix, format_args!("source={source}/day={}/{name}", date(day))),
+        Layout::Segment => under(prefix, format_args!("{source}/{day}/")),
+        Layout::Hive => under(prefix, format_args!("source={source}/day={}/", date(day))),
     }
 }
 

@@ -16,26 +16,28 @@ mod tell;
 mod view;
 mod wire;
 
+use crate::deployed::{Place, Way, deployed};
 use crate::input::{machine, open, read};
 use crate::suggest;
 use crate::voice::Voice;
 use anyhow::Context;
-pub(crate) use assign::key_of;
-use assign::{Assigned, Assignment};
+use assign::Assigned;
+pub(crate) use assign::{Assignment, key_of};
 use calls::batches::Batch;
 use calls::pipeline::{Next, Pipeline};
 use calls::profile::Detail;
 use calls::subject::SubjectOf;
-use checked::{Checked, Usability};
+pub(crate) use checked::{Checked, Usability};
 use clap::Args;
 use ingester::Settings;
+pub(crate) use json::of as check_json;
 use preview::Preview;
 pub(crate) use profile::HEADINGS as PROFILE_HEADINGS;
 use progress::Progress;
 use std::io::{BufWriter, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-pub(crate) use tell::{Tone, bytes as bytes_in_words, duration, pretty};
+pub(crate) use tell::{Tone, account as account_in_words, bytes as bytes_in_words, duration, pretty, title};
 pub(crate) use view::{ColumnView, RefusedView, Sample, View};
 
 /// Read at once.
@@ -48,7 +50,7 @@ pub(crate) struct CheckArgs {
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
     /// The configuration with the mappings; without it the document in `CONFIG`
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with = "stack")]
     config: Option<PathBuf>,
     /// The key that a file is read under, as in the bucket; without it the path, or `track_1.csv` for standard input
     #[arg(long)]
@@ -65,12 +67,14 @@ pub(crate) struct CheckArgs {
     /// Write every call to standard output, one a line, and the account to standard error
     #[arg(long)]
     calls: bool,
+    #[command(flatten)]
+    way: Way,
 }
 
 /// Checks files. The exit status says the worst: 1 when rows are refused, 2 when a file cannot be used or
 /// would be stopped.
-pub(crate) fn run(args: &CheckArgs) -> anyhow::Result<ExitCode> {
-    let assignment = match Assignment::read(args) {
+pub(crate) async fn run(args: &CheckArgs) -> anyhow::Result<ExitCode> {
+    let assignment = match assignment(args).await {
         Ok(assignment) => assignment,
         Err(faults) => {
             faults.iter().for_each(|fault| eprintln!("segment-s3: {fault}"));
@@ -105,6 +109,20 @@ pub(crate) fn run(args: &CheckArgs) -> anyhow::Result<ExitCode> {
         }
     }
     Ok(worst.into())
+}
+
+/// The settings and the configuration: of this machine, or of the stack.
+async fn assignment(args: &CheckArgs) -> Result<Assignment, Vec<String>> {
+    if args.key.is_some() && args.files.len() > 1 {
+        return Err(vec!["--key names one file: check the files one by one".to_owned()]);
+    }
+    if args.way.stack.is_none() {
+        return Assignment::read(args.config.as_deref());
+    }
+    let in_words = |error: anyhow::Error| vec![format!("{error:#}")];
+    let place = Place::open(&args.way).await.map_err(in_words)?;
+    let deployed = deployed(&place).await.map_err(in_words)?;
+    Ok(Assignment::with(deployed.settings, deployed.config))
 }
 
 /// Shows the columns of files that no mapping reads yet, so that it can be written.
@@ -150,25 +168,21 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
     error.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == ErrorKind::BrokenPipe)
 }
 
-fn check(
-    path: &Path,
-    key: &str,
-    args: &CheckArgs,
-    (settings, assigned): (&Settings, Assigned<'_>),
-) -> anyhow::Result<Checked> {
-    let (mut input, size) = open(path)?;
+fn check(path: &Path, key: &str, args: &CheckArgs, of: (&Settings, Assigned<'_>)) -> anyhow::Result<Checked> {
     let mut calls = args.calls.then(|| BufWriter::with_capacity(CHUNK_BYTES, std::io::stdout().lock()));
-    let mut progress = Progress::new(key.rsplit('/').next().unwrap_or(key), size);
     let look = Look { key, collection: args.collection.as_deref(), show: args.show, values: false };
-    let checked = look.read(&mut input, (settings, assigned), |batch, so_far| {
-        progress.at(so_far.bytes, so_far.account.rows);
-        calls.as_mut().map_or(Ok(()), |calls| write_calls(calls, batch))
-    });
-    progress.clear();
+    let checked = look.read_file(path, of, |batch| calls.as_mut().map_or(Ok(()), |calls| write_calls(calls, batch)));
     if let Some(mut calls) = calls {
         calls.flush()?;
     }
-    checked.map(|checked| Checked { bytes: checked.bytes.max(size.unwrap_or_default()), ..checked })
+    checked
+}
+
+/// Checks a file before it is uploaded: once for each mapping that reads it. No cell of it is kept.
+pub(crate) fn check_file(path: &Path, key: &str, assignment: &Assignment) -> anyhow::Result<Vec<Checked>> {
+    let look = Look { key, collection: None, show: 0, values: false };
+    let all = assignment.of(key).map_err(|fault| anyhow::anyhow!(fault))?;
+    all.into_iter().map(|assigned| look.read_file(path, (&assignment.settings, assigned), |_| Ok(()))).collect()
 }
 
 /// How bytes are looked at.
@@ -182,6 +196,23 @@ struct Look<'a> {
 }
 
 impl Look<'_> {
+    /// Reads a file, with a bar on a terminal. `each` gets each batch.
+    fn read_file(
+        &self,
+        path: &Path,
+        of: (&Settings, Assigned<'_>),
+        mut each: impl FnMut(&Batch) -> std::io::Result<()>,
+    ) -> anyhow::Result<Checked> {
+        let (mut input, size) = open(path)?;
+        let mut progress = Progress::new(self.key.rsplit('/').next().unwrap_or(self.key), size);
+        let checked = self.read(&mut input, of, |batch, so_far| {
+            progress.at(so_far.bytes, so_far.account.rows);
+            each(batch)
+        });
+        progress.clear();
+        checked.map(|checked| Checked { bytes: checked.bytes.max(size.unwrap_or_default()), ..checked })
+    }
+
     /// Reads to the end, or to where the ingester would stop. `each` gets each batch, and the result before it is
     /// settled.
     fn read(

@@ -8,6 +8,7 @@ mod check;
 mod configuration;
 mod csv_cells;
 mod demo;
+mod deployed;
 mod input;
 mod machine;
 mod receive;
@@ -16,11 +17,12 @@ mod suggest;
 mod voice;
 mod words;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
+use clap_complete::Shell;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// An S3 bucket at each end of Segment, on this machine.
+/// An S3 bucket at each end of Segment: on this machine, and on AWS.
 #[derive(Parser)]
 #[command(name = "segment-s3", version)]
 struct Arguments {
@@ -47,8 +49,9 @@ enum Command {
     /// Read CSV files as the ingester does, send nothing, and report the result
     ///
     /// The settings are the function's own environment variables (INFER_TYPES, TIMESTAMP_FORMATS, …), and the
-    /// configuration of --config or CONFIG. A file that several mappings read is reported once for each. The exit
-    /// status is 1 when rows are refused, 2 when a file cannot be used or the ingester would stop it.
+    /// configuration of --config or CONFIG. With --stack they are those that the stack was deployed with. A file that
+    /// several mappings read is reported once for each. The exit status is 1 when rows are refused, 2 when a file cannot
+    /// be used or the ingester would stop it.
     Check(check::CheckArgs),
     /// Print a draft of a mapping for a tool's export, made of its header and first rows
     Suggest(suggest::SuggestArgs),
@@ -60,6 +63,13 @@ enum Command {
     /// Check a configuration, `segment-s3.toml`
     #[command(subcommand)]
     Config(configuration::ConfigCommand),
+    #[command(flatten)]
+    Deployed(deployed::Deployed),
+    /// Print the completions for a shell
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
 }
 
 #[tokio::main(flavor = "current_thread")]
@@ -67,10 +77,17 @@ async fn main() -> ExitCode {
     let ended = match Arguments::parse().command {
         Command::Demo { samples, folder } => demo::run(&samples, &folder).await,
         Command::Serve(args) => serve::run(&args).await,
-        Command::Check(args) => check::run(&args),
+        Command::Check(args) => check::run(&args).await,
         Command::Suggest(args) => Ok(suggest::run(&args)),
         Command::Receive(args) => receive::run(&args).await,
         Command::Config(command) => Ok(configuration::run(&command)),
+        Command::Deployed(command) => Ok(deployed::run(&command).await),
+        Command::Completions { shell } => {
+            // A closed pipe is ignored, as everywhere.
+            let out = &mut voice::Patient::new(std::io::stdout());
+            clap_complete::generate(shell, &mut Arguments::command(), "segment-s3", out);
+            Ok(ExitCode::SUCCESS)
+        }
     };
     ended.unwrap_or_else(|error| {
         eprintln!("segment-s3: {error:#}");

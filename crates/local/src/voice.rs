@@ -14,6 +14,12 @@ impl Voice {
         Self { coloured: stream.is_terminal() && std::env::var_os("NO_COLOR").is_none() }
     }
 
+    /// No colours.
+    #[cfg(test)]
+    pub(crate) fn plain() -> Self {
+        Self { coloured: false }
+    }
+
     fn paint(self, code: &str, text: &str) -> String {
         if self.coloured { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text.to_owned() }
     }

@@ -120,7 +120,8 @@ impl EventSource {
         loop {
             changes.borrow_and_update();
             if running.len() < self.concurrency_max {
-                let lent = self.queues.receive(&self.queue, self.batch_size, self.clock.now_ms()).unwrap_or_default();
+                let lent =
+                    self.queues.receive(&self.queue, self.batch_size, None, self.clock.now_ms()).unwrap_or_default();
                 if !lent.is_empty() {
                     let (queues, queue) = (self.queues.clone(), self.queue.clone());
                     let function = Arc::clone(&function);

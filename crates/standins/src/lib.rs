@@ -10,6 +10,8 @@ pub mod sqs;
 
 pub mod sns;
 
+pub mod cloudformation;
+
 pub mod event_source;
 pub mod lambda;
 

@@ -45,7 +45,7 @@ async fn operate(operation: &str, bucket: &Bucket, pin: &Pin) -> Result<bool, Fa
         "upload" => {
             let mut upload = bucket.upload("k", TEXT).await?;
             upload.part(body()).await?;
-            upload.complete().await.map(|()| true)?
+            upload.complete().await.map(|_| true)?
         }
         other => panic!("no operation: {other}"),
     })

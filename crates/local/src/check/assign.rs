@@ -1,6 +1,5 @@
 //! Which mappings read a file, and to which source its calls go.
 
-use super::CheckArgs;
 use super::checked::Checked;
 use crate::configuration;
 use calls::reading::Reading;
@@ -15,8 +14,8 @@ use std::path::{Component, Path};
 const STDIN_KEY: &str = "track_1.csv";
 
 /// The settings and the configuration of a check.
-pub(super) struct Assignment {
-    pub(super) settings: Settings,
+pub(crate) struct Assignment {
+    pub(crate) settings: Settings,
     config: Config,
 }
 
@@ -30,22 +29,19 @@ pub(super) struct Assigned<'a> {
 
 impl Assignment {
     /// Reads the settings of the environment and the configuration.
-    pub(super) fn read(args: &CheckArgs) -> Result<Assignment, Vec<String>> {
-        if args.key.is_some() && args.files.len() > 1 {
-            return Err(vec!["--key names one file: check the files one by one".to_owned()]);
-        }
+    pub(crate) fn read(document: Option<&Path>) -> Result<Assignment, Vec<String>> {
         let settings = Settings::read(&|name| match name {
             // The document is read apart, so that its faults have its name.
             "CONFIG" => None,
             _ => config::environment::variable(name).or_else(|| without(name)),
         });
         let settings = settings.map_err(|faults| vec![faults.to_string()])?;
-        let config = configuration::for_check(args.config.as_deref(), &settings.reading)?;
+        let config = configuration::for_check(document, &settings.reading)?;
         Ok(Assignment { settings, config })
     }
 
     /// Settings and a configuration that are at hand.
-    pub(super) fn with(settings: Settings, config: Config) -> Assignment {
+    pub(crate) fn with(settings: Settings, config: Config) -> Assignment {
         Assignment { settings, config }
     }
 
@@ -82,6 +78,7 @@ impl Assigned<'_> {
         Checked {
             mapping: self.reading.mapping.as_ref().map(|mapping| mapping.name.clone()),
             source: self.source.map(|source| source.name.clone()),
+            source_id: self.source.map(|source| source.id.clone()),
             pace,
             zone: self.reading.timestamp_zone.clone(),
             ..Checked::default()

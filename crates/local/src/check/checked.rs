@@ -12,11 +12,12 @@ use calls::profile::{Profile, Values};
 use calls::refusal::{FaultCode, Position, RowRefusal, Warning};
 use calls::subject::Subject;
 use protocol::account::Account;
+use protocol::id::SourceId;
 use std::process::ExitCode;
 
 /// How a check ends, the worst last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Usability {
+pub(crate) enum Usability {
     Sound,
     RowsRefused,
     Unusable,
@@ -34,13 +35,15 @@ impl From<Usability> for ExitCode {
 
 /// The result for a file, as one mapping reads it.
 #[derive(Debug, Default)]
-pub(super) struct Checked {
+pub(crate) struct Checked {
     pub(super) name: String,
     /// The key that it is read under.
     pub(super) key: String,
     /// The names of the mapping and of the source, if there are such.
-    pub(super) mapping: Option<String>,
+    pub(crate) mapping: Option<String>,
     pub(super) source: Option<String>,
+    /// The id of that source.
+    pub(crate) source_id: Option<SourceId>,
     /// Calls a second; 0 is no limit.
     pub(super) pace: u32,
     /// The zone of times without one, if it is set.
@@ -49,7 +52,7 @@ pub(super) struct Checked {
     pub(super) header: Option<StoredHeader>,
     pub(super) columns: Vec<Column>,
     pub(super) warnings: Vec<Warning>,
-    pub(super) account: Account,
+    pub(crate) account: Account,
     pub(super) profile: Option<Profile>,
     /// The least and the greatest cell of each column in the profile.
     pub(super) values: Vec<Values>,
@@ -78,7 +81,7 @@ pub(super) struct Checked {
 
 impl Checked {
     /// How the check of the file ends.
-    pub(super) fn verdict(&self) -> Usability {
+    pub(crate) fn verdict(&self) -> Usability {
         if self.fault.is_some() || self.stopped.is_some() {
             Usability::Unusable
         } else if self.account.rejected > 0 {

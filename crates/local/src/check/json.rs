@@ -5,7 +5,8 @@ use super::expect::expected;
 use calls::refusal::FaultCode;
 use serde_json::{Value, json};
 
-pub(super) fn of(checked: &Checked) -> Value {
+/// The result as JSON, without cells.
+pub(crate) fn of(checked: &Checked) -> Value {
     let dialect = checked.header.as_ref().map(|header| &header.dialect);
     let columns: Vec<Value> = checked
         .columns

@@ -22,8 +22,8 @@ const INLINE_BYTES_MAX: usize = 80;
 
 /// Everything.
 pub(super) fn all(checked: &Checked, settings: &Settings, voice: Voice) -> String {
-    let mut out = String::new();
-    title(&mut out, checked, voice);
+    let mut out = title(checked, voice);
+    out.push('\n');
     super::columns::table(&mut out, checked, voice);
     profile::table(&mut out, checked, voice);
     warnings(&mut out, checked, voice);
@@ -35,9 +35,9 @@ pub(super) fn all(checked: &Checked, settings: &Settings, voice: Voice) -> Strin
 }
 
 /// The messages that accompany the calls.
-pub(super) fn account(checked: &Checked, settings: &Settings, voice: Voice) -> String {
-    let mut out = String::new();
-    title(&mut out, checked, voice);
+pub(crate) fn account(checked: &Checked, settings: &Settings, voice: Voice) -> String {
+    let mut out = title(checked, voice);
+    out.push('\n');
     warnings(&mut out, checked, voice);
     zone(&mut out, checked);
     refused(&mut out, checked, voice);
@@ -45,14 +45,15 @@ pub(super) fn account(checked: &Checked, settings: &Settings, voice: Voice) -> S
     out
 }
 
-fn title(out: &mut String, checked: &Checked, voice: Voice) {
+/// The result in a few lines.
+pub(crate) fn title(checked: &Checked, voice: Voice) -> String {
     let (tone, verdict) = verdict(checked);
     let verdict = match tone {
         Tone::Good => voice.good(&verdict),
         Tone::Careful => voice.careful(&verdict),
         Tone::Bad => voice.bad(&verdict),
     };
-    let _ = writeln!(out, "{}  {verdict}", voice.strong(&visible(&checked.name)));
+    let mut out = format!("{}  {verdict}\n", voice.strong(&visible(&checked.name)));
     let known = known(checked);
     if !known.is_empty() {
         let _ = writeln!(out, "  {}", known.join(", "));
@@ -60,7 +61,7 @@ fn title(out: &mut String, checked: &Checked, voice: Voice) {
     if let Some(fault) = fault(checked) {
         let _ = writeln!(out, "  {}", voice.bad(&visible(&fault)));
     }
-    out.push('\n');
+    out
 }
 
 /// How a sentence is meant.

@@ -1,15 +1,25 @@
 //! The files of the source bucket: how each of them stands.
+//!
+//! Ends and failures come from the outcome index. Only of files that move, their checkpoints are read.
 
 use protocol::account::Account;
 use protocol::checkpoint::{Checkpoint, Phase};
+use protocol::id::StreamId;
+use protocol::keys;
+use protocol::outcome::FileOutcome;
 use serde_json::Value;
 use standins::installation::{SOURCE_BUCKET, STATE_BUCKET};
 use standins::s3;
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Files that are listed.
 const LISTED_MAX: usize = 500;
+/// Outcomes that are read when the index has changed. If all of them are new, there may be more.
+const NEWEST: usize = 20;
+/// Files of this run whose checkpoints are known.
+const MOVING_MAX: usize = 2_000;
 
 /// A file, as one mapping reads it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,49 +48,140 @@ pub(super) struct FileState {
     pub(super) warnings: Vec<String>,
 }
 
-/// A file whose message failed before there was a checkpoint.
-#[derive(Clone, Debug)]
-struct Trouble {
-    outcome: String,
-    reason: Option<String>,
-    at_ms: i64,
+/// A checkpoint as it was last read.
+#[derive(Debug, Default)]
+struct Moving {
+    etag: String,
+    file: Option<Arc<FileState>>,
 }
 
-/// The files, read again only if they have changed.
-#[derive(Default)]
+/// The files.
+#[derive(Debug)]
 pub(super) struct Files {
-    read: Mutex<HashMap<String, (String, Arc<FileState>)>>,
-    troubles: Mutex<BTreeMap<String, Trouble>>,
+    /// The newest outcomes, the latest first.
+    outcomes: Mutex<Vec<FileOutcome>>,
+    /// True if the index has changed since they were read.
+    is_stale: AtomicBool,
+    /// The files whose checkpoints were written since the start.
+    moving: Mutex<BTreeMap<StreamId, Moving>>,
+    /// Events that the ingester ignored, by key: the index has none of them. Each with its reason, and when.
+    ignored: Mutex<BTreeMap<String, (Option<String>, i64)>>,
+}
+
+impl Default for Files {
+    fn default() -> Files {
+        let is_stale = AtomicBool::new(true);
+        Files { outcomes: Mutex::default(), is_stale, moving: Mutex::default(), ignored: Mutex::default() }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Files {
     /// Takes the report of an invocation.
     pub(super) fn note(&self, report: &Value, at_ms: i64) {
-        let mut troubles = self.troubles.lock().unwrap_or_else(PoisonError::into_inner);
         for object in report["objects"].as_array().into_iter().flatten() {
             let text = |field: &str| object[field].as_str().map(str::to_owned);
             let prefix = format!("s3://{SOURCE_BUCKET}/");
             let Some(key) = text("object").and_then(|uri| Some(uri.strip_prefix(&prefix)?.to_owned())) else {
                 continue;
             };
-            let outcome = text("outcome").unwrap_or_default();
-            match outcome.as_str() {
-                "finished" | "already_done" | "stopped" => drop(troubles.remove(&key)),
-                _ => drop(troubles.insert(key, Trouble { outcome, reason: text("reason"), at_ms })),
+            match text("outcome").as_deref() {
+                Some("ignored") => drop(lock(&self.ignored).insert(key, (text("reason"), at_ms))),
+                _ => drop(lock(&self.ignored).remove(&key)),
+            }
+        }
+    }
+
+    /// Takes word of a new object of the state bucket.
+    pub(super) fn created(&self, key: &str) {
+        if key.starts_with(keys::OUTCOMES) {
+            self.is_stale.store(true, Ordering::SeqCst);
+        }
+        let stream = key.strip_prefix(keys::INGEST).and_then(|rest| rest.strip_suffix("/checkpoint.json"));
+        let Some(stream) = stream.and_then(|stream| stream.parse().ok()) else { return };
+        let mut moving = lock(&self.moving);
+        moving.entry(stream).or_default();
+        if moving.len() > MOVING_MAX {
+            moving.retain(|_, known| !known.file.as_ref().is_some_and(|file| file.has_ended));
+        }
+    }
+
+    /// Reads the index if it has changed. `ask` gives so many of the newest outcomes.
+    pub(super) async fn refresh<F>(&self, ask: impl Fn(usize) -> F)
+    where
+        F: Future<Output = Result<Vec<FileOutcome>, String>>,
+    {
+        if !self.is_stale.swap(false, Ordering::SeqCst) {
+            return;
+        }
+        let known = |outcome: &FileOutcome| lock(&self.outcomes).contains(outcome);
+        let asked = match ask(NEWEST).await {
+            Ok(newest) if newest.len() == NEWEST && !newest.iter().any(known) => ask(LISTED_MAX).await,
+            asked => asked,
+        };
+        match asked {
+            Ok(newest) => {
+                let mut outcomes = lock(&self.outcomes);
+                let all = newest.into_iter().chain(std::mem::take(&mut *outcomes));
+                *outcomes = latest(all);
+            }
+            Err(fault) => {
+                tracing::warn!(fault, "the outcome index was not read");
+                self.is_stale.store(true, Ordering::SeqCst);
             }
         }
     }
 
     /// All files, newest first.
     pub(super) fn all(&self, s3: &s3::Server) -> Vec<FileState> {
-        let mut files = self.begun(s3);
-        let begun: HashSet<_> = files.iter().map(|file| (file.key.clone(), file.version_id.clone())).collect();
-        let troubles = self.troubles.lock().unwrap_or_else(PoisonError::into_inner);
+        let moving = self.moving(s3);
+        let mut files: Vec<FileState> = Vec::new();
+        for outcome in lock(&self.outcomes).iter() {
+            let checkpoint = outcome.stream.and_then(|stream| moving.get(&stream));
+            // A failed file may be at work again.
+            if outcome.outcome.is_final() || checkpoint.is_none_or(|file| file.seen_ms <= outcome.at_ms) {
+                files.push(FileState::ended(outcome, checkpoint.map(Arc::as_ref), s3));
+            }
+        }
+        let ended: HashSet<String> = files.iter().map(|file| file.stream.clone()).collect();
+        let at_work = moving.into_iter().filter(|(stream, _)| !ended.contains(&stream.to_string()));
+        // A file has ended when the index has its end, which is written last.
+        files.extend(at_work.map(|(_, file)| match file.has_ended {
+            true => FileState { has_ended: false, outcome: "running".to_owned(), rejects: None, ..(*file).clone() },
+            false => (*file).clone(),
+        }));
+        self.add_waiting(&mut files, s3);
+        files.sort_by_key(|file| std::cmp::Reverse((file.started_ms, file.seen_ms)));
+        files.truncate(LISTED_MAX);
+        files
+    }
+
+    /// The checkpoints that were written since the start, each read again if it has changed.
+    fn moving(&self, s3: &s3::Server) -> BTreeMap<StreamId, Arc<FileState>> {
+        let mut moving = lock(&self.moving);
+        for (stream, known) in moving.iter_mut() {
+            let key = keys::checkpoint(*stream);
+            let Some(object) = s3.object(STATE_BUCKET, &key).filter(|object| object.etag != known.etag) else {
+                continue;
+            };
+            let checkpoint = s3.bytes(STATE_BUCKET, &key).and_then(|json| Checkpoint::from_json(&json).ok());
+            *known = Moving { etag: object.etag, file: checkpoint.map(|read| Arc::new(FileState::of(&read))) };
+        }
+        moving.iter().filter_map(|(stream, known)| Some((*stream, Arc::clone(known.file.as_ref()?)))).collect()
+    }
+
+    /// Adds the objects that no run has begun.
+    fn add_waiting(&self, files: &mut Vec<FileState>, s3: &s3::Server) {
+        let known: HashSet<_> = files.iter().map(|file| (file.key.clone(), file.version_id.clone())).collect();
+        let ignored = lock(&self.ignored);
         for object in s3.objects(SOURCE_BUCKET, "").into_iter().filter(|object| !object.delete_marker) {
-            if begun.contains(&(object.key.clone(), object.version_id.clone())) {
+            if known.contains(&(object.key.clone(), object.version_id.clone())) {
                 continue;
             }
-            let trouble = troubles.get(&object.key);
+            let ignored = ignored.get(&object.key);
             files.push(FileState {
                 key: object.key,
                 stream: String::new(),
@@ -88,65 +189,49 @@ impl Files {
                 mapping: None,
                 source: String::new(),
                 replay: None,
-                outcome: trouble.map_or_else(|| "waiting".to_owned(), |trouble| trouble.outcome.clone()),
-                reason: trouble.and_then(|trouble| trouble.reason.clone()),
+                outcome: if ignored.is_some() { "ignored" } else { "waiting" }.to_owned(),
+                reason: ignored.and_then(|(reason, _)| reason.clone()),
                 kind: String::new(),
                 account: Account::default(),
                 bytes: object.size,
                 settled_bytes: 0,
                 started_ms: object.modified_ms,
-                seen_ms: trouble.map_or(object.modified_ms, |trouble| trouble.at_ms),
-                has_ended: trouble.is_some(),
+                seen_ms: ignored.map_or(object.modified_ms, |(_, at_ms)| *at_ms),
+                has_ended: ignored.is_some(),
                 rejects: None,
                 warnings: Vec::new(),
             });
         }
-        files.sort_by_key(|file| std::cmp::Reverse((file.started_ms, file.seen_ms)));
-        files.truncate(LISTED_MAX);
-        files
     }
+}
 
-    /// How often each upload has ended: once for each mapping that reads it.
-    pub(super) fn ended(&self, s3: &s3::Server) -> HashMap<(String, Option<String>), usize> {
-        let mut ended = HashMap::new();
-        for file in self.begun(s3).iter().filter(|file| file.has_ended && file.replay.is_none()) {
-            *ended.entry((file.key.clone(), file.version_id.clone())).or_default() += 1;
+/// The last outcome of each upload. What kept an object from being read is no news once a run has read it.
+fn latest(outcomes: impl Iterator<Item = FileOutcome>) -> Vec<FileOutcome> {
+    let (mut uploads, mut keys) = (HashSet::new(), HashSet::new());
+    let mut is_news = |one: &FileOutcome| {
+        let is_new = uploads.insert((one.key.clone(), one.mapping.clone(), one.stream));
+        let is_first = keys.insert(one.key.clone());
+        is_new && (one.stream.is_some() || is_first)
+    };
+    outcomes.filter(|one| one.bucket == SOURCE_BUCKET && is_news(one)).take(LISTED_MAX).collect()
+}
+
+/// How often each upload has ended: once for each mapping that reads it. All checkpoints are read, once at the start: an
+/// outcome does not say of which version it is.
+pub(super) fn ended(s3: &s3::Server) -> HashMap<(String, Option<String>), usize> {
+    let mut ended = HashMap::new();
+    for object in
+        s3.objects(STATE_BUCKET, keys::INGEST).iter().filter(|object| object.key.ends_with("/checkpoint.json"))
+    {
+        let checkpoint = s3.bytes(STATE_BUCKET, &object.key).and_then(|json| Checkpoint::from_json(&json).ok());
+        let Some(Checkpoint { object, phase, .. }) = checkpoint else { continue };
+        // The ledger is written last.
+        let has_ledger = || s3.object(STATE_BUCKET, &keys::ledger(object.stream())).is_some();
+        if phase.is_terminal() && object.replay.is_none() && has_ledger() {
+            *ended.entry((object.key, object.version_id)).or_default() += 1;
         }
-        ended
     }
-
-    /// The files with a checkpoint. A file has ended when it has its ledger, which is written last.
-    fn begun(&self, s3: &s3::Server) -> Vec<FileState> {
-        let has_ledger = |file: &FileState| {
-            let stream = file.stream.parse().ok();
-            stream.is_some_and(|stream| s3.object(STATE_BUCKET, &protocol::keys::ledger(stream)).is_some())
-        };
-        let files = self.checkpoints(s3).into_iter().map(|file| match file.as_ref() {
-            file if file.has_ended && !has_ledger(file) => {
-                FileState { has_ended: false, outcome: "running".to_owned(), rejects: None, ..file.clone() }
-            }
-            file => file.clone(),
-        });
-        files.collect()
-    }
-
-    fn checkpoints(&self, s3: &s3::Server) -> Vec<Arc<FileState>> {
-        let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
-        let listed = s3.objects(STATE_BUCKET, protocol::keys::INGEST);
-        let checkpoints = listed.into_iter().filter(|object| object.key.ends_with("/checkpoint.json"));
-        let files = checkpoints.filter_map(|object| {
-            if let Some((etag, file)) = read.get(&object.key)
-                && *etag == object.etag
-            {
-                return Some(Arc::clone(file));
-            }
-            let checkpoint = Checkpoint::from_json(&s3.bytes(STATE_BUCKET, &object.key)?).ok()?;
-            let file = Arc::new(FileState::of(&checkpoint));
-            read.insert(object.key, (object.etag, Arc::clone(&file)));
-            Some(file)
-        });
-        files.collect()
-    }
+    ended
 }
 
 impl FileState {
@@ -180,6 +265,34 @@ impl FileState {
         }
     }
 
+    /// A file that has ended or failed, as the index has it. The checkpoint, if it is known, says more.
+    fn ended(outcome: &FileOutcome, checkpoint: Option<&FileState>, s3: &s3::Server) -> FileState {
+        let object = s3.object(SOURCE_BUCKET, &outcome.key).filter(|object| object.modified_ms <= outcome.at_ms);
+        let started = outcome.started.as_ref().and_then(|at| at.parse::<jiff::Timestamp>().ok());
+        let rejects = outcome.rejects.as_ref().and_then(|uri| uri.strip_prefix(&format!("s3://{STATE_BUCKET}/")));
+        let bytes = object.as_ref().map_or(0, |object| object.size);
+        FileState {
+            key: outcome.key.clone(),
+            stream: outcome.stream.map(|stream| stream.to_string()).unwrap_or_default(),
+            version_id: checkpoint
+                .map_or_else(|| object.and_then(|object| object.version_id), |file| file.version_id.clone()),
+            mapping: outcome.mapping.clone(),
+            source: outcome.source_id.as_ref().map(ToString::to_string).unwrap_or_default(),
+            replay: checkpoint.and_then(|file| file.replay.clone()),
+            outcome: outcome.outcome.as_str().to_owned(),
+            reason: outcome.reason.clone(),
+            kind: outcome.kind.clone().unwrap_or_default(),
+            account: outcome.account.clone(),
+            bytes: checkpoint.map_or(bytes, |file| file.bytes),
+            settled_bytes: checkpoint.map_or(0, |file| file.settled_bytes),
+            started_ms: started.map_or(outcome.at_ms, jiff::Timestamp::as_millisecond),
+            seen_ms: outcome.at_ms,
+            has_ended: true,
+            rejects: rejects.map(str::to_owned),
+            warnings: checkpoint.map(|file| file.warnings.clone()).unwrap_or_default(),
+        }
+    }
+
     /// The seconds that it took so far, and those that are left, if that can be told.
     #[expect(clippy::cast_precision_loss, reason = "an estimate")]
     pub(super) fn seconds(&self) -> (f64, Option<f64>) {
@@ -198,5 +311,66 @@ impl FileState {
     )]
     pub(super) fn rows_per_second(&self) -> u64 {
         (self.account.rows as f64 / self.seconds().0.max(0.001)) as u64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use protocol::outcome::Outcome;
+
+    fn outcome(key: &str, ended: Outcome, stream: Option<u8>, at_ms: i64) -> FileOutcome {
+        FileOutcome {
+            format: 1,
+            version: "0".to_owned(),
+            bucket: SOURCE_BUCKET.to_owned(),
+            key: key.to_owned(),
+            outcome: ended,
+            reason: None,
+            code: None,
+            source_id: None,
+            mapping: None,
+            kind: None,
+            collection: None,
+            stream: stream.map(|byte| StreamId::new([byte; 16])),
+            account: Account::default(),
+            undelivered_from_line: None,
+            ledger: None,
+            rejects: None,
+            started: None,
+            at: String::new(),
+            at_ms,
+        }
+    }
+
+    #[tokio::test]
+    async fn the_index_is_read_again_only_when_it_has_changed() {
+        let files = Files::default();
+        let asked = Mutex::new(Vec::new());
+        let ask = |count: usize| {
+            lock(&asked).push(count);
+            let newest = (0..count.min(30)).map(|at| outcome(&at.to_string(), Outcome::Finished, Some(1), 0)).collect();
+            async { Ok(newest) }
+        };
+        files.refresh(ask).await;
+        files.refresh(ask).await;
+        assert_eq!(*lock(&asked), [NEWEST, LISTED_MAX], "all of the first were new");
+        files.created("outcomes/by-day/2026-11-27/1-a-finished.json");
+        files.refresh(ask).await;
+        assert_eq!(*lock(&asked), [NEWEST, LISTED_MAX, NEWEST]);
+        assert_eq!(lock(&files.outcomes).len(), 30);
+    }
+
+    #[test]
+    fn an_upload_is_listed_with_its_last_outcome() {
+        let all = [
+            outcome("a", Outcome::Finished, Some(1), 4),
+            outcome("a", Outcome::Failed, Some(1), 3),
+            outcome("a", Outcome::Finished, Some(2), 2),
+            outcome("a", Outcome::Refused, None, 1),
+            outcome("b", Outcome::Refused, None, 0),
+        ];
+        let listed: Vec<_> = latest(all.into_iter()).iter().map(|one| (one.key.clone(), one.at_ms)).collect();
+        assert_eq!(listed, [("a".to_owned(), 4), ("a".to_owned(), 2), ("b".to_owned(), 0)]);
     }
 }

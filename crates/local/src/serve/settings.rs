@@ -64,6 +64,9 @@ pub(super) fn read(
         ingester.delivery.write_key = WriteKey::new(key);
         keys
     };
+    let keys =
+        [Some(keys), get("WRITE_KEYS")].into_iter().flatten().filter(|keys| !keys.is_empty()).collect::<Vec<_>>();
+    let keys = keys.join(",");
     if let Some(single) = &mut exporter.single {
         single.destinations.iter_mut().for_each(|destination| EXTERNAL_ID.clone_into(&mut destination.external_id));
     }
@@ -158,6 +161,8 @@ mod tests {
         assert_eq!(way.tracking_endpoint, "http://127.0.0.1:1");
         assert_eq!(way.objects_endpoint, "http://127.0.0.1:1");
         assert_eq!((read.keys.as_str(), read.ingester.source), ("local-s1=s1", None));
+        let keys = super::read(&get(&[("WRITE_KEYS", "k2=s2")]), config, "http://127.0.0.1:1").unwrap().keys;
+        assert_eq!(keys, "local-s1=s1,k2=s2");
         assert_eq!(config.routes.destinations[0].external_id, EXTERNAL_ID);
         let text = text.replace("region = \"eu\"\n", "endpoint = \"https://events.eu1.segmentapis.com\"\n");
         let config = Config::parse(&text, &config.reading).unwrap();

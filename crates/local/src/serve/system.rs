@@ -5,7 +5,7 @@ use super::buckets::{ACCESS_KEY_ID, SECRET_ACCESS_KEY, s3_in};
 use super::document::Documents;
 use super::entries::{entry, exported, failure, rejected};
 use super::feed::{Change, Feed, Seer};
-use super::files::Files;
+use super::files::{FileState, Files, ended};
 use super::functions::{Functions, Parts, tick};
 use super::receiving;
 use super::settings;
@@ -14,6 +14,7 @@ use aws::clients::config_at;
 use aws::{Bucket, Clock, Dice};
 use axum::Router;
 use config::Config;
+use protocol::keys;
 use protocol::reading::Reading;
 use serde_json::{Value, json};
 use standins::event_source::{EventSource, Polling};
@@ -39,7 +40,7 @@ pub(super) struct System {
     pub(super) s3: s3::Server,
     pub(super) source: Bucket,
     pub(super) feed: Arc<Feed>,
-    pub(super) files: Files,
+    pub(super) files: Arc<Files>,
     pub(super) documents: Mutex<Documents>,
     /// The settings in force, with the configuration.
     pub(super) in_force: RwLock<(settings::Functions, Arc<Config>)>,
@@ -79,7 +80,7 @@ impl System {
             source: bucket(SOURCE_BUCKET),
             s3,
             feed,
-            files: Files::default(),
+            files: Arc::default(),
             documents: Mutex::new(documents),
             keys: in_force.keys.clone(),
             in_force: RwLock::new((in_force, Arc::new(config))),
@@ -99,11 +100,15 @@ impl System {
 
     /// Tells open pages of each change of a bucket, and begins to empty the queue.
     fn watch(self: &Arc<Self>) {
-        for (bucket, prefix, change) in
-            [(SOURCE_BUCKET, "", Change::Files), (STATE_BUCKET, protocol::keys::INGEST, Change::Files)]
-        {
-            let feed = Arc::clone(&self.feed);
-            self.s3.on_created(bucket, s3::Filter::all().prefix(prefix), move |_| feed.changed(change));
+        for (bucket, prefix) in [(SOURCE_BUCKET, ""), (STATE_BUCKET, keys::INGEST), (STATE_BUCKET, keys::OUTCOMES)] {
+            let (feed, files) = (Arc::clone(&self.feed), Arc::clone(&self.files));
+            self.s3.on_created(bucket, s3::Filter::all().prefix(prefix), move |notification| {
+                // Keys of the state bucket stand in a notification as they are: they need no escape.
+                if let Some(key) = notification["Records"][0]["s3"]["object"]["key"].as_str() {
+                    files.created(key);
+                }
+                feed.changed(Change::Files);
+            });
         }
         let source = EventSource::on(&self.queue, QUEUE).concurrency_max(CONCURRENCY).retry_after_s(RETRY_SECONDS);
         // The polling belongs to the system, so it must not hold it.
@@ -135,6 +140,16 @@ impl System {
         answer
     }
 
+    /// All files, newest first.
+    pub(super) async fn all_files(&self) -> Vec<FileState> {
+        let ask = async |count: usize| {
+            let mut answer = self.functions.ingest(json!({"status": count})).await?;
+            serde_json::from_value(answer["files"].take()).map_err(|error| error.to_string())
+        };
+        self.files.refresh(ask).await;
+        self.files.all(&self.s3)
+    }
+
     /// Runs the exporter.
     pub(super) async fn export(&self, is_full: bool) {
         let answer = self.functions.export(tick(is_full)).await;
@@ -163,7 +178,7 @@ impl System {
 
     /// Sends a message for each file that no run has ended: the queue itself is not kept.
     pub(super) fn find_unfinished(&self) {
-        let ended = self.files.ended(&self.s3);
+        let ended = ended(&self.s3);
         let config = Arc::clone(&self.in_force.read().unwrap_or_else(PoisonError::into_inner).1);
         for object in self.s3.objects(SOURCE_BUCKET, "").into_iter().filter(|object| !object.delete_marker) {
             let readers = config.for_key(&object.key).map_or(1, |all| all.len());

@@ -4,6 +4,7 @@
 mod check;
 mod config;
 mod demo;
+mod deployed;
 mod scene;
 mod serve;
 mod suggest;

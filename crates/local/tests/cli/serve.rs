@@ -77,6 +77,15 @@ impl Serve {
         between(&self.get("/").text(), "receiver <code>http://", "</code>")
     }
 
+    /// Runs a command about this system, as about one on AWS.
+    fn run(&self, args: &[&str]) -> std::process::Output {
+        let url = between(&self.get("/").text(), "S3 <code>", "</code>");
+        let key =
+            [("AWS_ACCESS_KEY_ID", "local"), ("AWS_SECRET_ACCESS_KEY", "local-secret"), ("AWS_REGION", "us-east-1")];
+        let endpoint = [("AWS_ENDPOINT_URL_S3", url.as_str()), ("SOURCE_ID", "local")];
+        crate::scene::run(args, &[&key[..], &endpoint].concat(), b"")
+    }
+
     /// Kills it at once.
     fn kill(mut self) {
         self.child.kill().unwrap();
@@ -178,6 +187,57 @@ fn refused_rows_are_downloaded_and_a_file_is_replayed() {
 }
 
 #[test]
+fn a_file_is_dropped_by_the_command_line_and_its_refused_rows_are_mended() {
+    use crate::scene::{stderr, stdout};
+    let folder = Folder::new("serve-commands");
+    let serve = Serve::start(&folder, &[]);
+    let file = folder.file("track_bad.csv", BAD);
+    let (inbox, state) = (["--inbox", "segment-s3-source"], ["--state", "segment-s3-state"]);
+    let of = |args: &[&str]| serve.run(&[args, &inbox, &state].concat());
+    let dropped = of(&["drop", &file, "--prefix", "in/"]);
+    assert_eq!(dropped.status.code(), Some(1), "{}", stderr(&dropped));
+    let words = stdout(&dropped);
+    assert!(words.contains("1 of 2 rows refused") && words.contains("2 rows = 1 accepted + 1 refused"), "{words}");
+    let shown = of(&["show", "in/track_bad.csv"]);
+    assert_eq!(shown.status.code(), Some(1), "{}", stderr(&shown));
+    assert!(stdout(&shown).contains("ledger: s3://segment-s3-state/ingest/"), "{}", stdout(&shown));
+    let to = folder.0.to_str().unwrap();
+    let fetched = of(&["rejects", "in/track_bad.csv", "--folder", to]);
+    assert!(fetched.status.success(), "{}", stderr(&fetched));
+    let rejects = folder.0.join("track_bad.rejects.csv");
+    let mended = std::fs::read_to_string(&rejects).unwrap().replace("\n,Signed Up", "\nu2,Signed Up");
+    std::fs::write(&rejects, mended).unwrap();
+    let dropped = of(&["drop", rejects.to_str().unwrap(), "--prefix", "in/", "--json"]);
+    assert_eq!(dropped.status.code(), Some(0), "{}", stderr(&dropped));
+    let told: serde_json::Value = serde_json::from_str(stdout(&dropped)).unwrap();
+    assert_eq!(told["outcomes"][0]["account"]["acknowledged"], 1, "{told:#}");
+    let files = serve.run(&[&["files"][..], &state].concat());
+    assert_eq!(stdout(&files).lines().count(), 3, "{}", stdout(&files));
+}
+
+#[test]
+fn files_are_listed_from_the_outcome_index_after_a_restart_too() {
+    let folder = Folder::new("serve-index");
+    let serve = Serve::start(&folder, &[]);
+    serve.drop_until("track_bad.csv", BAD.as_bytes(), "\"rejects\":\"rejects/");
+    serve.drop_until("object_rooms_1.csv", b"id,size\nr1,4\n", "\"outcome\":\"finished\"");
+    serve.drop_until("notes.csv", b"a\n1\n", "\"outcome\":\"refused\"");
+    serve.kill();
+    // The page needs no checkpoint of a file that has ended.
+    let state = folder.0.join("state/buckets/segment-s3-state");
+    let streams = std::fs::read_dir(state.join("ingest")).unwrap().map(|entry| entry.unwrap().path());
+    let checkpoints: Vec<_> =
+        streams.map(|stream| stream.join("checkpoint.json")).filter(|path| path.exists()).collect();
+    assert_eq!(checkpoints.len(), 2);
+    let serve = Serve::start(&folder, &[]);
+    checkpoints.iter().for_each(|path| std::fs::remove_file(path).unwrap());
+    let files = serve.get("/files").text();
+    assert!(files.contains("track_bad.rejects.csv"), "{files}");
+    assert!(files.contains("objects are acknowledged and shown under Live"), "{files}");
+    assert!(files.contains("the name has no known prefix"), "{files}");
+}
+
+#[test]
 fn a_refused_file_says_why_and_can_be_tried_again() {
     let folder = Folder::new("serve-again");
     let serve = Serve::start(&folder, &[]);
@@ -267,12 +327,13 @@ fn a_file_that_a_kill_interrupts_is_finished_after_a_restart() {
 #[test]
 fn a_call_to_the_receiver_is_seen_and_a_refusal_says_why() {
     let folder = Folder::new("serve-receiver");
-    let serve = Serve::start(&folder, &[]);
+    let serve = Serve::start(&folder, &[("WRITE_KEYS", "one-more=shop1")]);
     let receiver = serve.receiver();
     let call = |key: &str| format!(r#"{{"userId":"u1","event":"Signed Up <b>","writeKey":"{key}"}}"#);
     assert_eq!(request(&receiver, "POST", "/v1/track", &[], call("local-write-key").as_bytes()).status, 200);
     let live = serve.get("/live").text();
     assert!(live.contains("Signed Up &lt;b&gt; · u1") && !live.contains("&quot;writeKey&quot;"), "{live}");
+    assert_eq!(request(&receiver, "POST", "/v1/track", &[], call("one-more").as_bytes()).status, 200);
     assert_ne!(request(&receiver, "POST", "/v1/track", &[], call("another").as_bytes()).status, 200);
     let live = serve.get("/live?refused=1").text();
     assert!(live.contains("/v1/track: ") && !live.contains("another"), "{live}");

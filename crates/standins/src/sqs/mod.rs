@@ -1,5 +1,5 @@
 //! SQS: standard queues with delays, visibility and dead letters, by a clock that a story can move. The functions only
-//! send messages; the [event source](crate::event_source) receives them in process.
+//! send messages; the [event source](crate::event_source) receives them in process. The command line receives dead letters.
 //!
 //! Signatures are not verified, so any client may use the queues.
 
@@ -170,10 +170,17 @@ impl Queues {
     }
 
     /// Lends out up to `count` visible messages, and moves messages that were received too often to the dead letters.
-    pub(crate) fn receive(&self, name: &str, count: usize, now_ms: i64) -> Result<Vec<Message>, SqsError> {
+    /// They stay hidden for the seconds of the queue, or for these.
+    pub(crate) fn receive(
+        &self,
+        name: &str,
+        count: usize,
+        visibility_s: Option<i64>,
+        now_ms: i64,
+    ) -> Result<Vec<Message>, SqsError> {
         let mut queues = self.lock();
         let queue = queues.get_mut(name).ok_or_else(no_such_queue)?;
-        let (lent, dead) = queue.receive(count, now_ms);
+        let (lent, dead) = queue.receive(count, visibility_s, now_ms);
         let dead_letters = queue.settings.redrive.clone();
         if let Some((dead_letters, _)) = dead_letters.filter(|_| !dead.is_empty()) {
             queues.entry(dead_letters).or_default().messages.extend(dead);

@@ -1,4 +1,4 @@
-//! SQS's `SendMessage` and `ChangeMessageVisibility` over AWS JSON 1.0.
+//! SQS's `SendMessage`, `ReceiveMessage`, `DeleteMessage` and `ChangeMessageVisibility` over AWS JSON 1.0.
 
 use serde_json::{Map, Value, json};
 
@@ -10,6 +10,8 @@ use crate::dice;
 const BODY_BYTES_MAX: usize = 1_048_576;
 const DELAY_S_MAX: i64 = 900;
 const VISIBILITY_S_MAX: i64 = 43_200;
+/// SQS API reference, `ReceiveMessage`.
+const RECEIVED_MAX: i64 = 10;
 
 /// An answer that is not a success: its code, the code that older clients know, and a message.
 #[derive(Debug, PartialEq, Eq)]
@@ -28,10 +30,12 @@ fn invalid(message: impl Into<String>) -> SqsError {
     refuse("InvalidParameterValue", "InvalidParameterValue", message)
 }
 
-/// The answer to an action of those that the functions use.
+/// The answer to an action of those that the functions and the command line use.
 pub(crate) fn act(queues: &Queues, now_ms: i64, action: &str, input: &Value) -> Result<Value, SqsError> {
     match action {
         "SendMessage" => send(queues, queue_of(input)?, input, now_ms),
+        "ReceiveMessage" => receive(queues, queue_of(input)?, input, now_ms),
+        "DeleteMessage" => delete(queues, queue_of(input)?, input),
         "ChangeMessageVisibility" => change_visibility(queues, queue_of(input)?, input, now_ms),
         other => Err(refuse("InvalidAction", "InvalidAction", format!("The action {other} is not valid"))),
     }
@@ -55,6 +59,43 @@ fn send(queues: &Queues, name: &str, input: &Value, now_ms: i64) -> Result<Value
     let delay_s = seconds(input, "DelaySeconds", DELAY_S_MAX)?;
     let message = queues.send(name, body.to_owned(), delay_s.unwrap_or(0), now_ms)?;
     Ok(json!({"MessageId": message.id, "MD5OfMessageBody": md5_hex(body.as_bytes())}))
+}
+
+/// SQS API reference, `ReceiveMessage`. An empty queue answers at once, whatever the wait.
+fn receive(queues: &Queues, name: &str, input: &Value, now_ms: i64) -> Result<Value, SqsError> {
+    let count = input.get("MaxNumberOfMessages").and_then(Value::as_i64).unwrap_or(1);
+    if !(1..=RECEIVED_MAX).contains(&count) {
+        return Err(invalid(format!(
+            "Value {count} for parameter MaxNumberOfMessages is invalid. Reason: Must be between 1 and \
+             {RECEIVED_MAX}, if provided."
+        )));
+    }
+    let visibility_s = seconds(input, "VisibilityTimeout", VISIBILITY_S_MAX)?;
+    let lent = queues.receive(name, usize::try_from(count).unwrap_or(1), visibility_s, now_ms)?;
+    let messages: Vec<Value> = lent
+        .iter()
+        .map(|message| {
+            json!({
+                "MessageId": message.id,
+                "ReceiptHandle": message.receipt(),
+                "MD5OfBody": md5_hex(message.body.as_bytes()),
+                "Body": message.body,
+                "Attributes": system_attributes(message),
+            })
+        })
+        .collect();
+    Ok(if messages.is_empty() { json!({}) } else { json!({"Messages": messages}) })
+}
+
+/// SQS API reference, `DeleteMessage`: a message that was received again since stays, and the answer is a success.
+fn delete(queues: &Queues, name: &str, input: &Value) -> Result<Value, SqsError> {
+    let receipt = text(input, "ReceiptHandle")?;
+    if hex::decode(receipt).is_err() {
+        return Err(refuse("ReceiptHandleIsInvalid", "ReceiptHandleIsInvalid", "The input receipt handle is invalid."));
+    }
+    queues.with(name, |queue| queue.messages.retain(|message| message.receipt() != receipt))?;
+    queues.changed();
+    Ok(json!({}))
 }
 
 /// SQS API reference, `ChangeMessageVisibility`: only a message that is lent out can be changed, by its last receipt.

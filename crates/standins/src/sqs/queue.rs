@@ -89,9 +89,15 @@ impl Queue {
         message
     }
 
-    /// Lends out up to `count` messages that are visible; those that were received too often go to
-    /// the second list instead.
-    pub(crate) fn receive(&mut self, count: usize, now_ms: i64) -> (Vec<Message>, Vec<Message>) {
+    /// Lends out up to `count` messages that are visible, for the seconds of the queue or for these. Those that were
+    /// received too often go to the second list instead.
+    pub(crate) fn receive(
+        &mut self,
+        count: usize,
+        visibility_s: Option<i64>,
+        now_ms: i64,
+    ) -> (Vec<Message>, Vec<Message>) {
+        let visibility_s = visibility_s.unwrap_or(self.settings.visibility_s);
         let receives_max = self.settings.redrive.as_ref().map(|(_, max)| *max);
         let visible = |message: &Message| message.visible_ms <= now_ms;
         let spent = |message: &mut Message| visible(message) && receives_max.is_some_and(|max| message.receives >= max);
@@ -102,7 +108,7 @@ impl Queue {
         }
         let mut lent = Vec::new();
         for message in self.messages.iter_mut().filter(|message| visible(message)).take(count) {
-            message.visible_ms = now_ms + self.settings.visibility_s * 1_000;
+            message.visible_ms = now_ms + visibility_s * 1_000;
             message.first_received_ms.get_or_insert(now_ms);
             message.receives += 1;
             message.in_flight = true;
@@ -161,11 +167,11 @@ mod tests {
         let mut queue = queue(QueueSettings::default().visibility_s(10));
         queue.send("now".to_owned(), 0, 0);
         queue.send("later".to_owned(), 5, 0);
-        assert_eq!(bodies(&queue.receive(10, 0).0), ["now"]);
-        assert_eq!(bodies(&queue.receive(10, 4_999).0), [""; 0]);
-        assert_eq!(bodies(&queue.receive(10, 5_000).0), ["later"]);
+        assert_eq!(bodies(&queue.receive(10, None, 0).0), ["now"]);
+        assert_eq!(bodies(&queue.receive(10, None, 4_999).0), [""; 0]);
+        assert_eq!(bodies(&queue.receive(10, None, 5_000).0), ["later"]);
         assert_eq!(queue.next_due_ms(), Some(10_000));
-        let again = queue.receive(10, 10_000).0;
+        let again = queue.receive(10, None, 10_000).0;
         assert_eq!((bodies(&again), again[0].receives), (vec!["now"], 2));
     }
 
@@ -173,8 +179,8 @@ mod tests {
     fn an_old_receipt_deletes_nothing() {
         let mut queue = queue(QueueSettings::default().visibility_s(0));
         queue.send("x".to_owned(), 0, 0);
-        let old = queue.receive(1, 0).0.remove(0);
-        let new = queue.receive(1, 0).0.remove(0);
+        let old = queue.receive(1, None, 0).0.remove(0);
+        let new = queue.receive(1, None, 0).0.remove(0);
         queue.delete(&old);
         assert_eq!(bodies(&queue.messages), ["x"]);
         queue.delete(&new);
@@ -185,23 +191,23 @@ mod tests {
     fn a_message_that_is_given_back_is_received_again() {
         let mut queue = queue(QueueSettings::default());
         queue.send("x".to_owned(), 0, 0);
-        let first = queue.receive(1, 0).0;
+        let first = queue.receive(1, None, 0).0;
         queue.give_back(&first, 5);
-        assert_eq!(bodies(&queue.receive(1, 4).0), [""; 0]);
-        assert_eq!(bodies(&queue.receive(1, 5).0), ["x"]);
+        assert_eq!(bodies(&queue.receive(1, None, 4).0), [""; 0]);
+        assert_eq!(bodies(&queue.receive(1, None, 5).0), ["x"]);
         queue.give_back(&first, 6);
-        assert_eq!(bodies(&queue.receive(1, 6).0), [""; 0], "it was lent out again since");
+        assert_eq!(bodies(&queue.receive(1, None, 6).0), [""; 0], "it was lent out again since");
     }
 
     #[test]
     fn only_the_last_receipt_of_a_hidden_message_changes_its_time() {
         let mut queue = queue(QueueSettings::default().visibility_s(100));
         queue.send("x".to_owned(), 0, 0);
-        let receipt = queue.receive(1, 0).0[0].receipt();
+        let receipt = queue.receive(1, None, 0).0[0].receipt();
         assert_eq!(queue.lend_until(&receipt, 5_000, 0), Lent::Changed);
         assert_eq!(queue.lend_until(&receipt, 9_000, 5_000), Lent::NotInFlight);
-        assert_eq!(bodies(&queue.receive(1, 4_999).0), [""; 0]);
-        assert_eq!(bodies(&queue.receive(1, 5_000).0), ["x"]);
+        assert_eq!(bodies(&queue.receive(1, None, 4_999).0), [""; 0]);
+        assert_eq!(bodies(&queue.receive(1, None, 5_000).0), ["x"]);
         assert_eq!(queue.lend_until(&receipt, 9_000, 5_001), Lent::Unknown);
     }
 
@@ -209,9 +215,9 @@ mod tests {
     fn a_message_received_too_often_is_a_dead_letter() {
         let mut queue = queue(QueueSettings::default().visibility_s(0).redrive("dead", 2));
         queue.send("x".to_owned(), 0, 0);
-        assert_eq!(queue.receive(1, 0).0.len(), 1);
-        assert_eq!(queue.receive(1, 0).0.len(), 1);
-        let (lent, dead) = queue.receive(1, 0);
+        assert_eq!(queue.receive(1, None, 0).0.len(), 1);
+        assert_eq!(queue.receive(1, None, 0).0.len(), 1);
+        let (lent, dead) = queue.receive(1, None, 0);
         assert_eq!((lent.len(), bodies(&dead)), (0, vec!["x"]));
         assert_eq!(queue.messages.len(), 0);
     }

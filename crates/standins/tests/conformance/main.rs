@@ -6,6 +6,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod access;
+mod cloudformation;
 mod event_source;
 mod faults;
 mod folder;

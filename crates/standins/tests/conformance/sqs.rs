@@ -100,3 +100,31 @@ async fn faults_differ_in_the_effect() {
         }
     }
 }
+
+#[tokio::test]
+async fn a_message_is_received_given_back_and_deleted() {
+    let queue = queue().await;
+    queue.server.send("work", "{\"größe\":1}");
+    let receive = || queue.sqs.receive_message().queue_url(&queue.url).max_number_of_messages(10);
+    let received = receive().visibility_timeout(600).send().await.unwrap();
+    let message = &received.messages()[0];
+    assert_eq!((received.messages().len(), message.body()), (1, Some("{\"größe\":1}")));
+    assert!(receive().send().await.unwrap().messages().is_empty(), "it is lent out");
+
+    let receipt = message.receipt_handle().unwrap();
+    let give_back = queue.sqs.change_message_visibility().queue_url(&queue.url).receipt_handle(receipt);
+    give_back.visibility_timeout(0).send().await.unwrap();
+    let again = receive().send().await.unwrap();
+    let newer = again.messages()[0].receipt_handle().unwrap();
+    let delete = |receipt: &str| queue.sqs.delete_message().queue_url(&queue.url).receipt_handle(receipt).send();
+    delete(receipt).await.unwrap();
+    assert_eq!(queue.server.messages("work").len(), 1, "it was received again since");
+    delete(newer).await.unwrap();
+    assert_eq!(queue.server.messages("work"), []);
+
+    assert_eq!(
+        refusal(receive().max_number_of_messages(11).send().await.unwrap_err()),
+        (400, "InvalidParameterValue".to_owned())
+    );
+    assert_eq!(refusal(delete("no receipt").await.unwrap_err()), (400, "ReceiptHandleIsInvalid".to_owned()));
+}

@@ -106,14 +106,15 @@ async fn put(system: &System, key: &str, body: Body) -> anyhow::Result<()> {
     if !part.is_empty() {
         upload.part(part.freeze()).await?;
     }
-    Ok(upload.complete().await?)
+    upload.complete().await?;
+    Ok(())
 }
 
 /// How a file stands: an entry for each mapping that reads it.
 pub(super) async fn progress(State(system): Shared, parameters: Parameters) -> Answer {
     let key = parameter(&parameters, "key")?;
     let version = parameters.get("version").filter(|version| !version.is_empty());
-    let files = system.files.all(&system.s3);
+    let files = system.all_files().await;
     let of_upload =
         files.iter().filter(|file| file.key == key && file.version_id.as_ref() == version && file.replay.is_none());
     Ok(json_answer(&of_upload.map(state).collect::<Value>()))

@@ -9,16 +9,19 @@ use crate::words::grouped;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Redirect, Response};
+use calls::kind::Kind;
 use protocol::id::StreamId;
 use standins::installation::{SOURCE_BUCKET, STATE_BUCKET};
 use std::fmt::Write as _;
 
+/// Beside a file of objects.
+const OBJECTS: &str = "objects are acknowledged and shown under Live; this machine keeps none, and no logs have them";
+
 pub(super) async fn view(State(system): Shared, headers: HeaderMap) -> Response {
-    answer(&headers, &system, "Files", &content(&system))
+    answer(&headers, &system, "Files", &content(&system, &system.all_files().await))
 }
 
-fn content(system: &System) -> String {
-    let files = system.files.all(&system.s3);
+fn content(system: &System, files: &[FileState]) -> String {
     let (waiting, dead) = system.messages();
     let mut out = String::from("<h1>Files</h1>");
     let count = |number: usize, one: &str, many: &str| format!("{number} {}", if number == 1 { one } else { many });
@@ -84,8 +87,9 @@ fn row(out: &mut String, file: &FileState) {
         time(file.started_ms),
         actions(file)
     );
-    let notes: Vec<String> =
-        file.reason.iter().chain(&file.warnings).map(|note| format!("<li>{}</li>", prose(note))).collect();
+    let of_objects = (file.kind == Kind::Object.as_str()).then(|| OBJECTS.to_owned());
+    let notes = file.reason.iter().chain(&file.warnings).chain(&of_objects);
+    let notes: Vec<String> = notes.map(|note| format!("<li>{}</li>", prose(note))).collect();
     if !notes.is_empty() {
         let _ = write!(out, "<tr class=\"notes\"><td colspan=\"9\"><ul>{}</ul></td></tr>", notes.concat());
     }

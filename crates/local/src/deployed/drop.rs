@@ -1,0 +1,317 @@
+//! `segment-s3 drop`: checks files, uploads them, and follows each of them to its end.
+
+use super::bar::Bar;
+use super::follow::{Expected, Followed};
+use super::index::Index;
+use super::place::{InboxArg, Place, StateArg, Way};
+use super::settings::deployed;
+use super::upload::upload;
+use super::words::{quoted, told};
+use crate::check::{Assignment, Checked, Usability, account_in_words, check_file, check_json, title};
+use crate::voice::Voice;
+use crate::words::visible;
+use anyhow::Context;
+use aws::{Bucket, Fault};
+use clap::Args;
+use protocol::id::SourceId;
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+const POLL: Duration = Duration::from_secs(1);
+/// After so long without a checkpoint or an end, something may be wrong with the trigger.
+const SILENT_POLLS: u32 = 120;
+/// What a shell shows of a process that Ctrl-C ended.
+const INTERRUPTED: u8 = 130;
+
+/// The arguments of `drop`.
+#[derive(Args, Debug)]
+pub(crate) struct DropArgs {
+    /// CSV files
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// What stands before the names of the files in their keys, such as `in/`; without it SourcePrefix of the stack
+    #[arg(long, value_name = "PREFIX")]
+    prefix: Option<String>,
+    /// The configuration to check by, without a stack; without it the document in `CONFIG`
+    #[arg(long, value_name = "FILE", conflicts_with = "stack")]
+    config: Option<PathBuf>,
+    /// The id of the source, to show rows while the file is sent; without it that of the stack, or `SOURCE_ID`
+    #[arg(long, value_name = "ID")]
+    source_id: Option<SourceId>,
+    /// End when the files are uploaded
+    #[arg(long)]
+    no_follow: bool,
+    /// One JSON document for each file, on a line of its own
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    way: Way,
+    #[command(flatten)]
+    inbox: InboxArg,
+    #[command(flatten)]
+    state: StateArg,
+}
+
+/// What is done with each file.
+struct Drop<'a> {
+    args: &'a DropArgs,
+    place: Place,
+    assignment: Assignment,
+    source: Option<SourceId>,
+    inbox: Bucket,
+    prefix: String,
+    /// Where files are followed; `None` with `--no-follow`.
+    state: Option<(Bucket, Index)>,
+}
+
+/// A file that was checked, and uploaded if it can be used.
+struct Dropped {
+    path: PathBuf,
+    checked: Vec<Checked>,
+    followed: Option<Followed>,
+    /// True once its end is said.
+    is_said: bool,
+}
+
+/// Checks, uploads and follows. The exit status says the worst: 1 when rows are refused, 2 when a file cannot be used, or
+/// has failed.
+pub(super) async fn run(args: &DropArgs) -> anyhow::Result<ExitCode> {
+    let drop = Drop::new(args).await?;
+    let mut worst = Usability::Sound;
+    let mut files = Vec::new();
+    for path in &args.files {
+        match drop.one(path).await {
+            Ok(dropped) => {
+                worst = if dropped.followed.is_none() { Usability::Unusable } else { worst };
+                files.push(dropped);
+            }
+            // The others are dropped all the same.
+            Err(error) => {
+                worst = Usability::Unusable;
+                eprintln!("segment-s3: {}: {error:#}", visible(&path.display().to_string()));
+            }
+        }
+    }
+    let mut is_interrupted = false;
+    if let Some((state, index)) = &drop.state {
+        tokio::select! {
+            followed = drop.follow(&mut files, state, index) => followed?,
+            interrupted = tokio::signal::ctrl_c() => {
+                interrupted?;
+                is_interrupted = true;
+            }
+        }
+    }
+    if args.json {
+        files.iter().for_each(|file| println!("{}", file.json()));
+    }
+    if is_interrupted {
+        drop.interrupted(&mut files);
+        return Ok(ExitCode::from(INTERRUPTED));
+    }
+    let ends = files.iter().filter_map(|file| file.followed.as_ref()).map(Followed::usability);
+    Ok(ends.fold(worst, Ord::max).into())
+}
+
+impl<'a> Drop<'a> {
+    async fn new(args: &'a DropArgs) -> anyhow::Result<Drop<'a>> {
+        let place = Place::open(&args.way).await?;
+        let (assignment, source) = match place.stack() {
+            Some(_) => {
+                let deployed = deployed(&place).await?;
+                (Assignment::with(deployed.settings, deployed.config), deployed.source)
+            }
+            None => {
+                let assignment = Assignment::read(args.config.as_deref());
+                let source = config::environment::variable("SOURCE_ID").and_then(|id| id.parse().ok());
+                (assignment.map_err(|faults| anyhow::anyhow!(faults.join("; ")))?, source)
+            }
+        };
+        let inbox = place.bucket(&place.inbox(&args.inbox)?);
+        let prefix = prefix(args, &place);
+        let state = match args.no_follow {
+            true => None,
+            false => {
+                let state = place.state(&args.state)?;
+                let index = Index::of(&place, state.name())?;
+                Some((state, index))
+            }
+        };
+        let source = args.source_id.clone().or(source);
+        Ok(Drop { args, place, assignment, source, inbox, prefix, state })
+    }
+
+    /// Checks a file, and uploads it unless it cannot be used.
+    async fn one(&self, path: &Path) -> anyhow::Result<Dropped> {
+        let name = path.file_name().and_then(|name| name.to_str()).context("its name is not UTF-8 text")?;
+        let key = format!("{}{name}", self.prefix);
+        self.fits(&key)?;
+        let checked = check_file(path, &key, &self.assignment)?;
+        let is_usable = checked.iter().all(|checked| checked.verdict() != Usability::Unusable);
+        if !self.args.json {
+            self.say_checked(&checked, is_usable);
+        }
+        let mut dropped = Dropped { path: path.to_owned(), checked, followed: None, is_said: false };
+        if !is_usable {
+            return Ok(dropped);
+        }
+        let before = match &self.state {
+            Some((_, index)) => {
+                index.of_file(self.inbox.name(), &key).await.map_err(|error| self.place.explain(error))?
+            }
+            None => Vec::new(),
+        };
+        let pin = upload(path, &self.inbox, &key).await.map_err(|error| self.place.explain(error))?;
+        if !self.args.json {
+            let version = pin.version_id.as_ref().map(|version| format!(", version {version}")).unwrap_or_default();
+            println!("  uploaded to {}{version}", visible(&self.inbox.target(&key)));
+        }
+        let expected: Vec<Expected> = dropped.checked.iter().map(|checked| self.expected(checked)).collect();
+        dropped.followed = Some(Followed::new(self.inbox.name(), &key, pin, &expected, before));
+        Ok(dropped)
+    }
+
+    /// Refuses a key whose object starts nothing.
+    fn fits(&self, key: &str) -> anyhow::Result<()> {
+        let Some(stack) = self.place.stack() else { return Ok(()) };
+        let parameter = |name: &str| stack.parameter(name).unwrap_or_default().to_owned();
+        let (prefix, suffix) = (parameter("SourcePrefix"), parameter("SourceSuffix"));
+        anyhow::ensure!(
+            key.starts_with(&prefix),
+            "the stack {} reads only keys that begin with {prefix}: write --prefix {prefix}",
+            stack.name()
+        );
+        anyhow::ensure!(
+            key.ends_with(&suffix),
+            "the stack {} reads only keys that end with {suffix}: rename the file",
+            stack.name()
+        );
+        Ok(())
+    }
+
+    fn say_checked(&self, checked: &[Checked], is_usable: bool) {
+        let voice = Voice::of(&std::io::stdout());
+        for checked in checked {
+            match is_usable && checked.verdict() == Usability::Sound {
+                true => print!("{}", title(checked, voice)),
+                false => print!("{}", account_in_words(checked, &self.assignment.settings, voice)),
+            }
+        }
+        if !is_usable {
+            println!("  {}", voice.bad("it is not uploaded"));
+        }
+    }
+
+    fn expected(&self, checked: &Checked) -> Expected {
+        let source = checked.source_id.clone().or_else(|| self.source.clone());
+        Expected { mapping: checked.mapping.clone(), source, rows: checked.account.rows }
+    }
+
+    /// Waits for the ends, and says each of them.
+    async fn follow(&self, files: &mut [Dropped], state: &Bucket, index: &Index) -> anyhow::Result<()> {
+        let bar = Bar::of_rows();
+        let mut silent_polls = 0;
+        let mut seen = (0, open(files));
+        while open(files) > 0 {
+            for followed in files.iter_mut().filter_map(Dropped::open) {
+                self.ask(followed, state, index).await?;
+            }
+            self.say_ended(files, &bar);
+            let now = (rows(files).0, open(files));
+            silent_polls = if now == seen { silent_polls + 1 } else { 0 };
+            seen = now;
+            let (settled, all) = rows(files);
+            bar.rows(settled, all, &hint(settled, open(files), silent_polls));
+            if open(files) > 0 {
+                tokio::time::sleep(POLL).await;
+            }
+        }
+        bar.clear();
+        Ok(())
+    }
+
+    /// Asks once how a file stands. An outage is waited for.
+    async fn ask(&self, followed: &mut Followed, state: &Bucket, index: &Index) -> anyhow::Result<()> {
+        match followed.ask(state, index).await {
+            Err(error) if error.downcast_ref::<Fault>().is_some_and(Fault::is_transient) => Ok(()),
+            asked => asked.map_err(|error| {
+                let words = self.place.explain(error);
+                anyhow::anyhow!("{} is uploaded, and cannot be followed: {words:#}", visible(&followed.key))
+            }),
+        }
+    }
+
+    /// Says how files have ended, each once.
+    fn say_ended(&self, files: &mut [Dropped], bar: &Bar) {
+        let voice = Voice::of(&std::io::stdout());
+        for file in files.iter_mut().filter(|file| !file.is_said) {
+            let Some(followed) = file.followed.as_ref().filter(|followed| followed.has_ended()) else { continue };
+            file.is_said = true;
+            let text: String = followed.ends().map(|end| told(end, &self.options(), voice)).collect();
+            if !self.args.json {
+                bar.above(|| print!("{text}"));
+            }
+        }
+    }
+
+    fn options(&self) -> String {
+        self.place.options(self.args.inbox.inbox.as_deref(), self.args.state.state.as_deref())
+    }
+
+    /// Says what Ctrl-C has ended, and what it has not.
+    fn interrupted(&self, files: &mut [Dropped]) {
+        eprintln!("\nfollowing has ended; the files are uploaded, and the ingestion goes on. Look later with:");
+        for followed in files.iter_mut().filter_map(Dropped::open) {
+            eprintln!("  segment-s3 show {}{}", quoted(&followed.key), self.options());
+        }
+    }
+}
+
+impl Dropped {
+    /// The file, if it is on its way.
+    fn open(&mut self) -> Option<&mut Followed> {
+        self.followed.as_mut().filter(|followed| !followed.has_ended())
+    }
+
+    fn json(&self) -> Value {
+        let followed = self.followed.as_ref();
+        let ends = followed.into_iter().flat_map(Followed::ends);
+        json!({
+            "file": self.path.display().to_string(),
+            "object": followed.map(|followed| format!("s3://{}/{}", followed.bucket, followed.key)),
+            "version": followed.and_then(|followed| followed.pin.version_id.as_ref()),
+            "checked": self.checked.iter().map(check_json).collect::<Vec<_>>(),
+            "outcomes": ends.collect::<Vec<_>>(),
+        })
+    }
+}
+
+/// How many files are on their way.
+fn open(files: &[Dropped]) -> usize {
+    files.iter().filter_map(|file| file.followed.as_ref()).filter(|followed| !followed.has_ended()).count()
+}
+
+/// The settled rows of all files, and all rows.
+fn rows(files: &[Dropped]) -> (u64, u64) {
+    let of_files = files.iter().filter_map(|file| file.followed.as_ref()).map(Followed::rows);
+    of_files.fold((0, 0), |sum, rows| (sum.0 + rows.0, sum.1 + rows.1))
+}
+
+/// What stands beside the bar.
+fn hint(settled: u64, open: usize, silent_polls: u32) -> String {
+    match (settled, silent_polls) {
+        (_, SILENT_POLLS..) => {
+            "nothing moves: is the bucket connected to the queue? See `segment-s3 redrive --dry-run`".to_owned()
+        }
+        (0, _) => "waiting for the ingester".to_owned(),
+        _ => format!("{open} on the way"),
+    }
+}
+
+/// What stands before the names of files.
+fn prefix(args: &DropArgs, place: &Place) -> String {
+    let of_stack = || place.stack().and_then(|stack| stack.parameter("SourcePrefix")).map(str::to_owned);
+    args.prefix.clone().or_else(of_stack).unwrap_or_default()
+}

@@ -1,0 +1,212 @@
+//! Follows a file that was put to its end: rows from its checkpoints, the end from the outcome index.
+
+use super::index::Index;
+use super::words;
+use crate::check::Usability;
+use aws::Bucket;
+use aws::bucket::Pin;
+use protocol::account::Account;
+use protocol::checkpoint::Checkpoint;
+use protocol::id::{SourceId, StreamId};
+use protocol::keys;
+use protocol::outcome::FileOutcome;
+use protocol::upload::Identity;
+
+/// How one mapping reads the file, before anything is sent.
+#[derive(Clone, Debug)]
+pub(super) struct Expected {
+    pub(super) mapping: Option<String>,
+    /// The source that its calls go to, if it is known.
+    pub(super) source: Option<SourceId>,
+    pub(super) rows: u64,
+}
+
+/// A version of a file, on its way.
+#[derive(Debug)]
+pub(super) struct Followed {
+    pub(super) bucket: String,
+    pub(super) key: String,
+    pub(super) pin: Pin,
+    readers: Vec<Reader>,
+    /// The outcomes that were known before it was put.
+    before: Vec<FileOutcome>,
+}
+
+/// The file, as one mapping reads it.
+#[derive(Debug)]
+struct Reader {
+    expected: Expected,
+    /// Names its checkpoint. Without the source it cannot be known before the end.
+    stream: Option<StreamId>,
+    settled: Account,
+    end: Option<FileOutcome>,
+}
+
+impl Followed {
+    /// Follows the version that `pin` identifies.
+    pub(super) fn new(bucket: &str, key: &str, pin: Pin, expected: &[Expected], before: Vec<FileOutcome>) -> Followed {
+        let reader = |expected: &Expected| {
+            let identity = |source: &SourceId| Identity {
+                source_id: source.clone(),
+                bucket: bucket.to_owned(),
+                key: key.to_owned(),
+                version_id: pin.version_id.clone(),
+                etag: pin.etag.clone(),
+                modified_ms: pin.modified_ms,
+                bytes: pin.bytes,
+                replay: None,
+                mapping: expected.mapping.clone(),
+            };
+            let stream = expected.source.as_ref().map(|source| identity(source).stream());
+            Reader { expected: expected.clone(), stream, settled: Account::default(), end: None }
+        };
+        let readers = expected.iter().map(reader).collect();
+        Followed { bucket: bucket.to_owned(), key: key.to_owned(), pin, readers, before }
+    }
+
+    /// Rows that are settled, and rows in all.
+    pub(super) fn rows(&self) -> (u64, u64) {
+        let settled = |reader: &Reader| reader.end.as_ref().map_or(reader.settled.rows, |end| end.account.rows);
+        let all = |reader: &Reader| reader.expected.rows.max(settled(reader));
+        (self.readers.iter().map(settled).sum(), self.readers.iter().map(all).sum())
+    }
+
+    pub(super) fn has_ended(&self) -> bool {
+        self.readers.iter().all(|reader| reader.end.is_some())
+    }
+
+    /// How it ended: once for each mapping.
+    pub(super) fn ends(&self) -> impl Iterator<Item = &FileOutcome> {
+        self.readers.iter().filter_map(|reader| reader.end.as_ref())
+    }
+
+    /// The worst of its ends.
+    pub(super) fn usability(&self) -> Usability {
+        self.ends().map(words::usability).max().unwrap_or(Usability::Sound)
+    }
+
+    /// Asks how it stands.
+    ///
+    /// # Errors
+    /// When the state bucket does not answer, or refuses.
+    pub(super) async fn ask(&mut self, state: &Bucket, index: &Index) -> anyhow::Result<()> {
+        for reader in self.readers.iter_mut().filter(|reader| reader.end.is_none()) {
+            let Some(stream) = reader.stream else { continue };
+            if let Some(checkpoint) = checkpoint(state, stream).await? {
+                reader.settled = checkpoint.account;
+            }
+        }
+        for outcome in index.of_file(&self.bucket, &self.key).await? {
+            if !self.before.contains(&outcome) && self.is_of_this_version(state, &outcome).await? {
+                self.take(outcome);
+            }
+        }
+        Ok(())
+    }
+
+    /// True if an outcome is about the version that was put. One without a stream is about a file that was not read: it is
+    /// new, so the event of this version caused it.
+    async fn is_of_this_version(&self, state: &Bucket, outcome: &FileOutcome) -> anyhow::Result<bool> {
+        let Some(stream) = outcome.stream else { return Ok(true) };
+        if self.readers.iter().any(|reader| reader.stream == Some(stream)) {
+            return Ok(true);
+        }
+        let found = checkpoint(state, stream).await?;
+        Ok(found.is_some_and(|found| found.object.replay.is_none() && is_same(&found.object, &self.pin)))
+    }
+
+    fn take(&mut self, outcome: FileOutcome) {
+        let is_open = |reader: &&mut Reader| reader.end.is_none();
+        if outcome.mapping.is_none() && outcome.stream.is_none() {
+            // The file was not read by any mapping.
+            self.readers.iter_mut().filter(is_open).for_each(|reader| reader.end = Some(outcome.clone()));
+            return;
+        }
+        let of_mapping = self.readers.iter().position(|reader| reader.expected.mapping == outcome.mapping);
+        // Another configuration may be in force there than the one that it was checked by.
+        let known = self.readers.iter().any(|reader| reader.end.as_ref() == Some(&outcome));
+        let reader = match of_mapping {
+            Some(at) => self.readers.get_mut(at),
+            None if known => None,
+            None => self.readers.iter_mut().find(|reader| reader.end.is_none()),
+        };
+        if let Some(reader) = reader {
+            reader.end = Some(outcome);
+        }
+    }
+}
+
+fn is_same(object: &Identity, pin: &Pin) -> bool {
+    let version = |id: &Option<String>| id.clone().filter(|id| id != "null");
+    version(&object.version_id) == version(&pin.version_id) && object.etag == pin.etag
+}
+
+async fn checkpoint(state: &Bucket, stream: StreamId) -> anyhow::Result<Option<Checkpoint>> {
+    let found = state.get(&keys::checkpoint(stream)).await?;
+    Ok(found.and_then(|found| Checkpoint::from_json(&found.body).ok()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::words::tests::outcome;
+    use super::*;
+    use protocol::outcome::Outcome;
+
+    fn followed(mappings: &[Option<&str>]) -> Followed {
+        let source = || Some("s".parse().unwrap());
+        let expected: Vec<Expected> = mappings
+            .iter()
+            .map(|mapping| Expected { mapping: mapping.map(str::to_owned), source: source(), rows: 2_000 })
+            .collect();
+        let pin = Pin { version_id: Some("v".to_owned()), etag: "\"e\"".to_owned(), modified_ms: 1, bytes: 9 };
+        Followed::new("inbox", "in/track 1.csv", pin, &expected, Vec::new())
+    }
+
+    fn read_by(mapping: &str, rejected: u64) -> FileOutcome {
+        let stream = Some(StreamId::new([7; 16]));
+        FileOutcome { mapping: Some(mapping.to_owned()), stream, ..outcome(Outcome::Finished, rejected) }
+    }
+
+    #[test]
+    fn a_file_has_ended_when_each_mapping_has_read_it() {
+        let mut file = followed(&[Some("a"), Some("b")]);
+        file.take(read_by("b", 12));
+        assert!(!file.has_ended());
+        assert_eq!(file.rows(), (2_000, 4_000));
+        file.take(read_by("a", 0));
+        assert!(file.has_ended());
+        assert_eq!(file.usability(), Usability::RowsRefused);
+    }
+
+    #[test]
+    fn a_file_that_no_mapping_reads_ends_as_a_whole() {
+        let mut file = followed(&[Some("a"), Some("b")]);
+        file.take(outcome(Outcome::Refused, 0));
+        assert!(file.has_ended() && file.usability() == Usability::Unusable);
+    }
+
+    #[test]
+    fn an_outcome_of_a_mapping_that_was_not_expected_counts_once() {
+        let mut file = followed(&[Some("a"), Some("b")]);
+        file.take(read_by("new", 0));
+        file.take(read_by("new", 0));
+        assert_eq!(file.ends().count(), 1);
+    }
+
+    #[test]
+    fn the_stream_is_that_of_the_version_that_was_put() {
+        let stream = followed(&[None]).readers[0].stream.unwrap();
+        let identity = Identity {
+            source_id: "s".parse().unwrap(),
+            bucket: "inbox".to_owned(),
+            key: "in/track 1.csv".to_owned(),
+            version_id: Some("v".to_owned()),
+            etag: "\"e\"".to_owned(),
+            modified_ms: 1,
+            bytes: 9,
+            replay: None,
+            mapping: None,
+        };
+        assert_eq!(identity.stream(), stream);
+    }
+}

@@ -1,0 +1,101 @@
+//! `segment-s3 show`: what became of one file.
+
+use super::index::Index;
+use super::place::{InboxArg, Place, StateArg, Way};
+use super::words::{told, usability};
+use crate::check::{Usability, duration};
+use crate::voice::Voice;
+use crate::words::{more, visible};
+use aws::{Bucket, Fault};
+use clap::Args;
+use protocol::keys;
+use protocol::ledger::Ledger;
+use protocol::outcome::FileOutcome;
+use serde_json::json;
+use std::fmt::Write as _;
+use std::process::ExitCode;
+
+const COLUMNS_SHOWN_MAX: usize = 40;
+
+/// The arguments of `show`.
+#[derive(Args, Debug)]
+pub(crate) struct ShowArgs {
+    /// The key of the file, or `s3://BUCKET/KEY`
+    key: String,
+    /// One JSON document for each mapping that reads the file: its outcome and its ledger
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    way: Way,
+    #[command(flatten)]
+    inbox: InboxArg,
+    #[command(flatten)]
+    state: StateArg,
+}
+
+/// Shows outcome and ledger. The exit status is 1 when rows were refused, 2 when the file did not finish.
+pub(super) async fn run(args: &ShowArgs) -> anyhow::Result<ExitCode> {
+    let place = Place::open(&args.way).await?;
+    let (bucket, key) = place.object(&args.key, &args.inbox)?;
+    let state = place.state(&args.state)?;
+    let index = Index::of(&place, state.name())?;
+    let files = index.of_file(&bucket, &key).await.map_err(|error| place.explain(error))?;
+    if files.is_empty() {
+        anyhow::bail!(
+            "no end and no failure of s3://{bucket}/{} is known: it waits in the queue, or is being read, or its event \
+             never came, or its outcome has expired; compare the key with the S3 console",
+            visible(&key)
+        );
+    }
+    let voice = Voice::of(&std::io::stdout());
+    let options = place.options(args.inbox.inbox.as_deref(), args.state.state.as_deref());
+    for file in &files {
+        let ledger = ledger(&state, file).await.map_err(|fault| place.explained(&fault))?;
+        if args.json {
+            println!("{}", json!({"outcome": file, "ledger": ledger}));
+        } else {
+            print!(
+                "{}{}",
+                told(file, &options, voice),
+                ledger.map(|ledger| words(&ledger, file, voice)).unwrap_or_default()
+            );
+        }
+    }
+    Ok(files.iter().map(usability).max().unwrap_or(Usability::Sound).into())
+}
+
+/// The ledger of a file that has ended.
+async fn ledger(state: &Bucket, file: &FileOutcome) -> Result<Option<Ledger>, Fault> {
+    let (Some(stream), true) = (file.stream, file.ledger.is_some()) else { return Ok(None) };
+    let key = keys::ledger(stream);
+    let Some(found) = state.get(&key).await? else { return Ok(None) };
+    Ledger::from_json(&found.body).map(Some).map_err(|error| Fault::unreadable(state.target(&key), error))
+}
+
+fn words(ledger: &Ledger, file: &FileOutcome, voice: Voice) -> String {
+    let mut out = String::new();
+    let seconds = seconds(file, ledger).map(|seconds| format!(", {}", duration(seconds))).unwrap_or_default();
+    let runs = if ledger.runs == 1 { String::new() } else { format!(", {} runs", ledger.runs) };
+    let _ = writeln!(out, "  from {} to {}{seconds}{runs}", ledger.started, ledger.ended_at);
+    let version = ledger.object.version_id.as_ref().map(|version| format!(", version {version}")).unwrap_or_default();
+    let replay = ledger.object.replay.as_ref().map(|tag| format!(", replay {tag}")).unwrap_or_default();
+    let _ = writeln!(out, "  {}{version}{replay}", crate::check::bytes_in_words(ledger.object.bytes));
+    for warning in &ledger.warnings {
+        let _ = writeln!(out, "  {} {}", voice.careful("!"), visible(warning));
+    }
+    let shown = &ledger.columns[..ledger.columns.len().min(COLUMNS_SHOWN_MAX)];
+    for column in shown {
+        let _ = writeln!(out, "  {}", voice.dim(&visible(column)));
+    }
+    more(&mut out, ledger.columns.len() - shown.len(), "columns", voice);
+    if let Some(place) = &file.ledger {
+        let _ = writeln!(out, "  ledger: {place}");
+    }
+    out
+}
+
+#[expect(clippy::cast_precision_loss, reason = "seconds for people")]
+fn seconds(file: &FileOutcome, ledger: &Ledger) -> Option<f64> {
+    let started: jiff::Timestamp = ledger.started.parse().ok()?;
+    Some((file.at_ms - started.as_millisecond()).max(0) as f64 / 1_000.0)
+}
