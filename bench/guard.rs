@@ -178,7 +178,7 @@ fn request(number: u64) -> String {
     let call = |place: u64| {
         let user = spread(number * CALLS_PER_REQUEST + place);
         let id = if place == 7 { String::new() } else { format!("\"userId\":\"user-{user}\",") };
-        let context = if place % 2 == 0 { "\"context\":{\"page\":{\"path\":\"/pricing\"}}," } else { "" };
+        let context = if place.is_multiple_of(2) { "\"context\":{\"page\":{\"path\":\"/pricing\"}}," } else { "" };
         format!(
             "{{\"type\":\"track\",{id}{context}\"event\":\"Order Completed\",\"messageId\":\"m-{number}-{place}\",\
              \"timestamp\":\"2019-05-11T20:32:{:02}.940Z\",\"properties\":{{\"plan\":\"gold\",\"revenue\":{}}}}}",
