@@ -5,6 +5,7 @@
 
 use crate::app::App;
 use crate::queue::Queue;
+use crate::report::Backfilled;
 use crate::targets::{Assigned, InForce};
 use crate::trouble::{of_source, of_state};
 use aws::bucket::Listed;
@@ -22,7 +23,6 @@ use ingestion::trouble::{Remedy, Trouble};
 use protocol::backfill::{Backfill, Passed, Progress};
 use protocol::id::Nonce;
 use protocol::ledger::rfc3339;
-use serde::Serialize;
 use serde_json::json;
 use tracing::Level;
 
@@ -32,30 +32,6 @@ const SLICE_OBJECTS: usize = 200;
 const SENDS: usize = 16;
 /// Endings of compressed files.
 const COMPRESSED: [&str; 2] = [".gz", ".zst"];
-
-/// The answer to `{"backfill": …}`.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Backfilled {
-    /// The request.
-    pub backfill: Backfill,
-    /// True once all objects are in the queue, or counted.
-    pub done: bool,
-    /// The result in one sentence.
-    pub summary: String,
-    /// The objects so far.
-    #[serde(flatten)]
-    pub passed: Passed,
-    /// What it will take, of a dry run.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub estimate: Option<Estimate>,
-}
-
-impl Backfilled {
-    fn of(progress: &Progress, summary: String) -> Self {
-        let Progress { backfill, passed, done, .. } = progress;
-        Self { backfill: backfill.clone(), done: *done, summary, passed: passed.clone(), estimate: None }
-    }
-}
 
 impl App {
     /// Counts or queues the objects of a backfill, as far as the time goes. The queue gets the rest.

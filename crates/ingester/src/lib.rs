@@ -45,9 +45,8 @@ mod causes;
 mod explorer;
 
 pub use app::{App, Failure};
-pub use backfill::Backfilled;
 pub use ingestion::life::Outcome;
 pub use outcomes::Status;
-pub use report::{FileReport, Report, Unreadable};
+pub use report::{Backfilled, FileReport, Report, Unreadable};
 pub use settings::Settings;
 pub use validate::{Checked, Validated};

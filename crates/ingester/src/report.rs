@@ -1,12 +1,13 @@
 //! The report of an event: one entry for each object, for people and machines.
 
-use crate::backfill::Backfilled;
 use crate::targets::{Assigned, InForce};
 use aws::telemetry::metrics::{self, Metric};
 use calls::pipeline::{Example, Pipeline};
 use delivery::Stats;
+use ingestion::estimate::Estimate;
 use ingestion::life::{Close, Life, Outcome, column_warnings};
 use protocol::account::Account;
+use protocol::backfill::{Backfill, Passed, Progress};
 use protocol::checkpoint::{Checkpoint, Phase, RejectsPart};
 use protocol::id::{SourceId, StreamId};
 use protocol::ledger::rfc3339;
@@ -388,6 +389,30 @@ impl Unreadable {
     pub fn in_words(&self) -> String {
         let message = self.message_id.as_ref().map(|id| format!("message {id}: ")).unwrap_or_default();
         format!("{message}{}", self.reason)
+    }
+}
+
+/// The answer to `{"backfill": …}`.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Backfilled {
+    /// The request.
+    pub backfill: Backfill,
+    /// True once all objects are in the queue, or counted.
+    pub done: bool,
+    /// The result in one sentence.
+    pub summary: String,
+    /// The objects so far.
+    #[serde(flatten)]
+    pub passed: Passed,
+    /// What it will take, of a dry run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub estimate: Option<Estimate>,
+}
+
+impl Backfilled {
+    pub(crate) fn of(progress: &Progress, summary: String) -> Self {
+        let Progress { backfill, passed, done, .. } = progress;
+        Self { backfill: backfill.clone(), done: *done, summary, passed: passed.clone(), estimate: None }
     }
 }
 

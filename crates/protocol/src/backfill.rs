@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::format::{self, Numbers, Unreadable};
+use crate::format::{self, Unreadable};
 use crate::id::Nonce;
 use crate::keys;
 
@@ -94,15 +94,13 @@ impl Progress {
     /// # Errors
     /// If it is not such a document, or its format is unknown to this version.
     pub fn from_json(json: &[u8]) -> Result<Self, Unreadable> {
-        Numbers::read(json)?.check(format::BACKFILL)?;
-        Ok(serde_json::from_slice(json)?)
+        format::BACKFILL.read(json)
     }
 
     /// As JSON.
     #[must_use]
     pub fn to_json(&self) -> Vec<u8> {
-        #[expect(clippy::expect_used, reason = "texts, numbers and lists of them are always JSON")]
-        serde_json::to_vec_pretty(self).expect("the document is JSON")
+        format::to_json(self)
     }
 
     /// A backfill that has passed no object.

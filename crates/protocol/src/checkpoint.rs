@@ -230,8 +230,7 @@ impl Checkpoint {
     /// As JSON.
     #[must_use]
     pub fn to_json(&self) -> Vec<u8> {
-        #[expect(clippy::expect_used, reason = "texts, numbers and lists of them are always JSON")]
-        serde_json::to_vec_pretty(self).expect("the document is JSON")
+        format::to_json(self)
     }
 
     /// From JSON.

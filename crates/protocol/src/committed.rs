@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::format::{self, Numbers, Unreadable};
+use crate::format::{self, Unreadable};
 use crate::fragment::{FragmentName, Origin};
 use crate::id::{Epoch, StreamId};
 use crate::position::ByteRange;
@@ -50,8 +50,8 @@ impl Committed {
     /// # Errors
     /// If it is not a checkpoint, or its format is unknown to this version.
     pub fn add_checkpoint(&mut self, stream: StreamId, json: &[u8]) -> Result<(), Unreadable> {
-        Numbers::read(json)?.check(format::CHECKPOINT)?;
-        self.add(stream, json)
+        self.add(stream, format::CHECKPOINT.read(json)?);
+        Ok(())
     }
 
     /// Reads the ranges out of a file's ledger.
@@ -59,14 +59,12 @@ impl Committed {
     /// # Errors
     /// If it is not a ledger, or its format is unknown to this version.
     pub fn add_ledger(&mut self, stream: StreamId, json: &[u8]) -> Result<(), Unreadable> {
-        format::LEDGER.check(Numbers::read(json)?.format.unwrap_or(format::FIRST))?;
-        self.add(stream, json)
+        self.add(stream, format::LEDGER.read(json)?);
+        Ok(())
     }
 
-    fn add(&mut self, stream: StreamId, json: &[u8]) -> Result<(), Unreadable> {
-        let ranges: Ranges = serde_json::from_slice(json)?;
+    fn add(&mut self, stream: StreamId, ranges: Ranges) {
         self.0.insert(stream, ranges.committed);
-        Ok(())
     }
 
     /// True if the events of this fragment count: a committed range of its epoch covers it, or the receiver wrote it.

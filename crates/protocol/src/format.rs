@@ -9,8 +9,8 @@
 
 use std::fmt;
 
-use serde::Deserialize;
-use serde::de::IgnoredAny;
+use serde::de::{DeserializeOwned, IgnoredAny};
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 /// The formats of one kind of document that this version reads. It writes the newest.
@@ -22,43 +22,49 @@ pub struct Format {
     pub oldest: u32,
     /// The newest format that this version reads. It writes only this one.
     pub newest: u32,
+    /// True if documents were written before there were numbers. Such a document has the [`FIRST`] format.
+    pub may_lack_number: bool,
     /// The fix for a document of another format.
     pub advice: &'static str,
 }
 
 /// The checkpoint of a file.
-pub const CHECKPOINT: Format = Format { name: "format", oldest: 1, newest: 1, advice: REPLAY };
+pub const CHECKPOINT: Format = Format { advice: REPLAY, ..FIRST_FORMAT };
 
 /// How the bytes of a file are read: dialect, header, cells and message ids. A checkpoint keeps the number, so that the
 /// rest of a file is read like its beginning.
 ///
 /// 2: rows of delimiters and repeated headers are dropped, stray quotes are refused, null markers are not ids.
-pub const READING: Format = Format { name: "reading format", oldest: 2, newest: 2, advice: REPLAY };
+pub const READING: Format =
+    Format { name: "reading format", oldest: 2, newest: 2, may_lack_number: true, advice: REPLAY };
 
 /// The same for a file that has ended. Its bytes are not read any more, so older numbers are accepted.
 pub const READING_ENDED: Format = Format { oldest: 1, ..READING };
 
 /// The ledger of a file.
-pub const LEDGER: Format = Format { name: "format", oldest: 1, newest: 1, advice: DEPLOY };
+pub const LEDGER: Format = Format { may_lack_number: true, ..FIRST_FORMAT };
 
 /// A document of the outcome index.
-pub const OUTCOME: Format = Format { name: "format", oldest: 1, newest: 1, advice: DEPLOY };
+pub const OUTCOME: Format = FIRST_FORMAT;
 
 /// The progress of a backfill.
-pub const BACKFILL: Format = Format { name: "format", oldest: 1, newest: 1, advice: DEPLOY };
+pub const BACKFILL: Format = FIRST_FORMAT;
 
 /// The mark of a log object. A mark without a number is a bare key, of an older version.
-pub const MARK: Format = Format { name: "format", oldest: 1, newest: 1, advice: DEPLOY };
+pub const MARK: Format = FIRST_FORMAT;
 
 /// A plan of the exporter.
-pub const PLAN: Format = Format { name: "format", oldest: 1, newest: 1, advice: DEPLOY };
+pub const PLAN: Format = FIRST_FORMAT;
 
 /// The head of the exporter. It rises when the plan's format rises. So an exporter that cannot read the plans stops at
 /// the head.
-pub const HEAD: Format = Format { name: "format", oldest: 1, newest: 1, advice: DEPLOY };
+pub const HEAD: Format = FIRST_FORMAT;
 
 /// The number of documents that were written before there were numbers.
 pub const FIRST: u32 = 1;
+
+/// A document whose format has not changed yet.
+const FIRST_FORMAT: Format = Format { name: "format", oldest: 1, newest: 1, may_lack_number: false, advice: DEPLOY };
 
 const DEPLOY: &str = "deploy that version again";
 const REPLAY: &str = "deploy that version again, or replay the file";
@@ -74,6 +80,21 @@ impl Format {
         let known = (self.oldest..=self.newest).contains(&found);
         if known { Ok(()) } else { Err(UnknownFormat { found, format: self }) }
     }
+
+    /// The number of a document that has this one, or none.
+    fn number(self, found: Option<u32>) -> Result<u32, Unreadable> {
+        let number = found.or(self.may_lack_number.then_some(FIRST));
+        number.ok_or_else(|| Unreadable::Json(serde::de::Error::missing_field("format")))
+    }
+
+    /// Reads a document. Its number is checked first, because the rest may differ in another format.
+    ///
+    /// # Errors
+    /// If it is not such a document, or its format is unknown to this version.
+    pub(crate) fn read<D: DeserializeOwned>(self, json: &[u8]) -> Result<D, Unreadable> {
+        Numbers::read(json)?.check(self)?;
+        Ok(serde_json::from_slice(json)?)
+    }
 }
 
 /// A document has a format that this version does not read.
@@ -87,7 +108,7 @@ pub struct UnknownFormat {
 
 impl fmt::Display for UnknownFormat {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Format { name, oldest, newest, advice } = self.format;
+        let Format { name, oldest, newest, advice, .. } = self.format;
         write!(f, "{name} {}, and this version reads {oldest}", self.found)?;
         if oldest < newest {
             write!(f, " to {newest}")?;
@@ -113,10 +134,15 @@ pub enum Unreadable {
     Rule(&'static str),
 }
 
-/// The numbers of a document. They are read first, because the rest may differ in another format.
+/// A document as indented JSON.
+pub(crate) fn to_json(document: &impl Serialize) -> Vec<u8> {
+    serde_json::to_vec_pretty(document).expect("texts, numbers and lists of them are always JSON")
+}
+
+/// The numbers of a document.
 #[derive(Deserialize)]
 pub(crate) struct Numbers {
-    pub(crate) format: Option<u32>,
+    format: Option<u32>,
     reading_format: Option<u32>,
     header: Option<IgnoredAny>,
     phase: Option<Value>,
@@ -133,15 +159,14 @@ impl Numbers {
         let is_ended = self.phase.as_ref().is_some_and(|phase| phase != "running");
         let format = if is_ended { READING_ENDED } else { READING };
         if is_begun {
-            format.check(self.reading_format.unwrap_or(FIRST))?;
+            format.check(format.number(self.reading_format)?)?;
         }
         Ok(())
     }
 
-    /// Refuses a document of another format, or without a number.
+    /// Refuses a document of another format.
     pub(crate) fn check(&self, format: Format) -> Result<(), Unreadable> {
-        let found = self.format.ok_or_else(|| serde::de::Error::missing_field("format")).map_err(Unreadable::Json)?;
-        Ok(format.check(found)?)
+        Ok(format.check(format.number(self.format)?)?)
     }
 }
 

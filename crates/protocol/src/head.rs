@@ -6,7 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::format::{self, Numbers, Unreadable};
+use crate::format::{self, Unreadable};
 use crate::id::Nonce;
 use crate::keys;
 use crate::plan::{Plan, Size};
@@ -99,8 +99,7 @@ impl Head {
     /// # Errors
     /// If it is not a head, or its format is unknown to this version.
     pub fn from_json(json: &[u8]) -> Result<Head, Unreadable> {
-        Numbers::read(json)?.check(format::HEAD)?;
-        Ok(serde_json::from_slice(json)?)
+        format::HEAD.read(json)
     }
 
     /// The document.

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::account::Account;
 use crate::checkpoint::{Checkpoint, Phase, RejectsPart};
 use crate::committed::CommittedRange;
-use crate::format::{self, Numbers, Unreadable};
+use crate::format::{self, Unreadable};
 use crate::id::StreamId;
 use crate::profile::Profile;
 use crate::upload::Identity;
@@ -74,15 +74,13 @@ impl Ledger {
     /// # Errors
     /// If it is not a ledger, or its format is unknown to this version.
     pub fn from_json(json: &[u8]) -> Result<Self, Unreadable> {
-        format::LEDGER.check(Numbers::read(json)?.format.unwrap_or(format::FIRST))?;
-        Ok(serde_json::from_slice(json)?)
+        format::LEDGER.read(json)
     }
 
     /// As JSON.
     #[must_use]
     pub fn to_json(&self) -> Vec<u8> {
-        #[expect(clippy::expect_used, reason = "texts, numbers and lists of them are always JSON")]
-        serde_json::to_vec_pretty(self).expect("the document is JSON")
+        format::to_json(self)
     }
 
     /// The ledger of a file that has ended; `None` before its end. It follows from the checkpoint alone.

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::format::{self, Numbers, Unreadable};
+use crate::format::{self, Unreadable};
 
 /// The document. That it exists says that the object is there. What it holds is for manifests.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,8 +31,7 @@ impl Mark {
     /// # Errors
     /// If it is not such a document, or its format is unknown to this version.
     pub fn from_json(json: &[u8]) -> Result<Self, Unreadable> {
-        Numbers::read(json)?.check(format::MARK)?;
-        Ok(serde_json::from_slice(json)?)
+        format::MARK.read(json)
     }
 
     /// As JSON.

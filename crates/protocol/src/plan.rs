@@ -10,7 +10,7 @@ use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
-use crate::format::{self, Numbers, Unreadable};
+use crate::format::{self, Unreadable};
 use crate::fragment::{FRAME_LEN, FragmentName, Staged};
 use crate::id::Nonce;
 use crate::keys;
@@ -177,8 +177,7 @@ impl Plan {
     /// # Errors
     /// If it is not a plan, its format is unknown to this version, or it breaks a rule.
     pub fn from_json(json: &[u8]) -> Result<Plan, Unreadable> {
-        Numbers::read(json)?.check(format::PLAN)?;
-        let plan: Plan = serde_json::from_slice(json)?;
+        let plan: Plan = format::PLAN.read(json)?;
         plan.check().map_err(Unreadable::Rule)?;
         Ok(plan)
     }
