@@ -1,8 +1,9 @@
-//! Measures answers from an outcome index of many files, against the stand-in on loopback.
+//! Measures answers from an outcome index of many files, against the stand-in on loopback. Each of its answers takes as long
+//! as one of S3.
 //!
 //! ```sh
 //! cargo build --workspace --bins --example outcomes
-//! target/debug/examples/outcomes [FILES]
+//! target/debug/examples/outcomes [FILES] [FILES A DAY]
 //! ```
 #![expect(clippy::unwrap_used, reason = "a measurement that cannot be set up is none")]
 #![expect(clippy::print_stdout, reason = "its result is what it prints")]
@@ -12,14 +13,15 @@ use protocol::id::{Nonce, StreamId};
 use protocol::ledger::rfc3339;
 use protocol::outcome::{FileOutcome, KeyOutcomes, Outcome, key_of};
 use serde_json::{Value, json};
+use standins::faults::{Fault, Rule};
 use std::time::{Duration, Instant};
-use stories::{SOURCE, STATE, World, answer};
+use stories::{DAY_MS, SOURCE, STATE, World, answer};
 
-/// A file ends every so often.
-const EVERY_MS: i64 = 800;
+/// Answers of S3 to small requests take 10 to 30 ms.
+const ANSWER_MS: u64 = 20;
 
-fn outcome(number: u32, now_ms: i64) -> FileOutcome {
-    let at_ms = now_ms - i64::from(number) * EVERY_MS;
+fn outcome(number: u32, now_ms: i64, every_ms: i64) -> FileOutcome {
+    let at_ms = now_ms - i64::from(number) * every_ms;
     let mut stream = [0; 16];
     stream[..4].copy_from_slice(&number.to_be_bytes());
     let stream = StreamId::new(stream);
@@ -48,14 +50,18 @@ fn outcome(number: u32, now_ms: i64) -> FileOutcome {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() {
-    let files: u32 = std::env::args().nth(1).map_or(100_000, |files| files.parse().unwrap());
+    let argument = |place| std::env::args().nth(place).map(|number| number.parse::<u32>().unwrap());
+    let (files, a_day) = (argument(1).unwrap_or(100_000), argument(2).unwrap_or(100_000));
     let world = World::new().await;
     let now_ms = world.s3.clock().now_ms();
     for number in 0..files {
-        let one = outcome(number, now_ms);
+        let one = outcome(number, now_ms, DAY_MS / i64::from(a_day));
         world.s3.put(STATE, &one.day_key(), one.to_json()).unwrap();
         let of_key = KeyOutcomes::with(None, &one, Nonce::new([1; 16])).unwrap();
         world.s3.put(STATE, &key_of(&one.bucket, &one.key), of_key.to_json()).unwrap();
+    }
+    for operation in ["GetObject", "ListObjectsV2"] {
+        world.s3.faults().add(Rule::on(operation).before(Fault::Slow(Duration::from_millis(ANSWER_MS))));
     }
     let ingester = world.ingester().timeout(Duration::from_secs(60)).deploy();
     // The first invocation starts the process.

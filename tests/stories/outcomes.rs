@@ -73,7 +73,35 @@ async fn a_failure_is_in_the_index_until_the_file_ends() {
     let newest: Vec<_> = newest["files"].as_array().unwrap().iter().map(|file| file["outcome"].clone()).collect();
     assert_eq!(newest, ["finished", "refused"]);
     let days = world.s3.keys(STATE, "outcomes/by-day/");
-    assert!(days.len() == 3 && days.iter().any(|key| key.ends_with("-failed.json")), "{days:?}");
+    assert!(days.len() == 3 && days.iter().any(|key| key.contains("-failed/")), "{days:?}");
+}
+
+#[tokio::test]
+async fn the_newest_outcomes_are_listed_and_read_only_where_a_key_does_not_say_enough() {
+    let world = World::new().await;
+    let ingester = world.ingester().deploy();
+    for key in ["track_1.csv", "track_2.csv"] {
+        world.s3.put(SOURCE, key, CSV).unwrap();
+        answer(&ingester, &created(key)).await;
+    }
+    world.s3.requests().clear();
+    let newest = answer(&ingester, &json!({"status": 2})).await;
+    let file = &newest["files"][1];
+    assert_eq!((&file["key"], &file["outcome"]), (&json!("track_1.csv"), &json!("finished")), "{newest:#}");
+    assert_eq!([&file["rows"], &file["acknowledged"], &file["rejected"]], [&json!(3), &json!(2), &json!(1)]);
+    let requests: Vec<_> = world.s3.requests().all().into_iter().map(|request| request.operation).collect();
+    assert_eq!(requests, ["ListObjectsV2"]);
+
+    // An older version wrote the first outcome, under a key that says less.
+    let keys = world.s3.keys(STATE, "outcomes/by-day/");
+    let (latest, first) = (&keys[0], &keys[1]);
+    let older = format!("{}.json", first.split("/rows=").next().unwrap());
+    let document = world.s3.bytes(STATE, first).unwrap();
+    world.s3.put(STATE, &older, document).unwrap();
+    world.s3.delete(STATE, first).unwrap();
+    world.s3.requests().clear();
+    assert_eq!(answer(&ingester, &json!({"status": 2})).await, newest, "{latest} {older}");
+    assert_eq!(world.s3.requests().count("GetObject"), 1);
 }
 
 #[tokio::test]

@@ -6,36 +6,44 @@ use crate::trouble::of_state;
 use aws::document::{Document, Format};
 use aws::telemetry::{self, metrics};
 use aws::{Bucket, Fault};
-use futures_util::{StreamExt, TryStreamExt, stream};
+use futures_util::{StreamExt, TryStreamExt, future, stream};
 use ingestion::deadline::Deadline;
 use ingestion::notification::StatusOf;
 use ingestion::trouble::Trouble;
 use protocol::id::SourceId;
 use protocol::keys;
-use protocol::outcome::{FileOutcome, KeyOutcomes, key_of};
+use protocol::outcome::{FileOutcome, KeyOutcomes, ListedOutcome, key_of};
 use serde::Serialize;
 use serde_json::json;
 use std::time::Duration;
 
 /// How often an outcome is added to the document of its key when other writers are faster.
 const ROUNDS_MAX: u32 = 4;
-/// Documents that are read at a time.
-const AT_A_TIME: usize = 64;
+/// Documents that are read at a time, where their keys do not say enough.
+const READS: usize = 64;
 /// The days that are searched for the newest outcomes.
 const DAYS_MAX: i64 = 92;
 const DAY_MS: i64 = 86_400_000;
 
 /// The answer to `{"status": …}`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Status {
-    /// The object, if the question was about one.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub object: Option<String>,
-    /// Why there is no outcome.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub reason: Option<&'static str>,
-    /// The outcomes, the latest first. Each mapping that reads an object has its own.
-    pub files: Vec<FileOutcome>,
+#[serde(untagged)]
+pub enum Status {
+    /// About one object.
+    Object {
+        /// The object.
+        object: String,
+        /// Why there is no outcome.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        reason: Option<&'static str>,
+        /// The outcomes, the latest first. Each mapping that reads the object has its own.
+        files: Vec<FileOutcome>,
+    },
+    /// About the newest outcomes of all files.
+    Newest {
+        /// The outcomes, the latest first.
+        files: Vec<ListedOutcome>,
+    },
 }
 
 impl App {
@@ -69,29 +77,32 @@ impl App {
                     "no end and no failure of this object is known: it waits in the queue, or a run reads it, or its \
                      event never came, or its outcome has expired",
                 );
-                Ok(Status { object: Some(format!("s3://{bucket}/{key}")), reason, files })
+                Ok(Status::Object { object: format!("s3://{bucket}/{key}"), reason, files })
             }
             StatusOf::Newest(number) => {
                 let keys = self.newest(*number).await?;
-                let read = stream::iter(keys).map(|key| read_one(&self.state, key)).buffered(AT_A_TIME);
-                let files: Vec<_> = read.try_collect().await?;
-                Ok(Status { object: None, reason: None, files: files.into_iter().flatten().collect() })
+                let listed = stream::iter(keys).map(|key| listed(&self.state, key)).buffered(READS);
+                let files: Vec<_> = listed.try_collect().await?;
+                Ok(Status::Newest { files: files.into_iter().flatten().collect() })
             }
         }
     }
 
-    /// The keys of the newest outcomes, day by day backwards.
+    /// The keys of the newest outcomes, day by day backwards. Where a day has few, more days are listed at a time.
     async fn newest(&self, number: usize) -> Result<Vec<String>, Fault> {
         let now_ms = self.clock.now_ms();
         let mut newest = Vec::new();
-        for day in 0..DAYS_MAX {
-            let left = number - newest.len();
-            if left == 0 {
-                break;
+        let (mut day, mut at_a_time) = (0, 1);
+        while newest.len() < number && day < DAYS_MAX {
+            let days = day..DAYS_MAX.min(day + at_a_time);
+            let lists = days.map(|day| keys::outcomes_of_day(now_ms - day * DAY_MS));
+            let lists = lists.map(async |prefix| self.state.list(&prefix, number).await);
+            for listed in future::try_join_all(lists).await? {
+                newest.extend(listed.into_iter().map(|object| object.key));
             }
-            let listed = self.state.list(&keys::outcomes_of_day(now_ms - day * DAY_MS), left).await?;
-            newest.extend(listed.into_iter().map(|object| object.key));
+            (day, at_a_time) = (day + at_a_time, at_a_time * 2);
         }
+        newest.truncate(number);
         Ok(newest)
     }
 }
@@ -119,10 +130,15 @@ async fn keep(state: &Bucket, outcome: &FileOutcome) -> Result<(), Fault> {
     Ok(())
 }
 
-/// A document of the index by day. One that has expired since the listing, or that a newer version wrote, is left out.
-async fn read_one(state: &Bucket, key: String) -> Result<Option<FileOutcome>, Fault> {
+/// An outcome of a day, from the key of its document, or else from the document. One that has expired since the listing, or
+/// that a newer version wrote, is left out.
+async fn listed(state: &Bucket, key: String) -> Result<Option<ListedOutcome>, Fault> {
+    if let Some(listed) = ListedOutcome::of_day_key(&key) {
+        return Ok(Some(listed));
+    }
     let found = state.get(&key).await?;
-    Ok(found.and_then(|object| FileOutcome::from_json(&object.body).ok()))
+    let file = found.and_then(|object| FileOutcome::from_json(&object.body).ok());
+    Ok(file.as_ref().map(ListedOutcome::from))
 }
 
 fn document(state: &Bucket, bucket: &str, key: &str) -> Document<KeyOutcomes> {

@@ -10,7 +10,7 @@
 //! | `ingest/backfills/{id}.json` | which objects of a backfill are queued (`Progress`) | ingester |
 //! | `rejects/{stream}/{name}` | all refused rows of a file that has ended | ingester |
 //! | `rejects/received/{source}/{day}/{nonce}.jsonl` | refused calls of requests, each with its reason | receiver |
-//! | `outcomes/by-day/{day}/{left}-{hash}-{outcome}.json` | an end or a failure of a file (`FileOutcome`) | ingester |
+//! | `outcomes/by-day/{day}/{left}-{hash}-{outcome}{parts}.json` | an end or a failure of a file (`FileOutcome`); its parts are a `ListedOutcome` | ingester |
 //! | `outcomes/by-key/{hash}.json` | the last outcomes of a key (`KeyOutcomes`) | ingester |
 //! | `received/{source}/{day}/{rest}` | received events (`FragmentName`) | ingester, receiver |
 //! | `exports/head.json` | which plans are open (`Head`) | exporter |
@@ -33,6 +33,8 @@ use sha2::{Digest, Sha256};
 pub const KEY_BYTES_MAX: usize = 1_024;
 
 const DAY_MS: i64 = 86_400_000;
+
+const JSON: &str = ".json";
 
 /// The prefix of all checkpoints, ledgers and rejects parts.
 pub const INGEST: &str = "ingest/";
@@ -129,13 +131,28 @@ pub fn outcomes_of_day(at_ms: i64) -> String {
     format!("{OUTCOMES}by-day/{}/", date.split('T').next().unwrap_or_default())
 }
 
-/// One of them: the milliseconds that are left of its day, a hash of the file's name, and the word of the outcome.
+/// One of them: the milliseconds that are left of its day, a hash of the file's name, the word of the outcome, and what a
+/// list shows of it (`ListedOutcome`). Without `parts` if the key would be too long.
 ///
 /// S3 lists keys in ascending order only. So the first page of a day has its newest outcomes.
 #[must_use]
-pub fn outcome_of_day(at_ms: i64, hash: &str, outcome: Outcome) -> String {
+pub fn outcome_of_day(at_ms: i64, hash: &str, outcome: Outcome, parts: &str) -> String {
     let left_ms = DAY_MS - 1 - at_ms.rem_euclid(DAY_MS);
-    format!("{}{left_ms:08}-{hash}-{}.json", outcomes_of_day(at_ms), outcome.as_str())
+    let head = format!("{}{left_ms:08}-{hash}-{}", outcomes_of_day(at_ms), outcome.as_str());
+    let fits = head.len() + parts.len() + JSON.len() <= KEY_BYTES_MAX;
+    format!("{head}{}{JSON}", if fits { parts } else { "" })
+}
+
+/// Reads such a key: the time, the outcome, and the parts.
+#[must_use]
+pub fn read_outcome_of_day(key: &str) -> Option<(i64, Outcome, &str)> {
+    let (day, rest) = key.strip_prefix(OUTCOMES)?.strip_prefix("by-day/")?.strip_suffix(JSON)?.split_once('/')?;
+    let (head, parts) = rest.split_once('/').unwrap_or((rest, ""));
+    let mut head = head.splitn(3, '-');
+    let (left_ms, _hash, outcome) = (head.next()?.parse::<i64>().ok()?, head.next()?, head.next()?);
+    let begins_ms = format!("{day}T00:00:00Z").parse::<jiff::Timestamp>().ok()?.as_millisecond();
+    let outcome = Outcome::ALL.into_iter().find(|known| known.as_str() == outcome)?;
+    Some((begins_ms + DAY_MS - 1 - left_ms, outcome, parts))
 }
 
 /// The last outcomes of the key with this hash.
@@ -237,8 +254,8 @@ mod tests {
                 format!("rejects/received/s/86400000/{hex_nonce}.jsonl"),
             ),
             (
-                outcome_of_day(1_557_606_747_940, "ab", Outcome::Failed),
-                "outcomes/by-day/2019-05-11/12452059-ab-failed.json".to_owned(),
+                outcome_of_day(1_557_606_747_940, "ab", Outcome::Failed, "/rows=1"),
+                "outcomes/by-day/2019-05-11/12452059-ab-failed/rows=1.json".to_owned(),
             ),
             (backfill("ab"), "ingest/backfills/ab.json".to_owned()),
             (outcomes_of_key("ab"), "outcomes/by-key/ab.json".to_owned()),
@@ -272,13 +289,26 @@ mod tests {
 
     #[test]
     fn a_later_outcome_of_a_day_is_listed_first() {
-        let key = |at_ms| outcome_of_day(at_ms, "ab", Outcome::Finished);
+        let key = |at_ms| outcome_of_day(at_ms, "ab", Outcome::Finished, "");
         let day_ms = 18_027 * DAY_MS;
         for (earlier, later) in [(0, 1), (9, 10), (1, DAY_MS - 1), (DAY_MS - 2, DAY_MS - 1)] {
             assert!(key(day_ms + later) < key(day_ms + earlier), "{earlier} {later}");
         }
         assert_eq!(outcomes_of_day(day_ms), outcomes_of_day(day_ms + DAY_MS - 1));
         assert_ne!(outcomes_of_day(day_ms), outcomes_of_day(day_ms - 1));
+    }
+
+    #[test]
+    fn the_key_of_an_outcome_round_trips_and_a_too_long_one_has_no_parts() {
+        let at_ms = 1_557_606_747_940;
+        for (parts, kept) in [("", ""), ("/a=1/b=-", "a=1/b=-"), (&*format!("/{}", "a".repeat(1_000)), "")] {
+            let key = outcome_of_day(at_ms, "ab", Outcome::Failed, parts);
+            assert!(key.len() <= KEY_BYTES_MAX);
+            assert_eq!(read_outcome_of_day(&key), Some((at_ms, Outcome::Failed, kept)));
+        }
+        for key in ["outcomes/by-day/x/1-a-failed.json", "outcomes/by-day/2019-05-11/1-a-lost.json", HEAD] {
+            assert_eq!(read_outcome_of_day(key), None, "{key}");
+        }
     }
 
     #[test]

@@ -6,9 +6,13 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::account::Account;
-use crate::format::{self, Numbers, Unreadable};
+use crate::format::{self, Unreadable};
 use crate::id::{Nonce, SourceId, StreamId};
 use crate::keys;
+
+mod listed;
+
+pub use listed::ListedOutcome;
 
 /// The mappings of one key whose outcomes are kept. A key that more mappings read loses the oldest outcomes.
 pub const FILES_MAX: usize = 64;
@@ -32,6 +36,10 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// Every outcome.
+    pub const ALL: [Self; 6] =
+        [Self::Finished, Self::Stopped, Self::Replaced, Self::Missing, Self::Refused, Self::Failed];
+
     /// The word of the documents and keys.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -112,22 +120,21 @@ impl FileOutcome {
     /// # Errors
     /// If it is not such a document, or its format is unknown to this version.
     pub fn from_json(json: &[u8]) -> Result<Self, Unreadable> {
-        Numbers::read(json)?.check(format::OUTCOME)?;
-        Ok(serde_json::from_slice(json)?)
+        format::OUTCOME.read(json)
     }
 
     /// As JSON.
     #[must_use]
     pub fn to_json(&self) -> Vec<u8> {
-        #[expect(clippy::expect_used, reason = "texts, numbers and lists of them are always JSON")]
-        serde_json::to_vec_pretty(self).expect("the document is JSON")
+        format::to_json(self)
     }
 
     /// Where the index by day has it. The same outcome has the same key.
     #[must_use]
     pub fn day_key(&self) -> String {
         let mapping = self.mapping.as_deref().unwrap_or_default();
-        keys::outcome_of_day(self.at_ms, &hash(&[&self.bucket, &self.key, mapping]), self.outcome)
+        let hash = hash(&[&self.bucket, &self.key, mapping]);
+        keys::outcome_of_day(self.at_ms, &hash, self.outcome, &ListedOutcome::from(self).parts())
     }
 
     /// True if it is the same end of the same file.
@@ -163,15 +170,13 @@ impl KeyOutcomes {
     /// # Errors
     /// If it is not such a document, or its format is unknown to this version.
     pub fn from_json(json: &[u8]) -> Result<Self, Unreadable> {
-        Numbers::read(json)?.check(format::OUTCOME)?;
-        Ok(serde_json::from_slice(json)?)
+        format::OUTCOME.read(json)
     }
 
     /// As JSON.
     #[must_use]
     pub fn to_json(&self) -> Vec<u8> {
-        #[expect(clippy::expect_used, reason = "texts, numbers and lists of them are always JSON")]
-        serde_json::to_vec_pretty(self).expect("the document is JSON")
+        format::to_json(self)
     }
 
     /// The document with one more outcome; `None` if it stays as it is.
@@ -279,5 +284,36 @@ mod tests {
         let one = outcome(Outcome::Finished, 5, 1);
         assert_eq!(one.day_key(), FileOutcome { reason: Some("r".to_owned()), ..one.clone() }.day_key());
         assert_ne!(one.day_key(), FileOutcome { mapping: Some("m".to_owned()), ..one.clone() }.day_key());
+    }
+
+    #[test]
+    fn the_key_of_an_outcome_says_all_that_a_list_shows() {
+        for outcome_of in Outcome::ALL {
+            let account = Account { rows: 3, acknowledged: 2, rejected: 1, ..Account::default() };
+            let plain = FileOutcome { account, ..outcome(outcome_of, 1_557_606_747_940, 1) };
+            let coded =
+                FileOutcome { code: Some("not_csv".to_owned()), mapping: Some("-a".to_owned()), ..plain.clone() };
+            for key in ["in/track_1.csv", "../a//b=c/d.json", "\u{1}é%2F+ \n", &"k".repeat(780)] {
+                for one in [&plain, &coded] {
+                    let one = FileOutcome { key: key.to_owned(), ..one.clone() };
+                    let listed = ListedOutcome::of_day_key(&one.day_key());
+                    assert_eq!(listed, Some(ListedOutcome::from(&one)), "{}", one.day_key());
+                }
+            }
+        }
+    }
+
+    /// Deployed keys do not change, because another version reads them.
+    #[test]
+    fn a_key_without_what_a_list_shows_sends_its_reader_to_the_document() {
+        let plain = outcome(Outcome::Finished, 1_557_606_747_940, 1);
+        assert_eq!(
+            plain.day_key(),
+            "outcomes/by-day/2019-05-11/12452059-15f71f2f6439e5492680bd056d53f09c-finished/rows=0/acknowledged=0/rejected=0/bucket=inbox/key=track_1.csv.json"
+        );
+        let long = FileOutcome { key: "é".repeat(512), ..plain.clone() };
+        for key in [long.day_key(), "outcomes/by-day/2019-05-11/12452059-ab-finished.json".to_owned()] {
+            assert!(key.len() < 100 && ListedOutcome::of_day_key(&key).is_none(), "{key}");
+        }
     }
 }
