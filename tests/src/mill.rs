@@ -6,9 +6,11 @@
 
 use crate::{SOURCE, SOURCE_ID, STATE, World, created};
 use serde_json::{Value, json};
-use standins::lambda::Function;
+use standins::faults::{Fault, Rule, Target};
+use standins::lambda::{Function, Outcome};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 /// A file of track calls.
 #[derive(Debug, Clone)]
@@ -86,6 +88,18 @@ impl Mill {
     #[must_use]
     pub fn event(&self) -> Value {
         created(&self.key)
+    }
+
+    /// Invokes a function and kills it once so many fragments are there. The batch of the last one is not committed.
+    pub async fn killed_after_fragments(&self, function: Function, event: &Value, fragments: u64) {
+        let lambda = function.env("COMMIT_SECONDS", "0").env("REQUESTS_IN_FLIGHT", "1").deploy();
+        let victim = lambda.clone();
+        let kill = Fault::Do(Arc::new(move |_: &Target| victim.kill()));
+        let faults = self.world.s3.faults();
+        faults.add(Rule::on("PutObject").key("received/*").skip(fragments - 1).times(1).after(kill));
+        let invocation = lambda.invoke(event).await;
+        assert!(matches!(invocation.outcome, Outcome::Crashed { .. }), "{invocation:#?}");
+        faults.clear();
     }
 
     /// The ledgers of all files that have ended.

@@ -7,6 +7,7 @@ mod announcements;
 mod answers;
 mod backfill;
 mod delivery;
+mod drills;
 mod faults;
 mod guide;
 mod main_line;
