@@ -15,6 +15,7 @@ mod mapping;
 mod outage;
 mod outcomes;
 mod payloads;
+mod privacy;
 mod queue;
 mod receiver;
 mod resume;

@@ -269,6 +269,7 @@ fn needed(target: &Target, versioned: bool, headers: &HeaderMap) -> Vec<(&'stati
     };
     let on_bucket = match target.operation.as_str() {
         "ListObjectsV2" => Some("s3:ListBucket"),
+        "ListObjectVersions" => Some("s3:ListBucketVersions"),
         // `DeleteObjects`, and operations that are answered with `NotImplemented`.
         _ => None,
     };

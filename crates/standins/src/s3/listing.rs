@@ -5,7 +5,7 @@ use std::ops::Bound;
 use super::version::{Bucket, Meta};
 
 /// "Returns up to 1,000", S3 API Reference.
-const KEYS_MAX: usize = 1_000;
+pub(crate) const KEYS_MAX: usize = 1_000;
 
 /// The query of a listing.
 #[derive(Debug, Default)]

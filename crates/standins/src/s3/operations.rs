@@ -299,6 +299,16 @@ impl S3 for Operations {
         Ok(S3Response::new(pages::objects_v2(bucket, input)?))
     }
 
+    async fn list_object_versions(
+        &self,
+        request: S3Request<ListObjectVersionsInput>,
+    ) -> S3Result<S3Response<ListObjectVersionsOutput>> {
+        let input = request.input;
+        let state = self.store.lock();
+        let bucket = state.buckets.get(&input.bucket).ok_or_else(no_such_bucket)?;
+        Ok(S3Response::new(pages::versions(bucket, input)?))
+    }
+
     async fn create_multipart_upload(
         &self,
         request: S3Request<CreateMultipartUploadInput>,

@@ -72,6 +72,41 @@ pub(crate) fn objects_v2(bucket: &Bucket, input: ListObjectsV2Input) -> S3Result
     })
 }
 
+/// Every version and delete marker: by key, the newest first. There is one page.
+pub(crate) fn versions(bucket: &Bucket, input: ListObjectVersionsInput) -> S3Result<ListObjectVersionsOutput> {
+    let encoder = Encoder::new(input.encoding_type.as_ref());
+    let prefix = input.prefix.unwrap_or_default();
+    let (mut versions, mut delete_markers) = (Vec::new(), Vec::new());
+    for (key, held) in bucket.objects.iter().filter(|(key, _)| key.starts_with(&prefix)) {
+        for (age, version) in held.iter().rev().enumerate() {
+            let (meta, key) = (&version.meta, Some(encoder.encode(key.clone())));
+            let (is_latest, last_modified) = (Some(age == 0), Some(meta.modified()));
+            let version_id = Some(meta.id.clone());
+            if meta.delete_marker {
+                let marker = DeleteMarkerEntry { key, version_id, is_latest, last_modified, ..Default::default() };
+                delete_markers.push(marker);
+            } else {
+                let (e_tag, size) = (Some(meta.etag()), i64::try_from(meta.size).ok());
+                let version =
+                    ObjectVersion { key, version_id, is_latest, last_modified, e_tag, size, ..Default::default() };
+                versions.push(version);
+            }
+        }
+    }
+    if input.delimiter.is_some() || versions.len() + delete_markers.len() > listing::KEYS_MAX {
+        return Err(s3_error!(NotImplemented, "delimiters and more than a page of versions"));
+    }
+    Ok(ListObjectVersionsOutput {
+        name: Some(input.bucket),
+        prefix: Some(encoder.encode(prefix)),
+        is_truncated: Some(false),
+        encoding_type: input.encoding_type,
+        versions: Some(versions),
+        delete_markers: Some(delete_markers),
+        ..ListObjectVersionsOutput::default()
+    })
+}
+
 fn contents(page: &Page, encoder: &Encoder) -> (ObjectList, CommonPrefixList) {
     let objects = page.lines.iter().filter_map(|line| match line {
         Line::Object { key, meta } => Some(object(encoder.encode(key.clone()), meta)),

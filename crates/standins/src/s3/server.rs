@@ -365,6 +365,12 @@ impl Server {
         self.store.find(bucket, key, None).ok()?.body.read_all().ok()
     }
 
+    /// The bytes of one of the [`versions`](Server::versions); none for a delete marker.
+    pub fn bytes_of(&self, bucket: &str, version: &Object) -> Option<Bytes> {
+        let id = version.version_id.as_deref();
+        self.store.find(bucket, &version.key, id).ok()?.body.read_all().ok()
+    }
+
     /// An object, if it is there.
     pub fn object(&self, bucket: &str, key: &str) -> Option<Object> {
         let found = self.store.find(bucket, key, None).ok()?;

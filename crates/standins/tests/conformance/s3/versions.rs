@@ -4,6 +4,7 @@ on_every_s3!(
     versions_stay_readable,
     a_delete_marker_hides_an_object_until_it_is_removed,
     a_missing_version_is_reported,
+    versions_are_listed_with_the_newest_first,
 );
 
 mod checks {
@@ -59,6 +60,20 @@ mod checks {
         let delete = s3.client.delete_object().bucket(&s3.bucket).key("k").version_id(marker);
         delete.send().await.unwrap();
         assert_eq!(s3.get("k").await.unwrap(), "y");
+    }
+
+    pub(super) async fn versions_are_listed_with_the_newest_first(s3: &Target) {
+        s3.enable_versions().await;
+        let first = put(s3, "k", "first").await.unwrap();
+        let second = put(s3, "k", "second").await.unwrap();
+        put(s3, "other", "x").await;
+        s3.client.delete_object().bucket(&s3.bucket).key("k").send().await.unwrap();
+        let listed = s3.client.list_object_versions().bucket(&s3.bucket).prefix("k").send().await.unwrap();
+        let ids: Vec<_> = listed.versions().iter().filter_map(|version| version.version_id()).collect();
+        assert_eq!(ids, [&second, &first], "{}", s3.name);
+        let markers: Vec<_> = listed.delete_markers().iter().map(|marker| (marker.key(), marker.is_latest())).collect();
+        assert_eq!(markers, [(Some("k"), Some(true))], "{}", s3.name);
+        assert!(listed.versions().iter().all(|version| version.is_latest() == Some(false)), "{}", s3.name);
     }
 
     pub(super) async fn a_missing_version_is_reported(s3: &Target) {
