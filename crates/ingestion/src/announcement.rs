@@ -86,7 +86,7 @@ impl Announcement {
         let (files, left) = (counted(passed.files), counted(passed.left_alone));
         let text = format!(
             "{files} files under {place} are in the queue, with {} bytes. They are sent to Segment one after the other.\n\
-             {left} other objects were left alone: their names say nothing, they are empty, or a setting leaves them out.\n\n\
+             {left} other objects were left alone: their names do not say what they are, they are empty, or a setting leaves them out.\n\n\
              What to do: nothing. The files of a backfill have no messages of their own. Ask your engineers for the status of \
              a file.\n{LINE}id: {}\nstarted: {}\nqueued: {}\n",
             counted(passed.bytes),
@@ -241,6 +241,11 @@ fn sent(ledger: &Ledger) -> String {
                 .to_owned()
         }
     };
+    if ledger.ended == Phase::Finished && account.rows == 0 {
+        text.push_str("It has no rows to send.\n");
+        text.push_str(&skipped(account.skipped_rows));
+        return text;
+    }
     let of = if ledger.ended == Phase::Finished { format!(" of {}", counted(account.rows)) } else { String::new() };
     let (were, kind) = (if account.acknowledged == 1 { "was" } else { "were" }, &ledger.kind);
     let _ = writeln!(
@@ -249,11 +254,16 @@ fn sent(ledger: &Ledger) -> String {
         counted(account.acknowledged),
         plural(if of.is_empty() { account.acknowledged } else { account.rows })
     );
-    if account.skipped_rows > 0 {
-        let skipped = account.skipped_rows;
-        let _ = writeln!(text, "{} {} left out on purpose, by the mapping.", counted(skipped), plural(skipped));
-    }
+    text.push_str(&skipped(account.skipped_rows));
     text
+}
+
+fn skipped(rows: u64) -> String {
+    let were = if rows == 1 { "was" } else { "were" };
+    match rows {
+        0 => String::new(),
+        _ => format!("{} {} {were} left out on purpose, by a rule of the mapping.\n", counted(rows), plural(rows)),
+    }
 }
 
 fn why_stopped(ledger: &Ledger) -> &'static str {
@@ -269,7 +279,7 @@ fn why_stopped(ledger: &Ledger) -> &'static str {
         Some(FaultCode::MissingColumn) => "a column that each file needs is missing",
         Some(FaultCode::DuplicateColumn) => "two of its columns have the same name",
         Some(FaultCode::ColumnConflict | FaultCode::BadColumn) => "the name of a column cannot be used",
-        Some(FaultCode::NothingArrives) => "Segment has no place for any of its columns",
+        Some(FaultCode::NothingArrives) => "none of its columns would arrive in Segment",
         Some(FaultCode::NoRows) => "a very long part of it has no row",
         Some(FaultCode::RowTooLong) => "a quotation mark in it is never closed",
         Some(FaultCode::RejectsOfNoMapping) => "it has refused rows, and its name was changed",
@@ -302,7 +312,7 @@ fn refused(account: &Account) -> String {
 /// Why a row is refused, for its owner.
 fn in_words(code: &str) -> &'static str {
     let Some(code) = RefusalCode::ALL.iter().find(|known| known.as_str() == code) else {
-        return "Segment did not accept it";
+        return "not accepted by Segment";
     };
     match code {
         RefusalCode::MissingUserId => "the id of the person is empty",
@@ -311,11 +321,11 @@ fn in_words(code: &str) -> &'static str {
         RefusalCode::MissingPreviousId => "the former id of the person is empty",
         RefusalCode::MissingId => "the id is empty",
         RefusalCode::IdTooLong | RefusalCode::MessageIdTooLong => "an id is too long",
-        RefusalCode::ObjectEmpty => "it has nothing but an id",
+        RefusalCode::ObjectEmpty => "nothing but an id",
         RefusalCode::RoundedId => "a spreadsheet has shortened an id, such as 1.23E+15",
-        RefusalCode::CallTooLarge => "it is too long",
-        RefusalCode::TooManyCells => "it has more cells than the file has columns",
-        RefusalCode::UnclosedQuote | RefusalCode::StrayQuote => "a quotation mark is missing, or is too many",
+        RefusalCode::CallTooLarge => "too long for Segment",
+        RefusalCode::TooManyCells => "more cells than the file has columns",
+        RefusalCode::UnclosedQuote | RefusalCode::StrayQuote => "a quotation mark is missing, or there is one too many",
         RefusalCode::InvalidEncoding => "some of its letters cannot be read",
         RefusalCode::NotATimestamp => "a date or a time cannot be read",
         RefusalCode::NotANumber => "a cell is not a number",
@@ -331,12 +341,33 @@ fn in_words(code: &str) -> &'static str {
 }
 
 fn what_to_do(ledger: &Ledger, places: Places<'_>) -> String {
-    let Some(rejects) = &ledger.rejects else {
-        return match ledger.ended {
-            Phase::Stopped => "\nWhat to do: correct the file and upload it again.\n".to_owned(),
-            _ => "\nThere is nothing to do.\n".to_owned(),
-        };
+    let has_sent = ledger.account.acknowledged > 0;
+    let words = match (ledger.ended, &ledger.rejects) {
+        (Phase::Replaced | Phase::Running, _) => {
+            "nothing, if the new file has all rows. If you deleted it by mistake, upload it again.".to_owned()
+        }
+        (Phase::Finished, None) if ledger.account.rows == 0 => "nothing, if you expected that.".to_owned(),
+        (Phase::Finished, None) => return "\nThere is nothing to do.\n".to_owned(),
+        (Phase::Stopped, None) if has_sent => {
+            format!(
+                "correct the file. {} Then upload it again.",
+                rest(ledger, "Delete the rows before", "they were sent")
+            )
+        }
+        (Phase::Stopped, None) => "correct the file and upload it again.".to_owned(),
+        (Phase::Finished | Phase::Stopped, Some(rejects)) => correct_rejects(ledger, rejects, places),
     };
+    format!("\nWhat to do: {words}\n")
+}
+
+/// Which rows of a stopped file are not sent.
+fn rest(ledger: &Ledger, before: &str, why: &str) -> String {
+    let line = ledger.undelivered_from_line.map(|line| format!("line {}", counted(line)));
+    let line = line.unwrap_or_else(|| "the rest".to_owned());
+    format!("{before} {line}: {why}. Keep the first line, which has the names.")
+}
+
+fn correct_rejects(ledger: &Ledger, rejects: &str, places: Places<'_>) -> String {
     let (bucket, folder) = (&ledger.object.bucket, rejected_folder::parent(&ledger.object.key));
     let of_folder = rejected_folder::key(&ledger.object.key, name_of(rejects)).filter(|_| places.in_folder);
     let place = match of_folder {
@@ -344,13 +375,16 @@ fn what_to_do(ledger: &Ledger, places: Places<'_>) -> String {
         None => format!("s3://{}/{rejects}", places.state_bucket),
     };
     let rest = match ledger.ended {
-        Phase::Stopped => " The rows behind them were not sent either: upload those too.",
-        _ => "",
+        Phase::Stopped => {
+            let rest = rest(ledger, "From your own file delete the rows before", "they were sent, or are refused");
+            format!("\nThe rest of your file was not sent either. {rest} Upload it again, too.")
+        }
+        _ => String::new(),
     };
     format!(
-        "\nWhat to do: open the file of the refused rows. Its column `_error` says what is wrong with each row. Correct the \
-         rows in a text editor, because a spreadsheet changes ids and dates. Keep the name of the file, and upload it to \
-         s3://{bucket}/{folder}.{rest}\n  {place}\n"
+        "open the file of the refused rows. Its column `_error` says what is wrong with each row. Correct the rows in a text \
+         editor, because a spreadsheet changes ids and dates. Keep the name of the file, and upload it to \
+         s3://{bucket}/{folder}.\n  {place}{rest}"
     )
 }
 

@@ -61,7 +61,7 @@ fn the_text_says_what_was_sent_why_not_and_what_to_do_before_the_details() {
         1,986 of 2,000 rows were sent to Segment (track).\n\
         14 rows were not sent:\n\
         \x20 9 rows: the id of the person is empty\n\
-        \x20 3 rows: a quotation mark is missing, or is too many\n\
+        \x20 3 rows: a quotation mark is missing, or there is one too many\n\
         \x20 2 rows: a date or a time cannot be read\n\
         \nWhat to do: open the file of the refused rows. Its column `_error` says what is wrong with each row. Correct the \
         rows in a text editor, because a spreadsheet changes ids and dates. Keep the name of the file, and upload it to \
@@ -75,12 +75,66 @@ fn the_text_says_what_was_sent_why_not_and_what_to_do_before_the_details() {
     assert!(in_folder.text.contains("  s3://inbox/in/rejected/orders_export_1.rejects.csv\n"), "{}", in_folder.text);
 }
 
+/// What its owner reads of a file.
+fn for_owner(ledger: &Ledger) -> String {
+    let text = Announcement::of(ledger, PLACES).text;
+    text.split_once(LINE).unwrap().0.split_once("\n\n").unwrap().1.to_owned()
+}
+
+#[test]
+fn the_owner_of_a_stopped_file_is_told_which_rows_were_not_sent() {
+    let rest = |why: &str| format!("the rows before line 1,001: {why}. Keep the first line, which has the names.");
+    let at = |mut ledger: Ledger| {
+        ledger.undelivered_from_line = Some(1_001);
+        ledger
+    };
+    let unreadable = Ledger { code: Some("not_csv".to_owned()), ..at(ledger("a.csv", Phase::Stopped, 0, &[])) };
+    assert_eq!(
+        for_owner(&unreadable),
+        "The file was stopped: it is not a CSV file.\n0 rows were sent to Segment (track).\n\nWhat to do: correct the file \
+         and upload it again.\n"
+    );
+    let broken = Ledger { code: Some("row_too_long".to_owned()), ..at(ledger("a.csv", Phase::Stopped, 1_000, &[])) };
+    assert_eq!(
+        for_owner(&broken),
+        format!(
+            "The file was stopped: a quotation mark in it is never closed.\n1,000 rows were sent to Segment (track).\n\n\
+             What to do: correct the file. Delete {} Then upload it again.\n",
+            rest("they were sent")
+        )
+    );
+    let refused = for_owner(&at(ledger("in/a.csv", Phase::Stopped, 1_000, &[("missing_user_id", 800)])));
+    let last = format!(
+        "\nThe rest of your file was not sent either. From your own file delete {} Upload it again, too.\n",
+        rest("they were sent, or are refused")
+    );
+    assert!(refused.ends_with(&last), "{refused}");
+    assert!(refused.contains("upload it to s3://inbox/in/.\n  s3://state/rejects/"), "{refused}");
+}
+
+#[test]
+fn the_owner_of_a_file_without_rows_or_with_a_newer_one_has_nothing_to_correct() {
+    let empty = for_owner(&ledger("a.csv", Phase::Finished, 0, &[]));
+    assert_eq!(empty, "It has no rows to send.\n\nWhat to do: nothing, if you expected that.\n");
+    let mut filtered = ledger("a.csv", Phase::Finished, 9, &[]);
+    filtered.account.skipped_rows = 1;
+    assert_eq!(
+        for_owner(&filtered),
+        "9 of 9 rows were sent to Segment (track).\n1 row was left out on purpose, by a rule of the mapping.\n\n\
+         There is nothing to do.\n"
+    );
+    let replaced = for_owner(&ledger("a.csv", Phase::Replaced, 9, &[("missing_user_id", 2)]));
+    assert!(replaced.ends_with(
+        "\nWhat to do: nothing, if the new file has all rows. If you deleted it by mistake, upload it again.\n"
+    ));
+}
+
 #[test]
 fn every_reason_has_words_without_its_code() {
     for code in RefusalCode::ALL {
         let text = Announcement::of(&ledger("a.csv", Phase::Finished, 9, &[(code.as_str(), 3)]), PLACES).text;
         let (for_owner, _) = text.split_once(LINE).unwrap();
-        assert!(!for_owner.contains(code.as_str()) && !for_owner.contains("Segment did not accept"), "{for_owner}");
+        assert!(!for_owner.contains(code.as_str()) && !for_owner.contains("not accepted by Segment"), "{for_owner}");
     }
     for code in FaultCode::ALL {
         let stopped = Ledger { code: Some(code.as_str().to_owned()), ..ledger("a.csv", Phase::Stopped, 0, &[]) };
