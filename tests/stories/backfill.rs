@@ -109,7 +109,8 @@ async fn a_backfill_that_runs_out_of_time_goes_on_from_the_queue() {
     // The second slice begins late, and no third one in this invocation.
     let slow = Fault::Slow(Duration::from_millis(7_500));
     scene.world.s3.faults().add(Rule::on("ListObjectsV2").bucket(SOURCE).skip(1).times(1).before(slow));
-    let ingester = scene.ingester().timeout(Duration::from_secs(12));
+    // By its own clock the function has 12 seconds. A slow machine has more.
+    let ingester = scene.ingester().timeout(Duration::from_secs(60)).env("CLOCK_OFFSET_MS", "48000");
     let told = answer(&ingester.clone().deploy(), &backfill()).await;
     assert_eq!(told["done"], false, "{told:#}");
     assert!(told["summary"].as_str().unwrap().ends_with("; the queue has the rest"), "{told:#}");
