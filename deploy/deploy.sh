@@ -9,7 +9,7 @@ if [ ! -e template.yaml ]; then
   cd ..
 fi
 
-# Says what is missing before it asks anything.
+# Says what is missing before it asks anything, and sets the region that AWS's tools would take.
 check() {
   for tool in aws sam; do
     command -v "$tool" > /dev/null || {
@@ -17,7 +17,9 @@ check() {
       exit 1
     }
   done
-  aws sts get-caller-identity --query Arn --output text || {
+  default_region=${AWS_REGION:-${AWS_DEFAULT_REGION:-$(aws configure get region || true)}}
+  default_region=${default_region:-us-east-1}
+  aws sts get-caller-identity --region "$default_region" --query Arn --output text || {
     echo 'AWS takes no credentials from this machine: run `aws configure`, or set AWS_PROFILE' >&2
     exit 1
   }
@@ -59,8 +61,7 @@ if [ -e samconfig.toml ]; then
   build
   exec sam deploy "$@"
 fi
-default=${AWS_REGION:-${AWS_DEFAULT_REGION:-$(aws configure get region || true)}}
-region=$(ask 'AWS region of the stack' "${default:-us-east-1}")
+region=$(ask 'AWS region of the stack' "$default_region")
 source_id=$(ask 'Source id (Segment: the source, Settings, API Keys)' '')
 read -r -s -p 'Write key of that source, or the ARN of a secret that has it (not shown): ' write_key
 echo
@@ -83,6 +84,13 @@ for value in "$source_id" "$write_key" "$email"; do
     exit 1
   fi
 done
+case $segment_region in
+  us | eu) ;;
+  *)
+    echo "the region of the workspace is $segment_region, and not us or eu; nothing is deployed" >&2
+    exit 1
+    ;;
+esac
 case $write_key in
   arn:*) kept="\"WriteKeySecretArn=$write_key\"," secret=() ;;
   *) kept='' secret=("WriteKey=$write_key") ;;
