@@ -33,7 +33,7 @@ DEPLOYING := PATH="$(CURDIR)/$(VENV)/bin:$$PATH" SAM_CLI_TELEMETRY=0
 ARCHITECTURE ?= x86_64
 FUNCTION ?= ingester
 
-.PHONY: help demo serve test test-browser test-fast test-long test-clients fuzz check python fmt clippy doc purity deny advisories template bench-guard \
+.PHONY: help demo serve test test-browser test-package test-fast test-long test-clients fuzz check python fmt clippy doc purity deny advisories template bench-guard \
   bench-renew clean build deploy package invoke destroy
 
 help: ## This list
@@ -72,6 +72,10 @@ test-long: ## The stories of chance with many more seeds and kills (SEEDS, KILLS
 	KILLS=$${KILLS:-2000} SEEDS=$${SEEDS:-200} $(CARGO) test --locked --workspace --test stories -- \
 	  resume:: faults::
 	SEEDS=$${SEEDS:-2000} $(CARGO) test --locked --workspace --test stories -- seeds::
+
+PROFILE ?= quick
+test-package: $(BUILDERS) ## Packages the functions with PROFILE and tests the package: glibc, sizes, checksums, template, each event
+	$(DEPLOYING) tests/package.sh $(ARCHITECTURE) $(PROFILE)
 
 test-clients: ## Sends calls with real Segment libraries to the receiver, one in a headless Chromium; needs node, npm and the network
 	$(CARGO) build --locked --workspace --bins
@@ -150,8 +154,8 @@ bench-renew: ## Writes bench/counts.txt anew
 $(DENY):
 	$(CARGO) install --quiet --locked --root target/tools/cargo-deny-$(DENY_VERSION) cargo-deny@$(DENY_VERSION)
 
-build: $(LINTERS) $(BUILDERS) ## Ingester, exporter and receiver for Lambda, for ARCHITECTURE=x86_64 or arm64
-	$(DEPLOYING) sam build --parameter-overrides Architecture=$(ARCHITECTURE)
+build: $(BUILDERS) ## Ingester, exporter and receiver for Lambda, for ARCHITECTURE=x86_64 or arm64
+	$(DEPLOYING) deploy/build.sh $(ARCHITECTURE)
 
 deploy: $(BUILDERS) ## Builds and deploys the stack; the first time it asks what it needs
 	$(DEPLOYING) deploy/deploy.sh

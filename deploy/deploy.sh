@@ -32,7 +32,7 @@ build() {
     return
   fi
   architecture=$(grep -oE '^ *"Architecture=[a-z0-9_]+' samconfig.toml | cut -d= -f2) || architecture=x86_64
-  sam build --parameter-overrides "Architecture=$architecture"
+  deploy/build.sh "$architecture"
 }
 
 ask() { # QUESTION DEFAULT

@@ -39,6 +39,32 @@ async fn every_record_counts_and_odd_keys_work_in_folders_too() {
     }
 }
 
+/// The functions that an example event is for.
+fn functions_of(event: &str) -> &'static [&'static str] {
+    match event {
+        "flush_full.json" | "scheduled.json" => &["exporter"],
+        "validate.json" => &["ingester", "exporter"],
+        _ => &["ingester"],
+    }
+}
+
+#[tokio::test]
+async fn each_example_event_has_an_answer_of_its_function() {
+    let world = World::new().await;
+    let files = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../events")).unwrap();
+    let mut names: Vec<_> = files.map(|file| file.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    assert!(names.len() > 20, "{names:?}");
+    for name in names {
+        world.s3.put(SOURCE, "track_1.csv", format!("userId,event\n{name},e\n")).unwrap();
+        for function in functions_of(&name) {
+            let function = if *function == "exporter" { world.exporter() } else { world.ingester() };
+            let invocation = function.deploy().invoke(&event(&name)).await;
+            assert!(matches!(invocation.outcome, Outcome::Response(_)), "{name}: {invocation:#?}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn messages_of_a_queue_fail_one_by_one_and_each_says_why_for_every_record() {
     let world = World::new().await;

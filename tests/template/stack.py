@@ -107,7 +107,9 @@ def translated(name="template.yaml", parameters=None):
         return template
     for resource in template["Resources"].values():
         if resource["Type"] == "AWS::Serverless::Function":
-            resource["Properties"]["CodeUri"] = "s3://code/zip"
+            # A packaged template names the zip of each function.
+            code = resource["Properties"]["CodeUri"]
+            resource["Properties"]["CodeUri"] = f"s3://code/{code if code.endswith('.zip') else 'zip'}"
     values = {name: spec.get("Default", "") for name, spec in template["Parameters"].items()}
     result = transform(copy.deepcopy(template), {**values, **(parameters or {})}, Policies())
     return json.loads(json.dumps(result))
