@@ -3,7 +3,7 @@
 use crate::words::visible;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-const BYTES: &str = "  {msg}  {wide_bar}  {percent:>3} %  {bytes} of {total_bytes}  {bytes_per_sec}  {eta} left";
+const BYTES: &str = "  {msg}  {wide_bar}  {percent:>3} %  {decimal_bytes} of {decimal_total_bytes}  {decimal_bytes_per_sec}  {eta} left";
 const ROWS: &str = "  {wide_bar}  {percent:>3} %  {human_pos} of {human_len} rows  {msg}";
 
 /// A bar on standard error, which is gone in the end.

@@ -1,12 +1,12 @@
 //! `segment-s3 files`: how the newest files ended.
 
-use super::index::{Index, NEWEST_MAX};
+use super::index::{Index, Listed, NEWEST_MAX};
 use super::place::{Place, StateArg, Way};
-use super::words::painted;
+use super::words::{painted, usability_of};
 use crate::voice::Voice;
 use crate::words::{grouped, visible};
 use clap::Args;
-use protocol::outcome::{FileOutcome, Outcome};
+use protocol::outcome::Outcome;
 use std::collections::HashSet;
 use std::process::ExitCode;
 use unicode_width::UnicodeWidthStr;
@@ -40,6 +40,7 @@ pub(super) async fn run(args: &FilesArgs) -> anyhow::Result<ExitCode> {
     let mut files = latest(outcomes);
     files.retain(|file| !args.failed || file.outcome != Outcome::Finished);
     files.truncate(count);
+    let files = index.add_reasons(files).await.map_err(|error| place.explain(error))?;
     if args.json {
         files.iter().try_for_each(|file| serde_json::to_string(file).map(|json| println!("{json}")))?;
         return Ok(ExitCode::SUCCESS);
@@ -53,25 +54,24 @@ pub(super) async fn run(args: &FilesArgs) -> anyhow::Result<ExitCode> {
 }
 
 /// The last outcome of each file: a file that failed, and then finished, has finished.
-fn latest(outcomes: Vec<FileOutcome>) -> Vec<FileOutcome> {
+fn latest(outcomes: Vec<Listed>) -> Vec<Listed> {
     let mut seen = HashSet::new();
-    let of_file = |file: &FileOutcome| (file.bucket.clone(), file.key.clone(), file.mapping.clone());
+    let of_file = |file: &Listed| (file.bucket.clone(), file.key.clone(), file.mapping.clone());
     outcomes.into_iter().filter(|file| seen.insert(of_file(file))).collect()
 }
 
-fn table(files: &[FileOutcome], voice: Voice) -> String {
+fn table(files: &[Listed], voice: Voice) -> String {
     let headings = ["ended (UTC)", "outcome", "rows", "accepted", "refused", "file"].map(str::to_owned);
-    let line = |file: &FileOutcome| {
+    let line = |file: &Listed| {
         let at = file.at.get(..19).unwrap_or(&file.at).replace('T', " ");
-        let number = |number: u64| if file.account.rows == 0 { String::new() } else { grouped(number) };
+        let number = |number: u64| if file.rows == 0 { String::new() } else { grouped(number) };
         let mapping = file.mapping.as_ref().map(|mapping| format!("  ({mapping})")).unwrap_or_default();
-        let account = &file.account;
         [
             at,
             file.outcome.as_str().to_owned(),
-            number(account.rows),
-            number(account.acknowledged),
-            number(account.rejected),
+            number(file.rows),
+            number(file.acknowledged),
+            number(file.rejected),
             format!("{}{}", visible(&file.key), visible(&mapping)),
         ]
     };
@@ -90,7 +90,7 @@ fn table(files: &[FileOutcome], voice: Voice) -> String {
     let mut out = format!("{}\n", voice.dim(&cells(&headings).join("  ")));
     for (file, line) in files.iter().zip(&lines) {
         let mut cells = cells(line);
-        cells[1] = painted(file, &cells[1], voice);
+        cells[1] = painted(usability_of(file.outcome, file.rejected), &cells[1], voice);
         out.push_str(cells.join("  ").trim_end());
         out.push('\n');
         if let Some(reason) = &file.reason {
@@ -102,21 +102,34 @@ fn table(files: &[FileOutcome], voice: Voice) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::words::tests::outcome;
     use super::*;
+
+    fn listed(outcome: Outcome, rejected: u64) -> Listed {
+        Listed {
+            bucket: "inbox".to_owned(),
+            key: "in/track 1.csv".to_owned(),
+            outcome,
+            mapping: None,
+            rows: 2_000,
+            acknowledged: 2_000 - rejected,
+            rejected,
+            reason: None,
+            at: "1970-01-01T00:00:01.000Z".to_owned(),
+        }
+    }
 
     #[test]
     fn a_file_that_failed_and_then_finished_has_finished() {
-        let other = FileOutcome { key: "other.csv".to_owned(), ..outcome(Outcome::Failed, 0) };
-        let files = latest(vec![outcome(Outcome::Finished, 0), outcome(Outcome::Failed, 0), other]);
+        let other = Listed { key: "other.csv".to_owned(), ..listed(Outcome::Failed, 0) };
+        let files = latest(vec![listed(Outcome::Finished, 0), listed(Outcome::Failed, 0), other]);
         let outcomes: Vec<_> = files.iter().map(|file| file.outcome).collect();
         assert_eq!(outcomes, [Outcome::Finished, Outcome::Failed]);
     }
 
     #[test]
     fn a_table_has_its_columns_below_each_other() {
-        let failed = FileOutcome { reason: Some("denied".to_owned()), ..outcome(Outcome::Failed, 0) };
-        let text = table(&[outcome(Outcome::Finished, 12), failed], Voice::plain());
+        let failed = Listed { reason: Some("denied".to_owned()), ..listed(Outcome::Failed, 0) };
+        let text = table(&[listed(Outcome::Finished, 12), failed], Voice::plain());
         let expected = "ended (UTC)          outcome    rows  accepted  refused  file\n\
             1970-01-01 00:00:01  finished  2,000     1,988       12  in/track 1.csv\n\
             1970-01-01 00:00:01  failed    2,000     2,000        0  in/track 1.csv\n  denied\n";

@@ -3,15 +3,38 @@
 use super::place::Place;
 use anyhow::Context;
 use aws::Clock;
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use ingester::{App, Settings};
-use protocol::outcome::FileOutcome;
+use protocol::outcome::{FileOutcome, Outcome};
+use serde::Serialize;
 use serde_json::{Value, json};
 
 /// The most outcomes of one question.
 pub(super) const NEWEST_MAX: usize = ingestion::notification::NEWEST_MAX;
 
+/// Questions at a time.
+const AT_A_TIME: usize = 16;
+
 /// How long the answer may take.
 const PATIENCE_MS: i64 = 900_000;
+
+/// An outcome in a list.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(super) struct Listed {
+    pub(super) bucket: String,
+    pub(super) key: String,
+    pub(super) outcome: Outcome,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) mapping: Option<String>,
+    pub(super) rows: u64,
+    pub(super) acknowledged: u64,
+    pub(super) rejected: u64,
+    /// Why it did not finish, if that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) reason: Option<String>,
+    /// When it ended or failed, RFC 3339.
+    pub(super) at: String,
+}
 
 /// Who answers.
 pub(super) struct Index {
@@ -34,17 +57,52 @@ impl Index {
 
     /// The last outcomes of a key, one for each mapping that reads it.
     pub(super) async fn of_file(&self, bucket: &str, key: &str) -> anyhow::Result<Vec<FileOutcome>> {
-        self.ask(json!(format!("s3://{bucket}/{key}"))).await
+        let files = self.ask(json!(format!("s3://{bucket}/{key}"))).await?;
+        serde_json::from_value(files).context("an outcome cannot be read")
     }
 
-    /// The newest outcomes of all files.
-    pub(super) async fn newest(&self, number: usize) -> anyhow::Result<Vec<FileOutcome>> {
-        self.ask(json!(number)).await
+    /// The newest outcomes of all files, without reasons.
+    pub(super) async fn newest(&self, number: usize) -> anyhow::Result<Vec<Listed>> {
+        let files = self.ask(json!(number)).await?;
+        let listed = files.as_array().into_iter().flatten().map(Listed::of).collect::<Option<_>>();
+        listed.context("an outcome cannot be read")
     }
 
-    async fn ask(&self, question: Value) -> anyhow::Result<Vec<FileOutcome>> {
+    /// Adds the reasons of the files that did not finish.
+    pub(super) async fn add_reasons(&self, files: Vec<Listed>) -> anyhow::Result<Vec<Listed>> {
+        let with_reason = stream::iter(files).map(async |file| {
+            if file.outcome == Outcome::Finished {
+                return Ok(file);
+            }
+            let known = self.of_file(&file.bucket, &file.key).await?;
+            let same = known.into_iter().find(|known| known.mapping == file.mapping && known.at == file.at);
+            anyhow::Ok(Listed { reason: same.and_then(|same| same.reason), ..file })
+        });
+        with_reason.buffered(AT_A_TIME).try_collect().await
+    }
+
+    async fn ask(&self, question: Value) -> anyhow::Result<Value> {
         let ends_at_ms = self.clock.now_ms() + PATIENCE_MS;
         let mut answer = Box::pin(self.app.handle(json!({"status": question}), ends_at_ms)).await?;
-        serde_json::from_value(answer["files"].take()).context("an outcome cannot be read")
+        Ok(answer["files"].take())
+    }
+}
+
+impl Listed {
+    /// Reads an outcome of a list. Its counts stand beside the others, or in the account.
+    fn of(file: &Value) -> Option<Listed> {
+        let text = |field: &str| file[field].as_str().map(str::to_owned);
+        let count = |field: &str| file[field].as_u64().or_else(|| file["account"][field].as_u64());
+        Some(Listed {
+            bucket: text("bucket")?,
+            key: text("key")?,
+            outcome: serde_json::from_value(file["outcome"].clone()).ok()?,
+            mapping: text("mapping"),
+            rows: count("rows")?,
+            acknowledged: count("acknowledged")?,
+            rejected: count("rejected")?,
+            reason: text("reason"),
+            at: text("at")?,
+        })
     }
 }

@@ -7,6 +7,7 @@ use super::index::Index;
 use super::letters::{Letter, Letters};
 use super::place::{Place, QueueArg, StateArg, Way};
 use super::replay::send;
+use super::words::usability;
 use crate::voice::Voice;
 use crate::words::{grouped, visible};
 use clap::Args;
@@ -153,7 +154,7 @@ fn words(letter: &Letter, objects: &[(String, String)], outcomes: &[FileOutcome]
         let reason = outcome.reason.as_deref().unwrap_or(nothing);
         out.push_str(&format!(
             "  {}  {}\n",
-            super::words::painted(outcome, outcome.outcome.as_str(), voice),
+            super::words::painted(usability(outcome), outcome.outcome.as_str(), voice),
             visible(reason)
         ));
     }

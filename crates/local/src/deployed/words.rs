@@ -9,16 +9,21 @@ use std::fmt::Write as _;
 
 /// What an exit status says of an outcome.
 pub(super) fn usability(outcome: &FileOutcome) -> Usability {
-    match outcome.outcome {
-        Outcome::Finished if outcome.account.rejected == 0 => Usability::Sound,
+    usability_of(outcome.outcome, outcome.account.rejected)
+}
+
+/// The same of its parts.
+pub(super) fn usability_of(outcome: Outcome, rejected: u64) -> Usability {
+    match outcome {
+        Outcome::Finished if rejected == 0 => Usability::Sound,
         Outcome::Finished => Usability::RowsRefused,
         _ => Usability::Unusable,
     }
 }
 
 /// The word of an outcome, in its colour.
-pub(super) fn painted(outcome: &FileOutcome, word: &str, voice: Voice) -> String {
-    match usability(outcome) {
+pub(super) fn painted(usability: Usability, word: &str, voice: Voice) -> String {
+    match usability {
         Usability::Sound => voice.good(word),
         Usability::RowsRefused => voice.careful(word),
         Usability::Unusable => voice.bad(word),
@@ -50,8 +55,11 @@ pub(super) fn reading(outcome: &FileOutcome) -> String {
 
 /// How a file ended: a line, and what a person does about it. `options` lead a command to the same system.
 pub(super) fn told(outcome: &FileOutcome, options: &str, voice: Voice) -> String {
-    let mut out =
-        format!("{}  {}", voice.strong(&visible(&outcome.key)), painted(outcome, outcome.outcome.as_str(), voice));
+    let mut out = format!(
+        "{}  {}",
+        voice.strong(&visible(&outcome.key)),
+        painted(usability(outcome), outcome.outcome.as_str(), voice)
+    );
     if outcome.account.rows > 0 {
         let _ = write!(out, "  {}", counts(&outcome.account));
     }

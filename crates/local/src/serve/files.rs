@@ -1,23 +1,20 @@
 //! The files of the source bucket: how each of them stands.
 //!
-//! Ends and failures come from the outcome index. Only of files that move, their checkpoints are read.
+//! Ends and failures come from the outcome index, by key. Only of files that move, their checkpoints are read.
 
 use protocol::account::Account;
 use protocol::checkpoint::{Checkpoint, Phase};
 use protocol::id::StreamId;
 use protocol::keys;
-use protocol::outcome::FileOutcome;
+use protocol::outcome::{FileOutcome, KeyOutcomes};
 use serde_json::Value;
 use standins::installation::{SOURCE_BUCKET, STATE_BUCKET};
 use standins::s3;
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Files that are listed.
 const LISTED_MAX: usize = 500;
-/// Outcomes that are read when the index has changed. If all of them are new, there may be more.
-const NEWEST: usize = 20;
 /// Files of this run whose checkpoints are known.
 const MOVING_MAX: usize = 2_000;
 
@@ -56,23 +53,14 @@ struct Moving {
 }
 
 /// The files.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Files {
-    /// The newest outcomes, the latest first.
-    outcomes: Mutex<Vec<FileOutcome>>,
-    /// True if the index has changed since they were read.
-    is_stale: AtomicBool,
+    /// Documents of the index by their keys, each as it was last read, with its ETag.
+    outcomes: Mutex<HashMap<String, (String, Vec<FileOutcome>)>>,
     /// The files whose checkpoints were written since the start.
     moving: Mutex<BTreeMap<StreamId, Moving>>,
     /// Events that the ingester ignored, by key: the index has none of them. Each with its reason, and when.
     ignored: Mutex<BTreeMap<String, (Option<String>, i64)>>,
-}
-
-impl Default for Files {
-    fn default() -> Files {
-        let is_stale = AtomicBool::new(true);
-        Files { outcomes: Mutex::default(), is_stale, moving: Mutex::default(), ignored: Mutex::default() }
-    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -97,9 +85,6 @@ impl Files {
 
     /// Takes word of a new object of the state bucket.
     pub(super) fn created(&self, key: &str) {
-        if key.starts_with(keys::OUTCOMES) {
-            self.is_stale.store(true, Ordering::SeqCst);
-        }
         let stream = key.strip_prefix(keys::INGEST).and_then(|rest| rest.strip_suffix("/checkpoint.json"));
         let Some(stream) = stream.and_then(|stream| stream.parse().ok()) else { return };
         let mut moving = lock(&self.moving);
@@ -109,54 +94,53 @@ impl Files {
         }
     }
 
-    /// Reads the index if it has changed. `ask` gives so many of the newest outcomes.
-    pub(super) async fn refresh<F>(&self, ask: impl Fn(usize) -> F)
-    where
-        F: Future<Output = Result<Vec<FileOutcome>, String>>,
-    {
-        if !self.is_stale.swap(false, Ordering::SeqCst) {
-            return;
-        }
-        let known = |outcome: &FileOutcome| lock(&self.outcomes).contains(outcome);
-        let asked = match ask(NEWEST).await {
-            Ok(newest) if newest.len() == NEWEST && !newest.iter().any(known) => ask(LISTED_MAX).await,
-            asked => asked,
-        };
-        match asked {
-            Ok(newest) => {
-                let mut outcomes = lock(&self.outcomes);
-                let all = newest.into_iter().chain(std::mem::take(&mut *outcomes));
-                *outcomes = latest(all);
-            }
-            Err(fault) => {
-                tracing::warn!(fault, "the outcome index was not read");
-                self.is_stale.store(true, Ordering::SeqCst);
-            }
-        }
-    }
-
     /// All files, newest first.
     pub(super) fn all(&self, s3: &s3::Server) -> Vec<FileState> {
         let moving = self.moving(s3);
+        let outcomes = self.outcomes(s3);
         let mut files: Vec<FileState> = Vec::new();
-        for outcome in lock(&self.outcomes).iter() {
+        for outcome in &outcomes {
             let checkpoint = outcome.stream.and_then(|stream| moving.get(&stream));
             // A failed file may be at work again.
             if outcome.outcome.is_final() || checkpoint.is_none_or(|file| file.seen_ms <= outcome.at_ms) {
                 files.push(FileState::ended(outcome, checkpoint.map(Arc::as_ref), s3));
             }
         }
-        let ended: HashSet<String> = files.iter().map(|file| file.stream.clone()).collect();
-        let at_work = moving.into_iter().filter(|(stream, _)| !ended.contains(&stream.to_string()));
-        // A file has ended when the index has its end, which is written last.
-        files.extend(at_work.map(|(_, file)| match file.has_ended {
-            true => FileState { has_ended: false, outcome: "running".to_owned(), rejects: None, ..(*file).clone() },
-            false => (*file).clone(),
-        }));
+        let listed: HashSet<String> = files.iter().map(|file| file.stream.clone()).collect();
+        let is_followed = |file: &FileState| {
+            let later =
+                |one: &&FileOutcome| one.key == file.key && one.mapping == file.mapping && one.at_ms > file.seen_ms;
+            outcomes.iter().any(|one| later(&one))
+        };
+        for (_, file) in moving.into_iter().filter(|(stream, _)| !listed.contains(&stream.to_string())) {
+            // The index is written last. It has the last upload of a key only.
+            let is_open = file.has_ended && !is_followed(&file);
+            files.push(match is_open {
+                true => FileState { has_ended: false, outcome: "running".to_owned(), rejects: None, ..(*file).clone() },
+                false => (*file).clone(),
+            });
+        }
         self.add_waiting(&mut files, s3);
         files.sort_by_key(|file| std::cmp::Reverse((file.started_ms, file.seen_ms)));
         files.truncate(LISTED_MAX);
         files
+    }
+
+    /// The newest outcomes, the latest first. A document is read again only if it has changed.
+    fn outcomes(&self, s3: &s3::Server) -> Vec<FileOutcome> {
+        let mut objects = s3.objects(STATE_BUCKET, &format!("{}by-key/", keys::OUTCOMES));
+        objects.sort_by_key(|object| std::cmp::Reverse(object.modified_ms));
+        let mut read = lock(&self.outcomes);
+        let mut all = Vec::new();
+        for object in objects.into_iter().take(LISTED_MAX) {
+            if read.get(&object.key).is_none_or(|(etag, _)| *etag != object.etag) {
+                let json = s3.bytes(STATE_BUCKET, &object.key);
+                let Some(found) = json.and_then(|json| KeyOutcomes::from_json(&json).ok()) else { continue };
+                read.insert(object.key.clone(), (object.etag, news(found.files)));
+            }
+            all.extend(read.get(&object.key).into_iter().flat_map(|(_, files)| files.iter().cloned()));
+        }
+        all
     }
 
     /// The checkpoints that were written since the start, each read again if it has changed.
@@ -205,15 +189,11 @@ impl Files {
     }
 }
 
-/// The last outcome of each upload. What kept an object from being read is no news once a run has read it.
-fn latest(outcomes: impl Iterator<Item = FileOutcome>) -> Vec<FileOutcome> {
-    let (mut uploads, mut keys) = (HashSet::new(), HashSet::new());
-    let mut is_news = |one: &FileOutcome| {
-        let is_new = uploads.insert((one.key.clone(), one.mapping.clone(), one.stream));
-        let is_first = keys.insert(one.key.clone());
-        is_new && (one.stream.is_some() || is_first)
-    };
-    outcomes.filter(|one| one.bucket == SOURCE_BUCKET && is_news(one)).take(LISTED_MAX).collect()
+/// The outcomes of a key that still say something. What kept the object from being read is no news once a run has read it.
+fn news(files: Vec<FileOutcome>) -> Vec<FileOutcome> {
+    let is_news = |(at, file): &(usize, FileOutcome)| *at == 0 || file.stream.is_some();
+    let of_inbox = files.into_iter().filter(|file| file.bucket == SOURCE_BUCKET).enumerate();
+    of_inbox.filter(is_news).map(|(_, file)| file).collect()
 }
 
 /// How often each upload has ended: once for each mapping that reads it. All checkpoints are read, once at the start: an
@@ -343,34 +323,13 @@ mod tests {
         }
     }
 
-    #[tokio::test]
-    async fn the_index_is_read_again_only_when_it_has_changed() {
-        let files = Files::default();
-        let asked = Mutex::new(Vec::new());
-        let ask = |count: usize| {
-            lock(&asked).push(count);
-            let newest = (0..count.min(30)).map(|at| outcome(&at.to_string(), Outcome::Finished, Some(1), 0)).collect();
-            async { Ok(newest) }
-        };
-        files.refresh(ask).await;
-        files.refresh(ask).await;
-        assert_eq!(*lock(&asked), [NEWEST, LISTED_MAX], "all of the first were new");
-        files.created("outcomes/by-day/2026-11-27/1-a-finished.json");
-        files.refresh(ask).await;
-        assert_eq!(*lock(&asked), [NEWEST, LISTED_MAX, NEWEST]);
-        assert_eq!(lock(&files.outcomes).len(), 30);
-    }
-
     #[test]
-    fn an_upload_is_listed_with_its_last_outcome() {
-        let all = [
-            outcome("a", Outcome::Finished, Some(1), 4),
-            outcome("a", Outcome::Failed, Some(1), 3),
-            outcome("a", Outcome::Finished, Some(2), 2),
-            outcome("a", Outcome::Refused, None, 1),
-            outcome("b", Outcome::Refused, None, 0),
-        ];
-        let listed: Vec<_> = latest(all.into_iter()).iter().map(|one| (one.key.clone(), one.at_ms)).collect();
-        assert_eq!(listed, [("a".to_owned(), 4), ("a".to_owned(), 2), ("b".to_owned(), 0)]);
+    fn what_kept_an_object_from_being_read_is_no_news_once_it_was_read() {
+        let listed = |all: &[(Option<u8>, i64)]| {
+            let all = all.iter().map(|(stream, at_ms)| outcome("a", Outcome::Finished, *stream, *at_ms)).collect();
+            news(all).iter().map(|one| one.at_ms).collect::<Vec<_>>()
+        };
+        assert_eq!(listed(&[(Some(1), 3), (None, 2), (Some(2), 1)]), [3, 1]);
+        assert_eq!(listed(&[(None, 3), (Some(1), 2)]), [3, 2]);
     }
 }

@@ -288,8 +288,10 @@ async fn files_are_listed_with_their_last_outcome() {
     assert!(lines[1].ends_with("a.csv") && lines[1].contains("finished"), "{}", all.stdout);
     assert!(lines[2].ends_with("b.csv") && lines[3].contains("the role may not read it"), "{}", all.stdout);
     let failed = aws.run(&["files", "--failed", "--json", "--state", STATE]).await;
-    let files: Vec<FileOutcome> = failed.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    assert_eq!(files.iter().map(|file| file.key.as_str()).collect::<Vec<_>>(), ["b.csv"]);
+    let file: serde_json::Value = serde_json::from_str(&failed.stdout).unwrap();
+    let expected = serde_json::json!({"bucket": INBOX, "key": "b.csv", "outcome": "failed", "rows": 3, "acknowledged": 3,
+        "rejected": 0, "reason": "the role may not read it", "at": rfc3339(now_ms - 3_000)});
+    assert_eq!(file, expected);
 }
 
 #[tokio::test]

@@ -114,7 +114,7 @@ async fn put(system: &System, key: &str, body: Body) -> anyhow::Result<()> {
 pub(super) async fn progress(State(system): Shared, parameters: Parameters) -> Answer {
     let key = parameter(&parameters, "key")?;
     let version = parameters.get("version").filter(|version| !version.is_empty());
-    let files = system.all_files().await;
+    let files = system.files.all(&system.s3);
     let of_upload =
         files.iter().filter(|file| file.key == key && file.version_id.as_ref() == version && file.replay.is_none());
     Ok(json_answer(&of_upload.map(state).collect::<Value>()))

@@ -18,7 +18,7 @@ use std::fmt::Write as _;
 const OBJECTS: &str = "objects are acknowledged and shown under Live; this machine keeps none, and no logs have them";
 
 pub(super) async fn view(State(system): Shared, headers: HeaderMap) -> Response {
-    answer(&headers, &system, "Files", &content(&system, &system.all_files().await))
+    answer(&headers, &system, "Files", &content(&system, &system.files.all(&system.s3)))
 }
 
 fn content(system: &System, files: &[FileState]) -> String {
