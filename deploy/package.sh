@@ -34,6 +34,6 @@ for function in ingester exporter receiver; do
   fi
 done
 deploy/packaged-template.sh "$architecture" > "$folder/template.yaml"
-cp -r deploy/destination-role.yaml deploy/source-account.yaml deploy/enable-eventbridge.sh samconfig.example.toml "$folder/"
+cp -r deploy/destination-role.yaml deploy/source-account.yaml deploy/enable-eventbridge.sh deploy/forget.sh samconfig.example.toml "$folder/"
 (cd "$folder" && sha256sum -- * > SHA256SUMS)
 ls -l "$folder"
