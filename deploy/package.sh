@@ -42,7 +42,7 @@ for function in ingester exporter receiver; do
 done
 deploy/packaged-template.sh "$architecture" > "$folder/template.yaml"
 cp deploy/destination-role.yaml deploy/source-account.yaml deploy/enable-eventbridge.sh deploy/deploy.sh deploy/destroy.sh \
-  samconfig.example.toml "$folder/"
+  deploy/forget.sh samconfig.example.toml "$folder/"
 mkdir "$folder/samples"
 cp samples/track_1.csv "$folder/samples/"
 (cd "$folder" && sha256sum -- *.* samples/* > SHA256SUMS)
