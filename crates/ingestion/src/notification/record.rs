@@ -116,12 +116,14 @@ impl Places<'_> {
         };
         let bucket = bucket_name(&text(self.bucket)?).to_owned();
         let written = text(self.key)?;
-        let (key, other_keys) = match self.sequencer.is_string() {
+        // An event without a sequencer was written by a person: its key may be encoded in several ways, and its time is any.
+        let is_of_s3 = self.sequencer.is_string();
+        let (key, other_keys) = match is_of_s3 {
             true => (decode(&written).ok_or(NotificationFault::KeyNotText { index })?, Vec::new()),
             false => keys([decode(&written)], written),
         };
         let version_id = self.version_id.as_str().map(str::to_owned);
-        let event_ms = self.time.as_str().and_then(milliseconds);
+        let event_ms = self.time.as_str().filter(|_| is_of_s3).and_then(milliseconds);
         Ok(Notice { other_keys, version_id, event_ms, replay: replay.map(str::to_owned), ..Notice::of(&bucket, &key) })
     }
 

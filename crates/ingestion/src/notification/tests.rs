@@ -407,7 +407,7 @@ fn a_replay_tag_counts_for_every_event_in_its_envelope() {
 }
 
 #[test]
-fn a_notice_has_the_time_of_its_event() {
+fn a_notice_has_the_time_of_its_event_unless_a_person_wrote_the_event() {
     let time_of = |payload: &Value| match read(payload, EVERYTHING).unwrap() {
         Notification::Direct(mut entries) => match entries.remove(0) {
             Entry::Ingest(notice) => notice.event_ms,
@@ -416,12 +416,14 @@ fn a_notice_has_the_time_of_its_event() {
         other => panic!("{other:?}"),
     };
     let mut of_s3 = s3("k.csv");
-    assert_eq!(time_of(&of_s3), None);
     of_s3["eventTime"] = json!("2019-05-11T20:32:27.940Z");
+    assert_eq!(time_of(&of_s3), None, "no sequencer");
+    of_s3["s3"]["object"]["sequencer"] = json!("0055AED6DCD90281E5");
     assert_eq!(time_of(&of_s3), Some(1_557_606_747_940));
     of_s3["eventTime"] = json!("yesterday");
     assert_eq!(time_of(&of_s3), None);
-    let detail = json!({"bucket": {"name": "b"}, "object": {"key": "k.csv"}});
+    let object = json!({"key": "k.csv", "sequencer": "0055AED6DCD90281E5"});
+    let detail = json!({"bucket": {"name": "b"}, "object": object});
     let mut of_event_bridge = event_bridge("Object Created", &detail);
     of_event_bridge["time"] = json!("2019-05-11T20:32:27Z");
     assert_eq!(time_of(&of_event_bridge), Some(1_557_606_747_000));
