@@ -11,7 +11,10 @@ pub(super) fn in_words(fault: &Fault, way: &Way) -> String {
         // The SDK's chain of causes begins with many words about itself.
         Kind::NoCredentials => {
             let said = fault.detail.rsplit_once("loading credentials: ").map_or(&*fault.detail, |(_, said)| said);
-            format!("failed to {} {}: {cause}: {fix} ({said})", fault.operation, fault.target)
+            // Without a profile it lists every place where there are none.
+            let said = said.lines().next().filter(|_| way.profile.is_some());
+            let said = said.map(|said| format!(" ({said})")).unwrap_or_default();
+            format!("failed to {} {}: {cause}: {fix}{said}", fault.operation, fault.target)
         }
         _ if cause.is_empty() => format!("{fault}: {fix}"),
         _ => format!("{fault}: {cause}: {fix}"),

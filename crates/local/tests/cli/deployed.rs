@@ -433,6 +433,7 @@ async fn each_trouble_is_a_sentence_with_what_to_do() {
         ),
         (&["files"], "the state bucket is not known: name the stack with --stack, or the state bucket with --state"),
         (&["files", "--state", "missing"], "there is no such bucket"),
+        (&["files", "--state", "s3://state"], "--state s3://state is a URI"),
         (&["show", "track_1.csv", "--stack", "shop"], "no end and no failure of s3://inbox/track_1.csv is known"),
         (&["show", "s3://inbox", "--stack", "shop"], "write s3://BUCKET/KEY"),
         (&["drop", &file, "--inbox", LOGS, "--state", STATE], "your credentials may not do this: ask for s3:PutObject"),
