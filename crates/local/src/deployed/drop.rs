@@ -55,7 +55,7 @@ pub(crate) struct DropArgs {
 }
 
 /// What is done with each file.
-struct Drop<'a> {
+struct DropCommand<'a> {
     args: &'a DropArgs,
     place: Place,
     assignment: Assignment,
@@ -78,7 +78,7 @@ struct Dropped {
 /// Checks, uploads and follows. The exit status says the worst: 1 when rows are refused, 2 when a file cannot be used, or
 /// has failed.
 pub(super) async fn run(args: &DropArgs) -> anyhow::Result<ExitCode> {
-    let drop = Drop::new(args).await?;
+    let drop = DropCommand::new(args).await?;
     let mut worst = Usability::Sound;
     let mut files = Vec::new();
     for path in &args.files {
@@ -115,8 +115,8 @@ pub(super) async fn run(args: &DropArgs) -> anyhow::Result<ExitCode> {
     Ok(ends.fold(worst, Ord::max).into())
 }
 
-impl<'a> Drop<'a> {
-    async fn new(args: &'a DropArgs) -> anyhow::Result<Drop<'a>> {
+impl<'a> DropCommand<'a> {
+    async fn new(args: &'a DropArgs) -> anyhow::Result<DropCommand<'a>> {
         let place = Place::open(&args.way).await?;
         let (assignment, source) = match place.stack() {
             Some(_) => {
@@ -140,7 +140,7 @@ impl<'a> Drop<'a> {
             }
         };
         let source = args.source_id.clone().or(source);
-        Ok(Drop { args, place, assignment, source, inbox, prefix, state })
+        Ok(DropCommand { args, place, assignment, source, inbox, prefix, state })
     }
 
     /// Checks a file, and uploads it unless it cannot be used.

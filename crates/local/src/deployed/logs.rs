@@ -15,11 +15,12 @@ use protocol::ledger::rfc3339;
 use protocol::plan::Layout;
 use serde_json::json;
 use std::collections::BTreeSet;
-use std::io::{ErrorKind, Write};
+use std::io::{BufWriter, ErrorKind, Write};
 use std::process::ExitCode;
 use std::time::Duration;
 
 const OBJECTS_MAX: usize = 100_000;
+const BUFFER_BYTES: usize = 256 * 1024;
 const POLL: Duration = Duration::from_secs(10);
 
 /// The arguments of `logs`.
@@ -162,9 +163,10 @@ impl Logs {
         } else if args.list {
             writeln!(stdout, "{put}  {:>9}  {}", bytes_in_words(object.bytes), visible(&uri))?;
         } else {
-            let mut lines = MultiGzDecoder::new(stdout.lock());
+            let mut lines = MultiGzDecoder::new(BufWriter::with_capacity(BUFFER_BYTES, stdout.lock()));
             fetch(&self.bucket, &object.key, &mut lines).await?;
             lines.try_finish()?;
+            lines.get_mut().flush()?;
         }
         Ok(())
     }

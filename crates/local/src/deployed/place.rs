@@ -6,6 +6,7 @@ use anyhow::Context;
 use aws::clients::SdkConfig;
 use aws::{Bucket, Dice, Fault};
 use clap::Args;
+use config::environment::bucket_fault;
 
 /// How a command reaches AWS.
 #[derive(Args, Clone, Debug, Default)]
@@ -106,6 +107,9 @@ impl Place {
     /// The state bucket.
     pub(super) fn state(&self, named: &StateArg) -> anyhow::Result<Bucket> {
         let name = self.named(named.state.as_deref(), "StateBucket", "the state bucket", "--state")?;
+        if let Some(fault) = bucket_fault(&name) {
+            anyhow::bail!("--state {name} {fault}");
+        }
         Ok(self.bucket(&name))
     }
 

@@ -8,8 +8,14 @@ use aws::fault::{Fault, Kind, Operation};
 pub(super) fn in_words(fault: &Fault, way: &Way) -> String {
     let (cause, fix) = cause_and_fix(fault, way);
     match fault.kind {
-        // The chain of causes repeats what the cause says, in many more words.
-        Kind::NoCredentials => format!("failed to {} {}: {cause}: {fix}", fault.operation, fault.target),
+        // The SDK's chain of causes begins with many words about itself.
+        Kind::NoCredentials => {
+            let said = fault.detail.rsplit_once("loading credentials: ").map_or(&*fault.detail, |(_, said)| said);
+            // Without a profile it lists every place where there are none.
+            let said = said.lines().next().filter(|_| way.profile.is_some());
+            let said = said.map(|said| format!(" ({said})")).unwrap_or_default();
+            format!("failed to {} {}: {cause}: {fix}{said}", fault.operation, fault.target)
+        }
         _ if cause.is_empty() => format!("{fault}: {fix}"),
         _ => format!("{fault}: {cause}: {fix}"),
     }

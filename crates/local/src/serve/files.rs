@@ -114,8 +114,8 @@ impl Files {
         };
         for (_, file) in moving.into_iter().filter(|(stream, _)| !listed.contains(&stream.to_string())) {
             // The index is written last. It has the last upload of a key only.
-            let is_open = file.has_ended && !is_followed(&file);
-            files.push(match is_open {
+            let is_unlisted = file.has_ended && !is_followed(&file);
+            files.push(match is_unlisted {
                 true => FileState { has_ended: false, outcome: "running".to_owned(), rejects: None, ..(*file).clone() },
                 false => (*file).clone(),
             });
@@ -145,15 +145,17 @@ impl Files {
 
     /// The checkpoints that were written since the start, each read again if it has changed.
     fn moving(&self, s3: &s3::Server) -> BTreeMap<StreamId, Arc<FileState>> {
-        let mut moving = lock(&self.moving);
-        for (stream, known) in moving.iter_mut() {
-            let key = keys::checkpoint(*stream);
-            let Some(object) = s3.object(STATE_BUCKET, &key).filter(|object| object.etag != known.etag) else {
-                continue;
-            };
+        // S3 tells of an object while it is locked, so it is not asked while the map is.
+        let known: Vec<_> = lock(&self.moving).iter().map(|(stream, known)| (*stream, known.etag.clone())).collect();
+        let read = |(stream, etag): (StreamId, String)| {
+            let key = keys::checkpoint(stream);
+            let object = s3.object(STATE_BUCKET, &key).filter(|object| object.etag != etag)?;
             let checkpoint = s3.bytes(STATE_BUCKET, &key).and_then(|json| Checkpoint::from_json(&json).ok());
-            *known = Moving { etag: object.etag, file: checkpoint.map(|read| Arc::new(FileState::of(&read))) };
-        }
+            Some((stream, Moving { etag: object.etag, file: checkpoint.map(|read| Arc::new(FileState::of(&read))) }))
+        };
+        let changed: Vec<_> = known.into_iter().filter_map(read).collect();
+        let mut moving = lock(&self.moving);
+        moving.extend(changed);
         moving.iter().filter_map(|(stream, known)| Some((*stream, Arc::clone(known.file.as_ref()?)))).collect()
     }
 

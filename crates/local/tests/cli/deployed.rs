@@ -153,8 +153,9 @@ fn of_latest(aws: &Aws, one: FileOutcome) -> FileOutcome {
         bucket: INBOX.to_owned(),
         key: one.key.clone(),
         version_id: object.version_id,
-        etag: object.etag,
-        modified_ms: object.modified_ms,
+        etag: format!("\"{}\"", object.etag),
+        // HTTP dates have seconds.
+        modified_ms: object.modified_ms / 1_000 * 1_000,
         bytes: object.size,
         replay: None,
         mapping: None,
@@ -185,6 +186,19 @@ async fn a_dropped_file_is_followed_to_the_end_of_its_own_version() {
     assert!(ended.stdout.contains("segment-s3 rejects in/track_1.csv --stack shop"), "{}", ended.stdout);
     let put = aws.s3.bytes(INBOX, key).unwrap();
     assert_eq!(&put[..], std::fs::read(&file).unwrap());
+}
+
+#[tokio::test]
+async fn without_versions_etag_and_date_identify_the_upload() {
+    let aws = Aws::new().await;
+    aws.s3.set_versioning(INBOX, s3::Versioning::Off).unwrap();
+    let folder = Folder::new("aws-drop-unversioned");
+    let file = folder.file("track_1.csv", "userId,event\nu1,Seen\n");
+    let mut drop = aws.start(&["drop", &file, "--stack", "shop"]);
+    until(&mut drop, "uploaded to s3://inbox/track_1.csv\n").await;
+    aws.keep(&of_latest(&aws, outcome("track_1.csv", Outcome::Finished, 0, NOW_MS)));
+    let ended = ended(drop).await;
+    assert_eq!(ended.status, Some(0), "{}", ended.stderr);
 }
 
 #[tokio::test]
@@ -419,6 +433,7 @@ async fn each_trouble_is_a_sentence_with_what_to_do() {
         ),
         (&["files"], "the state bucket is not known: name the stack with --stack, or the state bucket with --state"),
         (&["files", "--state", "missing"], "there is no such bucket"),
+        (&["files", "--state", "s3://state"], "--state s3://state is a URI"),
         (&["show", "track_1.csv", "--stack", "shop"], "no end and no failure of s3://inbox/track_1.csv is known"),
         (&["show", "s3://inbox", "--stack", "shop"], "write s3://BUCKET/KEY"),
         (&["drop", &file, "--inbox", LOGS, "--state", STATE], "your credentials may not do this: ask for s3:PutObject"),
