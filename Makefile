@@ -10,7 +10,7 @@ CARGO ?= cargo
 export CARGO_INCREMENTAL ?= $(if $(wildcard target/debug/incremental),1,0)
 VENV := .venv
 # Crates without IO, and what must not be in their dependency trees.
-PURE := protocol calls ingestion export config tracking
+PURE := deflate protocol calls ingestion export config tracking
 PURE_TESTS := $(addprefix -p ,$(PURE))
 IMPURE := tokio|hyper|reqwest|http|axum|aws-.*|aws_.*|lambda.*|s3s|rustls|mio|socket2
 # What is deployed, and what must not be in it: stand-ins, tests, and a clock that tests can stop.
@@ -82,13 +82,14 @@ test-clients: ## Sends calls with real Segment libraries to the receiver, one in
 	tests/clients/run.sh
 
 FUZZ_SECONDS ?= 300
-fuzz: ## Fuzzes the reading of CSV, mappings, documents, events and requests, for FUZZ_SECONDS each; needs a nightly compiler and cargo-fuzz
+fuzz: ## Fuzzes the reading of CSV, mappings, documents, events, requests and compressing, for FUZZ_SECONDS each; needs a nightly compiler and cargo-fuzz
 	fuzz/seed.sh
 	cd fuzz && cargo +nightly fuzz run reading -- -max_total_time=$(FUZZ_SECONDS)
 	cd fuzz && cargo +nightly fuzz run mapping -- -max_total_time=$(FUZZ_SECONDS)
 	cd fuzz && cargo +nightly fuzz run documents -- -max_total_time=$(FUZZ_SECONDS)
 	cd fuzz && cargo +nightly fuzz run events -- -max_total_time=$(FUZZ_SECONDS)
 	cd fuzz && cargo +nightly fuzz run requests -- -max_total_time=$(FUZZ_SECONDS)
+	cd fuzz && cargo +nightly fuzz run deflate -- -max_total_time=$(FUZZ_SECONDS)
 
 check: python fmt clippy doc purity template deny ## Formatting, lints, docs, purity, the template, dependency policy
 

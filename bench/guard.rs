@@ -1,7 +1,7 @@
 //! Work on fixed input whose instructions are counted: `make bench-guard` runs it under callgrind.
 //!
 //! ```text
-//! guard encode | profile | map | batch | stitch | receive
+//! guard encode | profile | map | batch | compress | stitch | receive
 //! ```
 //!
 //! Callgrind counts only below [`counted`], so that making the input costs nothing.
@@ -11,7 +11,7 @@ use std::error::Error;
 use std::fmt::Write as _;
 use std::hint::black_box;
 
-use calls::batches::Envelope;
+use calls::batches::{Batch, Envelope};
 use calls::call::MessageIds;
 use calls::pipeline::{Next, Pipeline};
 use calls::profile::Detail;
@@ -69,6 +69,10 @@ fn main() -> Result<(), Box<dyn Error>> {
             let csv = csv();
             counted(|| batch(&csv))?
         }
+        "compress" => {
+            let batches = batches(&csv())?;
+            counted(|| compress(&batches))
+        }
         "stitch" => {
             let fragments = fragments()?;
             counted(|| stitch(&fragments))?
@@ -77,7 +81,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             let bodies: Vec<String> = (0..REQUESTS).map(request).collect();
             counted(|| receive(&bodies))?
         }
-        _ => return Err("usage: guard encode | profile | map | batch | stitch | receive".into()),
+        _ => return Err("usage: guard encode | profile | map | batch | compress | stitch | receive".into()),
     };
     println!("{work}: {done}");
     Ok(())
@@ -153,9 +157,18 @@ fn encode(mut translator: Translator, csv: &[u8]) -> Result<usize, Box<dyn Error
 
 /// Rows to batches, each settled and committed. Returns the number of batches.
 fn batch(csv: &[u8]) -> Result<usize, Box<dyn Error>> {
+    let mut batches = 0;
+    each_batch(csv, |batch| {
+        batches += 1;
+        black_box(batch);
+    })?;
+    Ok(batches)
+}
+
+fn each_batch(csv: &[u8], mut take: impl FnMut(&Batch)) -> Result<(), Box<dyn Error>> {
     let start = Position { byte: 0, line: 1 };
     let mut pipeline = Pipeline::new(translator()?, Envelope::batch(), start);
-    let (mut batches, mut pieces) = (0, csv.chunks(PIECE_BYTES));
+    let mut pieces = csv.chunks(PIECE_BYTES);
     loop {
         match pipeline.next_batch() {
             Next::Hungry => match pieces.next() {
@@ -163,12 +176,12 @@ fn batch(csv: &[u8]) -> Result<usize, Box<dyn Error>> {
                 None => pipeline.finish(),
             },
             Next::Batch(batch) => {
-                batches += 1;
+                take(&batch);
                 pipeline.settle(&batch, &[]);
                 black_box(pipeline.commit());
             }
             Next::Paused => {}
-            Next::Done => return Ok(batches),
+            Next::Done => return Ok(()),
         }
     }
 }
@@ -207,6 +220,32 @@ fn receive(bodies: &[String]) -> Result<usize, Box<dyn Error>> {
         bytes += received.lines.len() + received.rejects(AT_MS).len();
     }
     Ok(bytes)
+}
+
+/// The body of each batch, and its lines.
+fn batches(csv: &[u8]) -> Result<Vec<[Vec<u8>; 2]>, Box<dyn Error>> {
+    let stamp = Stamp::new(AT_MS, &"qv5iYYMxd94DahFpRzm58y".parse()?);
+    let mut batches = Vec::new();
+    each_batch(csv, |batch| {
+        let mut lines = Vec::new();
+        for (index, call) in batch.calls.iter().enumerate() {
+            let timestamp = call.timestamp.as_ref().map(|at| at.start - call.body.start..at.end - call.body.start);
+            append_own_call(&mut lines, batch.call(index), timestamp, &stamp);
+        }
+        batches.push([batch.body.clone(), lines]);
+    })?;
+    Ok(batches)
+}
+
+/// Bodies to gzip files, and lines to fragments. Returns the bytes of both.
+fn compress(batches: &[[Vec<u8>; 2]]) -> usize {
+    let (mut bodies, mut fragments) = (deflate::Encoder::default(), Encoder::default());
+    let compressed = batches.iter().map(|[body, lines]| {
+        let mut gzip = Vec::with_capacity(body.len() / 4);
+        bodies.append_gzip(&mut gzip, body);
+        gzip.len() + fragments.encode(lines).len()
+    });
+    compressed.sum()
 }
 
 type Fragment = (FragmentName, Vec<u8>);

@@ -31,7 +31,7 @@ count() {
 }
 
 if [ "${1:-}" = renew ]; then
-    for work in encode profile map batch stitch receive; do
+    for work in encode profile map batch compress stitch receive; do
         echo "$work $(count "$work")"
     done > "$out/counts.txt"
     cp "$out/counts.txt" bench/counts.txt
@@ -45,7 +45,7 @@ while read -r work kept; do
     awk -v work="$work" -v kept="$kept" -v now="$now" 'BEGIN {
         if (now < 1000) { printf "%s: nothing was counted\n", work; exit 1 }
         change = (now - kept) / kept * 100
-        printf "%-7s %12d instructions, kept %12d, %+.1f %%\n", work, now, kept, change
+        printf "%-8s %12d instructions, kept %12d, %+.1f %%\n", work, now, kept, change
         exit change > 5
     }' || failed=1
 done < bench/counts.txt

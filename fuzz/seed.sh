@@ -2,7 +2,7 @@
 # Puts the reading corpus, the samples of events and the documents where the fuzz targets look for seeds, the choosing bytes before each.
 set -eu
 cd "$(dirname "$0")"
-mkdir -p corpus/reading corpus/events corpus/documents corpus/requests
+mkdir -p corpus/reading corpus/events corpus/documents corpus/requests corpus/deflate
 cp ../samples/segment-s3.toml corpus/documents/samples.toml
 # Each fenced example of a page is a document.
 for page in ../docs/configuration.md ../docs/mapping.md; do
@@ -11,6 +11,10 @@ for page in ../docs/configuration.md ../docs/mapping.md; do
 done
 for event in ../events/*.json; do
     { printf '\000\004\007\002\011\010'; cat "$event"; } > "corpus/events/$(basename "$event")"
+done
+# An odd byte: the rest is compressed as it is.
+for input in ../tests/corpus/*/input ../events/*.json; do
+    { printf '\001'; cat "$input"; } > "corpus/deflate/$(basename "$(dirname "$input")")-$(basename "$input")"
 done
 # A byte for the kind of request, and its body.
 printf '\000writeKey=k&userId=u&event=e&properties.a.b=%%20' > corpus/requests/pixel

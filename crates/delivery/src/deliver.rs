@@ -13,7 +13,6 @@ use http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, Hea
 use ingestion::deadline::{Deadline, REQUEST_TIMEOUT_MS};
 use ingestion::refusals::RefusedRequest;
 use ingestion::run::{Sent, Undelivered};
-use libdeflater::{CompressionLvl, Compressor};
 use std::cell::RefCell;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -30,9 +29,6 @@ const WAIT_IN_PLACE_MAX_MS: u64 = 30_000;
 const PATIENCE_MS: i64 = 60_000;
 /// As much of an answer's body is read.
 const ANSWER_BYTES_MAX: usize = 64 << 10;
-/// libdeflate's fastest level. On bodies of calls it compresses 212 to 293 MB per CPU-second to a fifth. zlib-rs at its
-/// fastest is not faster and compresses to a third.
-const GZIP_LEVEL: i32 = 1;
 /// True if our receiver has kept the calls for the exporter.
 const STAGED_HEADER: &str = "x-segment-s3-staged";
 /// Asks our receiver to refuse a batch with a bad call whole. Its own answer keeps the other calls, and the account of a
@@ -95,7 +91,7 @@ pub struct Delivery {
     pub(crate) key: Key,
     /// The holder is the next sender.
     pace: tokio::sync::Mutex<Pace>,
-    compressor: Mutex<Compressor>,
+    encoder: Mutex<deflate::Encoder>,
     pub(crate) looked: LastLooked,
     pub(crate) clock: Clock,
     dice: Dice,
@@ -125,12 +121,11 @@ impl Delivery {
             .tcp_nodelay(true)
             .no_proxy()
             .build()?;
-        let level = CompressionLvl::new(GZIP_LEVEL).unwrap_or_default();
         Ok(Self {
             http,
             key: Key::new(settings.write_key.clone(), None, clock.clone()),
             pace: tokio::sync::Mutex::new(Pace::new(settings.events_per_second)),
-            compressor: Mutex::new(Compressor::new(level)),
+            encoder: Mutex::default(),
             looked: LastLooked::default(),
             settings,
             clock,
@@ -171,11 +166,9 @@ impl Delivery {
         if !self.settings.gzip {
             return Bytes::copy_from_slice(body);
         }
-        let mut compressor = self.compressor.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut compressed = vec![0; compressor.gzip_compress_bound(body.len())];
-        #[expect(clippy::expect_used, reason = "it fails only for want of room, and says itself how much it needs")]
-        let len = compressor.gzip_compress(body, &mut compressed).expect("the bound is enough");
-        compressed.truncate(len);
+        let mut encoder = self.encoder.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut compressed = Vec::with_capacity(body.len() / 4);
+        encoder.append_gzip(&mut compressed, body);
         compressed.into()
     }
 

@@ -91,6 +91,13 @@ fn levels() {
     let pieces: Vec<Vec<u8>> = (0..200).map(|_| lines(500_000, &mut dice)).collect();
     let raw: usize = pieces.iter().map(Vec::len).sum();
     println!("{:.0} MB of lines in {} fragments", raw as f64 / 1e6, pieces.len());
+    let mut encoder = Encoder::default();
+    let (start, mut size) = (Instant::now(), 0);
+    for piece in &pieces {
+        size += encoder.encode(piece).len();
+    }
+    let seconds = start.elapsed().as_secs_f64();
+    println!("ours:    {:5.0} MB/s, ratio {:.2}", raw as f64 / 1e6 / seconds, raw as f64 / size as f64);
     for level in 1..=6 {
         let mut compress = Compress::new(Compression::new(level), false);
         let (start, mut size) = (Instant::now(), 0);

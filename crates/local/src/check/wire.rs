@@ -1,13 +1,11 @@
 //! Requests and their bytes, counted without sending them.
 
-use libdeflater::{CompressionLvl, Compressor};
+use deflate::Encoder;
 
 /// Compresses the first batches and a sample of later batches, and estimates the rest. Compression is the most expensive
 /// part of this estimate.
 const COMPRESSED_FIRST: u64 = 8;
 const COMPRESSED_THEN_EACH: u64 = 32;
-/// The ingester's compression level.
-const GZIP_LEVEL: i32 = 1;
 
 /// Requests, counted as they would be sent.
 #[derive(Clone, Copy, Debug, Default)]
@@ -24,10 +22,10 @@ impl Wire {
         self.requests += 1;
         self.json_bytes += body.len() as u64;
         if gzip && (self.requests <= COMPRESSED_FIRST || self.requests.is_multiple_of(COMPRESSED_THEN_EACH)) {
-            let mut compressor = Compressor::new(CompressionLvl::new(GZIP_LEVEL).unwrap_or_default());
-            let mut out = vec![0; compressor.gzip_compress_bound(body.len())];
+            let mut compressed = Vec::new();
+            Encoder::default().append_gzip(&mut compressed, body);
             self.sampled_bytes += body.len() as u64;
-            self.sampled_compressed_bytes += compressor.gzip_compress(body, &mut out).unwrap_or(body.len()) as u64;
+            self.sampled_compressed_bytes += compressed.len() as u64;
         }
     }
 

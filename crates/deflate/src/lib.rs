@@ -1,0 +1,70 @@
+#![doc = include_str!("../README.md")]
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod bits;
+mod block;
+mod codes;
+mod huffman;
+mod matches;
+mod symbols;
+mod tokens;
+
+use bits::Bits;
+use block::STORED_FRAME_BITS;
+use matches::{BLOCK_BYTES, BLOCK_BYTES_MAX, Finder};
+use symbols::STORED_MAX;
+use tokens::Tokens;
+
+/// The header of a gzip file: deflate, no flags, no time, no extra flags, operating system unknown (RFC 1952, section 2.3).
+const GZIP_HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff];
+/// An empty stored block, which is the final one.
+const FINAL_BLOCK: [u8; 5] = [1, 0, 0, 0xff, 0xff];
+/// Bytes of a gzip file's checksum and length.
+const GZIP_TRAILER_LEN: usize = 8;
+
+/// Compresses bytes. It keeps only memory: the same bytes give the same output, whatever it compressed before.
+#[derive(Debug, Default)]
+pub struct Encoder {
+    finder: Finder,
+    tokens: Tokens,
+}
+
+impl Encoder {
+    /// Appends deflate blocks that hold these bytes.
+    ///
+    /// None of them is the final one, they refer to nothing before themselves, and they end with a sync flush: an empty
+    /// stored block, at the end of a byte. They have at most [`blocks_len_max`] bytes.
+    pub fn append_blocks(&mut self, out: &mut Vec<u8>, bytes: &[u8]) {
+        self.finder.begin(bytes.len());
+        let mut bits = Bits::after(out);
+        let mut from = 0;
+        while from < bytes.len() {
+            self.tokens.clear();
+            let to = self.finder.find(bytes, from, &mut self.tokens);
+            block::append(&mut bits, &self.tokens, &bytes[from..to]);
+            from = to;
+        }
+        block::append_sync_flush(&mut bits);
+    }
+
+    /// Appends a gzip file of one member that holds these bytes. It has at most [`gzip_len_max`] bytes.
+    pub fn append_gzip(&mut self, out: &mut Vec<u8>, bytes: &[u8]) {
+        out.extend_from_slice(&GZIP_HEADER);
+        self.append_blocks(out, bytes);
+        out.extend_from_slice(&FINAL_BLOCK);
+        out.extend_from_slice(&crc32fast::hash(bytes).to_le_bytes());
+        // RFC 1952 says "modulo 2^32".
+        out.extend_from_slice(&(bytes.len() as u32).to_le_bytes());
+    }
+}
+
+/// The most bytes that [`Encoder::append_blocks`] appends for so many bytes: those that stored blocks take, and the flush.
+pub const fn blocks_len_max(len: usize) -> usize {
+    let stored_blocks = BLOCK_BYTES_MAX.div_ceil(STORED_MAX) * (len / BLOCK_BYTES + 1);
+    len + (stored_blocks + 1) * (STORED_FRAME_BITS as usize).div_ceil(8)
+}
+
+/// The most bytes that [`Encoder::append_gzip`] appends for so many bytes.
+pub const fn gzip_len_max(len: usize) -> usize {
+    GZIP_HEADER.len() + blocks_len_max(len) + FINAL_BLOCK.len() + GZIP_TRAILER_LEN
+}
