@@ -127,7 +127,9 @@ def peer_cases(options):
         for name, (command, most) in PEERS.items():
             if SIZES[size] <= SIZES[most]:
                 words = [str(folder / word) if (folder / word).exists() else word for word in command]
-                cases[f"peer track {size} {name}"] = ["peer", rows_file("track", size), *words]
+                # "File descriptors: 1,024", Lambda quotas.
+                within = ["bash", "-c", 'ulimit -n 1024; exec "$@"', "bash"]
+                cases[f"peer track {size} {name}"] = ["peer", rows_file("track", size), *within, *words]
     for files, kilobytes in [(10_000, 50), (1_000, 500)]:
         cases[f"export {files} {kilobytes * 1000}"] = export(files, kilobytes * 1000)
         for name, command in COMPRESSORS.items():
