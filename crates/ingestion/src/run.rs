@@ -288,7 +288,9 @@ impl Run {
         let no_more_comes = self.open.is_empty() && (is_done || self.stop.is_some());
         let is_late = now_ms >= self.commit_at_ms();
         let has_room = self.gathered.has_room() && self.rows.has_room();
-        if no_more_comes || is_late || !has_room {
+        // Without room, an answer or a written fragment makes some. If neither is to come, what waits has to go.
+        let is_stuck = !has_room && self.open.is_empty() && !self.gathered.is_writing();
+        if no_more_comes || is_late || is_stuck {
             self.gathered.close();
         }
         if no_more_comes && !self.gathered.is_writing() {

@@ -12,9 +12,8 @@ use std::collections::{BTreeMap, VecDeque};
 
 /// Batches of a fragment at most: 2 MB of calls.
 pub const FRAGMENT_BATCHES: usize = 4;
-/// Batches that wait or are written, at most. They are in memory. While one fragment is written, another one gathers, also if
-/// answers come out of order.
-const GATHERED_BATCHES_MAX: usize = 2 * FRAGMENT_BATCHES;
+/// Batches that wait or are written, at most, since they are in memory. While a fragment is written, the next one gathers.
+const GATHERED_BATCHES_MAX: usize = FRAGMENT_BATCHES + 2;
 
 /// A batch with accepted calls that the exporter wants.
 #[derive(Debug)]
@@ -162,9 +161,9 @@ mod tests {
     }
 
     #[test]
-    fn no_more_batches_are_sent_while_two_fragments_are_in_memory() {
+    fn no_more_batches_are_sent_while_many_are_in_memory() {
         let mut gathered = Gathered::default();
-        for number in 0..8 {
+        for number in 0..6 {
             assert!(gathered.has_room());
             gathered.add(accepted(number, 0));
         }
