@@ -34,7 +34,7 @@ ARCHITECTURE ?= x86_64
 FUNCTION ?= ingester
 
 .PHONY: help demo serve test test-browser test-package test-fast test-long test-clients fuzz check python fmt clippy doc purity deny advisories template bench-guard \
-  bench-renew clean build deploy package invoke destroy
+  bench-renew bench bench-peers bench-memory bench-docs bench-build clean build deploy package invoke destroy
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -145,6 +145,27 @@ deny: $(DENY) ## Licences, bans and sources of dependencies
 
 advisories: $(DENY) ## Known vulnerabilities of dependencies; needs the network
 	$(DENY) --all-features check advisories
+
+# Rows, rounds and more: make bench BENCH='--rows 100k,1M,10M --events 1000000 --runs 5'.
+BENCH ?=
+bench: bench-build ## Speed, memory, requests and sizes of the three functions as released; Linux, Python 3
+	python3 -B bench/run.py bench $(BENCH)
+
+bench-peers: bench-build ## Ingester and exporter beside other programs, in the same rounds; needs Node.js, pigz, igzip and the network
+	@for tool in npm pigz igzip; do command -v $$tool >/dev/null || { \
+	  echo "the comparison needs $$tool (Debian, Ubuntu: apt-get install nodejs npm pigz isal)" >&2; exit 1; }; done
+	python3 -B bench/run.py peers $(BENCH)
+
+bench-memory: bench-build ## The ingester with the CPU time and the memory of small functions; needs root, cgroups and iproute2
+	python3 -B bench/run.py memory $(BENCH)
+
+bench-docs: ## Keeps the last results in bench/results/, and writes the tables of docs/performance.md
+	python3 -B bench/run.py docs
+
+# The functions with the features that are deployed, then the server as its image has it.
+bench-build:
+	$(CARGO) build --release --locked --bin ingester --bin exporter --bin receiver
+	$(CARGO) build --release --locked -p local -p measure --bin segment-s3 --bin measure
 
 bench-guard: ## Instructions of the work on fixed input: more than 5 % more than bench/counts.txt fails
 	bench/guard.sh

@@ -1,5 +1,7 @@
 //! The documents, the fuzzer and the strict Segment have the kinds and cell types of the tables.
 
+mod costs;
+
 use aws::telemetry::metrics::{self, Metric};
 use calls::columns::{CellType, Form};
 use calls::kind::{Api, Kind, Required};

@@ -92,8 +92,8 @@ impl<'a> Way<'a> {
                     Report::Answered(batch, answer)
                 }));
             }
-            Step::Keep { batch, refused_calls, at_ms } => {
-                let (number, fragment) = (batch.number, self.fragments.make(batch, refused_calls, at_ms));
+            Step::Keep { fragment: number, range, day, batches } => {
+                let fragment = self.fragments.make(range, day, batches);
                 work.push(Box::pin(async move {
                     let kept = self.fragments.write(fragment).await;
                     Report::Kept(number, kept.map_err(|fault| of_state(&fault)))
@@ -113,7 +113,7 @@ impl<'a> Report<'a> {
     fn give(self, run: &mut Run, clock: &Clock) -> Option<&'a mut Owner> {
         match self {
             Report::Answered(batch, answer) => run.answered(batch, answer),
-            Report::Kept(batch, kept) => run.kept(batch, kept),
+            Report::Kept(fragment, kept) => run.kept(fragment, kept),
             Report::Read(read) => run.read(read),
             Report::Committed(owner, committed) => {
                 let held: (&Checkpoint, i64) = (owner.checkpoint(), owner.renew_at_ms());

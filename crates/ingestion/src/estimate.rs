@@ -2,6 +2,7 @@
 //!
 //! Sizes are all that a listing shows. So the figures are rough, and say their assumptions.
 
+use crate::cost::{Processor, Work};
 use crate::prices;
 use protocol::backfill::Passed;
 use serde::Serialize;
@@ -13,13 +14,6 @@ const INFLATION: f64 = 6.0;
 /// Calls of a request, and bytes of a request as it is sent: about 350 bytes a call, compressed to a quarter.
 const REQUEST_CALLS: f64 = 1_400.0;
 const CALL_BYTES_SENT: f64 = 90.0;
-/// Rows a second of one ingester without a limit.
-const ROWS_PER_SECOND: f64 = 100_000.0;
-/// The time of an invocation beside its rows.
-const FILE_SECONDS: f64 = 1.0;
-/// Requests to S3 for one file beside its fragments: reads, and puts of checkpoint, ledger, rejects and outcome.
-const FILE_READS: f64 = 6.0;
-const FILE_PUTS: f64 = 7.0;
 
 /// How the files are going to be ingested.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -55,18 +49,20 @@ impl Estimate {
     pub fn of(passed: &Passed, way: Way) -> Self {
         let plain = (passed.bytes - passed.compressed_bytes) as f64;
         let rows = (plain + passed.compressed_bytes as f64 * INFLATION) / ROW_BYTES;
-        let pace = if way.events_per_second == 0 { ROWS_PER_SECOND } else { f64::from(way.events_per_second) };
         let files = passed.files as f64;
-        let busy_seconds = rows / pace + files * FILE_SECONDS;
+        let work = Work {
+            rows,
+            files,
+            stored_bytes: passed.bytes as f64,
+            requests: rows / REQUEST_CALLS,
+            events_per_second: way.events_per_second,
+            memory_mb: way.memory_mb,
+            processor: Processor::X86,
+            keeps: true,
+        };
+        let (pace, busy_seconds) = (work.rows_per_second(), work.seconds());
         let concurrency = f64::from(way.concurrency.max(1));
-        let requests = rows / REQUEST_CALLS;
-        let dollars = busy_seconds * f64::from(way.memory_mb) / 1_024.0 * prices::LAMBDA_GB_SECOND
-            + files * (prices::LAMBDA_INVOCATION + FILE_PUTS * prices::S3_PUT + FILE_READS * prices::S3_GET)
-            // Sent, received, deleted.
-            + files * 3.0 * prices::SQS_REQUEST
-            // A fragment of each request, which the exporter reads.
-            + requests * (prices::S3_PUT + prices::S3_GET)
-            + rows * CALL_BYTES_SENT / 1e9 * prices::GB_OUT;
+        let dollars = work.bill().total() + rows * CALL_BYTES_SENT / 1e9 * prices::GB_OUT;
         Self {
             rows: rows as u64,
             messages: passed.files,

@@ -17,6 +17,8 @@ pub mod rejected_folder;
 
 pub mod prices;
 
+pub mod cost;
+
 pub mod estimate;
 
 pub mod trouble;

@@ -10,6 +10,9 @@ pub const AS_OF: &str = "November 2026";
 /// Lambda on x86: memory in GB times seconds.
 pub const LAMBDA_GB_SECOND: f64 = 0.000_016_666_7;
 
+/// Lambda on arm64.
+pub const LAMBDA_GB_SECOND_ARM: f64 = 0.000_013_333_4;
+
 /// An invocation of a function.
 pub const LAMBDA_INVOCATION: f64 = 0.20 / 1e6;
 
@@ -24,3 +27,9 @@ pub const SQS_REQUEST: f64 = 0.40 / 1e6;
 
 /// A GB out to the internet, of the first 10 TB of a month.
 pub const GB_OUT: f64 = 0.09;
+
+/// A GB to another region of AWS.
+pub const GB_TO_REGION: f64 = 0.02;
+
+/// A GB of log lines that CloudWatch takes.
+pub const LOGS_GB: f64 = 0.50;

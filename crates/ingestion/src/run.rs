@@ -2,9 +2,11 @@
 //!
 //! [`Run::next`] returns the next action: send a request, write a fragment, read a range, commit, or wait. The driver
 //! does it and reports the result. Any number of these may be under way at once; the machine bounds them. In memory are
-//! one range of the object, one open batch, the batches under way and the deferred ones, whatever the size of the file.
+//! one range of the object, one open batch, the batches under way, the deferred ones and those of two fragments, whatever
+//! the size of the file.
 
 mod compressed;
+mod gathered;
 mod open;
 mod start;
 
@@ -15,20 +17,26 @@ use bytes::Bytes;
 use calls::batches::Batch;
 use calls::pipeline::{Commit, Next, Pipeline, RefusedCall, Threshold};
 use calls::refusal::FileFault;
-use open::{Open, Stage};
+use gathered::Gathered;
+use open::Open;
 use protocol::account::Account;
 use protocol::checkpoint::{Checkpoint, REJECTS_PART_BYTES, REJECTS_PARTS_MAX, Terms};
+use protocol::id::Day;
+use protocol::position::ByteRange;
 use protocol::profile::Profile;
 use protocol::reading::StoredHeader;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, VecDeque};
 
+pub use gathered::{Accepted, FRAGMENT_BATCHES};
 pub use start::{Begin, Start};
 
 /// How much of the object one GET reads: requests cost money, memory too.
-pub const RANGE_BYTES: u64 = 8 << 20;
+pub const RANGE_BYTES: u64 = 4 << 20;
+/// A commit waits for a fragment that is being written, at most this fraction of the time between commits.
+const FRAGMENT_WAIT_SHARE: i64 = 5;
 /// The next range is read when no more than this is left of the one before.
-const READ_AHEAD_BYTES: u64 = RANGE_BYTES / 8;
+const READ_AHEAD_BYTES: u64 = RANGE_BYTES / 4;
 
 /// After so many settled rows a commit is due, however short the time since the one before. A kill then repeats these rows
 /// and the batches under way. A commit is one put: twenty for a million rows, beside hundreds of puts of fragments.
@@ -46,14 +54,16 @@ pub enum Step<'a> {
         /// How many calls it has.
         calls: usize,
     },
-    /// Write the fragment of this batch, without the refused calls, and report [`Run::kept`].
+    /// Write a fragment of these batches, without their refused calls, and report [`Run::kept`].
     Keep {
-        /// The batch.
-        batch: &'a Batch,
-        /// Its refused calls, in the order of the rows.
-        refused_calls: &'a [RefusedCall],
-        /// When Segment accepted the last of the others, in ms since the epoch.
-        at_ms: i64,
+        /// Names the fragment in the report.
+        fragment: u64,
+        /// The range of their rows.
+        range: ByteRange,
+        /// The day on which Segment accepted them.
+        day: Day,
+        /// The batches, in the order of the rows.
+        batches: &'a [Accepted],
     },
     /// Read the object from this byte and report [`Run::read`].
     Read {
@@ -219,9 +229,11 @@ pub struct Run {
     /// Whether the rows are to be asked again, without a report.
     is_paused: bool,
 
-    /// Batches in progress, by number, and those with a step to do.
+    /// Batches in progress, by number, and those with a request to send.
     open: BTreeMap<u64, Open>,
     ready: VecDeque<u64>,
+    /// Accepted batches whose fragment is not written yet.
+    gathered: Gathered,
     /// The first reason to stop.
     stop: Option<End>,
 
@@ -273,7 +285,15 @@ impl Run {
             self.stop = self.whole_file(false);
         }
         let is_done = self.open_batches();
-        if self.open.is_empty() && (is_done || self.stop.is_some()) {
+        let no_more_comes = self.open.is_empty() && (is_done || self.stop.is_some());
+        let is_late = now_ms >= self.commit_at_ms();
+        let has_room = self.gathered.has_room() && self.rows.has_room();
+        // Without room, an answer or a written fragment makes some. If neither is to come, what waits has to go.
+        let is_stuck = !has_room && self.open.is_empty() && !self.gathered.is_writing();
+        if no_more_comes || is_late || is_stuck {
+            self.gathered.close();
+        }
+        if no_more_comes && !self.gathered.is_writing() {
             let end = self.end();
             self.close(end);
         }
@@ -282,7 +302,7 @@ impl Run {
     /// Opens as many batches as may be under way. True when the file has no more.
     fn open_batches(&mut self) -> bool {
         self.is_paused = false;
-        while self.stop.is_none() && self.open.len() < self.in_flight_max() {
+        while self.stop.is_none() && self.open.len() < self.in_flight_max() && self.gathered.has_room() {
             if let Some(deferred) = self.refusals.resume() {
                 self.go_on(deferred);
                 continue;
@@ -323,7 +343,11 @@ impl Run {
         if let Some(number) = self.ready.pop_front()
             && self.open.contains_key(&number)
         {
-            return self.batch_step(number);
+            return self.send(number);
+        }
+        if let Some(fragment) = self.gathered.next() {
+            #[expect(clippy::expect_used, reason = "a fragment that is closed stays until it is written")]
+            return self.gathered.keep(fragment).expect("the fragment is closed");
         }
         let held: u64 = self.chunks.iter().map(|chunk| chunk.len() as u64).sum();
         let has_more = self.read_to < self.object_bytes;
@@ -331,9 +355,7 @@ impl Run {
             self.is_reading = true;
             return Step::Read { from: self.read_to };
         }
-        let commit_at_ms = self.committed_at_ms + self.commit_every_ms;
-        let has_waited = now_ms >= commit_at_ms || self.rows.uncommitted().rows >= COMMIT_ROWS;
-        let is_due = self.rows.can_commit() && has_waited || now_ms >= self.renew_at_ms;
+        let is_due = self.rows.can_commit() && self.is_commit_due(now_ms) || now_ms >= self.renew_at_ms;
         if !self.is_committing && (is_due || self.rows.is_full_of_rejects()) {
             return self.commit();
         }
@@ -343,34 +365,44 @@ impl Run {
         let mut moments = vec![self.deadline.drain_at_ms, self.deadline.cut_at_ms];
         if !self.is_committing {
             moments.push(self.renew_at_ms);
-            moments.extend(self.rows.can_commit().then_some(commit_at_ms));
+            let has_rows = self.rows.can_commit() || self.gathered.is_waiting();
+            let commit_at_ms = self.commit_at_ms();
+            moments.extend([commit_at_ms, commit_at_ms + self.fragment_wait_ms()].into_iter().filter(|_| has_rows));
         }
         let until_ms = moments.into_iter().filter(|moment| *moment > now_ms).min().unwrap_or(now_ms + 1);
         Step::Wait { until_ms }
     }
 
-    /// The next step of a batch under way.
-    fn batch_step(&mut self, number: u64) -> Step<'_> {
-        #[expect(clippy::expect_used, reason = "the caller has looked")]
-        let open = self.open.get_mut(&number).expect("the batch is open");
-        match open.parcel.next() {
-            Some(calls) => {
-                let Open { batch, sent_bytes, .. } = open;
-                let body = if calls.len() == batch.calls.len() {
-                    Cow::Borrowed(batch.body.as_slice())
-                } else {
-                    Cow::Owned(batch.body_of(calls.clone()))
-                };
-                *sent_bytes = body.len();
-                Step::Send { batch: number, body, calls: calls.len() }
-            }
-            None => {
-                open.stage = Stage::Keeping(open.parcel.refused_calls());
-                let Open { batch, at_ms, stage, .. } = open;
-                let refused_calls = stage.refused_calls();
-                Step::Keep { batch, refused_calls, at_ms: *at_ms }
-            }
-        }
+    /// When the time between commits is over.
+    fn commit_at_ms(&self) -> i64 {
+        self.committed_at_ms + self.commit_every_ms
+    }
+
+    fn fragment_wait_ms(&self) -> i64 {
+        self.commit_every_ms / FRAGMENT_WAIT_SHARE
+    }
+
+    /// Whether settled rows are to be committed: there are many, or the time is over. Then a fragment that is being written
+    /// is waited for, since its rows belong to this commit.
+    fn is_commit_due(&self, now_ms: i64) -> bool {
+        let late_ms = now_ms - self.commit_at_ms();
+        let is_time_over = late_ms >= 0 && !self.gathered.is_writing() || late_ms >= self.fragment_wait_ms();
+        is_time_over || self.rows.uncommitted().rows >= COMMIT_ROWS
+    }
+
+    /// The next request of a batch under way.
+    fn send(&mut self, number: u64) -> Step<'_> {
+        #[expect(clippy::expect_used, reason = "the caller has looked, and a ready batch has a request")]
+        let Open { batch, parcel, sent_bytes, .. } = self.open.get_mut(&number).expect("the batch is open");
+        #[expect(clippy::expect_used, reason = "the caller has looked, and a ready batch has a request")]
+        let calls = parcel.next().expect("the batch has a request");
+        let body = if calls.len() == batch.calls.len() {
+            Cow::Borrowed(batch.body.as_slice())
+        } else {
+            Cow::Owned(batch.body_of(calls.clone()))
+        };
+        *sent_bytes = body.len();
+        Step::Send { batch: number, body, calls: calls.len() }
     }
 
     /// Commits a last time, then ends.
@@ -442,19 +474,21 @@ impl Run {
 
     /// The next step of a batch: another request, its fragment, or its end.
     fn go_on(&mut self, open: Open) {
-        if open.parcel.next().is_some() || self.keeps && open.is_to_be_kept() {
+        if open.parcel.next().is_some() {
             self.open(open);
+        } else if self.keeps && open.is_to_be_kept() {
+            self.gathered.add(open.into_accepted());
         } else {
             let refused_calls = open.parcel.refused_calls();
             self.settle(&open.batch, &refused_calls);
         }
     }
 
-    /// Reports that the fragment of a batch is written.
-    pub fn kept(&mut self, batch: u64, result: Result<(), Trouble>) {
-        let Some(open) = self.open.remove(&batch) else { return };
+    /// Reports that a fragment is written.
+    pub fn kept(&mut self, fragment: u64, result: Result<(), Trouble>) {
+        let Some(batches) = self.gathered.take(fragment) else { return };
         match result {
-            Ok(()) => self.settle(&open.batch, open.stage.refused_calls()),
+            Ok(()) => batches.iter().for_each(|accepted| self.settle(&accepted.batch, &accepted.refused_calls)),
             Err(trouble) => self.stop_with(End::Unkept(trouble)),
         }
     }
@@ -528,6 +562,7 @@ impl Run {
         // Batches under way are sent again by the next run.
         self.open.clear();
         self.ready.clear();
+        self.gathered.clear();
         self.mode = Mode::Closing { end, committed: false };
     }
 
@@ -552,8 +587,11 @@ impl Run {
     /// The time is over. If a request to S3 has no answer, S3 is the reason.
     fn out_of_time(&self) -> End {
         let waits_for_range = self.is_reading && self.open.is_empty();
-        let keeps = self.open.values().any(|open| matches!(open.stage, Stage::Keeping(_)));
-        if waits_for_range || keeps { End::Unanswered } else { End::Undelivered(Undelivered::Deadline) }
+        if waits_for_range || self.gathered.is_writing() {
+            End::Unanswered
+        } else {
+            End::Undelivered(Undelivered::Deadline)
+        }
     }
 }
 

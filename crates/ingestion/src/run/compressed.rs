@@ -1,12 +1,11 @@
 //! How large a compressed object may be: each invocation inflates it again from its beginning.
 
 use super::start::Start;
+use crate::cost::MEMORY_MB_PER_CPU;
 use crate::deadline::Deadline;
 use bytes::Bytes;
 use calls::refusal::{FaultCode, FileFault};
 
-/// "At 1,769 MB, a function has the equivalent of one vCPU" (Lambda developer guide, "Configure Lambda function memory").
-const MEMORY_MB_PER_CPU: u64 = 1_769;
 /// Inflated bytes a second of one CPU. Today's CPUs inflate more.
 const INFLATED_BYTES_PER_S: u64 = 250_000_000;
 /// Inflating takes at most a third of an invocation, so that most of the time is left for rows.
@@ -26,9 +25,9 @@ pub(super) struct Limits {
 impl Limits {
     pub(super) fn of(memory_mb: u32, deadline: Deadline) -> Self {
         // One thread inflates.
-        let memory_mb = u64::from(memory_mb).min(MEMORY_MB_PER_CPU);
+        let memory_mb = u64::from(memory_mb.min(MEMORY_MB_PER_CPU));
         let timeout_ms = u64::try_from(deadline.ends_at_ms - deadline.began_at_ms).unwrap_or(0);
-        let inflated_bytes_per_ms = memory_mb * INFLATED_BYTES_PER_S / MEMORY_MB_PER_CPU / 1_000;
+        let inflated_bytes_per_ms = memory_mb * INFLATED_BYTES_PER_S / u64::from(MEMORY_MB_PER_CPU) / 1_000;
         let inflated = timeout_ms / SHARE_OF_TIME * inflated_bytes_per_ms;
         Self { object_bytes_max: inflated / INFLATION, inflated_again_bytes_max: inflated }
     }

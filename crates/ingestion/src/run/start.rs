@@ -1,5 +1,6 @@
 //! The start of a run, and its preconditions.
 
+use super::gathered::Gathered;
 use super::{End, Mode, Run, compressed};
 use crate::deadline::Deadline;
 use crate::refusals::Refusals;
@@ -112,6 +113,7 @@ impl Run {
             is_paused: false,
             open: BTreeMap::new(),
             ready: VecDeque::new(),
+            gathered: Gathered::default(),
             stop: None,
             terms,
             account: checkpoint.account.clone(),

@@ -44,7 +44,7 @@ fn file(rows: usize) -> Vec<u8> {
 /// Work that was begun and not reported.
 enum Work {
     Request { batch: u64, users: Vec<usize> },
-    Fragment { batch: u64, users: Vec<usize> },
+    Fragment { fragment: u64, users: Vec<usize> },
     Range { from: u64 },
     Checkpoint(Box<Write>),
 }
@@ -73,6 +73,7 @@ struct Script<'a> {
     requests: usize,
     most_at_once: usize,
     commit_every_ms: i64,
+    fragments: usize,
     /// Rows of each commit.
     commits: Vec<u64>,
 }
@@ -82,6 +83,13 @@ fn users(body: &[u8]) -> Vec<usize> {
     let text = std::str::from_utf8(body).unwrap();
     let of = |part: &str| part.split('"').next().unwrap().parse().unwrap();
     text.split("\"userId\":\"u").skip(1).map(of).collect()
+}
+
+/// The users of a batch whose calls were not refused.
+fn kept_users(accepted: &Accepted) -> Vec<usize> {
+    let refused: Vec<usize> = accepted.refused_calls.iter().map(|refused| refused.call).collect();
+    let all = users(&accepted.batch.body);
+    (0..all.len()).filter(|call| !refused.contains(call)).map(|call| all[call]).collect()
 }
 
 impl<'a> Script<'a> {
@@ -96,6 +104,7 @@ impl<'a> Script<'a> {
             requests: 0,
             most_at_once: 0,
             commit_every_ms: 0,
+            fragments: 0,
             commits: Vec::new(),
         }
     }
@@ -133,13 +142,10 @@ impl<'a> Script<'a> {
         loop {
             match run.next(NOW_MS) {
                 Step::Send { batch, body, .. } => work.push(Work::Request { batch, users: users(&body) }),
-                Step::Keep { batch, refused_calls, .. } => {
-                    let refused_calls: Vec<usize> = refused_calls.iter().map(|refused| refused.call).collect();
-                    let all = users(&batch.body);
-                    let kept: Vec<usize> =
-                        (0..all.len()).filter(|call| !refused_calls.contains(call)).map(|call| all[call]).collect();
+                Step::Keep { fragment, batches, .. } => {
+                    let kept: Vec<usize> = batches.iter().flat_map(kept_users).collect();
                     assert!(!kept.is_empty(), "a fragment has events");
-                    work.push(Work::Fragment { batch: batch.number, users: kept });
+                    work.push(Work::Fragment { fragment, users: kept });
                 }
                 Step::Read { from } => work.push(Work::Range { from }),
                 Step::Commit(write) => work.push(Work::Checkpoint(write)),
@@ -179,10 +185,11 @@ impl<'a> Script<'a> {
                 };
                 run.answered(batch, answer);
             }
-            Work::Fragment { batch, users } => {
+            Work::Fragment { fragment, users } => {
+                self.fragments += 1;
                 assert!(users.iter().all(|user| self.accepted.contains(user)), "a fragment has accepted calls only");
                 self.kept.extend(users);
-                run.kept(batch, Ok(()));
+                run.kept(fragment, Ok(()));
             }
             Work::Range { from } => {
                 // Short ranges, as from a broken connection.
@@ -228,6 +235,48 @@ fn at_full_speed_a_kill_repeats_at_most_the_rows_of_a_commit_and_the_batches_und
     let (last, full) = script.commits.split_last().unwrap();
     assert!(full.iter().all(|rows| (COMMIT_ROWS..=COMMIT_ROWS + under_way).contains(rows)), "{full:?}");
     assert_eq!((full.len(), full.iter().sum::<u64>() + last), (2, 120_000));
+}
+
+#[test]
+fn accepted_requests_share_a_fragment_unless_a_commit_is_due() {
+    // Four batches of 2,500 rows, and a fifth one.
+    for (commit_every_ms, fragments) in [(60_000, 2), (0, 5)] {
+        let mut script = Script::new(12_000, |_| Answer::Accepted);
+        script.commit_every_ms = commit_every_ms;
+        script.pick = Box::new(|choices| if choices == 5_000 { 4_999 } else { 0 });
+        assert_eq!(script.run(), End::Complete);
+        assert_eq!((script.fragments, script.kept.len()), (fragments, 12_000));
+    }
+}
+
+#[test]
+fn a_commit_waits_a_fifth_of_its_time_for_a_fragment_that_is_being_written() {
+    let mut script = Script::new(6_000, |_| Answer::Accepted);
+    script.commit_every_ms = 5_000;
+    let mut run = script.begin(Deadline::of(NOW_MS, NOW_MS + 900_000));
+    let due_ms = NOW_MS + 5_000;
+    // The first batch is settled at once, because the receiver keeps it. The others need a fragment.
+    let (mut now_ms, mut answers, mut writing) = (NOW_MS, 0, false);
+    loop {
+        match run.next(now_ms) {
+            Step::Read { .. } => run.read(Ok(vec![Bytes::copy_from_slice(&script.csv[..script.csv.len() - 5])])),
+            Step::Send { batch, .. } => {
+                answers += 1;
+                run.answered(batch, Ok(Sent::Accepted { staged: answers == 1, at_ms: NOW_MS }));
+                now_ms = due_ms;
+            }
+            Step::Keep { .. } => writing = true,
+            Step::Wait { until_ms } => {
+                assert!(writing && until_ms == due_ms + 1_000, "{writing} {until_ms}");
+                now_ms = until_ms;
+            }
+            Step::Commit(write) => {
+                assert_eq!((now_ms, write.commit.unwrap().account.rows), (due_ms + 1_000, 2_500));
+                break;
+            }
+            other => panic!("{other:?}"),
+        }
+    }
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The result of a check as JSON.
 
 use super::checked::Checked;
-use super::expect::expected;
+use super::expect::{dollars, expected};
 use calls::refusal::FaultCode;
 use serde_json::{Value, json};
 
@@ -68,7 +68,7 @@ pub(crate) fn of(checked: &Checked) -> Value {
         "wire_bytes": checked.wire.wire_bytes(),
         "seconds": expected.map(|expected| expected.seconds),
         "invocations": expected.map(|expected| expected.invocations),
-        "lambda_usd": expected.map(|expected| expected.usd),
+        "aws_usd": dollars(checked),
         "stopped": checked.stopped,
         "undelivered_from_line": checked.undelivered_from.map(|from| from.line),
         "fault": checked.fault,

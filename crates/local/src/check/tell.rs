@@ -1,7 +1,7 @@
 //! The result of a check as text.
 
 use super::checked::{Checked, Usability};
-use super::expect::expected;
+use super::expect::{self, expected};
 use super::profile;
 use crate::voice::Voice;
 use crate::words::{grouped, more, visible};
@@ -249,14 +249,11 @@ fn sums(out: &mut String, checked: &Checked, settings: &Settings, voice: Voice) 
             };
             let _ = writeln!(out, "  {} at {pace}", duration(expected.seconds));
             let invocations = if expected.invocations == 1 { "invocation" } else { "invocations" };
-            let _ = writeln!(
-                out,
-                "  {} Lambda {invocations}, about ${} (512 MB, x86, us-east-1)",
-                grouped(expected.invocations),
-                dollars(expected.usd)
-            );
+            let _ = writeln!(out, "  {} Lambda {invocations}", grouped(expected.invocations));
         }
     }
+    let (cost, rows) = (dollars(expect::dollars(checked)), grouped(checked.account.rows));
+    let _ = writeln!(out, "  about ${cost} at AWS for {rows} rows, without traffic (512 MB, x86, us-east-1)");
 }
 
 /// The part of a refused row that matters, and carets under the cell at fault.

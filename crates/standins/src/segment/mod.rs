@@ -66,7 +66,7 @@ impl Setup {
         self
     }
 
-    /// Takes every body without looking at it, and keeps only counts: for measurements.
+    /// Takes every body without reading it, and keeps it as it travelled: for measurements, which read it later.
     pub fn sink(mut self) -> Setup {
         self.sink = true;
         self
@@ -258,6 +258,7 @@ impl Shared {
     ) -> http::Response<serve::Body> {
         if self.sink {
             delivery.verdict = Judgement::Applied;
+            delivery.unread = body;
             return json(200, r#"{"success":true}"#);
         }
         let grudges = self.grudges();

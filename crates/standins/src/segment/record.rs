@@ -78,6 +78,8 @@ pub struct Delivery {
     pub in_flight: usize,
     /// Size of the body as it travelled.
     pub wire_bytes: usize,
+    /// The body as it travelled, if nothing has read it: that of a sink.
+    pub unread: Bytes,
     /// Size of the body before compression.
     pub json_bytes: usize,
     /// Whether it was compressed.
