@@ -1,4 +1,4 @@
-//! Fragments: the accepted calls of one request, for the exporter.
+//! Fragments: calls for the exporter, as compressed lines.
 //!
 //! A fragment is a valid gzip file of lines. It can also be joined to other fragments without inflating any of them:
 //!
@@ -11,7 +11,7 @@
 //! trailer. It is a *single* gzip member, so readers that stop after the first member (Java's `GZIPInputStream` on some
 //! streams) read all of it.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 
 use flate2::read::DeflateDecoder;
 use protocol::fragment::{FINAL_BLOCK, FRAME_LEN, FragmentName, HEADER, TRAILER_LEN};
@@ -77,6 +77,13 @@ pub enum Damage {
     Length,
 }
 
+/// What is read of a line.
+#[derive(serde::Deserialize)]
+struct Received<'a> {
+    #[serde(rename = "receivedAt")]
+    at: &'a str,
+}
+
 /// A fragment whose bytes have been checked against its name. Nothing else enters a log object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Verified<B> {
@@ -117,15 +124,20 @@ impl<B: AsRef<[u8]>> Verified<B> {
         whole.get(HEADER.len()..whole.len() - FINAL_BLOCK.len() - TRAILER_LEN).unwrap_or_default()
     }
 
-    /// When its events were received, in ms since the epoch: all of them at one moment, so the first line says it. `None` if
-    /// it has no such line.
-    pub fn received_ms(&self) -> Option<i64> {
-        let mut line = Vec::new();
-        let mut reader = BufReader::new(DeflateDecoder::new(self.body()));
-        reader.read_until(b'\n', &mut line).ok()?;
-        let call: serde_json::Value = serde_json::from_slice(&line).ok()?;
-        let at: jiff::Timestamp = call.get("receivedAt")?.as_str()?.parse().ok()?;
-        Some(at.as_millisecond())
+    /// The first and the last moment at which its events were received, in ms since the epoch. It reads all lines. `None` if
+    /// one has no such moment.
+    pub fn received_ms(&self) -> Option<(i64, i64)> {
+        // No block says that it is the last one, so the length does.
+        let mut reader = BufReader::new(DeflateDecoder::new(self.body()).take(self.raw_bytes));
+        let (mut line, mut span) = (Vec::new(), None);
+        while reader.read_until(b'\n', &mut line).ok()? > 0 {
+            let received: Received<'_> = serde_json::from_slice(&line).ok()?;
+            let ms = received.at.parse::<jiff::Timestamp>().ok()?.as_millisecond();
+            let (first, last) = span.unwrap_or((ms, ms));
+            span = Some((ms.min(first), ms.max(last)));
+            line.clear();
+        }
+        span
     }
 
     /// The whole fragment.
@@ -146,8 +158,6 @@ impl<B: AsRef<[u8]>> Verified<B> {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Read;
-
     use proptest::prelude::*;
     use protocol::fragment::Origin;
     use protocol::id::Day;
@@ -195,6 +205,20 @@ mod tests {
             assert_eq!(verified.raw_crc32(), crc32(&lines));
             assert_eq!(verified.body().len() + FRAME_LEN, bytes.len());
         }
+    }
+
+    #[test]
+    fn a_fragment_says_when_its_first_and_its_last_event_were_received() {
+        let line = |at: &str| format!("{{\"properties\":{{\"receivedAt\":1}},\"receivedAt\":\"{at}\"}}\n");
+        let received = |lines: &str| {
+            let bytes = encode(lines.as_bytes());
+            Verified::new(&name_of(lines.as_bytes(), &bytes), &bytes).unwrap().received_ms()
+        };
+        let all =
+            ["1970-01-01T00:00:02.000Z", "1970-01-01T00:00:01.500Z", "1970-01-01T00:00:03.000Z"].map(line).concat();
+        assert_eq!(received(&all), Some((1_500, 3_000)));
+        assert_eq!(received(""), None);
+        assert_eq!(received(&(line("1970-01-01T00:00:02.000Z") + "{}\n")), None);
     }
 
     #[test]

@@ -233,9 +233,9 @@ impl Puts<'_> {
 
     /// Only manifests have the times, and reading them costs time.
     fn note_received(&self, received: &mut Received, fragment: &Verified<Bytes>) {
-        if let Some(ms) = self.destination.manifest.then(|| fragment.received_ms()).flatten() {
-            let (first, last) = received.unwrap_or((ms, ms));
-            *received = Some((first.min(ms), last.max(ms)));
+        if let Some((from, to)) = self.destination.manifest.then(|| fragment.received_ms()).flatten() {
+            let (first, last) = received.unwrap_or((from, to));
+            *received = Some((first.min(from), last.max(to)));
         }
     }
 

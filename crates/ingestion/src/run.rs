@@ -290,7 +290,7 @@ impl Run {
         let has_room = self.gathered.has_room() && self.rows.has_room();
         // Without room, an answer or a written fragment makes some. If neither is to come, what waits has to go.
         let is_stuck = !has_room && self.open.is_empty() && !self.gathered.is_writing();
-        if no_more_comes || is_late || is_stuck {
+        if no_more_comes || is_late || is_stuck || self.stop.is_some() {
             self.gathered.close();
         }
         if no_more_comes && !self.gathered.is_writing() {
