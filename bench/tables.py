@@ -151,7 +151,9 @@ def compressors(found):
             _, count, who = name.split(maxsplit=2)
             if int(count) == files:
                 cpu = [run["cpu_s"] for run in runs]
-                rows.append([what, f"`{who}`, from and to local files", spread(cpu), spread([run["wall_s"] for run in runs]), f"{median(cpu) / mine:.1f}"])
+                # A bar ends a cell, also between backticks.
+                command = who.replace("|", "\\|")
+                rows.append([what, f"`{command}`, from and to local files", spread(cpu), spread([run["wall_s"] for run in runs]), f"{median(cpu) / mine:.1f}"])
     return table(["lines", "program", "CPU-s", "wall s", "its CPU ÷ ours"], rows)
 
 
