@@ -3,6 +3,7 @@
 use crate::check::Usability;
 use crate::voice::Voice;
 use crate::words::{grouped, visible};
+use calls::refusal::FaultCode;
 use protocol::account::Account;
 use protocol::outcome::{FileOutcome, Outcome};
 use std::fmt::Write as _;
@@ -96,6 +97,9 @@ fn advice(outcome: &FileOutcome, options: &str) -> Option<String> {
              segment-s3 redrive{options}"
         ),
         Outcome::Missing => "upload it again, if it is wanted".to_owned(),
+        Outcome::Refused if outcome.code.as_deref() == Some(FaultCode::EmptyFile.as_str()) => {
+            "it has no bytes: upload it again, with its rows".to_owned()
+        }
         Outcome::Refused => "rename it, or add a mapping, and upload it again".to_owned(),
         Outcome::Stopped => "correct it, and upload what was not sent".to_owned(),
         Outcome::Finished | Outcome::Replaced => return None,
@@ -156,6 +160,14 @@ pub(super) mod tests {
         ] {
             assert_eq!(usability(&outcome(ended, rejected)), expected, "{ended:?}");
         }
+    }
+
+    #[test]
+    fn a_file_without_bytes_need_not_be_renamed() {
+        let named = outcome(Outcome::Refused, 0);
+        let empty = FileOutcome { code: Some("empty_file".to_owned()), ..named.clone() };
+        assert!(told(&named, "", Voice::plain()).contains("rename it"));
+        assert!(told(&empty, "", Voice::plain()).contains("upload it again, with its rows"));
     }
 
     #[test]
