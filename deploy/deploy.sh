@@ -2,6 +2,8 @@
 # Builds and deploys the stack. The first time it asks for what it needs and writes the answers, without the write key,
 # into samconfig.toml. Later it deploys with that file; a parameter that is not in it keeps its value.
 #
+# WRITE_KEY=ask changes the write key alone: it asks for the new one, and all other parameters keep their values.
+#
 # In a package it builds nothing: the zips are there.
 set -euo pipefail
 cd "$(dirname "$0")"
@@ -17,6 +19,12 @@ check() {
       exit 1
     }
   done
+  case $(aws --version 2>&1) in
+    aws-cli/1.*)
+      echo 'this is version 1 of the AWS CLI, and the commands of the stack need version 2: docs.aws.amazon.com says how, under "aws cli install"' >&2
+      exit 1
+      ;;
+  esac
   default_region=${AWS_REGION:-${AWS_DEFAULT_REGION:-$(aws configure get region || true)}}
   default_region=${default_region:-us-east-1}
   aws sts get-caller-identity --region "$default_region" --query Arn --output text || {
@@ -56,24 +64,49 @@ region_of() { # WRITE_KEY
   esac
 }
 
+# Asks for the write key, and sets segment_region if Segment gives a clear answer about it.
+ask_write_key() { # QUESTION
+  read -r -s -p "$1 (not shown): " write_key
+  echo
+  case $write_key in
+    '' | arn:* | *[!A-Za-z0-9]*) segment_region='' ;;
+    *) segment_region=$(region_of "$write_key") ;;
+  esac
+  if [ "$segment_region" = unknown ]; then
+    echo 'Segment does not know this write key; nothing is deployed. Copy it again from Settings, API Keys' >&2
+    exit 1
+  fi
+}
+
+# SAM keeps the value of each parameter that the command does not name.
+change_write_key() {
+  if [ ! -e samconfig.toml ]; then
+    echo 'there is no samconfig.toml, which names the stack; without WRITE_KEY=ask this makes one' >&2
+    exit 1
+  fi
+  ask_write_key 'New write key'
+  case $write_key in
+    '' | arn:* | *[!A-Za-z0-9]*)
+      echo 'this is not a write key; nothing is deployed. A secret is named by WriteKeySecretArn in samconfig.toml' >&2
+      exit 1
+      ;;
+  esac
+  build
+  exec sam deploy --parameter-overrides "WriteKey=$write_key" "$@"
+}
+
 check
+if [ "${WRITE_KEY-}" = ask ]; then
+  change_write_key "$@"
+fi
 if [ -e samconfig.toml ]; then
   build
   exec sam deploy "$@"
 fi
 region=$(ask 'AWS region of the stack' "$default_region")
 source_id=$(ask 'Source id (Segment: the source, Settings, API Keys)' '')
-read -r -s -p 'Write key of that source, or the ARN of a secret that has it (not shown): ' write_key
-echo
-case $write_key in
-  '' | arn:* | *[!A-Za-z0-9]*) segment_region='' ;;
-  *) segment_region=$(region_of "$write_key") ;;
-esac
+ask_write_key 'Write key of that source, or the ARN of a secret that has it'
 case $segment_region in
-  unknown)
-    echo 'Segment does not know this write key; nothing is deployed. Copy it again from Settings, API Keys' >&2
-    exit 1
-    ;;
   '') segment_region=$(ask 'Region of the Segment workspace, us or eu' us) ;;
   *) echo "Segment knows this write key. Its workspace is in the region $segment_region" ;;
 esac

@@ -41,7 +41,10 @@ if cmp -s "$work/before.json" "$work/after.json"; then
 fi
 diff -u --label "$bucket now" --label "$bucket then" "$work/before.json" "$work/after.json" || true
 if [ -z "$yes" ]; then
-  read -r -p "Write this configuration to $bucket? [y/N] " answer
+  if ! read -r -p "Write this configuration to $bucket? [y/N] " answer; then
+    echo "$bucket: nobody answers, so nothing is changed; give --yes where there is no terminal" >&2
+    exit 1
+  fi
   case $answer in
     y | Y | yes) ;;
     *)

@@ -171,6 +171,8 @@ class Stack:
             return self.value(argument[0]) == self.value(argument[1])
         if function == "Fn::EachMemberEquals":
             return all(one == argument[1] for one in self.value(argument[0]))
+        if function == "Fn::Contains":
+            return self.value(argument[1]) in self.value(argument[0])
         raise NotImplementedError(function)
 
     def value(self, node):

@@ -103,6 +103,12 @@ class EnableEventBridge(unittest.TestCase):
         self.assertEqual(self.run_script(bucket, answer="y\n").returncode, 0)
         self.assertIn("EventBridgeConfiguration", self.configuration(bucket))
 
+    def test_without_a_terminal_it_asks_for_yes_in_words(self):
+        bucket = self.bucket("alone", OTHERS)
+        done = self.run_script(bucket)
+        self.assertEqual((done.returncode, self.configuration(bucket)), (1, OTHERS))
+        self.assertIn("give --yes", done.stderr)
+
     def test_a_bucket_without_notifications_gets_one(self):
         bucket = self.bucket("none", {})
         self.assertEqual(self.run_script("--yes", bucket).returncode, 0)

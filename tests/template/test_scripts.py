@@ -16,7 +16,10 @@ from stack import ROOT
 TOOLS = {
     "cargo": """printf 'cargo %s\\n' "$*" """,
     "sam": """printf '%s\\n' "$@"; exit "${STATUS-0}" """,
-    "aws": """[ "$1" != sts ] || exit "${CREDENTIALS-0}" """,
+    "aws": """case $1 in
+        --version) echo "aws-cli/${CLI-2.31.0} Python/3.13.7 Linux/6.8 exe/x86_64" ;;
+        sts) exit "${CREDENTIALS-0}" ;;
+    esac""",
     "curl": """cat > "$(dirname "$0")/asked"; printf '%s' "${SEGMENT-}" """,
 }
 US = '{"integrations":{"Segment.io":{"apiHost":"api.segment.io/v1"}}}\n200'
@@ -91,6 +94,25 @@ class Deploy(Script):
         self.assertIn(f"WriteKeySecretArn={ARN}", done.stdout.splitlines())
         self.assertIn(f"WriteKeySecretArn={ARN}", self.kept()["deploy"]["parameters"]["parameter_overrides"])
         self.assertFalse((self.folder / "asked").exists())
+
+    def test_a_new_write_key_is_asked_for_and_is_the_only_parameter_that_changes(self):
+        asking = {"WRITE_KEY": "ask", "SEGMENT": US}
+        done = self.run_script(["keyXyz2"], **asking)
+        self.assertIn("there is no samconfig.toml", done.stderr)
+        config = self.folder / "samconfig.toml"
+        config.write_text('parameter_overrides = ["SourceId=src1"]\n')
+        done = self.run_script(["keyXyz2"], **asking)
+        self.assertEqual(done.stdout.splitlines()[-3:], ["deploy", "--parameter-overrides", "WriteKey=keyXyz2"], done)
+        self.assertNotIn("keyXyz2", config.read_text() + done.stderr)
+        for answer, segment in [("", US), (ARN, US), ("keyXyz2", "Invalid path.\n404")]:
+            done = self.run_script([answer], **{**asking, "SEGMENT": segment})
+            self.assertEqual((done.returncode, done.stdout), (1, "\n"), answer)
+            self.assertIn("nothing is deployed", done.stderr)
+
+    def test_version_1_of_the_aws_cli_deploys_nothing(self):
+        done = self.run_script(CLI="1.45.11")
+        self.assertEqual((done.returncode, done.stdout, self.kept()), (1, "", None))
+        self.assertIn("need version 2", done.stderr)
 
     def test_the_architecture_of_the_parameters_is_built(self):
         overrides = '  # "Architecture=x86_64",\n  "Architecture=arm64",\n'

@@ -230,13 +230,42 @@ class Rules(unittest.TestCase):
             ({"WriteKeySecretArn": "arn:aws:secretsmanager:x"}, "need SourceId too"),
             ({**SOURCE, "WriteKeySecretArn": "arn:aws:secretsmanager:x"}, "Keep one of them"),
             ({**SOURCE, "ForwardedSourceBuckets": "b"}, "ForwardingAccounts"),
-            ({**SOURCE, "DestinationBucket": "b"}, "DestinationRoleArn"),
+            ({**SOURCE, "DestinationBucket": "b"}, "DestinationRoleArn is missing"),
+            ({**SOURCE, **destination, "DestinationBucket": ""}, "DestinationBucket is missing"),
+            ({**SOURCE, "ReservedConcurrency": "4", "Concurrency": "5"}, "smaller than Concurrency"),
+            ({**SOURCE, "ReservedConcurrency": "9", "Concurrency": "12"}, "smaller than Concurrency"),
             ({**SOURCE, **destination, "DestinationRoleArns": "arn:aws:iam::1:role/x"}, "together with"),
             ({**SOURCE, "DestinationRoleArns": "arn:aws:iam::1:role/x"}, "needs Config too"),
             ({**SOURCE, "Receiver": "url"}, "would refuse every call"),
         ]:
             broken = " ".join(Stack(parameters).broken_rules())
             self.assertIn(word, broken, parameters)
+
+    def test_as_many_reserved_instances_as_ingesters_are_enough(self):
+        for reserved, ingesters in [("2", "2"), ("5", "5"), ("9", "8"), ("40", "12"), ("", "50")]:
+            given = {**SOURCE, "ReservedConcurrency": reserved, "Concurrency": ingesters}
+            self.assertEqual(Stack(given).broken_rules(), [])
+
+
+class Outputs(unittest.TestCase):
+    def test_a_stack_that_exports_nothing_says_so(self):
+        config = Stack({"Config": '[[destination]]\nname = "logs"'}).outputs()["Export"]
+        self.assertTrue(config.startswith("NOTHING IS KEPT FOR EXPORT"), config)
+        self.assertTrue(variant("defaults").outputs()["Export"].startswith("No."))
+        for name in ["routes", "one destination"]:
+            self.assertTrue(variant(name).outputs()["Export"].startswith("The exporter writes"), name)
+
+    def test_the_first_file_has_a_key_that_is_ingested(self):
+        sample, own = "samples/track_1.csv s3://b/", "FILE s3://b/"
+        for prefix, suffix, expected in [
+            ("", "", sample),
+            ("in/", ".csv", f"{sample}in/"),
+            ("in/orders_", "", f"{own}in/orders_NAME"),
+            ("in/", ".csv.gz", f"{own}in/NAME.csv.gz"),
+        ]:
+            given = {**SOURCE, "ExistingSourceBuckets": "b", "SourcePrefix": prefix, "SourceSuffix": suffix}
+            command = Stack(given).outputs()["Next2Drop"]
+            self.assertEqual(command, f"aws s3 cp --region {REGION} {expected}")
 
 
 class Told(unittest.TestCase):
@@ -290,17 +319,36 @@ class OtherSide(unittest.TestCase):
         self.assertEqual(put["Action"], ["s3:PutObject", "s3:PutObjectAcl"])
         self.assertEqual(key["Resource"], "arn:aws:kms:x:1:key/k")
 
-    def test_the_statements_to_paste_are_those_that_the_stack_would_make(self):
+    def source(self, **parameters):
         given = {
             "BucketName": "b",
             "SourceBusArn": f"arn:aws:events:{REGION}:{ACCOUNT}:event-bus/x",
             "IngesterRoleArn": f"arn:aws:iam::{ACCOUNT}:role/segment-s3-IngesterRole-*",
             "MakeBucketPolicy": "true",
+            **parameters,
         }
-        one = Stack(given, "deploy/source-account.yaml")
-        made = one.resources()["BucketPolicy"]["Properties"]["PolicyDocument"]["Statement"]
-        self.assertEqual(json.loads(one.outputs()["BucketPolicyStatements"]), made)
-        json.loads(one.outputs()["KeyPolicyStatement"])
+        return Stack(given, "deploy/source-account.yaml")
+
+    def test_the_statements_to_paste_are_those_that_the_stack_would_make(self):
+        for folder, more, key in [
+            ("false", [], "kms:Decrypt"),
+            ("true", [("s3:PutObject", "arn:aws:s3:::b/*rejected/*")], ["kms:Decrypt", "kms:GenerateDataKey"]),
+        ]:
+            one = self.source(RejectedFolder=folder)
+            made = one.resources()["BucketPolicy"]["Properties"]["PolicyDocument"]["Statement"]
+            self.assertEqual(json.loads(one.outputs()["BucketPolicyStatements"]), made)
+            self.assertEqual([(right["Action"], right["Resource"]) for right in made[2:]], more)
+            self.assertEqual(json.loads(one.outputs()["KeyPolicyStatement"])["Action"], key)
+
+    def test_events_that_the_bus_does_not_take_are_told(self):
+        def actions(one):
+            return one.resources()["UndeliveredAlarm"]["Properties"]["AlarmActions"]
+
+        nobody, mail = self.source(), self.source(AlarmEmail="me@example.com", AlarmTopicArn="arn:mine")
+        self.assertTrue(nobody.outputs()["Alarms"].startswith("NOBODY IS TOLD"))
+        self.assertEqual(actions(nobody), [])
+        self.assertEqual(actions(mail), [f"arn:aws:sns:{REGION}:{ACCOUNT}:{STACK}-AlarmTopic", "arn:mine"])
+        self.assertIn('{"backfill":{"bucket":"b"}}', nobody.outputs()["EventsOfTheGap"])
 
 
 if __name__ == "__main__":
