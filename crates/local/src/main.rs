@@ -5,6 +5,7 @@
 #![recursion_limit = "256"]
 
 mod check;
+mod completions;
 mod configuration;
 mod csv_cells;
 mod demo;
@@ -17,6 +18,7 @@ mod suggest;
 mod voice;
 mod words;
 
+use anyhow::Context as _;
 use clap::{CommandFactory as _, Parser, Subcommand};
 use clap_complete::Shell;
 use std::path::PathBuf;
@@ -83,10 +85,8 @@ async fn main() -> ExitCode {
         Command::Config(command) => Ok(configuration::run(&command)),
         Command::Deployed(command) => Ok(deployed::run(&command).await),
         Command::Completions { shell } => {
-            // A closed pipe is ignored, as everywhere.
-            let out = &mut voice::Patient::new(std::io::stdout());
-            clap_complete::generate(shell, &mut Arguments::command(), "segment-s3", out);
-            Ok(ExitCode::SUCCESS)
+            let written = completions::run(shell, &mut Arguments::command());
+            written.map(|()| ExitCode::SUCCESS).context("failed to write")
         }
     };
     ended.unwrap_or_else(|error| {

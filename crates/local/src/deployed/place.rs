@@ -6,19 +6,20 @@ use anyhow::Context;
 use aws::clients::SdkConfig;
 use aws::{Bucket, Dice, Fault};
 use clap::Args;
+use clap::builder::NonEmptyStringValueParser;
 use config::environment::bucket_fault;
 
 /// How a command reaches AWS.
 #[derive(Args, Clone, Debug, Default)]
 pub(crate) struct Way {
     /// The stack: its outputs and parameters name buckets, queues and settings
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
     pub(crate) stack: Option<String>,
     /// The profile of the AWS configuration files; without it AWS_PROFILE, or the credentials of the environment
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
     pub(crate) profile: Option<String>,
     /// The region; without it AWS_REGION, or the region of the profile
-    #[arg(long, value_name = "REGION")]
+    #[arg(long, value_name = "REGION", value_parser = NonEmptyStringValueParser::new())]
     pub(crate) region: Option<String>,
 }
 
@@ -26,7 +27,7 @@ pub(crate) struct Way {
 #[derive(Args, Clone, Debug)]
 pub(super) struct StateArg {
     /// The state bucket; without it that of the stack
-    #[arg(long, value_name = "BUCKET")]
+    #[arg(long, value_name = "BUCKET", value_parser = NonEmptyStringValueParser::new())]
     pub(super) state: Option<String>,
 }
 
@@ -34,7 +35,7 @@ pub(super) struct StateArg {
 #[derive(Args, Clone, Debug)]
 pub(super) struct InboxArg {
     /// The bucket that files are dropped into; without it that of the stack
-    #[arg(long, value_name = "BUCKET")]
+    #[arg(long, value_name = "BUCKET", value_parser = NonEmptyStringValueParser::new())]
     pub(super) inbox: Option<String>,
 }
 
@@ -42,7 +43,7 @@ pub(super) struct InboxArg {
 #[derive(Args, Clone, Debug)]
 pub(super) struct QueueArg {
     /// The URL of the queue that starts the ingester; without it that of the stack
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", value_parser = NonEmptyStringValueParser::new())]
     pub(super) queue: Option<String>,
 }
 
@@ -107,9 +108,7 @@ impl Place {
     /// The state bucket.
     pub(super) fn state(&self, named: &StateArg) -> anyhow::Result<Bucket> {
         let name = self.named(named.state.as_deref(), "StateBucket", "the state bucket", "--state")?;
-        if let Some(fault) = bucket_fault(&name) {
-            anyhow::bail!("--state {name} {fault}");
-        }
+        fits("--state", &name)?;
         Ok(self.bucket(&name))
     }
 
@@ -149,7 +148,9 @@ impl Place {
             );
             return Ok(buckets[0].to_owned());
         }
-        self.named(named.inbox.as_deref(), "SourceBucket", "the bucket for files", "--inbox")
+        let name = self.named(named.inbox.as_deref(), "SourceBucket", "the bucket for files", "--inbox")?;
+        fits("--inbox", &name)?;
+        Ok(name)
     }
 
     /// Bucket and key of a file: a key in the bucket for files, or `s3://BUCKET/KEY`.
@@ -183,4 +184,9 @@ impl Place {
         let written = |(name, value): (&str, Option<&str>)| value.map(|value| format!(" --{name} {value}"));
         all.into_iter().chain(way).filter_map(written).collect()
     }
+}
+
+/// Refuses what is no name of a bucket.
+pub(super) fn fits(option: &str, name: &str) -> anyhow::Result<()> {
+    bucket_fault(name).map_or(Ok(()), |fault| anyhow::bail!("{option} {name} {fault}"))
 }

@@ -11,6 +11,7 @@ use super::words::usability;
 use crate::voice::Voice;
 use crate::words::{grouped, visible};
 use clap::Args;
+use clap::builder::NonEmptyStringValueParser;
 use protocol::ledger::rfc3339;
 use protocol::outcome::FileOutcome;
 use serde_json::{Value, json};
@@ -40,7 +41,7 @@ pub(crate) struct RedriveArgs {
     #[command(flatten)]
     queue: QueueArg,
     /// The URL of the dead-letter queue; without it that of the stack
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", value_parser = NonEmptyStringValueParser::new())]
     dead_letters: Option<String>,
 }
 

@@ -2,6 +2,7 @@
 
 use super::place::Way;
 use super::stack;
+use aws::causes::of_account;
 use aws::fault::{Fault, Kind, Operation};
 
 /// A failed request in one sentence: what failed, the cause, the fix.
@@ -42,6 +43,7 @@ fn cause_and_fix(fault: &Fault, way: &Way) -> (String, String) {
             let region = fault.right_region().unwrap_or("REGION");
             said("the bucket is in another region", format!("add --region {region}"))
         }
+        _ if let Some(refused) = of_account(fault, fault.bucket()) => (refused.cause, refused.fix),
         Kind::Denied => denied(fault),
         Kind::Transient | Kind::Conflict => {
             said("AWS is not reached, or is busy", "check the network and the proxy, and try again".to_owned())
@@ -123,6 +125,10 @@ mod tests {
             (refused(Operation::Get, 403, "RequestTimeTooSkewed", ""), "the clock of this machine is wrong: set it"),
             (refused(Operation::List, 404, "NoSuchBucket", ""), "there is no such bucket"),
             (refused(Operation::List, 403, "AccessDenied", ""), "ask for s3:ListBucket on it"),
+            (
+                refused(Operation::Get, 403, "SignatureDoesNotMatch", ""),
+                "the secret key does not belong to the access key",
+            ),
             (refused(Operation::Send, 400, "AccessDenied", caller), "your credentials (arn:aws:iam::1:user/u) may not"),
             (refused(Operation::Get, 403, "AccessDenied", "perform: kms:Decrypt"), "ask for the KMS key"),
             (

@@ -434,6 +434,8 @@ async fn each_trouble_is_a_sentence_with_what_to_do() {
         (&["files"], "the state bucket is not known: name the stack with --stack, or the state bucket with --state"),
         (&["files", "--state", "missing"], "there is no such bucket"),
         (&["files", "--state", "s3://state"], "--state s3://state is a URI"),
+        (&["show", "a.csv", "--state", STATE, "--inbox", "s3://inbox"], "--inbox s3://inbox is a URI"),
+        (&["files", "--stack", ""], "a value is required for '--stack <NAME>'"),
         (&["show", "track_1.csv", "--stack", "shop"], "no end and no failure of s3://inbox/track_1.csv is known"),
         (&["show", "s3://inbox", "--stack", "shop"], "write s3://BUCKET/KEY"),
         (&["drop", &file, "--inbox", LOGS, "--state", STATE], "your credentials may not do this: ask for s3:PutObject"),
@@ -469,6 +471,46 @@ async fn each_trouble_is_a_sentence_with_what_to_do() {
         let ended = ended(child.unwrap()).await;
         assert!(ended.status == Some(2) && ended.stderr.contains(words), "{args:?}: {}", ended.stderr);
     }
+}
+
+#[tokio::test]
+async fn a_named_profile_counts_before_the_keys_of_the_environment() {
+    let aws = Aws::new().await;
+    let folder = Folder::new("aws-profile");
+    let Credentials { access_key_id, secret_access_key, .. } = &aws.key;
+    let file = folder.file(
+        "credentials",
+        format!("[ann]\naws_access_key_id = {access_key_id}\naws_secret_access_key = {secret_access_key}\n"),
+    );
+    let run = async |profile: &[(&str, &str)], args: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_segment-s3"));
+        command.args(["files", "--state", STATE]).args(args).env_clear().envs(aws.s3.env_as(&aws.key));
+        command.envs([("AWS_ACCESS_KEY_ID", "AKIAUNKNOWN"), ("AWS_SECRET_ACCESS_KEY", "unknown")]);
+        command.env("AWS_SHARED_CREDENTIALS_FILE", &file).envs(profile.iter().copied());
+        ended(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()).await
+    };
+    let named = run(&[], &["--profile", "ann"]).await;
+    assert_eq!(named.status, Some(0), "{}", named.stderr);
+    let unknown = run(&[], &["--profile", "bob"]).await;
+    assert!(
+        unknown.status == Some(2) && unknown.stderr.contains("the profile bob is not defined"),
+        "{}",
+        unknown.stderr
+    );
+    let keys = run(&[("AWS_PROFILE", "ann")], &[]).await;
+    assert_eq!(keys.status, Some(2), "keys of the environment count before AWS_PROFILE: {}", keys.stdout);
+}
+
+#[test]
+fn bash_completes_the_options_of_a_command() {
+    let script = crate::scene::run(&["completions", "bash"], &[], b"");
+    // `complete -p` prints the function: `complete … -F NAME … segment-s3`.
+    let complete = "set -- $(complete -p segment-s3); while [ \"$1\" != -F ]; do shift; done; \
+        COMP_WORDS=(segment-s3 drop --no-f); COMP_CWORD=2; \"$2\" segment-s3 --no-f drop; echo ${COMPREPLY[@]}";
+    let text = format!("{}\n{complete}\n", crate::scene::stdout(&script));
+    // Where there is no bash, nothing can be completed.
+    let Ok(output) = std::process::Command::new("bash").arg("-c").arg(text).output() else { return };
+    assert_eq!(crate::scene::stdout(&output).trim(), "--no-follow", "{}", crate::scene::stderr(&output));
 }
 
 #[test]
