@@ -1,7 +1,7 @@
 //! `segment-s3 drop`: checks files, uploads them, and follows each of them to its end.
 
 use super::bar::Bar;
-use super::follow::{Expected, Followed};
+use super::follow::{Before, Expected, Followed};
 use super::index::Index;
 use super::place::{InboxArg, Place, StateArg, Way};
 use super::settings::deployed;
@@ -15,6 +15,8 @@ use aws::{Bucket, Fault};
 use clap::Args;
 use protocol::id::SourceId;
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -78,6 +80,7 @@ struct Dropped {
 /// Checks, uploads and follows. The exit status says the worst: 1 when rows are refused, 2 when a file cannot be used, or
 /// has failed.
 pub(super) async fn run(args: &DropArgs) -> anyhow::Result<ExitCode> {
+    one_key_each(&args.files)?;
     let drop = DropCommand::new(args).await?;
     let mut worst = Usability::Sound;
     let mut files = Vec::new();
@@ -113,6 +116,23 @@ pub(super) async fn run(args: &DropArgs) -> anyhow::Result<ExitCode> {
     }
     let ends = files.iter().filter_map(|file| file.followed.as_ref()).map(Followed::usability);
     Ok(ends.fold(worst, Ord::max).into())
+}
+
+/// Refuses files whose keys are the same: one of them would replace the other before it is read.
+fn one_key_each(files: &[PathBuf]) -> anyhow::Result<()> {
+    let mut seen: BTreeMap<&OsStr, &Path> = BTreeMap::new();
+    for file in files {
+        let Some(name) = file.file_name() else { continue };
+        if let Some(other) = seen.insert(name, file) {
+            let (one, two) = (other.display().to_string(), file.display().to_string());
+            anyhow::bail!(
+                "{} and {} have the same name, so the same key: drop one, and the other when it has ended",
+                visible(&one),
+                visible(&two)
+            );
+        }
+    }
+    Ok(())
 }
 
 impl<'a> DropCommand<'a> {
@@ -159,9 +179,9 @@ impl<'a> DropCommand<'a> {
         }
         let before = match &self.state {
             Some((_, index)) => {
-                index.of_file(self.inbox.name(), &key).await.map_err(|error| self.place.explain(error))?
+                Before::of(index, self.inbox.name(), &key).await.map_err(|error| self.place.explain(error))?
             }
-            None => Vec::new(),
+            None => Before::default(),
         };
         let pin = upload(path, &self.inbox, &key).await.map_err(|error| self.place.explain(error))?;
         if !self.args.json {

@@ -2,8 +2,11 @@
 
 use crate::scene::Folder;
 use protocol::account::Account;
+use protocol::checkpoint::{Checkpoint, Ending, Phase};
+use protocol::claim::{Afresh, Claim, Claimant, claim};
 use protocol::id::{Day, Nonce, StreamId};
-use protocol::ledger::rfc3339;
+use protocol::keys;
+use protocol::ledger::{Ledger, rfc3339};
 use protocol::outcome::{FileOutcome, KeyOutcomes, Outcome, key_of};
 use protocol::upload::Identity;
 use standins::cloudformation::{self, Stack};
@@ -145,13 +148,13 @@ fn outcome(key: &str, outcome: Outcome, rejected: u64, at_ms: i64) -> FileOutcom
     }
 }
 
-/// The outcome of the latest version of a key.
-fn of_latest(aws: &Aws, one: FileOutcome) -> FileOutcome {
-    let object = aws.s3.objects(INBOX, &one.key).remove(0);
-    let identity = Identity {
+/// The latest version of a key, as the ingester identifies it.
+fn identity_of_latest(aws: &Aws, key: &str) -> Identity {
+    let object = aws.s3.objects(INBOX, key).remove(0);
+    Identity {
         source_id: SOURCE.parse().unwrap(),
         bucket: INBOX.to_owned(),
-        key: one.key.clone(),
+        key: key.to_owned(),
         version_id: object.version_id,
         etag: format!("\"{}\"", object.etag),
         // HTTP dates have seconds.
@@ -159,8 +162,32 @@ fn of_latest(aws: &Aws, one: FileOutcome) -> FileOutcome {
         bytes: object.size,
         replay: None,
         mapping: None,
+    }
+}
+
+/// The outcome of the latest version of a key.
+fn of_latest(aws: &Aws, one: FileOutcome) -> FileOutcome {
+    FileOutcome { stream: Some(identity_of_latest(aws, &one.key).stream()), ..one }
+}
+
+/// The last checkpoint of the latest version of `track_1.csv`.
+fn ended_checkpoint(aws: &Aws) -> Checkpoint {
+    let by = Claimant { now_ms: NOW_MS, lease_ms: 1, nonce: Nonce::new([1; 16]), afresh: Afresh::No };
+    let Claim::Begin(mut begun) = claim(None, &identity_of_latest(aws, "track_1.csv"), by) else {
+        unreachable!("there is no checkpoint")
     };
-    FileOutcome { stream: Some(identity.stream()), ..one }
+    begun.account = outcome("track_1.csv", Outcome::Finished, 1, NOW_MS).account;
+    let ending = Ending {
+        reason: None,
+        code: None,
+        kind: "track".to_owned(),
+        collection: None,
+        columns: Vec::new(),
+        warnings: Vec::new(),
+        rejects: Some("rejects/9/track_1.rejects.csv".to_owned()),
+        at_ms: NOW_MS,
+    };
+    begun.end(Nonce::new([2; 16]), Phase::Finished, ending)
 }
 
 #[tokio::test]
@@ -186,6 +213,55 @@ async fn a_dropped_file_is_followed_to_the_end_of_its_own_version() {
     assert!(ended.stdout.contains("segment-s3 rejects in/track_1.csv --stack shop"), "{}", ended.stdout);
     let put = aws.s3.bytes(INBOX, key).unwrap();
     assert_eq!(&put[..], std::fs::read(&file).unwrap());
+}
+
+#[tokio::test]
+async fn a_dropped_file_ends_although_another_version_ends_right_after_it() {
+    let aws = Aws::new().await;
+    let folder = Folder::new("aws-drop-shared");
+    let file = folder.file("track_1.csv", "userId,event\nu1,Seen\n,Seen\nu3,Seen\n");
+    // Without a stack the source is not known, so the checkpoint is not either.
+    for args in [&["--stack", "shop"][..], &["--inbox", INBOX, "--state", STATE]] {
+        let mut drop = aws.start(&[&["drop", &file], args].concat());
+        until(&mut drop, "uploaded to").await;
+        let now_ms = aws::Clock::system().now_ms();
+        let ours = of_latest(&aws, outcome("track_1.csv", Outcome::Finished, 1, now_ms));
+        aws.s3.put(STATE, &keys::checkpoint(ours.stream.unwrap()), ended_checkpoint(&aws).to_json()).unwrap();
+        let another = outcome("track_1.csv", Outcome::Finished, 0, now_ms + 1);
+        aws.keep(&ours);
+        aws.keep(&FileOutcome { stream: Some(StreamId::new([8; 16])), ..another });
+        let ended = ended(drop).await;
+        assert_eq!(ended.status, Some(1), "{}", ended.stderr);
+        assert!(ended.stdout.contains("3 rows = 2 accepted + 1 refused"), "{}", ended.stdout);
+    }
+}
+
+#[tokio::test]
+async fn a_dropped_file_ends_with_its_ledger_if_its_outcome_is_not_kept() {
+    let aws = Aws::new().await;
+    let folder = Folder::new("aws-drop-ledger");
+    let file = folder.file("track_1.csv", "userId,event\nu1,Seen\n,Seen\nu3,Seen\n");
+    let mut drop = aws.start(&["drop", &file, "--stack", "shop"]);
+    until(&mut drop, "uploaded to").await;
+    let checkpoint = ended_checkpoint(&aws);
+    let stream = checkpoint.object.stream();
+    aws.s3.put(STATE, &keys::checkpoint(stream), checkpoint.to_json()).unwrap();
+    aws.s3.put(STATE, &keys::ledger(stream), Ledger::of(&checkpoint).unwrap().to_json()).unwrap();
+    let ended = ended(drop).await;
+    assert_eq!(ended.status, Some(1), "{}", ended.stderr);
+    assert!(ended.stdout.contains("finished  3 rows = 2 accepted + 1 refused"), "{}", ended.stdout);
+    assert!(ended.stdout.contains("refused rows: s3://state/rejects/9/track_1.rejects.csv"), "{}", ended.stdout);
+}
+
+#[tokio::test]
+async fn two_files_with_one_key_are_refused_before_the_upload() {
+    let aws = Aws::new().await;
+    let (one, two) = (Folder::new("aws-drop-one"), Folder::new("aws-drop-two"));
+    let text = "userId,event\nu1,Seen\n";
+    let (one, two) = (one.file("track_1.csv", text), two.file("track_1.csv", text));
+    let ended = aws.run(&["drop", &one, &two, "--stack", "shop"]).await;
+    assert!(ended.status == Some(2) && ended.stderr.contains("the same key"), "{}", ended.stderr);
+    assert!(aws.s3.keys(INBOX, "").is_empty());
 }
 
 #[tokio::test]
