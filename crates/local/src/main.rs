@@ -89,8 +89,9 @@ async fn main() -> ExitCode {
             written.map(|()| ExitCode::SUCCESS).context("failed to write")
         }
     };
-    ended.unwrap_or_else(|error| {
-        eprintln!("segment-s3: {error:#}");
+    let ended = ended.unwrap_or_else(|error| {
+        voice::warn(format_args!("segment-s3: {error:#}"));
         ExitCode::FAILURE
-    })
+    });
+    if voice::is_lost() { check::Usability::Unusable.into() } else { ended }
 }

@@ -4,6 +4,7 @@ use super::place::{Place, Way, fits};
 use super::rejects::fetch;
 use super::settings::deployed;
 use crate::check::bytes_in_words;
+use crate::voice::warn;
 use crate::words::visible;
 use anyhow::Context;
 use aws::{Bucket, Clock, Listed};
@@ -92,12 +93,12 @@ pub(super) async fn run(args: &LogsArgs) -> anyhow::Result<ExitCode> {
         day = next;
     }
     if is_empty {
-        eprintln!(
+        warn(format_args!(
             "segment-s3: there are no log objects of {} for {} in {} (the exporter runs at :40)",
             logs.source,
             date(day),
             visible(&logs.bucket.target(&logs.prefix))
-        );
+        ));
     }
     Ok(ExitCode::SUCCESS)
 }

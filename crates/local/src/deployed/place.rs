@@ -1,5 +1,6 @@
 //! Where the system is, and with whose credentials it is asked.
 
+use super::next::Next;
 use super::stack::Stack;
 use super::trouble;
 use anyhow::Context;
@@ -8,6 +9,7 @@ use aws::{Bucket, Dice, Fault};
 use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
 use config::environment::bucket_fault;
+use std::path::Path;
 
 /// How a command reaches AWS.
 #[derive(Args, Clone, Debug, Default)]
@@ -176,14 +178,28 @@ impl Place {
         }
     }
 
-    /// The options that lead here again, to be written behind a command.
-    pub(super) fn options(&self, inbox: Option<&str>, state: Option<&str>) -> String {
-        let Way { stack, profile, region } = &self.way;
-        let all = [("stack", stack.as_deref()), ("inbox", inbox), ("state", state)];
-        let way = [("profile", profile.as_deref()), ("region", region.as_deref())];
-        let written = |(name, value): (&str, Option<&str>)| value.map(|value| format!(" --{name} {value}"));
-        all.into_iter().chain(way).filter_map(written).collect()
+    /// What further commands need to get here again. `state` is left out by a command without that option.
+    pub(super) fn next(&self, inbox: &InboxArg, state: Option<&StateArg>) -> Next {
+        let state_option = state.and_then(|state| state.state.clone());
+        let has = |output: &str| self.stack.as_ref().is_some_and(|stack| stack.output(output).is_some());
+        Next {
+            way: self.way.clone(),
+            inbox: self.inbox(inbox).ok(),
+            inbox_option: inbox.inbox.clone(),
+            has_state: state_option.is_some() || has("StateBucket"),
+            has_queues: has("IngestQueue") && has("IngestDeadLetters"),
+            state_option,
+        }
     }
+}
+
+/// The key that a file gets in the bucket: its name behind a prefix.
+///
+/// # Errors
+/// If the name is no text.
+pub(crate) fn key_of(prefix: &str, path: &Path) -> anyhow::Result<String> {
+    let name = path.file_name().and_then(|name| name.to_str()).context("its name is not UTF-8 text")?;
+    Ok(format!("{prefix}{name}"))
 }
 
 /// Refuses what is no name of a bucket.

@@ -2,6 +2,7 @@
 
 use super::index::Index;
 use super::place::{InboxArg, Place, StateArg, Way};
+use crate::voice::{Patient, say, say_line};
 use crate::words::{grouped, visible};
 use anyhow::Context;
 use aws::Bucket;
@@ -53,20 +54,18 @@ pub(super) async fn run(args: &RejectsArgs) -> anyhow::Result<ExitCode> {
     }
     for (file, key) in refused {
         let written = match args.stdout {
-            true => fetch(&state, &key, &mut std::io::stdout().lock()).await.map(|()| None),
+            true => fetch(&state, &key, &mut Patient::new(std::io::stdout().lock())).await.map(|()| None),
             false => to_file(&state, &key, args.folder.as_deref().unwrap_or(Path::new(""))).await.map(Some),
         };
         let Some(path) = written.map_err(|error| place.explain(error))? else { continue };
         let (path, rows) = (path.display().to_string(), file.account.rejected);
         if args.json {
-            println!(
-                "{}",
-                json!({"object": format!("s3://{bucket}/{}", file.key), "mapping": file.mapping,
-                "rejects": file.rejects, "file": path, "rows": rows})
-            );
+            say_line(json!({"object": format!("s3://{bucket}/{}", file.key), "mapping": file.mapping,
+                "rejects": file.rejects, "file": path, "rows": rows}));
         } else {
             let noun = if rows == 1 { "row" } else { "rows" };
-            println!("{}: {} {noun}; correct them, and drop the file under this name", visible(&path), grouped(rows));
+            let (path, rows) = (visible(&path), grouped(rows));
+            say(format_args!("{path}: {rows} {noun}; correct them, and drop the file under this name\n"));
         }
     }
     Ok(ExitCode::SUCCESS)

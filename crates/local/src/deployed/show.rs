@@ -4,7 +4,7 @@ use super::index::Index;
 use super::place::{InboxArg, Place, StateArg, Way};
 use super::words::{told, usability};
 use crate::check::{Usability, duration};
-use crate::voice::Voice;
+use crate::voice::{Voice, say, say_line};
 use crate::words::{more, visible};
 use aws::{Bucket, Fault};
 use clap::Args;
@@ -48,17 +48,14 @@ pub(super) async fn run(args: &ShowArgs) -> anyhow::Result<ExitCode> {
         );
     }
     let voice = Voice::of(&std::io::stdout());
-    let options = place.options(args.inbox.inbox.as_deref(), args.state.state.as_deref());
+    let next = place.next(&args.inbox, Some(&args.state));
     for file in &files {
         let ledger = ledger(&state, file).await.map_err(|fault| place.explained(&fault))?;
         if args.json {
-            println!("{}", json!({"outcome": file, "ledger": ledger}));
+            say_line(json!({"outcome": file, "ledger": ledger}));
         } else {
-            print!(
-                "{}{}",
-                told(file, &options, voice),
-                ledger.map(|ledger| words(&ledger, file, voice)).unwrap_or_default()
-            );
+            let of_ledger = ledger.map(|ledger| words(&ledger, file, voice)).unwrap_or_default();
+            say(format_args!("{}{of_ledger}", told(file, &next, voice)));
         }
     }
     Ok(files.iter().map(usability).max().unwrap_or(Usability::Sound).into())

@@ -2,13 +2,14 @@
 
 use super::place::Way;
 use super::stack;
+use crate::words::visible;
 use aws::causes::of_account;
 use aws::fault::{Fault, Kind, Operation};
 
 /// A failed request in one sentence: what failed, the cause, the fix.
 pub(super) fn in_words(fault: &Fault, way: &Way) -> String {
     let (cause, fix) = cause_and_fix(fault, way);
-    match fault.kind {
+    let words = match fault.kind {
         // The SDK's chain of causes begins with many words about itself.
         Kind::NoCredentials => {
             let said = fault.detail.rsplit_once("loading credentials: ").map_or(&*fault.detail, |(_, said)| said);
@@ -19,7 +20,9 @@ pub(super) fn in_words(fault: &Fault, way: &Way) -> String {
         }
         _ if cause.is_empty() => format!("{fault}: {fix}"),
         _ => format!("{fault}: {cause}: {fix}"),
-    }
+    };
+    // A key is among them.
+    visible(&words)
 }
 
 fn cause_and_fix(fault: &Fault, way: &Way) -> (String, String) {
@@ -88,6 +91,7 @@ fn denied(fault: &Fault) -> (String, String) {
     let action = match fault.operation {
         Operation::Get | Operation::Read | Operation::Size => "s3:GetObject",
         Operation::List => "s3:ListBucket",
+        Operation::AbortUpload => "s3:AbortMultipartUpload",
         Operation::Send => "sqs:SendMessage",
         Operation::Receive => "sqs:ReceiveMessage",
         Operation::Postpone => "sqs:ChangeMessageVisibility",

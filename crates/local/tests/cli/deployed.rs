@@ -59,7 +59,12 @@ impl Aws {
     }
 
     fn start(&self, args: &[&str]) -> Child {
-        Command::new(env!("CARGO_BIN_EXE_segment-s3"))
+        self.command(args).spawn().unwrap()
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_segment-s3"));
+        command
             .args(args)
             .env_clear()
             .envs(self.s3.env_as(&self.key))
@@ -68,9 +73,8 @@ impl Aws {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .unwrap()
+            .kill_on_drop(true);
+        command
     }
 
     async fn run(&self, args: &[&str]) -> Ended {
@@ -108,6 +112,12 @@ async fn until(child: &mut Child, words: &str) {
         let read = tokio::time::timeout(PATIENCE, out.read_buf(&mut text)).await.unwrap().unwrap();
         assert!(read > 0, "no {words:?} in {}", String::from_utf8_lossy(&text));
     }
+}
+
+/// Presses Ctrl-C.
+fn interrupt(child: &Child) {
+    let killed = std::process::Command::new("kill").args(["-INT", &child.id().unwrap().to_string()]).status();
+    assert!(killed.unwrap().success());
 }
 
 /// The policy of docs/commands.md for these buckets.
@@ -327,6 +337,89 @@ async fn a_key_that_starts_nothing_is_refused_before_the_upload() {
 }
 
 #[tokio::test]
+async fn without_following_the_check_gives_the_exit_status() {
+    let aws = Aws::with(Stack::default().parameter("SourcePrefix", "in/")).await;
+    let folder = Folder::new("aws-drop-unfollowed");
+    let file = folder.file("track_1.csv", "userId,event\nu1,Seen\n,Seen\nu3,Seen\n");
+    let gone = folder.0.join("track_2.csv");
+    let ended = aws.run(&["drop", &file, "--stack", "shop", "--no-follow"]).await;
+    assert_eq!(ended.status, Some(1), "{}", ended.stderr);
+    assert_eq!(aws.s3.keys(INBOX, ""), ["in/track_1.csv"]);
+    let ended = aws.run(&["drop", gone.to_str().unwrap(), &file, "--stack", "shop", "--no-follow", "--json"]).await;
+    let told: Vec<serde_json::Value> = ended.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!((ended.status, told.len()), (Some(2), 2), "each file has a document: {}", ended.stdout);
+    assert!(told[0]["error"].as_str().unwrap().contains("failed to open it"), "{}", told[0]);
+}
+
+#[tokio::test]
+async fn check_and_drop_read_a_file_under_the_same_key() {
+    let mapping = "[[mapping]]\nname = \"orders\"\nmatch = \"in/orders*.csv\"\ncall = \"track\"\nset.event = \"Ordered\"\n\
+        columns.\"Email\" = \"userId\"\nrest = \"drop\"\n";
+    let aws = Aws::with(Stack::default().parameter("SourcePrefix", "in/").parameter("Config", mapping)).await;
+    let folder = Folder::new("aws-same-key");
+    let file = folder.file("orders_1.csv", "Email,Total\nann@example.com,1\n");
+    let checked = aws.run(&["check", &file, "--stack", "shop", "--json"]).await;
+    let checked: serde_json::Value = serde_json::from_str(&checked.stdout).unwrap();
+    let dropped = aws.run(&["drop", &file, "--stack", "shop", "--no-follow", "--json"]).await;
+    let dropped: serde_json::Value = serde_json::from_str(&dropped.stdout).unwrap();
+    assert_eq!((&checked["mapping"], &dropped["checked"][0]["mapping"]), (&"orders".into(), &"orders".into()));
+    assert_eq!(dropped["object"], "s3://inbox/in/orders_1.csv");
+    let mistaken = aws.run(&["drop", &file, "--stack", "shop", "--prefix", "in"]).await;
+    assert!(mistaken.status == Some(2) && mistaken.stderr.contains("write --prefix in/"), "{}", mistaken.stderr);
+}
+
+#[tokio::test]
+async fn a_drop_goes_on_when_its_output_cannot_be_written() {
+    let aws = Aws::new().await;
+    let folder = Folder::new("aws-drop-unread");
+    let text = "userId,event\nu1,Seen\n";
+    let (one, two) = (folder.file("track_1.csv", text), folder.file("track_2.csv", text));
+    for key in ["track_1.csv", "track_2.csv"] {
+        // The message failed before the object was read.
+        let failed = FileOutcome { stream: None, ..outcome(key, Outcome::Failed, 0, NOW_MS) };
+        aws.keep(&failed);
+    }
+    let args = ["drop", &one, &two, "--stack", "shop", "--no-follow"];
+    let mut closed = aws.start(&args);
+    drop(closed.stdout.take());
+    let closed = ended(closed).await;
+    assert_eq!((closed.status, &*closed.stderr), (Some(0), ""), "a closed pipe is ignored");
+    assert_eq!(aws.s3.versions(INBOX, "").len(), 2);
+    let Ok(full) = std::fs::OpenOptions::new().write(true).open("/dev/full") else { return };
+    let mut full_disk = aws.command(&args);
+    let full_disk = ended(full_disk.stdout(full).spawn().unwrap()).await;
+    assert_eq!(full_disk.status, Some(2), "{}", full_disk.stderr);
+    assert!(full_disk.stderr.contains("failed to write to standard output"), "{}", full_disk.stderr);
+    assert_eq!(aws.s3.versions(INBOX, "").len(), 4);
+    for args in [&["files", "--stack", "shop"][..], &["show", "track_1.csv", "--stack", "shop"]] {
+        let mut closed = aws.start(args);
+        drop(closed.stdout.take());
+        assert_eq!(ended(closed).await.stderr, "", "{args:?}");
+    }
+}
+
+#[tokio::test]
+async fn ctrl_c_in_an_upload_gives_it_up_and_says_what_is_uploaded() {
+    use standins::faults::{Fault, Gate, Rule};
+    let aws = Aws::new().await;
+    let gate = Gate::new();
+    let folder = Folder::new("aws-drop-interrupted-upload");
+    let text = "userId,event\nu1,Seen\n";
+    let (one, two) = (folder.file("track_1.csv", text), folder.file("track_2.csv", text));
+    aws.s3.faults().add(Rule::on("UploadPart").key("track_2.csv").before(Fault::Hold(gate.clone())));
+    let mut drop = aws.start(&["drop", &one, &two, "--stack", "shop"]);
+    until(&mut drop, "uploaded to s3://inbox/track_1.csv").await;
+    gate.reached(1).await;
+    interrupt(&drop);
+    let ended = ended(drop).await;
+    assert_eq!(ended.status, Some(130), "{}", ended.stderr);
+    assert!(ended.stderr.contains("track_2.csv: Ctrl-C: it is not uploaded"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("segment-s3 show track_1.csv --stack shop"), "{}", ended.stderr);
+    assert_eq!(aws.s3.requests().count("AbortMultipartUpload"), 1);
+    assert_eq!(aws.s3.keys(INBOX, ""), ["track_1.csv"]);
+}
+
+#[tokio::test]
 async fn ctrl_c_ends_the_following_and_not_the_ingestion() {
     let aws = Aws::new().await;
     let folder = Folder::new("aws-drop-interrupted");
@@ -338,8 +431,7 @@ async fn ctrl_c_ends_the_following_and_not_the_ingestion() {
     while questions() < before + 2 {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    let killed = std::process::Command::new("kill").args(["-INT", &drop.id().unwrap().to_string()]).status();
-    assert!(killed.unwrap().success());
+    interrupt(&drop);
     let ended = ended(drop).await;
     assert_eq!(ended.status, Some(130));
     assert!(ended.stderr.contains("the ingestion goes on"), "{}", ended.stderr);
@@ -458,6 +550,35 @@ async fn dead_letters_are_shown_with_reasons_and_go_back_to_the_queue() {
     assert_eq!(bodies, expected);
     let empty = aws.run(&["redrive", "--stack", "shop", "--yes"]).await;
     assert!(empty.stdout.contains("the dead-letter queue is empty"), "{}", empty.stdout);
+}
+
+#[tokio::test]
+async fn a_dead_letter_about_no_file_keeps_none_from_being_sent() {
+    let aws = Aws::new().await;
+    let of_test =
+        r#"{"Service":"Amazon S3","Event":"s3:TestEvent","Time":"2026-11-27T00:00:00.000Z","Bucket":"inbox"}"#;
+    let of_file = r#"{"Records":[{"s3":{"bucket":{"name":"inbox"},"object":{"key":"a.csv","sequencer":"1"}}}]}"#;
+    for body in [of_test, of_file] {
+        aws.sqs.send("dead", body);
+    }
+    aws.s3.put(STATE, &key_of(INBOX, "a.csv"), "no document").unwrap();
+    let shown = aws.run(&["redrive", "--stack", "shop", "--dry-run"]).await;
+    assert_eq!(shown.status, Some(0), "{}", shown.stderr);
+    assert!(
+        shown.stdout.contains("a.csv  sent") && shown.stdout.contains("its outcome cannot be read"),
+        "{}",
+        shown.stdout
+    );
+    let (_, id) = shown.stdout.split_once("delete it with --discard ").unwrap();
+    let id = id.lines().next().unwrap();
+    let discarded = aws.run(&["redrive", "--stack", "shop", "--discard", id]).await;
+    assert_eq!(discarded.status, Some(0), "{}", discarded.stderr);
+    let left: Vec<_> = aws.sqs.messages("dead").into_iter().map(|message| message.body).collect();
+    assert_eq!(left, [of_file]);
+    let again = aws.run(&["redrive", "--stack", "shop", "--discard", id]).await;
+    assert!(again.status == Some(2) && again.stderr.contains("there is no message"), "{}", again.stderr);
+    let sent = aws.run(&["redrive", "--stack", "shop", "--yes"]).await;
+    assert!(sent.stdout.contains("1 of 1 messages are sent again"), "{} {}", sent.stdout, sent.stderr);
 }
 
 #[tokio::test]
