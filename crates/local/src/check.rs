@@ -19,7 +19,7 @@ mod wire;
 use crate::deployed::{Place, Way, deployed, key_in_bucket};
 use crate::input::{machine, open, read};
 use crate::suggest;
-use crate::voice::Voice;
+use crate::voice::{self, Voice, say_line, warn};
 use anyhow::Context;
 use assign::Assigned;
 pub(crate) use assign::{Assignment, key_of};
@@ -77,7 +77,7 @@ pub(crate) async fn run(args: &CheckArgs) -> anyhow::Result<ExitCode> {
     let (assignment, prefix) = match assignment(args).await {
         Ok(found) => found,
         Err(faults) => {
-            faults.iter().for_each(|fault| eprintln!("segment-s3: {fault}"));
+            faults.iter().for_each(|fault| warn(format_args!("segment-s3: {fault}")));
             if args.config.is_some() && !args.json && !args.calls {
                 show_columns(&args.files);
             }
@@ -100,7 +100,7 @@ pub(crate) async fn run(args: &CheckArgs) -> anyhow::Result<ExitCode> {
             };
             worst = worst.max(checked.verdict());
             if !std::mem::take(&mut is_first) && !args.json && !args.calls {
-                println!();
+                say_line("");
             }
             match say(&checked, args, &assignment.settings) {
                 Err(error) if error.kind() == ErrorKind::BrokenPipe => return Ok(worst.into()),
@@ -130,7 +130,7 @@ async fn assignment(args: &CheckArgs) -> Result<(Assignment, Option<String>), Ve
 /// Shows the columns of files that no mapping reads yet, so that it can be written.
 fn show_columns(files: &[PathBuf]) {
     for table in files.iter().filter_map(|file| suggest::columns_of(file).ok()) {
-        print!("{table}");
+        voice::say(format_args!("{table}"));
     }
 }
 

@@ -1,6 +1,5 @@
 #![doc = include_str!("../README.md")]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line speaks on both")]
 // The future of an invocation is nested more deeply than the default limit.
 #![recursion_limit = "256"]
 

@@ -72,18 +72,8 @@ impl Followed {
     /// Follows the version that `pin` identifies.
     pub(super) fn new(bucket: &str, key: &str, pin: Pin, expected: &[Expected], before: Before) -> Followed {
         let reader = |expected: &Expected| {
-            let identity = |source: &SourceId| Identity {
-                source_id: source.clone(),
-                bucket: bucket.to_owned(),
-                key: key.to_owned(),
-                version_id: pin.version_id.clone(),
-                etag: pin.etag.clone(),
-                modified_ms: pin.modified_ms,
-                bytes: pin.bytes,
-                replay: None,
-                mapping: expected.mapping.clone(),
-            };
-            let stream = expected.source.as_ref().map(|source| identity(source).stream());
+            let stream = |source| stream_of(bucket, key, &pin, source, expected.mapping.clone());
+            let stream = expected.source.as_ref().map(stream);
             Reader { expected: expected.clone(), stream, settled: Account::default(), ledger: None, end: None }
         };
         let readers = expected.iter().map(reader).collect();
@@ -226,7 +216,23 @@ fn is_same(object: &Identity, pin: &Pin) -> bool {
     version(&object.version_id) == version(&pin.version_id) && object.etag == pin.etag
 }
 
-async fn checkpoint(state: &Bucket, stream: StreamId) -> anyhow::Result<Option<Checkpoint>> {
+/// The stream of a version, as one mapping reads it.
+pub(super) fn stream_of(bucket: &str, key: &str, pin: &Pin, source: &SourceId, mapping: Option<String>) -> StreamId {
+    let identity = Identity {
+        source_id: source.clone(),
+        bucket: bucket.to_owned(),
+        key: key.to_owned(),
+        version_id: pin.version_id.clone(),
+        etag: pin.etag.clone(),
+        modified_ms: pin.modified_ms,
+        bytes: pin.bytes,
+        replay: None,
+        mapping,
+    };
+    identity.stream()
+}
+
+pub(super) async fn checkpoint(state: &Bucket, stream: StreamId) -> anyhow::Result<Option<Checkpoint>> {
     let found = state.get(&keys::checkpoint(stream)).await?;
     Ok(found.and_then(|found| Checkpoint::from_json(&found.body).ok()))
 }

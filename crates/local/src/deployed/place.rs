@@ -9,6 +9,7 @@ use aws::{Bucket, Dice, Fault};
 use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
 use config::environment::bucket_fault;
+use protocol::outcome::FileOutcome;
 use std::path::Path;
 
 /// How a command reaches AWS.
@@ -39,6 +40,32 @@ pub(super) struct InboxArg {
     /// The bucket that files are dropped into; without it that of the stack
     #[arg(long, value_name = "BUCKET", value_parser = NonEmptyStringValueParser::new())]
     pub(super) inbox: Option<String>,
+}
+
+/// One of the mappings that read a file.
+#[derive(Args, Clone, Debug)]
+pub(super) struct MappingArg {
+    /// Only the outcome of this mapping, if several read the file
+    #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
+    mapping: Option<String>,
+}
+
+impl MappingArg {
+    /// The outcomes of the mapping, or all if none is named.
+    ///
+    /// # Errors
+    /// If the mapping has none, and others have.
+    pub(super) fn of(&self, mut files: Vec<FileOutcome>) -> anyhow::Result<Vec<FileOutcome>> {
+        let Some(name) = self.mapping.as_deref().filter(|_| !files.is_empty()) else { return Ok(files) };
+        let names: Vec<String> = files.iter().filter_map(|file| file.mapping.clone()).collect();
+        files.retain(|file| file.mapping.as_deref() == Some(name));
+        anyhow::ensure!(
+            !files.is_empty(),
+            "--mapping {name} has no outcome of this file: {}",
+            if names.is_empty() { "no mapping read it".to_owned() } else { format!("there are {}", names.join(", ")) }
+        );
+        Ok(files)
+    }
 }
 
 /// The queue that starts the ingester.

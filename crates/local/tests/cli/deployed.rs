@@ -499,6 +499,43 @@ async fn rejects_are_fetched_under_their_own_name_and_replace_nothing() {
 }
 
 #[tokio::test]
+async fn the_rejects_of_two_mappings_are_two_files() {
+    let aws = Aws::new().await;
+    let folder = Folder::new("aws-rejects-two");
+    let to = folder.0.to_str().unwrap();
+    for mapping in ["carts", "orders"] {
+        let rejects = format!("rejects/9/{mapping}.rejects.csv");
+        aws.s3.put(STATE, &rejects, mapping).unwrap();
+        let refused = outcome("a.csv", Outcome::Finished, 1, NOW_MS);
+        let rejects = Some(format!("s3://{STATE}/{rejects}"));
+        aws.keep(&FileOutcome { mapping: Some(mapping.to_owned()), rejects, ..refused });
+    }
+    let joined = aws.run(&["rejects", "a.csv", "--stack", "shop", "--stdout"]).await;
+    assert!(joined.status == Some(2) && joined.stderr.contains("name one with --mapping"), "{}", joined.stderr);
+    assert_eq!(joined.stdout, "");
+    let one = aws.run(&["rejects", "a.csv", "--stack", "shop", "--stdout", "--mapping", "orders"]).await;
+    assert_eq!((one.status, &*one.stdout), (Some(0), "orders"), "{}", one.stderr);
+    let unknown = aws.run(&["show", "a.csv", "--stack", "shop", "--mapping", "other"]).await;
+    assert!(unknown.status == Some(2) && unknown.stderr.contains("carts, orders"), "{}", unknown.stderr);
+    let corrected = folder.file("carts.rejects.csv", "corrected");
+    let both = aws.run(&["rejects", "a.csv", "--stack", "shop", "--folder", to]).await;
+    assert!(both.status == Some(2) && both.stderr.contains("is there already"), "{}", both.stderr);
+    assert_eq!(std::fs::read_to_string(corrected).unwrap(), "corrected");
+    assert_eq!(std::fs::read_to_string(folder.0.join("orders.rejects.csv")).unwrap(), "orders");
+}
+
+#[tokio::test]
+async fn a_file_that_is_being_read_shows_its_rows_so_far() {
+    let aws = Aws::new().await;
+    aws.s3.put(INBOX, "track_1.csv", "userId,event\nu1,Seen\n").unwrap();
+    let running = Checkpoint { phase: Phase::Running, ending: None, ..ended_checkpoint(&aws) };
+    aws.s3.put(STATE, &keys::checkpoint(running.object.stream()), running.to_json()).unwrap();
+    let shown = aws.run(&["show", "track_1.csv", "--stack", "shop"]).await;
+    assert_eq!(shown.status, Some(2), "it has not finished: {}", shown.stderr);
+    assert!(shown.stdout.contains("running  3 rows = 2 accepted + 1 refused so far"), "{}", shown.stdout);
+}
+
+#[tokio::test]
 async fn a_replay_is_a_message_in_the_queue() {
     let aws = Aws::new().await;
     aws.s3.put(INBOX, "in/a b.csv", "userId,event\nu1,Seen\n").unwrap();
@@ -510,13 +547,17 @@ async fn a_replay_is_a_message_in_the_queue() {
     assert_eq!((messages.len(), &body["replay"]), (1, &"2026-fix".into()));
     let key = &body["Records"][0]["s3"]["object"]["key"];
     assert_eq!(key, "in%2Fa%20b%2Ecsv");
+    let queue = aws.sqs.queue_url("work");
+    let other = ["replay", "in/a b.csv", "--tag", "2026-fix", "--queue", &queue, "--inbox", INBOX];
+    let other = aws.run(&other).await;
+    assert!(other.status == Some(0) && !other.stdout.contains("show"), "it would not find the state: {}", other.stdout);
     for (key, tag, words) in
         [("other.csv", "x", "there is no s3://inbox/other.csv"), ("in/a b.csv", "a/b", "--tag must be 1 to 64")]
     {
         let refused = aws.run(&["replay", key, "--tag", tag, "--stack", "shop"]).await;
         assert!(refused.status == Some(2) && refused.stderr.contains(words), "{}", refused.stderr);
     }
-    assert_eq!(aws.sqs.messages("work").len(), 1);
+    assert_eq!(aws.sqs.messages("work").len(), 2);
 }
 
 #[tokio::test]
