@@ -7,7 +7,7 @@ use super::interrupt::Interrupt;
 use super::next::Next;
 use super::place::{InboxArg, Place, StateArg, Way, key_of};
 use super::settings::deployed;
-use super::upload::upload;
+use super::upload::{INTERRUPTED_IN_WORDS, upload};
 use super::words::told;
 use crate::check::{Assignment, Checked, Usability, account_in_words, check_file, check_json, title};
 use crate::voice::{Voice, say, say_line, warn};
@@ -91,16 +91,17 @@ pub(super) async fn run(args: &DropArgs) -> anyhow::Result<ExitCode> {
     let drop = DropCommand::new(args).await?;
     let mut files = Vec::new();
     for path in &args.files {
-        let dropped = drop.one(path).await.unwrap_or_else(|error| {
+        let dropped = match drop.interrupt.has_come() {
+            true => Err(anyhow::anyhow!("{INTERRUPTED_IN_WORDS}")),
+            false => drop.one(path).await,
+        };
+        let dropped = dropped.unwrap_or_else(|error| {
             // The others are dropped all the same.
             let name = path.display().to_string();
             warn(format_args!("segment-s3: {}", visible(&format!("{name}: {error:#}"))));
             Dropped { path: path.clone(), error: Some(format!("{error:#}")), ..Dropped::default() }
         });
         files.push(dropped);
-        if drop.interrupt.has_come() {
-            break;
-        }
     }
     if let Some((state, index)) = &drop.state {
         tokio::select! {

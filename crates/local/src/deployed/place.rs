@@ -184,6 +184,7 @@ impl Place {
 
     /// Bucket and key of a file: a key in the bucket for files, or `s3://BUCKET/KEY`.
     pub(super) fn object(&self, written: &str, inbox: &InboxArg) -> anyhow::Result<(String, String)> {
+        anyhow::ensure!(!written.is_empty(), "the key is empty: name the key of a file, or s3://BUCKET/KEY");
         let Some(rest) = written.strip_prefix("s3://") else {
             return Ok((self.inbox(inbox)?, written.to_owned()));
         };

@@ -14,6 +14,9 @@ const PART_BYTES_MIN: u64 = 8 << 20;
 /// The same guide: parts of one object.
 const PARTS_MAX: u64 = 10_000;
 
+/// Why a file is not uploaded after Ctrl-C.
+pub(super) const INTERRUPTED_IN_WORDS: &str = "Ctrl-C: it is not uploaded";
+
 /// Uploads a file, and returns what identifies the version that was put. The parts of an upload that fails, or that
 /// `interrupt` ends, are deleted.
 pub(super) async fn upload(
@@ -29,7 +32,7 @@ pub(super) async fn upload(
     let mut upload = bucket.upload(key, "text/csv").await?;
     let sent = tokio::select! {
         sent = parts(&mut file, &mut upload, (size, part_bytes), &bar) => sent,
-        () = interrupt => Err(anyhow::anyhow!("Ctrl-C: it is not uploaded")),
+        () = interrupt => Err(anyhow::anyhow!("{INTERRUPTED_IN_WORDS}")),
     };
     bar.clear();
     match sent {

@@ -407,13 +407,16 @@ async fn ctrl_c_in_an_upload_gives_it_up_and_says_what_is_uploaded() {
     let text = "userId,event\nu1,Seen\n";
     let (one, two) = (folder.file("track_1.csv", text), folder.file("track_2.csv", text));
     aws.s3.faults().add(Rule::on("UploadPart").key("track_2.csv").before(Fault::Hold(gate.clone())));
-    let mut drop = aws.start(&["drop", &one, &two, "--stack", "shop"]);
+    let three = folder.file("track_3.csv", text);
+    let mut drop = aws.start(&["drop", &one, &two, &three, "--stack", "shop"]);
     until(&mut drop, "uploaded to s3://inbox/track_1.csv").await;
     gate.reached(1).await;
     interrupt(&drop);
     let ended = ended(drop).await;
     assert_eq!(ended.status, Some(130), "{}", ended.stderr);
-    assert!(ended.stderr.contains("track_2.csv: Ctrl-C: it is not uploaded"), "{}", ended.stderr);
+    for name in ["track_2.csv", "track_3.csv"] {
+        assert!(ended.stderr.contains(&format!("{name}: Ctrl-C: it is not uploaded")), "{}", ended.stderr);
+    }
     assert!(ended.stderr.contains("segment-s3 show track_1.csv --stack shop"), "{}", ended.stderr);
     assert_eq!(aws.s3.requests().count("AbortMultipartUpload"), 1);
     assert_eq!(aws.s3.keys(INBOX, ""), ["track_1.csv"]);
@@ -673,6 +676,10 @@ async fn each_trouble_is_a_sentence_with_what_to_do() {
         (&["files", "--state", "missing"], "there is no such bucket"),
         (&["files", "--state", "s3://state"], "--state s3://state is a URI"),
         (&["show", "a.csv", "--state", STATE, "--inbox", "s3://inbox"], "--inbox s3://inbox is a URI"),
+        (&["show", "", "--stack", "shop"], "the key is empty"),
+        (&["show", "a\u{1b}\r\u{202e}.csv", "--stack", "shop"], "s3://inbox/a·⏎·.csv is known"),
+        (&["replay", "a\u{1b}.csv", "--tag", "x", "--stack", "shop"], "there is no s3://inbox/a·.csv"),
+        (&["drop", "/dev/null", "--inbox", INBOX, "--state", STATE], "it is not a regular file"),
         (&["files", "--stack", ""], "a value is required for '--stack <NAME>'"),
         (&["show", "track_1.csv", "--stack", "shop"], "no end and no failure of s3://inbox/track_1.csv is known"),
         (&["show", "s3://inbox", "--stack", "shop"], "write s3://BUCKET/KEY"),
