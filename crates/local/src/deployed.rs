@@ -2,6 +2,7 @@
 
 mod bar;
 mod drop;
+mod dropped;
 mod files;
 mod follow;
 mod index;

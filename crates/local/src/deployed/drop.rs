@@ -1,6 +1,7 @@
 //! `segment-s3 drop`: checks files, uploads them, and follows each of them to its end.
 
 use super::bar::Bar;
+use super::dropped::{Dropped, open, rows};
 use super::follow::{Before, Expected, Followed};
 use super::index::Index;
 use super::interrupt::Interrupt;
@@ -9,14 +10,13 @@ use super::place::{InboxArg, Place, StateArg, Way, key_of};
 use super::settings::deployed;
 use super::upload::{INTERRUPTED_IN_WORDS, upload};
 use super::words::told;
-use crate::check::{Assignment, Checked, Usability, account_in_words, check_file, check_json, title};
+use crate::check::{Assignment, Checked, Usability, account_in_words, check_file, title};
 use crate::voice::{Voice, say, say_line, warn};
 use crate::words::visible;
 use anyhow::Context;
 use aws::{Bucket, Fault};
 use clap::Args;
 use protocol::id::SourceId;
-use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -72,18 +72,6 @@ struct DropCommand<'a> {
     interrupt: Interrupt,
 }
 
-/// A file that was checked, and uploaded if it can be used.
-#[derive(Default)]
-struct Dropped {
-    path: PathBuf,
-    /// Why it is neither checked nor uploaded.
-    error: Option<String>,
-    checked: Vec<Checked>,
-    followed: Option<Followed>,
-    /// True once its end is said.
-    is_said: bool,
-}
-
 /// Checks, uploads and follows. The exit status says the worst: 1 when rows are refused, 2 when a file cannot be used, or
 /// has failed.
 pub(super) async fn run(args: &DropArgs) -> anyhow::Result<ExitCode> {
@@ -103,16 +91,18 @@ pub(super) async fn run(args: &DropArgs) -> anyhow::Result<ExitCode> {
         });
         files.push(dropped);
     }
-    if let Some((state, index)) = &drop.state {
-        tokio::select! {
+    let followed = match &drop.state {
+        None => Ok(()),
+        Some((state, index)) => tokio::select! {
             biased;
-            () = drop.interrupt.comes() => {}
-            followed = drop.follow(&mut files, state, index) => followed?,
-        }
-    }
+            () = drop.interrupt.comes() => Ok(()),
+            followed = drop.follow(&mut files, state, index) => followed,
+        },
+    };
     if args.json {
         files.iter().for_each(|file| say_line(file.json()));
     }
+    followed?;
     if drop.interrupt.has_come() {
         drop.interrupted(&mut files);
         return Ok(ExitCode::from(INTERRUPTED));
@@ -321,44 +311,4 @@ impl<'a> DropCommand<'a> {
             warn(format_args!("  {}", command.unwrap_or_else(|| visible(&followed.key))));
         }
     }
-}
-
-impl Dropped {
-    /// What the exit status says of it: how it ended, or what the check says where it is not followed.
-    fn usability(&self, is_followed: bool) -> Usability {
-        match &self.followed {
-            None => Usability::Unusable,
-            Some(followed) if is_followed => followed.usability(),
-            Some(_) => self.checked.iter().map(Checked::verdict).max().unwrap_or(Usability::Sound),
-        }
-    }
-
-    /// The file, if it is on its way.
-    fn open(&mut self) -> Option<&mut Followed> {
-        self.followed.as_mut().filter(|followed| !followed.has_ended())
-    }
-
-    fn json(&self) -> Value {
-        let followed = self.followed.as_ref();
-        let ends = followed.into_iter().flat_map(Followed::ends);
-        json!({
-            "file": self.path.display().to_string(),
-            "error": self.error,
-            "object": followed.map(|followed| format!("s3://{}/{}", followed.bucket, followed.key)),
-            "version": followed.and_then(|followed| followed.pin.version_id.as_ref()),
-            "checked": self.checked.iter().map(check_json).collect::<Vec<_>>(),
-            "outcomes": ends.collect::<Vec<_>>(),
-        })
-    }
-}
-
-/// How many files are on their way.
-fn open(files: &[Dropped]) -> usize {
-    files.iter().filter_map(|file| file.followed.as_ref()).filter(|followed| !followed.has_ended()).count()
-}
-
-/// The settled rows of all files, and all rows.
-fn rows(files: &[Dropped]) -> (u64, u64) {
-    let of_files = files.iter().filter_map(|file| file.followed.as_ref()).map(Followed::rows);
-    of_files.fold((0, 0), |sum, rows| (sum.0 + rows.0, sum.1 + rows.1))
 }
