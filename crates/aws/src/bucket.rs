@@ -495,6 +495,19 @@ impl Upload<'_> {
         }
     }
 
+    /// Deletes the parts. Without it they stay until a lifecycle rule of the bucket deletes them.
+    ///
+    /// # Errors
+    /// When S3 does not.
+    pub async fn abort(self) -> Result<(), Fault> {
+        retried(&self.bucket.dice, || async {
+            let abort = self.bucket.client.abort_multipart_upload().bucket(&self.bucket.name).key(&self.key);
+            let aborted = abort.upload_id(&self.id).send().await.map(|_| ());
+            aborted.map_err(|error| Fault::of(Operation::AbortUpload, self.bucket.target(&self.key), &error))
+        })
+        .await
+    }
+
     async fn try_to_complete(&self) -> Result<Stored, Fault> {
         let parts = CompletedMultipartUpload::builder().set_parts(Some(self.parts.clone())).build();
         retried(&self.bucket.dice, || async {

@@ -79,11 +79,12 @@ fn of_key(what: &str) -> Cause {
 }
 
 /// Refusals that no permission helps against (S3 API reference, "Error responses").
-fn of_account(fault: &Fault, bucket: &str) -> Option<Cause> {
+#[must_use]
+pub fn of_account(fault: &Fault, bucket: &str) -> Option<Cause> {
     Some(match fault.code.as_str() {
         "SignatureDoesNotMatch" => cause(
             "the secret key does not belong to the access key, or a proxy changes the request",
-            "renew the credentials, and check the proxy between the function and AWS, if there is one",
+            "renew the credentials, and check the proxy on the way to AWS, if there is one",
         ),
         "NotSignedUp" => cause(
             "the account of the credentials is not signed up for S3",

@@ -1,6 +1,8 @@
 //! SDK clients from the environment, made once a process.
 
 pub use aws_config::SdkConfig;
+use aws_config::profile::ProfileFileCredentialsProvider;
+use aws_config::provider_config::ProviderConfig;
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region};
@@ -26,18 +28,26 @@ pub async fn config() -> SdkConfig {
 }
 
 /// The same for a person, who may name a profile of the shared configuration files, and a region.
+///
+/// As in the AWS CLI, the credentials are those of a named profile, even if the environment has keys. Keys of the
+/// environment count before `AWS_PROFILE` (botocore, `create_credential_resolver`).
 pub async fn config_of(profile: Option<&str>, region: Option<&str>) -> SdkConfig {
+    let client = https(ProxyConfig::from_env());
     let mut loader = aws_config::defaults(BehaviorVersion::latest())
         .retry_config(RetryConfig::disabled())
         .timeout_config(timeouts())
-        .http_client(https(ProxyConfig::from_env()));
+        .http_client(client.clone());
     if let Some(profile) = profile {
         loader = loader.profile_name(profile);
     }
     if let Some(region) = region {
         loader = loader.region(Region::new(region.to_owned()));
     }
-    loader.load().await
+    let config = loader.load().await;
+    let Some(profile) = profile else { return config };
+    let settings = ProviderConfig::without_region().with_region(config.region().cloned()).with_http_client(client);
+    let provider = ProfileFileCredentialsProvider::builder().configure(&settings).profile_name(profile).build();
+    config.into_builder().credentials_provider(SharedCredentialsProvider::new(provider)).build()
 }
 
 /// The same against one `http` endpoint for everything, with a key of its own: for a machine without AWS.

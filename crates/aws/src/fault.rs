@@ -88,6 +88,8 @@ pub enum Operation {
     UploadPart,
     /// To make the parts an object.
     CompleteUpload,
+    /// To delete the parts of an upload.
+    AbortUpload,
     /// To assume a role.
     Assume,
     /// To put a message into a queue.
@@ -118,6 +120,7 @@ impl fmt::Display for Operation {
             Self::StartUpload => "start the upload of",
             Self::UploadPart => "upload a part of",
             Self::CompleteUpload => "complete the upload of",
+            Self::AbortUpload => "abort the upload of",
             Self::Assume => "assume",
             Self::Send => "send to",
             Self::Receive => "receive from",

@@ -16,10 +16,10 @@ mod tell;
 mod view;
 mod wire;
 
-use crate::deployed::{Place, Way, deployed};
+use crate::deployed::{Place, Way, deployed, key_in_bucket};
 use crate::input::{machine, open, read};
 use crate::suggest;
-use crate::voice::Voice;
+use crate::voice::{self, Voice, say_line, warn};
 use anyhow::Context;
 use assign::Assigned;
 pub(crate) use assign::{Assignment, key_of};
@@ -52,7 +52,7 @@ pub(crate) struct CheckArgs {
     /// The configuration with the mappings; without it the document in `CONFIG`
     #[arg(long, value_name = "FILE", conflicts_with = "stack")]
     config: Option<PathBuf>,
-    /// The key that a file is read under, as in the bucket; without it the path, or `track_1.csv` for standard input
+    /// The key that a file is read under, as in the bucket; without it the path, or `track_1.csv` for standard input; with --stack the name behind its SourcePrefix
     #[arg(long)]
     key: Option<String>,
     /// The collection of an object file, as its metadata `segment-collection` would name it
@@ -74,10 +74,10 @@ pub(crate) struct CheckArgs {
 /// Checks files. The exit status says the worst: 1 when rows are refused, 2 when a file cannot be used or
 /// would be stopped.
 pub(crate) async fn run(args: &CheckArgs) -> anyhow::Result<ExitCode> {
-    let assignment = match assignment(args).await {
-        Ok(assignment) => assignment,
+    let (assignment, prefix) = match assignment(args).await {
+        Ok(found) => found,
         Err(faults) => {
-            faults.iter().for_each(|fault| eprintln!("segment-s3: {fault}"));
+            faults.iter().for_each(|fault| warn(format_args!("segment-s3: {fault}")));
             if args.config.is_some() && !args.json && !args.calls {
                 show_columns(&args.files);
             }
@@ -87,7 +87,7 @@ pub(crate) async fn run(args: &CheckArgs) -> anyhow::Result<ExitCode> {
     let mut worst = Usability::Sound;
     let mut is_first = true;
     for path in &args.files {
-        for checked in check_all(path, args, &assignment) {
+        for checked in check_all(path, args, &assignment, prefix.as_deref()) {
             let checked = match checked {
                 Ok(checked) => checked,
                 // The reader of the calls closed the pipe.
@@ -100,7 +100,7 @@ pub(crate) async fn run(args: &CheckArgs) -> anyhow::Result<ExitCode> {
             };
             worst = worst.max(checked.verdict());
             if !std::mem::take(&mut is_first) && !args.json && !args.calls {
-                println!();
+                say_line("");
             }
             match say(&checked, args, &assignment.settings) {
                 Err(error) if error.kind() == ErrorKind::BrokenPipe => return Ok(worst.into()),
@@ -112,23 +112,25 @@ pub(crate) async fn run(args: &CheckArgs) -> anyhow::Result<ExitCode> {
 }
 
 /// The settings and the configuration: of this machine, or of the stack.
-async fn assignment(args: &CheckArgs) -> Result<Assignment, Vec<String>> {
+///
+/// With a stack also the prefix of the keys there.
+async fn assignment(args: &CheckArgs) -> Result<(Assignment, Option<String>), Vec<String>> {
     if args.key.is_some() && args.files.len() > 1 {
         return Err(vec!["--key names one file: check the files one by one".to_owned()]);
     }
     if args.way.stack.is_none() {
-        return Assignment::read(args.config.as_deref());
+        return Assignment::read(args.config.as_deref()).map(|assignment| (assignment, None));
     }
     let in_words = |error: anyhow::Error| vec![format!("{error:#}")];
     let place = Place::open(&args.way).await.map_err(in_words)?;
     let deployed = deployed(&place).await.map_err(in_words)?;
-    Ok(Assignment::with(deployed.settings, deployed.config))
+    Ok((Assignment::with(deployed.settings, deployed.config), Some(deployed.prefix)))
 }
 
 /// Shows the columns of files that no mapping reads yet, so that it can be written.
 fn show_columns(files: &[PathBuf]) {
     for table in files.iter().filter_map(|file| suggest::columns_of(file).ok()) {
-        print!("{table}");
+        voice::say(format_args!("{table}"));
     }
 }
 
@@ -137,8 +139,17 @@ fn check_all<'a>(
     path: &'a Path,
     args: &'a CheckArgs,
     assignment: &'a Assignment,
+    prefix: Option<&str>,
 ) -> Box<dyn Iterator<Item = anyhow::Result<Checked>> + 'a> {
-    let key = key_of(path, args.key.as_deref());
+    let key = match (&args.key, prefix) {
+        (None, Some(prefix)) if path != Path::new("-") => key_in_bucket(prefix, path),
+        (None, Some(prefix)) => Ok(format!("{prefix}{}", key_of(path, None))),
+        (key, _) => Ok(key_of(path, key.as_deref())),
+    };
+    let key = match key {
+        Ok(key) => key,
+        Err(error) => return Box::new(std::iter::once(Err(error))),
+    };
     let all = assignment.of(&key);
     let is_stdin = path == Path::new("-");
     match all {

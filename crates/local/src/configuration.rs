@@ -1,5 +1,6 @@
 //! `segment-s3 config`, and the document that the other commands read by.
 
+use crate::voice::{say, warn};
 use anyhow::Context;
 use calls::reading::Reading;
 use clap::Subcommand;
@@ -29,12 +30,12 @@ pub(crate) fn run(command: &ConfigCommand) -> ExitCode {
     let ConfigCommand::Check { file } = command;
     match read(file).and_then(|text| parse(file, &text, &Reading::default())) {
         Ok(config) => {
-            config.warnings.iter().for_each(|warning| eprintln!("{}: warning: {warning}", name(file)));
-            print!("{}", described(file, &config));
+            config.warnings.iter().for_each(|warning| warn(format_args!("{}: warning: {warning}", name(file))));
+            say(format_args!("{}", described(file, &config)));
             ExitCode::SUCCESS
         }
         Err(faults) => {
-            faults.iter().for_each(|fault| eprintln!("{fault}"));
+            faults.iter().for_each(warn);
             ExitCode::from(FAULTY)
         }
     }

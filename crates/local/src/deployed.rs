@@ -2,11 +2,14 @@
 
 mod bar;
 mod drop;
+mod dropped;
 mod files;
 mod follow;
 mod index;
+mod interrupt;
 mod letters;
 mod logs;
+mod next;
 mod place;
 mod redrive;
 mod rejects;
@@ -19,8 +22,10 @@ mod upload;
 mod words;
 
 use crate::check::Usability;
+use crate::voice::warn;
+use crate::words::visible;
 use clap::Subcommand;
-pub(crate) use place::{Place, Way};
+pub(crate) use place::{Place, Way, key_of as key_in_bucket};
 pub(crate) use settings::deployed;
 use std::process::ExitCode;
 
@@ -72,7 +77,9 @@ pub(crate) async fn run(command: &Deployed) -> ExitCode {
         Deployed::Logs(args) => logs::run(args).await,
     };
     ended.unwrap_or_else(|error| {
-        eprintln!("segment-s3: {error:#}");
+        let error = format!("{error:#}");
+        let lines: Vec<String> = error.split('\n').map(visible).collect();
+        warn(format_args!("segment-s3: {}", lines.join("\n")));
         Usability::Unusable.into()
     })
 }

@@ -1,10 +1,10 @@
 #![doc = include_str!("../README.md")]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line speaks on both")]
 // The future of an invocation is nested more deeply than the default limit.
 #![recursion_limit = "256"]
 
 mod check;
+mod completions;
 mod configuration;
 mod csv_cells;
 mod demo;
@@ -17,6 +17,7 @@ mod suggest;
 mod voice;
 mod words;
 
+use anyhow::Context as _;
 use clap::{CommandFactory as _, Parser, Subcommand};
 use clap_complete::Shell;
 use std::path::PathBuf;
@@ -83,14 +84,13 @@ async fn main() -> ExitCode {
         Command::Config(command) => Ok(configuration::run(&command)),
         Command::Deployed(command) => Ok(deployed::run(&command).await),
         Command::Completions { shell } => {
-            // A closed pipe is ignored, as everywhere.
-            let out = &mut voice::Patient::new(std::io::stdout());
-            clap_complete::generate(shell, &mut Arguments::command(), "segment-s3", out);
-            Ok(ExitCode::SUCCESS)
+            let written = completions::run(shell, &mut Arguments::command());
+            written.map(|()| ExitCode::SUCCESS).context("failed to write")
         }
     };
-    ended.unwrap_or_else(|error| {
-        eprintln!("segment-s3: {error:#}");
+    let ended = ended.unwrap_or_else(|error| {
+        voice::warn(format_args!("segment-s3: {error:#}"));
         ExitCode::FAILURE
-    })
+    });
+    if voice::is_lost() { check::Usability::Unusable.into() } else { ended }
 }

@@ -14,6 +14,7 @@ mod shapes;
 mod source;
 mod write;
 
+use crate::voice::{say, warn};
 use anyhow::Context;
 use calls::columns::CellType;
 use calls::refusal::RefusalCode;
@@ -45,11 +46,11 @@ pub(crate) struct SuggestArgs {
 pub(crate) fn run(args: &SuggestArgs) -> ExitCode {
     match suggest(&Source::of(&args.file)) {
         Ok(text) => {
-            print!("{text}");
+            say(format_args!("{text}"));
             ExitCode::SUCCESS
         }
         Err(error) => {
-            eprintln!("segment-s3: {}: {error:#}", args.file.display());
+            warn(format_args!("segment-s3: {}: {error:#}", args.file.display()));
             ExitCode::from(UNUSABLE)
         }
     }

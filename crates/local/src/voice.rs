@@ -1,6 +1,37 @@
 //! Output for people: colours on a terminal, plain text elsewhere. A closed pipe is ignored.
 
+use std::fmt::{Arguments, Display};
 use std::io::{self, ErrorKind, IsTerminal, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// True once standard output could not be written, for another reason than a closed pipe.
+static IS_LOST: AtomicBool = AtomicBool::new(false);
+
+/// Writes to standard output. The work goes on if that fails, for example on a full disk: [`is_lost`] says so in the end.
+pub(crate) fn say(text: Arguments<'_>) {
+    let mut out = Patient::new(io::stdout().lock());
+    let written = out.write_fmt(text).and_then(|()| out.flush());
+    if let Err(error) = written
+        && !IS_LOST.swap(true, Ordering::Relaxed)
+    {
+        warn(format_args!("segment-s3: failed to write to standard output: {error}"));
+    }
+}
+
+/// The same with an end of line.
+pub(crate) fn say_line(text: impl Display) {
+    say(format_args!("{text}\n"));
+}
+
+/// Writes a line to standard error, if that can be written.
+pub(crate) fn warn(text: impl Display) {
+    let _ = writeln!(io::stderr().lock(), "{text}");
+}
+
+/// True if something that was said could not be written.
+pub(crate) fn is_lost() -> bool {
+    IS_LOST.load(Ordering::Relaxed)
+}
 
 /// How words are painted on one stream.
 #[derive(Clone, Copy, Debug)]

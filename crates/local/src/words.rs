@@ -20,10 +20,18 @@ pub(crate) fn visible(text: &str) -> String {
         .map(|c| match c {
             '\n' | '\r' => '⏎',
             '\t' => '→',
-            c if c.is_control() => '·',
+            c if is_invisible(c) => '·',
             c => c,
         })
         .collect()
+}
+
+/// True for characters that a terminal does not show, or that change the order or the look of others: control characters,
+/// marks of direction, characters without width (Unicode Standard, chapter 23).
+pub(crate) fn is_invisible(c: char) -> bool {
+    let is_format = matches!(c, '\u{61c}' | '\u{feff}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}')
+        || matches!(c, '\u{2060}'..='\u{206f}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}');
+    c.is_control() || is_format
 }
 
 /// `1234567` is `1,234,567`.

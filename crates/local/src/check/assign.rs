@@ -8,6 +8,7 @@ use config::source::Source;
 use config::{Config, NoMatch};
 use delivery::WriteKey;
 use ingester::Settings;
+use protocol::id::SourceId;
 use std::path::{Component, Path};
 
 /// The key of standard input.
@@ -56,6 +57,15 @@ impl Assignment {
             nearest: if one.reading.mapping.is_none() { self.config.nearest_pattern(key) } else { None },
         });
         Ok(assigned.collect())
+    }
+
+    /// Mapping and source of each way in which a key is read, as far as the configuration names them.
+    pub(crate) fn readers(&self, key: &str) -> Vec<(Option<String>, Option<SourceId>)> {
+        let of = |assigned: &Assigned<'_>| {
+            let checked = assigned.checked(&self.settings);
+            (checked.mapping, checked.source_id)
+        };
+        self.of(key).map(|all| all.iter().map(of).collect()).unwrap_or_default()
     }
 }
 

@@ -1,21 +1,26 @@
 //! `segment-s3 drop`: checks files, uploads them, and follows each of them to its end.
 
 use super::bar::Bar;
-use super::follow::{Expected, Followed};
+use super::dropped::{Dropped, open, rows};
+use super::follow::{Before, Expected, Followed};
 use super::index::Index;
-use super::place::{InboxArg, Place, StateArg, Way};
+use super::interrupt::Interrupt;
+use super::next::Next;
+use super::place::{InboxArg, Place, StateArg, Way, key_of};
 use super::settings::deployed;
-use super::upload::upload;
-use super::words::{quoted, told};
-use crate::check::{Assignment, Checked, Usability, account_in_words, check_file, check_json, title};
-use crate::voice::Voice;
+use super::upload::{INTERRUPTED_IN_WORDS, upload};
+use super::words::told;
+use crate::check::{Assignment, Checked, Usability, account_in_words, check_file, title};
+use crate::voice::{Voice, say, say_line, warn};
 use crate::words::visible;
 use anyhow::Context;
 use aws::{Bucket, Fault};
 use clap::Args;
 use protocol::id::SourceId;
-use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -64,73 +69,81 @@ struct DropCommand<'a> {
     prefix: String,
     /// Where files are followed; `None` with `--no-follow`.
     state: Option<(Bucket, Index)>,
-}
-
-/// A file that was checked, and uploaded if it can be used.
-struct Dropped {
-    path: PathBuf,
-    checked: Vec<Checked>,
-    followed: Option<Followed>,
-    /// True once its end is said.
-    is_said: bool,
+    interrupt: Interrupt,
 }
 
 /// Checks, uploads and follows. The exit status says the worst: 1 when rows are refused, 2 when a file cannot be used, or
 /// has failed.
 pub(super) async fn run(args: &DropArgs) -> anyhow::Result<ExitCode> {
+    one_key_each(&args.files)?;
     let drop = DropCommand::new(args).await?;
-    let mut worst = Usability::Sound;
     let mut files = Vec::new();
     for path in &args.files {
-        match drop.one(path).await {
-            Ok(dropped) => {
-                worst = if dropped.followed.is_none() { Usability::Unusable } else { worst };
-                files.push(dropped);
-            }
+        let dropped = match drop.interrupt.has_come() {
+            true => Err(anyhow::anyhow!("{INTERRUPTED_IN_WORDS}")),
+            false => drop.one(path).await,
+        };
+        let dropped = dropped.unwrap_or_else(|error| {
             // The others are dropped all the same.
-            Err(error) => {
-                worst = Usability::Unusable;
-                eprintln!("segment-s3: {}: {error:#}", visible(&path.display().to_string()));
-            }
-        }
+            let name = path.display().to_string();
+            warn(format_args!("segment-s3: {}", visible(&format!("{name}: {error:#}"))));
+            Dropped { path: path.clone(), error: Some(format!("{error:#}")), ..Dropped::default() }
+        });
+        files.push(dropped);
     }
-    let mut is_interrupted = false;
-    if let Some((state, index)) = &drop.state {
-        tokio::select! {
-            followed = drop.follow(&mut files, state, index) => followed?,
-            interrupted = tokio::signal::ctrl_c() => {
-                interrupted?;
-                is_interrupted = true;
-            }
-        }
-    }
+    let followed = match &drop.state {
+        None => Ok(()),
+        Some((state, index)) => tokio::select! {
+            biased;
+            () = drop.interrupt.comes() => Ok(()),
+            followed = drop.follow(&mut files, state, index) => followed,
+        },
+    };
     if args.json {
-        files.iter().for_each(|file| println!("{}", file.json()));
+        files.iter().for_each(|file| say_line(file.json()));
     }
-    if is_interrupted {
+    followed?;
+    if drop.interrupt.has_come() {
         drop.interrupted(&mut files);
         return Ok(ExitCode::from(INTERRUPTED));
     }
-    let ends = files.iter().filter_map(|file| file.followed.as_ref()).map(Followed::usability);
-    Ok(ends.fold(worst, Ord::max).into())
+    let is_followed = drop.state.is_some();
+    Ok(files.iter().map(|file| file.usability(is_followed)).max().unwrap_or(Usability::Sound).into())
+}
+
+/// Refuses files whose keys are the same: one of them would replace the other before it is read.
+fn one_key_each(files: &[PathBuf]) -> anyhow::Result<()> {
+    let mut seen: BTreeMap<&OsStr, &Path> = BTreeMap::new();
+    for file in files {
+        let Some(name) = file.file_name() else { continue };
+        if let Some(other) = seen.insert(name, file) {
+            let (one, two) = (other.display().to_string(), file.display().to_string());
+            anyhow::bail!(
+                "{} and {} have the same name, so the same key: drop one, and the other when it has ended",
+                visible(&one),
+                visible(&two)
+            );
+        }
+    }
+    Ok(())
 }
 
 impl<'a> DropCommand<'a> {
     async fn new(args: &'a DropArgs) -> anyhow::Result<DropCommand<'a>> {
         let place = Place::open(&args.way).await?;
-        let (assignment, source) = match place.stack() {
+        let (assignment, source, prefix) = match place.stack() {
             Some(_) => {
                 let deployed = deployed(&place).await?;
-                (Assignment::with(deployed.settings, deployed.config), deployed.source)
+                (Assignment::with(deployed.settings, deployed.config), deployed.source, deployed.prefix)
             }
             None => {
                 let assignment = Assignment::read(args.config.as_deref());
                 let source = config::environment::variable("SOURCE_ID").and_then(|id| id.parse().ok());
-                (assignment.map_err(|faults| anyhow::anyhow!(faults.join("; ")))?, source)
+                (assignment.map_err(|faults| anyhow::anyhow!(faults.join("; ")))?, source, String::new())
             }
         };
         let inbox = place.bucket(&place.inbox(&args.inbox)?);
-        let prefix = prefix(args, &place);
+        let prefix = args.prefix.clone().unwrap_or(prefix);
         let state = match args.no_follow {
             true => None,
             false => {
@@ -140,33 +153,39 @@ impl<'a> DropCommand<'a> {
             }
         };
         let source = args.source_id.clone().or(source);
-        Ok(DropCommand { args, place, assignment, source, inbox, prefix, state })
+        let interrupt = Interrupt::default();
+        Ok(DropCommand { args, place, assignment, source, inbox, prefix, state, interrupt })
     }
 
     /// Checks a file, and uploads it unless it cannot be used.
     async fn one(&self, path: &Path) -> anyhow::Result<Dropped> {
-        let name = path.file_name().and_then(|name| name.to_str()).context("its name is not UTF-8 text")?;
-        let key = format!("{}{name}", self.prefix);
+        let key = key_of(&self.prefix, path)?;
         self.fits(&key)?;
+        let metadata = std::fs::metadata(path).context("failed to open it")?;
+        anyhow::ensure!(!metadata.is_dir(), "it is a folder: name the files in it");
+        // It is read twice.
+        anyhow::ensure!(metadata.is_file(), "it is not a regular file: write it to one first");
         let checked = check_file(path, &key, &self.assignment)?;
         let is_usable = checked.iter().all(|checked| checked.verdict() != Usability::Unusable);
         if !self.args.json {
-            self.say_checked(&checked, is_usable);
+            self.say_checked(&checked, is_usable, &key);
         }
-        let mut dropped = Dropped { path: path.to_owned(), checked, followed: None, is_said: false };
+        let mut dropped = Dropped { path: path.to_owned(), checked, ..Dropped::default() };
         if !is_usable {
             return Ok(dropped);
         }
         let before = match &self.state {
             Some((_, index)) => {
-                index.of_file(self.inbox.name(), &key).await.map_err(|error| self.place.explain(error))?
+                Before::of(index, self.inbox.name(), &key).await.map_err(|error| self.place.explain(error))?
             }
-            None => Vec::new(),
+            None => Before::default(),
         };
-        let pin = upload(path, &self.inbox, &key).await.map_err(|error| self.place.explain(error))?;
+        let mut interrupt = pin!(self.interrupt.comes());
+        let uploaded = upload(path, &self.inbox, &key, interrupt.as_mut()).await;
+        let pin = uploaded.map_err(|error| self.place.explain(error))?;
         if !self.args.json {
             let version = pin.version_id.as_ref().map(|version| format!(", version {version}")).unwrap_or_default();
-            println!("  uploaded to {}{version}", visible(&self.inbox.target(&key)));
+            say(format_args!("  uploaded to {}{version}\n", visible(&self.inbox.target(&key))));
         }
         let expected: Vec<Expected> = dropped.checked.iter().map(|checked| self.expected(checked)).collect();
         dropped.followed = Some(Followed::new(self.inbox.name(), &key, pin, &expected, before));
@@ -191,16 +210,21 @@ impl<'a> DropCommand<'a> {
         Ok(())
     }
 
-    fn say_checked(&self, checked: &[Checked], is_usable: bool) {
+    fn say_checked(&self, checked: &[Checked], is_usable: bool, key: &str) {
         let voice = Voice::of(&std::io::stdout());
         for checked in checked {
             match is_usable && checked.verdict() == Usability::Sound {
-                true => print!("{}", title(checked, voice)),
-                false => print!("{}", account_in_words(checked, &self.assignment.settings, voice)),
+                true => say(format_args!("{}", title(checked, voice))),
+                false => say(format_args!("{}", account_in_words(checked, &self.assignment.settings, voice))),
             }
         }
-        if !is_usable {
-            println!("  {}", voice.bad("it is not uploaded"));
+        if is_usable {
+            return;
+        }
+        say(format_args!("  {}\n", voice.bad("it is not uploaded")));
+        if !self.prefix.is_empty() && !self.prefix.ends_with('/') {
+            let (key, prefix) = (visible(key), visible(&self.prefix));
+            say(format_args!("  its key would be {key}: is --prefix {prefix}/ meant?\n"));
         }
     }
 
@@ -223,7 +247,7 @@ impl<'a> DropCommand<'a> {
             silent_polls = if now == seen { silent_polls + 1 } else { 0 };
             seen = now;
             let (settled, all) = rows(files);
-            bar.rows(settled, all, &hint(settled, open(files), silent_polls));
+            bar.rows(settled, all, &self.hint(settled, open(files), silent_polls));
             if open(files) > 0 {
                 tokio::time::sleep(POLL).await;
             }
@@ -246,72 +270,45 @@ impl<'a> DropCommand<'a> {
     /// Says how files have ended, each once.
     fn say_ended(&self, files: &mut [Dropped], bar: &Bar) {
         let voice = Voice::of(&std::io::stdout());
+        let next = self.next();
         for file in files.iter_mut().filter(|file| !file.is_said) {
             let Some(followed) = file.followed.as_ref().filter(|followed| followed.has_ended()) else { continue };
             file.is_said = true;
-            let text: String = followed.ends().map(|end| told(end, &self.options(), voice)).collect();
+            let text: String = followed.ends().map(|end| told(end, &next, voice)).collect();
             if !self.args.json {
-                bar.above(|| print!("{text}"));
+                bar.above(|| say(format_args!("{text}")));
             }
         }
     }
 
-    fn options(&self) -> String {
-        self.place.options(self.args.inbox.inbox.as_deref(), self.args.state.state.as_deref())
+    /// What stands beside the bar.
+    fn hint(&self, settled: u64, open: usize, silent_polls: u32) -> String {
+        match (settled, silent_polls) {
+            (_, SILENT_POLLS..) => {
+                let command = self.next().redrive().map(|command| format!(" See `{command} --dry-run`"));
+                format!("nothing moves: is the bucket connected to the queue?{}", command.unwrap_or_default())
+            }
+            (0, _) => "waiting for the ingester".to_owned(),
+            _ => format!("{open} on the way"),
+        }
+    }
+
+    fn next(&self) -> Next {
+        self.place.next(&self.args.inbox, Some(&self.args.state))
     }
 
     /// Says what Ctrl-C has ended, and what it has not.
     fn interrupted(&self, files: &mut [Dropped]) {
-        eprintln!("\nfollowing has ended; the files are uploaded, and the ingestion goes on. Look later with:");
-        for followed in files.iter_mut().filter_map(Dropped::open) {
-            eprintln!("  segment-s3 show {}{}", quoted(&followed.key), self.options());
+        let next = self.next();
+        let open: Vec<&Followed> = files.iter_mut().filter_map(Dropped::open).map(|followed| &*followed).collect();
+        if open.is_empty() {
+            warn("\nno file is on its way");
+            return;
+        }
+        warn("\nfollowing has ended; the files are uploaded, and the ingestion goes on. Look later with:");
+        for followed in open {
+            let command = next.about("show", &followed.bucket, &followed.key);
+            warn(format_args!("  {}", command.unwrap_or_else(|| visible(&followed.key))));
         }
     }
-}
-
-impl Dropped {
-    /// The file, if it is on its way.
-    fn open(&mut self) -> Option<&mut Followed> {
-        self.followed.as_mut().filter(|followed| !followed.has_ended())
-    }
-
-    fn json(&self) -> Value {
-        let followed = self.followed.as_ref();
-        let ends = followed.into_iter().flat_map(Followed::ends);
-        json!({
-            "file": self.path.display().to_string(),
-            "object": followed.map(|followed| format!("s3://{}/{}", followed.bucket, followed.key)),
-            "version": followed.and_then(|followed| followed.pin.version_id.as_ref()),
-            "checked": self.checked.iter().map(check_json).collect::<Vec<_>>(),
-            "outcomes": ends.collect::<Vec<_>>(),
-        })
-    }
-}
-
-/// How many files are on their way.
-fn open(files: &[Dropped]) -> usize {
-    files.iter().filter_map(|file| file.followed.as_ref()).filter(|followed| !followed.has_ended()).count()
-}
-
-/// The settled rows of all files, and all rows.
-fn rows(files: &[Dropped]) -> (u64, u64) {
-    let of_files = files.iter().filter_map(|file| file.followed.as_ref()).map(Followed::rows);
-    of_files.fold((0, 0), |sum, rows| (sum.0 + rows.0, sum.1 + rows.1))
-}
-
-/// What stands beside the bar.
-fn hint(settled: u64, open: usize, silent_polls: u32) -> String {
-    match (settled, silent_polls) {
-        (_, SILENT_POLLS..) => {
-            "nothing moves: is the bucket connected to the queue? See `segment-s3 redrive --dry-run`".to_owned()
-        }
-        (0, _) => "waiting for the ingester".to_owned(),
-        _ => format!("{open} on the way"),
-    }
-}
-
-/// What stands before the names of files.
-fn prefix(args: &DropArgs, place: &Place) -> String {
-    let of_stack = || place.stack().and_then(|stack| stack.parameter("SourcePrefix")).map(str::to_owned);
-    args.prefix.clone().or_else(of_stack).unwrap_or_default()
 }

@@ -3,7 +3,7 @@
 use super::index::{Index, Listed, NEWEST_MAX};
 use super::place::{Place, StateArg, Way};
 use super::words::{painted, usability_of};
-use crate::voice::Voice;
+use crate::voice::{Voice, say, say_line};
 use crate::words::{grouped, visible};
 use clap::Args;
 use protocol::outcome::Outcome;
@@ -42,14 +42,14 @@ pub(super) async fn run(args: &FilesArgs) -> anyhow::Result<ExitCode> {
     files.truncate(count);
     let files = index.add_reasons(files).await.map_err(|error| place.explain(error))?;
     if args.json {
-        files.iter().try_for_each(|file| serde_json::to_string(file).map(|json| println!("{json}")))?;
+        files.iter().try_for_each(|file| serde_json::to_string(file).map(say_line))?;
         return Ok(ExitCode::SUCCESS);
     }
     if files.is_empty() {
-        println!("{}", if args.failed { "every file has finished" } else { "no file has ended yet" });
+        say_line(if args.failed { "every file has finished" } else { "no file has ended yet" });
         return Ok(ExitCode::SUCCESS);
     }
-    print!("{}", table(&files, Voice::of(&std::io::stdout())));
+    say(format_args!("{}", table(&files, Voice::of(&std::io::stdout()))));
     Ok(ExitCode::SUCCESS)
 }
 

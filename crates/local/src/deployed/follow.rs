@@ -1,4 +1,4 @@
-//! Follows a file that was put to its end: rows from its checkpoints, the end from the outcome index.
+//! Follows a file that was put to its end: rows from its checkpoints, the end from the outcome index or its ledger.
 
 use super::index::Index;
 use super::words;
@@ -6,10 +6,12 @@ use crate::check::Usability;
 use aws::Bucket;
 use aws::bucket::Pin;
 use protocol::account::Account;
-use protocol::checkpoint::Checkpoint;
+use protocol::checkpoint::{Checkpoint, Phase};
+use protocol::format;
 use protocol::id::{SourceId, StreamId};
 use protocol::keys;
-use protocol::outcome::FileOutcome;
+use protocol::ledger::Ledger;
+use protocol::outcome::{FileOutcome, Outcome};
 use protocol::upload::Identity;
 
 /// How one mapping reads the file, before anything is sent.
@@ -28,8 +30,30 @@ pub(super) struct Followed {
     pub(super) key: String,
     pub(super) pin: Pin,
     readers: Vec<Reader>,
-    /// The outcomes that were known before it was put.
-    before: Vec<FileOutcome>,
+    before: Before,
+    /// True once another version of the key has ended: the last outcome of the key may not be that of this version.
+    is_shared: bool,
+}
+
+/// What was known of the key before it was put.
+#[derive(Debug, Default)]
+pub(super) struct Before {
+    outcomes: Vec<FileOutcome>,
+    /// The outcomes of this version are later than this, by the clock of AWS.
+    since_ms: i64,
+}
+
+impl Before {
+    /// Asks the index.
+    ///
+    /// # Errors
+    /// When the state bucket does not answer, or refuses.
+    pub(super) async fn of(index: &Index, bucket: &str, key: &str) -> anyhow::Result<Before> {
+        let since_ms = index.now_at_the_earliest_ms();
+        let mut outcomes = index.of_file(bucket, key).await?;
+        outcomes.extend(index.of_file_since(bucket, key, since_ms).await?);
+        Ok(Before { outcomes, since_ms })
+    }
 }
 
 /// The file, as one mapping reads it.
@@ -39,29 +63,21 @@ struct Reader {
     /// Names its checkpoint. Without the source it cannot be known before the end.
     stream: Option<StreamId>,
     settled: Account,
+    /// Its ledger, once that is there. The outcome follows at once, unless the run that ended the file was killed.
+    ledger: Option<Box<Ledger>>,
     end: Option<FileOutcome>,
 }
 
 impl Followed {
     /// Follows the version that `pin` identifies.
-    pub(super) fn new(bucket: &str, key: &str, pin: Pin, expected: &[Expected], before: Vec<FileOutcome>) -> Followed {
+    pub(super) fn new(bucket: &str, key: &str, pin: Pin, expected: &[Expected], before: Before) -> Followed {
         let reader = |expected: &Expected| {
-            let identity = |source: &SourceId| Identity {
-                source_id: source.clone(),
-                bucket: bucket.to_owned(),
-                key: key.to_owned(),
-                version_id: pin.version_id.clone(),
-                etag: pin.etag.clone(),
-                modified_ms: pin.modified_ms,
-                bytes: pin.bytes,
-                replay: None,
-                mapping: expected.mapping.clone(),
-            };
-            let stream = expected.source.as_ref().map(|source| identity(source).stream());
-            Reader { expected: expected.clone(), stream, settled: Account::default(), end: None }
+            let stream = |source| stream_of(bucket, key, &pin, source, expected.mapping.clone());
+            let stream = expected.source.as_ref().map(stream);
+            Reader { expected: expected.clone(), stream, settled: Account::default(), ledger: None, end: None }
         };
         let readers = expected.iter().map(reader).collect();
-        Followed { bucket: bucket.to_owned(), key: key.to_owned(), pin, readers, before }
+        Followed { bucket: bucket.to_owned(), key: key.to_owned(), pin, readers, before, is_shared: false }
     }
 
     /// Rows that are settled, and rows in all.
@@ -90,15 +106,26 @@ impl Followed {
     /// # Errors
     /// When the state bucket does not answer, or refuses.
     pub(super) async fn ask(&mut self, state: &Bucket, index: &Index) -> anyhow::Result<()> {
-        for reader in self.readers.iter_mut().filter(|reader| reader.end.is_none()) {
-            let Some(stream) = reader.stream else { continue };
-            if let Some(checkpoint) = checkpoint(state, stream).await? {
-                reader.settled = checkpoint.account;
-            }
+        let known = index.of_file(&self.bucket, &self.key).await?;
+        self.take_all(known, state).await?;
+        if self.is_shared && !self.has_ended() {
+            let all = index.of_file_since(&self.bucket, &self.key, self.before.since_ms).await?;
+            self.take_all(all, state).await?;
         }
-        for outcome in index.of_file(&self.bucket, &self.key).await? {
-            if !self.before.contains(&outcome) && self.is_of_this_version(state, &outcome).await? {
-                self.take(outcome);
+        for reader in self.readers.iter_mut().filter(|reader| reader.end.is_none()) {
+            reader.ask(state).await?;
+        }
+        Ok(())
+    }
+
+    async fn take_all(&mut self, outcomes: Vec<FileOutcome>, state: &Bucket) -> anyhow::Result<()> {
+        for outcome in outcomes {
+            if self.before.outcomes.contains(&outcome) {
+                continue;
+            }
+            match self.is_of_this_version(state, &outcome).await? {
+                true => self.take(outcome),
+                false => self.is_shared = true,
             }
         }
         Ok(())
@@ -136,12 +163,76 @@ impl Followed {
     }
 }
 
+impl Reader {
+    /// Asks its checkpoint for the settled rows, and for the end.
+    async fn ask(&mut self, state: &Bucket) -> anyhow::Result<()> {
+        if let Some(ledger) = self.ledger.take() {
+            self.end = Some(end_of(&ledger, state));
+            return Ok(());
+        }
+        let Some(stream) = self.stream else { return Ok(()) };
+        let Some(checkpoint) = checkpoint(state, stream).await? else { return Ok(()) };
+        if checkpoint.phase.is_terminal() {
+            let found = state.get(&keys::ledger(stream)).await?;
+            self.ledger = found.and_then(|found| Ledger::from_json(&found.body).ok()).map(Box::new);
+        }
+        self.settled = checkpoint.account;
+        Ok(())
+    }
+}
+
+/// The outcome that a ledger stands for.
+fn end_of(ledger: &Ledger, state: &Bucket) -> FileOutcome {
+    let at_ms = ledger.ended_at.parse::<jiff::Timestamp>().map(jiff::Timestamp::as_millisecond).unwrap_or_default();
+    FileOutcome {
+        format: format::OUTCOME.newest,
+        version: ledger.version.clone(),
+        bucket: ledger.object.bucket.clone(),
+        key: ledger.object.key.clone(),
+        outcome: match ledger.ended {
+            Phase::Stopped => Outcome::Stopped,
+            Phase::Replaced => Outcome::Replaced,
+            Phase::Finished | Phase::Running => Outcome::Finished,
+        },
+        reason: ledger.reason.clone(),
+        code: ledger.code.clone(),
+        source_id: Some(ledger.object.source_id.clone()),
+        mapping: ledger.object.mapping.clone(),
+        kind: Some(ledger.kind.clone()),
+        collection: ledger.collection.clone(),
+        stream: Some(ledger.stream),
+        account: ledger.account.clone(),
+        undelivered_from_line: ledger.undelivered_from_line,
+        ledger: Some(state.target(&keys::ledger(ledger.stream))),
+        rejects: ledger.rejects.as_ref().map(|key| state.target(key)),
+        started: Some(ledger.started.clone()),
+        at: ledger.ended_at.clone(),
+        at_ms,
+    }
+}
+
 fn is_same(object: &Identity, pin: &Pin) -> bool {
     let version = |id: &Option<String>| id.clone().filter(|id| id != "null");
     version(&object.version_id) == version(&pin.version_id) && object.etag == pin.etag
 }
 
-async fn checkpoint(state: &Bucket, stream: StreamId) -> anyhow::Result<Option<Checkpoint>> {
+/// The stream of a version, as one mapping reads it.
+pub(super) fn stream_of(bucket: &str, key: &str, pin: &Pin, source: &SourceId, mapping: Option<String>) -> StreamId {
+    let identity = Identity {
+        source_id: source.clone(),
+        bucket: bucket.to_owned(),
+        key: key.to_owned(),
+        version_id: pin.version_id.clone(),
+        etag: pin.etag.clone(),
+        modified_ms: pin.modified_ms,
+        bytes: pin.bytes,
+        replay: None,
+        mapping,
+    };
+    identity.stream()
+}
+
+pub(super) async fn checkpoint(state: &Bucket, stream: StreamId) -> anyhow::Result<Option<Checkpoint>> {
     let found = state.get(&keys::checkpoint(stream)).await?;
     Ok(found.and_then(|found| Checkpoint::from_json(&found.body).ok()))
 }
@@ -150,7 +241,6 @@ async fn checkpoint(state: &Bucket, stream: StreamId) -> anyhow::Result<Option<C
 mod tests {
     use super::super::words::tests::outcome;
     use super::*;
-    use protocol::outcome::Outcome;
 
     fn followed(mappings: &[Option<&str>]) -> Followed {
         let source = || Some("s".parse().unwrap());
@@ -159,7 +249,7 @@ mod tests {
             .map(|mapping| Expected { mapping: mapping.map(str::to_owned), source: source(), rows: 2_000 })
             .collect();
         let pin = Pin { version_id: Some("v".to_owned()), etag: "\"e\"".to_owned(), modified_ms: 1, bytes: 9 };
-        Followed::new("inbox", "in/track 1.csv", pin, &expected, Vec::new())
+        Followed::new("inbox", "in/track 1.csv", pin, &expected, Before::default())
     }
 
     fn read_by(mapping: &str, rejected: u64) -> FileOutcome {

@@ -2,10 +2,11 @@
 
 use super::place::Place;
 use anyhow::Context;
-use aws::Clock;
+use aws::{Bucket, Clock};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use ingester::{App, Settings};
-use protocol::outcome::{FileOutcome, Outcome};
+use protocol::keys;
+use protocol::outcome::{FileOutcome, ListedOutcome, Outcome};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -17,6 +18,15 @@ const AT_A_TIME: usize = 16;
 
 /// How long the answer may take.
 const PATIENCE_MS: i64 = 900_000;
+
+const DAY_MS: i64 = 86_400_000;
+
+/// The most that the clock of this machine may differ from AWS's: a signature is then refused (S3 API reference,
+/// `RequestTimeTooSkewed`).
+const CLOCKS_DIFFER_MAX_MS: i64 = 900_000;
+
+/// The most outcomes that are listed to find those of one file.
+const SEARCHED_MAX: usize = 10_000;
 
 /// An outcome in a list.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -39,6 +49,7 @@ pub(super) struct Listed {
 /// Who answers.
 pub(super) struct Index {
     app: App,
+    state: Bucket,
     clock: Clock,
 }
 
@@ -52,13 +63,63 @@ impl Index {
         })?;
         let clock = Clock::system();
         let app = App::new(settings, place.sdk(), clock.clone(), place.dice().clone())?;
-        Ok(Index { app, clock })
+        Ok(Index { app, state: place.bucket(state), clock })
     }
 
     /// The last outcomes of a key, one for each mapping that reads it.
     pub(super) async fn of_file(&self, bucket: &str, key: &str) -> anyhow::Result<Vec<FileOutcome>> {
         let files = self.ask(json!(format!("s3://{bucket}/{key}"))).await?;
         serde_json::from_value(files).context("an outcome cannot be read")
+    }
+
+    /// Now, as early as AWS may call it.
+    pub(super) fn now_at_the_earliest_ms(&self) -> i64 {
+        self.clock.now_ms() - CLOCKS_DIFFER_MAX_MS
+    }
+
+    /// All outcomes of a key since then, the newest first. The last outcome of a key replaces those before it; the outcomes
+    /// of a day stay.
+    pub(super) async fn of_file_since(
+        &self,
+        bucket: &str,
+        key: &str,
+        since_ms: i64,
+    ) -> anyhow::Result<Vec<FileOutcome>> {
+        let is_candidate = |listed: &str| match ListedOutcome::of_day_key(listed) {
+            Some(listed) => listed.bucket == bucket && listed.key == key,
+            // The key of the document does not say it.
+            None => true,
+        };
+        let mut found = Vec::new();
+        for listed in self.listed_since(since_ms).await?.iter().filter(|listed| is_candidate(listed)) {
+            let document = self.state.get(listed).await?;
+            let outcome = document.and_then(|document| FileOutcome::from_json(&document.body).ok());
+            found.extend(outcome.filter(|outcome| outcome.bucket == bucket && outcome.key == key));
+        }
+        Ok(found)
+    }
+
+    /// The keys of all outcomes since then, the newest first.
+    async fn listed_since(&self, since_ms: i64) -> anyhow::Result<Vec<String>> {
+        let mut found = Vec::new();
+        let mut at_ms = self.clock.now_ms() + CLOCKS_DIFFER_MAX_MS;
+        while at_ms.div_euclid(DAY_MS) >= since_ms.div_euclid(DAY_MS) && found.len() < SEARCHED_MAX {
+            let (prefix, mut after) = (keys::outcomes_of_day(at_ms), None);
+            loop {
+                let (page, next) = self.state.list_page(&prefix, after.as_deref()).await?;
+                let is_since =
+                    |key: &String| keys::read_outcome_of_day(key).is_some_and(|(at_ms, ..)| at_ms >= since_ms);
+                let (all, before) = (page.len(), found.len());
+                found.extend(page.into_iter().map(|object| object.key).filter(is_since));
+                let is_older = found.len() - before < all;
+                after = next.filter(|_| !is_older && found.len() < SEARCHED_MAX);
+                if after.is_none() {
+                    break;
+                }
+            }
+            at_ms -= DAY_MS;
+        }
+        Ok(found)
     }
 
     /// The newest outcomes of all files, without reasons.

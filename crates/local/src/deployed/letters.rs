@@ -1,6 +1,7 @@
 //! The messages of the dead-letter queue, as a person receives them.
 
 use super::place::Place;
+use crate::voice::warn;
 use aws::bucket::retried;
 use aws::fault::{Fault, Operation};
 use aws_sdk_sqs::types::{Message, MessageSystemAttributeName};
@@ -55,7 +56,8 @@ impl Letter {
             Entry::Ignored(ignored) => Some((ignored.bucket, ignored.key)),
             Entry::Backfill(_) | Entry::Unreadable(_) => None,
         };
-        entries.filter_map(of_entry).collect()
+        // A test event of S3 names a bucket only.
+        entries.filter_map(of_entry).filter(|(bucket, key)| !bucket.is_empty() && !key.is_empty()).collect()
     }
 }
 
@@ -125,10 +127,8 @@ impl<'a> Letters<'a> {
             let change = self.sqs.change_message_visibility().queue_url(self.url).receipt_handle(&letter.receipt);
             if let Err(error) = change.visibility_timeout(0).send().await {
                 let fault = Fault::of(Operation::Postpone, self.url, &error);
-                eprintln!(
-                    "segment-s3: {}; the messages come back by themselves in {HIDDEN_SECONDS} s",
-                    self.place.explained(&fault)
-                );
+                let words = self.place.explained(&fault);
+                warn(format_args!("segment-s3: {words}; the messages come back by themselves in {HIDDEN_SECONDS} s"));
                 return;
             }
         }
@@ -152,7 +152,9 @@ mod tests {
         for body in [of_s3, of_bridge, of_successor] {
             assert_eq!(letter(body).objects(), [("inbox".to_owned(), "in/a 1.csv".to_owned())], "{body}");
         }
-        for body in ["no JSON", "{}", "[]"] {
+        let of_test =
+            r#"{"Service":"Amazon S3","Event":"s3:TestEvent","Time":"2026-11-27T00:00:00.000Z","Bucket":"inbox"}"#;
+        for body in ["no JSON", "{}", "[]", of_test] {
             assert_eq!(letter(body).objects(), [], "{body}");
         }
     }

@@ -1,13 +1,15 @@
 //! `segment-s3 logs`: the log objects of a source and a day.
 
-use super::place::{Place, Way};
+use super::place::{Place, Way, fits};
 use super::rejects::fetch;
 use super::settings::deployed;
 use crate::check::bytes_in_words;
+use crate::voice::warn;
 use crate::words::visible;
 use anyhow::Context;
 use aws::{Bucket, Clock, Listed};
 use clap::Args;
+use clap::builder::NonEmptyStringValueParser;
 use export::object::{date, folder};
 use flate2::write::MultiGzDecoder;
 use protocol::id::{Day, SourceId};
@@ -42,7 +44,7 @@ pub(crate) struct LogsArgs {
     #[arg(long)]
     json: bool,
     /// The bucket of the logs, with an optional /path/prefix; without it the destination of the stack that takes the source
-    #[arg(long, value_name = "BUCKET")]
+    #[arg(long, value_name = "BUCKET", value_parser = NonEmptyStringValueParser::new())]
     logs: Option<String>,
     /// The folders in that bucket are those of `layout = "hive"`
     #[arg(long)]
@@ -91,12 +93,12 @@ pub(super) async fn run(args: &LogsArgs) -> anyhow::Result<ExitCode> {
         day = next;
     }
     if is_empty {
-        eprintln!(
+        warn(format_args!(
             "segment-s3: there are no log objects of {} for {} in {} (the exporter runs at :40)",
             logs.source,
             date(day),
             visible(&logs.bucket.target(&logs.prefix))
-        );
+        ));
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -121,7 +123,9 @@ impl Logs {
         if let Some(written) = &args.logs {
             let source = args.source.as_deref().context("the source is not known: name its id with --source")?;
             let source = source.parse().with_context(|| format!("--source {source} is no id of a source"))?;
+            let written = written.strip_prefix("s3://").unwrap_or(written);
             let (bucket, prefix) = written.split_once('/').unwrap_or((written, ""));
+            fits("--logs", bucket)?;
             let layout = if args.hive { Layout::Hive } else { Layout::Segment };
             let prefix = prefix.trim_matches('/').to_owned();
             return Ok(Logs { bucket: place.bucket(bucket), prefix, layout, source });

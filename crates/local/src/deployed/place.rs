@@ -1,24 +1,28 @@
 //! Where the system is, and with whose credentials it is asked.
 
+use super::next::Next;
 use super::stack::Stack;
 use super::trouble;
 use anyhow::Context;
 use aws::clients::SdkConfig;
 use aws::{Bucket, Dice, Fault};
 use clap::Args;
+use clap::builder::NonEmptyStringValueParser;
 use config::environment::bucket_fault;
+use protocol::outcome::FileOutcome;
+use std::path::Path;
 
 /// How a command reaches AWS.
 #[derive(Args, Clone, Debug, Default)]
 pub(crate) struct Way {
     /// The stack: its outputs and parameters name buckets, queues and settings
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
     pub(crate) stack: Option<String>,
     /// The profile of the AWS configuration files; without it AWS_PROFILE, or the credentials of the environment
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
     pub(crate) profile: Option<String>,
     /// The region; without it AWS_REGION, or the region of the profile
-    #[arg(long, value_name = "REGION")]
+    #[arg(long, value_name = "REGION", value_parser = NonEmptyStringValueParser::new())]
     pub(crate) region: Option<String>,
 }
 
@@ -26,7 +30,7 @@ pub(crate) struct Way {
 #[derive(Args, Clone, Debug)]
 pub(super) struct StateArg {
     /// The state bucket; without it that of the stack
-    #[arg(long, value_name = "BUCKET")]
+    #[arg(long, value_name = "BUCKET", value_parser = NonEmptyStringValueParser::new())]
     pub(super) state: Option<String>,
 }
 
@@ -34,15 +38,41 @@ pub(super) struct StateArg {
 #[derive(Args, Clone, Debug)]
 pub(super) struct InboxArg {
     /// The bucket that files are dropped into; without it that of the stack
-    #[arg(long, value_name = "BUCKET")]
+    #[arg(long, value_name = "BUCKET", value_parser = NonEmptyStringValueParser::new())]
     pub(super) inbox: Option<String>,
+}
+
+/// One of the mappings that read a file.
+#[derive(Args, Clone, Debug)]
+pub(super) struct MappingArg {
+    /// Only the outcome of this mapping, if several read the file
+    #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
+    mapping: Option<String>,
+}
+
+impl MappingArg {
+    /// The outcomes of the mapping, or all if none is named.
+    ///
+    /// # Errors
+    /// If the mapping has none, and others have.
+    pub(super) fn of(&self, mut files: Vec<FileOutcome>) -> anyhow::Result<Vec<FileOutcome>> {
+        let Some(name) = self.mapping.as_deref().filter(|_| !files.is_empty()) else { return Ok(files) };
+        let names: Vec<String> = files.iter().filter_map(|file| file.mapping.clone()).collect();
+        files.retain(|file| file.mapping.as_deref() == Some(name));
+        anyhow::ensure!(
+            !files.is_empty(),
+            "--mapping {name} has no outcome of this file: {}",
+            if names.is_empty() { "no mapping read it".to_owned() } else { format!("there are {}", names.join(", ")) }
+        );
+        Ok(files)
+    }
 }
 
 /// The queue that starts the ingester.
 #[derive(Args, Clone, Debug)]
 pub(super) struct QueueArg {
     /// The URL of the queue that starts the ingester; without it that of the stack
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", value_parser = NonEmptyStringValueParser::new())]
     pub(super) queue: Option<String>,
 }
 
@@ -107,9 +137,7 @@ impl Place {
     /// The state bucket.
     pub(super) fn state(&self, named: &StateArg) -> anyhow::Result<Bucket> {
         let name = self.named(named.state.as_deref(), "StateBucket", "the state bucket", "--state")?;
-        if let Some(fault) = bucket_fault(&name) {
-            anyhow::bail!("--state {name} {fault}");
-        }
+        fits("--state", &name)?;
         Ok(self.bucket(&name))
     }
 
@@ -149,11 +177,14 @@ impl Place {
             );
             return Ok(buckets[0].to_owned());
         }
-        self.named(named.inbox.as_deref(), "SourceBucket", "the bucket for files", "--inbox")
+        let name = self.named(named.inbox.as_deref(), "SourceBucket", "the bucket for files", "--inbox")?;
+        fits("--inbox", &name)?;
+        Ok(name)
     }
 
     /// Bucket and key of a file: a key in the bucket for files, or `s3://BUCKET/KEY`.
     pub(super) fn object(&self, written: &str, inbox: &InboxArg) -> anyhow::Result<(String, String)> {
+        anyhow::ensure!(!written.is_empty(), "the key is empty: name the key of a file, or s3://BUCKET/KEY");
         let Some(rest) = written.strip_prefix("s3://") else {
             return Ok((self.inbox(inbox)?, written.to_owned()));
         };
@@ -175,12 +206,31 @@ impl Place {
         }
     }
 
-    /// The options that lead here again, to be written behind a command.
-    pub(super) fn options(&self, inbox: Option<&str>, state: Option<&str>) -> String {
-        let Way { stack, profile, region } = &self.way;
-        let all = [("stack", stack.as_deref()), ("inbox", inbox), ("state", state)];
-        let way = [("profile", profile.as_deref()), ("region", region.as_deref())];
-        let written = |(name, value): (&str, Option<&str>)| value.map(|value| format!(" --{name} {value}"));
-        all.into_iter().chain(way).filter_map(written).collect()
+    /// What further commands need to get here again. `state` is left out by a command without that option.
+    pub(super) fn next(&self, inbox: &InboxArg, state: Option<&StateArg>) -> Next {
+        let state_option = state.and_then(|state| state.state.clone());
+        let has = |output: &str| self.stack.as_ref().is_some_and(|stack| stack.output(output).is_some());
+        Next {
+            way: self.way.clone(),
+            inbox: self.inbox(inbox).ok(),
+            inbox_option: inbox.inbox.clone(),
+            has_state: state_option.is_some() || has("StateBucket"),
+            has_queues: has("IngestQueue") && has("IngestDeadLetters"),
+            state_option,
+        }
     }
+}
+
+/// The key that a file gets in the bucket: its name behind a prefix.
+///
+/// # Errors
+/// If the name is no text.
+pub(crate) fn key_of(prefix: &str, path: &Path) -> anyhow::Result<String> {
+    let name = path.file_name().and_then(|name| name.to_str()).context("its name is not UTF-8 text")?;
+    Ok(format!("{prefix}{name}"))
+}
+
+/// Refuses what is no name of a bucket.
+pub(super) fn fits(option: &str, name: &str) -> anyhow::Result<()> {
+    bucket_fault(name).map_or(Ok(()), |fault| anyhow::bail!("{option} {name} {fault}"))
 }

@@ -1,7 +1,9 @@
 //! `segment-s3 rejects`: the refused rows of a file.
 
 use super::index::Index;
-use super::place::{InboxArg, Place, StateArg, Way};
+use super::place::{InboxArg, MappingArg, Place, StateArg, Way};
+use crate::check::Usability;
+use crate::voice::{Patient, say, say_line, warn};
 use crate::words::{grouped, visible};
 use anyhow::Context;
 use aws::Bucket;
@@ -25,6 +27,8 @@ pub(crate) struct RejectsArgs {
     /// Write the rows to standard output, and no file
     #[arg(long, conflicts_with = "json")]
     stdout: bool,
+    #[command(flatten)]
+    mapping: MappingArg,
     /// One JSON document for each rejects file, on a line of its own
     #[arg(long)]
     json: bool,
@@ -43,6 +47,7 @@ pub(super) async fn run(args: &RejectsArgs) -> anyhow::Result<ExitCode> {
     let state = place.state(&args.state)?;
     let index = Index::of(&place, state.name())?;
     let files = index.of_file(&bucket, &key).await.map_err(|error| place.explain(error))?;
+    let files = args.mapping.of(files)?;
     let refused: Vec<_> = files.iter().filter_map(|file| Some((file, key_of(&state, file)?))).collect();
     if refused.is_empty() {
         anyhow::bail!(
@@ -51,25 +56,41 @@ pub(super) async fn run(args: &RejectsArgs) -> anyhow::Result<ExitCode> {
             if files.is_empty() { "no end of it is known" } else { "no row of it was refused, or it has not ended" }
         );
     }
+    if args.stdout && refused.len() > 1 {
+        let names: Vec<&str> = refused.iter().filter_map(|(file, _)| file.mapping.as_deref()).collect();
+        anyhow::bail!(
+            "{} has rejects of several mappings ({}): name one with --mapping",
+            visible(&key),
+            names.join(", ")
+        );
+    }
+    let mut ended = Usability::Sound;
     for (file, key) in refused {
         let written = match args.stdout {
-            true => fetch(&state, &key, &mut std::io::stdout().lock()).await.map(|()| None),
+            true => fetch(&state, &key, &mut Patient::new(std::io::stdout().lock())).await.map(|()| None),
             false => to_file(&state, &key, args.folder.as_deref().unwrap_or(Path::new(""))).await.map(Some),
         };
-        let Some(path) = written.map_err(|error| place.explain(error))? else { continue };
+        let path = match written {
+            Ok(Some(path)) => path,
+            Ok(None) => continue,
+            // The others are written all the same.
+            Err(error) => {
+                ended = Usability::Unusable;
+                warn(format_args!("segment-s3: {}", visible(&format!("{:#}", place.explain(error)))));
+                continue;
+            }
+        };
         let (path, rows) = (path.display().to_string(), file.account.rejected);
         if args.json {
-            println!(
-                "{}",
-                json!({"object": format!("s3://{bucket}/{}", file.key), "mapping": file.mapping,
-                "rejects": file.rejects, "file": path, "rows": rows})
-            );
+            say_line(json!({"object": format!("s3://{bucket}/{}", file.key), "mapping": file.mapping,
+                "rejects": file.rejects, "file": path, "rows": rows}));
         } else {
             let noun = if rows == 1 { "row" } else { "rows" };
-            println!("{}: {} {noun}; correct them, and drop the file under this name", visible(&path), grouped(rows));
+            let (path, rows) = (visible(&path), grouped(rows));
+            say(format_args!("{path}: {rows} {noun}; correct them, and drop the file under this name\n"));
         }
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(ended.into())
 }
 
 /// The key of a rejects file in the state bucket.

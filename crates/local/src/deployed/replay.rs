@@ -1,6 +1,7 @@
 //! `segment-s3 replay`: sends all rows of a file again, with new ids.
 
 use super::place::{InboxArg, Place, QueueArg, Way};
+use crate::voice::{say, say_line};
 use crate::words::visible;
 use anyhow::Context;
 use aws::bucket::retried;
@@ -49,11 +50,15 @@ pub(super) async fn run(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
     let sent = send(&place, &queue, &message(&bucket, &key, &tag).to_string()).await;
     let id = sent.map_err(|fault| place.explained(&fault))?;
     if args.json {
-        println!("{}", json!({"object": format!("s3://{bucket}/{key}"), "replay": tag, "message": id}));
+        say_line(json!({"object": format!("s3://{bucket}/{key}"), "replay": tag, "message": id}));
     } else {
-        println!("{}: all its rows are sent again with new ids; Segment counts them a second time", visible(&key));
-        let options = place.options(args.inbox.inbox.as_deref(), None);
-        println!("  see how it ends: segment-s3 show {}{options}", super::words::quoted(&key));
+        let key_in_words = visible(&key);
+        say(format_args!(
+            "{key_in_words}: all its rows are sent again with new ids; Segment counts them a second time\n"
+        ));
+        if let Some(command) = place.next(&args.inbox, None).about("show", &bucket, &key) {
+            say(format_args!("  see how it ends: {command}\n"));
+        }
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -2,6 +2,8 @@
 
 use super::place::{Place, StateArg};
 use super::stack::Stack;
+use crate::voice::warn;
+use crate::words::visible;
 use anyhow::Context;
 use config::{Config, ConfigFrom};
 use ingester::Settings;
@@ -14,6 +16,8 @@ pub(crate) struct Deployed {
     pub(crate) config: Config,
     /// The source of the settings, if the configuration has none.
     pub(crate) source: Option<SourceId>,
+    /// The keys that it reads begin with this.
+    pub(crate) prefix: String,
 }
 
 /// Parameters that are a setting of the ingester under another name (`template.yaml`, "Ingester").
@@ -41,7 +45,8 @@ pub(crate) async fn deployed(place: &Place) -> anyhow::Result<Deployed> {
         ConfigFrom::Object { bucket, key } => in_object(place, bucket, key, &settings).await?,
     };
     let source = settings.source.clone();
-    Ok(Deployed { settings, config, source })
+    let prefix = stack.parameter("SourcePrefix").unwrap_or_default().to_owned();
+    Ok(Deployed { settings, config, source, prefix })
 }
 
 fn setting(stack: &Stack, name: &str) -> Option<String> {
@@ -70,7 +75,8 @@ async fn in_object(place: &Place, bucket: &str, key: &str, settings: &Settings) 
     let kept = kept.and_then(|kept| parse(&kept.body, settings).ok());
     let faults = faults.join("; ");
     let Some(config) = kept else { anyhow::bail!("the configuration {uri} cannot be used: {faults}") };
-    eprintln!("segment-s3: {uri} cannot be used, and the last document without a fault is in force: {faults}");
+    let words = format!("{uri} cannot be used, and the last document without a fault is in force: {faults}");
+    warn(format_args!("segment-s3: {}", visible(&words)));
     Ok(config)
 }
 

@@ -1,13 +1,17 @@
 //! `segment-s3 show`: what became of one file.
 
+use super::follow::{checkpoint, stream_of};
 use super::index::Index;
-use super::place::{InboxArg, Place, StateArg, Way};
-use super::words::{told, usability};
-use crate::check::{Usability, duration};
-use crate::voice::Voice;
+use super::place::{InboxArg, MappingArg, Place, StateArg, Way};
+use super::settings::deployed;
+use super::words::{counts, told, usability};
+use crate::check::{Assignment, Usability, duration};
+use crate::voice::{Voice, say, say_line};
 use crate::words::{more, visible};
 use aws::{Bucket, Fault};
 use clap::Args;
+use protocol::checkpoint::Checkpoint;
+use protocol::id::StreamId;
 use protocol::keys;
 use protocol::ledger::Ledger;
 use protocol::outcome::FileOutcome;
@@ -22,6 +26,8 @@ const COLUMNS_SHOWN_MAX: usize = 40;
 pub(crate) struct ShowArgs {
     /// The key of the file, or `s3://BUCKET/KEY`
     key: String,
+    #[command(flatten)]
+    mapping: MappingArg,
     /// One JSON document for each mapping that reads the file: its outcome and its ledger
     #[arg(long)]
     json: bool,
@@ -40,7 +46,14 @@ pub(super) async fn run(args: &ShowArgs) -> anyhow::Result<ExitCode> {
     let state = place.state(&args.state)?;
     let index = Index::of(&place, state.name())?;
     let files = index.of_file(&bucket, &key).await.map_err(|error| place.explain(error))?;
-    if files.is_empty() {
+    let files = args.mapping.of(files)?;
+    let running = running(&place, &state, (&bucket, &key)).await?;
+    let running: Vec<_> =
+        running.into_iter().filter(|(stream, _)| files.iter().all(|file| file.stream != Some(*stream))).collect();
+    for (_, checkpoint) in &running {
+        say_running(checkpoint, args.json);
+    }
+    if files.is_empty() && running.is_empty() {
         anyhow::bail!(
             "no end and no failure of s3://{bucket}/{} is known: it waits in the queue, or is being read, or its event \
              never came, or its outcome has expired; compare the key with the S3 console",
@@ -48,20 +61,51 @@ pub(super) async fn run(args: &ShowArgs) -> anyhow::Result<ExitCode> {
         );
     }
     let voice = Voice::of(&std::io::stdout());
-    let options = place.options(args.inbox.inbox.as_deref(), args.state.state.as_deref());
+    let next = place.next(&args.inbox, Some(&args.state));
     for file in &files {
         let ledger = ledger(&state, file).await.map_err(|fault| place.explained(&fault))?;
         if args.json {
-            println!("{}", json!({"outcome": file, "ledger": ledger}));
+            say_line(json!({"outcome": file, "ledger": ledger}));
         } else {
-            print!(
-                "{}{}",
-                told(file, &options, voice),
-                ledger.map(|ledger| words(&ledger, file, voice)).unwrap_or_default()
-            );
+            let of_ledger = ledger.map(|ledger| words(&ledger, file, voice)).unwrap_or_default();
+            say(format_args!("{}{of_ledger}", told(file, &next, voice)));
         }
     }
-    Ok(files.iter().map(usability).max().unwrap_or(Usability::Sound).into())
+    let of_running = running.iter().map(|_| Usability::Unusable);
+    Ok(files.iter().map(usability).chain(of_running).max().unwrap_or(Usability::Sound).into())
+}
+
+/// The checkpoints of the latest version that have not ended, one for each mapping. The stack says their names. Without a
+/// stack, or if the object cannot be seen, there are none.
+async fn running(
+    place: &Place,
+    state: &Bucket,
+    (bucket, key): (&str, &str),
+) -> anyhow::Result<Vec<(StreamId, Checkpoint)>> {
+    if place.stack().is_none() {
+        return Ok(Vec::new());
+    }
+    let Ok(Some(pin)) = place.bucket(bucket).head(key, None).await else { return Ok(Vec::new()) };
+    let Ok(deployed) = deployed(place).await else { return Ok(Vec::new()) };
+    let assignment = Assignment::with(deployed.settings, deployed.config);
+    let mut found = Vec::new();
+    for (mapping, source) in assignment.readers(key) {
+        let Some(source) = source.or_else(|| deployed.source.clone()) else { continue };
+        let stream = stream_of(bucket, key, &pin, &source, mapping);
+        let checkpoint = checkpoint(state, stream).await.map_err(|error| place.explain(error))?;
+        found.extend(checkpoint.filter(|found| !found.phase.is_terminal()).map(|found| (stream, found)));
+    }
+    Ok(found)
+}
+
+fn say_running(checkpoint: &Checkpoint, is_json: bool) {
+    let Checkpoint { object, account, .. } = checkpoint;
+    if is_json {
+        return say_line(json!({"running": {"mapping": object.mapping, "rows": account.rows,
+            "acknowledged": account.acknowledged, "rejected": account.rejected}}));
+    }
+    let mapping = object.mapping.as_ref().map(|name| format!("  (mapping {name})")).unwrap_or_default();
+    say(format_args!("{}  running  {} so far{}\n", visible(&object.key), counts(account), visible(&mapping)));
 }
 
 /// The ledger of a file that has ended.

@@ -127,20 +127,21 @@ fn parse(name: &str, xml: &[u8]) -> Result<Stack, XmlDecodeError> {
     let mut document = Document::try_from(xml)?;
     let mut root = document.root_element()?;
     let mut stack = Stack { name: name.to_owned(), ..Stack::default() };
+    // Without a name CloudFormation describes every stack.
     let mut is_found = false;
     while let Some(mut result) = root.next_tag().filter(|tag| tag.start_el().local() == "DescribeStacksResult") {
         let Some(mut stacks) = result.next_tag() else { break };
         let Some(mut member) = stacks.next_tag() else { break };
-        is_found = true;
         while let Some(mut field) = member.next_tag() {
             match field.start_el().local() {
+                "StackName" | "StackId" => is_found |= try_data(&mut field)? == name,
                 "Outputs" => stack.outputs = pairs(&mut field, "OutputKey", "OutputValue")?,
                 "Parameters" => stack.parameters = pairs(&mut field, "ParameterKey", "ParameterValue")?,
                 _ => {}
             }
         }
     }
-    if is_found { Ok(stack) } else { Err(XmlDecodeError::custom("the answer describes no stack")) }
+    if is_found { Ok(stack) } else { Err(XmlDecodeError::custom("the answer does not describe this stack")) }
 }
 
 /// A list of names and values.
@@ -196,6 +197,7 @@ mod tests {
         let stack = parse("s", xml.as_bytes()).unwrap();
         assert_eq!(stack.output("StateBucket"), Some("state"));
         assert_eq!((stack.parameter("Config"), stack.parameter("SourceId")), (Some("a = \"<b>\"\n"), None));
+        assert!(parse("other", xml.as_bytes()).is_err(), "it is the answer about another stack");
         for other in ["<html></html>", "", "{}", "<DescribeStacksResponse/>"] {
             assert!(parse("s", other.as_bytes()).is_err(), "{other}");
         }

@@ -2,12 +2,14 @@
 
 use super::place::Way;
 use super::stack;
+use crate::words::visible;
+use aws::causes::of_account;
 use aws::fault::{Fault, Kind, Operation};
 
 /// A failed request in one sentence: what failed, the cause, the fix.
 pub(super) fn in_words(fault: &Fault, way: &Way) -> String {
     let (cause, fix) = cause_and_fix(fault, way);
-    match fault.kind {
+    let words = match fault.kind {
         // The SDK's chain of causes begins with many words about itself.
         Kind::NoCredentials => {
             let said = fault.detail.rsplit_once("loading credentials: ").map_or(&*fault.detail, |(_, said)| said);
@@ -18,7 +20,9 @@ pub(super) fn in_words(fault: &Fault, way: &Way) -> String {
         }
         _ if cause.is_empty() => format!("{fault}: {fix}"),
         _ => format!("{fault}: {cause}: {fix}"),
-    }
+    };
+    // A key is among them.
+    visible(&words)
 }
 
 fn cause_and_fix(fault: &Fault, way: &Way) -> (String, String) {
@@ -42,6 +46,7 @@ fn cause_and_fix(fault: &Fault, way: &Way) -> (String, String) {
             let region = fault.right_region().unwrap_or("REGION");
             said("the bucket is in another region", format!("add --region {region}"))
         }
+        _ if let Some(refused) = of_account(fault, fault.bucket()) => (refused.cause, refused.fix),
         Kind::Denied => denied(fault),
         Kind::Transient | Kind::Conflict => {
             said("AWS is not reached, or is busy", "check the network and the proxy, and try again".to_owned())
@@ -86,6 +91,7 @@ fn denied(fault: &Fault) -> (String, String) {
     let action = match fault.operation {
         Operation::Get | Operation::Read | Operation::Size => "s3:GetObject",
         Operation::List => "s3:ListBucket",
+        Operation::AbortUpload => "s3:AbortMultipartUpload",
         Operation::Send => "sqs:SendMessage",
         Operation::Receive => "sqs:ReceiveMessage",
         Operation::Postpone => "sqs:ChangeMessageVisibility",
@@ -123,6 +129,10 @@ mod tests {
             (refused(Operation::Get, 403, "RequestTimeTooSkewed", ""), "the clock of this machine is wrong: set it"),
             (refused(Operation::List, 404, "NoSuchBucket", ""), "there is no such bucket"),
             (refused(Operation::List, 403, "AccessDenied", ""), "ask for s3:ListBucket on it"),
+            (
+                refused(Operation::Get, 403, "SignatureDoesNotMatch", ""),
+                "the secret key does not belong to the access key",
+            ),
             (refused(Operation::Send, 400, "AccessDenied", caller), "your credentials (arn:aws:iam::1:user/u) may not"),
             (refused(Operation::Get, 403, "AccessDenied", "perform: kms:Decrypt"), "ask for the KMS key"),
             (

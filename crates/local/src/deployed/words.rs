@@ -1,8 +1,9 @@
 //! Outcomes as people read them. No cell is among them.
 
+use super::next::Next;
 use crate::check::Usability;
 use crate::voice::Voice;
-use crate::words::{grouped, visible};
+use crate::words::{grouped, is_invisible, visible};
 use calls::refusal::FaultCode;
 use protocol::account::Account;
 use protocol::outcome::{FileOutcome, Outcome};
@@ -54,8 +55,8 @@ pub(super) fn reading(outcome: &FileOutcome) -> String {
     [mapping, kind, source].into_iter().flatten().collect::<Vec<_>>().join(", ")
 }
 
-/// How a file ended: a line, and what a person does about it. `options` lead a command to the same system.
-pub(super) fn told(outcome: &FileOutcome, options: &str, voice: Voice) -> String {
+/// How a file ended: a line, and what a person does about it.
+pub(super) fn told(outcome: &FileOutcome, next: &Next, voice: Voice) -> String {
     let mut out = format!(
         "{}  {}",
         voice.strong(&visible(&outcome.key)),
@@ -79,22 +80,23 @@ pub(super) fn told(outcome: &FileOutcome, options: &str, voice: Voice) -> String
     if let Some(line) = outcome.undelivered_from_line {
         let _ = writeln!(out, "  not sent from line {} on", grouped(line));
     }
-    if let Some(advice) = advice(outcome, options) {
+    if let Some(advice) = advice(outcome, next) {
         let _ = writeln!(out, "  {advice}");
     }
     out
 }
 
 /// What to do, where there is something to do.
-fn advice(outcome: &FileOutcome, options: &str) -> Option<String> {
-    let key = quoted(&outcome.key);
+fn advice(outcome: &FileOutcome, next: &Next) -> Option<String> {
     Some(match outcome.outcome {
         _ if let Some(rejects) = &outcome.rejects => {
-            format!("refused rows: {}\n  fetch them with: segment-s3 rejects {key}{options}", visible(rejects))
+            let fetch = next.about("rejects", &outcome.bucket, &outcome.key);
+            let fetch = fetch.map(|command| format!("\n  fetch them with: {command}")).unwrap_or_default();
+            format!("refused rows: {}{fetch}", visible(rejects))
         }
         Outcome::Failed => format!(
-            "the message comes again after 1, 5, 15 and 60 minutes, then it is a dead letter; once the cause is removed: \
-             segment-s3 redrive{options}"
+            "the message comes again after 1, 5, 15 and 60 minutes, then it is a dead letter; once the cause is removed: {}",
+            next.redrive().unwrap_or_else(|| "send it again".to_owned())
         ),
         Outcome::Missing => "upload it again, if it is wanted".to_owned(),
         Outcome::Refused if outcome.code.as_deref() == Some(FaultCode::EmptyFile.as_str()) => {
@@ -106,11 +108,20 @@ fn advice(outcome: &FileOutcome, options: &str) -> Option<String> {
     })
 }
 
-/// A key as a shell takes it.
+/// A key as a shell takes it, with no character that a terminal does not show.
 pub(super) fn quoted(text: &str) -> String {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./:@%+=,".contains(&byte);
     if !text.is_empty() && text.bytes().all(is_plain) {
         text.to_owned()
+    } else if text.chars().any(is_invisible) {
+        // Bash manual, "ANSI-C Quoting"; zsh and POSIX.1-2024 have it too.
+        let octal = |c: char| c.to_string().bytes().map(|byte| format!("\\{byte:03o}")).collect::<String>();
+        let escaped = text.chars().map(|c| match c {
+            '\'' | '\\' => format!("\\{c}"),
+            c if is_invisible(c) => octal(c),
+            c => c.to_string(),
+        });
+        format!("$'{}'", escaped.collect::<String>())
     } else {
         format!("'{}'", text.replace('\'', "'\\''"))
     }
@@ -118,6 +129,7 @@ pub(super) fn quoted(text: &str) -> String {
 
 #[cfg(test)]
 pub(super) mod tests {
+    use super::super::next::tests::of_stack;
     use super::*;
     use protocol::ledger::rfc3339;
 
@@ -166,15 +178,16 @@ pub(super) mod tests {
     fn a_file_without_bytes_need_not_be_renamed() {
         let named = outcome(Outcome::Refused, 0);
         let empty = FileOutcome { code: Some("empty_file".to_owned()), ..named.clone() };
-        assert!(told(&named, "", Voice::plain()).contains("rename it"));
-        assert!(told(&empty, "", Voice::plain()).contains("upload it again, with its rows"));
+        let next = of_stack("shop");
+        assert!(told(&named, &next, Voice::plain()).contains("rename it"));
+        assert!(told(&empty, &next, Voice::plain()).contains("upload it again, with its rows"));
     }
 
     #[test]
     fn an_end_says_the_account_and_the_next_command() {
         let mut ended = outcome(Outcome::Finished, 12);
         ended.account.rejected_by.insert("missing_user_id".to_owned(), 12);
-        let told = told(&ended, " --stack shop", Voice::plain());
+        let told = told(&ended, &of_stack("shop"), Voice::plain());
         assert!(told.contains("2,000 rows = 1,988 accepted + 12 refused"), "{told}");
         assert!(told.contains("refused        12  missing_user_id"), "{told}");
         assert!(told.contains("segment-s3 rejects 'in/track 1.csv' --stack shop"), "{told}");
@@ -182,9 +195,14 @@ pub(super) mod tests {
 
     #[test]
     fn a_key_is_quoted_where_a_shell_would_change_it() {
-        for (key, expected) in
-            [("in/a_1.csv", "in/a_1.csv"), ("a b", "'a b'"), ("it's", "'it'\\''s'"), ("$a", "'$a'"), ("", "''")]
-        {
+        for (key, expected) in [
+            ("in/a_1.csv", "in/a_1.csv"),
+            ("a b", "'a b'"),
+            ("it's", "'it'\\''s'"),
+            ("$a", "'$a'"),
+            ("", "''"),
+            ("a\r\u{1b}\u{202e}'.csv", "$'a\\015\\033\\342\\200\\256\\'.csv'"),
+        ] {
             assert_eq!(quoted(key), expected);
         }
     }

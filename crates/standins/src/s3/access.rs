@@ -265,6 +265,7 @@ fn needed(target: &Target, versioned: bool, headers: &HeaderMap) -> Vec<(&'stati
             &["s3:PutObject", "s3:PutObjectAcl"]
         }
         "PutObject" | "CreateMultipartUpload" | "UploadPart" | "CompleteMultipartUpload" => &["s3:PutObject"],
+        "AbortMultipartUpload" => &["s3:AbortMultipartUpload"],
         _ => &[],
     };
     let on_bucket = match target.operation.as_str() {

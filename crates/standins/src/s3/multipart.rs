@@ -35,6 +35,14 @@ impl Store {
         Ok(())
     }
 
+    /// Forgets the parts.
+    pub(crate) fn abort_upload(&self, id: &str, bucket: &str, key: &str) -> S3Result<()> {
+        let mut state = self.lock();
+        upload_of(&mut state, id, bucket, key)?;
+        state.uploads.remove(id);
+        Ok(())
+    }
+
     /// Joins the parts named, and keeps the whole if the condition holds then.
     pub(crate) fn complete_upload(
         &self,

@@ -351,6 +351,15 @@ impl S3 for Operations {
         }))
     }
 
+    async fn abort_multipart_upload(
+        &self,
+        request: S3Request<AbortMultipartUploadInput>,
+    ) -> S3Result<S3Response<AbortMultipartUploadOutput>> {
+        let input = request.input;
+        self.store.abort_upload(&input.upload_id, &input.bucket, &input.key)?;
+        Ok(S3Response::new(AbortMultipartUploadOutput::default()))
+    }
+
     async fn complete_multipart_upload(
         &self,
         request: S3Request<CompleteMultipartUploadInput>,

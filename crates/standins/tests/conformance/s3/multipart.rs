@@ -4,6 +4,7 @@ on_every_s3!(
     parts_join_to_an_object,
     parts_too_small_or_unknown_or_out_of_order_are_refused,
     a_completion_meets_its_condition,
+    an_aborted_upload_is_gone,
 );
 
 mod checks {
@@ -76,5 +77,16 @@ mod checks {
         let error = complete.send().await.unwrap_err();
         assert_eq!(refusal(error), (412, "PreconditionFailed".to_owned()), "{}", s3.name);
         assert_eq!(s3.get("k").await.unwrap(), "theirs", "{}", s3.name);
+    }
+
+    pub(super) async fn an_aborted_upload_is_gone(s3: &Target) {
+        let upload = begin(s3, "k").await;
+        let one = part(s3, "k", &upload, 1, "mine").await;
+        let abort = || s3.client.abort_multipart_upload().bucket(&s3.bucket).key("k").upload_id(&upload).send();
+        abort().await.unwrap();
+        let error = complete(s3, "k", &upload, vec![one]).await.unwrap_err();
+        assert_eq!(error, (404, "NoSuchUpload".to_owned()), "{}", s3.name);
+        assert_eq!(refusal(abort().await.unwrap_err()), error, "{}", s3.name);
+        assert_eq!(s3.get("k").await.unwrap_err().0, 404, "{}", s3.name);
     }
 }
