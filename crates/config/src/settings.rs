@@ -71,7 +71,7 @@ settings! {
         SEGMENT_REGION Value("us"), "`us` or `eu`. It chooses the default endpoints.";
         SEGMENT_ENDPOINT Depends("`https://api.segment.io`, for `eu` `https://events.eu1.segmentapis.com`"), "the Tracking API";
         SEGMENT_OBJECTS_ENDPOINT Depends("`https://objects.segment.com`, for `eu` `https://objects.euw1.segment.com`"), "the Objects API";
-        SEGMENT_SETTINGS_ENDPOINT Depends("`https://cdn-settings.segment.com`, or `SEGMENT_ENDPOINT` if that is not Segment's"), "where `validate` looks up the write key. `VERIFY_WRITE_KEY` asks there too, with one exception: if `SEGMENT_ENDPOINT` is not Segment's and `SEGMENT_SETTINGS_ENDPOINT` is not set, it asks nobody.";
+        SEGMENT_SETTINGS_ENDPOINT Depends("`https://cdn-settings.segment.com`, or `SEGMENT_ENDPOINT` if that is not Segment's"), "where `validate` looks up the write key. `VERIFY_WRITE_KEY` asks the same endpoint. If `SEGMENT_ENDPOINT` is not Segment's, it asks only if you set this.";
         SOURCE_BUCKET None, "the source bucket. Only `validate` uses it: each event names its own bucket.";
         INGEST_COPIES Value("true"), "ingest an object that S3 copies in one request (`CopyObject`). A copy onto itself, for example for another storage class, is a new upload: all its rows are sent again, with new ids. `false` leaves copies alone.";
         INGEST_RESTORED Value("false"), "ingest an object when it is back from an archive. Progress and ledger of a file expire, so a file that was sent long ago would be sent again.";
