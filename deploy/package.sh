@@ -23,13 +23,18 @@ fi
 version=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -1)
 folder=$parent/segment-s3-$version-$architecture
 
+# The program in a zip. Python is there with cargo-lambda, and unzip need not be.
+bootstrap_of() {
+  python3 -c 'import sys, zipfile; sys.stdout.buffer.write(zipfile.ZipFile(sys.argv[1]).read("bootstrap"))' "$1"
+}
+
 cargo lambda build --profile "$profile" --locked "--$target" --output-format zip --bin ingester --bin exporter --bin receiver >&2
 rm -rf "$folder"
 mkdir -p "$folder"
 for function in ingester exporter receiver; do
   cp "target/lambda/$function/bootstrap.zip" "$folder/$function.zip"
   # provided.al2023 has glibc 2.34.
-  newest=$(unzip -p "$folder/$function.zip" bootstrap | grep -ao 'GLIBC_2\.[0-9]*' | sort -uV | tail -1)
+  newest=$(bootstrap_of "$folder/$function.zip" | grep -ao 'GLIBC_2\.[0-9]*' | sort -uV | tail -1)
   if [ "$(printf '%s\n' GLIBC_2.34 "$newest" | sort -V | tail -1)" != GLIBC_2.34 ]; then
     echo "$function needs $newest, and Lambda has GLIBC_2.34" >&2
     exit 1

@@ -24,7 +24,7 @@ rm -rf "$bootstraps"
 mkdir -p "$bootstraps"
 for zip in "$folder"/*.zip; do
   bootstrap=$bootstraps/$(basename "$zip" .zip)
-  unzip -p "$zip" bootstrap > "$bootstrap"
+  python3 -c 'import sys, zipfile; sys.stdout.buffer.write(zipfile.ZipFile(sys.argv[1]).read("bootstrap"))' "$zip" > "$bootstrap"
   chmod +x "$bootstrap"
 done
 # The stories of everything that can wake a function, with these in place of the debug builds.
