@@ -13,8 +13,8 @@ pub(crate) fn run(shell: Shell, command: &mut Command) -> io::Result<()> {
     generate(shell, command, NAME, &mut script);
     let mut script = String::from_utf8_lossy(&script).into_owned();
     if shell == Shell::Bash {
-        // The states of clap_complete's script have two spellings of a hyphen in the program's name, so no option of a
-        // subcommand is found: clap-rs/clap, issue 6421.
+        // clap_complete writes the states of its script with two spellings of a hyphen in the program's name, so no option of
+        // a subcommand would be found.
         script = script.replace("segment__subcmd__s3", "segment__s3");
     }
     let mut out = Patient::new(io::stdout());

@@ -1,6 +1,5 @@
 //! How large a compressed object may be: each invocation inflates it again from its beginning.
 
-use super::start::Start;
 use crate::cost::MEMORY_MB_PER_CPU;
 use crate::deadline::Deadline;
 use bytes::Bytes;
@@ -32,12 +31,13 @@ impl Limits {
         Self { object_bytes_max: inflated / INFLATION, inflated_again_bytes_max: inflated }
     }
 
-    /// The fault of a compressed file that is too large to be resumed.
-    pub(super) fn exceeded(self, start: Start, object_bytes: u64, first: &[Bytes]) -> Option<FileFault> {
+    /// The fault of a compressed file that is too large to be resumed. A run that resumes one inflates `inflated_again` bytes
+    /// first.
+    pub(super) fn exceeded(self, inflated_again: Option<u64>, object_bytes: u64, first: &[Bytes]) -> Option<FileFault> {
         const MAGIC: [&[u8]; 2] = [b"\x1F\x8B", b"\x28\xB5\x2F\xFD"];
         const FIX: &str = "split it into several files, upload it uncompressed, or give the function more memory";
         let Self { object_bytes_max, inflated_again_bytes_max } = self;
-        if start.is_compressed && start.row.byte > inflated_again_bytes_max {
+        if inflated_again.is_some_and(|bytes| bytes > inflated_again_bytes_max) {
             return Some(fault(format!(
                 "it is compressed and has more than {inflated_again_bytes_max} bytes, too many for each invocation to \
                  inflate again: {FIX}"
@@ -61,34 +61,26 @@ fn fault(message: String) -> FileFault {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use protocol::position::Position;
 
     const LIMITS: Limits = Limits { object_bytes_max: 1_000, inflated_again_bytes_max: 10_000 };
-
-    fn start(byte: u64, is_compressed: bool) -> Start {
-        Start { row: Position { byte, line: 1 }, byte: 0, is_compressed }
-    }
 
     #[test]
     fn a_compressed_file_too_large_to_be_resumed_is_refused_at_the_start() {
         let chunks = |bytes: &'static [u8]| vec![Bytes::from_static(&bytes[..1]), Bytes::from_static(&bytes[1..])];
         for compressed in [&b"\x1F\x8B\x08\x00"[..], b"\x28\xB5\x2F\xFD"] {
-            assert_eq!(LIMITS.exceeded(start(0, false), 1_000, &chunks(compressed)), None);
-            let fault = LIMITS.exceeded(start(0, false), 1_001, &chunks(compressed)).unwrap();
+            assert_eq!(LIMITS.exceeded(None, 1_000, &chunks(compressed)), None);
+            let fault = LIMITS.exceeded(None, 1_001, &chunks(compressed)).unwrap();
             assert_eq!(fault.code, FaultCode::CompressedTooLarge);
             assert!(fault.message.contains("upload it uncompressed"), "{fault}");
         }
-        assert_eq!(LIMITS.exceeded(start(0, false), u64::MAX, &chunks(b"userId,event")), None);
+        assert_eq!(LIMITS.exceeded(None, u64::MAX, &chunks(b"userId,event")), None);
     }
 
     #[test]
     fn a_compressed_file_is_stopped_before_inflating_it_again_takes_an_invocation() {
-        assert_eq!(LIMITS.exceeded(start(10_000, true), 1, &[]), None);
-        assert_eq!(
-            LIMITS.exceeded(start(10_001, true), 1, &[]).map(|fault| fault.code),
-            Some(FaultCode::CompressedTooLarge)
-        );
-        assert_eq!(LIMITS.exceeded(start(10_001, false), 1, &[]), None);
+        assert_eq!(LIMITS.exceeded(Some(10_000), 1, &[]), None);
+        assert_eq!(LIMITS.exceeded(Some(10_001), 1, &[]).map(|fault| fault.code), Some(FaultCode::CompressedTooLarge));
+        assert_eq!(LIMITS.exceeded(None, 1, &[]), None);
     }
 
     #[test]

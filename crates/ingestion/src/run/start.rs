@@ -89,7 +89,9 @@ impl Run {
         let Begin { checkpoint, subject, first, .. } = begin;
         let start = Start::of(checkpoint);
         let compressed = compressed::Limits::of(begin.memory_mb, begin.deadline);
-        if let Some(fault) = compressed.exceeded(start, begin.object_bytes, &first) {
+        if let Some(fault) =
+            compressed.exceeded(start.is_compressed.then_some(start.row.byte), begin.object_bytes, &first)
+        {
             return Err(End::Fault(fault));
         }
         let (translator, terms) = translator(checkpoint, subject, begin.reading, start.row).map_err(End::Unresumed)?;

@@ -3,11 +3,11 @@
 use super::index::Index;
 use super::words;
 use crate::check::Usability;
-use aws::Bucket;
 use aws::bucket::Pin;
+use aws::{Bucket, Fault};
 use protocol::account::Account;
 use protocol::checkpoint::{Checkpoint, Phase};
-use protocol::format;
+use protocol::format::{self, Unreadable};
 use protocol::id::{SourceId, StreamId};
 use protocol::keys;
 use protocol::ledger::Ledger;
@@ -173,8 +173,7 @@ impl Reader {
         let Some(stream) = self.stream else { return Ok(()) };
         let Some(checkpoint) = checkpoint(state, stream).await? else { return Ok(()) };
         if checkpoint.phase.is_terminal() {
-            let found = state.get(&keys::ledger(stream)).await?;
-            self.ledger = found.and_then(|found| Ledger::from_json(&found.body).ok()).map(Box::new);
+            self.ledger = ledger(state, stream).await?.map(Box::new);
         }
         self.settled = checkpoint.account;
         Ok(())
@@ -232,9 +231,19 @@ pub(super) fn stream_of(bucket: &str, key: &str, pin: &Pin, source: &SourceId, m
     identity.stream()
 }
 
-pub(super) async fn checkpoint(state: &Bucket, stream: StreamId) -> anyhow::Result<Option<Checkpoint>> {
-    let found = state.get(&keys::checkpoint(stream)).await?;
-    Ok(found.and_then(|found| Checkpoint::from_json(&found.body).ok()))
+/// The checkpoint of a stream. One that a newer version wrote is an error.
+pub(super) async fn checkpoint(state: &Bucket, stream: StreamId) -> Result<Option<Checkpoint>, Fault> {
+    document(state, &keys::checkpoint(stream), Checkpoint::from_json).await
+}
+
+/// The ledger of a stream. One that a newer version wrote is an error.
+pub(super) async fn ledger(state: &Bucket, stream: StreamId) -> Result<Option<Ledger>, Fault> {
+    document(state, &keys::ledger(stream), Ledger::from_json).await
+}
+
+async fn document<T>(state: &Bucket, key: &str, read: fn(&[u8]) -> Result<T, Unreadable>) -> Result<Option<T>, Fault> {
+    let Some(found) = state.get(key).await? else { return Ok(None) };
+    read(&found.body).map(Some).map_err(|error| Fault::unreadable(state.target(key), error))
 }
 
 #[cfg(test)]

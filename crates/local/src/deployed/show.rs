@@ -1,6 +1,6 @@
 //! `segment-s3 show`: what became of one file.
 
-use super::follow::{checkpoint, stream_of};
+use super::follow::{checkpoint, ledger, stream_of};
 use super::index::Index;
 use super::place::{InboxArg, MappingArg, Place, StateArg, Way};
 use super::settings::deployed;
@@ -12,7 +12,6 @@ use aws::{Bucket, Fault};
 use clap::Args;
 use protocol::checkpoint::Checkpoint;
 use protocol::id::StreamId;
-use protocol::keys;
 use protocol::ledger::Ledger;
 use protocol::outcome::FileOutcome;
 use serde_json::json;
@@ -63,7 +62,7 @@ pub(super) async fn run(args: &ShowArgs) -> anyhow::Result<ExitCode> {
     let voice = Voice::of(&std::io::stdout());
     let next = place.next(&args.inbox, Some(&args.state));
     for file in &files {
-        let ledger = ledger(&state, file).await.map_err(|fault| place.explained(&fault))?;
+        let ledger = ledger_of(&state, file).await.map_err(|fault| place.explained(&fault))?;
         if args.json {
             say_line(json!({"outcome": file, "ledger": ledger}));
         } else {
@@ -92,7 +91,7 @@ async fn running(
     for (mapping, source) in assignment.readers(key) {
         let Some(source) = source.or_else(|| deployed.source.clone()) else { continue };
         let stream = stream_of(bucket, key, &pin, &source, mapping);
-        let checkpoint = checkpoint(state, stream).await.map_err(|error| place.explain(error))?;
+        let checkpoint = checkpoint(state, stream).await.map_err(|fault| place.explained(&fault))?;
         found.extend(checkpoint.filter(|found| !found.phase.is_terminal()).map(|found| (stream, found)));
     }
     Ok(found)
@@ -109,11 +108,11 @@ fn say_running(checkpoint: &Checkpoint, is_json: bool) {
 }
 
 /// The ledger of a file that has ended.
-async fn ledger(state: &Bucket, file: &FileOutcome) -> Result<Option<Ledger>, Fault> {
-    let (Some(stream), true) = (file.stream, file.ledger.is_some()) else { return Ok(None) };
-    let key = keys::ledger(stream);
-    let Some(found) = state.get(&key).await? else { return Ok(None) };
-    Ledger::from_json(&found.body).map(Some).map_err(|error| Fault::unreadable(state.target(&key), error))
+async fn ledger_of(state: &Bucket, file: &FileOutcome) -> Result<Option<Ledger>, Fault> {
+    match file.stream.filter(|_| file.ledger.is_some()) {
+        Some(stream) => ledger(state, stream).await,
+        None => Ok(None),
+    }
 }
 
 fn words(ledger: &Ledger, file: &FileOutcome, voice: Voice) -> String {

@@ -264,6 +264,20 @@ async fn a_dropped_file_ends_with_its_ledger_if_its_outcome_is_not_kept() {
 }
 
 #[tokio::test]
+async fn a_document_of_a_newer_version_ends_the_following_with_its_reason() {
+    let aws = Aws::new().await;
+    let folder = Folder::new("aws-drop-newer");
+    let file = folder.file("track_1.csv", "userId,event\nu1,Seen\n");
+    let mut drop = aws.start(&["drop", &file, "--stack", "shop"]);
+    until(&mut drop, "uploaded to").await;
+    let stream = ended_checkpoint(&aws).object.stream();
+    aws.s3.put(STATE, &keys::checkpoint(stream), r#"{"format":999}"#).unwrap();
+    let ended = ended(drop).await;
+    assert_eq!(ended.status, Some(2), "{}", ended.stderr);
+    assert!(ended.stderr.contains("checkpoint.json") && ended.stderr.contains("999"), "{}", ended.stderr);
+}
+
+#[tokio::test]
 async fn two_files_with_one_key_are_refused_before_the_upload() {
     let aws = Aws::new().await;
     let (one, two) = (Folder::new("aws-drop-one"), Folder::new("aws-drop-two"));
