@@ -43,7 +43,7 @@ const open = (path) => page.goto(address + path);
 const sample = (name) => join(SAMPLES, name);
 const card = (name) => page.locator("article.file", { has: page.getByRole("heading", { name, exact: true }) });
 const choose = (...files) => page.locator("#chosen").setInputFiles(files);
-const row = (key) => page.locator("tbody tr", { has: page.getByText(key, { exact: true }) });
+const row = (key, within = page) => within.locator("tbody tr", { has: within.getByText(key, { exact: true }) });
 
 async function picture(name) {
   if (!process.env.SCREENSHOTS) return;
@@ -204,6 +204,51 @@ test("a replay sends a file again", async () => {
   await open("/files");
   await row("identify_1.csv").getByRole("button", { name: "Replay" }).click();
   await page.getByText(/replay page-/).first().waitFor();
+});
+
+test("a change between a page and its first word of changes is shown", async () => {
+  const late = await context.newPage();
+  let connect;
+  const held = new Promise((resolve) => (connect = resolve));
+  await late.route("**/events?*", async (route) => {
+    await held;
+    await route.continue();
+  });
+  await late.goto(address + "/files");
+  await open("/");
+  await choose({ name: "track_late.csv", mimeType: "text/csv", buffer: await readFile(sample("track_1.csv")) });
+  await send("track_late.csv", "finished");
+  assert.equal(await late.getByText("track_late.csv").count(), 0, "it has heard of nothing yet");
+  connect();
+  await late.getByText("track_late.csv").first().waitFor();
+  await late.close();
+});
+
+test("a change while progress is asked for is shown", async () => {
+  await open("/");
+  let answer;
+  const held = new Promise((resolve) => (answer = resolve));
+  let asked = 0;
+  await page.route("**/drop/progress?*", async (route) => {
+    asked += 1;
+    if (asked > 1) return route.continue();
+    const old = await route.fetch();
+    const other = await context.newPage();
+    await other.goto(address + "/files");
+    await row("track_slow.csv", other).getByText("finished").waitFor();
+    await other.close();
+    await held;
+    // As it would have been said while no run had begun.
+    await route.fulfill({ response: old, json: [] });
+  });
+  await choose({ name: "track_slow.csv", mimeType: "text/csv", buffer: await readFile(sample("track_1.csv")) });
+  const sent = send("track_slow.csv", "finished");
+  await card("track_slow.csv").getByText("uploading").waitFor();
+  // The page has heard of the end by now, and nothing more will come.
+  await page.waitForTimeout(500);
+  answer();
+  await sent;
+  await page.unroute("**/drop/progress?*");
 });
 
 test("each view can be read on a narrow screen and without JavaScript", async () => {

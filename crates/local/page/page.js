@@ -17,16 +17,40 @@ localTimes(document);
 
 // ---- A view that stays current.
 
-let paused = false;
-let timer = 0;
+// Work that is asked for while it runs, runs once more afterwards: what it read may be old.
+function single(work) {
+  let running = false;
+  let again = false;
+  return async () => {
+    again = true;
+    if (running) return;
+    running = true;
+    try {
+      while (again) {
+        again = false;
+        await work();
+      }
+    } finally {
+      running = false;
+    }
+  };
+}
 
-async function refresh() {
-  timer = 0;
+let paused = false;
+let pressed = false;
+let timer = 0;
+for (const kind of ["pointerdown", "pointerup", "pointercancel"]) {
+  document.addEventListener(kind, () => (pressed = kind === "pointerdown"), true);
+}
+
+const refresh = single(async () => {
   if (paused || document.hidden) return;
   const answer = await fetch(location.href, { headers: { "x-fragment": "1" } }).catch(() => null);
   if (!answer?.ok || paused) return;
   const content = await answer.text();
   const active = document.activeElement;
+  // A button that is replaced while it is pressed would lose its click.
+  if (pressed) return later();
   // Whoever writes into a field is not disturbed.
   if (active && main.contains(active) && active.matches("input, select, textarea")) return later();
   const open = [...main.querySelectorAll("details[open][id]")].map((one) => one.id);
@@ -35,14 +59,17 @@ async function refresh() {
   for (const id of open) document.getElementById(id)?.setAttribute("open", "");
   if (focused) document.getElementById(focused)?.querySelector("summary")?.focus();
   arm();
-}
+});
 
 function later() {
-  timer ||= setTimeout(refresh, 400);
+  timer ||= setTimeout(() => {
+    timer = 0;
+    refresh();
+  }, 400);
 }
 
 const dropped = new Set();
-const events = new EventSource("/events");
+const events = new EventSource("/events?seen=" + main.dataset.seen);
 events.onmessage = ({ data }) => {
   if (data === "all" || only(data)) later();
   if (data === "all" || data === "files") dropped.forEach((card) => card.follow());
@@ -101,8 +128,10 @@ class Card {
     this.file = file;
     this.sample = file.slice(0, SAMPLE_BYTES);
     this.element = document.getElementById("file").content.firstElementChild.cloneNode(true);
-    this.version = null;
+    // The upload that is followed.
+    this.sent = null;
     this.round = 0;
+    this.follow = single(() => this.ask());
     const part = (selector) => this.element.querySelector(selector);
     [this.key, this.shown, this.toml, this.send] = [".key", ".preview", ".toml", ".send"].map(part);
     [this.progress, this.bar, this.words] = [".progress", ".progress progress", ".progress p"].map(part);
@@ -178,7 +207,7 @@ class Card {
   async drop() {
     const key = this.key.value;
     this.send.disabled = true;
-    this.sentKey = null;
+    this.sent = null;
     if (this.toml.value.trim()) {
       const answer = await fetch(address("/drop/mapping", { key }), { method: "POST", body: this.toml.value });
       if (!answer.ok) {
@@ -194,7 +223,7 @@ class Card {
       this.send.disabled = false;
       if (request.status !== 200) return this.tell(request.responseText, 0);
       const { version } = JSON.parse(request.responseText);
-      [this.sentKey, this.version] = [key, version];
+      this.sent = { key, version: version ?? "" };
       this.follow();
     };
     request.onerror = () => {
@@ -205,14 +234,12 @@ class Card {
     request.send(this.file);
   }
 
-  async follow() {
-    if (!this.sentKey || this.asking) return;
-    this.asking = true;
-    const values = { key: this.sentKey, version: this.version ?? "" };
-    const answer = await fetch(address("/drop/progress", values)).catch(() => null);
-    this.asking = false;
-    if (!answer?.ok) return;
-    const files = await answer.json();
+  async ask() {
+    const sent = this.sent;
+    if (!sent) return;
+    const answer = await fetch(address("/drop/progress", sent)).catch(() => null);
+    const files = answer?.ok ? await answer.json() : null;
+    if (!files || sent !== this.sent) return;
     if (!files.length) return this.tell("waiting", null);
     const lines = files.map((file) => {
       const counts = `${number(file.rows)} rows, ${number(file.acknowledged)} acknowledged, ${number(file.rejected)} rejected`;
@@ -226,7 +253,7 @@ class Card {
     const settled = files.reduce((sum, file) => sum + (file.ended ? 1 : file.settled / Math.max(1, file.bytes)), 0);
     this.tell(lines.join("\n"), 0.25 + (0.75 * settled) / files.length);
     this.links(files);
-    if (ended && !files.some((file) => file.outcome === "failed")) this.sentKey = null;
+    if (ended && !files.some((file) => file.outcome === "failed")) this.sent = null;
   }
 
   links(files) {

@@ -76,12 +76,15 @@ struct Kept {
 /// The last entries.
 pub(super) struct Feed {
     kept: Mutex<Kept>,
-    changes: broadcast::Sender<Change>,
+    /// The number of the last change.
+    last: Mutex<u64>,
+    changes: broadcast::Sender<(u64, Change)>,
 }
 
 impl Feed {
-    pub(super) fn new() -> Feed {
-        Feed { kept: Mutex::default(), changes: broadcast::Sender::new(CHANGES_MAX) }
+    /// The first change has the number after `last`. Pages stay open over a restart, so each start needs numbers of its own.
+    pub(super) fn new(last: u64) -> Feed {
+        Feed { kept: Mutex::default(), last: Mutex::new(last), changes: broadcast::Sender::new(CHANGES_MAX) }
     }
 
     /// Adds entries, whose numbers it gives.
@@ -105,13 +108,22 @@ impl Feed {
 
     /// Says that a part is out of date.
     pub(super) fn changed(&self, change: Change) {
+        // It is sent while the number is locked, so that numbers arrive in their order.
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        *last += 1;
         // Without an open page no one listens.
-        let _ = self.changes.send(change);
+        let _ = self.changes.send((*last, change));
     }
 
-    /// Word of each change from now on.
-    pub(super) fn changes(&self) -> broadcast::Receiver<Change> {
-        self.changes.subscribe()
+    /// The number of the last change.
+    pub(super) fn changed_last(&self) -> u64 {
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The number of the last change, and word of each later one.
+    pub(super) fn changes(&self) -> (u64, broadcast::Receiver<(u64, Change)>) {
+        let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        (*last, self.changes.subscribe())
     }
 }
 
@@ -153,7 +165,7 @@ mod tests {
 
     #[test]
     fn the_newest_entries_of_the_last_minutes_are_kept() {
-        let feed = Feed::new();
+        let feed = Feed::new(0);
         feed.add((0..2_500).map(|_| entry(1_000)));
         assert_eq!(feed.entries().len(), ENTRIES_MAX);
         assert_eq!(feed.entries()[0].number, 2_500);
@@ -165,10 +177,16 @@ mod tests {
 
     #[test]
     fn an_open_page_hears_of_each_change() {
-        let feed = Feed::new();
-        let mut changes = feed.changes();
+        let feed = Feed::new(7);
+        feed.changed(Change::Exports);
+        let (last, mut changes) = feed.changes();
+        assert_eq!(last, 8);
         feed.add([entry(0)]);
         feed.changed(Change::Files);
-        assert_eq!([changes.try_recv().unwrap(), changes.try_recv().unwrap()], [Change::Live, Change::Files]);
+        assert_eq!(
+            [changes.try_recv().unwrap(), changes.try_recv().unwrap()],
+            [(9, Change::Live), (10, Change::Files)]
+        );
+        assert_eq!(feed.changed_last(), 10);
     }
 }

@@ -54,12 +54,14 @@ pub(super) fn router(system: Arc<System>) -> Router {
         .with_state(system)
 }
 
-/// A view: whole, or only its content if the script asks for it.
-fn view(headers: &HeaderMap, system: &System, name: &str, content: &str) -> Response {
+/// A view: whole, or only its content if the script asks for it. A change while the content is made counts as not seen.
+fn view(headers: &HeaderMap, system: &System, name: &str, content: impl FnOnce() -> String) -> Response {
+    let seen = system.feed.changed_last();
+    let content = content();
     if headers.contains_key("x-fragment") {
-        return Html(content.to_owned()).into_response();
+        return Html(content).into_response();
     }
-    Html(html::whole(system, name, content)).into_response()
+    Html(html::whole(system, name, &content, seen)).into_response()
 }
 
 /// A parameter that a request must have.

@@ -75,7 +75,7 @@ impl System {
         let functions = Functions::start(Parts { settings: in_force.clone(), sdk: sdk.clone(), clock: clock.clone() })?;
         let router = receiving::api(&config::environment::variable, &in_force.keys, &sdk, clock.clone())?;
 
-        let feed = Arc::new(Feed::new());
+        let feed = Arc::new(Feed::new(u64::try_from(clock.now_ms()).unwrap_or(0)));
         let system = Arc::new(System {
             source: bucket(SOURCE_BUCKET),
             s3,

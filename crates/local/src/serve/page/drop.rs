@@ -22,7 +22,7 @@ const PART_BYTES: usize = 8 << 20;
 const KEY_BYTES_MAX: usize = 1_024;
 
 pub(super) async fn view(State(system): Shared, headers: HeaderMap) -> Response {
-    answer(&headers, &system, "Drop", &content(&system))
+    answer(&headers, &system, "Drop", || content(&system))
 }
 
 fn content(system: &System) -> String {

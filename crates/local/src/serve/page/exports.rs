@@ -24,7 +24,7 @@ use std::sync::PoisonError;
 const LISTED_MAX: usize = 200;
 
 pub(super) async fn view(State(system): Shared, headers: HeaderMap) -> Response {
-    answer(&headers, &system, "Exports", &content(&system))
+    answer(&headers, &system, "Exports", || content(&system))
 }
 
 /// Exports all that waits.

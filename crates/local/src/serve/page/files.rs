@@ -18,7 +18,7 @@ use std::fmt::Write as _;
 const OBJECTS: &str = "objects are acknowledged and shown under Live; this machine keeps none, and no logs have them";
 
 pub(super) async fn view(State(system): Shared, headers: HeaderMap) -> Response {
-    answer(&headers, &system, "Files", &content(&system, &system.files.all(&system.s3)))
+    answer(&headers, &system, "Files", || content(&system, &system.files.all(&system.s3)))
 }
 
 fn content(system: &System, files: &[FileState]) -> String {
@@ -133,7 +133,7 @@ pub(super) async fn ledger(State(system): Shared, headers: HeaderMap, Path(strea
         download(STATE_BUCKET, &key, "download the ledger"),
         text(&pretty(&ledger.to_string()))
     );
-    Ok(answer(&headers, &system, "Files", &content))
+    Ok(answer(&headers, &system, "Files", || content))
 }
 
 /// Sends a file again with new ids.

@@ -90,7 +90,7 @@ pub(super) fn heads(names: &[&str]) -> String {
 }
 
 /// A page with its content.
-pub(super) fn whole(system: &System, name: &str, content: &str) -> String {
+pub(super) fn whole(system: &System, name: &str, content: &str, seen: u64) -> String {
     let mut links = String::new();
     for (number, (path, own, _)) in VIEWS.iter().enumerate() {
         let current = if *own == name { " aria-current=\"page\"" } else { "" };
@@ -105,7 +105,7 @@ pub(super) fn whole(system: &System, name: &str, content: &str) -> String {
          <link rel=\"stylesheet\" href=\"/style.css\"><script src=\"/page.js\" defer></script></head>\
          <body><a class=\"skip\" href=\"#view\">to the content</a>\
          <header><span class=\"brand\">segment-s3 <small>on this machine</small></span><nav>{links}</nav></header>\
-         <main id=\"view\" data-on=\"{on}\">{content}</main>{}</body></html>\n",
+         <main id=\"view\" data-on=\"{on}\" data-seen=\"{seen}\">{content}</main>{}</body></html>\n",
         footer(system)
     )
 }

@@ -35,7 +35,7 @@ pub(super) async fn view(State(system): Shared, headers: HeaderMap, parameters: 
         is_refused: get("refused") == "1",
         is_raw: get("raw") == "1",
     };
-    answer(&headers, &system, "Live", &content(&system.feed.entries(), &wanted))
+    answer(&headers, &system, "Live", || content(&system.feed.entries(), &wanted))
 }
 
 fn content(entries: &[Entry], wanted: &Wanted<'_>) -> String {

@@ -67,7 +67,7 @@ pub(super) async fn lines(State(system): Shared, headers: HeaderMap, parameters:
         text(key),
         lines.iter().map(one).collect::<String>()
     );
-    Ok(answer(&headers, &system, "Exports", &content))
+    Ok(answer(&headers, &system, "Exports", || content))
 }
 
 fn first_lines(system: &System, bucket: &str, key: &str) -> Option<(u64, Vec<String>)> {
