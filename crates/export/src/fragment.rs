@@ -22,23 +22,55 @@ use protocol::fragment::{FINAL_BLOCK, FRAME_LEN, FragmentName, HEADER, TRAILER_L
 #[derive(Debug, Default)]
 pub struct Encoder {
     deflate: deflate::Encoder,
+    blocks: Vec<u8>,
+}
+
+/// Compressed lines: a part of a fragment.
+#[derive(Debug)]
+pub struct Piece {
+    blocks: Vec<u8>,
+    /// Of the lines; it counts their bytes too.
+    crc32: crc32fast::Hasher,
+    raw_bytes: u64,
 }
 
 impl Encoder {
     /// The fragment of these lines. The same lines give the same bytes, whatever was encoded
     /// before.
     pub fn encode(&mut self, lines: &[u8]) -> Vec<u8> {
-        let mut out = Vec::with_capacity(FRAME_LEN + lines.len() / 3 + 64);
-        out.extend_from_slice(&HEADER);
-        self.append_body(&mut out, lines);
-        append_end(&mut out, crc32fast::hash(lines), lines.len() as u64);
-        out
+        join(&[self.piece(lines)]).0
+    }
+
+    /// Compresses lines for a fragment that has more of them. The lines themselves are needed no longer.
+    pub fn piece(&mut self, lines: &[u8]) -> Piece {
+        let mut crc32 = crc32fast::Hasher::new();
+        crc32.update(lines);
+        let mut blocks = std::mem::take(&mut self.blocks);
+        self.append_body(&mut blocks, lines);
+        let piece = Piece { blocks: blocks.clone(), crc32, raw_bytes: lines.len() as u64 };
+        blocks.clear();
+        self.blocks = blocks;
+        piece
     }
 
     /// Appends deflate blocks that end at a byte boundary, none of them final.
     pub(crate) fn append_body(&mut self, out: &mut Vec<u8>, lines: &[u8]) {
         self.deflate.append_blocks(out, lines);
     }
+}
+
+/// The fragment of these pieces, and the bytes of its lines.
+pub fn join(pieces: &[Piece]) -> (Vec<u8>, u64) {
+    let mut out = Vec::with_capacity(FRAME_LEN + pieces.iter().map(|piece| piece.blocks.len()).sum::<usize>());
+    let (mut crc32, mut raw_bytes) = (crc32fast::Hasher::new(), 0);
+    out.extend_from_slice(&HEADER);
+    for piece in pieces {
+        out.extend_from_slice(&piece.blocks);
+        crc32.combine(&piece.crc32);
+        raw_bytes += piece.raw_bytes;
+    }
+    append_end(&mut out, crc32.finalize(), raw_bytes);
+    (out, raw_bytes)
 }
 
 /// The fragment of these lines, by an encoder of its own.
@@ -205,6 +237,18 @@ mod tests {
             assert_eq!(verified.raw_crc32(), crc32(&lines));
             assert_eq!(verified.body().len() + FRAME_LEN, bytes.len());
         }
+    }
+
+    #[test]
+    fn pieces_are_one_fragment_with_the_checksum_of_all_their_lines() {
+        let all = [b"{\"a\":1}\n".repeat(9_000), Vec::new(), noise(100_000), b"{}\n".to_vec()];
+        let mut encoder = Encoder::default();
+        let pieces: Vec<Piece> = all.iter().map(|lines| encoder.piece(lines)).collect();
+        let (bytes, raw_bytes) = join(&pieces);
+        let lines = all.concat();
+        assert_eq!((raw_bytes, inflate(&bytes)), (lines.len() as u64, lines.clone()));
+        assert_eq!(Verified::new(&name_of(&lines, &bytes), &bytes).unwrap().raw_crc32(), crc32(&lines));
+        assert!(inflate(&join(&[]).0).is_empty());
     }
 
     #[test]

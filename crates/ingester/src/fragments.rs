@@ -5,7 +5,7 @@ use crate::targets::Target;
 use aws::{Bucket, Fault};
 use bytes::Bytes;
 use delivery::Delivery;
-use export::fragment::{Encoder, crc32};
+use export::fragment::{Encoder, Piece, crc32, join};
 use export::received::{Stamp, append_own_call};
 use ingestion::run::Accepted;
 use protocol::checkpoint::Checkpoint;
@@ -13,6 +13,7 @@ use protocol::fragment::{FragmentName, Origin};
 use protocol::id::{Day, Epoch, SourceId, StreamId};
 use protocol::position::ByteRange;
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Writes the fragments of one run.
@@ -24,6 +25,10 @@ pub(crate) struct Fragments {
     stream: StreamId,
     epoch: Epoch,
     encoder: RefCell<Encoder>,
+    /// The lines of one batch; kept, since it is large.
+    lines: RefCell<Vec<u8>>,
+    /// What was compressed, by the numbers of the batches.
+    pieces: RefCell<BTreeMap<u64, (Piece, u32)>>,
 }
 
 /// A fragment and its key.
@@ -37,20 +42,31 @@ impl Fragments {
         let stream = checkpoint.object.stream();
         let keyed = settings.include_write_key.then(|| Arc::clone(&target.delivery));
         let (state, source) = (state.clone(), target.id.clone());
-        Self { state, source, keyed, stream, epoch: checkpoint.epoch, encoder: RefCell::default() }
+        let (encoder, lines, pieces) = (RefCell::default(), RefCell::default(), RefCell::default());
+        Self { state, source, keyed, stream, epoch: checkpoint.epoch, encoder, lines, pieces }
     }
 
-    /// The fragment of some batches, without their refused calls. Its name identifies the rows and the run.
+    /// Compresses the calls of a batch, without the refused ones.
+    pub(crate) fn compress(&self, accepted: &Accepted) {
+        let lines = &mut *self.lines.borrow_mut();
+        lines.clear();
+        let events = self.append(accepted, lines);
+        let piece = self.encoder.borrow_mut().piece(lines);
+        self.pieces.borrow_mut().insert(accepted.batch.number, (piece, events));
+    }
+
+    /// The fragment of batches that were compressed. Its name identifies the rows and the run.
     pub(crate) fn make(&self, range: ByteRange, day: Day, batches: &[Accepted]) -> Fragment {
-        let mut lines = Vec::with_capacity(batches.iter().map(|one| one.batch.body.len() * 3 / 2).sum());
-        let events = batches.iter().map(|accepted| self.append(accepted, &mut lines)).sum();
-        let body = self.encoder.borrow_mut().encode(&lines);
+        let mut held = self.pieces.borrow_mut();
+        let pieces = batches.iter().filter_map(|accepted| held.remove(&accepted.batch.number));
+        let (pieces, events): (Vec<Piece>, Vec<u32>) = pieces.unzip();
+        let (body, raw_bytes) = join(&pieces);
         let name = FragmentName {
             source: self.source.clone(),
             day,
             origin: Origin::File { stream: self.stream, epoch: self.epoch, range },
-            events,
-            raw_bytes: lines.len() as u64,
+            events: events.iter().sum(),
+            raw_bytes,
             crc32: crc32(&body),
         };
         Fragment { key: name.to_string(), body: body.into() }

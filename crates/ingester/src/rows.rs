@@ -76,6 +76,10 @@ pub(crate) async fn drive(run: &mut Run, owner: &mut Owner, way: &Way<'_>) -> En
                 };
                 owner = report.give(run, way.clock).or(owner);
             }
+            Step::Compress(accepted) => {
+                way.fragments.compress(accepted);
+                run.compressed();
+            }
             step => way.start(step, &mut work),
         }
     }
@@ -103,7 +107,7 @@ impl<'a> Way<'a> {
                 Report::Read(self.source.range(from).await.map_err(|fault| of_source(&fault)))
             })),
             // The caller has these.
-            Step::Commit(_) | Step::Pause | Step::Wait { .. } | Step::Over(_) => {}
+            Step::Commit(_) | Step::Compress(_) | Step::Pause | Step::Wait { .. } | Step::Over(_) => {}
         }
     }
 }

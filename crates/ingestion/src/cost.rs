@@ -1,7 +1,7 @@
 //! What rows cost at AWS, by item, in list prices.
 //!
 //! The counts follow from how the functions work: a fragment for some requests, a commit every few seconds, a range of
-//! 4 MiB for each read. CPU time is measured (`docs/performance.md`).
+//! 2 MiB for each read. CPU time is measured (`docs/performance.md`).
 
 use crate::prices::{LAMBDA_GB_SECOND, LAMBDA_GB_SECOND_ARM, LAMBDA_INVOCATION, LOGS_GB, S3_GET, S3_PUT, SQS_REQUEST};
 use crate::run::{COMMIT_ROWS, FRAGMENT_BATCHES, RANGE_BYTES};

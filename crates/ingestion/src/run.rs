@@ -2,8 +2,8 @@
 //!
 //! [`Run::next`] returns the next action: send a request, write a fragment, read a range, commit, or wait. The driver
 //! does it and reports the result. Any number of these may be under way at once; the machine bounds them. In memory are
-//! one range of the object, one open batch, the batches under way, the deferred ones and those of two fragments, whatever
-//! the size of the file.
+//! one range of the object, one open batch, the batches under way, the deferred ones, and the compressed ones of two
+//! fragments, whatever the size of the file.
 
 mod compressed;
 mod gathered;
@@ -32,7 +32,7 @@ pub use gathered::{Accepted, FRAGMENT_BATCHES};
 pub use start::{Begin, Start};
 
 /// How much of the object one GET reads: requests cost money, memory too.
-pub const RANGE_BYTES: u64 = 4 << 20;
+pub const RANGE_BYTES: u64 = 2 << 20;
 /// A commit waits for a fragment that is being written, at most this fraction of the time between commits.
 const FRAGMENT_WAIT_SHARE: i64 = 5;
 /// The next range is read when no more than this is left of the one before.
@@ -54,7 +54,9 @@ pub enum Step<'a> {
         /// How many calls it has.
         calls: usize,
     },
-    /// Write a fragment of these batches, without their refused calls, and report [`Run::kept`].
+    /// Compress the calls of this batch, without the refused ones, and report [`Run::compressed`] before the next step.
+    Compress(&'a Accepted),
+    /// Write a fragment of these batches, which were compressed, and report [`Run::kept`].
     Keep {
         /// Names the fragment in the report.
         fragment: u64,
@@ -289,11 +291,11 @@ impl Run {
         let is_late = now_ms >= self.commit_at_ms();
         let has_room = self.gathered.has_room() && self.rows.has_room();
         // Without room, an answer or a written fragment makes some. If neither is to come, what waits has to go.
-        let is_stuck = !has_room && self.open.is_empty() && !self.gathered.is_writing();
+        let is_stuck = !has_room && self.open.is_empty() && !self.gathered.is_working();
         if no_more_comes || is_late || is_stuck || self.stop.is_some() {
             self.gathered.close();
         }
-        if no_more_comes && !self.gathered.is_writing() {
+        if no_more_comes && !self.gathered.is_working() {
             let end = self.end();
             self.close(end);
         }
@@ -345,6 +347,10 @@ impl Run {
         {
             return self.send(number);
         }
+        if self.gathered.is_compressing() {
+            #[expect(clippy::expect_used, reason = "there is one")]
+            return Step::Compress(self.gathered.to_compress().expect("a batch is to be compressed"));
+        }
         if let Some(fragment) = self.gathered.next() {
             #[expect(clippy::expect_used, reason = "a fragment that is closed stays until it is written")]
             return self.gathered.keep(fragment).expect("the fragment is closed");
@@ -386,7 +392,7 @@ impl Run {
     /// is waited for, since its rows belong to this commit.
     fn is_commit_due(&self, now_ms: i64) -> bool {
         let late_ms = now_ms - self.commit_at_ms();
-        let is_time_over = late_ms >= 0 && !self.gathered.is_writing() || late_ms >= self.fragment_wait_ms();
+        let is_time_over = late_ms >= 0 && !self.gathered.is_working() || late_ms >= self.fragment_wait_ms();
         is_time_over || self.rows.uncommitted().rows >= COMMIT_ROWS
     }
 
@@ -482,6 +488,11 @@ impl Run {
             let refused_calls = open.parcel.refused_calls();
             self.settle(&open.batch, &refused_calls);
         }
+    }
+
+    /// Reports that the calls of a batch are compressed. Their JSON is needed no longer.
+    pub fn compressed(&mut self) {
+        self.gathered.compressed();
     }
 
     /// Reports that a fragment is written.
@@ -587,7 +598,7 @@ impl Run {
     /// The time is over. If a request to S3 has no answer, S3 is the reason.
     fn out_of_time(&self) -> End {
         let waits_for_range = self.is_reading && self.open.is_empty();
-        if waits_for_range || self.gathered.is_writing() {
+        if waits_for_range || self.gathered.is_working() {
             End::Unanswered
         } else {
             End::Undelivered(Undelivered::Deadline)

@@ -2,6 +2,8 @@
 //!
 //! A fragment holds several batches, because S3 asks a price for each put, and the exporter gets each fragment. It waits
 //! for them until the next commit is due at the latest. So a kill repeats no more rows than without it.
+//!
+//! Each batch is compressed as soon as it is accepted: what waits in memory is a fifth of its JSON.
 
 use super::Step;
 use calls::batches::Batch;
@@ -29,7 +31,9 @@ pub struct Accepted {
 /// The accepted batches of a run.
 #[derive(Debug, Default)]
 pub(super) struct Gathered {
-    /// By number: in the order of the rows.
+    /// Those that are to be compressed.
+    raw: VecDeque<Accepted>,
+    /// Those that are compressed, by number: in the order of the rows.
     waiting: BTreeMap<u64, Accepted>,
     /// Fragments by the number of their first batch, and those that are not begun.
     closed: BTreeMap<u64, Vec<Accepted>>,
@@ -37,13 +41,30 @@ pub(super) struct Gathered {
 }
 
 impl Gathered {
-    /// Adds a batch, and makes a fragment of it and its neighbours if they are as many as a fragment may have.
+    /// Adds a batch.
     pub(super) fn add(&mut self, mut accepted: Accepted) {
         let Accepted { batch, refused_calls, .. } = &mut accepted;
         if batch.refused.is_empty() && refused_calls.is_empty() {
             // Only refused rows are written as they stood in the file.
             batch.records = Vec::new();
         }
+        self.raw.push_back(accepted);
+    }
+
+    pub(super) fn is_compressing(&self) -> bool {
+        !self.raw.is_empty()
+    }
+
+    /// The next batch to compress.
+    pub(super) fn to_compress(&self) -> Option<&Accepted> {
+        self.raw.front()
+    }
+
+    /// Frees the JSON of the batch that was compressed. Makes a fragment of it and its neighbours if they are as many as a
+    /// fragment may have.
+    pub(super) fn compressed(&mut self) {
+        let Some(mut accepted) = self.raw.pop_front() else { return };
+        accepted.batch.body = Vec::new();
         self.waiting.insert(accepted.batch.number, accepted);
         let full = self.runs().into_iter().find(|run| run.len() >= FRAGMENT_BATCHES);
         if let Some(run) = full {
@@ -55,13 +76,14 @@ impl Gathered {
         !self.waiting.is_empty()
     }
 
-    pub(super) fn is_writing(&self) -> bool {
-        !self.closed.is_empty()
+    /// Whether a batch is to be compressed, or a fragment to be written.
+    pub(super) fn is_working(&self) -> bool {
+        !self.raw.is_empty() || !self.closed.is_empty()
     }
 
     /// Whether another batch may be sent.
     pub(super) fn has_room(&self) -> bool {
-        self.waiting.len() + self.closed.values().map(Vec::len).sum::<usize>() < GATHERED_BATCHES_MAX
+        self.raw.len() + self.waiting.len() + self.closed.values().map(Vec::len).sum::<usize>() < GATHERED_BATCHES_MAX
     }
 
     /// Makes fragments of all that waits.
@@ -122,6 +144,12 @@ mod tests {
         Accepted { batch: Box::new(batch), refused_calls: Vec::new(), at_ms }
     }
 
+    /// Adds a batch and compresses it.
+    fn gather(gathered: &mut Gathered, number: u64, at_ms: i64) {
+        gathered.add(accepted(number, at_ms));
+        gathered.compressed();
+    }
+
     fn fragments(gathered: &mut Gathered) -> Vec<Vec<u64>> {
         gathered.close();
         let mut all = Vec::new();
@@ -139,24 +167,24 @@ mod tests {
         let mut gathered = Gathered::default();
         // In the order of their answers: batch 2 has none yet.
         for number in [3, 0, 1, 4] {
-            gathered.add(accepted(number, 0));
+            gather(&mut gathered, number, 0);
         }
         assert_eq!(fragments(&mut gathered), [vec![0, 1], vec![3, 4]]);
-        gathered.add(accepted(5, 86_399_999));
-        gathered.add(accepted(6, 86_400_000));
+        gather(&mut gathered, 5, 86_399_999);
+        gather(&mut gathered, 6, 86_400_000);
         assert_eq!(fragments(&mut gathered), [[5], [6]]);
         assert_eq!(gathered.take(0).unwrap().len(), 2);
-        assert!(gathered.is_writing() && !gathered.is_waiting());
+        assert!(gathered.is_working() && !gathered.is_waiting());
     }
 
     #[test]
     fn four_neighbours_are_a_fragment_at_once_and_others_wait_for_theirs() {
         let mut gathered = Gathered::default();
         for number in [0, 2, 3, 4, 6] {
-            gathered.add(accepted(number, 0));
+            gather(&mut gathered, number, 0);
             assert_eq!(gathered.next(), None);
         }
-        gathered.add(accepted(5, 0));
+        gather(&mut gathered, 5, 0);
         assert_eq!((gathered.next(), gathered.take(2).unwrap().len(), gathered.waiting.len()), (Some(2), 5, 1));
     }
 
@@ -167,6 +195,8 @@ mod tests {
             assert!(gathered.has_room());
             gathered.add(accepted(number, 0));
         }
+        assert!(!gathered.has_room());
+        (0..6).for_each(|_| gathered.compressed());
         assert!(!gathered.has_room());
         gathered.take(0);
         assert!(gathered.has_room());
@@ -182,7 +212,7 @@ mod tests {
         doubtful.refused_calls.push(RefusedCall { call: 0, code: "c", message: String::new() });
         gathered.add(sound);
         gathered.add(doubtful);
-        let records: Vec<usize> = gathered.waiting.values().map(|accepted| accepted.batch.records.len()).collect();
+        let records: Vec<usize> = gathered.raw.iter().map(|accepted| accepted.batch.records.len()).collect();
         assert_eq!(records, [0, 1]);
     }
 }

@@ -11,7 +11,7 @@ use protocol::id::Nonce;
 use protocol::position::Position;
 use protocol::reading::Reading;
 use protocol::upload::Identity;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 const NOW_MS: i64 = 1_000_000;
 
@@ -138,12 +138,18 @@ impl<'a> Script<'a> {
 
     fn run(&mut self) -> End {
         let mut run = self.begin(Deadline::of(NOW_MS, NOW_MS + 900_000));
-        let mut work = Vec::new();
+        let (mut work, mut compressed) = (Vec::new(), BTreeMap::new());
         loop {
             match run.next(NOW_MS) {
                 Step::Send { batch, body, .. } => work.push(Work::Request { batch, users: users(&body) }),
+                Step::Compress(accepted) => {
+                    compressed.insert(accepted.batch.number, kept_users(accepted));
+                    run.compressed();
+                }
                 Step::Keep { fragment, batches, .. } => {
-                    let kept: Vec<usize> = batches.iter().flat_map(kept_users).collect();
+                    let kept = batches.iter().flat_map(|accepted| compressed.remove(&accepted.batch.number).unwrap());
+                    let kept: Vec<usize> = kept.collect();
+                    assert!(batches.iter().all(|accepted| accepted.batch.body.is_empty()), "the JSON is freed");
                     assert!(!kept.is_empty(), "a fragment has events");
                     work.push(Work::Fragment { fragment, users: kept });
                 }
@@ -265,6 +271,7 @@ fn a_commit_waits_a_fifth_of_its_time_for_a_fragment_that_is_being_written() {
                 run.answered(batch, Ok(Sent::Accepted { staged: answers == 1, at_ms: NOW_MS }));
                 now_ms = due_ms;
             }
+            Step::Compress(_) => run.compressed(),
             Step::Keep { .. } => writing = true,
             Step::Wait { until_ms } => {
                 assert!(writing && until_ms == due_ms + 1_000, "{writing} {until_ms}");
