@@ -17,7 +17,7 @@ use crate::kind::Kind;
 use crate::mapping::{self, Mapper};
 use crate::reading::Reading;
 use crate::refusal::{FaultCode, FileFault, Position, Warning};
-use crate::rows::{Advance, Splitter, strip_marks};
+use crate::rows::{Advance, Record, Splitter, strip_marks};
 use crate::subject::is_rejects_of;
 use crate::text::transcode;
 use crate::wording::worded;
@@ -201,75 +201,23 @@ impl Translator {
         let Some(record) = self.rows.record() else {
             return Ok(false);
         };
+        let line = self.position.line + record.blank.lines;
         let after = Position {
             byte: behind(self.position.byte, encoding, &record, self.transcoded),
-            line: self.position.line + record.blank.lines + record.lines,
+            line: line + record.lines,
         };
-        let line = self.position.line + record.blank.lines;
-        if (record.unclosed || record.stray.is_some())
-            && let Some(fault) = no_csv_either(record.text)
-        {
+        if let Some(fault) = self.fault_of_record(&record, encoding, &wanted) {
             return Err(fault);
-        }
-        if record.unclosed {
-            return Err(FileFault::new(FaultCode::BadColumn, "a quote in the header is never closed"));
-        }
-        if memchr(0, record.text).is_some() {
-            let at = self.position.byte + record.blank.bytes * encoding.ascii_bytes();
-            return Err(with_nuls(self.rows.unread(), encoding, !at.is_multiple_of(2), self.transcoder.bom() > 0));
-        }
-        let wanted = &wanted[..];
-        if record.stray.is_some() {
-            let otherwise = separated_otherwise(&String::from_utf8_lossy(record.text), wanted);
-            return Err(otherwise.unwrap_or_else(|| FileFault::new(
-                FaultCode::BadColumn,
-                "text after a closing quote in the header, or a quote after a blank: double each quote inside a quoted name",
-            )));
-        }
-        let mut text = Vec::new();
-        transcode(record.text, encoding, &mut text);
-        text.drain(..text.len() - strip_marks(&text).len());
-        if !quoting.is_rfc4180() {
-            let raw = std::mem::take(&mut text);
-            plain(&raw, quoting, delimiter.byte(), 2, &mut text);
         }
         let is_mojibake = matches!(encoding, Encoding::Legacy(_))
             && !record.text.is_ascii()
             && std::str::from_utf8(record.text).is_ok();
-        let text = String::from_utf8(text).map_err(|_| not_text(encoding, self.transcoder.bom() > 0))?;
-        if self.rows.is_finished()
-            && is_void(self.rows.upcoming())
-            && let Some(fault) = other_line_end(&text, delimiter.byte(), wanted)
-        {
+        let text = self.header_text(&record, encoding, delimiter, quoting)?;
+        if let Some(fault) = self.fault_of_separation(&text, encoding, delimiter, shape, &wanted) {
             return Err(fault);
         }
-        if encoding.may_hide(delimiter) {
-            return Err(FileFault::new(
-                FaultCode::Encoding,
-                format!(
-                    "`{delimiter}` is part of characters in {encoding}, so cells cannot be told apart: save the file as UTF-8"
-                ),
-            ));
-        }
-        if let Some(Shape::RowsBy(other)) = shape
-            && !is_preamble(delimiter, self.rows.unread(), wanted)
-        {
-            return Err(FileFault::new(
-                FaultCode::Delimiter,
-                format!(
-                    "the header is separated by {}, and the rows by {}: write both with the same delimiter",
-                    named(delimiter),
-                    named(other)
-                ),
-            ));
-        }
-        let dialect = Dialect {
-            compression: self.inflater.compression().unwrap_or(Compression::None),
-            encoding,
-            bom: self.transcoder.bom() > 0,
-            delimiter,
-            quoting,
-        };
+        let compression = self.inflater.compression().unwrap_or(Compression::None);
+        let dialect = Dialect { compression, encoding, bom: self.transcoder.bom() > 0, delimiter, quoting };
         let mut warnings = self.doubts(recognised, line, encoding);
         let utf8 = is_mojibake.then(|| {
             format!("the header is valid UTF-8 and CSV_ENCODING reads it as {encoding}: set CSV_ENCODING=auto or utf-8")
@@ -293,13 +241,90 @@ impl Translator {
                 delimiter: delimiter.byte(),
                 quote: quoting.quote,
                 named_by,
-                wanted,
+                wanted: &wanted,
                 is_mapped: reading.mapping.is_some(),
             };
             return Err(explain(fault, failed));
         }
         self.position = after;
         Ok(true)
+    }
+
+    /// Why a record cannot be the header, however it is separated.
+    fn fault_of_record(&self, record: &Record<'_>, encoding: Encoding, wanted: &[&str]) -> Option<FileFault> {
+        let bad_column = |message: &str| FileFault::new(FaultCode::BadColumn, message);
+        if (record.unclosed || record.stray.is_some())
+            && let Some(fault) = no_csv_either(record.text)
+        {
+            return Some(fault);
+        }
+        if record.unclosed {
+            return Some(bad_column("a quote in the header is never closed"));
+        }
+        if memchr(0, record.text).is_some() {
+            let at = self.position.byte + record.blank.bytes * encoding.ascii_bytes();
+            return Some(with_nuls(self.rows.unread(), encoding, !at.is_multiple_of(2), self.transcoder.bom() > 0));
+        }
+        record.stray?;
+        let otherwise = separated_otherwise(&String::from_utf8_lossy(record.text), wanted);
+        Some(otherwise.unwrap_or_else(|| {
+            bad_column(
+                "text after a closing quote in the header, or a quote after a blank: double each quote inside a quoted name",
+            )
+        }))
+    }
+
+    /// The header as text, quoted by the usual rules.
+    fn header_text(
+        &self,
+        record: &Record<'_>,
+        encoding: Encoding,
+        delimiter: Delimiter,
+        quoting: Quoting,
+    ) -> Result<String, FileFault> {
+        let mut text = Vec::new();
+        transcode(record.text, encoding, &mut text);
+        text.drain(..text.len() - strip_marks(&text).len());
+        if !quoting.is_rfc4180() {
+            let raw = std::mem::take(&mut text);
+            plain(&raw, quoting, delimiter.byte(), 2, &mut text);
+        }
+        String::from_utf8(text).map_err(|_| not_text(encoding, self.transcoder.bom() > 0))
+    }
+
+    /// Why the cells of a file with this header cannot be told apart.
+    fn fault_of_separation(
+        &self,
+        header: &str,
+        encoding: Encoding,
+        delimiter: Delimiter,
+        shape: Option<Shape>,
+        wanted: &[&str],
+    ) -> Option<FileFault> {
+        if self.rows.is_finished()
+            && is_void(self.rows.upcoming())
+            && let Some(fault) = other_line_end(header, delimiter.byte(), wanted)
+        {
+            return Some(fault);
+        }
+        if encoding.may_hide(delimiter) {
+            return Some(FileFault::new(
+                FaultCode::Encoding,
+                format!(
+                    "`{delimiter}` is part of characters in {encoding}, so cells cannot be told apart: save the file as UTF-8"
+                ),
+            ));
+        }
+        let Some(Shape::RowsBy(other)) = shape else { return None };
+        let (of_header, of_rows) = (named(delimiter), named(other));
+        (!is_preamble(delimiter, self.rows.unread(), wanted)).then(|| {
+            FileFault::new(
+                FaultCode::Delimiter,
+                format!(
+                    "the header is separated by {of_header}, and the rows by {of_rows}: write both with the same delimiter"
+                ),
+            )
+        })
     }
 
     /// What is doubtful about how a file is written, whose header stands on `line`.
