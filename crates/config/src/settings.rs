@@ -117,7 +117,7 @@ settings! {
     /// Read by the receiver, which reads `INCLUDE_WRITE_KEY` too.
     RECEIVER {
         WRITE_KEYS Depends("required without `[[source]]`"), "the write keys that are accepted, each with the id of its source: `key=source,key=source`. A source may have an old key and a new one side by side. Each `[[source]]` with a write key in `CONFIG` adds its own.";
-        UNKNOWN_KEYS Value("refuse"), "calls with any other write key: `refuse` answers 400, and the id of a source keeps them for that source. Segment answers 200 and drops them.";
+        UNKNOWN_KEYS Value("refuse"), "calls with any other write key: `refuse` answers 400, and the id of a source keeps them for that source. Segment answers 200 to most unknown keys, and throws the calls away.";
         WEBHOOK_SECRETS None, "the secrets of webhooks, each with the id of its source: `source=secret,source=secret`. Without the secret of its source, a webhook is refused.";
         TRUSTED_HOPS Value("0"), "proxies of yours in front of the receiver that append to `X-Forwarded-For`, such as a load balancer. `context.ip` of a browser is the address that the first of them saw.";
         CALL_BYTES_MAX Value("32768"), "bytes of one call, as it is sent";
