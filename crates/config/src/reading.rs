@@ -79,7 +79,7 @@ reading! {
     pub(crate) struct MappingTable {
         /// Required. The mapping's name: letters, digits, `.`, `_` and `-`. Message ids that the mapping makes begin with it.
         pub(crate) name: Option<String>,
-        /// Required. Globs on the whole key (capital and small letters are the same): `hubspot/*.csv`,
+        /// Required. Globs on the whole key (upper and lower case count as the same): `hubspot/*.csv`,
         /// `**/orders_export*.csv`. `*` stops at a `/`, `**/` is any number of folders.
         #[cfg_attr(feature = "schema", schemars(with = "OneOrManyTexts"))]
         pub(crate) r#match: OneOrMany<String>,

@@ -75,7 +75,7 @@ settings! {
         SOURCE_BUCKET None, "the source bucket. Only `validate` uses it, because each S3 event names its own bucket.";
         INGEST_COPIES Value("true"), "ingest an object that S3 copies in one request (`CopyObject`). A copy onto itself, for example for another storage class, is a new upload: all its rows are sent again, with new ids. With `false` the ingester ignores copies.";
         INGEST_RESTORED Value("false"), "ingest an object when it is back from an archive. With `true`, a file that was sent long ago is sent again, because the record of what was sent has expired (after `LedgerDays`).";
-        IGNORE_KEYS None, "keys that the ingester ignores, in addition to [the keys of tools](#names-of-files-and-columns): globs on the whole key, separated by commas, such as `**/*.bak,drafts/**`. Capital and small letters are the same.";
+        IGNORE_KEYS None, "keys that the ingester ignores, in addition to [the keys of tools](#names-of-files-and-columns): globs on the whole key, separated by commas, such as `**/*.bak,drafts/**`. Upper and lower case count as the same.";
         REQUEST_PAYER None, "`requester`: your account pays for reading source buckets that are [Requester Pays](https://docs.aws.amazon.com/AmazonS3/latest/userguide/RequesterPaysBuckets.html)";
         VERIFY_WRITE_KEY Value("true"), "before the first batch of a file, ask Segment whether it knows the write key. If Segment does not know the key, the file fails and nothing is sent. If Segment knows the key, or gives no clear answer, the ingester sends the file, and does not ask again for an hour.";
         KEEP_FOR_EXPORT Value("true"), "keep accepted calls for the exporter. (`SEGMENT_ENDPOINT` may be the URL of a [receiver](docs/receiver.md). Its answer says that the receiver keeps the calls, and the ingester then does not keep them a second time.)";
@@ -89,7 +89,7 @@ settings! {
         REQUESTS_IN_FLIGHT Value("4"), "requests to Segment at the same time, of one running ingester; at most 32";
         GZIP_REQUESTS Value("true"), "compress bodies, because AWS charges for outgoing traffic";
         LEASE_SECONDS Value("60"), "if an invocation is killed, another one may continue its file after this many seconds; at least 5";
-        COMMIT_SECONDS Value("5"), "seconds between commits, at most 60. A commit writes down how far the file is sent. The ingester also commits whenever 50,000 rows have passed since the last commit. After a crash it sends the rows after the last commit again, with the same message ids.";
+        COMMIT_SECONDS Value("5"), "seconds between commits, at most 60. A commit saves the position in the file. The ingester also commits whenever 50,000 rows have passed since the last commit. After a crash it sends the rows after the last commit again, with the same message ids.";
         REJECT_LIMIT_ROWS None, "a number of refused rows that stops a file";
         REJECT_LIMIT_SHARE Value("0.5"), "a share of refused rows, from 0 to 1. Once 1,000 rows of a file are read, a larger share stops the file.";
         PROFILE Value("true"), "profile the columns of each file for the ledger and the report: filled and empty cells, lengths, types, shapes such as `AAA-999`. The profile contains no value of a cell.";
