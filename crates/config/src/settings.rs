@@ -74,7 +74,7 @@ settings! {
         SEGMENT_SETTINGS_ENDPOINT Depends("`https://cdn-settings.segment.com`, or `SEGMENT_ENDPOINT` if that is not Segment's"), "the endpoint at which `validate` looks up the write key. With `VERIFY_WRITE_KEY` the ingester looks it up there too, before it sends a file. If `SEGMENT_ENDPOINT` is not Segment's, the default is for `validate` only: the ingester makes no lookup unless you set this variable.";
         SOURCE_BUCKET None, "the source bucket. Only `validate` uses it, because each S3 event names its own bucket.";
         INGEST_COPIES Value("true"), "ingest an object that S3 copies in one request (`CopyObject`). A copy onto itself, for example for another storage class, is a new upload: all its rows are sent again, with new ids. With `false` the ingester ignores copies.";
-        INGEST_RESTORED Value("false"), "ingest an object when it is back from an archive. With `true`, a file that was sent long ago is sent again, because the record of what was sent has expired (after `LedgerDays`).";
+        INGEST_RESTORED Value("false"), "ingest an object when it is back from an archive. With `true`, a file that was sent more than `LedgerDays` ago is sent again, because the record of what was sent has expired.";
         IGNORE_KEYS None, "keys that the ingester ignores, in addition to [the keys of tools](#names-of-files-and-columns): globs on the whole key, separated by commas, such as `**/*.bak,drafts/**`. Upper and lower case count as the same.";
         REQUEST_PAYER None, "`requester`: your account pays for reading source buckets that are [Requester Pays](https://docs.aws.amazon.com/AmazonS3/latest/userguide/RequesterPaysBuckets.html)";
         VERIFY_WRITE_KEY Value("true"), "before the first batch of a file, ask Segment whether it knows the write key. If Segment does not know the key, the file fails and nothing is sent. If Segment knows the key, or gives no clear answer, the ingester sends the file, and does not ask again for an hour.";
@@ -101,14 +101,14 @@ settings! {
     /// Read by the exporter.
     EXPORTER {
         DESTINATION_BUCKET Depends("required here or in `CONFIG`"), "the bucket for the logs, with an optional `/path/prefix`. A `[[destination]]` in `CONFIG` replaces this setting and the other settings `DESTINATION_…`.";
-        DESTINATION_REGION Depends("required here or in `CONFIG`"), "the region of that bucket";
-        DESTINATION_ROLE_ARN Depends("required here or in `CONFIG`"), "the role that may put objects there";
+        DESTINATION_REGION Depends("required here or in `CONFIG`"), "the region of the bucket for the logs";
+        DESTINATION_ROLE_ARN Depends("required here or in `CONFIG`"), "the role that may put objects into the bucket for the logs";
         DESTINATION_EXTERNAL_ID Depends("required here or in `CONFIG`"), "the external id that the role requires";
-        DESTINATION_SSE None, "how S3 encrypts the objects there: `AES256` or `aws:kms`. Without it the bucket decides.";
-        DESTINATION_KMS_KEY_ARN None, "the KMS key of `aws:kms`. Without it the bucket decides.";
-        DESTINATION_STORAGE_CLASS None, "the storage class of the objects there, such as `STANDARD_IA`";
-        DESTINATION_ACL None, "a canned ACL for each object there, such as `bucket-owner-full-control`";
-        DESTINATION_EXPECTED_BUCKET_OWNER Depends("the account of the role"), "the account that must own that bucket, or `any`";
+        DESTINATION_SSE None, "how S3 encrypts the log objects: `AES256` or `aws:kms`. Without this setting the bucket decides.";
+        DESTINATION_KMS_KEY_ARN None, "the KMS key for `aws:kms`. Without this setting the bucket decides.";
+        DESTINATION_STORAGE_CLASS None, "the storage class of the log objects, such as `STANDARD_IA`";
+        DESTINATION_ACL None, "a canned ACL for each log object, such as `bucket-owner-full-control`";
+        DESTINATION_EXPECTED_BUCKET_OWNER Depends("the account of the role"), "the account that must own the bucket for the logs, or `any`";
         EXPIRE_DAYS Value("30"), "days after which the exporter gives up calls that it cannot export, with an alarm; 1 to 30";
     }
 }
