@@ -277,7 +277,7 @@ async fn without_a_queue_each_retry_of_lambda_resumes() {
     let function = mill.ingester().env("EVENTS_PER_SECOND", "500").timeout(Duration::from_secs(6)).deploy();
     let attempts = function.invoke_event(&mill.event()).await;
     let Outcome::Error { message, .. } = &attempts[0].outcome else { panic!("{:#?}", attempts[0]) };
-    assert!(message.contains("a retry of this event continues behind them"), "{message}");
+    assert!(message.contains("a retry of this S3 event continues behind them"), "{message}");
     assert!(attempts.len() > 1 && attempts.last().unwrap().succeeded(), "{attempts:#?}");
     mill.assert_ingested("direct");
     if attempts.iter().all(ended_in_order) {

@@ -17,12 +17,12 @@ use tokio::net::TcpStream;
 
 #[test]
 fn the_readme_has_every_kind_with_its_columns() {
-    let mut table = String::from("| name | call | must have | may have |\n|---|---|---|---|\n");
+    let mut table = String::from("| name | a row becomes | must have | may have |\n|---|---|---|---|\n");
     for kind in Kind::ALL {
         let (prefix, required) = (kind.prefix_shown(), required(kind.entry().required));
         let (call, optional) = match kind.api() {
-            Api::Tracking => (kind.to_string(), optional(*kind)),
-            Api::Objects => ("Objects API `set`".to_owned(), "any properties".to_owned()),
+            Api::Tracking => (format!("call `{kind}`"), optional(*kind)),
+            Api::Objects => ("object row: `set` of the Objects API".to_owned(), "any properties".to_owned()),
         };
         table += &format!("| `{prefix}….csv` | {call} | {required} | {optional} |\n");
     }

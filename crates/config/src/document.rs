@@ -23,8 +23,8 @@ pub(crate) struct Document {
     /// The Segment sources. Files are sent to those with a write key. Without any of these, the settings `WRITE_KEY` and
     /// `SOURCE_ID` describe the source, and the tables only give names to ids.
     pub(crate) source: Vec<SourceTable>,
-    /// How the columns of a tool's export become calls. The first mapping that matches a key is used, before the names
-    /// `track_….csv` and so on are looked at.
+    /// How the columns of a CSV file of another tool become calls. The first mapping that matches a key is used, before
+    /// the names `track_….csv` and so on are looked at.
     pub(crate) mapping: Vec<MappingTable>,
     /// The buckets that the exporter writes to. Without any, the settings `DESTINATION_…` describe one.
     pub(crate) destination: Vec<DestinationTable>,

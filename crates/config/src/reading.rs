@@ -75,12 +75,12 @@ reading! {
     empty_cells: String = EMPTY_CELLS Value::Value("omit"), ' ', "what an empty cell becomes: `omit`, `null`, or `empty` (`\"\"`, as Segment's walkthrough sends it)";
     unknown_columns: String = UNKNOWN_COLUMNS Value::Value("refuse"), ' ', "what happens to a file if Segment has no field for any of its columns with data. `refuse` stops it before its first row. `top` sends the columns at the top of each call.";
 
-    /// How the columns of a tool's export become calls.
+    /// How the columns of a CSV file of another tool become calls.
     pub(crate) struct MappingTable {
         /// Required. The mapping's name: letters, digits, `.`, `_` and `-`. Message ids that the mapping makes begin with it.
         pub(crate) name: Option<String>,
-        /// Required. Globs on the whole key, in any case: `hubspot/*.csv`, `**/orders_export*.csv`. `*` stops at a `/`,
-        /// `**/` is any number of folders.
+        /// Required. Globs on the whole key (upper and lower case count as the same): `hubspot/*.csv`,
+        /// `**/orders_export*.csv`. `*` stops at a `/`, `**/` is any number of folders.
         #[cfg_attr(feature = "schema", schemars(with = "OneOrManyTexts"))]
         pub(crate) r#match: OneOrMany<String>,
         /// Whether later mappings may match the same file too, so that one file feeds several calls. Default: `false`.

@@ -29,7 +29,7 @@ pub struct Settings {
     pub config: ConfigFrom,
     /// Our own bucket.
     pub state_bucket: String,
-    /// The bucket that files are dropped into. Only `validate` uses it, because each event names its own bucket.
+    /// The bucket that files are uploaded to. Only `validate` uses it, because each S3 event names its own bucket.
     pub source_bucket: Option<String>,
     /// The events beside uploads that are ingested.
     pub wanted: Wanted,

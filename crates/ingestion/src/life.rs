@@ -44,7 +44,7 @@ pub const NO_PROGRESS_MAX_MS: i64 = 12 * 60 * 60 * 1_000;
 /// A file fails after this many invocations in a row without progress. Where each one waits, the 12 hours come first.
 pub const HOPS_MAX: u32 = 2_000;
 /// The reason of a file whose object was replaced between two invocations.
-const REPLACED: &str = "it was replaced or deleted before it was finished; the new object has its own event";
+const REPLACED: &str = "it was replaced or deleted before it was finished; the new object has its own S3 event";
 
 /// The settings that decide.
 #[derive(Debug, Clone)]
@@ -375,7 +375,8 @@ impl Life {
     /// The first GET decides which upload this is.
     fn opened(&mut self, found: Found, now_ms: i64) -> Action {
         if found.bytes == 0 && self.begun.is_none() {
-            let reason = "it has no bytes; a tool may write the content in a moment, and that upload has its own event";
+            let reason =
+                "it has no bytes; a tool may write the content in a moment, and that upload has its own S3 event";
             let close = Close::done(Outcome::Refused, Some(reason.to_owned()));
             return self.close(close.with_code(FaultCode::EmptyFile.as_str()));
         }
@@ -488,7 +489,7 @@ impl Life {
             }
             End::Exceeded(reason) => (Close::done(Outcome::Stopped, Some(reason)), Phase::Stopped),
             End::Unread(trouble) if trouble.remedy == Remedy::Gone => {
-                let reason = "it was replaced or deleted while it was read; the new object has its own event";
+                let reason = "it was replaced or deleted while it was read; the new object has its own S3 event";
                 (Close::done(Outcome::Replaced, Some(reason.to_owned())), Phase::Replaced)
             }
             end => {

@@ -156,7 +156,7 @@ pub struct Wanted {
 pub enum Entry {
     /// An object to ingest.
     Ingest(Notice),
-    /// An event that creates no object.
+    /// An S3 event that creates no object.
     Ignored(Ignored),
     /// The rest of a backfill.
     Backfill(Backfill),
@@ -164,7 +164,7 @@ pub enum Entry {
     Unreadable(NotificationFault),
 }
 
-/// An event that creates no object.
+/// An S3 event that creates no object.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ignored {
     /// The bucket, if the event names it.
@@ -234,7 +234,7 @@ pub enum NotificationFault {
     #[error("the message's body is not JSON")]
     BodyNotJson,
     /// An event in too many envelopes to be one.
-    #[error("the event is in more than {} envelopes", envelope::ENVELOPES_MAX)]
+    #[error("the S3 event is in more than {} envelopes", envelope::ENVELOPES_MAX)]
     TooManyEnvelopes,
     /// The first message of a subscription that its topic's owner made.
     #[error("SNS asks to confirm a subscription: open the `SubscribeURL` of the message, or no event arrives")]

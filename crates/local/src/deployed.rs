@@ -55,7 +55,7 @@ pub(crate) enum Deployed {
     ///
     /// Needs the queue, and the bucket for files unless KEY is s3://BUCKET/KEY: --stack, or --queue and --inbox.
     Replay(replay::ReplayArgs),
-    /// Show the messages that were given up, with the reasons, and send them again
+    /// Show the dead letters and why they failed, and send them to the queue again
     ///
     /// Needs both queues and the state bucket: --stack, or --queue, --dead-letters and --state.
     Redrive(redrive::RedriveArgs),

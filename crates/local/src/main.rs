@@ -54,7 +54,7 @@ enum Command {
     /// several mappings read is reported once for each. The exit status is 1 when rows are refused, 2 when a file cannot
     /// be used or the ingester would stop it.
     Check(check::CheckArgs),
-    /// Print a draft of a mapping for a tool's export, made of its header and first rows
+    /// Print a draft of a mapping for a CSV file of another tool, made of its header and first rows
     Suggest(suggest::SuggestArgs),
     /// Receive calls of Segment libraries, browsers and webhooks, and keep them for the exporter
     ///

@@ -55,7 +55,7 @@ pub enum Phase {
     Finished,
     /// Too many rows were refused, or the rest cannot be read. The rest is not sent.
     Stopped,
-    /// Another object took its place, or it was deleted: that one has its own event.
+    /// Another object took its place, or it was deleted. The other object has its own S3 event.
     Replaced,
 }
 

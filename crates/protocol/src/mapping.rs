@@ -1,4 +1,4 @@
-//! How the columns of a tool's export become calls, as plain data.
+//! How the columns of a CSV file of another tool become calls, as plain data.
 //!
 //! The crate `config` reads a mapping from a document, the crate `calls` reads rows by it. A checkpoint keeps it inside
 //! [`crate::reading::Reading`], so that a file is read to its end as it was begun.

@@ -44,9 +44,9 @@ metrics! {
         FILES_FINISHED "FilesFinished" Count Function, "files whose rows are all settled";
         FILES_STOPPED "FilesStopped" Count Function, "files that ended early, because too many rows are refused or the file cannot be read";
         FILES_FAILED "FilesFailed" Count Function, "tries that failed. The message comes again, and becomes a dead letter after the last try.";
-        FILES_MISSING "FilesMissing" Count Function, "events whose object does not exist";
+        FILES_MISSING "FilesMissing" Count Function, "S3 events whose object does not exist";
         UNKNOWN_WRITE_KEY "UnknownWriteKey" Count Source, "files that were not sent, because Segment does not know the write key of their source";
-        SECONDS_TO_DONE "SecondsToDone" Seconds Function, "from the event of a file to its end. Only for events of S3 and EventBridge that have a time.";
+        SECONDS_TO_DONE "SecondsToDone" Seconds Function, "from the S3 event of a file to the end of the file. Only for S3 events that have a time.";
         ROWS "Rows" Count Source, "rows that were settled";
         ACKNOWLEDGED "Acknowledged" Count Source, "rows that Segment accepted";
         REJECTED "Rejected" Count Source, "rows that the ingester or Segment refused. They are in the rejects file.";

@@ -133,7 +133,7 @@ fn a_damaged_fragment_is_quarantined_once_while_another_exporter_is_at_work() {
 }
 
 #[test]
-fn a_destination_that_fails_delays_only_itself_while_another_exporter_is_at_work() {
+fn while_a_destination_fails_the_others_get_their_objects_although_two_exporters_are_at_work() {
     explore("one_destination_fails", &[(2, 0)]);
 }
 

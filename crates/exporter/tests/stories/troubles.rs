@@ -20,7 +20,7 @@ pub(crate) fn break_role(world: &World, bucket: &str) {
 }
 
 #[tokio::test]
-async fn a_destination_that_fails_delays_only_itself_and_is_probed_once_a_tick() {
+async fn while_a_destination_fails_the_others_get_their_objects_and_it_is_tried_once_a_tick() {
     let mut world = World::with(&["logs-a", "logs-b"]).await;
     break_role(&world, "logs-a");
     let app = world.app();

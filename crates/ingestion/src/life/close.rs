@@ -14,13 +14,13 @@ pub enum Outcome {
     AlreadyDone,
     /// Too many rows were refused, or the file cannot be read as its name says.
     Stopped,
-    /// Another object took its place; that object has its own event.
+    /// Another object took its place; that object has its own S3 event.
     Replaced,
     /// The object of the event does not exist.
     Missing,
     /// Not one of our files: its name has no known prefix, it is in the state bucket, or it has no bytes.
     Refused,
-    /// Nothing to do: the event creates no object, or the settings leave such objects alone.
+    /// Nothing to do: the S3 event creates no object, or the settings leave such objects alone.
     Ignored,
     /// The rest follows in another invocation.
     Continues,

@@ -76,7 +76,7 @@ impl Pause {
         let then = match has_queue {
             true => Then::Send { hop, wait_ms: wait_ms.min(DELAY_MAX_MS), reason },
             false => Then::Close(Close::failed(format!(
-                "{reason}: the settled rows are committed, and a retry of this event continues behind them"
+                "{reason}: the settled rows are committed, and a retry of this S3 event continues behind them"
             ))),
         };
         (then, false)
@@ -92,7 +92,7 @@ pub(super) fn missing(notice: &Notice, hop: Hop, has_queue: bool, now_ms: i64) -
         return Then::Send { hop, wait_ms: MISSING_WAIT_MS, reason };
     }
     let reason = format!(
-        "the object does not exist{others}: it was deleted or moved before it was read, or the event has another key"
+        "the object does not exist{others}: it was deleted or moved before it was read, or the S3 event has another key"
     );
     Then::Close(Close::done(Outcome::Missing, Some(reason)))
 }

@@ -205,7 +205,7 @@ fn a_begun_upload_that_is_gone_ends_as_replaced() {
         let action = life.on(Event::Claimed(at(3)), NOW_MS);
         assert!(matches!(action, Action::End { phase: Phase::Replaced, .. }), "{action:?}");
         life.on(Event::Ended(at(3)), NOW_MS);
-        assert_closed(&life.on(Event::AccountKept { was_there: false }, NOW_MS), Outcome::Replaced, "its own event");
+        assert_closed(&life.on(Event::AccountKept { was_there: false }, NOW_MS), Outcome::Replaced, "its own S3 event");
     }
 }
 

@@ -31,7 +31,7 @@ struct Places<'a> {
     bucket: (&'a Value, &'static str),
     key: (&'a Value, &'static str),
     version_id: &'a Value,
-    /// S3 and EventBridge always send it.
+    /// A person seldom writes it. S3 may leave it out of an event about a restored object.
     sequencer: &'a Value,
     /// RFC 3339.
     time: &'a Value,
@@ -97,7 +97,7 @@ fn change_by_type(kind: &str, detail: &Value) -> Change {
 impl Places<'_> {
     fn entry(&self, change: Change, name: &str, decode: fn(&str) -> Option<String>, about: About<'_>) -> Entry {
         match change {
-            Change::Other => self.ignored(decode, format!("the event `{name}` creates no object")),
+            Change::Other => self.ignored(decode, format!("`{name}` is no S3 event about a new object")),
             Change::Copied if !about.wanted.copies => {
                 self.ignored(decode, "INGEST_COPIES is false, and the object is a copy".to_owned())
             }
@@ -116,7 +116,7 @@ impl Places<'_> {
         };
         let bucket = bucket_name(&text(self.bucket)?).to_owned();
         let written = text(self.key)?;
-        // An event without a sequencer was written by a person: its key may be encoded in several ways, and its time is any.
+        // An S3 event without a sequencer may be written by a person: its key may be encoded in several ways, and its time is any.
         let is_of_s3 = self.sequencer.is_string();
         let (key, other_keys) = match is_of_s3 {
             true => (decode(&written).ok_or(NotificationFault::KeyNotText { index })?, Vec::new()),

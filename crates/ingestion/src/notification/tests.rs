@@ -71,18 +71,18 @@ const SAMPLES: &[(&str, &str)] = &[
     ("batch_operations_2.json", "queue: segment-s3-source/track_1.csv"),
     ("eventbridge_copy.json", "segment-s3-source/track_1.csv"),
     ("eventbridge_object_created.json", "segment-s3-source/track_1.csv"),
-    ("eventbridge_object_deleted.json", "ignored: the event `Object Deleted`"),
+    ("eventbridge_object_deleted.json", "ignored: `Object Deleted`"),
     ("eventbridge_restore_completed.json", "segment-s3-source/track_1.csv"),
     ("flush_full.json", "unreadable: the payload is not an S3 notification"),
     ("pipes_sqs_s3_put.json", "segment-s3-source/track_1.csv"),
     ("s3_copy.json", "segment-s3-source/track_1.csv"),
     ("s3_manual.json", "segment-s3-source/track_1.csv"),
-    ("s3_object_removed.json", "ignored: the event `ObjectRemoved:Delete`"),
+    ("s3_object_removed.json", "ignored: `ObjectRemoved:Delete`"),
     ("s3_put.json", "segment-s3-source/track_1.csv"),
     ("s3_restore_completed.json", "segment-s3-source/track_1.csv"),
     ("s3_test_event.json", "ignored: a test event"),
     ("s3_two_records.json", "segment-s3-source/track_1.csv, segment-s3-source/exports/2026 Q4/identify_Zürich+1.csv"),
-    ("scheduled.json", "ignored: the event `Scheduled Event`"),
+    ("scheduled.json", "ignored: `Scheduled Event`"),
     ("sns_s3_put.json", "segment-s3-source/track_1.csv"),
     ("sqs_eventbridge.json", "segment-s3-source/track_1.csv"),
     ("sqs_lambda_failure.json", "segment-s3-source/track_1.csv"),
@@ -163,7 +163,7 @@ fn envelopes_without_end_are_refused() {
     for _ in 0..40 {
         payload = json!([payload]);
     }
-    check(&payload, "unreadable: the event is in more than 32 envelopes");
+    check(&payload, "unreadable: the S3 event is in more than 32 envelopes");
 }
 
 #[test]
@@ -181,7 +181,7 @@ fn an_event_that_creates_no_object_is_ignored_whoever_words_it() {
         "IntelligentTiering",
         "ReducedRedundancyLostObject",
     ] {
-        check(&named(name), &format!("ignored: the event `{name}` creates no object"));
+        check(&named(name), &format!("ignored: `{name}` is no S3 event about a new object"));
     }
     for kind in [
         "Object Deleted",
@@ -195,7 +195,7 @@ fn an_event_that_creates_no_object_is_ignored_whoever_words_it() {
         "Scheduled Event",
     ] {
         let detail = json!({"bucket": {"name": "b"}, "object": {"key": "k"}});
-        check(&event_bridge(kind, &detail), &format!("ignored: the event `{kind}` creates no object"));
+        check(&event_bridge(kind, &detail), &format!("ignored: `{kind}` is no S3 event about a new object"));
     }
     let test = json!({"Service": "Amazon S3", "Event": "s3:TestEvent", "Bucket": "b"});
     for payload in [test.clone(), in_topic(&test), json!({"Records": [in_queue(&in_topic(&test))]})] {

@@ -34,10 +34,10 @@ pub(super) struct StateArg {
     pub(super) state: Option<String>,
 }
 
-/// The bucket that files are dropped into.
+/// The bucket that files are uploaded to.
 #[derive(Args, Clone, Debug)]
 pub(super) struct InboxArg {
-    /// The bucket that files are dropped into; without it that of the stack
+    /// The bucket that files are uploaded to; without it that of the stack
     #[arg(long, value_name = "BUCKET", value_parser = NonEmptyStringValueParser::new())]
     pub(super) inbox: Option<String>,
 }
@@ -163,7 +163,7 @@ impl Place {
         })
     }
 
-    /// The bucket that files are dropped into.
+    /// The bucket that files are uploaded to.
     pub(super) fn inbox(&self, named: &InboxArg) -> anyhow::Result<String> {
         if named.inbox.is_none()
             && let Some(stack) = &self.stack
