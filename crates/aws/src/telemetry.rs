@@ -93,7 +93,7 @@ fn level(name: &str) -> Option<LevelFilter> {
 /// The module of `lambda_runtime` that writes the error of each failed invocation. Our own lines have it too.
 const RUNTIMES_ERRORS: &str = "lambda_runtime::layers::panic";
 
-/// The filter that `RUST_LOG` describes: `debug`, or `info,delivery=trace`. Without one it is Lambda's level, or `info`.
+/// The filter that `RUST_LOG` describes: `debug`, or `info,delivery=debug`. Without one it is Lambda's level, or `info`.
 fn filter(rust_log: Option<&str>, lambda_level: Option<LevelFilter>) -> Targets {
     let described = rust_log.filter(|text| !text.trim().is_empty()).and_then(|text| text.parse().ok());
     described.unwrap_or_else(|| {
