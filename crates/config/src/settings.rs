@@ -71,7 +71,7 @@ settings! {
         SEGMENT_REGION Value("us"), "`us` or `eu`. It chooses the default endpoints.";
         SEGMENT_ENDPOINT Depends("`https://api.segment.io`, for `eu` `https://events.eu1.segmentapis.com`"), "the Tracking API";
         SEGMENT_OBJECTS_ENDPOINT Depends("`https://objects.segment.com`, for `eu` `https://objects.euw1.segment.com`"), "the Objects API";
-        SEGMENT_SETTINGS_ENDPOINT Depends("`https://cdn-settings.segment.com`, or `SEGMENT_ENDPOINT` if that is not Segment's"), "the endpoint at which `validate` looks up the write key. With `VERIFY_WRITE_KEY` the ingester looks it up there too, before it sends a file. If `SEGMENT_ENDPOINT` is not Segment's, the default is for `validate` only: the ingester makes no lookup unless you set this variable.";
+        SEGMENT_SETTINGS_ENDPOINT Depends("`https://cdn-settings.segment.com`, or `SEGMENT_ENDPOINT` if that is not Segment's"), "the endpoint at which `validate` looks up the write key. With `VERIFY_WRITE_KEY` the ingester looks it up there too, before it sends a file. If `SEGMENT_ENDPOINT` is not Segment's, only `validate` uses the default. The ingester then makes a lookup only if you set this variable.";
         SOURCE_BUCKET None, "the source bucket. Only `validate` uses it, because each S3 event names its own bucket.";
         INGEST_COPIES Value("true"), "ingest an object that S3 copies in one request (`CopyObject`). A copy onto itself, for example for another storage class, is a new upload: all its rows are sent again, with new ids. With `false` the ingester ignores copies.";
         INGEST_RESTORED Value("false"), "ingest an object when it is back from an archive. With `true`, a file that was sent more than `LedgerDays` ago is sent again, because the record of what was sent has expired.";
@@ -84,7 +84,7 @@ settings! {
         NOTICE_TOPIC_ARN None, "the SNS topics for [messages about files](#messages-about-files): ARNs, separated by commas. The template's parameter `FileTopicArn` sets this variable. (The parameter `NoticeTopicArn` does not: it is for [notices](#alarms).)";
         REJECTED_FOLDER Value("false"), "also put the rejects file into a folder `rejected/` beside the uploaded file, in its bucket. The ingester then ignores all objects in such folders. The function's role needs `s3:PutObject` there.";
         EVENTS_PER_SECOND Depends("1000 for Segment, else no limit"), "calls a second that one running ingester may send; 0 is no limit";
-        WORKSPACE_EVENTS_PER_SECOND None, "instead of `EVENTS_PER_SECOND`: calls a second that all running ingesters together may send. The template's parameter `EventsPerSecond` sets this variable, and not `EVENTS_PER_SECOND`.";
+        WORKSPACE_EVENTS_PER_SECOND None, "instead of `EVENTS_PER_SECOND`: calls a second that all ingesters of the queue together may send. The template's parameter `EventsPerSecond` sets this variable, and not `EVENTS_PER_SECOND`.";
         CONCURRENCY Value("1"), "the number of ingesters that the event source mapping of the queue may run at once. Each running ingester sends at most `WORKSPACE_EVENTS_PER_SECOND` divided by this number. The setting only tells the ingester the number. The limit itself is in the event source mapping.";
         REQUESTS_IN_FLIGHT Value("4"), "requests to Segment at the same time, of one running ingester; at most 32";
         GZIP_REQUESTS Value("true"), "compress bodies, because AWS charges for outgoing traffic";
