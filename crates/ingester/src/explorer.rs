@@ -107,10 +107,10 @@ impl Scene {
     fn search(self, bounds: Bounds) -> (Numbers, Option<Broken>) {
         let (numbers, broken) = search(&|| self.stage(), bounds);
         let Bounds { switches, faults } = bounds;
-        let Numbers { schedules, pruned, asleep, points, ends, requests, took } = numbers;
+        let Numbers { schedules, pruned, asleep, points, ends, plays, requests, took } = numbers;
         println!(
             "{}: {switches} switches, {faults} faults: {schedules} schedules to {ends} ends, {pruned} pruned and \
-             {asleep} not begun, {points} decisions, {requests} requests, {:.1} s",
+             {asleep} not begun, {points} decisions, {plays} plays of {requests} requests, {:.1} s",
             self.name,
             took.as_secs_f64()
         );

@@ -11,6 +11,7 @@
 //! Each [`Fence`] is a clause of the protocol; a model without any one of them must be seen to fail.
 
 use std::collections::{HashSet, VecDeque};
+use std::hash::{BuildHasherDefault, Hasher};
 
 /// A clause of the protocol that can be taken out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,6 +51,9 @@ struct Scope {
     /// Events that are staged at first.
     at_first: Events,
 }
+
+/// The states of the larger scope: a set that grows hashes all of them again.
+const STATES: usize = 1 << 18;
 
 /// Every fence is seen to matter in this one.
 const SMALL: Scope = Scope { destinations: 2, plans_max: 2, at_first: 0b11 };
@@ -194,6 +198,30 @@ enum Run {
 struct State {
     world: World,
     runs: [Run; 2],
+}
+
+/// Hashes small numbers, with a multiplication each. The hasher of the standard library is slow without optimisation.
+#[derive(Default)]
+struct Small(u64);
+
+impl Hasher for Small {
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.write_usize(usize::from(*byte)));
+    }
+
+    fn write_u8(&mut self, number: u8) {
+        self.write_usize(usize::from(number));
+    }
+
+    fn write_usize(&mut self, number: usize) {
+        // The odd number next to 2^64 divided by the golden ratio (Knuth, "multiplicative hashing").
+        self.0 = (self.0.rotate_left(5) ^ number as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    }
+
+    fn finish(&self) -> u64 {
+        // The upper bits depend on all numbers, and the set looks at the lower ones too.
+        self.0 ^ self.0 >> 32
+    }
 }
 
 struct Model {
@@ -496,7 +524,8 @@ impl Model {
         let mut start = State::default();
         start.world.arrived = self.scope.at_first;
         start.world.staged = self.scope.at_first;
-        let mut seen = HashSet::from([start.clone()]);
+        let mut seen = HashSet::with_capacity_and_hasher(STATES, BuildHasherDefault::<Small>::default());
+        seen.insert(start.clone());
         let mut queue = VecDeque::from([start]);
         while let Some(state) = queue.pop_front() {
             self.check(&state.world).map_err(|broken| format!("{broken} in {state:#?}"))?;

@@ -16,6 +16,7 @@ mod gateway;
 mod play;
 mod schedule;
 mod search;
+mod steps;
 mod touch;
 
 pub use gateway::{Gateway, Strikes, Struck, strike_each_request, strike_many_requests};

@@ -18,7 +18,7 @@ use super::connector::{Desk, Pending};
 use super::schedule::{Choice, Fate, Schedule};
 use super::touch::Touch;
 use crate::dice::Repeating;
-use crate::s3::Service;
+use crate::s3::{Service, content_of};
 
 /// A run that waits this long, by the clock of the play, without a request waits for nothing.
 const SILENT_MAX: Duration = Duration::from_secs(3_600);
@@ -95,19 +95,28 @@ pub struct Played {
 }
 
 /// The possible choices.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct View {
     /// The oldest request of each run; `None` for a run that has ended.
     pub(crate) runs: Vec<Option<Next>>,
     /// The late requests that have not landed.
     pub(crate) late: Vec<Late>,
+    /// How many requests became late.
+    pub(crate) late_count: usize,
     /// The run that made the last step.
     pub(crate) current: Option<usize>,
     /// A hash of the server's content; `None` if the tampering may have more state.
     pub(crate) content: Option<u64>,
 }
 
-#[derive(Clone, Debug)]
+impl View {
+    /// True if no choice is left.
+    pub(crate) fn is_over(&self) -> bool {
+        self.late.is_empty() && self.runs.iter().all(Option::is_none)
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Next {
     pub(crate) touch: Touch,
     /// True if the run's last request may have changed something: then a crash here differs from an earlier one.
@@ -122,9 +131,11 @@ pub(crate) struct Next {
     pub(crate) is_conditional: bool,
     /// A hash of all that the run was answered. A lost try that was repeated unchanged is not part of it.
     pub(crate) history: u64,
+    /// A hash of all its requests before, lost tries included, and of their answers.
+    pub(crate) trace: u64,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Late {
     pub(crate) number: usize,
     /// A hash of the request.
@@ -132,6 +143,13 @@ pub(crate) struct Late {
     pub(crate) touch: Touch,
     /// True once another request conflicted with it; until then landing is the same as a lost answer.
     pub(crate) is_apart: bool,
+}
+
+impl Late {
+    /// A request with this touch was carried out: a late one that conflicts with it can no longer be taken for its equal.
+    pub(crate) fn part(&mut self, touch: &Touch) {
+        self.is_apart |= self.touch.conflicts(touch);
+    }
 }
 
 /// Makes the choices of a play; `None` ends it.
@@ -216,6 +234,7 @@ struct RunState {
     follows_write: bool,
     has_moved: bool,
     history: u64,
+    trace: u64,
     /// A hash of its last request, if that broke off.
     broken_off: Option<u64>,
 }
@@ -225,8 +244,8 @@ impl RunState {
         // Polled by hand: tokio's budget is for tasks that share a thread with others.
         let future: Running = Box::pin(tokio::task::unconstrained(start(client)));
         let wake = Arc::new(Woken { is_woken: AtomicBool::new(true), above: Mutex::new(None) });
-        let (future, history, broken_off) = (Some(future), 0, None);
-        RunState { name, future, wake, follows_write: false, has_moved: false, history, broken_off }
+        let (future, history, trace, broken_off) = (Some(future), 0, 0, None);
+        RunState { name, future, wake, follows_write: false, has_moved: false, history, trace, broken_off }
     }
 
     /// Its history up to this request.
@@ -269,7 +288,7 @@ impl<'a> Play<'a> {
                 return End::Broken(words);
             }
             let view = self.view();
-            if view.late.is_empty() && view.runs.iter().all(Option::is_none) {
+            if view.is_over() {
                 break;
             }
             let Some(choice) = choose.choose(&view) else { return End::Pruned };
@@ -355,12 +374,13 @@ impl<'a> Play<'a> {
             let conditions = conditions(&oldest.request);
             let is_conditional = conditions.iter().any(Option::is_some);
             let hash = hash_of_request(&oldest.request);
-            let history = run.history_at(hash);
-            Some(Next { touch, follows_write, has_moved, name, request, hash, is_conditional, history })
+            let (history, trace) = (run.history_at(hash), run.trace);
+            Some(Next { touch, follows_write, has_moved, name, request, hash, is_conditional, history, trace })
         };
         View {
             runs: self.runs.iter().enumerate().map(next).collect(),
             late: self.late.iter().map(|(late, ..)| late.clone()).collect(),
+            late_count: self.late_count,
             current: self.current,
             content: self.content(),
         }
@@ -405,6 +425,7 @@ impl<'a> Play<'a> {
             state.follows_write = touch.writes() && fate != Fate::Lost;
             state.has_moved = true;
             state.history = state.history_at(hash);
+            state.trace = hash_of(&(state.trace, hash));
             state.broken_off = (fate != Fate::Answered).then_some(hash);
         }
         if fate.takes_effect() {
@@ -444,16 +465,16 @@ impl<'a> Play<'a> {
                 let body = if touch.is_nothing() { 0 } else { hash_of(answer.body()) };
                 (answer.status().as_u16(), header(answer.headers(), "etag"), body)
             };
-            state.history = hash_of(&(state.history, hash, answer.as_ref().map(of)));
+            let of = answer.as_ref().map(of);
+            state.history = hash_of(&(state.history, hash, &of));
+            state.trace = hash_of(&(state.trace, of));
         }
         let _ = sender.send(answer.filter(|_| fate == Fate::Answered));
     }
 
-    /// A request was carried out: late ones that conflict with it can no longer be taken for its equals.
+    /// A request was carried out.
     fn part_late(&mut self, touch: &Touch) {
-        for (late, ..) in &mut self.late {
-            late.is_apart |= late.touch.conflicts(touch);
-        }
+        self.late.iter_mut().for_each(|(late, ..)| late.part(touch));
     }
 
     fn note(
@@ -490,7 +511,7 @@ fn conditions(request: &Request<Bytes>) -> [Option<String>; 2] {
 }
 
 fn hash_of_request(request: &Request<Bytes>) -> u64 {
-    hash_of(&(title(request), conditions(request), request.body()))
+    hash_of(&(title(request), conditions(request), content_of(request)))
 }
 
 fn hash_of(what: &impl Hash) -> u64 {

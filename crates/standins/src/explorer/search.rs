@@ -5,6 +5,9 @@
 //! their offered choices, so that no choice is played twice. The rest is pruned. A run that was left at a request is
 //! asleep until a conflicting request takes effect. Leaving it later would be an equivalent schedule with as many
 //! switches.
+//!
+//! Only a new step needs a play. Where the steps of a schedule were all seen in others, the search follows them
+//! ([`Steps`]).
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::str::FromStr;
@@ -14,6 +17,7 @@ use std::time::{Duration, Instant};
 
 use super::play::{Choose, End, Next, Scenario, View, play};
 use super::schedule::{Choice, Fate, Schedule};
+use super::steps::Steps;
 use super::touch::Touch;
 
 /// How far a search goes.
@@ -57,7 +61,7 @@ impl Bounds {
 /// The numbers of a search.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Numbers {
-    /// Schedules played to their ends.
+    /// Schedules followed to their ends.
     pub schedules: u64,
     /// Schedules left unfinished, since they are equivalent to others.
     pub pruned: u64,
@@ -67,7 +71,9 @@ pub struct Numbers {
     pub points: u64,
     /// Different contents of the server at the end.
     pub ends: u64,
-    /// Requests under a decision, repeated prefixes included.
+    /// Plays: the other schedules had only steps that were seen before.
+    pub plays: u64,
+    /// Requests under a decision in plays, repeated prefixes included.
     pub requests: u64,
     /// How long it took.
     pub took: Duration,
@@ -93,6 +99,7 @@ pub fn search(scenario: &Scenario<'_>, bounds: Bounds) -> (Numbers, Option<Broke
         counts: Counts::default(),
         reached: Mutex::default(),
         resent: Mutex::default(),
+        steps: Mutex::default(),
         ends: Mutex::default(),
     };
     let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
@@ -109,6 +116,7 @@ pub fn search(scenario: &Scenario<'_>, bounds: Bounds) -> (Numbers, Option<Broke
         asleep: of(&counts.asleep),
         points: of(&counts.points),
         ends: search.ends.lock().unwrap_or_else(PoisonError::into_inner).len() as u64,
+        plays: of(&counts.plays),
         requests: of(&counts.requests),
         took: began.elapsed(),
     };
@@ -135,6 +143,7 @@ struct Counts {
     pruned: AtomicU64,
     asleep: AtomicU64,
     points: AtomicU64,
+    plays: AtomicU64,
     requests: AtomicU64,
 }
 
@@ -148,6 +157,7 @@ struct Search<'a> {
     reached: Mutex<HashMap<State, Vec<Arc<Point>>>>,
     /// Requests, by their hashes, that are sent again as they were after such a fate, which then changes nothing.
     resent: Mutex<HashSet<(u64, Fate)>>,
+    steps: Mutex<Steps>,
     /// Server contents after which the undisturbed run ended well.
     ends: Mutex<HashSet<u64>>,
 }
@@ -155,8 +165,7 @@ struct Search<'a> {
 /// A point of decision, and the way to it.
 struct Point {
     links: Mutex<Links>,
-    runs: Vec<Option<Next>>,
-    current: Option<usize>,
+    view: View,
     switches_left: usize,
     faults_left: usize,
     /// Runs that need not continue until a request conflicts with theirs.
@@ -189,7 +198,8 @@ impl Point {
         self.links.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn state(&self, view: &View) -> State {
+    fn state(&self) -> State {
+        let view = &self.view;
         let histories = view.runs.iter().map(|next| next.as_ref().map(|next| next.history)).collect();
         let mut late: Vec<(u64, bool)> = view.late.iter().map(|late| (late.hash, late.is_apart)).collect();
         late.sort_unstable();
@@ -197,27 +207,45 @@ impl Point {
     }
 
     fn next(&self, run: usize) -> Option<&Next> {
-        self.runs.get(run)?.as_ref()
+        self.view.runs.get(run)?.as_ref()
     }
 
     /// True if that run continues although the current one could.
     fn is_switch(&self, run: usize) -> bool {
-        self.current.is_some_and(|current| current != run && self.next(current).is_some())
+        self.view.current.is_some_and(|current| current != run && self.next(current).is_some())
+    }
+
+    /// The keys that a choice touches, if it takes effect.
+    fn touch(&self, choice: Choice) -> Option<Touch> {
+        match choice {
+            Choice::Run(run, fate) => self.next(run).map(|next| next.touch.clone()).filter(|_| fate.takes_effect()),
+            Choice::Land(number) => {
+                self.view.late.iter().find(|late| late.number == number).map(|late| late.touch.clone())
+            }
+        }
     }
 }
 
 impl Search<'_> {
+    fn steps(&self) -> MutexGuard<'_, Steps> {
+        self.steps.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn work_through(&self) {
         while let Some(open) = self.next() {
             let mut player = Player { search: self, prefix: path_to(&open), path: Vec::new() };
-            let played = play(self.scenario, &mut player, false);
-            let schedule = Schedule(player.path.iter().map(|(_, choice, _)| *choice).collect());
-            self.counts.requests.fetch_add(schedule.0.len() as u64, Ordering::Relaxed);
-            let count = if played.end == End::Pruned { &self.counts.pruned } else { &self.counts.schedules };
+            let end = player.foresee().unwrap_or_else(|| {
+                let end = play(self.scenario, &mut player, false).end;
+                self.counts.plays.fetch_add(1, Ordering::Relaxed);
+                self.counts.requests.fetch_add(player.path.len() as u64, Ordering::Relaxed);
+                end
+            });
+            let count = if end == End::Pruned { &self.counts.pruned } else { &self.counts.schedules };
             count.fetch_add(1, Ordering::Relaxed);
             let mut work = self.work.lock().unwrap_or_else(PoisonError::into_inner);
             work.busy -= 1;
-            if let End::Broken(words) = played.end {
+            if let End::Broken(words) = end {
+                let schedule = Schedule(player.path.iter().map(|(_, choice, _)| *choice).collect());
                 work.broken.get_or_insert(Broken { schedule, words });
             }
             drop(work);
@@ -269,13 +297,13 @@ impl Search<'_> {
     }
 
     /// Takes a point in; `None` if another way has led to the same state, with as much left of the bounds.
-    fn enter(&self, point: Point, view: &View, way: Way) -> Option<Arc<Point>> {
-        let state = point.state(view);
+    fn enter(&self, point: Point, way: Way) -> Option<Arc<Point>> {
+        let state = point.state();
         let mut reached = self.reached.lock().unwrap_or_else(PoisonError::into_inner);
         let there = reached.entry(state).or_default();
         let covers =
             |other: &&Arc<Point>| other.switches_left >= point.switches_left && other.faults_left >= point.faults_left;
-        if let Some(known) = there.iter().find(covers).filter(|_| view.content.is_some()).cloned() {
+        if let Some(known) = there.iter().find(covers).filter(|_| point.view.content.is_some()).cloned() {
             drop(reached);
             let mut links = known.links();
             links.ways.push(way.clone());
@@ -359,23 +387,15 @@ struct Player<'a, 'b> {
 
 impl Choose for Player<'_, '_> {
     fn choose(&mut self, view: &View) -> Option<Choice> {
-        let depth = self.path.len();
-        if let Some((point, choice)) = self.prefix.get(depth).cloned() {
+        if let Some((above, choice, _)) = self.path.last() {
+            self.search.steps().learn(&above.view, *choice, view);
+        }
+        if let Some((point, choice)) = self.prefix.get(self.path.len()).cloned() {
             assert_same(&point, view);
-            self.take(point, choice, view);
+            self.take(point, choice);
             return Some(choice);
         }
-        if self.is_resent(view) {
-            return None;
-        }
-        let point = self.reach(view)?;
-        let choice = first_choice(&point, view)?;
-        point.offered.lock().unwrap_or_else(PoisonError::into_inner).insert(choice);
-        if let Choice::Run(run, Fate::Answered) = choice {
-            self.search.offer(&point, run);
-        }
-        self.take(point, choice, view);
-        Some(choice)
+        self.explore(view)
     }
 
     fn is_known_end(&self, fingerprint: u64) -> bool {
@@ -388,6 +408,46 @@ impl Choose for Player<'_, '_> {
 }
 
 impl Player<'_, '_> {
+    /// Follows the open choice along steps that were seen, and returns the end. If a new step or an unknown end follows,
+    /// it returns `None`, and the way there is the prefix of a play.
+    fn foresee(&mut self) -> Option<End> {
+        let (point, mut choice) = self.prefix.pop()?;
+        let mut view = point.view.clone();
+        self.path = self.prefix.drain(..).map(|(point, choice)| (point.clone(), choice, point.touch(choice))).collect();
+        self.take(point, choice);
+        let end = loop {
+            let after = self.search.steps().after(&view, choice);
+            let Some(after) = after else { break None };
+            view = after;
+            if view.is_over() {
+                break view.content.is_some_and(|content| self.is_known_end(content)).then_some(End::Well);
+            }
+            match self.explore(&view) {
+                Some(next) => choice = next,
+                None => break Some(End::Pruned),
+            }
+        };
+        if end.is_none() {
+            self.prefix = self.path.drain(..).map(|(point, choice, _)| (point, choice)).collect();
+        }
+        end
+    }
+
+    /// Makes the first choice at a point that is new, and offers the others; `None` if the point is known.
+    fn explore(&mut self, view: &View) -> Option<Choice> {
+        if self.is_resent(view) {
+            return None;
+        }
+        let point = self.reach(view)?;
+        let choice = first_choice(&point)?;
+        point.offered.lock().unwrap_or_else(PoisonError::into_inner).insert(choice);
+        if let Choice::Run(run, Fate::Answered) = choice {
+            self.search.offer(&point, run);
+        }
+        self.take(point, choice);
+        Some(choice)
+    }
+
     /// True if the last request met a fate that changed nothing: it is sent again as it was. A lost request equals a
     /// later one. An unanswered one equals a late one with a quicker second try, unless it depends on the server's
     /// content.
@@ -409,8 +469,7 @@ impl Player<'_, '_> {
         let Bounds { switches, faults } = self.search.bounds;
         let mut point = Point {
             links: Mutex::default(),
-            runs: view.runs.clone(),
-            current: view.current,
+            view: view.clone(),
             switches_left: switches,
             faults_left: faults,
             asleep: BTreeSet::new(),
@@ -423,7 +482,7 @@ impl Player<'_, '_> {
             point.faults_left -= usize::from(*fate != Fate::Answered);
             if above.is_switch(*run) {
                 point.switches_left -= 1;
-                point.asleep.extend(above.current);
+                point.asleep.extend(above.view.current);
             }
             point.asleep.remove(run);
         }
@@ -433,18 +492,15 @@ impl Player<'_, '_> {
         };
         point.asleep.retain(|run| !is_woken(run));
         let way = Way { above: Arc::clone(above), choice: *choice, touch: touch.clone() };
-        self.search.enter(point, view, way)
+        self.search.enter(point, way)
     }
 
     /// Takes a choice, and offers the other order wherever an earlier step conflicts with it.
-    fn take(&mut self, point: Arc<Point>, choice: Choice, view: &View) {
-        let touch = match choice {
-            Choice::Run(run, fate) => point.next(run).map(|next| next.touch.clone()).filter(|_| fate.takes_effect()),
-            Choice::Land(number) => view.late.iter().find(|late| late.number == number).map(|late| late.touch.clone()),
-        };
+    fn take(&mut self, point: Arc<Point>, choice: Choice) {
+        let touch = point.touch(choice);
         if let Some(touch) = &touch {
             // Late requests that would be too late after this one.
-            let before = view.late.iter().filter(|late| late.is_apart && late.touch.conflicts(touch));
+            let before = point.view.late.iter().filter(|late| late.is_apart && late.touch.conflicts(touch));
             let landings = before.map(|late| Choice::Land(late.number)).filter(|landing| *landing != choice);
             self.search.open(&point, landings.collect::<Vec<_>>().into_iter());
             if let Choice::Run(run, _) = choice {
@@ -457,10 +513,11 @@ impl Player<'_, '_> {
 
 /// The current run continues. After its end the first awake run does. Late requests land at the end, or where they wake
 /// a run.
-fn first_choice(point: &Point, view: &View) -> Option<Choice> {
+fn first_choice(point: &Point) -> Option<Choice> {
+    let view = &point.view;
     let is_awake = |run: &usize| point.next(*run).is_some() && !point.asleep.contains(run);
-    let run = point.current.filter(is_awake).or_else(|| (0..point.runs.len()).find(is_awake));
-    let is_any_alive = point.runs.iter().any(Option::is_some);
+    let run = view.current.filter(is_awake).or_else(|| (0..view.runs.len()).find(is_awake));
+    let is_any_alive = view.runs.iter().any(Option::is_some);
     let wakes = |touch: &Touch| {
         let mut sleepers = point.asleep.iter().filter_map(|run| point.next(*run));
         !is_any_alive || sleepers.any(|next| next.touch.conflicts(touch))
@@ -469,12 +526,15 @@ fn first_choice(point: &Point, view: &View) -> Option<Choice> {
     run.map(|run| Choice::Run(run, Fate::Answered)).or_else(|| landing().map(|late| Choice::Land(late.number)))
 }
 
-/// A play that does not repeat would prove nothing.
+/// A play that does not repeat would prove nothing. Neither would a step that leads elsewhere than it did before.
 fn assert_same(point: &Point, view: &View) {
     let requests = |runs: &[Option<Next>]| -> Vec<Option<String>> {
         runs.iter().map(|next| next.as_ref().map(|next| next.request.clone())).collect()
     };
-    assert_eq!(requests(&point.runs), requests(&view.runs), "a prefix of a schedule did not repeat");
+    assert_eq!(requests(&point.view.runs), requests(&view.runs), "a prefix of a schedule did not repeat");
+    if view.content.is_some() {
+        assert_eq!(point.view, *view, "a prefix of a schedule did not repeat");
+    }
 }
 
 #[cfg(test)]

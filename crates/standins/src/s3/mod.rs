@@ -26,6 +26,8 @@ pub use notification::{Filter, Notifications, form_encoded, test_event};
 pub use requests::{Request, Requests};
 pub use server::{Object, Server, Setup, StoreError};
 pub use service::Service;
+#[cfg(feature = "explorer")]
+pub(crate) use service::content_of;
 pub use version::Versioning;
 
 /// Where everything is that does not say otherwise.

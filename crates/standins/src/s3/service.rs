@@ -80,8 +80,7 @@ impl Service {
         }
         parts.headers.remove(AUTHORIZATION);
         let declared = parts.headers.remove("x-amz-content-sha256");
-        let is_chunked = declared.is_some_and(|declared| declared.as_bytes().starts_with(CHUNKED));
-        let body = if is_chunked { unchunked(&mut parts.headers, &body)? } else { body };
+        let body = if is_chunked(declared.as_ref()) { unchunked(&mut parts.headers, &body)? } else { body };
         parts.headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
         let reply = self.wire().handle_here(Request::from_parts(parts, full(body))).await;
         let Reply::Answer(answer) = reply else { return None };
@@ -98,6 +97,18 @@ fn vouched(headers: &HeaderMap) -> Option<Vouched> {
     let access_key = scope.next()?.to_owned();
     let (region, service) = (scope.nth(1)?.to_owned(), scope.next()?.to_owned());
     Some(Vouched { access_key, region, service })
+}
+
+/// The content of a request's body. Chunks have signatures, which differ with the sender's session.
+#[cfg(feature = "explorer")]
+pub(crate) fn content_of(request: &Request<Bytes>) -> Bytes {
+    let body = request.body();
+    let is_chunked = is_chunked(request.headers().get("x-amz-content-sha256"));
+    is_chunked.then(|| unchunked(&mut HeaderMap::new(), body)).flatten().unwrap_or_else(|| body.clone())
+}
+
+fn is_chunked(declared: Option<&HeaderValue>) -> bool {
+    declared.is_some_and(|declared| declared.as_bytes().starts_with(CHUNKED))
 }
 
 /// The content of a body in chunks; its trailers become headers. `None` if it is cut short.
