@@ -29,8 +29,11 @@ pub mod validation;
 
 pub mod causes;
 
+mod memory;
+
 pub use backoff::Backoff;
 pub use bucket::{Bucket, Created, Listed, Swapped};
 pub use clock::Clock;
 pub use dice::Dice;
 pub use fault::{Fault, Kind, Operation};
+pub use memory::memory_mb;

@@ -29,9 +29,11 @@ pub(crate) enum Pulled {
 }
 
 /// Takes bytes as they come, gives plain ones.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Inflater {
     method: Method,
+    /// The largest window of a zstd frame.
+    window_bytes_max: u64,
     input: Vec<u8>,
     /// How much of `input` has been read.
     read: usize,
@@ -40,17 +42,34 @@ pub(crate) struct Inflater {
     fault: Option<FileFault>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 enum Method {
     /// The first bytes have not been seen.
-    #[default]
     Unknown,
     Plain,
     Gzip(gzip::Stream),
     Zstd(zstd::Stream),
 }
 
+impl Default for Inflater {
+    fn default() -> Inflater {
+        Inflater {
+            method: Method::Unknown,
+            window_bytes_max: ZSTD_WINDOW_BYTES_MAX,
+            input: Vec::new(),
+            read: 0,
+            finished: false,
+            fault: None,
+        }
+    }
+}
+
 impl Inflater {
+    /// Refuses zstd frames that need a larger window.
+    pub(crate) fn limit_window(&mut self, bytes_max: u64) {
+        self.window_bytes_max = bytes_max;
+    }
+
     /// For bytes that are known to be plain, because they begin in the middle of a file.
     pub(crate) fn plain() -> Inflater {
         Inflater { method: Method::Plain, ..Inflater::default() }
@@ -125,7 +144,7 @@ impl Inflater {
         if gzip::begins(start) {
             self.method = Method::Gzip(gzip::Stream::new());
         } else if zstd::begins(start) {
-            self.method = Method::Zstd(zstd::Stream::new());
+            self.method = Method::Zstd(zstd::Stream::new(self.window_bytes_max));
         } else if start.len() >= MAGIC_BYTES_MAX || self.finished {
             self.method = Method::Plain;
         }

@@ -48,12 +48,14 @@ pub struct Limits {
     pub pause_bytes: usize,
     /// Bytes without a row: blank lines, records of delimiters, repeated headers. More of them end the file.
     pub rowless_bytes: u64,
+    /// The largest window of a zstd frame. Reading it takes more than three times as much memory.
+    pub zstd_window_bytes: u64,
 }
 
 impl Default for Limits {
     /// A sheet of a million rows of 1,000 delimiters is within them.
     fn default() -> Limits {
-        Limits { pause_bytes: 8 << 20, rowless_bytes: 1 << 30 }
+        Limits { pause_bytes: 8 << 20, rowless_bytes: 1 << 30, zstd_window_bytes: ZSTD_WINDOW_BYTES_MAX }
     }
 }
 
@@ -194,6 +196,7 @@ impl Translator {
     #[must_use]
     pub fn with_limits(mut self, limits: Limits) -> Translator {
         self.limits = limits;
+        self.inflater.limit_window(limits.zstd_window_bytes);
         self
     }
 

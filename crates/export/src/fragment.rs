@@ -38,7 +38,11 @@ impl Encoder {
     /// The fragment of these lines. The same lines give the same bytes, whatever was encoded
     /// before.
     pub fn encode(&mut self, lines: &[u8]) -> Vec<u8> {
-        join(&[self.piece(lines)]).0
+        let mut out = Vec::with_capacity(FRAME_LEN + lines.len() / 3 + 64);
+        out.extend_from_slice(&HEADER);
+        self.append_body(&mut out, lines);
+        append_end(&mut out, crc32fast::hash(lines), lines.len() as u64);
+        out
     }
 
     /// Compresses lines for a fragment that has more of them. The lines themselves are needed no longer.

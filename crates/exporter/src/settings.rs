@@ -74,6 +74,23 @@ pub struct Caps {
     pub rewritten_bytes_max: u64,
 }
 
+/// With this memory (the template's default) and more, the caps on what is in memory are the largest.
+const ROOMY_MB: u32 = 512;
+
+impl Caps {
+    /// The caps of a function with this memory.
+    fn within(memory_mb: u32) -> Caps {
+        let all = Caps::default();
+        let share = |cap: u64| cap * u64::from(memory_mb.min(ROOMY_MB)) / u64::from(ROOMY_MB);
+        Caps {
+            considered_max: usize::try_from(share(all.considered_max as u64)).unwrap_or(all.considered_max),
+            fetched_bytes_max: share(all.fetched_bytes_max),
+            rewritten_bytes_max: share(all.rewritten_bytes_max),
+            ..all
+        }
+    }
+}
+
 impl Default for Caps {
     fn default() -> Caps {
         Caps {
@@ -114,7 +131,7 @@ impl Settings {
         }
         let config = ConfigFrom::read(reader, &Reading::default());
         let single = single(reader, &config);
-        let (limits, caps, at_a_time) = (Limits::default(), Caps::default(), AtATime::default());
+        let (limits, caps, at_a_time) = (Limits::default(), Caps::within(aws::memory_mb()), AtATime::default());
         Settings { state_bucket, config, single, expire_days, limits, caps, at_a_time }
     }
 }
@@ -149,6 +166,14 @@ mod tests {
         ("DESTINATION_ROLE_ARN", "arn:aws:iam::123456789012:role/SegmentAWSS3Role"),
         ("DESTINATION_EXTERNAL_ID", "workspace-id"),
     ];
+
+    #[test]
+    fn a_small_function_holds_less_at_a_time_and_a_large_one_no_more() {
+        let (small, usual, large) = (Caps::within(128), Caps::within(512), Caps::within(3_008));
+        assert_eq!((usual, large), (Caps::default(), Caps::default()));
+        assert_eq!((small.fetched_bytes_max, small.rewritten_bytes_max), (16 << 20, 16 << 20));
+        assert_eq!((small.considered_max, small.open_plans_max), (50_000, usual.open_plans_max));
+    }
 
     #[test]
     fn one_destination_comes_from_the_environment() {

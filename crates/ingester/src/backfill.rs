@@ -4,7 +4,6 @@
 //! continue it. A slice that a kill interrupts is queued again; the files of it that have ended are not sent again.
 
 use crate::app::App;
-use crate::memory::memory_mb;
 use crate::queue::Queue;
 use crate::report::Backfilled;
 use crate::targets::{Assigned, InForce};
@@ -74,7 +73,7 @@ impl App {
         let way = Way {
             events_per_second: target.map_or(0, |settings| settings.events_per_second),
             concurrency: target.map_or(1, |settings| settings.concurrency),
-            memory_mb: memory_mb(),
+            memory_mb: aws::memory_mb(),
         };
         let estimate = Estimate::of(&progress.passed, way);
         let until = if progress.done { "" } else { ", as far as the time went: raise the function's timeout" };

@@ -58,7 +58,13 @@ impl Fragments {
     /// The fragment of batches that were compressed. Its name identifies the rows and the run.
     pub(crate) fn make(&self, range: ByteRange, day: Day, batches: &[Accepted]) -> Fragment {
         let mut held = self.pieces.borrow_mut();
-        let pieces = batches.iter().filter_map(|accepted| held.remove(&accepted.batch.number));
+        let pieces = batches.iter().map(|accepted| {
+            #[expect(
+                clippy::expect_used,
+                reason = "a fragment without it would lose calls; the next run sends them again"
+            )]
+            held.remove(&accepted.batch.number).expect("the batch was compressed")
+        });
         let (pieces, events): (Vec<Piece>, Vec<u32>) = pieces.unzip();
         let (body, raw_bytes) = join(&pieces);
         let name = FragmentName {

@@ -3,8 +3,6 @@
 
 mod settings;
 
-mod memory;
-
 mod app;
 
 mod targets;

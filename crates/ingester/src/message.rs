@@ -3,7 +3,6 @@
 use crate::app::App;
 use crate::causes;
 use crate::fragments::Fragments;
-use crate::memory::memory_mb;
 use crate::owner::{Claimed, Owner, document};
 use crate::report::{FileReport, missing_in_words};
 use crate::rows;
@@ -278,7 +277,7 @@ fn begin<'a>(
         limits: Limits::default(),
         object_bytes,
         first,
-        memory_mb: memory_mb(),
+        memory_mb: aws::memory_mb(),
         deadline,
         now_ms: app.clock.now_ms(),
     }

@@ -95,6 +95,20 @@ impl Work {
         self.rows / self.rows_per_second() + self.files * FILE_SECONDS
     }
 
+    /// The puts of fragments. Each has the calls of some requests. It waits for them until the next commit that is due by
+    /// time, or until the end of the file.
+    #[expect(clippy::cast_precision_loss, reason = "a constant of a digit")]
+    fn fragments(&self, intervals: f64) -> f64 {
+        let (waits, requests) = (intervals.max(self.files), self.requests.max(self.files));
+        if waits <= 0.0 {
+            return 0.0;
+        }
+        // Some waits see one request more than others.
+        let (fewer, share_of_more) = ((requests / waits).floor(), (requests / waits).fract());
+        let joined = |requests: f64| (requests / FRAGMENT_BATCHES as f64).ceil();
+        waits * (joined(fewer) * (1.0 - share_of_more) + joined(fewer + 1.0) * share_of_more)
+    }
+
     /// The bill.
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "constants of a few digits")]
@@ -108,9 +122,7 @@ impl Work {
         let intervals = self.rows / (self.rows_per_second() * COMMIT_SECONDS);
         let commits = intervals.max(self.rows / COMMIT_ROWS as f64);
         let gets = self.stored_bytes / RANGE_BYTES as f64 + self.files * FILE_GETS;
-        // A fragment waits for others, and no longer than to the next commit that is due by time.
-        let joined = (self.requests / FRAGMENT_BATCHES as f64).max(intervals).min(self.requests);
-        let fragments = if self.keeps { joined } else { 0.0 };
+        let fragments = if self.keeps { self.fragments(intervals) } else { 0.0 };
         let exported_rows = if self.keeps { self.rows } else { 0.0 };
         Bill {
             time: self.seconds() * gigabytes(f64::from(self.memory_mb)) * gb_second,
@@ -163,6 +175,17 @@ mod tests {
         assert!(small.bill().total() < 0.005, "{:?}", small.bill());
         let arm = Work { processor: Processor::Arm, ..paced };
         assert!(arm.bill().total() < paced.bill().total());
+    }
+
+    #[test]
+    fn a_fragment_has_the_calls_of_four_requests_and_waits_no_longer_than_a_commit_or_its_file() {
+        let puts = |work: Work| (work.bill().fragments / S3_PUT).round();
+        assert_eq!(puts(MILLION), 216.0);
+        // Four or five requests in five seconds.
+        assert_eq!(puts(Work { events_per_second: 1_000, ..MILLION }), 260.0);
+        // Less than one.
+        assert_eq!(puts(Work { events_per_second: 100, ..MILLION }), 860.0);
+        assert_eq!(puts(Work { files: 100_000.0, rows: 100_000.0, requests: 72.0, ..MILLION }), 100_000.0);
     }
 
     #[test]

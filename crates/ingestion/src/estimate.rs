@@ -11,9 +11,9 @@ use serde::Serialize;
 const ROW_BYTES: f64 = 160.0;
 /// A compressed file of CSV becomes so many times as large.
 const INFLATION: f64 = 6.0;
-/// Calls of a request, and bytes of a request as it is sent: about 350 bytes a call, compressed to a quarter.
-const REQUEST_CALLS: f64 = 1_400.0;
-const CALL_BYTES_SENT: f64 = 90.0;
+/// Calls of a request, and bytes of a call as it is sent: about 400 bytes, compressed to a fifth (`docs/performance.md`).
+const REQUEST_CALLS: f64 = 1_170.0;
+const CALL_BYTES_SENT: f64 = 75.0;
 
 /// How the files are going to be ingested.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -70,7 +70,8 @@ impl Estimate {
             dollars: rounded(dollars),
             assumes: format!(
                 "{ROW_BYTES:.0} bytes a row, compressed files {INFLATION:.0} times as large, {pace:.0} rows a second in each \
-                 of {concurrency:.0} ingesters of {} MB, list prices of us-east-1 of {}, without Segment's own",
+                 of {concurrency:.0} ingesters of {} MB, list prices of us-east-1 of {}, {CALL_BYTES_SENT:.0} bytes a row to Segment through the internet, without \
+                 Segment's own",
                 way.memory_mb,
                 prices::AS_OF
             ),

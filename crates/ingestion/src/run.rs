@@ -598,7 +598,7 @@ impl Run {
     /// The time is over. If a request to S3 has no answer, S3 is the reason.
     fn out_of_time(&self) -> End {
         let waits_for_range = self.is_reading && self.open.is_empty();
-        if waits_for_range || self.gathered.is_working() {
+        if waits_for_range || self.gathered.is_writing() {
             End::Unanswered
         } else {
             End::Undelivered(Undelivered::Deadline)

@@ -47,9 +47,9 @@ impl std::fmt::Debug for Stream {
 }
 
 impl Stream {
-    pub(super) fn new() -> Stream {
+    pub(super) fn new(window_bytes_max: u64) -> Stream {
         let mut frame = Box::new(FrameDecoder::new());
-        frame.set_max_window_size(ZSTD_WINDOW_BYTES_MAX);
+        frame.set_max_window_size(window_bytes_max);
         Stream { frame, state: State::Between }
     }
 
@@ -90,7 +90,8 @@ impl Stream {
         let mut rest = input;
         self.frame.reset(&mut rest).map_err(|error| match error {
             FrameDecoderError::WindowSizeTooBig { .. } => {
-                "the zstd stream needs a window beyond 64 MiB: compress it without --long"
+                "the zstd stream needs a window beyond 64 MiB, or beyond an eighth of the function's memory: compress it without \
+                 --long and --ultra"
             }
             FrameDecoderError::DictNotProvided { .. } => "the zstd stream needs a dictionary: compress it without one",
             _ if !begins(input) && input.len() >= MAGIC.len() => {

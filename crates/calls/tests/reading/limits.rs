@@ -204,7 +204,7 @@ fn gzip_of(text: &str) -> Vec<u8> {
 fn a_small_file_that_inflates_without_end_ends_with_a_fault_of_its_kind() {
     const BLOCKS: u32 = 32;
     const TEXT_BYTES: usize = 4 << 20;
-    let limits = Limits { pause_bytes: 128 << 10, rowless_bytes: 1 << 20 };
+    let limits = Limits { pause_bytes: 128 << 10, rowless_bytes: 1 << 20, ..Limits::default() };
     let header = "userId,event\n";
     let rows = "userId,event\nu1,e\nu2,e\n";
     let many = |text: &str| text.repeat(TEXT_BYTES / text.len());
@@ -236,7 +236,7 @@ fn a_small_file_that_inflates_without_end_ends_with_a_fault_of_its_kind() {
 
 #[test]
 fn text_without_rows_is_a_fault_from_one_byte_beyond_the_limit_on() {
-    let limits = Limits { pause_bytes: usize::MAX, rowless_bytes: 3_000 };
+    let limits = Limits { pause_bytes: usize::MAX, rowless_bytes: 3_000, ..Limits::default() };
     let exact = |unit: &str| unit.repeat(3_000 / unit.len());
     for unit in ["\n", "\r\n", ",\n"] {
         for more in ["", "\n"] {

@@ -12,6 +12,14 @@ const SHARE_OF_TIME: u64 = 3;
 /// CSV that is compressed becomes at most about so many times as large.
 const INFLATION: u64 = 10;
 
+/// Reading a zstd frame takes up to 3.5 times its window. The rest of the memory is for everything else.
+const WINDOWS_IN_MEMORY: u64 = 8;
+
+/// The largest window of a zstd frame that a function with this memory can read.
+pub(super) fn zstd_window_bytes(memory_mb: u32) -> u64 {
+    (u64::from(memory_mb) << 20) / WINDOWS_IN_MEMORY
+}
+
 /// The limits of a function. They follow its timeout, and its memory, because Lambda gives CPU time with memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Limits {

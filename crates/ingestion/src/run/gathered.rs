@@ -3,7 +3,7 @@
 //! A fragment holds several batches, because S3 asks a price for each put, and the exporter gets each fragment. It waits
 //! for them until the next commit is due at the latest. So a kill repeats no more rows than without it.
 //!
-//! Each batch is compressed as soon as it is accepted: what waits in memory is a fifth of its JSON.
+//! Each batch is compressed as soon as it is accepted: its JSON, most of its memory, is then freed.
 
 use super::Step;
 use calls::batches::Batch;
@@ -14,7 +14,8 @@ use std::collections::{BTreeMap, VecDeque};
 
 /// Batches of a fragment at most: 2 MB of calls.
 pub const FRAGMENT_BATCHES: usize = 4;
-/// Batches that wait or are written, at most, since they are in memory. While a fragment is written, the next one gathers.
+/// So many batches may wait or be written before the next request begins, since they are in memory. The requests under way
+/// come on top. While a fragment is written, the next one gathers.
 const GATHERED_BATCHES_MAX: usize = FRAGMENT_BATCHES + 2;
 
 /// A batch with accepted calls that the exporter wants.
@@ -74,6 +75,11 @@ impl Gathered {
 
     pub(super) fn is_waiting(&self) -> bool {
         !self.waiting.is_empty()
+    }
+
+    /// Whether a fragment is being written.
+    pub(super) fn is_writing(&self) -> bool {
+        !self.closed.is_empty()
     }
 
     /// Whether a batch is to be compressed, or a fragment to be written.

@@ -95,7 +95,8 @@ impl Run {
             return Err(End::Fault(fault));
         }
         let (translator, terms) = translator(checkpoint, subject, begin.reading, start.row).map_err(End::Unresumed)?;
-        let translator = translator.with_limits(begin.limits);
+        let zstd_window_bytes = begin.limits.zstd_window_bytes.min(compressed::zstd_window_bytes(begin.memory_mb));
+        let translator = translator.with_limits(Limits { zstd_window_bytes, ..begin.limits });
         let translator =
             if is_profiled(checkpoint, begin.profile) { translator.with_profile(Detail::Counts) } else { translator };
         let envelope = Envelope::of(subject);

@@ -386,11 +386,35 @@ fn zstd_of(text: &[u8], byte: u8, count: usize) -> Vec<u8> {
 }
 
 #[test]
+fn a_zstd_file_whose_window_is_too_large_for_the_memory_of_the_function_is_a_fault() {
+    let mut script = Script::new(0, |_| Answer::Accepted);
+    script.csv = zstd_of(b"userId,event\nu1,e\n", b'\n', 1);
+    // Its window is 128 KiB, an eighth of 1 MiB.
+    let end = |window: u64| {
+        let limits = Limits { zstd_window_bytes: window, ..Limits::default() };
+        let mut run = script.begin_within(limits, Deadline::of(NOW_MS, NOW_MS + 900_000));
+        loop {
+            match run.next(NOW_MS) {
+                Step::Read { .. } => run.read(Ok(vec![Bytes::copy_from_slice(&script.csv)])),
+                Step::Send { .. } => return None,
+                Step::Over(end) => return Some(end),
+                Step::Commit(_) => run.committed(Ok((&script.checkpoint, i64::MAX)), NOW_MS),
+                _ => {}
+            }
+        }
+    };
+    assert_eq!(end(128 << 10), None);
+    let Some(End::Fault(fault)) = end((128 << 10) - 1) else { panic!("the frame is not read") };
+    assert!(fault.message.contains("an eighth of the function's memory"), "{fault}");
+    assert_eq!([512, 128].map(|memory_mb| compressed::zstd_window_bytes(memory_mb) >> 20), [64, 16]);
+}
+
+#[test]
 fn a_file_that_inflates_without_rows_keeps_its_lease_and_its_deadline_and_ends_with_a_fault() {
     let mut script = Script::new(0, |_| Answer::Accepted);
     script.csv = zstd_of(b"userId,event\nu1,e\n", b'\n', 200);
     assert!(script.csv.len() < 1_000);
-    let limits = Limits { pause_bytes: 1 << 20, rowless_bytes: 16 << 20 };
+    let limits = Limits { pause_bytes: 1 << 20, rowless_bytes: 16 << 20, ..Limits::default() };
     // Each look at the clock finds it ten seconds later.
     let play = |ends_at_ms: i64| {
         let mut run = script.begin_within(limits, Deadline::of(NOW_MS, ends_at_ms));
