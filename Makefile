@@ -33,7 +33,7 @@ DEPLOYING := PATH="$(CURDIR)/$(VENV)/bin:$$PATH" SAM_CLI_TELEMETRY=0
 ARCHITECTURE ?= x86_64
 FUNCTION ?= ingester
 
-.PHONY: help demo serve test test-browser test-package test-fast test-long test-clients fuzz check python fmt clippy doc purity deny advisories template bench-guard \
+.PHONY: help demo serve test test-browser test-package test-fast test-long test-clients fuzz check python fmt clippy doc purity deny advisories template bench-all bench-guard \
   bench-renew bench bench-peers bench-memory bench-docs bench-build clean build deploy package invoke destroy
 
 help: ## This list
@@ -158,6 +158,8 @@ bench-peers: bench-build ## Ingester and exporter beside other programs, in the 
 
 bench-memory: bench-build ## The ingester with the CPU time and the memory of small functions; needs root, cgroups and iproute2
 	python3 -B bench/run.py memory $(BENCH)
+
+bench-all: bench bench-peers bench-memory bench-docs ## All of them, and the tables of docs/performance.md
 
 bench-docs: ## Keeps the last results in bench/results/, and writes the tables of docs/performance.md
 	python3 -B bench/run.py docs

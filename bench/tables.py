@@ -36,9 +36,10 @@ def requests(run):
 
 def machine(found):
     of = found["machine"]
+    rounds = max(len(runs) for runs in found["cases"].values())
     versions = ", ".join(f"{text if text.startswith(name) else name + ' ' + text}" for name, text in of["versions"].items())
     return (f"Measured {found['at']} at commit {found['commit']} on {of['cpu']}, {of['cores']} virtual cores, {of['memory_gib']} GiB, "
-            f"{of['system']}, Linux {of['kernel']}; {versions}. Load before: {found['load_before']:.1f}. It took {found['seconds']} s.")
+            f"{of['system']}, Linux {of['kernel']}; {versions}. Load before: {found['load_before']:.1f}. It took {found['seconds']} s, in {rounds} {'round' if rounds == 1 else 'rounds'}.")
 
 
 def ingester(found):
