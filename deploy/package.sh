@@ -39,7 +39,7 @@ for function in ingester exporter receiver; do
     echo "$function needs $newest, and Lambda has GLIBC_2.34" >&2
     exit 1
   fi
-  # Lambda quotas: 50 MB, zipped. Ours have about 6.
+  # Lambda quotas: 50 MB, zipped. Ours have 4 to 5.
   if [ "$(wc -c < "$folder/$function.zip")" -gt 20000000 ]; then
     echo "$folder/$function.zip has more than 20 MB" >&2
     exit 1

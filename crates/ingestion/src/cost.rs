@@ -156,7 +156,7 @@ mod tests {
         rows: 1e6,
         files: 1.0,
         stored_bytes: 152e6,
-        requests: 860.0,
+        requests: 855.0,
         events_per_second: 0,
         memory_mb: 512,
         processor: Processor::X86,
