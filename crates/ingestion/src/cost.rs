@@ -182,9 +182,9 @@ mod tests {
         let puts = |work: Work| (work.bill().fragments / S3_PUT).round();
         assert_eq!(puts(MILLION), 216.0);
         // Four or five requests in five seconds.
-        assert_eq!(puts(Work { events_per_second: 1_000, ..MILLION }), 260.0);
+        assert_eq!(puts(Work { events_per_second: 1_000, ..MILLION }), 255.0);
         // Less than one.
-        assert_eq!(puts(Work { events_per_second: 100, ..MILLION }), 860.0);
+        assert_eq!(puts(Work { events_per_second: 100, ..MILLION }), 855.0);
         assert_eq!(puts(Work { files: 100_000.0, rows: 100_000.0, requests: 72.0, ..MILLION }), 100_000.0);
     }
 
