@@ -5,6 +5,16 @@
 use crate::fault::{Fault, Kind, Operation};
 use aws_sdk_s3::operation::get_object::GetObjectOutput;
 use aws_sdk_s3::operation::list_objects_v2::ListObjectsV2Output;
+use bytes::Bytes;
+
+/// An object read whole.
+#[derive(Debug, Clone)]
+pub struct Object {
+    /// Its bytes.
+    pub body: Bytes,
+    /// Its ETag, as S3 words it.
+    pub etag: String,
+}
 
 /// Identifies the bytes that a reader started with.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

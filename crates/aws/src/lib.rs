@@ -31,6 +31,8 @@ pub mod causes;
 
 mod memory;
 
+mod sample;
+
 pub use backoff::Backoff;
 pub use bucket::{Bucket, Created, Listed, Swapped};
 pub use clock::Clock;

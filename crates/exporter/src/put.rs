@@ -296,7 +296,7 @@ impl Puts<'_> {
         let unfit = |why: &str, bytes| Unmade::Unfit(Unfit { fragment: index, why: why.to_owned(), bytes });
         let mut fetches = 1;
         loop {
-            let Some(object) = self.state.get(&key).await.map_err(Unmade::State)? else {
+            let Some(object) = self.state.get_of_many(&key).await.map_err(Unmade::State)? else {
                 return Err(unfit("it is gone", None));
             };
             let wrong = match Verified::new(&staged.name, object.body.clone()) {
