@@ -164,7 +164,8 @@ bench-all: bench bench-peers bench-memory bench-docs ## All of them, and the tab
 bench-docs: ## Keeps the last results in bench/results/, and writes the tables of docs/performance.md
 	python3 -B bench/run.py docs
 
-# The functions with the features that are deployed, then the server as its image has it.
+# The functions with the features that are deployed and for the processors that cargo-lambda compiles for, then the server.
+bench-build: export RUSTFLAGS = -C target-cpu=$(if $(filter aarch64 arm64,$(shell uname -m)),neoverse-n1,haswell)
 bench-build:
 	$(CARGO) build --release --locked --bin ingester --bin exporter --bin receiver
 	$(CARGO) build --release --locked -p local -p measure --bin segment-s3 --bin measure

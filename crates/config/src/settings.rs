@@ -89,7 +89,7 @@ settings! {
         REQUESTS_IN_FLIGHT Value("4"), "requests to Segment at the same time, of one running ingester; at most 32";
         GZIP_REQUESTS Value("true"), "compress bodies, because AWS charges for outgoing traffic";
         LEASE_SECONDS Value("60"), "if an invocation is killed, another one may continue its file after this many seconds; at least 5";
-        COMMIT_SECONDS Value("5"), "seconds between commits, at most 60. A commit saves the position in the file. The ingester also commits whenever 50,000 rows have passed since the last commit. After a crash it sends the rows after the last commit again, with the same message ids.";
+        COMMIT_SECONDS Value("10"), "seconds between commits, at most 60. A commit saves the position in the file. The ingester also commits whenever 50,000 rows have passed since the last commit. After a crash it sends the rows after the last commit again, with the same message ids.";
         REJECT_LIMIT_ROWS None, "a number of refused rows that stops a file";
         REJECT_LIMIT_SHARE Value("0.5"), "a share of refused rows, from 0 to 1. Once 1,000 rows of a file are read, a larger share stops the file.";
         PROFILE Value("true"), "profile the columns of each file for the ledger and the report: filled and empty cells, lengths, types, shapes such as `AAA-999`. The profile contains no value of a cell.";

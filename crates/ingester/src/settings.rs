@@ -195,7 +195,7 @@ fn notice_topics(reader: &mut Reader<'_>) -> Vec<String> {
 
 /// `COMMIT_SECONDS`. Fractions are allowed. 0 commits after each batch.
 fn commit_every_ms(reader: &mut Reader<'_>) -> i64 {
-    let seconds: f64 = reader.parsed(&COMMIT_SECONDS, "a number of seconds such as 5");
+    let seconds: f64 = reader.parsed(&COMMIT_SECONDS, "a number of seconds such as 10");
     if !(0.0..=COMMIT_SECONDS_MAX).contains(&seconds) {
         reader.fault(&COMMIT_SECONDS, format_args!("is {seconds}; write a number from 0 to {COMMIT_SECONDS_MAX}"));
         return 0;
@@ -247,6 +247,17 @@ mod tests {
         for setting in [config::settings::ALL, config::settings::INGESTER, config::settings::READING].concat() {
             assert!(asked.contains(setting.name), "{}", setting.name);
         }
+    }
+
+    #[test]
+    fn the_bill_is_made_with_the_default_time_between_commits() {
+        let get = |name: &str| match name {
+            "WRITE_KEY" | "SOURCE_ID" | "STATE_BUCKET" | "SOURCE_BUCKET" => Some("anything".to_owned()),
+            "QUEUE_URL" => Some("https://sqs.us-east-1.amazonaws.com/1/q".to_owned()),
+            _ => None,
+        };
+        let settings = Settings::read(&get).unwrap();
+        assert_eq!(settings.commit_every_ms as f64, ingestion::cost::COMMIT_SECONDS * 1_000.0);
     }
 
     #[test]

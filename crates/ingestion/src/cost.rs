@@ -16,7 +16,7 @@ const FILE_SECONDS: f64 = 1.0;
 /// The working time of an invocation: Lambda's 15 minutes without the time to end.
 const INVOCATION_SECONDS: f64 = 14.0 * 60.0;
 /// The default of `COMMIT_SECONDS`.
-const COMMIT_SECONDS: f64 = 5.0;
+pub const COMMIT_SECONDS: f64 = 10.0;
 /// Requests to S3 for one file beside its rows: reads, and puts of checkpoint, ledger, rejects and outcome.
 const FILE_GETS: f64 = 6.0;
 const FILE_PUTS: f64 = 7.0;
@@ -164,13 +164,13 @@ mod tests {
     };
 
     #[test]
-    fn a_million_rows_cost_less_than_a_cent_unless_a_limit_on_the_rate_makes_the_function_wait() {
+    fn a_million_rows_cost_less_than_a_cent_even_if_a_limit_on_the_rate_makes_the_function_wait() {
         let unpaced = MILLION.bill();
-        assert!((0.001..0.002).contains(&unpaced.total()), "{unpaced:?}");
+        assert!((0.000_5..0.001).contains(&unpaced.total()), "{unpaced:?}");
         let paced = Work { events_per_second: 1_000, ..MILLION };
         // 1,001 seconds of half a GB.
         assert!((0.0083..0.0084).contains(&paced.bill().time), "{:?}", paced.bill());
-        assert!((0.010..0.012).contains(&paced.bill().total()), "{:?}", paced.bill());
+        assert!((0.009..0.010).contains(&paced.bill().total()), "{:?}", paced.bill());
         let small = Work { memory_mb: 128, ..paced };
         assert!(small.bill().total() < 0.005, "{:?}", small.bill());
         let arm = Work { processor: Processor::Arm, ..paced };
@@ -178,11 +178,11 @@ mod tests {
     }
 
     #[test]
-    fn a_fragment_has_the_calls_of_four_requests_and_waits_no_longer_than_a_commit_or_its_file() {
+    fn a_fragment_has_the_calls_of_ten_requests_and_waits_no_longer_than_a_commit_or_its_file() {
         let puts = |work: Work| (work.bill().fragments / S3_PUT).round();
-        assert_eq!(puts(MILLION), 216.0);
-        // Four or five requests in five seconds.
-        assert_eq!(puts(Work { events_per_second: 1_000, ..MILLION }), 255.0);
+        assert_eq!(puts(MILLION), 86.0);
+        // Eight or nine requests in ten seconds.
+        assert_eq!(puts(Work { events_per_second: 1_000, ..MILLION }), 100.0);
         // Less than one.
         assert_eq!(puts(Work { events_per_second: 100, ..MILLION }), 855.0);
         assert_eq!(puts(Work { files: 100_000.0, rows: 100_000.0, requests: 72.0, ..MILLION }), 100_000.0);

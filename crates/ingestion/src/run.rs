@@ -39,7 +39,7 @@ const FRAGMENT_WAIT_SHARE: i64 = 5;
 const READ_AHEAD_BYTES: u64 = RANGE_BYTES / 4;
 
 /// After so many settled rows a commit is due, however short the time since the one before. A kill then repeats these rows
-/// and the batches under way. A commit is one put: twenty for a million rows, beside hundreds of puts of fragments.
+/// and the batches under way. A commit is one put: twenty for a million rows, beside ninety of fragments.
 pub const COMMIT_ROWS: u64 = 50_000;
 
 /// The next action of the driver.

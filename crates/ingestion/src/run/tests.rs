@@ -245,13 +245,13 @@ fn at_full_speed_a_kill_repeats_at_most_the_rows_of_a_commit_and_the_batches_und
 
 #[test]
 fn accepted_requests_share_a_fragment_unless_a_commit_is_due() {
-    // Four batches of 2,500 rows, and a fifth one.
-    for (commit_every_ms, fragments) in [(60_000, 2), (0, 5)] {
-        let mut script = Script::new(12_000, |_| Answer::Accepted);
+    // Ten batches of 2,500 rows, and one more.
+    for (commit_every_ms, fragments) in [(60_000, 2), (0, 11)] {
+        let mut script = Script::new(27_000, |_| Answer::Accepted);
         script.commit_every_ms = commit_every_ms;
         script.pick = Box::new(|choices| if choices == 5_000 { 4_999 } else { 0 });
         assert_eq!(script.run(), End::Complete);
-        assert_eq!((script.fragments, script.kept.len()), (fragments, 12_000));
+        assert_eq!((script.fragments, script.kept.len()), (fragments, 27_000));
     }
 }
 
