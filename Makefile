@@ -156,7 +156,7 @@ bench-peers: bench-build ## Ingester and exporter beside other programs, in the 
 	  echo "the comparison needs $$tool (Debian, Ubuntu: apt-get install nodejs npm pigz isal)" >&2; exit 1; }; done
 	python3 -B bench/run.py peers $(BENCH)
 
-bench-memory: bench-build ## The ingester with the CPU time and the memory of small functions; needs root, cgroups and iproute2
+bench-memory: bench-build ## Ingester and exporter with the CPU time and the memory of small functions; needs root, cgroups and iproute2
 	python3 -B bench/run.py memory $(BENCH)
 
 bench-all: bench bench-peers bench-memory bench-docs ## All of them, and the tables of docs/performance.md

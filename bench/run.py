@@ -3,7 +3,7 @@
 
     run.py bench   the three functions                    target/bench/bench.json and bench.md
     run.py peers   the ingester and exporter beside other programs, in the same rounds   target/bench/peers.json and peers.md
-    run.py memory  the ingester with the CPU time and the memory of small functions     target/bench/memory.json and memory.md
+    run.py memory  ingester and exporter with the CPU time and the memory of small functions   target/bench/memory.json and memory.md
     run.py docs    copies all to bench/results/, and writes their tables into docs/performance.md
 """
 
@@ -143,11 +143,11 @@ PERIOD_US = 100_000
 LATENCY_MS, MEGABITS = 20, 300
 
 
-def limited(memory_mb):
-    """A script that runs the ingester with the share of a CPU, and the memory, of a function of this size."""
+def limited(function, memory_mb):
+    """A script that runs a function with the share of a CPU, and the memory, that Lambda gives it at this size."""
     root = pathlib.Path("/sys/fs/cgroup")
     quota = PERIOD_US * memory_mb // MEMORY_MB_PER_CPU
-    name = f"segment-s3-{memory_mb}"
+    name = f"segment-s3-{function}-{memory_mb}"
     if (root / "cgroup.controllers").exists():
         groups = {root / name: {"cpu.max": f"{quota} {PERIOD_US}", "memory.max": memory_mb << 20}}
     else:
@@ -156,9 +156,9 @@ def limited(memory_mb):
         group.mkdir(exist_ok=True)
         for file, value in files.items():
             (group / file).write_text(f"{value}\n")
-    script = HOME / f"ingester-{memory_mb}"
+    script = HOME / f"{function}-{memory_mb}"
     joins = "".join(f"echo $$ > {group}/cgroup.procs\n" for group in groups)
-    script.write_text(f"#!/bin/sh\n{joins}exec {binary('ingester')}\n")
+    script.write_text(f"#!/bin/sh\n{joins}exec {binary(function)}\n")
     script.chmod(0o755)
     return str(script)
 
@@ -166,10 +166,12 @@ def limited(memory_mb):
 def memory_cases(options):
     cases = {}
     for memory_mb in [128, 256, 512, MEMORY_MB_PER_CPU]:
-        script = limited(memory_mb)
+        ingester, exporter = limited("ingester", memory_mb), limited("exporter", memory_mb)
         own = [f"LATENCY_MS={LATENCY_MS}", f"AWS_LAMBDA_FUNCTION_MEMORY_SIZE={memory_mb}"]
-        cases[f"memory {memory_mb} unpaced"] = ["ingest", script, rows_file("track", "1M"), *own]
-        cases[f"memory {memory_mb} paced"] = ["ingest", script, rows_file("track", "10k"), *own, "EVENTS_PER_SECOND=1000"]
+        cases[f"memory {memory_mb} unpaced"] = ["ingest", ingester, rows_file("track", "1M"), *own]
+        cases[f"memory {memory_mb} paced"] = ["ingest", ingester, rows_file("track", "10k"), *own, "EVENTS_PER_SECOND=1000"]
+        for fragments, size in [(10_000, 50_000), (10_000, 500)]:
+            cases[f"little {memory_mb} {fragments} {size}"] = ["export", exporter, str(fragments), str(size), *own]
     return cases
 
 
@@ -192,7 +194,7 @@ def measure(name, command):
     environment = {**os.environ, "AWS_REGION": "us-east-1", "AWS_DEFAULT_REGION": "us-east-1", "NODE_NO_WARNINGS": "1"}
     # A network of its own, whose loopback has so many bits a second in both directions together.
     narrow = f"ip link set lo up; tc qdisc add dev lo root tbf rate {MEGABITS}mbit burst 256kb latency 50ms; exec \"$@\""
-    within = ["unshare", "-n", "bash", "-c", narrow, "bash"] if " memory " in f" {name} " else []
+    within = ["unshare", "-n", "bash", "-c", narrow, "bash"] if {"memory", "little"} & set(name.split()) else []
     answer = subprocess.run([*within, binary("measure"), *command], env=environment, capture_output=True, text=True)
     if answer.returncode != 0:
         print(" failed", file=sys.stderr)

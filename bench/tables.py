@@ -171,6 +171,19 @@ def memory(found):
     return table(head, rows)
 
 
+def little(found):
+    rows = []
+    for name, runs in cases(found, "little").items():
+        _, megabytes, fragments, size = name.split()
+        rows.append([megabytes, f"{int(fragments):,} × {int(size) / 1000:g} KB",
+                     spread([run["wall_s"] for run in runs], "{:.1f}"), f"{runs[-1]['ticks']}",
+                     spread([run["cpu_s"] for run in runs]), spread([run["peak_bytes"] / 1e6 for run in runs], "{:.0f}"),
+                     spread([run["wall_s"] * int(megabytes) / 1024 / run["events"] * 1e6 for run in runs], "{:.1f}"),
+                     "yes" if all(run["exported"] == run["events"] for run in runs) else "**no**"])
+    head = ["memory MB", "fragments", "wall s", "invocations", "CPU-s", "peak MB", "GB-seconds per 1M events", "each event exported once"]
+    return table(head, rows)
+
+
 REGIONS = {
     "machine": ("bench", machine),
     "ingester": ("bench", ingester),
@@ -184,11 +197,12 @@ REGIONS = {
     "compressors": ("peers", compressors),
     "machine of little memory": ("memory", machine),
     "memory": ("memory", memory),
+    "memory of the exporter": ("memory", little),
 }
 DOCUMENTS = {
     "bench": ["machine", "ingester", "requests", "paced", "start", "exporter", "receiver"],
     "peers": ["machine of the peers", "peers", "compressors"],
-    "memory": ["machine of little memory", "memory"],
+    "memory": ["machine of little memory", "memory", "memory of the exporter"],
 }
 
 

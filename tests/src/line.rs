@@ -47,10 +47,7 @@ impl Line {
 
     /// The ingester with the queue to send its rest to.
     pub fn ingester(&self) -> Function {
-        let function = self.mill.ingester().envs(self.sqs.env()).env("QUEUE_URL", self.sqs.queue_url(QUEUE));
-        // Shorter than each wait of a message. A deadline is in the machine's time, which the queue's clock leaves behind: a
-        // deadline that is just ahead would leave no time.
-        function.timeout(std::time::Duration::from_secs(50))
+        self.mill.ingester().envs(self.sqs.env()).env("QUEUE_URL", self.sqs.queue_url(QUEUE))
     }
 
     /// Sends the event that announces the file, as S3 would.

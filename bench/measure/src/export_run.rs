@@ -3,7 +3,8 @@
 use crate::ingest::report;
 use crate::lines::{Lines, RECEIVED_MS};
 use crate::process::Usage;
-use crate::{setting, store};
+use crate::settings::Settings;
+use crate::store;
 use export::fragment::{Encoder, crc32};
 use flate2::read::MultiGzDecoder;
 use protocol::fragment::{FragmentName, Origin};
@@ -13,24 +14,21 @@ use standins::installation::{CUSTOMER_BUCKET, SOURCE_ID, STATE_BUCKET, exporter_
 use standins::lambda::Function;
 use standins::s3;
 use std::path::Path;
-use std::time::Duration;
-
-/// That of the template.
-const TIMEOUT: Duration = Duration::from_secs(900);
 
 /// Ticks at most: one tick leaves what it has no time for to the next.
 const TICKS_MAX: usize = 20;
 
 /// Exports `fragments` fragments with about `bytes` of lines each, in as many ticks as that takes.
 pub(crate) async fn measure(binary: &Path, fragments: u64, bytes: usize, settings: &[&str]) -> anyhow::Result<Value> {
-    let settings = settings.iter().map(|text| setting(text)).collect::<anyhow::Result<Vec<_>>>()?;
+    let settings = Settings::parse(settings)?;
     let s3 = with_buckets(s3::Server::memory()).start().await?;
     let (events, raw_bytes) = stage(&s3, fragments, bytes)?;
+    settings.slow(s3.faults());
     let exporter = Function::new("exporter", binary)
         .envs(s3.env())
         .envs(exporter_settings())
-        .envs(settings)
-        .timeout(TIMEOUT)
+        .envs(settings.function)
+        .timeout(settings.timeout)
         .deploy();
     let (mut wall_s, mut ticks, mut log_bytes) = (0.0, 0, 0);
     let before = Usage::own();

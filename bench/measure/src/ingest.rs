@@ -1,19 +1,15 @@
 //! The ingester on a file.
 
 use crate::process::Usage;
-use crate::{arrived, setting, store};
+use crate::settings::Settings;
+use crate::{arrived, store};
 use anyhow::Context;
 use serde_json::{Value, json};
-use standins::faults::{Fault, Rule};
 use standins::installation::{SOURCE_BUCKET, STATE_BUCKET, ingester_settings};
 use standins::lambda::{Function, Invocation};
 use standins::{s3, segment};
 use std::fs;
 use std::path::Path;
-use std::time::Duration;
-
-/// The most that Lambda allows (Lambda quotas).
-const TIMEOUT: Duration = Duration::from_secs(900);
 
 /// S3 with the file, and a Segment that reads nothing.
 pub(crate) struct Stage {
@@ -24,35 +20,26 @@ pub(crate) struct Stage {
 }
 
 impl Stage {
-    /// Answers come `latency_ms` after the requests.
-    pub(crate) async fn new(file: &Path, latency_ms: u64) -> anyhow::Result<Stage> {
+    pub(crate) async fn new(file: &Path) -> anyhow::Result<Stage> {
         let s3 = s3::Server::memory().with_bucket(SOURCE_BUCKET).with_bucket(STATE_BUCKET).start().await?;
         let segment = segment::Server::setup().sink().start().await?;
-        if latency_ms > 0 {
-            let wait = Duration::from_millis(latency_ms);
-            segment.faults().add(Rule::any().before(Fault::Slow(wait)));
-            s3.faults().add(Rule::any().before(Fault::Slow(wait)));
-        }
         let key = file.file_name().context("no file")?.to_string_lossy().into_owned();
         s3.put(SOURCE_BUCKET, &key, fs::read(file)?)?;
         Ok(Stage { s3, segment, key })
     }
 }
 
-/// Runs the real bootstrap under a Runtime API. `LATENCY_MS` and `TIMEOUT_S` are ours, other settings are the function's.
+/// Runs the real bootstrap under a Runtime API.
 pub(crate) async fn measure(binary: &Path, file: &Path, settings: &[&str]) -> anyhow::Result<Value> {
-    let mut settings = settings.iter().map(|text| setting(text)).collect::<anyhow::Result<Vec<_>>>()?;
-    let mut own = |name: &str, default: u64| -> anyhow::Result<u64> {
-        let at = settings.iter().position(|(set, _)| set == name);
-        at.map_or(Ok(default), |at| crate::number(&settings.remove(at).1))
-    };
-    let (latency_ms, timeout_s) = (own("LATENCY_MS", 0)?, own("TIMEOUT_S", TIMEOUT.as_secs())?);
-    let stage = Stage::new(file, latency_ms).await?;
+    let settings = Settings::parse(settings)?;
+    let stage = Stage::new(file).await?;
+    settings.slow(stage.s3.faults());
+    settings.slow(stage.segment.faults());
     let ingester = Function::new("ingester", binary)
         .envs(stage.s3.env())
         .envs(ingester_settings(&stage.segment.url()))
-        .envs(settings)
-        .timeout(Duration::from_secs(timeout_s))
+        .envs(settings.function)
+        .timeout(settings.timeout)
         .deploy();
     let before = Usage::own();
     let invocation = ingester.invoke(&created(&stage.key)).await;

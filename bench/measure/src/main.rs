@@ -11,6 +11,8 @@
 //! measure program COMMAND …                               any program
 //! ```
 //!
+//! `LATENCY_MS` and `TIMEOUT_S` are ours. Other settings are the function's.
+//!
 //! S3 and Segment are in this process, the program that is measured is another one, and only the CPU time of that one
 //! counts. `stand_ins_cpu_s` shows whether the stand-ins were quick enough: where it is near `wall_s`, the program waited
 //! for them.
@@ -24,6 +26,7 @@ mod process;
 mod program;
 mod receive;
 mod rows;
+mod settings;
 mod start;
 mod store;
 
@@ -58,10 +61,4 @@ async fn main() -> anyhow::Result<()> {
 
 fn number<T: std::str::FromStr>(text: &str) -> anyhow::Result<T> {
     text.replace('_', "").parse().ok().with_context(|| format!("{text} is not a number"))
-}
-
-/// `NAME=VALUE` as a pair.
-fn setting(text: &str) -> anyhow::Result<(String, String)> {
-    let (name, value) = text.split_once('=').with_context(|| format!("{text} is not NAME=VALUE"))?;
-    Ok((name.to_owned(), value.to_owned()))
 }

@@ -15,7 +15,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(5);
 
 /// A program that reads the file from S3 and sends it to Segment. Its environment says where both are.
 pub(crate) async fn measure_peer(file: &Path, command: &[&str]) -> anyhow::Result<Value> {
-    let stage = Stage::new(file, 0).await?;
+    let stage = Stage::new(file).await?;
     let began = Instant::now();
     let mut child = started(command, |command| {
         command

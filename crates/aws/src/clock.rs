@@ -31,6 +31,12 @@ impl Clock {
         Self(Arc::new(now_ms))
     }
 
+    /// A moment of the machine's clock by this one. Lambda gives the deadline of an invocation by the machine's clock.
+    #[must_use]
+    pub fn of_machine(&self, at_ms: i64) -> i64 {
+        at_ms.saturating_add(self.now_ms() - Self::system().now_ms())
+    }
+
     /// Milliseconds since the Unix epoch.
     #[must_use]
     pub fn now_ms(&self) -> i64 {
@@ -53,4 +59,17 @@ impl std::fmt::Debug for Clock {
 
 fn since_epoch() -> Duration {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_moment_of_the_machine_moves_with_the_clock() {
+        let hour_ahead = Clock::from_fn(|| Clock::system().now_ms() + 3_600_000);
+        let moved_ms = hour_ahead.of_machine(1_000) - 1_000;
+        assert!((3_540_000..3_660_000).contains(&moved_ms), "{moved_ms}");
+        assert_eq!(hour_ahead.of_machine(i64::MAX), i64::MAX);
+    }
 }
