@@ -106,7 +106,7 @@ async fn a_backfill_that_is_killed_in_the_middle_ingests_each_object_once() {
 #[tokio::test]
 async fn a_backfill_that_runs_out_of_time_goes_on_from_the_queue() {
     let scene = Scene::new(450).await;
-    // The second slice begins late: after the 9 of 16 seconds in which a slice may begin.
+    // The second slice lasts too long for a third one: slices begin in the first 9 of 16 seconds.
     let slow = Fault::Slow(Duration::from_secs(10));
     scene.world.s3.faults().add(Rule::on("ListObjectsV2").bucket(SOURCE).skip(1).times(1).before(slow));
     let ingester = scene.ingester().timeout(Duration::from_secs(16));
