@@ -5,7 +5,7 @@ use crate::answer::{etag_of, is_truncated, same_object, size_of};
 use crate::backoff::REQUESTS;
 use crate::dice::Dice;
 use crate::fault::{Fault, Kind, Operation};
-use crate::sample::{Sample, Sampler};
+use crate::sample::{Got, Sample, Sampler};
 use aws_sdk_s3::Client;
 use aws_sdk_s3::error::{BuildError, ProvideErrorMetadata};
 use aws_sdk_s3::operation::get_object::builders::GetObjectFluentBuilder;
@@ -118,58 +118,59 @@ impl Bucket {
     /// # Errors
     /// When S3 does not give it.
     pub async fn get(&self, key: &str) -> Result<Option<Object>, Fault> {
-        self.get_noting(key, None).await
+        there(retried(&self.dice, || self.get_once(key, None)).await)
     }
 
-    /// The same for one object among many, in a third of the CPU time. Nothing but the length of the answer is checked, so
-    /// the object needs a checksum of its own.
+    /// The same for one object among many, in a third of the CPU time. The checksum that S3 keeps is not compared, so the
+    /// object needs one of its own.
     ///
-    /// The SDK makes the first GET, and each that follows a failure.
+    /// The SDK makes the first GET, and each that follows an unclear answer.
     ///
     /// # Errors
     /// When S3 does not give it.
     pub async fn get_of_many(&self, key: &str) -> Result<Option<Object>, Fault> {
-        let sample = self.sample().clone();
-        if let Some(sample) = sample {
-            if let Some(object) = sample.get(key).await {
-                return Ok(Some(object));
+        let get = async || {
+            let sample = self.sample().clone();
+            if let Some(sample) = sample {
+                let got = sample.get(key).await;
+                if let Got::Object(object) = got {
+                    return Ok(object);
+                }
+                *self.sample() = None;
+                if let Got::Busy(status) = got {
+                    let detail = format!("S3 answers with status {status}");
+                    return Err(Fault::foreign(Operation::Get, self.target(key), detail));
+                }
+                tracing::debug!(key, "the SDK will get it");
             }
-            *self.sample() = None;
-        }
-        let sampler = Sampler::new(key);
-        let object = self.get_noting(key, Some(sampler.clone())).await?;
-        *self.sample() = sampler.taken().filter(|_| object.is_some()).map(Arc::new);
-        Ok(object)
+            let sampler = Sampler::default();
+            let object = self.get_once(key, Some(&sampler)).await?;
+            *self.sample() = sampler.taken().map(Arc::new);
+            Ok(object)
+        };
+        there(retried(&self.dice, get).await)
     }
 
     pub(crate) fn sample(&self) -> MutexGuard<'_, Option<Arc<Sample>>> {
         self.sample.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) async fn get_noting(&self, key: &str, sampler: Option<Sampler>) -> Result<Option<Object>, Fault> {
-        let got = retried(&self.dice, || async {
-            let target = self.target(key);
-            let mut request =
-                self.client.get_object().bucket(&self.name).key(key).set_request_payer(self.payer.clone()).customize();
-            if let Some(sampler) = &sampler {
-                request = request.interceptor(sampler.clone());
-            }
-            let answer = request.send().await.map_err(|error| Fault::of(Operation::Get, &target, &error))?;
-            let etag = etag_of(answer.e_tag(), Operation::Get, &target)?;
-            let bytes = size_of(&answer, 0, &target)?;
-            let body = answer.body.collect().await.map_err(|error| Fault::broken(&target, &error))?.into_bytes();
-            if body.len() as u64 != bytes {
-                let detail = format!("the answer has {} of the {bytes} bytes that it promises", body.len());
-                return Err(Fault::foreign(Operation::Get, &target, detail));
-            }
-            Ok(Object { body, etag })
-        })
-        .await;
-        match got {
-            Ok(object) => Ok(Some(object)),
-            Err(fault) if fault.kind == Kind::Missing => Ok(None),
-            Err(fault) => Err(fault),
+    pub(crate) async fn get_once(&self, key: &str, sampler: Option<&Sampler>) -> Result<Object, Fault> {
+        let target = self.target(key);
+        let request = self.client.get_object().bucket(&self.name).key(key);
+        let mut request = request.set_request_payer(self.payer.clone()).customize();
+        if let Some(sampler) = sampler {
+            request = request.interceptor(sampler.watch(key));
         }
+        let answer = request.send().await.map_err(|error| Fault::of(Operation::Get, &target, &error))?;
+        let etag = etag_of(answer.e_tag(), Operation::Get, &target)?;
+        let bytes = size_of(&answer, 0, &target)?;
+        let body = answer.body.collect().await.map_err(|error| Fault::broken(&target, &error))?.into_bytes();
+        if body.len() as u64 != bytes {
+            let detail = format!("the answer has {} of the {bytes} bytes that it promises", body.len());
+            return Err(Fault::foreign(Operation::Get, &target, detail));
+        }
+        Ok(Object { body, etag })
     }
 
     /// Reads the first `bytes_max` bytes of an object. The pin of this answer decides all later reads.
@@ -540,6 +541,15 @@ impl Upload<'_> {
             Ok(Stored { version_id: answer.version_id().map(str::to_owned), etag })
         })
         .await
+    }
+}
+
+/// `None` in place of a missing object.
+fn there(got: Result<Object, Fault>) -> Result<Option<Object>, Fault> {
+    match got {
+        Ok(object) => Ok(Some(object)),
+        Err(fault) if fault.kind == Kind::Missing => Ok(None),
+        Err(fault) => Err(fault),
     }
 }
 

@@ -2,6 +2,8 @@
 //!
 //! The SDK takes about 70 µs of CPU time to prepare a GET and to read its answer, and finds nearly the same each time. A
 //! sample keeps what it found. A reader of many small objects takes a third of the time with it.
+//!
+//! The SDK asks for the checksum that S3 keeps of an object, and compares it. A sample does not.
 
 use crate::answer::{Object, etag_of};
 use crate::fault::Operation;
@@ -20,14 +22,15 @@ use aws_smithy_runtime_api::client::http::{HttpClient, HttpConnector, HttpConnec
 use aws_smithy_runtime_api::client::identity::ResolveCachedIdentity;
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use aws_smithy_runtime_api::client::runtime_components::GetIdentityResolver;
+use bytes::{Bytes, BytesMut};
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, SystemTime};
 
-/// From the request to the last byte of its answer. A slower answer is left to the SDK, which has no such limit.
-const WITHIN: Duration = Duration::from_secs(30);
+/// The longest wait for the next piece of an answer.
+const STALLED_AFTER: Duration = Duration::from_secs(30);
 
 /// The SDK's identifier of signatures of version 4 with a secret key.
 const SIGV4: AuthSchemeId = AuthSchemeId::new("sigv4");
@@ -48,24 +51,41 @@ pub(crate) struct Sample {
     components: RuntimeComponents,
 }
 
+/// What a sample came to.
+#[derive(Debug)]
+pub(crate) enum Got {
+    /// The object, as it was sent.
+    Object(Object),
+    /// S3 is busy. Another request has to wait.
+    Busy(u16),
+    /// Anything else than an ordinary answer of S3. The SDK has to ask, and knows what it means.
+    Unclear,
+}
+
 impl Sample {
-    /// Gets an object whole. `None` if anything differs from an ordinary answer of S3: the SDK tries then, and says why.
-    pub(crate) async fn get(&self, key: &str) -> Option<Object> {
-        if !is_plain(key) {
-            return None;
+    /// Gets an object whole.
+    pub(crate) async fn get(&self, key: &str) -> Got {
+        match self.send(key).await {
+            Some(got) => got,
+            None => Got::Unclear,
         }
-        tokio::time::timeout(WITHIN, self.send(key)).await.ok()?
     }
 
-    async fn send(&self, key: &str) -> Option<Object> {
-        let answer = self.connector.call(self.request(key).await?).await.ok()?;
-        if answer.status().as_u16() != 200 {
+    /// `None` if something is missing.
+    async fn send(&self, key: &str) -> Option<Got> {
+        let request = if is_plain(key) { self.request(key).await? } else { return None };
+        let answer = self.connector.call(request).await.ok()?;
+        let status = answer.status().as_u16();
+        if status == 429 || status >= 500 {
+            return Some(Got::Busy(status));
+        }
+        if status != 200 {
             return None;
         }
         let etag = etag_of(answer.headers().get("etag"), Operation::Get, key).ok()?;
         let bytes: usize = answer.headers().get("content-length")?.parse().ok()?;
-        let body = ByteStream::new(answer.into_body()).collect().await.ok()?.into_bytes();
-        (body.len() == bytes).then_some(Object { body, etag })
+        let body = whole(ByteStream::new(answer.into_body()), bytes).await?;
+        Some(Got::Object(Object { body, etag }))
     }
 
     async fn request(&self, key: &str) -> Option<HttpRequest> {
@@ -91,38 +111,53 @@ impl Sample {
         let headers = std::iter::once(("user-agent", self.user_agent.as_str()));
         let signable = SignableRequest::new("GET", &uri, headers, SignableBody::Bytes(&[])).ok()?;
         let (instructions, _) = sign(signable, &params.into()).ok()?.into_parts();
-        let mut request = HttpRequest::new(SdkBody::empty());
-        request.set_uri(uri).ok()?;
-        let headers = request.headers_mut();
-        headers.try_insert("user-agent", self.user_agent.clone()).ok()?;
-        for (name, value) in instructions.headers() {
-            headers.try_insert(name.to_owned(), value.to_owned()).ok()?;
-        }
-        Some(request)
+        let request = http::Request::get(&uri).header("user-agent", &self.user_agent);
+        let mut request = request.body(SdkBody::empty()).ok()?;
+        instructions.apply_to_request_http1x(&mut request);
+        HttpRequest::try_from(request).ok()
     }
 }
 
-/// Takes a sample of the GET of `key` while the SDK sends it.
-#[derive(Debug, Clone)]
-pub(crate) struct Sampler {
-    key: String,
-    taken: Arc<Mutex<Option<Sample>>>,
+/// A body of so many bytes.
+async fn whole(mut body: ByteStream, bytes: usize) -> Option<Bytes> {
+    let mut next = async || tokio::time::timeout(STALLED_AFTER, body.try_next()).await.ok()?.ok();
+    let first = next().await?.unwrap_or_default();
+    if first.len() == bytes {
+        return Some(first);
+    }
+    let mut all = BytesMut::from(first);
+    while let Some(piece) = next().await? {
+        all.extend_from_slice(&piece);
+    }
+    (all.len() == bytes).then(|| all.freeze())
 }
 
+/// Takes a sample of a GET while the SDK sends it.
+#[derive(Debug, Default)]
+pub(crate) struct Sampler(Arc<Mutex<Option<Sample>>>);
+
 impl Sampler {
-    pub(crate) fn new(key: &str) -> Self {
-        Self { key: key.to_owned(), taken: Arc::default() }
+    /// What the SDK calls for the GET of `key`. It does not keep the sample, which has the components of the SDK: they
+    /// would keep each other for ever.
+    pub(crate) fn watch(&self, key: &str) -> impl Intercept + 'static {
+        Watch { key: key.to_owned(), taken: Arc::downgrade(&self.0) }
     }
 
     /// The sample, unless the request was one of another kind.
     pub(crate) fn taken(&self) -> Option<Sample> {
-        self.taken.lock().unwrap_or_else(PoisonError::into_inner).take()
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }
 
-impl Intercept for Sampler {
+#[derive(Debug)]
+struct Watch {
+    key: String,
+    taken: Weak<Mutex<Option<Sample>>>,
+}
+
+impl Intercept for Watch {
     fn name(&self) -> &'static str {
-        "Sampler"
+        "sample::Watch"
     }
 
     fn read_before_transmit(
@@ -131,8 +166,10 @@ impl Intercept for Sampler {
         components: &RuntimeComponents,
         configuration: &mut ConfigBag,
     ) -> Result<(), BoxError> {
-        let sample = sampled(&self.key, context.request(), components, configuration);
-        *self.taken.lock().unwrap_or_else(PoisonError::into_inner) = sample;
+        if let Some(taken) = self.taken.upgrade() {
+            let sample = sampled(&self.key, context.request(), components, configuration);
+            *taken.lock().unwrap_or_else(PoisonError::into_inner) = sample;
+        }
         Ok(())
     }
 }
@@ -191,7 +228,10 @@ mod tests {
     use super::*;
     use crate::clients::{config_at, s3, with_clock};
     use crate::{Bucket, Clock, Dice, Kind};
+    use aws_credential_types::credential_fn::provide_credentials_fn;
     use aws_sdk_s3::config::{Credentials, SharedCredentialsProvider};
+    use aws_smithy_runtime_api::client::http::{HttpConnectorFuture, http_client_fn};
+    use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
     use standins::faults::{Fault, Rule};
     use standins::iam::Role;
     use standins::s3::Server;
@@ -221,9 +261,27 @@ mod tests {
     }
 
     async fn sample(bucket: &Bucket) -> Sample {
-        let sampler = Sampler::new(KEYS[0]);
-        bucket.get_noting(KEYS[0], Some(sampler.clone())).await.unwrap().unwrap();
+        let sampler = Sampler::default();
+        bucket.get_once(KEYS[0], Some(&sampler)).await.unwrap();
         sampler.taken().unwrap()
+    }
+
+    /// In the place of AWS: an object of one byte under each address.
+    #[derive(Clone, Debug, Default)]
+    struct Asked(Arc<Mutex<Vec<String>>>);
+
+    impl HttpConnector for Asked {
+        fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+            self.0.lock().unwrap().push(request.uri().to_owned());
+            let answer = http::Response::builder().header("etag", "\"e\"").header("content-length", "1");
+            let answer = answer.body(SdkBody::from("x")).unwrap();
+            HttpConnectorFuture::ready(Ok(HttpResponse::try_from(answer).unwrap()))
+        }
+    }
+
+    async fn body_by(sample: &Sample, key: &str) -> Option<Bytes> {
+        let Got::Object(object) = sample.get(key).await else { return None };
+        Some(object.body)
     }
 
     #[tokio::test]
@@ -232,12 +290,30 @@ mod tests {
         let bucket = bucket(&server, 0);
         let sample = sample(&bucket).await;
         for key in KEYS {
-            let (by_sample, by_sdk) = (sample.get(key).await.unwrap(), bucket.get(key).await.unwrap().unwrap());
+            let Got::Object(by_sample) = sample.get(key).await else { panic!("{key}") };
+            let by_sdk = bucket.get(key).await.unwrap().unwrap();
             assert_eq!((&by_sample.body, &by_sample.etag), (&by_sdk.body, &by_sdk.etag));
             assert_eq!(by_sample.body, key);
         }
         assert_eq!(server.requests().count("GetObject"), 1 + 2 * KEYS.len());
         assert!(server.requests().all().iter().all(|request| request.status == Some(200)));
+    }
+
+    /// The sample leads to another bucket, as no real one does.
+    #[tokio::test]
+    async fn all_but_the_first_of_many_objects_are_got_by_sample() {
+        let server = server().await;
+        server.create_bucket("other").unwrap();
+        server.put("other", "d", "other").unwrap();
+        let bucket = bucket(&server, 0);
+        assert_eq!(bucket.get_of_many("d").await.unwrap().unwrap().body, "d");
+        let mut sample = sample(&bucket).await;
+        sample.place = sample.place.replace(BUCKET, "other");
+        *bucket.sample() = Some(Arc::new(sample));
+        assert_eq!(bucket.get_of_many("d").await.unwrap().unwrap().body, "other");
+        // It is not there: the SDK gets the right one, and the next sample is right too.
+        assert_eq!(bucket.get_of_many("e").await.unwrap().unwrap().body, "e");
+        assert_eq!(bucket.get_of_many("d").await.unwrap().unwrap().body, "d");
     }
 
     #[tokio::test]
@@ -247,7 +323,7 @@ mod tests {
         let sample = sample(&bucket).await;
         server.requests().clear();
         for key in UNPLAIN {
-            assert!(sample.get(key).await.is_none(), "{key}");
+            assert!(matches!(sample.get(key).await, Got::Unclear), "{key}");
             assert_eq!(server.requests().count("GetObject"), 0, "{key}");
         }
         for key in UNPLAIN {
@@ -258,21 +334,50 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_answer_that_is_not_an_object_is_left_to_the_sdk() {
-        let page = Fault::gateway_page();
-        let faults = [Fault::InternalError, Fault::SlowDown, Fault::Reset, Fault::CutAnswer(1), page.into()];
+    async fn an_answer_that_is_not_an_object_is_unclear_and_the_sdk_gets_it() {
+        let is_busy = |fault: &Fault| match fault {
+            Fault::InternalError | Fault::SlowDown => true,
+            Fault::Answer(answer) => answer.status >= 500,
+            _ => false,
+        };
+        let page = Fault::status(404).header("etag", "\"e\"").header("content-length", "1").body("d");
+        let faults = [Fault::InternalError, Fault::SlowDown, Fault::Reset, Fault::CutAnswer(0), page.into()];
         for fault in faults.into_iter().chain(Fault::gateway_pages().into_iter().map(Fault::from)) {
             let server = server().await;
             let bucket = bucket(&server, 0);
-            let name = fault.name();
-            let rule = Rule::on("GetObject").skip(1).times(1);
-            server.faults().add(if name == "CutAnswer" { rule.after(fault) } else { rule.before(fault) });
+            let (name, is_busy) = (format!("{fault:?}"), is_busy(&fault));
+            let rule = |fault| {
+                if name == "CutAnswer" {
+                    Rule::on("GetObject").after(fault)
+                } else {
+                    Rule::on("GetObject").before(fault)
+                }
+            };
+            let sample = sample(&bucket).await;
+            server.faults().add(rule(fault.clone()).times(1));
+            let got = sample.get("d").await;
+            assert!(if is_busy { matches!(got, Got::Busy(_)) } else { matches!(got, Got::Unclear) }, "{name}: {got:?}");
+            assert_eq!(server.requests().all().len(), 2, "{name}");
+            *bucket.sample() = Some(Arc::new(sample));
+            server.faults().add(rule(fault).times(1));
             for key in KEYS {
                 assert_eq!(bucket.get_of_many(key).await.unwrap().unwrap().body, key, "{name}");
                 assert!(bucket.sample().is_some(), "{name}: the next one has a sample again");
             }
-            assert_eq!(server.requests().count("GetObject"), KEYS.len() + 1, "{name}");
+            assert_eq!(server.faults().strikes().len(), 2, "{name}");
+            assert_eq!(server.requests().all().len(), 2 + KEYS.len() + 1, "{name}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_busy_s3_is_asked_as_often_as_by_the_sdk_alone() {
+        let server = server().await;
+        let bucket = bucket(&server, 0);
+        *bucket.sample() = Some(Arc::new(sample(&bucket).await));
+        server.faults().add(Rule::on("GetObject").before(Fault::SlowDown));
+        let attempts = bucket.get_of_many("d").await.unwrap_err().attempts;
+        assert_eq!(attempts, bucket.get("d").await.unwrap_err().attempts);
+        assert_eq!(server.faults().strikes().len(), 2 * attempts as usize);
     }
 
     #[tokio::test]
@@ -300,20 +405,59 @@ mod tests {
         }
     }
 
+    /// Credentials that are the next ones each time: of an administrator, then of sessions of a role.
     #[tokio::test]
-    async fn a_session_gets_by_sample_too() {
+    async fn a_sample_signs_with_the_credentials_of_the_moment() {
         let server = server().await;
-        let lasts = Duration::from_secs(3_600);
+        let administrator = server.credentials();
         let role = "arn:aws:iam::000000000000:role/exporter";
-        let session = server.directory().session_of(role, "exporter", lasts).unwrap();
-        let token = session.session_token.clone();
-        let keys = Credentials::new(session.access_key_id, session.secret_access_key, token, None, "test");
+        let session = server.directory().session_of(role, "exporter", Duration::from_secs(3_600)).unwrap();
+        let keys = |keys: standins::iam::Credentials, expires: SystemTime| {
+            let token = keys.session_token;
+            Credentials::new(keys.access_key_id, keys.secret_access_key, token, Some(expires), "test")
+        };
+        let (hour, now) = (Duration::from_secs(3_600), SystemTime::now());
+        // So near its end that the SDK asks for the next one at each request.
+        let turns = Arc::new(Mutex::new(vec![keys(session, now + hour), keys(administrator, now)]));
+        let next = provide_credentials_fn(move || {
+            let turns = Arc::clone(&turns);
+            async move { Ok(turns.lock().unwrap().pop().unwrap()) }
+        });
         let config = config_at(&server.url(), "", "").into_builder();
-        let config = config.credentials_provider(SharedCredentialsProvider::new(keys)).build();
+        let config = config.credentials_provider(SharedCredentialsProvider::new(next)).build();
         let bucket = Bucket::new(s3(&config), BUCKET, Dice::seeded(1));
         let sample = sample(&bucket).await;
-        assert_eq!(sample.get("d").await.unwrap().body, "d");
-        assert!(server.requests().all().iter().all(|request| request.status == Some(200)));
+        assert_eq!(body_by(&sample, "d").await.unwrap(), "d");
+        let callers: Vec<_> = server.requests().all().into_iter().map(|request| request.caller.unwrap()).collect();
+        assert!(!callers[0].contains("exporter") && callers[1].contains("exporter"), "{callers:?}");
+    }
+
+    #[tokio::test]
+    async fn a_sample_has_the_address_of_any_bucket_at_aws() {
+        let asked = Asked::default();
+        let answering = asked.clone();
+        let client = http_client_fn(move |_, _| SharedHttpConnector::new(answering.clone()));
+        let config = config_at("http://unused", "id", "secret").into_builder().http_client(client).build();
+        for (bucket, key, uri) in [
+            ("my-logs", "a/b.gz", "https://my-logs.s3.us-east-1.amazonaws.com/a/b.gz?x-id=GetObject"),
+            ("my.logs", "a/b.gz", "https://s3.us-east-1.amazonaws.com/my.logs/a/b.gz?x-id=GetObject"),
+        ] {
+            let mut settings = aws_sdk_s3::config::Builder::from(&config);
+            settings.set_endpoint_url(None);
+            let bucket = Bucket::new(aws_sdk_s3::Client::from_conf(settings.build()), bucket, Dice::seeded(1));
+            assert_eq!(body_by(&sample(&bucket).await, key).await.unwrap(), "x");
+            assert_eq!(asked.0.lock().unwrap().last().unwrap(), uri);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_sample_is_not_kept_by_what_it_keeps() {
+        let server = server().await;
+        let sampler = Sampler::default();
+        bucket(&server, 0).get_once(KEYS[0], Some(&sampler)).await.unwrap();
+        let taken = Arc::downgrade(&sampler.0);
+        drop(sampler);
+        assert!(taken.upgrade().is_none());
     }
 
     #[test]

@@ -13,8 +13,9 @@ use futures_util::{Stream, StreamExt, stream};
 use protocol::fragment::Staged;
 use protocol::keys;
 use protocol::plan::{Plan, PlannedObject, Quarantined};
+use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::body::{self, Maker, Progress};
 
@@ -30,21 +31,26 @@ pub(crate) const PUTS: Backoff = Backoff { base_ms: 400, limit_ms_max: 5_000, at
 /// Memory that all puts of this process share. Permits are given in the order of the requests. So the next fragment of
 /// an object never waits behind later ones.
 pub(crate) struct Memory {
-    kib: Semaphore,
+    kib: Arc<Semaphore>,
     kib_max: u32,
 }
 
 impl Memory {
     pub(crate) fn of(bytes_max: u64) -> Memory {
         let kib_max = u32::try_from(bytes_max.div_ceil(1024)).unwrap_or(u32::MAX);
-        Memory { kib: Semaphore::new(kib_max as usize), kib_max }
+        Memory { kib: Arc::new(Semaphore::new(kib_max as usize)), kib_max }
+    }
+
+    /// The most that one place may take of it, so that a slow place leaves enough for others.
+    fn of_a_place(&self) -> Memory {
+        Memory::of(u64::from(self.kib_max / 4).max(1) * 1024)
     }
 
     /// A share of this many bytes. A request above the total gets the total.
-    async fn share(&self, bytes: u64) -> Option<SemaphorePermit<'_>> {
+    async fn share(&self, bytes: u64) -> Option<OwnedSemaphorePermit> {
         let kib = u32::try_from(bytes.div_ceil(1024)).unwrap_or(u32::MAX);
         // It is never closed.
-        self.kib.acquire_many(kib.clamp(1, self.kib_max)).await.ok()
+        Arc::clone(&self.kib).acquire_many_owned(kib.clamp(1, self.kib_max)).await.ok()
     }
 }
 
@@ -212,7 +218,7 @@ impl Puts<'_> {
             return Ok(Received::default());
         }
         while let Some(next) = fetched.next().await {
-            let Fetched { fragment, permit, .. } = match next {
+            let Fetched { fragment, permits, .. } = match next {
                 Ok(fetched) => fetched,
                 Err(unmade) => {
                     maker.break_off().await;
@@ -225,7 +231,7 @@ impl Puts<'_> {
                 // Not all of them were read.
                 return Ok(Received::default());
             }
-            drop(permit);
+            drop(permits);
         }
         let _ = maker.send(Bytes::copy_from_slice(&stitcher.finish())).await;
         Ok(received)
@@ -282,10 +288,14 @@ impl Puts<'_> {
     }
 
     /// The fragments in their order, some of them fetched ahead.
-    fn fetched(&self, content: &[(usize, &Staged)]) -> impl Stream<Item = Result<Fetched<'_>, Unmade>> {
-        let fetch = async |(index, staged): &(usize, &Staged)| {
-            let permit = self.fetched.share(staged.bytes).await;
-            Ok(Fetched { index: *index, fragment: self.fetch(*index, staged).await?, permit })
+    fn fetched<'a>(&'a self, content: &'a [(usize, &Staged)]) -> impl Stream<Item = Result<Fetched, Unmade>> + 'a {
+        let place = Arc::new(self.fetched.of_a_place());
+        let fetch = move |(index, staged): &'a (usize, &Staged)| {
+            let place = Arc::clone(&place);
+            async move {
+                let permits = (place.share(staged.bytes).await, self.fetched.share(staged.bytes).await);
+                Ok(Fetched { index: *index, fragment: self.fetch(*index, staged).await?, permits })
+            }
         };
         stream::iter(content).map(fetch).buffered(self.fetch_ahead)
     }
@@ -296,7 +306,9 @@ impl Puts<'_> {
         let unfit = |why: &str, bytes| Unmade::Unfit(Unfit { fragment: index, why: why.to_owned(), bytes });
         let mut fetches = 1;
         loop {
-            let Some(object) = self.state.get_of_many(&key).await.map_err(Unmade::State)? else {
+            // A fragment that was damaged on its way is told from one that is damaged in S3 by the checksum that S3 keeps.
+            let got = if fetches == 1 { self.state.get_of_many(&key).await } else { self.state.get(&key).await };
+            let Some(object) = got.map_err(Unmade::State)? else {
                 return Err(unfit("it is gone", None));
             };
             let wrong = match Verified::new(&staged.name, object.body.clone()) {
@@ -314,13 +326,13 @@ impl Puts<'_> {
 }
 
 /// A fragment that was fetched, and its share of the memory.
-struct Fetched<'a> {
+struct Fetched {
     index: usize,
     fragment: Verified<Bytes>,
-    permit: Option<SemaphorePermit<'a>>,
+    permits: (Option<OwnedSemaphorePermit>, Option<OwnedSemaphorePermit>),
 }
 
-impl Fetched<'_> {
+impl Fetched {
     fn rewritten(&self, rewriter: &mut Rewriter) -> Result<(), Unfit> {
         let Fetched { index, fragment, .. } = self;
         let bytes = || Some(fragment.bytes().clone());
@@ -357,4 +369,18 @@ pub(crate) fn put_request(
         .set_storage_class(destination.storage_class.as_deref().map(StorageClass::from))
         .set_acl(destination.acl.as_deref().map(ObjectCannedAcl::from))
         .set_expected_bucket_owner(expected_owner.map(str::to_owned))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_place_takes_at_most_a_quarter_of_the_memory_and_any_fragment_gets_a_share() {
+        for (bytes_max, of_a_place) in [(64 << 20, 16 << 10), (16 << 20, 4 << 10), (1, 1)] {
+            let place = Memory::of(bytes_max).of_a_place();
+            let all = place.share(u64::MAX).await.unwrap();
+            assert_eq!((all.num_permits(), place.kib.available_permits()), (of_a_place, 0));
+        }
+    }
 }

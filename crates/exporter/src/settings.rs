@@ -100,7 +100,6 @@ impl Default for Caps {
             open_plans_max: 10_000,
             held_fragments_max: 1_000_000,
             considered_max: 200_000,
-            // One place has at most about 16 MB, with fragments of half a megabyte. So a slow place leaves enough for others.
             fetched_bytes_max: 64 << 20,
             rewritten_bytes_max: 64 << 20,
         }

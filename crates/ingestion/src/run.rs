@@ -38,8 +38,8 @@ const FRAGMENT_WAIT_SHARE: i64 = 5;
 /// The next range is read when no more than this is left of the one before.
 const READ_AHEAD_BYTES: u64 = RANGE_BYTES / 4;
 
-/// After so many settled rows a commit is due, however short the time since the one before. A kill then repeats these rows
-/// and the batches under way. A commit is one put: twenty for a million rows, beside ninety of fragments.
+/// After so many rows a commit is due, however short the time since the one before. A kill then repeats these rows and the
+/// batches under way. A commit is one put: twenty for a million rows, beside a hundred of fragments.
 pub const COMMIT_ROWS: u64 = 50_000;
 
 /// The next action of the driver.
@@ -289,10 +289,11 @@ impl Run {
         let is_done = self.open_batches();
         let no_more_comes = self.open.is_empty() && (is_done || self.stop.is_some());
         let is_late = now_ms >= self.commit_at_ms();
+        let is_much = self.rows.uncommitted().rows + self.gathered.rows() >= COMMIT_ROWS;
         let has_room = self.gathered.has_room() && self.rows.has_room();
         // Without room, an answer or a written fragment makes some. If neither is to come, what waits has to go.
         let is_stuck = !has_room && self.open.is_empty() && !self.gathered.is_working();
-        if no_more_comes || is_late || is_stuck || self.stop.is_some() {
+        if no_more_comes || is_late || is_much || is_stuck || self.stop.is_some() {
             self.gathered.close();
         }
         if no_more_comes && !self.gathered.is_working() {

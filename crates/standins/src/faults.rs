@@ -41,6 +41,8 @@ pub enum Fault {
     CutRequest,
     /// The answer's body and the connection end after this many bytes. Only after applying.
     CutAnswer(u64),
+    /// The first byte of each piece of the answer's body is another one. Only after applying, and only of S3.
+    DamageAnswer,
     /// The request waits, then continues normally.
     Slow(Duration),
     /// No answer, and the connection stays open.
@@ -68,6 +70,7 @@ impl Fault {
             Fault::Reset => "Reset",
             Fault::CutRequest => "CutRequest",
             Fault::CutAnswer(_) => "CutAnswer",
+            Fault::DamageAnswer => "DamageAnswer",
             Fault::Slow(_) => "Slow",
             Fault::Hang => "Hang",
             Fault::Hold(_) => "Hold",

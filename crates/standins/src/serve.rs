@@ -166,6 +166,18 @@ pub(crate) fn cut_short(body: Body, bytes: u64) -> Body {
     StreamBody::new(frames).boxed_unsync()
 }
 
+/// A body in which the first byte of each piece is another one.
+pub(crate) fn damaged(body: Body) -> Body {
+    body.map_frame(|frame| {
+        frame.map_data(|data| {
+            let mut data = data.to_vec();
+            data.iter_mut().take(1).for_each(|byte| *byte ^= 1);
+            data.into()
+        })
+    })
+    .boxed_unsync()
+}
+
 /// The fields of a request of the query protocol.
 pub(crate) fn parse_form(body: &str) -> HashMap<String, String> {
     let decode = |text: &str| {

@@ -102,6 +102,25 @@ async fn a_damaged_fragment_is_quarantined_and_the_rest_keeps_its_place() {
 }
 
 /// The same world twice, once with a damaged fragment: the objects have the same names.
+/// S3 keeps a checksum of each object, and the SDK compares it.
+#[tokio::test]
+async fn a_fragment_that_is_damaged_on_its_way_is_got_again_and_not_quarantined() {
+    let mut world = World::with(&["logs-a"]).await;
+    let app = world.app();
+    world.receive(SOURCE, "first", 1);
+    tick(&app).await;
+    // The exporter has got a fragment, and gets the others without the SDK at first.
+    let key = world.receive(SOURCE, "second", 20);
+    // As the functions put it: with a checksum.
+    let bytes = world.s3.bytes(STATE, &key).unwrap();
+    world.bucket().put(&key, bytes, "application/gzip").await.unwrap();
+    world.s3.faults().add(Rule::on("GetObject").key("received/*").times(6).after(Fault::DamageAnswer));
+    let report = tick(&app).await;
+    assert_eq!((report.quarantined, report.alarms), (vec![], vec![]));
+    assert_eq!(world.s3.faults().strikes().len(), 6);
+    world.assert_complete("logs-a");
+}
+
 #[tokio::test]
 async fn an_objects_name_does_not_change_when_a_fragment_is_quarantined() {
     let mut names = Vec::new();

@@ -124,7 +124,12 @@ impl World {
         App::new(settings, &self.config_through(http), "exporter-under-test", clock, dice(Arc::default(), seed))
     }
 
-    /// Our own bucket, through `http`.
+    /// Our own bucket.
+    pub(crate) fn bucket(&self) -> Bucket {
+        self.bucket_through(self.http.clone())
+    }
+
+    /// The same through `http`.
     pub(crate) fn bucket_through(&self, http: SharedHttpClient) -> Bucket {
         Bucket::new(aws::clients::s3(&self.config_through(http)), STATE, dice(Arc::default(), 0))
     }

@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, VecDeque};
 /// nine batches, so that each commit has one fragment.
 pub const FRAGMENT_BATCHES: usize = 10;
 /// So many batches may wait or be written before the next request begins, since they are in memory. The requests under way
-/// come on top. While a fragment is written, the next one gathers.
+/// come on top. While a fragment is written, the first batches of the next one gather.
 const GATHERED_BATCHES_MAX: usize = FRAGMENT_BATCHES + 2;
 
 /// A batch with accepted calls that the exporter wants.
@@ -86,6 +86,12 @@ impl Gathered {
     /// Whether a batch is to be compressed, or a fragment to be written.
     pub(super) fn is_working(&self) -> bool {
         !self.raw.is_empty() || !self.closed.is_empty()
+    }
+
+    /// The rows of all batches.
+    pub(super) fn rows(&self) -> u64 {
+        let all = self.raw.iter().chain(self.waiting.values()).chain(self.closed.values().flatten());
+        all.map(|accepted| accepted.batch.rows()).sum()
     }
 
     /// Whether another batch may be sent.

@@ -1,7 +1,6 @@
 //! A driver without IO: it performs the steps of a run in any order, with answers by script or by chance.
 
 use super::*;
-use calls::batches::BATCH_CALLS_MAX;
 use calls::pipeline::Threshold;
 use calls::subject::Subject;
 use calls::translator::Limits;
@@ -73,6 +72,7 @@ struct Script<'a> {
     requests: usize,
     most_at_once: usize,
     commit_every_ms: i64,
+    batch_calls_max: usize,
     fragments: usize,
     /// Rows of each commit.
     commits: Vec<u64>,
@@ -104,6 +104,7 @@ impl<'a> Script<'a> {
             requests: 0,
             most_at_once: 0,
             commit_every_ms: 0,
+            batch_calls_max: usize::MAX,
             fragments: 0,
             commits: Vec::new(),
         }
@@ -124,7 +125,7 @@ impl<'a> Script<'a> {
             threshold: Threshold { rows: None, share: 1.0 },
             keeps: true,
             requests_in_flight: 4,
-            batch_calls_max: usize::MAX,
+            batch_calls_max: self.batch_calls_max,
             commit_every_ms: self.commit_every_ms,
             limits,
             object_bytes: self.csv.len() as u64,
@@ -235,9 +236,11 @@ fn every_good_row_is_accepted_kept_and_committed() {
 fn at_full_speed_a_kill_repeats_at_most_the_rows_of_a_commit_and_the_batches_under_way() {
     let mut script = Script::new(120_000, |_| Answer::Accepted);
     script.commit_every_ms = 60_000;
+    // Two full fragments have 48,000 rows.
+    script.batch_calls_max = 2_400;
     script.pick = Box::new(|choices| if choices == 5_000 { 4_999 } else { 0 });
     assert_eq!(script.run(), End::Complete);
-    let under_way = 4 * BATCH_CALLS_MAX as u64;
+    let under_way = 4 * script.batch_calls_max as u64;
     let (last, full) = script.commits.split_last().unwrap();
     assert!(full.iter().all(|rows| (COMMIT_ROWS..=COMMIT_ROWS + under_way).contains(rows)), "{full:?}");
     assert_eq!((full.len(), full.iter().sum::<u64>() + last), (2, 120_000));

@@ -12,7 +12,7 @@ use super::sts;
 use crate::clock::Clock;
 use crate::dice;
 use crate::faults::{Fault, Moment};
-use crate::serve::{Body, Reply, cut_short, made_up};
+use crate::serve::{Body, Reply, cut_short, damaged, made_up};
 
 /// The bytes of an unwanted body that are read, so that the client gets the answer instead of a broken pipe.
 const DRAINED_BYTES_MAX: u64 = 64 * 1024 * 1024;
@@ -114,6 +114,7 @@ async fn after(fault: &Fault, response: Response<Body>, is_sts: bool) -> Reply {
     match fault {
         Fault::Reset | Fault::CutRequest => Reply::Drop,
         Fault::CutAnswer(bytes) => Reply::Answer(response.map(|body| cut_short(body, *bytes))),
+        Fault::DamageAnswer => Reply::Answer(response.map(damaged)),
         Fault::Answer(answer) => Reply::Answer(made_up(answer)),
         fault => match as_error(fault).to_http_response() {
             Ok(error) if is_sts => Reply::Answer(sts::in_its_own_format(error).await),
