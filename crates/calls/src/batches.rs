@@ -79,6 +79,15 @@ pub struct Call {
     pub group: Range<usize>,
 }
 
+/// What is still known of calls.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Forgotten {
+    /// How many they were.
+    pub calls: u64,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
 /// A row that makes no call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RefusedRow {
@@ -103,6 +112,8 @@ pub struct Batch {
     pub body: Vec<u8>,
     /// The calls in the body, in the order of the rows.
     pub calls: Vec<Call>,
+    /// Calls that were accepted and forgotten.
+    pub forgotten: Forgotten,
     /// The rows refused before the wire, in the order of the rows.
     pub refused: Vec<RefusedRow>,
     /// The rows as they stood in the file, for the rejects file.
@@ -142,7 +153,24 @@ impl Batch {
     /// How many rows it stands for.
     #[must_use]
     pub fn rows(&self) -> u64 {
-        (self.calls.len() + self.refused.len()) as u64 + self.further_rows
+        self.call_count() + self.refused.len() as u64 + self.further_rows
+    }
+
+    /// How many calls it has.
+    #[must_use]
+    pub fn call_count(&self) -> u64 {
+        self.calls.len() as u64 + self.forgotten.calls
+    }
+
+    /// The bytes of its calls.
+    pub(crate) fn call_bytes(&self) -> u64 {
+        self.calls.iter().map(|call| call.body.len() as u64).sum::<u64>() + self.forgotten.bytes
+    }
+
+    /// Frees the memory of calls that were all accepted and are needed no longer.
+    pub fn forget_calls(&mut self) {
+        self.forgotten = Forgotten { calls: self.call_count(), bytes: self.call_bytes() };
+        (self.body, self.calls) = (Vec::new(), Vec::new());
     }
 
     /// How many rows a call was made of.

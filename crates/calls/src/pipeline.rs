@@ -266,12 +266,11 @@ impl Pipeline {
         let name = |column: u32| columns.get(column as usize).map_or_else(String::new, |column| column.name.clone());
         let is_mapped = self.translator.plan().is_some_and(ColumnPlan::is_mapped);
         settled.account.findings = batch.tally.findings(is_mapped, name);
-        settled.account.batches = u64::from(!batch.calls.is_empty());
+        settled.account.batches = u64::from(batch.call_count() > 0);
         let rows_refused: usize = refused_calls.iter().map(|g| batch.rows_of(&batch.calls[g.call])).sum();
         settled.account.acknowledged = batch.rows() - (batch.refused.len() + rows_refused) as u64;
         let bytes_refused: usize = refused_calls.iter().map(|g| batch.calls[g.call].body.len()).sum();
-        let call_bytes: usize = batch.calls.iter().map(|call| call.body.len()).sum();
-        settled.account.call_bytes = (call_bytes - bytes_refused) as u64;
+        settled.account.call_bytes = batch.call_bytes() - bytes_refused as u64;
         let ours = batch.refused.iter().map(|r| {
             let refusal = &r.refusal;
             (refusal.span, refusal.code.as_str(), refusal.message.as_str(), refusal.message.as_str(), r.record.clone())

@@ -289,11 +289,14 @@ impl Run {
         let is_done = self.open_batches();
         let no_more_comes = self.open.is_empty() && (is_done || self.stop.is_some());
         let is_late = now_ms >= self.commit_at_ms();
-        let is_much = self.rows.uncommitted().rows + self.gathered.rows() >= COMMIT_ROWS;
+        // What waits is the rest of a commit, unless a fragment that is being written is.
+        let settled = self.rows.uncommitted().rows;
+        let is_rest =
+            settled < COMMIT_ROWS && settled + self.gathered.rows() >= COMMIT_ROWS && !self.gathered.is_working();
         let has_room = self.gathered.has_room() && self.rows.has_room();
         // Without room, an answer or a written fragment makes some. If neither is to come, what waits has to go.
         let is_stuck = !has_room && self.open.is_empty() && !self.gathered.is_working();
-        if no_more_comes || is_late || is_much || is_stuck || self.stop.is_some() {
+        if no_more_comes || is_late || is_rest || is_stuck || self.stop.is_some() {
             self.gathered.close();
         }
         if no_more_comes && !self.gathered.is_working() {

@@ -62,11 +62,15 @@ impl Gathered {
         self.raw.front()
     }
 
-    /// Frees the JSON of the batch that was compressed. Makes a fragment of it and its neighbours if they are as many as a
+    /// Frees most memory of the batch that was compressed: only refused calls are needed once more. Makes a fragment of it and its neighbours if they are as many as a
     /// fragment may have.
     pub(super) fn compressed(&mut self) {
         let Some(mut accepted) = self.raw.pop_front() else { return };
-        accepted.batch.body = Vec::new();
+        if accepted.refused_calls.is_empty() {
+            accepted.batch.forget_calls();
+        } else {
+            accepted.batch.body = Vec::new();
+        }
         self.waiting.insert(accepted.batch.number, accepted);
         let full = self.runs().into_iter().find(|run| run.len() >= FRAGMENT_BATCHES);
         if let Some(run) = full {
