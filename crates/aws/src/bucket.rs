@@ -121,7 +121,7 @@ impl Bucket {
         there(retried(&self.dice, || self.get_once(key, None)).await)
     }
 
-    /// The same for one object among many, in a third of the CPU time. The checksum that S3 keeps is not compared, so the
+    /// The same for one object among many, in less than half of the CPU time. The checksum that S3 keeps is not compared, so the
     /// object needs one of its own.
     ///
     /// The SDK makes the first GET, and each that follows an unclear answer.

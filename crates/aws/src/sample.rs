@@ -1,7 +1,7 @@
 //! GETs like one that the SDK made: to the same place, with the same credentials, for other keys.
 //!
-//! The SDK takes about 70 µs of CPU time to prepare a GET and to read its answer, and finds nearly the same each time. A
-//! sample keeps what it found. A reader of many small objects takes a third of the time with it.
+//! The SDK takes more than half of the CPU time of a small GET to find the same as in the GET before: endpoint, region,
+//! credentials, HTTP client. A sample keeps what it found.
 //!
 //! The SDK asks for the checksum that S3 keeps of an object, and compares it. A sample does not.
 
@@ -103,7 +103,7 @@ impl Sample {
             .identity(&identity)
             .region(&self.region)
             .name("s3")
-            .time(SystemTime::from(now(components)? + self.ahead))
+            .time(SystemTime::from(now(components)?.checked_add(self.ahead).ok()?))
             .settings(settings)
             .build()
             .ok()?;
