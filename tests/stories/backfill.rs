@@ -106,10 +106,10 @@ async fn a_backfill_that_is_killed_in_the_middle_ingests_each_object_once() {
 #[tokio::test]
 async fn a_backfill_that_runs_out_of_time_goes_on_from_the_queue() {
     let scene = Scene::new(450).await;
-    // The second slice lasts too long for a third one: slices begin in the first 9 of 16 seconds.
-    let slow = Fault::Slow(Duration::from_secs(10));
+    // The second slice lasts too long for a third one: slices begin in the first 17 of 30 seconds.
+    let slow = Fault::Slow(Duration::from_secs(18));
     scene.world.s3.faults().add(Rule::on("ListObjectsV2").bucket(SOURCE).skip(1).times(1).before(slow));
-    let ingester = scene.ingester().timeout(Duration::from_secs(16));
+    let ingester = scene.ingester().timeout(Duration::from_secs(30));
     let told = answer(&ingester.clone().deploy(), &backfill()).await;
     assert_eq!(told["done"], false, "{told:#}");
     assert!(told["summary"].as_str().unwrap().ends_with("; the queue has the rest"), "{told:#}");

@@ -381,6 +381,18 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_bucket_whose_requester_pays_has_no_sample() {
+        let server = Server::memory().with_requester_pays_bucket(BUCKET).start().await.unwrap();
+        server.put(BUCKET, "d", "d").unwrap();
+        let bucket = bucket(&server, 0).paid_by_us(true);
+        for _ in 0..2 {
+            assert_eq!(bucket.get_of_many("d").await.unwrap().unwrap().body, "d");
+            assert!(bucket.sample().is_none());
+        }
+        assert_eq!(server.requests().all().len(), 2);
+    }
+
+    #[tokio::test]
     async fn an_object_that_is_missing_or_forbidden_is_known_as_such() {
         let server = server().await;
         let bucket = bucket(&server, 0);
@@ -405,7 +417,7 @@ mod tests {
         }
     }
 
-    /// Credentials that are the next ones each time: of an administrator, then of sessions of a role.
+    /// The credentials of the administrator have expired when the sample is used. Then those of a session are the next.
     #[tokio::test]
     async fn a_sample_signs_with_the_credentials_of_the_moment() {
         let server = server().await;
@@ -417,7 +429,6 @@ mod tests {
             Credentials::new(keys.access_key_id, keys.secret_access_key, token, Some(expires), "test")
         };
         let (hour, now) = (Duration::from_secs(3_600), SystemTime::now());
-        // So near its end that the SDK asks for the next one at each request.
         let turns = Arc::new(Mutex::new(vec![keys(session, now + hour), keys(administrator, now)]));
         let next = provide_credentials_fn(move || {
             let turns = Arc::clone(&turns);

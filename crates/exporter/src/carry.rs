@@ -290,6 +290,7 @@ impl Tick<'_> {
                 fetched: &self.app.fetched,
                 rewritten: &self.app.rewritten,
                 fetch_ahead: batch.fetch_ahead,
+                objects: batch.at_a_time,
                 backoff: batch.backoff,
             };
             match puts.put(plan, content, &planned.bucket, &key).await {

@@ -41,9 +41,11 @@ impl Memory {
         Memory { kib: Arc::new(Semaphore::new(kib_max as usize)), kib_max }
     }
 
-    /// The most that one place may take of it, so that a slow place leaves enough for others.
-    fn of_a_place(&self) -> Memory {
-        Memory::of(u64::from(self.kib_max / 4).max(1) * 1024)
+    /// The most that one object may take of it. The objects that are put to one place at a time may take a quarter
+    /// together, so that a slow place leaves enough for others.
+    fn of_an_object(&self, objects: usize) -> Memory {
+        let kib = self.kib_max / 4 / u32::try_from(objects.max(1)).unwrap_or(u32::MAX);
+        Memory::of(u64::from(kib.max(1)) * 1024)
     }
 
     /// A share of this many bytes. A request above the total gets the total.
@@ -114,6 +116,8 @@ pub(crate) struct Puts<'a> {
     /// For objects that are compressed again.
     pub(crate) rewritten: &'a Memory,
     pub(crate) fetch_ahead: usize,
+    /// How many objects are put to this place at a time.
+    pub(crate) objects: usize,
     pub(crate) backoff: Backoff,
 }
 
@@ -289,11 +293,11 @@ impl Puts<'_> {
 
     /// The fragments in their order, some of them fetched ahead.
     fn fetched<'a>(&'a self, content: &'a [(usize, &Staged)]) -> impl Stream<Item = Result<Fetched, Unmade>> + 'a {
-        let place = Arc::new(self.fetched.of_a_place());
+        let own = Arc::new(self.fetched.of_an_object(self.objects));
         let fetch = move |(index, staged): &'a (usize, &Staged)| {
-            let place = Arc::clone(&place);
+            let own = Arc::clone(&own);
             async move {
-                let permits = (place.share(staged.bytes).await, self.fetched.share(staged.bytes).await);
+                let permits = (own.share(staged.bytes).await, self.fetched.share(staged.bytes).await);
                 Ok(Fetched { index: *index, fragment: self.fetch(*index, staged).await?, permits })
             }
         };
@@ -376,11 +380,13 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_place_takes_at_most_a_quarter_of_the_memory_and_any_fragment_gets_a_share() {
-        for (bytes_max, of_a_place) in [(64 << 20, 16 << 10), (16 << 20, 4 << 10), (1, 1)] {
-            let place = Memory::of(bytes_max).of_a_place();
-            let all = place.share(u64::MAX).await.unwrap();
-            assert_eq!((all.num_permits(), place.kib.available_permits()), (of_a_place, 0));
+    async fn the_objects_of_a_place_take_at_most_a_quarter_of_the_memory_and_any_fragment_gets_a_share() {
+        for (bytes_max, objects, kib) in
+            [(64 << 20, 1, 16 << 10), (64 << 20, 4, 4 << 10), (16 << 20, 4, 1 << 10), (1, 4, 1)]
+        {
+            let own = Memory::of(bytes_max).of_an_object(objects);
+            let all = own.share(u64::MAX).await.unwrap();
+            assert_eq!((all.num_permits(), own.kib.available_permits()), (kib, 0));
         }
     }
 }

@@ -289,7 +289,8 @@ impl Run {
         let is_done = self.open_batches();
         let no_more_comes = self.open.is_empty() && (is_done || self.stop.is_some());
         let is_late = now_ms >= self.commit_at_ms();
-        // What waits is the rest of a commit, unless a fragment that is being written is.
+        // With the batches that wait, enough rows are accepted for a commit. Those of a fragment that is being written are
+        // looked at once they are settled.
         let settled = self.rows.uncommitted().rows;
         let is_rest =
             settled < COMMIT_ROWS && settled + self.gathered.rows() >= COMMIT_ROWS && !self.gathered.is_working();

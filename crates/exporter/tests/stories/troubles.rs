@@ -225,7 +225,7 @@ fn no_such_key(key: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_fragment_that_was_damaged_on_the_way_is_fetched_again() {
+async fn a_fragment_whose_answer_was_cut_short_is_fetched_again() {
     let mut world = World::with(&["their-logs"]).await;
     for request in 0..5 {
         world.receive(SOURCE, &format!("r{request}"), 200);

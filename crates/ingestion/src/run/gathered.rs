@@ -62,8 +62,8 @@ impl Gathered {
         self.raw.front()
     }
 
-    /// Frees most memory of the batch that was compressed: only refused calls are needed once more. Makes a fragment of it and its neighbours if they are as many as a
-    /// fragment may have.
+    /// Frees most memory of the batch that was compressed: only refused calls are needed once more. Makes a fragment of it
+    /// and its neighbours if they are as many as a fragment may have.
     pub(super) fn compressed(&mut self) {
         let Some(mut accepted) = self.raw.pop_front() else { return };
         if accepted.refused_calls.is_empty() {
