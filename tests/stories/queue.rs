@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use standins::event_source::EventSource;
-use standins::faults::{Fault, Rule, Target};
+use standins::faults::{Fault, Rule};
 use standins::lambda::{Function, Invocation, Outcome};
 use standins::s3::Filter;
 use std::sync::Arc;
@@ -63,27 +63,36 @@ fn ended_in_order(invocation: &Invocation) -> bool {
 #[tokio::test]
 async fn a_message_received_again_after_progress_is_replaced() {
     // Two receives are all that is allowed: only renewal keeps the file out of the dead letters.
-    let line = Line::with(Mill::new("track_long.csv", Rows::new(6_000, 50, 1_000)).await, 60, 2).await;
+    // The rows are more than twenty requests, and a life that is killed has two of them answered.
+    let line = Line::with(Mill::new("track_long.csv", Rows::new(10_000, 50, 1_000)).await, 60, 2).await;
     line.announce();
     let (function, clock) = (line.ingester().env("COMMIT_SECONDS", "0"), line.sqs.clock().clone());
     let function = function.env("REQUESTS_IN_FLIGHT", "1");
-    let faults = line.mill.world.s3.faults().clone();
+    let (s3, segment) = (line.mill.world.s3.faults().clone(), line.mill.world.segment.faults().clone());
     let lives = AtomicUsize::new(0);
     let polling = EventSource::on(&line.sqs, QUEUE).fast_forward().to(move |event| {
         let offset_ms = clock.now_ms() - standins::Clock::real().now_ms();
         let lambda = function.clone().env("CLOCK_OFFSET_MS", offset_ms.to_string()).deploy();
-        faults.clear();
+        s3.clear();
+        segment.clear();
         if lives.fetch_add(1, Ordering::Relaxed) < 8 {
-            // The claim is the first write of the checkpoint, a commit the second.
-            let victim = lambda.clone();
-            let kill = Fault::Do(Arc::new(move |_: &Target| victim.kill()));
-            faults.add(Rule::on("PutObject").key("*checkpoint.json").skip(2).times(1).before(kill));
+            let has_sent = Arc::new(AtomicBool::new(false));
+            let (sent, victim) = (Arc::clone(&has_sent), lambda.clone());
+            segment.add(Rule::on("batch").after(Fault::act(move |_| sent.store(true, Ordering::Relaxed))));
+            segment.add(Rule::on("batch").skip(2).before(Fault::Hang));
+            // A checkpoint that is written once rows are sent is a commit.
+            let kill = Fault::act(move |_| {
+                if has_sent.load(Ordering::Relaxed) {
+                    victim.kill()
+                }
+            });
+            s3.add(Rule::on("PutObject").key("*checkpoint.json").after(kill));
         }
         async move { stories::line::answered(lambda.invoke(&event).await.outcome) }
     });
     polling.drained().await;
-    assert!(polling.invocations() > 8, "{} invocations", polling.invocations());
     assert_eq!(line.dead_letters(), 0);
+    assert!(polling.invocations() > 8, "{} invocations", polling.invocations());
     line.mill.assert_ingested("renewed");
 }
 
