@@ -21,6 +21,7 @@ use calls::subject::Subject;
 use calls::translator::{Translated, Translator};
 use config::Config;
 use export::fragment::{self, Encoder, Verified};
+use export::lines::Lines;
 use export::object::Stitcher;
 use export::received::{Stamp, append_own_call};
 use protocol::fragment::{FragmentName, Origin};
@@ -222,28 +223,30 @@ fn receive(bodies: &[String]) -> Result<usize, Box<dyn Error>> {
     Ok(bytes)
 }
 
-/// The body of each batch, and its lines.
-fn batches(csv: &[u8]) -> Result<Vec<[Vec<u8>; 2]>, Box<dyn Error>> {
+/// The body of a batch, and its lines.
+type Sent = (Vec<u8>, Lines);
+
+fn batches(csv: &[u8]) -> Result<Vec<Sent>, Box<dyn Error>> {
     let stamp = Stamp::new(AT_MS, &"qv5iYYMxd94DahFpRzm58y".parse()?);
     let mut batches = Vec::new();
     each_batch(csv, |batch| {
-        let mut lines = Vec::new();
-        for (index, call) in batch.calls.iter().enumerate() {
-            let timestamp = call.timestamp.as_ref().map(|at| at.start - call.body.start..at.end - call.body.start);
-            append_own_call(&mut lines, batch.call(index), timestamp, &stamp);
+        let mut lines = Lines::default();
+        for call in &batch.calls {
+            lines.append(&batch.body, call.body.clone(), call.timestamp.clone(), &stamp);
         }
-        batches.push([batch.body.clone(), lines]);
+        batches.push((batch.body.clone(), lines));
     })?;
     Ok(batches)
 }
 
-/// Bodies to gzip files, and lines to fragments. Returns the bytes of both.
-fn compress(batches: &[[Vec<u8>; 2]]) -> usize {
+/// Bodies to gzip files, and lines to fragments by the repeats of their bodies. Returns the bytes of both.
+fn compress(batches: &[Sent]) -> usize {
     let (mut bodies, mut fragments) = (deflate::Encoder::default(), Encoder::default());
-    let compressed = batches.iter().map(|[body, lines]| {
+    let compressed = batches.iter().map(|(body, lines)| {
         let mut gzip = Vec::with_capacity(body.len() / 4);
         bodies.append_gzip(&mut gzip, body);
-        gzip.len() + fragments.encode(lines).len()
+        let piece = fragments.piece(lines, Some(bodies.repeats()));
+        gzip.len() + fragment::join(&[piece]).0.len()
     });
     compressed.sum()
 }

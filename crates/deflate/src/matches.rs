@@ -1,6 +1,7 @@
 //! Finds matches: bytes that repeat earlier ones.
 
-use crate::symbols::{DISTANCE_MAX, LENGTH_MAX};
+use crate::repeats::Repeats;
+use crate::symbols::LENGTH_MAX;
 use crate::tokens::Tokens;
 
 /// Bytes of input after which a block ends, at the next token. More would follow changes in the data less well, fewer would
@@ -52,7 +53,7 @@ impl Place {
         (self.0 ^ key.0) >> 16 == 0
     }
 
-    /// How far back from `at` it is, if it is younger than 2^16 bytes.
+    /// How far back from `at` it is, if it is younger than 2^16 bytes. An older one has some other distance.
     #[inline(always)]
     fn distance(self, at: usize) -> usize {
         (at.wrapping_sub(self.0 as usize)) & 0xffff
@@ -93,12 +94,21 @@ impl Places {
 #[derive(Debug, Default)]
 pub(crate) struct Finder {
     places: Places,
+    repeats: Repeats,
+    distance_max: usize,
 }
 
 impl Finder {
-    /// Begins new input, of which nothing has been seen.
-    pub(crate) fn begin(&mut self, input_len: usize) {
+    /// Begins new input, of which nothing has been seen. Matches refer back at most so far.
+    pub(crate) fn begin(&mut self, input_len: usize, distance_max: usize) {
+        self.distance_max = distance_max;
         self.places.clear(input_len);
+        self.repeats.begin(input_len);
+    }
+
+    /// Where the input began to repeat, as far as it was looked at.
+    pub(crate) fn repeats(&self) -> &Repeats {
+        &self.repeats
     }
 
     /// Puts the tokens of a block that begins at `from`, and returns where it ends.
@@ -106,6 +116,7 @@ impl Finder {
     /// Positions inside a match are left out: a match of a later record begins where this one begins.
     pub(crate) fn find(&mut self, bytes: &[u8], from: usize, tokens: &mut Tokens) -> usize {
         let end = bytes.len().min(from + BLOCK_BYTES);
+        let distance_max = self.distance_max;
         let mut at = from;
         while at + 1 < end
             && let Some(word) = word_at(bytes, at)
@@ -114,25 +125,26 @@ impl Finder {
             let place = self.places.replace(key, at);
             let next_place = self.places.replace(next_key, at + 1);
             let [first, second, ..] = word.to_le_bytes();
+            let (distance, next_distance) = (place.distance(at), next_place.distance(at + 1));
             if place.has(key)
-                && let Some((length, distance)) = match_at(bytes, at, place)
+                && let Some(length) = match_at(bytes, at, distance, distance_max)
             {
                 tokens.push_match(length, distance);
+                self.repeats.push(at, distance);
                 at += length;
             } else if next_place.has(next_key)
-                && let Some((length, distance)) = match_at(bytes, at + 1, next_place)
+                && let Some(length) = match_at(bytes, at + 1, next_distance, distance_max)
             {
                 tokens.push_literal(first);
-                tokens.push_match(length, distance);
+                tokens.push_match(length, next_distance);
+                self.repeats.push(at + 1, next_distance);
                 at += 1 + length;
             } else {
                 tokens.push_pair(first, second);
                 at += 2;
             }
         }
-        for literal in bytes.get(at..end).unwrap_or_default() {
-            tokens.push_literal(*literal);
-        }
+        tokens.push_literals(bytes.get(at..end).unwrap_or_default());
         at.max(end)
     }
 }
@@ -143,17 +155,16 @@ fn word_at(bytes: &[u8], at: usize) -> Option<u64> {
     bytes.get(at..)?.first_chunk().map(|chunk| u64::from_le_bytes(*chunk))
 }
 
-/// Length and distance of the match between `at` and a place, if there is one. The place may be too far back, or so old
-/// that its position is another one.
+/// The length of the match between `at` and `distance` bytes before, if there is one. The distance may be 0, too far, or
+/// more than there are bytes.
 #[inline(always)]
-fn match_at(bytes: &[u8], at: usize, place: Place) -> Option<(usize, usize)> {
-    let distance = place.distance(at);
-    if distance == 0 || distance > at.min(DISTANCE_MAX) {
+pub(crate) fn match_at(bytes: &[u8], at: usize, distance: usize, distance_max: usize) -> Option<usize> {
+    if distance == 0 || distance > at.min(distance_max) {
         return None;
     }
     let length_max = LENGTH_MAX.min(bytes.len() - at);
     let length = common_prefix(&bytes[at..][..length_max], &bytes[at - distance..][..length_max]);
-    (length >= MATCH_MIN).then_some((length, distance))
+    (length >= MATCH_MIN).then_some(length)
 }
 
 /// How many bytes two slices of one length have in common at the beginning.

@@ -14,7 +14,7 @@ pub(crate) const LENGTH_MIN: usize = 3;
 /// The longest match that has a symbol.
 pub(crate) const LENGTH_MAX: usize = 258;
 /// The farthest that a match can refer back.
-pub(crate) const DISTANCE_MAX: usize = 32_768;
+pub const DISTANCE_MAX: usize = 32_768;
 /// The most bytes that one stored block holds.
 pub(crate) const STORED_MAX: usize = 65_535;
 

@@ -77,6 +77,18 @@ impl Tokens {
         self.push(literal.into(), SECOND_NOTHING, 0);
     }
 
+    /// Pushes any number of literals.
+    #[inline(always)]
+    pub(crate) fn push_literals(&mut self, literals: &[u8]) {
+        let (pairs, rest) = literals.as_chunks();
+        for [first, second] in pairs {
+            self.push_pair(*first, *second);
+        }
+        for literal in rest {
+            self.push_literal(*literal);
+        }
+    }
+
     #[inline(always)]
     pub(crate) fn push_match(&mut self, length: usize, distance: usize) {
         let (symbol, extra) = distance_symbol(distance);

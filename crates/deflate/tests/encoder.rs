@@ -3,7 +3,7 @@
 
 use std::io::Read;
 
-use deflate::{Encoder, blocks_len_max, gzip_len_max};
+use deflate::{Encoder, Repeat, blocks_len_max, gzip_len_max};
 use proptest::prelude::*;
 
 const FLUSH: [u8; 5] = [0, 0, 0, 0xff, 0xff];
@@ -155,6 +155,51 @@ fn a_gzip_file_is_one_member_with_checksum_and_length() {
     }
 }
 
+fn blocks_with(bytes: &[u8], repeats: impl IntoIterator<Item = Repeat>) -> Vec<u8> {
+    let mut out = Vec::new();
+    Encoder::default().append_blocks_with(&mut out, bytes, repeats.into_iter());
+    assert!(inflate(&out) == bytes);
+    assert!(out.len() <= blocks_len_max(bytes.len()));
+    out
+}
+
+#[test]
+fn with_the_repeats_of_a_search_the_output_is_as_short_as_by_the_search() {
+    for bytes in [lines(3_000), [lines(100), noise(150_000), lines(100)].concat(), vec![b'a'; 300_000], noise(5)] {
+        let mut encoder = Encoder::default();
+        let mut searched = Vec::new();
+        encoder.append_blocks(&mut searched, &bytes);
+        assert_eq!(encoder.repeats().input_len(), bytes.len());
+        let followed = blocks_with(&bytes, encoder.repeats().iter());
+        let most = searched.len() + searched.len() / 1_000 + 8;
+        assert!(followed.len() <= most, "{} by the search, {} by its repeats", searched.len(), followed.len());
+    }
+}
+
+#[test]
+fn a_repeat_goes_on_for_as_long_as_the_bytes_are_the_same() {
+    let bytes = noise(2_000).repeat(2);
+    let one = blocks_with(&bytes, [Repeat { at: 2_000, distance: 2_000 }]);
+    assert!(one.len() < 2_100, "{}", one.len());
+    // The match is over there, so it is not looked at again.
+    let late = [Repeat { at: 2_000, distance: 2_000 }, Repeat { at: 2_100, distance: 2_000 }];
+    assert_eq!(blocks_with(&bytes, late), one);
+    // The match before passes the second one, which is tried where that ends.
+    let twice = [noise(500), noise(250), noise(250)].concat();
+    let passed = [Repeat { at: 500, distance: 500 }, Repeat { at: 740, distance: 250 }];
+    assert!(blocks_with(&twice, passed).len() < 600);
+}
+
+#[test]
+fn repeats_that_are_none_change_no_byte() {
+    let bytes = lines(1_000);
+    let len = bytes.len();
+    let wrong = [(0, 1), (5, 0), (5, 6), (900, 40_000), (40_000, 40_000), (800, 1), (len, 1), (len + 9, 3)];
+    blocks_with(&bytes, wrong.map(|(at, distance)| Repeat { at, distance }));
+    blocks_with(b"", [Repeat { at: 0, distance: 0 }]);
+    blocks_with(&bytes, []);
+}
+
 /// Pieces that repeat each other, now and then with a change.
 fn pieces() -> impl Strategy<Value = Vec<u8>> {
     let piece = prop_oneof![
@@ -176,5 +221,25 @@ proptest! {
     #[test]
     fn pieces_in_any_order_round_trip(bytes in pieces()) {
         assert_round_trip("pieces", &bytes);
+    }
+
+    #[test]
+    fn any_repeats_change_no_byte(
+        bytes in pieces(),
+        repeats in proptest::collection::vec((0..20_000_usize, 0..2_000_usize), 0..100),
+        is_sorted in any::<bool>(),
+    ) {
+        let mut repeats = repeats;
+        if is_sorted {
+            repeats.sort_unstable();
+        }
+        blocks_with(&bytes, repeats.into_iter().map(|(at, distance)| Repeat { at, distance }));
+    }
+
+    #[test]
+    fn the_repeats_of_other_bytes_change_no_byte(bytes in pieces(), others in pieces()) {
+        let mut encoder = Encoder::default();
+        encoder.append_blocks(&mut Vec::new(), &others);
+        blocks_with(&bytes, encoder.repeats().iter());
     }
 }

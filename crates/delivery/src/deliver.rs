@@ -9,6 +9,7 @@ use aws::{Backoff, Clock, Dice};
 use bytes::Bytes;
 use calls::pace::Pace;
 use calls::verdicts::{Answer, FORBIDDEN, Verdict, verdict};
+use deflate::Repeats;
 use http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
 use ingestion::deadline::{Deadline, REQUEST_TIMEOUT_MS};
 use ingestion::refusals::RefusedRequest;
@@ -97,6 +98,15 @@ pub struct Delivery {
     dice: Dice,
 }
 
+/// The body of a request, as sent.
+#[derive(Debug, Clone)]
+pub struct Encoded {
+    /// Its bytes.
+    pub body: Bytes,
+    /// Where its JSON repeats earlier JSON, if it is compressed.
+    pub repeats: Repeats,
+}
+
 /// Where a kind of call goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Path {
@@ -162,14 +172,14 @@ impl Delivery {
 
     /// The body of a request.
     #[must_use]
-    pub fn encode(&self, body: &[u8]) -> Bytes {
+    pub fn encode(&self, body: &[u8]) -> Encoded {
         if !self.settings.gzip {
-            return Bytes::copy_from_slice(body);
+            return Encoded { body: Bytes::copy_from_slice(body), repeats: Repeats::default() };
         }
         let mut encoder = self.encoder.lock().unwrap_or_else(PoisonError::into_inner);
         let mut compressed = Vec::with_capacity(body.len() / 4);
         encoder.append_gzip(&mut compressed, body);
-        compressed.into()
+        Encoded { body: compressed.into(), repeats: encoder.repeats().clone() }
     }
 
     /// Sends one [encoded](Self::encode) request, and repeats it until its answer is final.

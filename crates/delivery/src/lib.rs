@@ -11,7 +11,7 @@ mod deliver;
 
 mod lookup;
 
-pub use deliver::{Delivery, Stats};
+pub use deliver::{Delivery, Encoded, Stats};
 pub use lookup::Looked;
 pub use settings::{Region, Settings};
 pub use write_key::WriteKey;

@@ -13,8 +13,11 @@
 
 use std::io::{BufRead, BufReader, Read};
 
+use deflate::Repeats;
 use flate2::read::DeflateDecoder;
 use protocol::fragment::{FINAL_BLOCK, FRAME_LEN, FragmentName, HEADER, TRAILER_LEN};
+
+use crate::lines::Lines;
 
 /// Makes fragments; worth keeping, since the memory of a compressor costs more than a small fragment.
 ///
@@ -46,12 +49,18 @@ impl Encoder {
     }
 
     /// Compresses lines for a fragment that has more of them. The lines themselves are needed no longer.
-    pub fn piece(&mut self, lines: &[u8]) -> Piece {
+    ///
+    /// `of_body` is where the body of their calls repeats earlier bytes, if that is known.
+    pub fn piece(&mut self, lines: &Lines, of_body: Option<&Repeats>) -> Piece {
+        let text = lines.text();
         let mut crc32 = crc32fast::Hasher::new();
-        crc32.update(lines);
+        crc32.update(text);
         let mut blocks = std::mem::take(&mut self.blocks);
-        self.append_body(&mut blocks, lines);
-        let piece = Piece { blocks: blocks.clone(), crc32, raw_bytes: lines.len() as u64 };
+        match of_body.and_then(|of_body| lines.repeats(of_body)) {
+            Some(repeats) => self.deflate.append_blocks_with(&mut blocks, text, repeats),
+            None => self.append_body(&mut blocks, text),
+        }
+        let piece = Piece { blocks: blocks.clone(), crc32, raw_bytes: text.len() as u64 };
         blocks.clear();
         self.blocks = blocks;
         piece
@@ -245,11 +254,17 @@ mod tests {
 
     #[test]
     fn pieces_are_one_fragment_with_the_checksum_of_all_their_lines() {
-        let all = [b"{\"a\":1}\n".repeat(9_000), Vec::new(), noise(100_000), b"{}\n".to_vec()];
+        let stamp = crate::received::Stamp::new(0, &"s1".parse().unwrap());
+        let lines_of = |count: usize| {
+            let mut lines = Lines::default();
+            (0..count).for_each(|_| lines.append(b"{\"a\":1}", 0..7, None, &stamp));
+            lines
+        };
+        let all = [lines_of(9_000), lines_of(0), lines_of(100), lines_of(1)];
         let mut encoder = Encoder::default();
-        let pieces: Vec<Piece> = all.iter().map(|lines| encoder.piece(lines)).collect();
+        let pieces: Vec<Piece> = all.iter().map(|lines| encoder.piece(lines, None)).collect();
         let (bytes, raw_bytes) = join(&pieces);
-        let lines = all.concat();
+        let lines = all.each_ref().map(Lines::text).concat();
         assert_eq!((raw_bytes, inflate(&bytes)), (lines.len() as u64, lines.clone()));
         assert_eq!(Verified::new(&name_of(&lines, &bytes), &bytes).unwrap().raw_crc32(), crc32(&lines));
         assert!(inflate(&join(&[]).0).is_empty());

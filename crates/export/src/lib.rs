@@ -3,6 +3,8 @@
 
 pub mod received;
 
+pub mod lines;
+
 mod times;
 
 pub mod fragment;

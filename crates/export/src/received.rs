@@ -19,6 +19,9 @@ use crate::times::{corrected, iso, moment};
 pub const OWNED_FIELDS: [&str; 7] =
     ["channel", "originalTimestamp", "projectId", "receivedAt", "sentAt", "version", "writeKey"];
 
+/// What stands between a call and its time.
+pub(crate) const ORIGINAL_TIMESTAMP: &str = ",\"originalTimestamp\":\"";
+
 /// Length of `2019-05-11T20:32:27.940Z`, the one form in which we write times.
 pub const TIMESTAMP_LEN: usize = 24;
 
@@ -58,7 +61,7 @@ impl Stamp {
             "\",\"receivedAt\":\"{received_at}\",\"channel\":\"server\",\
              \"projectId\":\"{source}\"{key},\"version\":2}}\n"
         );
-        let untimed = format!(r#","timestamp":"{received_at}","originalTimestamp":"{received_at}{after_original}"#);
+        let untimed = format!(r#","timestamp":"{received_at}"{ORIGINAL_TIMESTAMP}{received_at}{after_original}"#);
         Stamp { source: source.clone(), received_at_ms, received_at, write_key, after_original, untimed }
     }
 
@@ -91,7 +94,7 @@ pub fn append_own_call(out: &mut Vec<u8>, call: &[u8], timestamp: Option<Range<u
     match timestamp.and_then(|range| call.get(range)) {
         Some(value) => {
             debug_assert_eq!(value.len(), TIMESTAMP_LEN, "not our own form of a time");
-            out.extend_from_slice(b",\"originalTimestamp\":\"");
+            out.extend_from_slice(ORIGINAL_TIMESTAMP.as_bytes());
             out.extend_from_slice(value);
             out.extend_from_slice(stamp.after_original.as_bytes());
         }

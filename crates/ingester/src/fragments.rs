@@ -4,9 +4,11 @@ use crate::settings::Settings;
 use crate::targets::Target;
 use aws::{Bucket, Fault};
 use bytes::Bytes;
+use deflate::Repeats;
 use delivery::Delivery;
 use export::fragment::{Encoder, Piece, crc32, join};
-use export::received::{Stamp, append_own_call};
+use export::lines::Lines;
+use export::received::Stamp;
 use ingestion::run::Accepted;
 use protocol::checkpoint::Checkpoint;
 use protocol::fragment::{FragmentName, Origin};
@@ -26,7 +28,9 @@ pub(crate) struct Fragments {
     epoch: Epoch,
     encoder: RefCell<Encoder>,
     /// The lines of one batch; kept, since it is large.
-    lines: RefCell<Vec<u8>>,
+    lines: RefCell<Lines>,
+    /// The batch of the request that was answered last, and where its body repeats.
+    sent: RefCell<Option<(u64, Repeats)>>,
     /// What was compressed, by the numbers of the batches.
     pieces: RefCell<BTreeMap<u64, (Piece, u32)>>,
 }
@@ -43,15 +47,25 @@ impl Fragments {
         let keyed = settings.include_write_key.then(|| Arc::clone(&target.delivery));
         let (state, source) = (state.clone(), target.id.clone());
         let (encoder, lines, pieces) = (RefCell::default(), RefCell::default(), RefCell::default());
-        Self { state, source, keyed, stream, epoch: checkpoint.epoch, encoder, lines, pieces }
+        let sent = RefCell::default();
+        Self { state, source, keyed, stream, epoch: checkpoint.epoch, encoder, lines, sent, pieces }
+    }
+
+    /// A request of this batch was answered. If that was all of the batch, its lines are compressed next.
+    pub(crate) fn sent(&self, batch: u64, repeats: Repeats) {
+        *self.sent.borrow_mut() = Some((batch, repeats));
     }
 
     /// Compresses the calls of a batch, without the refused ones.
     pub(crate) fn compress(&self, accepted: &Accepted) {
         let lines = &mut *self.lines.borrow_mut();
         lines.clear();
-        let events = self.append(accepted, lines);
-        let piece = self.encoder.borrow_mut().piece(lines);
+        self.append(accepted, lines);
+        let sent = self.sent.borrow_mut().take();
+        // Without the refused calls the lines repeat other ones than the body does.
+        let of_body = sent.filter(|(batch, _)| *batch == accepted.batch.number && accepted.refused_calls.is_empty());
+        let piece = self.encoder.borrow_mut().piece(lines, of_body.as_ref().map(|(_, repeats)| repeats));
+        let events = u32::try_from(lines.count()).unwrap_or(u32::MAX);
         self.pieces.borrow_mut().insert(accepted.batch.number, (piece, events));
     }
 
@@ -78,23 +92,19 @@ impl Fragments {
         Fragment { key: name.to_string(), body: body.into() }
     }
 
-    /// Appends the accepted calls of a batch as lines. Returns how many they are.
-    fn append(&self, accepted: &Accepted, lines: &mut Vec<u8>) -> u32 {
+    /// Appends the accepted calls of a batch as lines.
+    fn append(&self, accepted: &Accepted, lines: &mut Lines) {
         let Accepted { batch, refused_calls, at_ms } = accepted;
         let stamp = Stamp::new(*at_ms, &self.source);
         let stamp = match &self.keyed {
             Some(delivery) => stamp.with_write_key(delivery.write_key().reveal()),
             None => stamp,
         };
-        let mut events = 0;
         for (index, call) in batch.calls.iter().enumerate() {
             if refused_calls.binary_search_by_key(&index, |refused| refused.call).is_err() {
-                let timestamp = call.timestamp.as_ref().map(|at| at.start - call.body.start..at.end - call.body.start);
-                append_own_call(lines, batch.call(index), timestamp, &stamp);
-                events += 1;
+                lines.append(&batch.body, call.body.clone(), call.timestamp.clone(), &stamp);
             }
         }
-        events
     }
 
     /// Writes it. A fragment of this name that is there already is our own: the answer was lost.

@@ -7,7 +7,7 @@ use crate::source::Source;
 use crate::trouble::{of_source, of_state};
 use aws::Clock;
 use bytes::Bytes;
-use delivery::Stats;
+use delivery::{Encoded, Stats};
 use futures_util::StreamExt;
 use futures_util::future::LocalBoxFuture;
 use futures_util::stream::FuturesUnordered;
@@ -90,9 +90,10 @@ impl<'a> Way<'a> {
     fn start<'w>(&'w self, step: Step<'_>, work: &mut Work<'w>) {
         match step {
             Step::Send { batch, body, calls } => {
-                let body = self.sender.encode(&body);
+                let Encoded { body, repeats } = self.sender.encode(&body);
                 work.push(Box::pin(async move {
                     let answer = self.sender.send(self.objects, body, calls, self.deadline, self.stats).await;
+                    self.fragments.sent(batch, repeats);
                     Report::Answered(batch, answer)
                 }));
             }

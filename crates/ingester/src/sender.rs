@@ -1,7 +1,7 @@
 //! The sender of requests to Segment: [`Delivery`], or a test's script in its place.
 
 use bytes::Bytes;
-use delivery::{Delivery, Looked, Stats};
+use delivery::{Delivery, Encoded, Looked, Stats};
 use ingestion::deadline::Deadline;
 use ingestion::run::{Sent, Undelivered};
 use std::cell::RefCell;
@@ -22,11 +22,11 @@ pub(crate) type Script = Box<dyn Fn(&[u8]) -> Result<Sent, Undelivered>>;
 
 impl Sender<'_> {
     /// The body of a request.
-    pub(crate) fn encode(self, body: &[u8]) -> Bytes {
+    pub(crate) fn encode(self, body: &[u8]) -> Encoded {
         match self {
             Sender::Delivery(delivery) => delivery.encode(body),
             #[cfg(test)]
-            Sender::Script(_) => Bytes::copy_from_slice(body),
+            Sender::Script(_) => Encoded { body: Bytes::copy_from_slice(body), repeats: deflate::Repeats::default() },
         }
     }
 

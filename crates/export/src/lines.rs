@@ -1,0 +1,294 @@
+//! The lines of a body's calls, and where they repeat earlier ones.
+//!
+//! A call is compressed twice: in the body of its request, and in its line. To find what repeats takes most of that time,
+//! and both repeat the same. So the search of the body serves the lines: each of its repeats is moved to the line of its
+//! call. What a line has beyond its call, it repeats from the line before.
+
+use std::ops::Range;
+
+use deflate::{DISTANCE_MAX, Repeat, Repeats};
+
+use crate::received::{ORIGINAL_TIMESTAMP, Stamp, TIMESTAMP_LEN, append_own_call};
+
+/// The repeats of a body serve lines that are at most so much longer. A body refers back half as far as lines can
+/// ([`deflate::Encoder::append_gzip`]), so most of its repeats would be too far back in longer ones.
+const GROWTH_MAX: usize = 2;
+
+/// Lines, with the places of their calls.
+#[derive(Debug, Default)]
+pub struct Lines {
+    text: Vec<u8>,
+    body_len: usize,
+    calls: Vec<Moved>,
+}
+
+/// A call and its line.
+#[derive(Clone, Copy, Debug)]
+struct Moved {
+    /// Where the call begins in the body.
+    from: usize,
+    /// Its bytes that are in the line: all but the last brace.
+    len: usize,
+    /// Where its line begins.
+    to: usize,
+    /// Where its timestamp begins in the line.
+    timestamp: Option<usize>,
+}
+
+impl Moved {
+    /// Where the line goes on after the call.
+    fn end(&self) -> usize {
+        self.to + self.len
+    }
+
+    /// Whether a position of the body is in the call.
+    fn has(&self, at: usize) -> bool {
+        (self.from..self.from + self.len).contains(&at)
+    }
+}
+
+impl Lines {
+    /// Forgets all lines, and keeps the memory.
+    pub fn clear(&mut self) {
+        self.text.clear();
+        self.calls.clear();
+    }
+
+    /// Appends the line of a call that we encoded ourselves ([`append_own_call`]). The calls of a body come in their order.
+    ///
+    /// `timestamp` is the range of its `timestamp` in the body.
+    pub fn append(&mut self, body: &[u8], call: Range<usize>, timestamp: Option<Range<usize>>, stamp: &Stamp) {
+        self.body_len = body.len();
+        let (from, to) = (call.start, self.text.len());
+        let timestamp = timestamp.map(|at| at.start - from..at.end - from);
+        let moved = Moved {
+            from,
+            len: call.len().saturating_sub(1),
+            to,
+            timestamp: timestamp.as_ref().map(|at| to + at.start),
+        };
+        self.calls.push(moved);
+        append_own_call(&mut self.text, body.get(call).unwrap_or_default(), timestamp, stamp);
+    }
+
+    /// The lines.
+    pub fn text(&self) -> &[u8] {
+        &self.text
+    }
+
+    /// How many lines there are.
+    pub fn count(&self) -> usize {
+        self.calls.len()
+    }
+
+    /// Where the lines repeat, given where their body does. Without an answer they are to be searched.
+    ///
+    /// What repeats a call without a line is left out. So with many of these a search finds more.
+    pub fn repeats<'a>(&'a self, of_body: &'a Repeats) -> Option<impl Iterator<Item = Repeat> + 'a> {
+        let is_body = of_body.input_len() == self.body_len;
+        (is_body && self.text.len() <= GROWTH_MAX * self.body_len).then(|| self.moved_repeats(of_body))
+    }
+
+    fn moved_repeats<'a>(&'a self, of_body: &'a Repeats) -> impl Iterator<Item = Repeat> + 'a {
+        let mut of_body = of_body.iter().peekable();
+        let (mut line, mut part) = (0, Part::Call);
+        std::iter::from_fn(move || {
+            loop {
+                let call = self.calls.get(line)?;
+                let before = line.checked_sub(1).and_then(|before| self.calls.get(before));
+                let repeat = match part {
+                    Part::Call => match of_body.next_if(|repeat| repeat.at < call.from + call.len) {
+                        Some(repeat) => self.moved(line, repeat),
+                        None => {
+                            part = Part::Rest;
+                            None
+                        }
+                    },
+                    Part::Rest => {
+                        part = Part::Timestamp;
+                        before.map(|before| Repeat { at: call.end(), distance: call.end() - before.end() })
+                    }
+                    Part::Timestamp => {
+                        part = Part::AfterTimestamp;
+                        call.timestamp.map(|timestamp| {
+                            let at = call.end() + ORIGINAL_TIMESTAMP.len();
+                            Repeat { at, distance: at - timestamp }
+                        })
+                    }
+                    Part::AfterTimestamp => {
+                        (line, part) = (line + 1, Part::Call);
+                        before.filter(|_| call.timestamp.is_some()).map(|before| Repeat {
+                            at: call.end() + ORIGINAL_TIMESTAMP.len() + TIMESTAMP_LEN,
+                            distance: call.end() - before.end(),
+                        })
+                    }
+                };
+                if repeat.is_some() {
+                    return repeat;
+                }
+            }
+        })
+    }
+
+    /// A repeat of the body, moved to this line. Without an answer it is of no use there: what it repeats has no line, or
+    /// stands too far back.
+    #[inline(always)]
+    fn moved(&self, line: usize, repeat: Repeat) -> Option<Repeat> {
+        let call = self.calls.get(line).filter(|call| call.has(repeat.at))?;
+        let source = repeat.at.checked_sub(repeat.distance)?;
+        // Calls are about as long as each other, so the first guess is near.
+        let mut at_line = line - line.min(repeat.distance / call.len.max(1));
+        while self.calls.get(at_line)?.from + self.calls.get(at_line)?.len <= source {
+            at_line += 1;
+        }
+        while self.calls.get(at_line)?.from > source {
+            at_line = at_line.checked_sub(1)?;
+        }
+        let origin = self.calls.get(at_line).filter(|origin| origin.has(source))?;
+        let at = call.to + (repeat.at - call.from);
+        let distance = at - (origin.to + (source - origin.from));
+        (distance <= DISTANCE_MAX).then_some(Repeat { at, distance })
+    }
+}
+
+/// The part of a line whose repeats come next.
+#[derive(Clone, Copy)]
+enum Part {
+    Call,
+    /// What follows the call, up to its timestamp, or to the end.
+    Rest,
+    /// The second time of the timestamp.
+    Timestamp,
+    AfterTimestamp,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fragment::{self, Encoder};
+    use proptest::prelude::*;
+    use std::io::Read;
+
+    /// A body as the ingester makes it. Of its calls some are refused, and have no line.
+    struct Sent {
+        body: Vec<u8>,
+        calls: Vec<(Range<usize>, Option<Range<usize>>)>,
+    }
+
+    impl Sent {
+        fn new(calls: impl IntoIterator<Item = String>) -> Self {
+            let mut sent = Self { body: b"{\"batch\":[".to_vec(), calls: Vec::new() };
+            for call in calls {
+                if !sent.calls.is_empty() {
+                    sent.body.push(b',');
+                }
+                let from = sent.body.len();
+                let timestamp = call.find("\"timestamp\":\"").map(|at| from + at + 13..from + at + 13 + TIMESTAMP_LEN);
+                sent.body.extend_from_slice(call.as_bytes());
+                sent.calls.push((from..sent.body.len(), timestamp));
+            }
+            sent.body.extend_from_slice(b"]}");
+            sent
+        }
+
+        fn lines(&self, has_line: impl Fn(usize) -> bool, stamp: &Stamp) -> Lines {
+            let mut lines = Lines::default();
+            for (call, timestamp) in
+                self.calls.iter().enumerate().filter(|(index, _)| has_line(*index)).map(|(_, call)| call)
+            {
+                lines.append(&self.body, call.clone(), timestamp.clone(), stamp);
+            }
+            lines
+        }
+
+        /// The lengths of the lines' fragment by the repeats of the body, and by a search.
+        fn compressed(&self, lines: &Lines) -> (usize, usize) {
+            let mut of_body = deflate::Encoder::default();
+            of_body.append_gzip(&mut Vec::new(), &self.body);
+            let (mut encoder, repeats) = (Encoder::default(), of_body.repeats());
+            let [followed, searched] = [Some(repeats), None].map(|repeats| {
+                let (bytes, _) = fragment::join(&[encoder.piece(lines, repeats)]);
+                let mut inflated = Vec::new();
+                flate2::read::GzDecoder::new(&bytes[..]).read_to_end(&mut inflated).unwrap();
+                assert!(inflated == lines.text());
+                bytes.len()
+            });
+            (followed, searched)
+        }
+    }
+
+    fn stamp() -> Stamp {
+        Stamp::new(1_557_606_747_940, &"qv5iYYMxd94DahFpRzm58y".parse().unwrap())
+    }
+
+    fn call(number: usize, has_time: bool) -> String {
+        let cities = ["Lagos", "Quito", "Hanoi", "Bergen", "Dakar", "Lima", "Oslo"];
+        let time = format!(",\"timestamp\":\"2019-05-{:02}T20:{:02}:27.940Z\"", number % 28 + 1, number * 7 % 60);
+        format!(
+            "{{\"type\":\"track\",\"messageId\":\"s3-0b5c-{}\",\"userId\":\"user-{}\"{},\"event\":\"Order Completed\",\
+             \"properties\":{{\"city\":\"{}\",\"text\":\"{}\"}}}}",
+            number * 131,
+            number.wrapping_mul(0x9E37_79B9) % 100_000,
+            if has_time { &time } else { "" },
+            cities[number * number % 7],
+            "word ".repeat(number % 5),
+        )
+    }
+
+    #[test]
+    fn lines_are_as_short_by_the_repeats_of_their_body_as_by_a_search() {
+        for (case, has_time, has_line, percent_more) in [
+            ("with times", (|_| true) as fn(usize) -> bool, (|_| true) as fn(usize) -> bool, 2),
+            ("without times", |_| false, |_| true, 0),
+            ("now and then a time", |number| number % 3 == 0, |_| true, 2),
+            ("now and then a refused call", |_| true, |number| number % 10 != 4, 15),
+        ] {
+            let sent = Sent::new((0..1_100).map(|number| call(number, has_time(number))));
+            let (followed, searched) = sent.compressed(&sent.lines(has_line, &stamp()));
+            let most = searched + searched * percent_more / 100;
+            assert!(followed <= most, "{case}: {followed} bytes, {searched} by a search");
+        }
+    }
+
+    #[test]
+    fn what_follows_a_call_repeats_the_line_before() {
+        let sent = Sent::new((0..2).map(|number| call(number, true)));
+        let lines = sent.lines(|_| true, &stamp());
+        let text = |at: usize, len: usize| std::str::from_utf8(&lines.text()[at..at + len]).unwrap();
+        let none = Repeats::default();
+        let repeats: Vec<(&str, &str)> = lines
+            .moved_repeats(&none)
+            .map(|repeat| (text(repeat.at, 20), text(repeat.at - repeat.distance, 20)))
+            .collect();
+        let [first, second] = ["2019-05-01T20:00:27.", "2019-05-02T20:07:27."];
+        let [name, rest] = [",\"originalTimestamp\"", "\",\"receivedAt\":\"2019"];
+        assert_eq!(repeats, [(first, first), (name, name), (second, second), (rest, rest)]);
+    }
+
+    fn some_call() -> impl Strategy<Value = String> {
+        (0..40_usize, any::<bool>(), "[a-z\"\\\\é]{0,300}").prop_map(|(number, has_time, text)| {
+            let call = call(number, has_time);
+            format!("{},\"text\":{}}}", &call[..call.len() - 1], serde_json::Value::from(text))
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn lines_of_any_calls_round_trip(
+            calls in proptest::collection::vec((some_call(), any::<bool>()), 0..60),
+            times in 1..20_usize,
+        ) {
+            let all: Vec<(String, bool)> = (0..times).flat_map(|_| calls.clone()).collect();
+            let sent = Sent::new(all.iter().map(|(call, _)| call.clone()));
+            let has_line = |index: usize| all.get(index).is_some_and(|(_, has_line)| *has_line);
+            sent.compressed(&sent.lines(has_line, &stamp()));
+        }
+
+        #[test]
+        fn the_repeats_of_another_body_change_no_line(calls in proptest::collection::vec(some_call(), 0..60)) {
+            let sent = Sent::new(calls.iter().cloned());
+            let other = Sent::new(calls.iter().rev().cloned());
+            other.compressed(&sent.lines(|_| true, &stamp()));
+        }
+    }
+}
