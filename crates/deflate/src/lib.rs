@@ -43,10 +43,10 @@ impl Encoder {
         self.search(out, bytes, DISTANCE_MAX);
     }
 
-    /// The same without a search: `repeats` say in order where bytes repeat earlier ones. A wrong one costs size and
+    /// The same without a search: `repeats` say where bytes repeat earlier ones. A wrong one costs size and
     /// changes no byte of what is inflated.
-    pub fn append_blocks_with(&mut self, out: &mut Vec<u8>, bytes: &[u8], repeats: impl Iterator<Item = Repeat>) {
-        let mut follower = Follower::new(repeats);
+    pub fn append_blocks_with(&mut self, out: &mut Vec<u8>, bytes: &[u8], repeats: &Repeats) {
+        let mut follower = Follower::new(repeats.iter());
         append_all(out, bytes, &mut self.tokens, |from, tokens| follower.follow(bytes, from, tokens));
     }
 

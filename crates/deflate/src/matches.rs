@@ -1,6 +1,6 @@
 //! Finds matches: bytes that repeat earlier ones.
 
-use crate::repeats::Repeats;
+use crate::repeats::{Repeat, Repeats};
 use crate::symbols::LENGTH_MAX;
 use crate::tokens::Tokens;
 
@@ -130,14 +130,14 @@ impl Finder {
                 && let Some(length) = match_at(bytes, at, distance, distance_max)
             {
                 tokens.push_match(length, distance);
-                self.repeats.push(at, distance);
+                self.repeats.push(Repeat { at, distance });
                 at += length;
             } else if next_place.has(next_key)
                 && let Some(length) = match_at(bytes, at + 1, next_distance, distance_max)
             {
                 tokens.push_literal(first);
                 tokens.push_match(length, next_distance);
-                self.repeats.push(at + 1, next_distance);
+                self.repeats.push(Repeat { at: at + 1, distance: next_distance });
                 at += 1 + length;
             } else {
                 tokens.push_pair(first, second);

@@ -16,7 +16,8 @@ pub struct Repeat {
 /// The repeats of an input, in order, in four bytes each.
 #[derive(Clone, Debug, Default)]
 pub struct Repeats {
-    /// In the lower 16 bits the step from the repeat before, in the upper ones the distance; 0 is only a step.
+    /// In the lower 16 bits the step from the repeat before, in the upper ones the distance. Nothing is 0 bytes before, so
+    /// that this is only a step.
     steps: Vec<u32>,
     last_at: usize,
     input_len: usize,
@@ -26,36 +27,50 @@ const STEP_BITS: u32 = 16;
 const STEP_MAX: usize = (1 << STEP_BITS) - 1;
 
 impl Repeats {
-    /// The length of the input.
-    pub fn input_len(&self) -> usize {
-        self.input_len
+    /// Begins with none, and with memory for so many.
+    pub fn with_capacity(input_len: usize, count: usize) -> Self {
+        Self { steps: Vec::with_capacity(count), last_at: 0, input_len }
     }
 
-    /// The repeats, in order.
-    pub fn iter(&self) -> impl Iterator<Item = Repeat> {
-        let mut at = 0;
-        let all = self.steps.iter().map(move |step| {
-            at += *step as usize & STEP_MAX;
-            Repeat { at, distance: (step >> STEP_BITS) as usize }
-        });
-        all.filter(|repeat| repeat.distance > 0)
-    }
-
-    pub(crate) fn begin(&mut self, input_len: usize) {
-        self.steps.clear();
-        (self.last_at, self.input_len) = (0, input_len);
-    }
-
-    /// Adds one. Its distance is one of deflate's.
+    /// Adds one. They come in the order of their positions. One whose distance is too far is left out.
     #[inline(always)]
-    pub(crate) fn push(&mut self, at: usize, distance: usize) {
-        let mut step = at - self.last_at;
+    pub fn push(&mut self, Repeat { at, distance }: Repeat) {
+        debug_assert!(at >= self.last_at, "repeats come in order");
+        if distance > DISTANCE_MAX {
+            return;
+        }
+        let mut step = at.saturating_sub(self.last_at);
         while step > STEP_MAX {
             self.steps.push(STEP_MAX as u32);
             step -= STEP_MAX;
         }
         self.steps.push(step as u32 | (distance as u32) << STEP_BITS);
         self.last_at = at;
+    }
+
+    /// How many there are at most.
+    pub fn count_max(&self) -> usize {
+        self.steps.len()
+    }
+
+    /// The length of the input.
+    pub fn input_len(&self) -> usize {
+        self.input_len
+    }
+
+    /// The repeats, in order.
+    #[inline(always)]
+    pub fn iter(&self) -> impl Iterator<Item = Repeat> {
+        let mut at = 0;
+        self.steps.iter().map(move |step| {
+            at += *step as usize & STEP_MAX;
+            Repeat { at, distance: (step >> STEP_BITS) as usize }
+        })
+    }
+
+    pub(crate) fn begin(&mut self, input_len: usize) {
+        self.steps.clear();
+        (self.last_at, self.input_len) = (0, input_len);
     }
 }
 

@@ -57,7 +57,7 @@ impl Encoder {
         crc32.update(text);
         let mut blocks = std::mem::take(&mut self.blocks);
         match of_body.and_then(|of_body| lines.repeats(of_body)) {
-            Some(repeats) => self.deflate.append_blocks_with(&mut blocks, text, repeats),
+            Some(repeats) => self.deflate.append_blocks_with(&mut blocks, text, &repeats),
             None => self.append_body(&mut blocks, text),
         }
         let piece = Piece { blocks: blocks.clone(), crc32, raw_bytes: text.len() as u64 };

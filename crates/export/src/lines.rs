@@ -6,13 +6,16 @@
 
 use std::ops::Range;
 
-use deflate::{DISTANCE_MAX, Repeat, Repeats};
+use deflate::{Repeat, Repeats};
 
 use crate::received::{ORIGINAL_TIMESTAMP, Stamp, TIMESTAMP_LEN, append_own_call};
 
 /// The repeats of a body serve lines that are at most so much longer. A body refers back half as far as lines can
 /// ([`deflate::Encoder::append_gzip`]), so most of its repeats would be too far back in longer ones.
 const GROWTH_MAX: usize = 2;
+
+/// The repeats of what a line has beyond its call.
+const REST_REPEATS: usize = 3;
 
 /// Lines, with the places of their calls.
 #[derive(Debug, Default)]
@@ -41,9 +44,19 @@ impl Moved {
         self.to + self.len
     }
 
-    /// Whether a position of the body is in the call.
-    fn has(&self, at: usize) -> bool {
-        (self.from..self.from + self.len).contains(&at)
+    /// Puts the repeats of what its line has beyond the call: its time again, and else the same as the line before.
+    fn push_rest(&self, before: Option<&Self>, repeats: &mut Repeats) {
+        let time_at = self.end() + ORIGINAL_TIMESTAMP.len();
+        let distance = before.map(|before| self.end() - before.end());
+        if let Some(distance) = distance {
+            repeats.push(Repeat { at: self.end(), distance });
+        }
+        if let Some(timestamp) = self.timestamp {
+            repeats.push(Repeat { at: time_at, distance: time_at - timestamp });
+            if let Some(distance) = distance {
+                repeats.push(Repeat { at: time_at + TIMESTAMP_LEN, distance });
+            }
+        }
     }
 }
 
@@ -84,82 +97,44 @@ impl Lines {
     /// Where the lines repeat, given where their body does. Without an answer they are to be searched.
     ///
     /// What repeats a call without a line is left out. So with many of these a search finds more.
-    pub fn repeats<'a>(&'a self, of_body: &'a Repeats) -> Option<impl Iterator<Item = Repeat> + 'a> {
+    pub fn repeats(&self, of_body: &Repeats) -> Option<Repeats> {
         let is_body = of_body.input_len() == self.body_len;
-        (is_body && self.text.len() <= GROWTH_MAX * self.body_len).then(|| self.moved_repeats(of_body))
+        (is_body && self.text.len() <= GROWTH_MAX * self.body_len).then(|| self.moved(of_body))
     }
 
-    fn moved_repeats<'a>(&'a self, of_body: &'a Repeats) -> impl Iterator<Item = Repeat> + 'a {
+    fn moved(&self, of_body: &Repeats) -> Repeats {
+        let count_max = of_body.count_max() + REST_REPEATS * self.calls.len();
+        let mut repeats = Repeats::with_capacity(self.text.len(), count_max);
         let mut of_body = of_body.iter().peekable();
-        let (mut line, mut part) = (0, Part::Call);
-        std::iter::from_fn(move || {
-            loop {
-                let call = self.calls.get(line)?;
-                let before = line.checked_sub(1).and_then(|before| self.calls.get(before));
-                let repeat = match part {
-                    Part::Call => match of_body.next_if(|repeat| repeat.at < call.from + call.len) {
-                        Some(repeat) => self.moved(line, repeat),
-                        None => {
-                            part = Part::Rest;
-                            None
-                        }
-                    },
-                    Part::Rest => {
-                        part = Part::Timestamp;
-                        before.map(|before| Repeat { at: call.end(), distance: call.end() - before.end() })
-                    }
-                    Part::Timestamp => {
-                        part = Part::AfterTimestamp;
-                        call.timestamp.map(|timestamp| {
-                            let at = call.end() + ORIGINAL_TIMESTAMP.len();
-                            Repeat { at, distance: at - timestamp }
-                        })
-                    }
-                    Part::AfterTimestamp => {
-                        (line, part) = (line + 1, Part::Call);
-                        before.filter(|_| call.timestamp.is_some()).map(|before| Repeat {
-                            at: call.end() + ORIGINAL_TIMESTAMP.len() + TIMESTAMP_LEN,
-                            distance: call.end() - before.end(),
-                        })
-                    }
-                };
-                if repeat.is_some() {
-                    return repeat;
+        let mut before = None;
+        for (line, call) in self.calls.iter().enumerate() {
+            while let Some(repeat) = of_body.next_if(|repeat| repeat.at < call.from + call.len) {
+                if repeat.at >= call.from
+                    && let Some(source) = repeat.at.checked_sub(repeat.distance)
+                    && let Some(origin) = self.call_at(source, line - line.min(repeat.distance / call.len.max(1)))
+                {
+                    let at = call.to + (repeat.at - call.from);
+                    repeats.push(Repeat { at, distance: at - (origin.to + (source - origin.from)) });
                 }
             }
-        })
+            call.push_rest(before, &mut repeats);
+            before = Some(call);
+        }
+        repeats
     }
 
-    /// A repeat of the body, moved to this line. Without an answer it is of no use there: what it repeats has no line, or
-    /// stands too far back.
+    /// The call at a position of the body, if it has a line. The search begins at a guess.
     #[inline(always)]
-    fn moved(&self, line: usize, repeat: Repeat) -> Option<Repeat> {
-        let call = self.calls.get(line).filter(|call| call.has(repeat.at))?;
-        let source = repeat.at.checked_sub(repeat.distance)?;
-        // Calls are about as long as each other, so the first guess is near.
-        let mut at_line = line - line.min(repeat.distance / call.len.max(1));
-        while self.calls.get(at_line)?.from + self.calls.get(at_line)?.len <= source {
-            at_line += 1;
+    fn call_at(&self, at: usize, guess: usize) -> Option<&Moved> {
+        let mut line = guess;
+        while self.calls.get(line)?.from > at {
+            line = line.checked_sub(1)?;
         }
-        while self.calls.get(at_line)?.from > source {
-            at_line = at_line.checked_sub(1)?;
+        while at >= self.calls.get(line)?.from + self.calls.get(line)?.len {
+            line += 1;
         }
-        let origin = self.calls.get(at_line).filter(|origin| origin.has(source))?;
-        let at = call.to + (repeat.at - call.from);
-        let distance = at - (origin.to + (source - origin.from));
-        (distance <= DISTANCE_MAX).then_some(Repeat { at, distance })
+        self.calls.get(line).filter(|call| call.from <= at)
     }
-}
-
-/// The part of a line whose repeats come next.
-#[derive(Clone, Copy)]
-enum Part {
-    Call,
-    /// What follows the call, up to its timestamp, or to the end.
-    Rest,
-    /// The second time of the timestamp.
-    Timestamp,
-    AfterTimestamp,
 }
 
 #[cfg(test)]
@@ -257,7 +232,8 @@ mod tests {
         let text = |at: usize, len: usize| std::str::from_utf8(&lines.text()[at..at + len]).unwrap();
         let none = Repeats::default();
         let repeats: Vec<(&str, &str)> = lines
-            .moved_repeats(&none)
+            .moved(&none)
+            .iter()
             .map(|repeat| (text(repeat.at, 20), text(repeat.at - repeat.distance, 20)))
             .collect();
         let [first, second] = ["2019-05-01T20:00:27.", "2019-05-02T20:07:27."];
