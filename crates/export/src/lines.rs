@@ -14,6 +14,9 @@ use crate::received::{ORIGINAL_TIMESTAMP, Stamp, TIMESTAMP_LEN, append_own_call}
 /// ([`deflate::Encoder::append_gzip`]), so most of its repeats would be too far back in longer ones.
 const GROWTH_MAX: usize = 2;
 
+/// The calls of a body are found by pieces of so many bytes.
+const CHUNK_BYTES: usize = 256;
+
 /// The repeats of what a line has beyond its call.
 const REST_REPEATS: usize = 3;
 
@@ -23,6 +26,8 @@ pub struct Lines {
     text: Vec<u8>,
     body_len: usize,
     calls: Vec<Moved>,
+    /// For each [`CHUNK_BYTES`] of the body the last line whose call begins before or with them; the first line if none does.
+    chunks: Vec<u32>,
 }
 
 /// A call and its line.
@@ -65,6 +70,7 @@ impl Lines {
     pub fn clear(&mut self) {
         self.text.clear();
         self.calls.clear();
+        self.chunks.clear();
     }
 
     /// Appends the line of a call that we encoded ourselves ([`append_own_call`]). The calls of a body come in their order.
@@ -80,6 +86,8 @@ impl Lines {
             to,
             timestamp: timestamp.as_ref().map(|at| to + at.start),
         };
+        let before = self.calls.len().saturating_sub(1) as u32;
+        self.chunks.resize(from.div_ceil(CHUNK_BYTES), before);
         self.calls.push(moved);
         append_own_call(&mut self.text, body.get(call).unwrap_or_default(), timestamp, stamp);
     }
@@ -107,11 +115,11 @@ impl Lines {
         let mut repeats = Repeats::with_capacity(self.text.len(), count_max);
         let mut of_body = of_body.iter().peekable();
         let mut before = None;
-        for (line, call) in self.calls.iter().enumerate() {
+        for call in &self.calls {
             while let Some(repeat) = of_body.next_if(|repeat| repeat.at < call.from + call.len) {
                 if repeat.at >= call.from
                     && let Some(source) = repeat.at.checked_sub(repeat.distance)
-                    && let Some(origin) = self.call_at(source, line - line.min(repeat.distance / call.len.max(1)))
+                    && let Some(origin) = self.call_at(source)
                 {
                     let at = call.to + (repeat.at - call.from);
                     repeats.push(Repeat { at, distance: at - (origin.to + (source - origin.from)) });
@@ -123,17 +131,14 @@ impl Lines {
         repeats
     }
 
-    /// The call at a position of the body, if it has a line. The search begins at a guess.
+    /// The call at a position of the body, if it has a line.
     #[inline(always)]
-    fn call_at(&self, at: usize, guess: usize) -> Option<&Moved> {
-        let mut line = guess;
-        while self.calls.get(line)?.from > at {
-            line = line.checked_sub(1)?;
-        }
-        while at >= self.calls.get(line)?.from + self.calls.get(line)?.len {
+    fn call_at(&self, at: usize) -> Option<&Moved> {
+        let mut line = self.chunks.get(at / CHUNK_BYTES).map_or(self.calls.len() - 1, |line| *line as usize);
+        while self.calls.get(line + 1).is_some_and(|next| next.from <= at) {
             line += 1;
         }
-        self.calls.get(line).filter(|call| call.from <= at)
+        self.calls.get(line).filter(|call| (call.from..call.from + call.len).contains(&at))
     }
 }
 
