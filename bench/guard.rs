@@ -21,7 +21,7 @@ use calls::subject::Subject;
 use calls::translator::{Translated, Translator};
 use config::Config;
 use export::fragment::{self, Encoder, Verified};
-use export::lines::Lines;
+use export::lines::{Lines, distance_max};
 use export::object::Stitcher;
 use export::received::{Stamp, append_own_call};
 use protocol::fragment::{FragmentName, Origin};
@@ -244,7 +244,7 @@ fn compress(batches: &[Sent]) -> usize {
     let (mut bodies, mut fragments) = (deflate::Encoder::default(), Encoder::default());
     let compressed = batches.iter().map(|(body, lines)| {
         let mut gzip = Vec::with_capacity(body.len() / 4);
-        bodies.append_gzip(&mut gzip, body);
+        bodies.append_gzip(&mut gzip, body, distance_max(body.len(), lines.count()));
         let piece = fragments.piece(lines, Some(bodies.repeats()));
         gzip.len() + fragment::join(&[piece]).0.len()
     });

@@ -37,11 +37,21 @@ fuzz_target!(|input: &[u8]| {
         assert_inflates(&blocks, &[&bytes, &bytes[half..]].concat());
 
         let mut gzip = Vec::new();
-        encoder.append_gzip(&mut gzip, &bytes);
+        encoder.append_gzip(&mut gzip, &bytes, usize::from(*choice) << 7);
         assert!(gzip.len() <= gzip_len_max(bytes.len()));
         let mut inflated = Vec::new();
         flate2::bufread::MultiGzDecoder::new(&gzip[..]).read_to_end(&mut inflated).expect("a gzip file");
         assert!(inflated == bytes);
+
+        // The repeats of these bytes serve them, and do no harm to others.
+        let repeats = encoder.repeats().clone();
+        for others in [bytes.clone(), bytes[half..].to_vec(), [&bytes[half..], b"between", &bytes[..half]].concat()] {
+            let mut blocks = Vec::new();
+            encoder.append_blocks_with(&mut blocks, &others, &repeats);
+            assert!(blocks.len() <= blocks_len_max(others.len()));
+            blocks.extend_from_slice(&FINAL_BLOCK);
+            assert_inflates(&blocks, &others);
+        }
     });
 });
 

@@ -43,8 +43,8 @@ impl Encoder {
         self.search(out, bytes, DISTANCE_MAX);
     }
 
-    /// The same without a search: `repeats` say where bytes repeat earlier ones. A wrong one costs size and
-    /// changes no byte of what is inflated.
+    /// The same without a search: `repeats` say where bytes repeat earlier ones. A wrong one costs size and changes no byte
+    /// of what is inflated.
     pub fn append_blocks_with(&mut self, out: &mut Vec<u8>, bytes: &[u8], repeats: &Repeats) {
         let mut follower = Follower::new(repeats.iter());
         append_all(out, bytes, &mut self.tokens, |from, tokens| follower.follow(bytes, from, tokens));
@@ -63,11 +63,11 @@ impl Encoder {
 
     /// Appends a gzip file of one member that holds these bytes. It has at most [`gzip_len_max`] bytes.
     ///
-    /// It refers half as far back as deflate could. So its [repeats](Self::repeats) serve bytes too that have as much again
-    /// between the same pieces. In calls that costs 1 % of its length.
-    pub fn append_gzip(&mut self, out: &mut Vec<u8>, bytes: &[u8]) {
+    /// Matches go back at most `distance_max` bytes, and never more than [`DISTANCE_MAX`]. With a smaller one the
+    /// [repeats](Self::repeats) also serve a longer text with the same pieces, where each repeat is farther back.
+    pub fn append_gzip(&mut self, out: &mut Vec<u8>, bytes: &[u8], distance_max: usize) {
         out.extend_from_slice(&GZIP_HEADER);
-        self.search(out, bytes, DISTANCE_MAX / 2);
+        self.search(out, bytes, distance_max.min(DISTANCE_MAX));
         out.extend_from_slice(&FINAL_BLOCK);
         out.extend_from_slice(&crc32fast::hash(bytes).to_le_bytes());
         // RFC 1952 says "modulo 2^32".
@@ -75,7 +75,7 @@ impl Encoder {
     }
 }
 
-/// Appends blocks whose tokens `find` puts: those from a position on. It returns where they end.
+/// Appends blocks. `find` puts the tokens of the block that begins at a position, and returns where that block ends.
 #[inline(always)]
 fn append_all(out: &mut Vec<u8>, bytes: &[u8], tokens: &mut Tokens, mut find: impl FnMut(usize, &mut Tokens) -> usize) {
     let mut bits = Bits::after(out);

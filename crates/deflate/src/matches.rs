@@ -53,7 +53,8 @@ impl Place {
         (self.0 ^ key.0) >> 16 == 0
     }
 
-    /// How far back from `at` it is, if it is younger than 2^16 bytes. An older one has some other distance.
+    /// How far back from `at` it is, if it is younger than 2^16 bytes. For an older place the result is wrong, and
+    /// [`match_at`] finds other bytes there.
     #[inline(always)]
     fn distance(self, at: usize) -> usize {
         (at.wrapping_sub(self.0 as usize)) & 0xffff
@@ -106,7 +107,7 @@ impl Finder {
         self.repeats.begin(input_len);
     }
 
-    /// Where the input began to repeat, as far as it was looked at.
+    /// The matches that were found so far.
     pub(crate) fn repeats(&self) -> &Repeats {
         &self.repeats
     }
@@ -155,8 +156,8 @@ fn word_at(bytes: &[u8], at: usize) -> Option<u64> {
     bytes.get(at..)?.first_chunk().map(|chunk| u64::from_le_bytes(*chunk))
 }
 
-/// The length of the match between `at` and `distance` bytes before, if there is one. The distance may be 0, too far, or
-/// more than there are bytes.
+/// The length of the match between `at` and `distance` bytes before, if there is one. The distance may be 0, or larger than
+/// `at`.
 #[inline(always)]
 pub(crate) fn match_at(bytes: &[u8], at: usize, distance: usize, distance_max: usize) -> Option<usize> {
     if distance == 0 || distance > at.min(distance_max) {

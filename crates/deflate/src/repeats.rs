@@ -4,21 +4,21 @@ use crate::matches::{BLOCK_BYTES, match_at};
 use crate::symbols::{DISTANCE_MAX, LENGTH_MAX};
 use crate::tokens::Tokens;
 
-/// From `at` on, bytes are those that came `distance` before. How far is for the encoder to see.
+/// The bytes from `at` on are the same as those `distance` bytes earlier. The encoder finds out how many.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Repeat {
     /// The position in the input.
     pub at: usize,
-    /// How many bytes before it the same bytes begin. More than [`DISTANCE_MAX`](crate::DISTANCE_MAX) is too far.
+    /// How far back the same bytes begin.
     pub distance: usize,
 }
 
 /// The repeats of an input, in order, in four bytes each.
 #[derive(Clone, Debug, Default)]
 pub struct Repeats {
-    /// In the lower 16 bits the step from the repeat before, in the upper ones the distance. Nothing is 0 bytes before, so
-    /// that this is only a step.
-    steps: Vec<u32>,
+    /// In the lower 16 bits the step from the repeat before, in the upper ones the distance. An entry with distance 0 is no
+    /// repeat. It only moves the position, where 16 bits are too few.
+    entries: Vec<u32>,
     last_at: usize,
     input_len: usize,
 }
@@ -27,12 +27,12 @@ const STEP_BITS: u32 = 16;
 const STEP_MAX: usize = (1 << STEP_BITS) - 1;
 
 impl Repeats {
-    /// Begins with none, and with memory for so many.
-    pub fn with_capacity(input_len: usize, count: usize) -> Self {
-        Self { steps: Vec::with_capacity(count), last_at: 0, input_len }
+    /// Forgets all, and keeps the memory.
+    pub fn clear(&mut self) {
+        self.begin(0);
     }
 
-    /// Adds one. They come in the order of their positions. One whose distance is too far is left out.
+    /// Adds one, at the position of the one before or later. One that is too far back for deflate is left out.
     #[inline(always)]
     pub fn push(&mut self, Repeat { at, distance }: Repeat) {
         debug_assert!(at >= self.last_at, "repeats come in order");
@@ -40,54 +40,47 @@ impl Repeats {
             return;
         }
         let mut step = at.saturating_sub(self.last_at);
+        self.last_at += step;
         while step > STEP_MAX {
-            self.steps.push(STEP_MAX as u32);
+            self.entries.push(STEP_MAX as u32);
             step -= STEP_MAX;
         }
-        self.steps.push(step as u32 | (distance as u32) << STEP_BITS);
-        self.last_at = at;
+        self.entries.push(step as u32 | (distance as u32) << STEP_BITS);
     }
 
-    /// How many there are at most.
-    pub fn count_max(&self) -> usize {
-        self.steps.len()
-    }
-
-    /// The length of the input.
+    /// The length of the input that was searched.
     pub fn input_len(&self) -> usize {
         self.input_len
     }
 
-    /// The repeats, in order.
+    /// The repeats, in order. Those with distance 0 are none.
     #[inline(always)]
     pub fn iter(&self) -> impl Iterator<Item = Repeat> {
         let mut at = 0;
-        self.steps.iter().map(move |step| {
-            at += *step as usize & STEP_MAX;
-            Repeat { at, distance: (step >> STEP_BITS) as usize }
+        self.entries.iter().map(move |entry| {
+            at += *entry as usize & STEP_MAX;
+            Repeat { at, distance: (entry >> STEP_BITS) as usize }
         })
     }
 
     pub(crate) fn begin(&mut self, input_len: usize) {
-        self.steps.clear();
+        self.entries.clear();
         (self.last_at, self.input_len) = (0, input_len);
     }
 }
 
 /// Makes tokens of bytes whose repeats are given, without a search.
 ///
-/// Each match is as long as the bytes are the same, so a repeat that is none costs size and changes no byte.
+/// A match is as long as the bytes are the same. So a wrong repeat costs size and changes no byte.
 pub(crate) struct Follower<I> {
     repeats: I,
     next: Option<Repeat>,
-    /// The distance of the match before.
-    distance: usize,
 }
 
 impl<I: Iterator<Item = Repeat>> Follower<I> {
     pub(crate) fn new(mut repeats: I) -> Self {
         let next = repeats.next();
-        Self { repeats, next, distance: 0 }
+        Self { repeats, next }
     }
 
     /// Puts the tokens of a block that begins at `from`, and returns where it ends.
@@ -103,18 +96,16 @@ impl<I: Iterator<Item = Repeat>> Follower<I> {
                 at = to;
                 continue;
             }
-            // The match before has passed it. At the same distance that one found no more.
-            let is_over = repeat.at < at && repeat.distance == self.distance;
-            let length = if is_over { None } else { match_at(bytes, at, repeat.distance, DISTANCE_MAX) };
+            // The match before may have ended behind its position. Then it is tried where that ended.
+            let length = match_at(bytes, at, repeat.distance, DISTANCE_MAX);
             if let Some(length) = length {
                 tokens.push_match(length, repeat.distance);
                 at += length;
-                self.distance = repeat.distance;
             }
-            self.next = match length {
-                Some(LENGTH_MAX) => Some(Repeat { at, ..repeat }),
-                _ => self.repeats.next(),
-            };
+            // A match of the greatest length goes on in another one.
+            if length != Some(LENGTH_MAX) {
+                self.next = self.repeats.next();
+            }
         }
         tokens.push_literals(bytes.get(at..end).unwrap_or_default());
         at.max(end)

@@ -144,7 +144,7 @@ fn lines_take_a_fourth_at_most_and_a_single_call_takes_less_than_itself() {
 fn a_gzip_file_is_one_member_with_checksum_and_length() {
     for bytes in [Vec::new(), b"{}".to_vec(), lines(3_000), noise(200_000)] {
         let mut out = b"before".to_vec();
-        Encoder::default().append_gzip(&mut out, &bytes);
+        Encoder::default().append_gzip(&mut out, &bytes, usize::MAX);
         let gzip = out.strip_prefix(b"before").unwrap();
         assert!(gzip.len() <= gzip_len_max(bytes.len()));
         let mut decoder = flate2::bufread::GzDecoder::new(gzip);
@@ -156,7 +156,7 @@ fn a_gzip_file_is_one_member_with_checksum_and_length() {
 }
 
 fn blocks_with(bytes: &[u8], repeats: impl IntoIterator<Item = Repeat>) -> Vec<u8> {
-    let (mut out, mut all) = (Vec::new(), Repeats::with_capacity(bytes.len(), 0));
+    let (mut out, mut all) = (Vec::new(), Repeats::default());
     repeats.into_iter().for_each(|repeat| all.push(repeat));
     Encoder::default().append_blocks_with(&mut out, bytes, &all);
     assert!(inflate(&out) == bytes);
@@ -182,27 +182,38 @@ fn a_repeat_goes_on_for_as_long_as_the_bytes_are_the_same() {
     let bytes = noise(2_000).repeat(2);
     let one = blocks_with(&bytes, [Repeat { at: 2_000, distance: 2_000 }]);
     assert!(one.len() < 2_100, "{}", one.len());
-    // The match is over there, so it is not looked at again.
-    let late = [Repeat { at: 2_000, distance: 2_000 }, Repeat { at: 2_100, distance: 2_000 }];
-    assert_eq!(blocks_with(&bytes, late), one);
-    // The match before passes the second one, which is tried where that ends.
+    // The match before goes beyond the second one, which is tried where that ends.
     let twice = [noise(500), noise(250), noise(250)].concat();
     let passed = [Repeat { at: 500, distance: 500 }, Repeat { at: 740, distance: 250 }];
     assert!(blocks_with(&twice, passed).len() < 600);
 }
 
 #[test]
+fn a_gzip_file_refers_back_no_farther_than_it_may() {
+    let twice = noise(20_000).repeat(2);
+    let len = |distance_max| {
+        let (mut encoder, mut out) = (Encoder::default(), Vec::new());
+        encoder.append_gzip(&mut out, &twice, distance_max);
+        assert!(encoder.repeats().iter().all(|repeat| repeat.distance <= distance_max));
+        out.len()
+    };
+    assert!(len(20_000) < 21_000 && len(19_999) > 40_000);
+}
+
+#[test]
 fn repeats_are_given_back_as_they_were_put() {
-    let mut repeats = Repeats::with_capacity(0, 0);
+    let mut repeats = Repeats::default();
     let all =
         [(0, 1), (0, 32_768), (65_535, 7), (131_071, 8), (1_000_000, 9)].map(|(at, distance)| Repeat { at, distance });
-    all.iter().for_each(|repeat| repeats.push(*repeat));
-    repeats.push(Repeat { at: 1_000_000, distance: 32_769 });
+    for repeat in all {
+        repeats.push(repeat);
+        repeats.push(Repeat { at: repeat.at + 1, distance: 32_769 });
+    }
     assert_eq!(repeats.iter().filter(|repeat| repeat.distance > 0).collect::<Vec<_>>(), all);
 }
 
 #[test]
-fn repeats_that_are_none_change_no_byte() {
+fn wrong_repeats_change_no_byte() {
     let bytes = lines(1_000);
     let len = bytes.len();
     let wrong = [(0, 1), (5, 0), (5, 6), (800, 1), (900, 30_000), (40_000, 40_000), (len, 1), (len + 70_000, 3)];

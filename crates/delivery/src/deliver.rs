@@ -9,7 +9,7 @@ use aws::{Backoff, Clock, Dice};
 use bytes::Bytes;
 use calls::pace::Pace;
 use calls::verdicts::{Answer, FORBIDDEN, Verdict, verdict};
-use deflate::Repeats;
+use deflate::{DISTANCE_MAX, Repeats};
 use http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
 use ingestion::deadline::{Deadline, REQUEST_TIMEOUT_MS};
 use ingestion::refusals::RefusedRequest;
@@ -99,12 +99,12 @@ pub struct Delivery {
 }
 
 /// The body of a request, as sent.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Encoded {
     /// Its bytes.
     pub body: Bytes,
-    /// Where its JSON repeats earlier JSON, if it is compressed.
-    pub repeats: Repeats,
+    /// Where the JSON repeats itself, if that was asked for and the body is compressed.
+    pub repeats: Option<Repeats>,
 }
 
 /// Where a kind of call goes.
@@ -170,16 +170,16 @@ impl Delivery {
         &self.settings
     }
 
-    /// The body of a request.
+    /// The body of a request. `repeats_within` asks for its repeats, none of which goes back farther than that.
     #[must_use]
-    pub fn encode(&self, body: &[u8]) -> Encoded {
+    pub fn encode(&self, body: &[u8], repeats_within: Option<usize>) -> Encoded {
         if !self.settings.gzip {
-            return Encoded { body: Bytes::copy_from_slice(body), repeats: Repeats::default() };
+            return Encoded { body: Bytes::copy_from_slice(body), repeats: None };
         }
         let mut encoder = self.encoder.lock().unwrap_or_else(PoisonError::into_inner);
         let mut compressed = Vec::with_capacity(body.len() / 4);
-        encoder.append_gzip(&mut compressed, body);
-        Encoded { body: compressed.into(), repeats: encoder.repeats().clone() }
+        encoder.append_gzip(&mut compressed, body, repeats_within.unwrap_or(DISTANCE_MAX));
+        Encoded { body: compressed.into(), repeats: repeats_within.map(|_| encoder.repeats().clone()) }
     }
 
     /// Sends one [encoded](Self::encode) request, and repeats it until its answer is final.

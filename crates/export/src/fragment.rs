@@ -26,6 +26,7 @@ use crate::lines::Lines;
 pub struct Encoder {
     deflate: deflate::Encoder,
     blocks: Vec<u8>,
+    repeats: Repeats,
 }
 
 /// Compressed lines: a part of a fragment.
@@ -56,9 +57,10 @@ impl Encoder {
         let mut crc32 = crc32fast::Hasher::new();
         crc32.update(text);
         let mut blocks = std::mem::take(&mut self.blocks);
-        match of_body.and_then(|of_body| lines.repeats(of_body)) {
-            Some(repeats) => self.deflate.append_blocks_with(&mut blocks, text, &repeats),
-            None => self.append_body(&mut blocks, text),
+        if of_body.is_some_and(|of_body| lines.put_repeats(of_body, &mut self.repeats)) {
+            self.deflate.append_blocks_with(&mut blocks, text, &self.repeats);
+        } else {
+            self.append_body(&mut blocks, text);
         }
         let piece = Piece { blocks: blocks.clone(), crc32, raw_bytes: text.len() as u64 };
         blocks.clear();
@@ -256,8 +258,8 @@ mod tests {
     fn pieces_are_one_fragment_with_the_checksum_of_all_their_lines() {
         let stamp = crate::received::Stamp::new(0, &"s1".parse().unwrap());
         let lines_of = |count: usize| {
-            let mut lines = Lines::default();
-            (0..count).for_each(|_| lines.append(b"{\"a\":1}", 0..7, None, &stamp));
+            let (body, mut lines) = (b"{\"a\":1},".repeat(count), Lines::default());
+            (0..count).for_each(|call| lines.append(&body, 8 * call..8 * call + 7, None, &stamp));
             lines
         };
         let all = [lines_of(9_000), lines_of(0), lines_of(100), lines_of(1)];

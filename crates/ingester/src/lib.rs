@@ -25,6 +25,8 @@ mod sender;
 
 mod fragments;
 
+mod pieces;
+
 mod account;
 
 mod outcomes;

@@ -196,7 +196,13 @@ impl Work<'_> {
                 let way = rows::Way {
                     sender: self.app.sender(target),
                     objects: subject.kind.api() == Api::Objects,
-                    fragments: Fragments::new(&self.app.state, target, &self.app.settings, owner.checkpoint()),
+                    fragments: Fragments::new(
+                        &self.app.state,
+                        target,
+                        &self.app.settings,
+                        owner.checkpoint(),
+                        run.keeps(),
+                    ),
                     source: Source::new(self.bucket.clone(), &self.notice.key, pin),
                     deadline: self.deadline,
                     clock: &self.app.clock,

@@ -90,10 +90,11 @@ impl<'a> Way<'a> {
     fn start<'w>(&'w self, step: Step<'_>, work: &mut Work<'w>) {
         match step {
             Step::Send { batch, body, calls } => {
-                let Encoded { body, repeats } = self.sender.encode(&body);
+                let pieces = &self.fragments.pieces;
+                let Encoded { body, repeats } = self.sender.encode(&body, pieces.repeats_within(body.len(), calls));
                 work.push(Box::pin(async move {
                     let answer = self.sender.send(self.objects, body, calls, self.deadline, self.stats).await;
-                    self.fragments.sent(batch, repeats);
+                    pieces.sent(batch, repeats);
                     Report::Answered(batch, answer)
                 }));
             }

@@ -21,12 +21,12 @@ pub(crate) enum Sender<'a> {
 pub(crate) type Script = Box<dyn Fn(&[u8]) -> Result<Sent, Undelivered>>;
 
 impl Sender<'_> {
-    /// The body of a request.
-    pub(crate) fn encode(self, body: &[u8]) -> Encoded {
+    /// The body of a request. See [`Delivery::encode`].
+    pub(crate) fn encode(self, body: &[u8], repeats_within: Option<usize>) -> Encoded {
         match self {
-            Sender::Delivery(delivery) => delivery.encode(body),
+            Sender::Delivery(delivery) => delivery.encode(body, repeats_within),
             #[cfg(test)]
-            Sender::Script(_) => Encoded { body: Bytes::copy_from_slice(body), repeats: deflate::Repeats::default() },
+            Sender::Script(_) => Encoded { body: Bytes::copy_from_slice(body), repeats: None },
         }
     }
 

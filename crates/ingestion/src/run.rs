@@ -500,6 +500,12 @@ impl Run {
         self.gathered.compressed();
     }
 
+    /// Whether accepted calls are kept for the exporter.
+    #[must_use]
+    pub fn keeps(&self) -> bool {
+        self.keeps
+    }
+
     /// Reports that a fragment is written.
     pub fn kept(&mut self, fragment: u64, result: Result<(), Trouble>) {
         let Some(batches) = self.gathered.take(fragment) else { return };

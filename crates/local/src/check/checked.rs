@@ -103,7 +103,7 @@ impl Checked {
         }
         self.calls += batch.calls.len() as u64;
         if !batch.calls.is_empty() {
-            self.wire.send(&batch.body, gzip);
+            self.wire.send(batch, gzip);
         }
         for call in 0..batch.calls.len().min(show - self.first_calls.len().min(show)) {
             self.first_calls.push(String::from_utf8_lossy(batch.call(call)).into_owned());

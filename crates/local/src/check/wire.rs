@@ -1,6 +1,8 @@
 //! Requests and their bytes, counted without sending them.
 
+use calls::batches::Batch;
 use deflate::Encoder;
+use export::lines::distance_max;
 
 /// Compresses the first batches and a sample of later batches, and estimates the rest. Compression is the most expensive
 /// part of this estimate.
@@ -18,12 +20,13 @@ pub(super) struct Wire {
 }
 
 impl Wire {
-    pub(super) fn send(&mut self, body: &[u8], gzip: bool) {
+    pub(super) fn send(&mut self, batch: &Batch, gzip: bool) {
+        let body = batch.body.as_slice();
         self.requests += 1;
         self.json_bytes += body.len() as u64;
         if gzip && (self.requests <= COMPRESSED_FIRST || self.requests.is_multiple_of(COMPRESSED_THEN_EACH)) {
             let mut compressed = Vec::new();
-            Encoder::default().append_gzip(&mut compressed, body);
+            Encoder::default().append_gzip(&mut compressed, body, distance_max(body.len(), batch.calls.len()));
             self.sampled_bytes += body.len() as u64;
             self.sampled_compressed_bytes += compressed.len() as u64;
         }
