@@ -1,7 +1,7 @@
 //! Measures the cost of fragments: to make, by compression level, and to join.
 //!
 //! ```text
-//! stitch levels                     CPU seconds and sizes of one fragment's lines, by level
+//! stitch levels                     speed and size of fragments: ours, by the repeats of their bodies, by level of zlib-rs
 //! stitch make DIR COUNT RAW_BYTES   COUNT fragments of RAW_BYTES of lines each, and DIR/lines.json beside them
 //! stitch join DIR OBJECTS           joins them to so many objects DIR/object-N.gz
 //! ```
@@ -18,8 +18,9 @@ use std::path::Path;
 use std::time::Instant;
 
 use export::fragment::{self, Encoder, Verified};
+use export::lines::{Lines, distance_max};
 use export::object::Stitcher;
-use export::received::{Stamp, append_own_call};
+use export::received::Stamp;
 use flate2::{Compress, Compression, FlushCompress};
 use protocol::fragment::{FragmentName, Origin};
 use protocol::id::{Day, SourceId};
@@ -47,19 +48,18 @@ impl Dice {
     }
 }
 
-/// Lines as the ingester makes them of a CSV with a dozen columns, up to `raw_bytes`.
-fn lines(raw_bytes: usize, dice: &mut Dice) -> Vec<u8> {
+/// A body and its lines, up to about `raw_bytes`, as the ingester makes them of a CSV with a dozen columns.
+fn batch(raw_bytes: usize, dice: &mut Dice) -> (Vec<u8>, Lines) {
     let names = ["Tyler", "Jacob", "Ally", "Jasmin", "Omar", "Yuki", "Sofia", "Lars"];
     let surnames = ["Ortiz", "Johnson", "Sweeney", "Christian", "Haddad", "Tanaka", "Rossi", "Berg"];
     let plans = ["bronze", "silver", "gold", "platinum"];
     let pages = ["/pricing", "/docs", "/", "/blog/how-we-work", "/checkout"];
     let source: SourceId = "qv5iYYMxd94DahFpRzm58y".parse().unwrap();
     let stamp = Stamp::new(1_557_606_747_940, &source);
-    let (mut out, mut call) = (Vec::with_capacity(raw_bytes + 1000), String::new());
+    let (mut body, mut calls, mut call) = (String::from("{\"batch\":["), Vec::new(), String::new());
     let stream = format!("{:016x}{:016x}", dice.roll(u64::MAX), dice.roll(u64::MAX));
-    let mut offset = 0;
-    loop {
-        let before = out.len();
+    let (mut offset, mut line_bytes) = (0, 0);
+    while line_bytes < raw_bytes {
         let pick = |list: &[&str], dice: &mut Dice| list[dice.roll(list.len() as u64) as usize].to_owned();
         call.clear();
         write!(
@@ -78,18 +78,26 @@ fn lines(raw_bytes: usize, dice: &mut Dice) -> Vec<u8> {
         .unwrap();
         offset += 80 + dice.roll(60);
         let at = call.find("2019-05-").unwrap();
-        append_own_call(&mut out, call.as_bytes(), Some(at..at + 24), &stamp);
-        if out.len() > raw_bytes {
-            out.truncate(before);
-            return out;
-        }
+        let from = body.len();
+        body.push_str(&call);
+        calls.push((from..body.len(), from + at..from + at + 24));
+        body.push(',');
+        line_bytes += call.len() + 157;
     }
+    body.pop();
+    body.push_str("]}");
+    let (body, mut lines) = (body.into_bytes(), Lines::default());
+    for (call, timestamp) in calls {
+        lines.append(&body, call, Some(timestamp), &stamp);
+    }
+    (body, lines)
 }
 
 fn levels() {
     let mut dice = Dice(42);
-    let pieces: Vec<Vec<u8>> = (0..200).map(|_| lines(500_000, &mut dice)).collect();
-    let raw: usize = pieces.iter().map(Vec::len).sum();
+    let batches: Vec<(Vec<u8>, Lines)> = (0..200).map(|_| batch(500_000, &mut dice)).collect();
+    let pieces: Vec<&[u8]> = batches.iter().map(|(_, lines)| lines.text()).collect();
+    let raw: usize = pieces.iter().map(|piece| piece.len()).sum();
     println!("{:.0} MB of lines in {} fragments", raw as f64 / 1e6, pieces.len());
     let mut encoder = Encoder::default();
     let (start, mut size) = (Instant::now(), 0);
@@ -98,6 +106,14 @@ fn levels() {
     }
     let seconds = start.elapsed().as_secs_f64();
     println!("ours:    {:5.0} MB/s, ratio {:.2}", raw as f64 / 1e6 / seconds, raw as f64 / size as f64);
+    let (mut bodies, mut seconds, mut size) = (deflate::Encoder::default(), 0.0, 0);
+    for (body, lines) in &batches {
+        bodies.append_gzip(&mut Vec::new(), body, distance_max(body.len(), lines.count()));
+        let start = Instant::now();
+        size += fragment::join(&[encoder.piece(lines, Some(bodies.repeats()))]).0.len();
+        seconds += start.elapsed().as_secs_f64();
+    }
+    println!("repeats: {:5.0} MB/s, ratio {:.2}", raw as f64 / 1e6 / seconds, raw as f64 / size as f64);
     for level in 1..=6 {
         let mut compress = Compress::new(Compression::new(level), false);
         let (start, mut size) = (Instant::now(), 0);
@@ -121,9 +137,10 @@ fn make(dir: &Path, count: u64, raw_bytes: usize) {
     let mut all = BufWriter::new(File::create(dir.join("lines.json")).unwrap());
     let mut names = String::new();
     for number in 0..count {
-        let lines = lines(raw_bytes, &mut dice);
-        all.write_all(&lines).unwrap();
-        let bytes = encoder.encode(&lines);
+        let (_, lines) = batch(raw_bytes, &mut dice);
+        let lines = lines.text();
+        all.write_all(lines).unwrap();
+        let bytes = encoder.encode(lines);
         let name = FragmentName {
             source: "qv5iYYMxd94DahFpRzm58y".parse().unwrap(),
             day: Day::of(1_557_606_747_940),
