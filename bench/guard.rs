@@ -244,7 +244,7 @@ fn compress(batches: &[Sent]) -> usize {
     let (mut bodies, mut fragments) = (deflate::Encoder::default(), Encoder::default());
     let compressed = batches.iter().map(|(body, lines)| {
         let mut gzip = Vec::with_capacity(body.len() / 4);
-        bodies.append_gzip(&mut gzip, body, distance_max(body.len(), lines.count()));
+        bodies.append_gzip(&mut gzip, body, distance_max(body.len(), lines.count() as usize));
         let piece = fragments.piece(lines, Some(bodies.repeats()));
         gzip.len() + fragment::join(&[piece]).0.len()
     });

@@ -1,4 +1,4 @@
-//! Any bytes → deflate blocks and a gzip file, which two decoders inflate to the same bytes.
+//! Any bytes → deflate blocks, by a search and by repeats, and a gzip file, which decoders inflate to the same bytes.
 //!
 //! If the first byte of the input is odd, the rest is compressed. If it is even, the rest is a program that writes up to
 //! 300 KB, so that short input has far matches and several blocks. Seeds: the inputs of the reading corpus and `events/` (`fuzz/seed.sh`).
@@ -7,7 +7,7 @@
 use std::cell::RefCell;
 use std::io::Read;
 
-use deflate::{Encoder, blocks_len_max, gzip_len_max};
+use deflate::{DISTANCE_MAX, Encoder, blocks_len_max, gzip_len_max};
 use libfuzzer_sys::fuzz_target;
 
 const BYTES_MAX: usize = 300_000;
@@ -37,14 +37,16 @@ fuzz_target!(|input: &[u8]| {
         assert_inflates(&blocks, &[&bytes, &bytes[half..]].concat());
 
         let mut gzip = Vec::new();
-        encoder.append_gzip(&mut gzip, &bytes, usize::from(*choice) << 7);
+        let distance_max = DISTANCE_MAX - (usize::from(*choice >> 1) << 8);
+        encoder.append_gzip(&mut gzip, &bytes, distance_max);
         assert!(gzip.len() <= gzip_len_max(bytes.len()));
         let mut inflated = Vec::new();
         flate2::bufread::MultiGzDecoder::new(&gzip[..]).read_to_end(&mut inflated).expect("a gzip file");
         assert!(inflated == bytes);
 
-        // The repeats of these bytes serve them, and do no harm to others.
+        // Repeats change no byte, whether they are of these bytes or of others.
         let repeats = encoder.repeats().clone();
+        assert!(repeats.iter().all(|repeat| repeat.distance <= distance_max));
         for others in [bytes.clone(), bytes[half..].to_vec(), [&bytes[half..], b"between", &bytes[..half]].concat()] {
             let mut blocks = Vec::new();
             encoder.append_blocks_with(&mut blocks, &others, &repeats);

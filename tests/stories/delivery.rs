@@ -8,6 +8,7 @@ use standins::lambda::{Invocation, Outcome};
 use standins::segment::{too_many_requests, unsuccessful};
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
+use std::io::Read as _;
 use std::time::Duration;
 use stories::{SOURCE, SOURCE_ID, STATE, WRITE_KEY, World, created};
 
@@ -402,6 +403,26 @@ async fn bodies_are_compressed_by_default_and_within_every_limit() {
         let largest = scene.world.segment.record().deliveries().iter().map(|delivery| delivery.json_bytes).max();
         assert!(largest > Some(470_000), "batches are filled: {largest:?}");
         assert!(scene.world.segment.record().dropped().is_empty());
+    }
+}
+
+/// The same lines become other bytes by the repeats of their request than by a search.
+#[tokio::test]
+async fn lines_are_compressed_by_the_repeats_of_their_request_if_that_is_compressed() {
+    let mut csv = "userId,event,properties.text\n".to_owned();
+    (0..500).for_each(|row| writeln!(csv, "user-{},e,{}", row * 7_919, "word ".repeat(row * row % 17)).unwrap());
+    for gzip in [true, false] {
+        let world = World::new().await;
+        world.s3.put(SOURCE, "track_words.csv", &csv).unwrap();
+        let ingester = world.ingester().env("GZIP_REQUESTS", gzip.to_string()).deploy();
+        let report = stories::answer(&ingester, &created("track_words.csv")).await;
+        assert_eq!(report["objects"][0]["acknowledged"], 500, "{report:#}");
+        let keys = world.s3.keys(STATE, "received/");
+        let [key] = keys.as_slice() else { panic!("{keys:?}") };
+        let (fragment, mut lines) = (world.s3.bytes(STATE, key).unwrap(), Vec::new());
+        flate2::read::GzDecoder::new(&fragment[..]).read_to_end(&mut lines).unwrap();
+        let is_searched = export::fragment::encode(&lines) == fragment;
+        assert_eq!(is_searched, !gzip, "requests are compressed: {gzip}");
     }
 }
 

@@ -53,8 +53,8 @@ impl Place {
         (self.0 ^ key.0) >> 16 == 0
     }
 
-    /// How far back from `at` it is, if it is younger than 2^16 bytes. For an older place the result is wrong, and
-    /// [`match_at`] finds other bytes there.
+    /// How far back from `at` it is, if it is younger than 2^16 bytes. For an older place the result is wrong;
+    /// [`match_at`] compares the bytes there.
     #[inline(always)]
     fn distance(self, at: usize) -> usize {
         (at.wrapping_sub(self.0 as usize)) & 0xffff

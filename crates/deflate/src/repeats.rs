@@ -32,7 +32,7 @@ impl Repeats {
         self.begin(0);
     }
 
-    /// Adds one, at the position of the one before or later. One that is too far back for deflate is left out.
+    /// Adds a repeat. Positions never decrease. One that is too far back for deflate is left out.
     #[inline(always)]
     pub fn push(&mut self, Repeat { at, distance }: Repeat) {
         debug_assert!(at >= self.last_at, "repeats come in order");
@@ -53,14 +53,15 @@ impl Repeats {
         self.input_len
     }
 
-    /// The repeats, in order. Those with distance 0 are none.
+    /// The repeats, in order.
     #[inline(always)]
     pub fn iter(&self) -> impl Iterator<Item = Repeat> {
         let mut at = 0;
-        self.entries.iter().map(move |entry| {
+        let all = self.entries.iter().map(move |entry| {
             at += *entry as usize & STEP_MAX;
             Repeat { at, distance: (entry >> STEP_BITS) as usize }
-        })
+        });
+        all.filter(|repeat| repeat.distance > 0)
     }
 
     pub(crate) fn begin(&mut self, input_len: usize) {
@@ -96,7 +97,7 @@ impl<I: Iterator<Item = Repeat>> Follower<I> {
                 at = to;
                 continue;
             }
-            // The match before may have ended behind its position. Then it is tried where that ended.
+            // The match before may reach beyond its position. Then it is tried where that match ends.
             let length = match_at(bytes, at, repeat.distance, DISTANCE_MAX);
             if let Some(length) = length {
                 tokens.push_match(length, repeat.distance);

@@ -170,7 +170,7 @@ impl Delivery {
         &self.settings
     }
 
-    /// The body of a request. `repeats_within` asks for its repeats, none of which goes back farther than that.
+    /// The body of a request. With `repeats_within` it comes with its repeats, none of which goes back more bytes than that.
     #[must_use]
     pub fn encode(&self, body: &[u8], repeats_within: Option<usize>) -> Encoded {
         if !self.settings.gzip {
@@ -384,6 +384,28 @@ fn wait_ms(attempt: u32, asked_ms: Option<u64>, dice: &Dice) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_compressed_body_comes_with_its_repeats_if_they_are_asked_for() {
+        let body =
+            format!("{{\"batch\":[{}]}}", ["{\"userId\":\"user-1\",\"event\":\"Order Completed\"}"; 500].join(","));
+        let encoded = |gzip: &'static str, within: Option<usize>| {
+            let get = |name: &str| {
+                [("WRITE_KEY", "k"), ("GZIP_REQUESTS", gzip)]
+                    .iter()
+                    .find(|(key, _)| *key == name)
+                    .map(|(_, value)| (*value).to_owned())
+            };
+            let settings = Settings::read(&mut config::environment::Reader::new(&get), true);
+            Delivery::new(settings, Clock::system(), Dice::seeded(1)).unwrap().encode(body.as_bytes(), within)
+        };
+        assert!(encoded("false", Some(1_000)).repeats.is_none());
+        assert!(encoded("true", None).repeats.is_none());
+        let repeats = encoded("true", Some(100)).repeats.unwrap();
+        assert_eq!(repeats.input_len(), body.len());
+        let distances: Vec<usize> = repeats.iter().map(|repeat| repeat.distance).collect();
+        assert!(distances.len() > 20 && distances.iter().all(|distance| *distance <= 100), "{distances:?}");
+    }
 
     #[test]
     fn our_own_waits_double_up_to_the_cap_and_the_server_may_ask_for_longer_ones() {

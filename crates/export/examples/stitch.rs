@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! stitch levels                     speed and size of fragments: ours, by the repeats of their bodies, by level of zlib-rs
-//! stitch make DIR COUNT RAW_BYTES   COUNT fragments of RAW_BYTES of lines each, and DIR/lines.json beside them
+//! stitch make DIR COUNT RAW_BYTES   COUNT fragments of about RAW_BYTES of lines each, and DIR/lines.json beside them
 //! stitch join DIR OBJECTS           joins them to so many objects DIR/object-N.gz
 //! ```
 //!
@@ -108,7 +108,7 @@ fn levels() {
     println!("ours:    {:5.0} MB/s, ratio {:.2}", raw as f64 / 1e6 / seconds, raw as f64 / size as f64);
     let (mut bodies, mut seconds, mut size) = (deflate::Encoder::default(), 0.0, 0);
     for (body, lines) in &batches {
-        bodies.append_gzip(&mut Vec::new(), body, distance_max(body.len(), lines.count()));
+        bodies.append_gzip(&mut Vec::new(), body, distance_max(body.len(), lines.count() as usize));
         let start = Instant::now();
         size += fragment::join(&[encoder.piece(lines, Some(bodies.repeats()))]).0.len();
         seconds += start.elapsed().as_secs_f64();

@@ -65,6 +65,11 @@ impl Stamp {
         Stamp { source: source.clone(), received_at_ms, received_at, write_key, after_original, untimed }
     }
 
+    /// What a line of our own call has after its times.
+    pub(crate) fn after_times(&self) -> &str {
+        &self.after_original
+    }
+
     /// When the calls were received, in epoch milliseconds.
     pub fn received_at_ms(&self) -> i64 {
         self.received_at_ms

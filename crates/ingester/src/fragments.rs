@@ -1,4 +1,4 @@
-//! Fragments: accepted calls as compressed lines for the exporter.
+//! Fragments: pieces of accepted calls, joined and written for the exporter.
 
 use crate::pieces::Pieces;
 use crate::settings::Settings;

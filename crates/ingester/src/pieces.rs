@@ -45,17 +45,15 @@ impl Pieces {
         let Accepted { batch, refused_calls, .. } = accepted;
         let lines = &mut *self.lines.borrow_mut();
         lines.clear();
-        let mut events = 0;
         for (index, call) in batch.calls.iter().enumerate() {
             if refused_calls.binary_search_by_key(&index, |refused| refused.call).is_err() {
                 lines.append(&batch.body, call.body.clone(), call.timestamp.clone(), stamp);
-                events += 1;
             }
         }
         let sent = self.sent.borrow_mut().take();
         let of_body = sent.filter(|(number, _)| *number == batch.number).map(|(_, repeats)| repeats);
         let piece = self.encoder.borrow_mut().piece(lines, of_body.as_ref());
-        self.compressed.borrow_mut().insert(batch.number, (piece, events));
+        self.compressed.borrow_mut().insert(batch.number, (piece, lines.count()));
     }
 
     /// Takes the piece of a batch, and how many events it has.
@@ -72,7 +70,7 @@ mod tests {
     use calls::refusal::Span;
     use std::io::Read;
 
-    /// A batch of calls with cells of random length.
+    /// A batch of calls with cells of different lengths.
     fn batch(number: u64) -> Batch {
         let (mut body, mut calls) = (b"{\"batch\":[".to_vec(), Vec::new());
         for call in 0..300_u64 {
