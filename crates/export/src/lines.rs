@@ -205,6 +205,14 @@ mod tests {
             let mut of_body = deflate::Encoder::default();
             of_body.append_gzip(&mut Vec::new(), &self.body, distance_max(self.body.len(), self.calls.len()));
             let (mut encoder, repeats) = (Encoder::default(), of_body.repeats());
+            // Bytes are right even where the lines would rather be searched.
+            let (mut put, mut blocks) = (Repeats::default(), Vec::new());
+            lines.put_repeats(repeats, &mut put);
+            deflate::Encoder::default().append_blocks_with(&mut blocks, lines.text(), &put);
+            blocks.extend_from_slice(&protocol::fragment::FINAL_BLOCK);
+            let mut inflated = Vec::new();
+            flate2::read::DeflateDecoder::new(&blocks[..]).read_to_end(&mut inflated).unwrap();
+            assert!(inflated == lines.text());
             let [followed, searched] = [Some(repeats), None].map(|repeats| {
                 let (bytes, _) = fragment::join(&[encoder.piece(lines, repeats)]);
                 let mut inflated = Vec::new();
