@@ -16,7 +16,7 @@ const ADDED_BYTES: usize = 200;
 
 /// Lines are searched if more than one in so many repeats of their body is of no use to them. For each the line has some
 /// twenty letters that a search might find again.
-const LOST_MAX: usize = 100;
+const LOST_SHARE: usize = 100;
 
 /// The calls of a body are found by pieces of so many bytes.
 const CHUNK_BYTES: usize = 256;
@@ -137,7 +137,7 @@ impl Lines {
             call.push_added(*alike, before, repeats);
             (*alike, before) = (Some(call), Some(call));
         }
-        lost <= count / LOST_MAX
+        lost <= count / LOST_SHARE
     }
 
     /// A repeat of the body, in the line of its call. Without an answer it repeats nothing that has a line.
