@@ -4,6 +4,7 @@
 mod bits;
 mod block;
 mod codes;
+mod follow;
 mod huffman;
 mod matches;
 mod repeats;
@@ -12,8 +13,8 @@ mod tokens;
 
 use bits::Bits;
 use block::STORED_FRAME_BITS;
+use follow::Follower;
 use matches::{BLOCK_BYTES, BLOCK_BYTES_MAX, Finder};
-use repeats::Follower;
 use symbols::STORED_MAX;
 use tokens::Tokens;
 

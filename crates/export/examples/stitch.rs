@@ -82,7 +82,8 @@ fn batch(raw_bytes: usize, dice: &mut Dice) -> (Vec<u8>, Lines) {
         body.push_str(&call);
         calls.push((from..body.len(), from + at..from + at + 24));
         body.push(',');
-        line_bytes += call.len() + 157;
+        // A line has so many bytes more than its call.
+        line_bytes += call.len() + 156;
     }
     body.pop();
     body.push_str("]}");

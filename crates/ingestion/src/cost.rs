@@ -197,7 +197,8 @@ mod tests {
 
     #[test]
     fn a_slow_cpu_is_a_limit_on_the_rate_too() {
-        assert!(Work { memory_mb: 128, events_per_second: 100_000, ..MILLION }.rows_per_second() < 25_000.0);
+        let small = Work { memory_mb: 128, events_per_second: 100_000, ..MILLION };
+        assert!((22_000.0..23_000.0).contains(&small.rows_per_second()), "{}", small.rows_per_second());
         assert_eq!(Work { events_per_second: 1_000, ..MILLION }.rows_per_second(), 1_000.0);
     }
 }
