@@ -6,11 +6,12 @@
 
 use crate::{SOURCE, SOURCE_ID, STATE, World, created};
 use serde_json::{Value, json};
-use standins::faults::{Fault, Rule, Target};
-use standins::lambda::{Function, Outcome};
+use standins::faults::{Fault, Faults, Gate, Rule, Target};
+use standins::lambda::{Function, Lambda, Outcome};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// A file of track calls.
 #[derive(Debug, Clone)]
@@ -49,6 +50,38 @@ impl Rows {
         }
         rows
     }
+}
+
+/// A function whose commits follow each request, one by one.
+pub fn killable(function: Function) -> Function {
+    function.env("COMMIT_SECONDS", "0").env("REQUESTS_IN_FLIGHT", "1")
+}
+
+/// Kills the next invocation of a [`killable`] function, once it has committed something and Segment has taken `further`
+/// requests after that. Until the commit, Segment answers `answered` requests and no more, so that rows
+/// are left on a machine of any speed. Of the further requests nothing is committed.
+pub fn kill_once_committed(s3: &Faults, segment: &Faults, lambda: &Lambda, answered: u64, further: usize) {
+    let (commit, taken, after_commit) = (Gate::new(), Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let (victim, sent, committed) = (lambda.clone(), Arc::clone(&taken), commit.clone());
+    segment.add(Rule::any().skip(answered).before(Fault::Hold(commit.clone())));
+    segment.add(Rule::any().after(Fault::act(move |_| {
+        sent.fetch_add(1, Ordering::SeqCst);
+        if committed.is_open() && after_commit.fetch_add(1, Ordering::SeqCst) + 1 == further {
+            victim.kill();
+        }
+    })));
+    let (victim, checkpoints) = (lambda.clone(), s3.clone());
+    // A checkpoint that is written once rows are sent is a commit.
+    s3.add(Rule::on("PutObject").key("*checkpoint.json").after(Fault::act(move |_| {
+        if taken.load(Ordering::SeqCst) == 0 {
+            return;
+        }
+        if further == 0 {
+            victim.kill();
+        }
+        checkpoints.add(Rule::on("PutObject").key("*checkpoint.json").before(Fault::Hang));
+        commit.open();
+    })));
 }
 
 /// A world with one large file.
@@ -90,9 +123,26 @@ impl Mill {
         created(&self.key)
     }
 
+    /// Invokes a function and kills it once it has committed something, with rows left.
+    pub async fn killed_after_a_commit(&self, function: Function, event: &Value) {
+        self.killed_once_committed(function, event, 2, 0).await;
+    }
+
+    /// Invokes a function and kills it by [`kill_once_committed`].
+    pub async fn killed_once_committed(&self, function: Function, event: &Value, answered: u64, further: usize) {
+        let lambda = killable(function).deploy();
+        let (s3, segment) = (self.world.s3.faults(), self.world.segment.faults());
+        kill_once_committed(s3, segment, &lambda, answered, further);
+        let invocation = lambda.invoke(event).await;
+        assert!(matches!(invocation.outcome, Outcome::Crashed { .. }), "{invocation:#?}");
+        s3.clear();
+        segment.clear();
+        assert!(self.checkpoints()[0]["account"]["rows"].as_u64().unwrap() > 0, "nothing was committed");
+    }
+
     /// Invokes a function and kills it once so many fragments are there. The batch of the last one is not committed.
     pub async fn killed_after_fragments(&self, function: Function, event: &Value, fragments: u64) {
-        let lambda = function.env("COMMIT_SECONDS", "0").env("REQUESTS_IN_FLIGHT", "1").deploy();
+        let lambda = killable(function).deploy();
         let victim = lambda.clone();
         let kill = Fault::Do(Arc::new(move |_: &Target| victim.kill()));
         let faults = self.world.s3.faults();

@@ -15,8 +15,7 @@ const NEW_KEY: &str = "wk-the-new-one";
 /// A file whose run was killed, with a part of its rows committed, and more of them sent.
 async fn in_flight(key: &str) -> Mill {
     let mill = Mill::new(key, Rows::new(4_000, 50, 1_000)).await;
-    // Their commits go another way than the fragments, so the first ones may be late.
-    mill.killed_after_fragments(mill.ingester(), &mill.event(), 6).await;
+    mill.killed_once_committed(mill.ingester(), &mill.event(), 3, 2).await;
     let rows = mill.checkpoints()[0]["account"]["rows"].as_u64().unwrap();
     assert!(0 < rows && rows < 4_000, "{rows} rows are committed");
     mill

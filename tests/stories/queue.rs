@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 use stories::line::{Line, QUEUE};
-use stories::mill::{Mill, Rows};
+use stories::mill::{Mill, Rows, kill_once_committed, killable};
 use stories::{SOURCE, answer, event};
 
 const REFUSAL: &str = r#"{"success":false,"message":"An invalid write key was provided","code":"invalid_request"}"#;
@@ -66,8 +66,7 @@ async fn a_message_received_again_after_progress_is_replaced() {
     // The rows are more than twenty requests, and a life that is killed has two of them answered.
     let line = Line::with(Mill::new("track_long.csv", Rows::new(10_000, 50, 1_000)).await, 60, 2).await;
     line.announce();
-    let (function, clock) = (line.ingester().env("COMMIT_SECONDS", "0"), line.sqs.clock().clone());
-    let function = function.env("REQUESTS_IN_FLIGHT", "1");
+    let (function, clock) = (killable(line.ingester()), line.sqs.clock().clone());
     let (s3, segment) = (line.mill.world.s3.faults().clone(), line.mill.world.segment.faults().clone());
     let lives = AtomicUsize::new(0);
     let polling = EventSource::on(&line.sqs, QUEUE).fast_forward().to(move |event| {
@@ -76,17 +75,7 @@ async fn a_message_received_again_after_progress_is_replaced() {
         s3.clear();
         segment.clear();
         if lives.fetch_add(1, Ordering::Relaxed) < 8 {
-            let has_sent = Arc::new(AtomicBool::new(false));
-            let (sent, victim) = (Arc::clone(&has_sent), lambda.clone());
-            segment.add(Rule::on("batch").after(Fault::act(move |_| sent.store(true, Ordering::Relaxed))));
-            segment.add(Rule::on("batch").skip(2).before(Fault::Hang));
-            // A checkpoint that is written once rows are sent is a commit.
-            let kill = Fault::act(move |_| {
-                if has_sent.load(Ordering::Relaxed) {
-                    victim.kill()
-                }
-            });
-            s3.add(Rule::on("PutObject").key("*checkpoint.json").after(kill));
+            kill_once_committed(&s3, &segment, &lambda, 2, 0);
         }
         async move { stories::line::answered(lambda.invoke(&event).await.outcome) }
     });

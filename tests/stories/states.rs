@@ -14,20 +14,6 @@ use stories::line::{Line, QUEUE};
 use stories::mill::{Mill, Rows};
 use stories::{SOURCE, STATE, World, answer, created};
 
-/// Invokes a function and kills it once it has committed something.
-async fn killed_after_a_commit(mill: &Mill, function: Function, event: &Value) {
-    let lambda = function.env("COMMIT_SECONDS", "0").env("REQUESTS_IN_FLIGHT", "1").deploy();
-    let victim = lambda.clone();
-    let kill = Fault::Do(Arc::new(move |_: &Target| victim.kill()));
-    let faults = mill.world.s3.faults();
-    // The claim is the first write of the checkpoint.
-    faults.add(Rule::on("PutObject").key("*checkpoint.json").skip(2).times(1).before(kill));
-    let invocation = lambda.invoke(event).await;
-    assert!(matches!(invocation.outcome, Outcome::Crashed { .. }), "{invocation:#?}");
-    faults.clear();
-    assert!(mill.checkpoints()[0]["account"]["rows"].as_u64().unwrap() > 0, "nothing was committed");
-}
-
 /// A day later every lease is over.
 fn later(function: Function) -> Function {
     function.env("CLOCK_OFFSET_MS", "86400000")
@@ -67,7 +53,7 @@ async fn a_file_replaced_while_it_is_read_ends_as_replaced_and_the_new_one_has_i
 #[tokio::test]
 async fn a_file_replaced_between_two_invocations_ends_as_replaced() {
     let line = Line::new(Mill::new("track_replaced.csv", Rows::new(3_000, 50, 1_000)).await).await;
-    killed_after_a_commit(&line.mill, line.ingester(), &line.mill.event()).await;
+    line.mill.killed_after_a_commit(line.ingester(), &line.mill.event()).await;
     let stream = line.mill.checkpoints()[0]["object"].clone();
     let rest = json!({"continue": {"bucket": SOURCE, "key": line.mill.key, "hop": {
         "count": 1, "position": 0, "stream": stream_of(&line.mill),
@@ -86,7 +72,7 @@ async fn a_begun_version_without_permission_is_retried() {
     let s3 = &line.mill.world.s3;
     s3.set_versioning(SOURCE, Versioning::Enabled).unwrap();
     line.mill.upload();
-    killed_after_a_commit(&line.mill, line.ingester(), &line.mill.event()).await;
+    line.mill.killed_after_a_commit(line.ingester(), &line.mill.event()).await;
     let rest = json!({"continue": {"bucket": SOURCE, "key": line.mill.key, "hop": {
         "count": 1, "position": 0, "stream": stream_of(&line.mill),
     }}});
@@ -117,7 +103,7 @@ async fn a_begun_version_that_is_gone_ends_as_replaced() {
     let s3 = &line.mill.world.s3;
     s3.set_versioning(SOURCE, Versioning::Enabled).unwrap();
     line.mill.upload();
-    killed_after_a_commit(&line.mill, line.ingester(), &line.mill.event()).await;
+    line.mill.killed_after_a_commit(line.ingester(), &line.mill.event()).await;
     let mut rest = json!({"continue": {"bucket": SOURCE, "key": line.mill.key, "hop": {
         "count": 1, "position": 0, "stream": stream_of(&line.mill),
     }}});
@@ -307,20 +293,25 @@ async fn refused_rows_beyond_one_upload_part_are_joined_although_the_last_answer
 }
 
 #[tokio::test]
-async fn many_commits_of_many_owners_make_few_rejects_parts() {
-    let mill = Mill::new("track_refused.csv", Rows::new(2_700, 3, 1_000)).await;
-    killed_after_a_commit(&mill, mill.ingester(), &mill.event()).await;
-    let begun = mill.checkpoints()[0]["rejects"].as_array().unwrap().clone();
-    assert_eq!(begun.len(), 1, "{begun:#?}");
-    let function = later(mill.ingester()).env("COMMIT_SECONDS", "0").env("REQUESTS_IN_FLIGHT", "1");
-    let report = answer(&function.deploy(), &mill.event()).await;
+async fn commits_of_many_owners_make_one_rejects_part() {
+    let mill = Mill::new("track_refused.csv", Rows::new(6_000, 7, 1_000)).await;
+    let day = |day: u64| mill.ingester().env("CLOCK_OFFSET_MS", (day * 86_400_000).to_string());
+    let mut from = BTreeSet::new();
+    for life in 0..3 {
+        mill.killed_after_a_commit(day(life), &mill.event()).await;
+        let parts = mill.checkpoints()[0]["rejects"].as_array().unwrap().clone();
+        assert_eq!(parts.len(), 1, "{parts:#?}");
+        from.insert(parts[0]["from"].as_u64().unwrap());
+    }
+    let report = answer(&day(3).deploy(), &mill.event()).await;
     assert_eq!(outcome(&report), "finished", "{report:#}");
     let parts = mill.checkpoints()[0]["rejects"].as_array().unwrap().clone();
-    assert_eq!(parts.len(), 1, "{parts:#?}");
-    assert_eq!((&parts[0]["from"], &parts[0]["rows"]), (&begun[0]["from"], &json!(900)));
+    assert_eq!((parts.len(), &parts[0]["rows"]), (1, &json!(mill.rows.refused.len())), "{parts:#?}");
+    from.insert(parts[0]["from"].as_u64().unwrap());
+    assert_eq!(from.len(), 1, "each owner went on with the part of the one before: {from:?}");
     let written = mill.world.s3.keys(STATE, "ingest/").into_iter().filter(|key| key.contains("/rejects/")).count();
-    assert!(written > 3, "it grew with the commits: {written}");
-    mill.assert_ingested("few parts");
+    assert!(written >= 4, "each owner wrote a longer one: {written}");
+    mill.assert_ingested("one part");
 }
 
 #[tokio::test]
@@ -340,15 +331,16 @@ async fn without_time_to_end_a_file_the_next_invocation_ends_it() {
 
 #[tokio::test]
 async fn the_allowance_for_isolating_rows_covers_all_runs() {
-    let mill = Mill::new("track_guilty.csv", Rows::new(3_000, 3_001, 1_000)).await;
+    let mill = Mill::new("track_guilty.csv", Rows::new(6_000, 6_001, 1_000)).await;
     mill.world.segment.refuse_user("user-5");
-    killed_after_a_commit(&mill, mill.ingester(), &mill.event()).await;
+    // At most 20 requests find the row, and a dozen more take the others.
+    mill.killed_once_committed(mill.ingester(), &mill.event(), 24, 0).await;
     let checkpoint = mill.world.s3.keys(STATE, "ingest/").into_iter().find(|key| key.ends_with("checkpoint.json"));
     let mut begun = mill.checkpoints()[0].clone();
     assert!(begun["bisection_requests"].as_u64() > Some(10), "{begun:#}");
     begun["bisection_requests"] = json!(2_000);
     mill.world.s3.put(STATE, &checkpoint.unwrap(), begun.to_string()).unwrap();
-    mill.world.segment.refuse_user("user-2999");
+    mill.world.segment.refuse_user("user-5999");
     let report = answer(&later(mill.ingester()).deploy(), &mill.event()).await;
     assert_eq!(outcome(&report), "finished", "{report:#}");
     let refused = &report["objects"][0]["rejected_by"];
@@ -382,7 +374,7 @@ async fn new_settings_do_not_change_how_a_begun_file_is_read() {
     let good = (0..3_000).map(|row| format!("user-{row}")).collect();
     let rows = Rows { csv: csv + &body.concat(), good, refused: Vec::new() };
     let mill = Mill::new("track_settings.csv", rows).await;
-    killed_after_a_commit(&mill, mill.ingester(), &mill.event()).await;
+    mill.killed_after_a_commit(mill.ingester(), &mill.event()).await;
     let changed = later(mill.ingester()).env("INFER_TYPES", "true").env("CSV_DELIMITER", "semicolon");
     let report = answer(&changed.deploy(), &mill.event()).await;
     assert_eq!(outcome(&report), "finished", "{report:#}");
@@ -395,7 +387,7 @@ async fn new_settings_do_not_change_how_a_begun_file_is_read() {
 #[tokio::test]
 async fn a_killed_file_has_the_profile_of_a_whole_run() {
     let mill = Mill::new("track_killed.csv", Rows::new(4_000, 41, 800)).await;
-    killed_after_a_commit(&mill, mill.ingester(), &mill.event()).await;
+    mill.killed_after_a_commit(mill.ingester(), &mill.event()).await;
     // A begun file is profiled to its end.
     let changed = later(mill.ingester()).env("PROFILE", "false").deploy();
     let report = answer(&changed, &mill.event()).await;
@@ -411,7 +403,7 @@ async fn a_killed_file_has_the_profile_of_a_whole_run() {
 
     // A file that was begun without a profile ends without one.
     let plain = Mill::new("track_plain.csv", mill.rows.clone()).await;
-    killed_after_a_commit(&plain, plain.ingester().env("PROFILE", "false"), &plain.event()).await;
+    plain.killed_after_a_commit(plain.ingester().env("PROFILE", "false"), &plain.event()).await;
     answer(&later(plain.ingester()).deploy(), &plain.event()).await;
     assert_eq!(plain.ledgers()[0].get("profile"), None);
 }
@@ -422,7 +414,7 @@ async fn the_collection_of_a_begun_file_does_not_change() {
     (0..40).for_each(|row| csv.push_str(&format!("r{row},{row}\n")));
     let rows = Rows { csv, good: BTreeSet::new(), refused: Vec::new() };
     let mill = Mill::new("object_room_types_1.csv", rows).await;
-    killed_after_a_commit(&mill, mill.ingester().env("COLLECTIONS", "room_types"), &mill.event()).await;
+    mill.killed_after_a_commit(mill.ingester().env("COLLECTIONS", "room_types"), &mill.event()).await;
     let report = answer(&later(mill.ingester()).deploy(), &mill.event()).await;
     assert_eq!(outcome(&report), "finished", "{report:#}");
     let objects = mill.world.segment.record().objects();
@@ -434,7 +426,7 @@ async fn the_collection_of_a_begun_file_does_not_change() {
 #[tokio::test]
 async fn a_begun_file_resumes_after_a_change_of_the_source_id() {
     let line = Line::new(Mill::new("track_moved.csv", Rows::new(3_000, 50, 1_000)).await).await;
-    killed_after_a_commit(&line.mill, line.ingester(), &line.mill.event()).await;
+    line.mill.killed_after_a_commit(line.ingester(), &line.mill.event()).await;
     let rest = json!({"continue": {"bucket": SOURCE, "key": line.mill.key, "hop": {
         "count": 1, "position": 0, "stream": stream_of(&line.mill),
     }}});
@@ -450,7 +442,7 @@ async fn a_compressed_file_is_inflated_again_up_to_its_position() {
     let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
     gzip.write_all(mill.rows.csv.as_bytes()).unwrap();
     mill.world.s3.put(SOURCE, &mill.key, gzip.finish().unwrap()).unwrap();
-    killed_after_a_commit(&mill, mill.ingester(), &mill.event()).await;
+    mill.killed_after_a_commit(mill.ingester(), &mill.event()).await;
     let report = answer(&later(mill.ingester()).deploy(), &mill.event()).await;
     assert_eq!(outcome(&report), "finished", "{report:#}");
     mill.assert_ingested("compressed");
@@ -460,7 +452,7 @@ async fn a_compressed_file_is_inflated_again_up_to_its_position() {
 #[tokio::test]
 async fn a_file_that_a_newer_version_began_fails_with_what_to_do_and_nothing_of_it_is_sent() {
     let mill = Mill::new("track_newer.csv", Rows::new(3_000, 50, 1_000)).await;
-    killed_after_a_commit(&mill, mill.ingester(), &mill.event()).await;
+    mill.killed_after_a_commit(mill.ingester(), &mill.event()).await;
     let checkpoint =
         mill.world.s3.keys(STATE, "ingest/").into_iter().find(|key| key.ends_with("checkpoint.json")).unwrap();
     let (begun, sent) = (mill.checkpoints()[0].clone(), mill.world.segment.record().acknowledged().len());

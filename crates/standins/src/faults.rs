@@ -160,6 +160,11 @@ impl Gate {
         self.0.send_modify(|(open, _)| *open = true);
     }
 
+    /// Whether it was opened.
+    pub fn is_open(&self) -> bool {
+        self.0.borrow().0
+    }
+
     /// Returns when at least `count` requests have reached the gate.
     pub async fn reached(&self, count: usize) {
         let mut state = self.0.subscribe();
