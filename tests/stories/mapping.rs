@@ -1,12 +1,11 @@
 //! Files as tools export them, read by the mappings of a configuration.
 
 use serde_json::{Value, json};
-use standins::faults::{Fault, Rule, Target};
 use standins::lambda::{Function, Outcome};
 use standins::segment;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
-use std::sync::Arc;
+use stories::mill::{kill_once_committed, killable};
 use stories::{CUSTOMER, SOURCE, STATE, World, answer, created, event, sample};
 
 const ORDERS: &str = "shop/orders_export_1.csv";
@@ -190,18 +189,16 @@ async fn a_file_that_a_kill_interrupts_is_finished_under_the_document_that_it_wa
     }
     world.s3.put(SOURCE, "orders_1.csv", csv.clone()).unwrap();
     let function = |document: String, offset_ms: i64| {
-        let settings = [("COMMIT_SECONDS", "0"), ("REQUESTS_IN_FLIGHT", "1"), ("LEASE_SECONDS", "5")];
-        let function = ingester(&world, document).env("CLOCK_OFFSET_MS", offset_ms.to_string());
-        function.envs(settings.map(|(name, value)| (name.to_owned(), value.to_owned()))).deploy()
+        let function = killable(ingester(&world, document)).env("LEASE_SECONDS", "5");
+        function.env("CLOCK_OFFSET_MS", offset_ms.to_string()).deploy()
     };
     let first = function(document("Ordered", "products"), 0);
-    let victim = first.clone();
-    let kill = Fault::Do(Arc::new(move |_: &Target| victim.kill()));
-    // The claim is the first write of the checkpoint, the first commit the second.
-    world.s3.faults().add(Rule::on("PutObject").key("*checkpoint.json").skip(2).times(1).before(kill));
+    kill_once_committed(world.s3.faults(), world.segment.faults(), &first, 1, 1);
     let killed = first.invoke(&created("orders_1.csv")).await;
     assert!(matches!(killed.outcome, Outcome::Crashed { signal: Some(9), .. }), "{killed:#?}");
     assert!(ledgers(&world).is_empty(), "the file has not ended");
+    world.s3.faults().clear();
+    world.segment.faults().clear();
 
     let second = function(document("Bought", "items"), 10_000);
     let report = answer(&second, &created("orders_1.csv")).await;
