@@ -83,7 +83,9 @@ async fn a_lost_state_bucket_costs_no_row_and_repeats_the_ids() {
     // What waited for export is gone; what was sent after the loss is in the logs.
     let report = mill.world.export().await;
     assert_eq!(report["alarms"], json!([]), "{report:#}");
-    assert_eq!(mill.world.logged().len(), mill.rows.good.len());
+    // A write of the killed run may still arrive after the loss.
+    let logged: BTreeSet<_> = mill.world.logged().iter().map(|line| line["messageId"].to_string()).collect();
+    assert_eq!(logged.len(), mill.rows.good.len());
 }
 
 /// The second stack has its own state bucket and role.
