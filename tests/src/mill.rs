@@ -125,7 +125,7 @@ impl Mill {
 
     /// Invokes a function and kills it once it has committed something, with rows left.
     pub async fn killed_after_a_commit(&self, function: Function, event: &Value) {
-        self.killed_once_committed(function, event, 2, 0).await;
+        self.killed_once_committed(function, event, 1, 0).await;
     }
 
     /// Invokes a function and kills it by [`kill_once_committed`].
