@@ -276,8 +276,8 @@ async fn a_403_for_one_request_loses_no_row_and_blames_no_setting() {
 async fn rows_not_delivered_in_time_are_sent_by_the_next_invocation() {
     let scene = Scene::new().await;
     let url = scene.world.segment.url();
-    let slow = scene.world.ingester().env("SEGMENT_ENDPOINT", &url).env("EVENTS_PER_SECOND", "200");
-    let invocation = slow.timeout(Duration::from_secs(6)).deploy().invoke(&created("track_fat.csv")).await;
+    let slow = scene.world.ingester().env("SEGMENT_ENDPOINT", &url).env("EVENTS_PER_SECOND", "60");
+    let invocation = slow.timeout(Duration::from_secs(20)).deploy().invoke(&created("track_fat.csv")).await;
     let Outcome::Error { message, .. } = &invocation.outcome else { panic!("{invocation:#?}") };
     assert!(message.contains("after the end of this invocation"), "{message}");
     let first = scene.world.segment.record().acknowledged().len();

@@ -181,7 +181,7 @@ async fn an_unreachable_segment_fails_the_invocation_and_a_retry_resumes() {
     let world = World::new().await;
     world.s3.put(SOURCE, "track_1.csv", sample("track_1.csv")).unwrap();
     let nowhere =
-        world.ingester().env("SEGMENT_ENDPOINT", "http://127.0.0.1:9").timeout(std::time::Duration::from_secs(6));
+        world.ingester().env("SEGMENT_ENDPOINT", "http://127.0.0.1:9").timeout(std::time::Duration::from_secs(20));
     let invocation = nowhere.deploy().invoke(&event("s3_put.json")).await;
     let standins::lambda::Outcome::Error { message, .. } = &invocation.outcome else { panic!("{invocation:#?}") };
     assert!(message.contains("settled before line 1"), "{message}");

@@ -1,5 +1,6 @@
 //! Files that outlive their invocations, with nothing but a queue to carry them on.
 
+use futures_util::future::join_all;
 use serde_json::{Value, json};
 use standins::event_source::EventSource;
 use standins::faults::{Fault, Rule};
@@ -203,8 +204,8 @@ async fn an_invocation_too_short_for_one_batch_is_reported_and_retried() {
     // The only batch takes longer than the invocation, although no wait was asked for. Isolating its refused row takes
     // some fifteen answered requests.
     line.mill.world.segment.refuse_user("user-200");
-    line.mill.world.segment.faults().add(Rule::on("batch").before(Fault::Slow(Duration::from_millis(700))));
-    let lambda = line.ingester().timeout(Duration::from_secs(6)).deploy();
+    line.mill.world.segment.faults().add(Rule::on("batch").before(Fault::Slow(Duration::from_millis(2_400))));
+    let lambda = line.ingester().timeout(Duration::from_secs(20)).deploy();
     let report = answer(&lambda, &message(&line)).await;
     assert_eq!(report["batchItemFailures"][0]["itemIdentifier"], "1", "{report:#}");
     let reason = report["objects"][0]["reason"].as_str().unwrap();
@@ -222,28 +223,30 @@ fn message(line: &Line) -> Value {
 #[tokio::test]
 async fn an_s3_without_answers_is_reported_as_an_outage() {
     // The first read of the object, and one in its middle; the claim, and a commit; a fragment; the ledger.
-    for (operation, key, skip) in [
+    let requests = [
         ("GetObject", "track_long.csv", 0),
         ("GetObject", "track_long.csv", 1),
         ("PutObject", "*checkpoint.json", 0),
         ("PutObject", "*checkpoint.json", 1),
         ("PutObject", "received/*", 0),
         ("PutObject", "*ledger.json", 0),
-    ] {
+    ];
+    let outage = async |(operation, key, skip): (&str, &str, u64)| {
         let line = line(Rows::new(300, 50, 1_000)).await;
         let faults = line.mill.world.s3.faults();
         faults.add(Rule::on(operation).key(key).skip(skip).before(Fault::Hang));
         if operation == "GetObject" && skip > 0 {
             faults.add(Rule::on(operation).key(key).after(Fault::CutAnswer(10)));
         }
-        let report = answer(&line.ingester().timeout(Duration::from_secs(9)).deploy(), &message(&line)).await;
+        let report = answer(&line.ingester().timeout(Duration::from_secs(20)).deploy(), &message(&line)).await;
         assert_eq!(report["batchItemFailures"], json!([]), "{operation} {key}: {report:#}");
         assert_eq!(report["objects"][0]["outcome"], "continues", "{operation} {key}: {report:#}");
         faults.clear();
         line.run(&line.ingester()).await;
         assert_eq!(line.dead_letters(), 0);
         line.mill.assert_ingested(&format!("{operation} {key}"));
-    }
+    };
+    join_all(requests.map(outage)).await;
 }
 
 #[tokio::test]
@@ -255,8 +258,8 @@ async fn later_records_of_an_event_are_not_blamed_for_the_time_of_the_first() {
         let record = stories::created(name)["Records"][0].clone();
         event["Records"].as_array_mut().unwrap().push(record);
     }
-    // Between the end of the first and the cut there are three seconds for the two others.
-    let slow = line.ingester().env("EVENTS_PER_SECOND", "500").timeout(Duration::from_secs(12));
+    // Between the end of the first and the cut there are six seconds for the two others.
+    let slow = line.ingester().env("EVENTS_PER_SECOND", "250").timeout(Duration::from_secs(24));
     let report = answer(&slow.deploy(), &event).await;
     let outcomes: Vec<_> = report["objects"].as_array().unwrap().iter().map(|object| &object["outcome"]).collect();
     assert_eq!(outcomes, ["continues", "continues", "continues"], "{report:#}");
@@ -270,7 +273,7 @@ async fn later_records_of_an_event_are_not_blamed_for_the_time_of_the_first() {
 async fn without_a_queue_each_retry_of_lambda_resumes() {
     // More than one attempt can send at this pace, and half of what three can.
     let mill = Mill::new("track_direct.csv", Rows::new(2_500, 50, 1_800)).await;
-    let function = mill.ingester().env("EVENTS_PER_SECOND", "500").timeout(Duration::from_secs(6)).deploy();
+    let function = mill.ingester().env("EVENTS_PER_SECOND", "150").timeout(Duration::from_secs(20)).deploy();
     let attempts = function.invoke_event(&mill.event()).await;
     let Outcome::Error { message, .. } = &attempts[0].outcome else { panic!("{:#?}", attempts[0]) };
     assert!(message.contains("a retry of this S3 event continues behind them"), "{message}");

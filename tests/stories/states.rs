@@ -10,6 +10,7 @@ use standins::s3::Versioning;
 use std::collections::BTreeSet;
 use std::io::Write as _;
 use std::sync::Arc;
+use std::time::Duration;
 use stories::line::{Line, QUEUE};
 use stories::mill::{Mill, Rows};
 use stories::{SOURCE, STATE, World, answer, created};
@@ -318,7 +319,7 @@ async fn commits_of_many_owners_make_one_rejects_part() {
 async fn without_time_to_end_a_file_the_next_invocation_ends_it() {
     let line = Line::new(Mill::new("track_ended.csv", Rows::new(500, 7, 100)).await).await;
     line.mill.world.s3.faults().add(Rule::on("GetObject").key("*/rejects/*").before(Fault::Hang));
-    let function = line.ingester().timeout(std::time::Duration::from_secs(8));
+    let function = line.ingester().timeout(Duration::from_secs(20));
     let report = answer(&function.deploy(), &line.mill.event()).await;
     assert_eq!(outcome(&report), "continues", "{report:#}");
     assert!(line.mill.ledgers().is_empty() && line.mill.checkpoints()[0]["phase"] == "finished");

@@ -178,8 +178,8 @@ async fn a_service_without_answers_is_reported_before_the_invocation_ends() {
     scene.world.s3.faults().add(Rule::any().bucket(SOURCE).before(Fault::Hang));
     scene.world.segment.faults().add(Rule::on("settings").before(Fault::Hang));
     let began = Instant::now();
-    let answer = validate(scene.ingester().timeout(Duration::from_secs(6)), &[]).await;
-    assert!(began.elapsed() < Duration::from_secs(6), "{:?}", began.elapsed());
+    let answer = validate(scene.ingester().timeout(Duration::from_secs(20)), &[]).await;
+    assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
     assert_eq!(well(&answer), (false, true, vec![false]), "{answer:#}");
     assert!(answer["sources"][0]["steps"][1]["result"].as_str().unwrap().starts_with("no answer in "), "{answer:#}");
 }
