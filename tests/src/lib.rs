@@ -143,6 +143,11 @@ impl Drop for World {
     }
 }
 
+/// A function that has `seconds`. What it does at their end may be late on a machine that stalls.
+pub fn with_time(function: Function, seconds: u64) -> Function {
+    function.timeout(Duration::from_secs(seconds)).leniency(Duration::from_secs(30))
+}
+
 /// Invokes a function and expects an answer.
 pub async fn answer(function: &Lambda, payload: &Value) -> Value {
     let invocation = function.invoke(payload).await;

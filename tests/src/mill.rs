@@ -77,7 +77,8 @@ pub fn kill_once_committed(s3: &Faults, segment: &Faults, lambda: &Lambda, answe
             return;
         }
         if further == 0 {
-            victim.kill();
+            // The gate stays closed: nothing arrives after the kill.
+            return victim.kill();
         }
         checkpoints.add(Rule::on("PutObject").key("*checkpoint.json").before(Fault::Hang));
         commit.open();

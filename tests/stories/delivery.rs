@@ -276,8 +276,8 @@ async fn a_403_for_one_request_loses_no_row_and_blames_no_setting() {
 async fn rows_not_delivered_in_time_are_sent_by_the_next_invocation() {
     let scene = Scene::new().await;
     let url = scene.world.segment.url();
-    let slow = scene.world.ingester().env("SEGMENT_ENDPOINT", &url).env("EVENTS_PER_SECOND", "60");
-    let invocation = slow.timeout(Duration::from_secs(20)).deploy().invoke(&created("track_fat.csv")).await;
+    let slow = scene.world.ingester().env("SEGMENT_ENDPOINT", &url).env("EVENTS_PER_SECOND", "1");
+    let invocation = slow.deploy().invoke(&created("track_fat.csv")).await;
     let Outcome::Error { message, .. } = &invocation.outcome else { panic!("{invocation:#?}") };
     assert!(message.contains("after the end of this invocation"), "{message}");
     let first = scene.world.segment.record().acknowledged().len();
@@ -323,16 +323,15 @@ async fn a_slow_commit_does_not_delay_delivery() {
     let settings = [("COMMIT_SECONDS", "0"), ("REQUESTS_IN_FLIGHT", "2"), ("EVENTS_PER_SECOND", "1000")];
     let (invocation, ()) = tokio::join!(scene.ingest_with(&settings), async {
         gate.reached(1).await;
-        let before = scene.world.segment.record().count();
-        let more = async {
-            while scene.world.segment.record().count() < before + 4 {
+        let all = async {
+            while scene.world.segment.record().applied().len() < ROWS {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         };
         // The function itself has no more time than that.
-        let delivered = tokio::time::timeout(Duration::from_secs(60), more).await;
+        let delivered = tokio::time::timeout(Duration::from_secs(60), all).await;
         gate.open();
-        assert!(delivered.is_ok(), "nothing was delivered meanwhile");
+        assert!(delivered.is_ok(), "not all was delivered meanwhile");
     });
     assert!(invocation.succeeded(), "{invocation:#?}");
     let sent = departures(&invocation);
@@ -354,8 +353,12 @@ async fn ten_bad_rows_at_the_beginning_do_not_fail_the_file() {
 #[tokio::test]
 async fn requests_in_flight_are_limited() {
     let scene = Scene::new().await;
-    scene.world.segment.faults().add(Rule::on("batch").before(Fault::Slow(Duration::from_millis(50))));
-    let invocation = scene.ingest_with(&[("REQUESTS_IN_FLIGHT", "3")]).await;
+    let gate = Gate::new();
+    scene.world.segment.faults().add(Rule::on("batch").before(Fault::Hold(gate.clone())));
+    let (invocation, ()) = tokio::join!(scene.ingest_with(&[("REQUESTS_IN_FLIGHT", "3")]), async {
+        gate.reached(3).await;
+        gate.open();
+    });
     assert!(invocation.succeeded(), "{invocation:#?}");
     assert_eq!(scene.world.segment.record().in_flight_max(), 3);
 }
@@ -363,11 +366,12 @@ async fn requests_in_flight_are_limited() {
 #[tokio::test]
 async fn requests_share_a_connection() {
     let scene = Scene::new().await;
-    // A connection comes back to the pool a moment after its answer: between two requests there is more than that.
+    // A connection comes back to the pool a moment after its answer: between two requests there is more than that, but
+    // not after a stall.
     let invocation = scene.ingest_with(&[("REQUESTS_IN_FLIGHT", "1"), ("EVENTS_PER_SECOND", "1500")]).await;
     assert!(invocation.succeeded(), "{invocation:#?}");
-    assert!(scene.world.segment.record().count() >= 5);
-    assert_eq!(scene.world.segment.connections(), 1);
+    let (requests, connections) = (scene.world.segment.record().count(), scene.world.segment.connections());
+    assert!(requests >= 5 && connections * 2 <= requests as u64, "{requests} requests, {connections} connections");
 }
 
 #[tokio::test]

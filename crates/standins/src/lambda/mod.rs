@@ -34,6 +34,7 @@ pub struct Function {
     bootstrap: PathBuf,
     env: BTreeMap<String, String>,
     timeout: Duration,
+    leniency: Duration,
     concurrency: usize,
     journal: Option<Journal>,
 }
@@ -47,6 +48,7 @@ impl Function {
             bootstrap: bootstrap.into(),
             env: BTreeMap::new(),
             timeout: Duration::from_secs(3),
+            leniency: Duration::ZERO,
             concurrency: 1,
             journal: None,
         }
@@ -68,6 +70,13 @@ impl Function {
     /// The timeout of an invocation.
     pub fn timeout(mut self, timeout: Duration) -> Function {
         self.timeout = timeout;
+        self
+    }
+
+    /// Kills an invocation only this long after its timeout, which Lambda does not. For stories about what a function does
+    /// shortly before its timeout, on machines that stall.
+    pub fn leniency(mut self, leniency: Duration) -> Function {
+        self.leniency = leniency;
         self
     }
 
@@ -182,7 +191,7 @@ impl Lambda {
         self.note(|| format!("invocation {request_id} begins with {payload}"));
         let started = Instant::now();
         let timeout = self.state().timeout;
-        let (outcome, duration) = sandbox.run(&request_id, payload, timeout).await;
+        let (outcome, duration) = sandbox.run(&request_id, payload, timeout, self.0.function.leniency).await;
         let memory_peak_bytes = sandbox.memory_peak_bytes();
         self.note(|| format!("invocation {request_id} ends with {outcome:?}"));
         let ended = matches!(outcome, Outcome::Crashed { .. } | Outcome::TimedOut);

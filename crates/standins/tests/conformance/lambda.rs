@@ -107,6 +107,13 @@ async fn a_function_that_overruns_is_killed() {
 }
 
 #[tokio::test]
+async fn a_lenient_function_is_told_its_timeout_and_may_answer_after_it() {
+    let lenient = function().timeout(Duration::from_millis(200)).leniency(Duration::from_secs(30));
+    let lenient = lenient.deploy().invoke(&json!("overrun")).await;
+    assert!(lenient.succeeded() && lenient.duration >= Duration::from_millis(200), "{lenient:#?}");
+}
+
+#[tokio::test]
 async fn a_function_can_be_killed_at_any_moment() {
     let lambda = function().deploy();
     let running = tokio::spawn({
