@@ -414,6 +414,30 @@ mod tests {
         assert!(distances.len() > 20 && distances.iter().all(|distance| *distance <= 100), "{distances:?}");
     }
 
+    #[tokio::test]
+    async fn a_wait_that_takes_longer_than_the_time_left_ends_with_the_reason_for_it() {
+        let get = |name: &str| match name {
+            "WRITE_KEY" => Some("k".to_owned()),
+            "SEGMENT_ENDPOINT" => Some("http://127.0.0.1:9".to_owned()),
+            _ => None,
+        };
+        let settings = Settings::read(&mut config::environment::Reader::new(&get), true);
+        // Each look at the clock takes ten seconds; the answer comes with the fourth.
+        let looks = std::sync::Arc::new(std::sync::atomic::AtomicI64::new(0));
+        let clock = {
+            let looks = std::sync::Arc::clone(&looks);
+            Clock::from_fn(move || looks.fetch_add(1, std::sync::atomic::Ordering::Relaxed) * 10_000)
+        };
+        let delivery = Delivery::new(settings, clock, Dice::seeded(1)).unwrap();
+        let (held, deadline) = (delivery.key.held(), Deadline::of(0, 60_000));
+        let body = Bytes::from_static(b"{}");
+        let sent = delivery.send_with(&held, Path::Batch, body, 1, deadline, &RefCell::default()).await;
+        assert!((30_000..40_000).contains(&deadline.drain_at_ms), "{deadline:?}");
+        assert_eq!(looks.load(std::sync::atomic::Ordering::Relaxed), 5, "it waited, and then it was late");
+        let Err(Undelivered::Unreachable { attempts: 1, reason, .. }) = sent else { panic!("{sent:?}") };
+        assert!(reason.contains("tcp connect error"), "{reason}");
+    }
+
     #[test]
     fn our_own_waits_double_up_to_the_cap_and_the_server_may_ask_for_longer_ones() {
         let dice = Dice::seeded(1);
