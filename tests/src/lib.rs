@@ -143,9 +143,9 @@ impl Drop for World {
     }
 }
 
-/// A function that has `seconds`. What it does at their end may be late on a machine that stalls.
-pub fn with_time(function: Function, seconds: u64) -> Function {
-    function.timeout(Duration::from_secs(seconds)).leniency(Duration::from_secs(30))
+/// A function that has `seconds`, and is killed only half a minute after them. Its own deadlines stay.
+pub fn killed_late(function: Function, seconds: u64) -> Function {
+    function.timeout(Duration::from_secs(seconds)).grace(Duration::from_secs(30))
 }
 
 /// Invokes a function and expects an answer.

@@ -6,7 +6,7 @@
 
 use crate::{SOURCE, SOURCE_ID, STATE, World, created};
 use serde_json::{Value, json};
-use standins::faults::{Fault, Faults, Gate, Rule, Target};
+use standins::faults::{Fault, Faults, Gate, Rule};
 use standins::lambda::{Function, Lambda, Outcome};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -57,31 +57,33 @@ pub fn killable(function: Function) -> Function {
     function.env("COMMIT_SECONDS", "0").env("REQUESTS_IN_FLIGHT", "1")
 }
 
-/// Kills the next invocation of a [`killable`] function, once it has committed something and Segment has taken `further`
-/// requests after that. Until the commit, Segment answers `answered` requests and no more, so that rows
-/// are left on a machine of any speed. Of the further requests nothing is committed.
+/// Kills the next invocation of a [`killable`] function once it has committed something and Segment has taken `further`
+/// requests after that. Until the commit Segment takes `answered` requests and no more, so that rows are left on a machine
+/// of any speed. After the commit nothing is written.
 pub fn kill_once_committed(s3: &Faults, segment: &Faults, lambda: &Lambda, answered: u64, further: usize) {
-    let (commit, taken, after_commit) = (Gate::new(), Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
-    let (victim, sent, committed) = (lambda.clone(), Arc::clone(&taken), commit.clone());
+    let (commit, taken, taken_after) = (Gate::new(), Arc::new(AtomicUsize::new(0)), AtomicUsize::new(0));
     segment.add(Rule::any().skip(answered).before(Fault::Hold(commit.clone())));
-    segment.add(Rule::any().after(Fault::act(move |_| {
-        sent.fetch_add(1, Ordering::SeqCst);
-        if committed.is_open() && after_commit.fetch_add(1, Ordering::SeqCst) + 1 == further {
-            victim.kill();
+    segment.add(Rule::any().after(Fault::act({
+        let (victim, commit, taken) = (lambda.clone(), commit.clone(), Arc::clone(&taken));
+        move |_| {
+            taken.fetch_add(1, Ordering::SeqCst);
+            if commit.is_open() && taken_after.fetch_add(1, Ordering::SeqCst) + 1 == further {
+                victim.kill();
+            }
         }
     })));
-    let (victim, checkpoints) = (lambda.clone(), s3.clone());
-    // A checkpoint that is written once rows are sent is a commit.
+    let (victim, writes) = (lambda.clone(), s3.clone());
+    // A checkpoint that is written once rows are sent is a commit, unless a third of the lease is over before.
     s3.add(Rule::on("PutObject").key("*checkpoint.json").after(Fault::act(move |_| {
         if taken.load(Ordering::SeqCst) == 0 {
             return;
         }
+        writes.add(Rule::on("PutObject").before(Fault::Hang));
         if further == 0 {
-            // The gate stays closed: nothing arrives after the kill.
-            return victim.kill();
+            victim.kill();
+        } else {
+            commit.open();
         }
-        checkpoints.add(Rule::on("PutObject").key("*checkpoint.json").before(Fault::Hang));
-        commit.open();
     })));
 }
 
@@ -141,16 +143,24 @@ impl Mill {
         assert!(self.checkpoints()[0]["account"]["rows"].as_u64().unwrap() > 0, "nothing was committed");
     }
 
-    /// Invokes a function and kills it once so many fragments are there. The batch of the last one is not committed.
+    /// Invokes a function and kills it once so many fragments are there. Each request waits for the fragment of the one
+    /// before. The batch of the last one is not committed.
     pub async fn killed_after_fragments(&self, function: Function, event: &Value, fragments: u64) {
         let lambda = killable(function).deploy();
+        let (s3, segment) = (self.world.s3.faults(), self.world.segment.faults());
+        let kept = |fragment: u64| Rule::on("PutObject").key("received/*").skip(fragment - 1).times(1);
+        for fragment in 1..fragments {
+            let gate = Gate::new();
+            segment.add(Rule::on("batch").skip(fragment).times(1).before(Fault::Hold(gate.clone())));
+            s3.add(kept(fragment).after(Fault::act(move |_| gate.open())));
+        }
+        segment.add(Rule::on("batch").skip(fragments).before(Fault::Hang));
         let victim = lambda.clone();
-        let kill = Fault::Do(Arc::new(move |_: &Target| victim.kill()));
-        let faults = self.world.s3.faults();
-        faults.add(Rule::on("PutObject").key("received/*").skip(fragments - 1).times(1).after(kill));
+        s3.add(kept(fragments).after(Fault::act(move |_| victim.kill())));
         let invocation = lambda.invoke(event).await;
         assert!(matches!(invocation.outcome, Outcome::Crashed { .. }), "{invocation:#?}");
-        faults.clear();
+        s3.clear();
+        segment.clear();
     }
 
     /// The ledgers of all files that have ended.

@@ -313,6 +313,11 @@ fn departures(invocation: &Invocation) -> Vec<(i64, usize)> {
         .collect()
 }
 
+/// The function has no more time than that.
+async fn within_a_minute(waiting: impl Future<Output = ()>) {
+    tokio::time::timeout(Duration::from_secs(60), waiting).await.expect("it never came");
+}
+
 #[tokio::test]
 async fn a_slow_commit_does_not_delay_delivery() {
     let scene = Scene::new().await;
@@ -322,16 +327,14 @@ async fn a_slow_commit_does_not_delay_delivery() {
     scene.world.s3.faults().add(commits.before(Fault::Hold(gate.clone())));
     let settings = [("COMMIT_SECONDS", "0"), ("REQUESTS_IN_FLIGHT", "2"), ("EVENTS_PER_SECOND", "1000")];
     let (invocation, ()) = tokio::join!(scene.ingest_with(&settings), async {
-        gate.reached(1).await;
+        within_a_minute(gate.reached(1)).await;
         let all = async {
             while scene.world.segment.record().applied().len() < ROWS {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         };
-        // The function itself has no more time than that.
-        let delivered = tokio::time::timeout(Duration::from_secs(60), all).await;
+        within_a_minute(all).await;
         gate.open();
-        assert!(delivered.is_ok(), "not all was delivered meanwhile");
     });
     assert!(invocation.succeeded(), "{invocation:#?}");
     let sent = departures(&invocation);
@@ -356,8 +359,10 @@ async fn requests_in_flight_are_limited() {
     let gate = Gate::new();
     scene.world.segment.faults().add(Rule::on("batch").before(Fault::Hold(gate.clone())));
     let (invocation, ()) = tokio::join!(scene.ingest_with(&[("REQUESTS_IN_FLIGHT", "3")]), async {
-        gate.reached(3).await;
+        within_a_minute(gate.reached(3)).await;
+        let fourth = tokio::time::timeout(Duration::from_secs(1), gate.reached(4)).await;
         gate.open();
+        assert!(fourth.is_err(), "a fourth request was sent");
     });
     assert!(invocation.succeeded(), "{invocation:#?}");
     assert_eq!(scene.world.segment.record().in_flight_max(), 3);

@@ -15,7 +15,7 @@ const NEW_KEY: &str = "wk-the-new-one";
 /// A file whose run was killed, with a part of its rows committed, and more of them sent.
 async fn in_flight(key: &str) -> Mill {
     let mill = Mill::new(key, Rows::new(4_000, 50, 1_000)).await;
-    mill.killed_once_committed(mill.ingester(), &mill.event(), 3, 2).await;
+    mill.killed_once_committed(mill.ingester(), &mill.event(), 1, 2).await;
     let rows = mill.checkpoints()[0]["account"]["rows"].as_u64().unwrap();
     assert!(0 < rows && rows < 4_000, "{rows} rows are committed");
     mill
@@ -83,9 +83,7 @@ async fn a_lost_state_bucket_costs_no_row_and_repeats_the_ids() {
     // What waited for export is gone; what was sent after the loss is in the logs.
     let report = mill.world.export().await;
     assert_eq!(report["alarms"], json!([]), "{report:#}");
-    // A write of the killed run may still arrive after the loss.
-    let logged: BTreeSet<_> = mill.world.logged().iter().map(|line| line["messageId"].to_string()).collect();
-    assert_eq!(logged.len(), mill.rows.good.len());
+    assert_eq!(mill.world.logged().len(), mill.rows.good.len());
 }
 
 /// The second stack has its own state bucket and role.

@@ -189,7 +189,7 @@ async fn a_file_that_a_kill_interrupts_is_finished_under_the_document_that_it_wa
     }
     world.s3.put(SOURCE, "orders_1.csv", csv.clone()).unwrap();
     let function = |document: String, offset_ms: i64| {
-        let function = killable(ingester(&world, document)).env("LEASE_SECONDS", "5");
+        let function = killable(ingester(&world, document)).env("LEASE_SECONDS", "30");
         function.env("CLOCK_OFFSET_MS", offset_ms.to_string()).deploy()
     };
     let first = function(document("Ordered", "products"), 0);
@@ -200,7 +200,7 @@ async fn a_file_that_a_kill_interrupts_is_finished_under_the_document_that_it_wa
     world.s3.faults().clear();
     world.segment.faults().clear();
 
-    let second = function(document("Bought", "items"), 10_000);
+    let second = function(document("Bought", "items"), 60_000);
     let report = answer(&second, &created("orders_1.csv")).await;
     assert_eq!(report["objects"][0]["outcome"], "finished", "{report:#}");
     let mut orders = BTreeMap::new();
@@ -222,7 +222,7 @@ async fn a_file_that_a_kill_interrupts_is_finished_under_the_document_that_it_wa
     answer(&second, &created("orders_2.csv")).await;
     let last = world.segment.record().applied().pop().unwrap().value();
     assert_eq!((&last["event"], &last["properties"]["items"]), (&json!("Bought"), &json!([{"name": "Lamp"}])));
-    let exporter = world.exporter().env("CLOCK_OFFSET_MS", "10000").deploy();
+    let exporter = world.exporter().env("CLOCK_OFFSET_MS", "60000").deploy();
     answer(&exporter, &event("scheduled.json")).await;
     assert_eq!(world.logged().len(), ORDERS_OF_KILL + 1);
 }

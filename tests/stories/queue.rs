@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 use stories::line::{Line, QUEUE};
 use stories::mill::{Mill, Rows, kill_once_committed, killable};
-use stories::{SOURCE, answer, event, with_time};
+use stories::{SOURCE, answer, event, killed_late};
 
 const REFUSAL: &str = r#"{"success":false,"message":"An invalid write key was provided","code":"invalid_request"}"#;
 
@@ -65,9 +65,11 @@ async fn a_message_received_again_after_progress_is_replaced() {
     // The rows are more than twenty requests, and a life that is killed has one of them answered.
     let line = Line::with(Mill::new("track_long.csv", Rows::new(10_000, 50, 1_000)).await, 60, 2).await;
     line.announce();
-    let (function, clock) = (killable(line.ingester()), line.sqs.clock().clone());
+    // The lease of a killed life is over when its message comes again.
+    let (function, clock) = (killable(line.ingester()).env("LEASE_SECONDS", "30"), line.sqs.clock().clone());
     let (s3, segment) = (line.mill.world.s3.faults().clone(), line.mill.world.segment.faults().clone());
-    let lives = AtomicUsize::new(0);
+    let (lives, replaced) = (AtomicUsize::new(0), Arc::new(AtomicUsize::new(0)));
+    let messages_replaced = Arc::clone(&replaced);
     let polling = EventSource::on(&line.sqs, QUEUE).fast_forward().to(move |event| {
         let offset_ms = clock.now_ms() - standins::Clock::real().now_ms();
         let lambda = function.clone().env("CLOCK_OFFSET_MS", offset_ms.to_string()).deploy();
@@ -76,10 +78,18 @@ async fn a_message_received_again_after_progress_is_replaced() {
         if lives.fetch_add(1, Ordering::Relaxed) < 8 {
             kill_once_committed(&s3, &segment, &lambda, 1, 0);
         }
-        async move { stories::line::answered(lambda.invoke(&event).await.outcome) }
+        let replaced = Arc::clone(&replaced);
+        async move {
+            let outcome = lambda.invoke(&event).await.outcome;
+            if format!("{outcome:?}").contains("a new message replaces it") {
+                replaced.fetch_add(1, Ordering::Relaxed);
+            }
+            stories::line::answered(outcome)
+        }
     });
     polling.drained().await;
     assert_eq!(line.dead_letters(), 0);
+    assert!(messages_replaced.load(Ordering::Relaxed) > 0);
     assert!(polling.invocations() > 8, "{} invocations", polling.invocations());
     line.mill.assert_ingested("renewed");
 }
@@ -207,7 +217,7 @@ async fn an_invocation_too_short_for_one_batch_is_reported_and_retried() {
     // some fifteen answered requests.
     line.mill.world.segment.refuse_user("user-200");
     line.mill.world.segment.faults().add(Rule::on("batch").before(Fault::Slow(Duration::from_millis(1_000))));
-    let lambda = with_time(line.ingester(), 20).deploy();
+    let lambda = killed_late(line.ingester(), 20).deploy();
     let report = answer(&lambda, &message(&line)).await;
     assert_eq!(report["batchItemFailures"][0]["itemIdentifier"], "1", "{report:#}");
     let reason = report["objects"][0]["reason"].as_str().unwrap();
@@ -240,7 +250,7 @@ async fn an_s3_without_answers_is_reported_as_an_outage() {
         if operation == "GetObject" && skip > 0 {
             faults.add(Rule::on(operation).key(key).after(Fault::CutAnswer(10)));
         }
-        let report = answer(&with_time(line.ingester(), 30).deploy(), &message(&line)).await;
+        let report = answer(&killed_late(line.ingester(), 48).deploy(), &message(&line)).await;
         assert_eq!(report["batchItemFailures"], json!([]), "{operation} {key}: {report:#}");
         assert_eq!(report["objects"][0]["outcome"], "continues", "{operation} {key}: {report:#}");
         faults.clear();
@@ -261,7 +271,7 @@ async fn later_records_of_an_event_are_not_blamed_for_the_time_of_the_first() {
         event["Records"].as_array_mut().unwrap().push(record);
     }
     // Between the end of the first and the cut there are six seconds for the two others.
-    let slow = with_time(line.ingester(), 24).env("EVENTS_PER_SECOND", "250");
+    let slow = killed_late(line.ingester(), 24).env("EVENTS_PER_SECOND", "250");
     let report = answer(&slow.deploy(), &event).await;
     let outcomes: Vec<_> = report["objects"].as_array().unwrap().iter().map(|object| &object["outcome"]).collect();
     assert_eq!(outcomes, ["continues", "continues", "continues"], "{report:#}");
@@ -273,16 +283,13 @@ async fn later_records_of_an_event_are_not_blamed_for_the_time_of_the_first() {
 
 #[tokio::test]
 async fn without_a_queue_each_retry_of_lambda_resumes() {
-    // More than one attempt can send at this pace, and half of what three can.
+    // More than one attempt can send at this pace, and less than half of what three can.
     let mill = Mill::new("track_direct.csv", Rows::new(2_500, 50, 1_800)).await;
     let timeout = Duration::from_secs(20);
-    // An attempt that is cut off keeps its lease.
-    let function = mill.ingester().env("EVENTS_PER_SECOND", "150").env("LEASE_SECONDS", "5").timeout(timeout).deploy();
+    let function = killed_late(mill.ingester(), timeout.as_secs()).env("EVENTS_PER_SECOND", "150").deploy();
     let attempts = function.invoke_event(&mill.event()).await;
-    if ended_in_order(&attempts[0], timeout) {
-        let Outcome::Error { message, .. } = &attempts[0].outcome else { panic!("{:#?}", attempts[0]) };
-        assert!(message.contains("a retry of this S3 event continues behind them"), "{message}");
-    }
+    let Outcome::Error { message, .. } = &attempts[0].outcome else { panic!("{:#?}", attempts[0]) };
+    assert!(message.contains("a retry of this S3 event continues behind them"), "{message}");
     assert!(attempts.len() > 1 && attempts.last().unwrap().succeeded(), "{attempts:#?}");
     mill.assert_ingested("direct");
     if attempts.iter().all(|attempt| ended_in_order(attempt, timeout)) {

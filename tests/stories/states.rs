@@ -11,8 +11,8 @@ use std::collections::BTreeSet;
 use std::io::Write as _;
 use std::sync::Arc;
 use stories::line::{Line, QUEUE};
-use stories::mill::{Mill, Rows};
-use stories::{SOURCE, STATE, World, answer, created, with_time};
+use stories::mill::{Mill, Rows, killable};
+use stories::{SOURCE, STATE, World, answer, created, killed_late};
 
 /// A day later every lease is over.
 fn later(function: Function) -> Function {
@@ -303,7 +303,7 @@ async fn commits_of_many_owners_make_one_rejects_part() {
         assert_eq!(parts.len(), 1, "{parts:#?}");
         from.insert(parts[0]["from"].as_u64().unwrap());
     }
-    let report = answer(&day(3).deploy(), &mill.event()).await;
+    let report = answer(&killable(day(3)).deploy(), &mill.event()).await;
     assert_eq!(outcome(&report), "finished", "{report:#}");
     let parts = mill.checkpoints()[0]["rejects"].as_array().unwrap().clone();
     assert_eq!((parts.len(), &parts[0]["rows"]), (1, &json!(mill.rows.refused.len())), "{parts:#?}");
@@ -318,7 +318,7 @@ async fn commits_of_many_owners_make_one_rejects_part() {
 async fn without_time_to_end_a_file_the_next_invocation_ends_it() {
     let line = Line::new(Mill::new("track_ended.csv", Rows::new(500, 7, 100)).await).await;
     line.mill.world.s3.faults().add(Rule::on("GetObject").key("*/rejects/*").before(Fault::Hang));
-    let function = with_time(line.ingester(), 20);
+    let function = killed_late(line.ingester(), 48);
     let report = answer(&function.deploy(), &line.mill.event()).await;
     assert_eq!(outcome(&report), "continues", "{report:#}");
     assert!(line.mill.ledgers().is_empty() && line.mill.checkpoints()[0]["phase"] == "finished");

@@ -219,7 +219,7 @@ impl Delivery {
         let mut failed = None;
         loop {
             match (self.wait_for_pace(calls, deadline).await, failed) {
-                // Time ran out during the wait after a failure: the failure is the reason.
+                // Time ran out since a failure, which is the reason then. Its wait is over.
                 (Err(Undelivered::Deadline), Some(failure)) => return Err(failure),
                 (paced, _) => paced?,
             }
@@ -257,12 +257,13 @@ impl Delivery {
                     tracing::debug!(attempt, wait_ms, reason, "a request will be sent again");
                     let wakes_at_ms = now_ms.saturating_add_unsigned(wait_ms);
                     let host = self.host(path);
-                    let failure = Undelivered::Unreachable { host, reason, attempts: attempt, elapsed_ms, wait_ms };
+                    let failure =
+                        |wait_ms| Undelivered::Unreachable { host, reason, attempts: attempt, elapsed_ms, wait_ms };
                     if wait_ms > WAIT_IN_PLACE_MAX_MS || elapsed_ms > PATIENCE_MS || wakes_at_ms > deadline.drain_at_ms
                     {
-                        return Err(failure);
+                        return Err(failure(wait_ms));
                     }
-                    failed = Some(failure);
+                    failed = Some(failure(0));
                     tokio::time::sleep(Duration::from_millis(wait_ms)).await;
                     elapsed_ms = elapsed_ms.saturating_add_unsigned(wait_ms);
                     attempt += 1;
@@ -422,7 +423,7 @@ mod tests {
             _ => None,
         };
         let settings = Settings::read(&mut config::environment::Reader::new(&get), true);
-        // Each look at the clock takes ten seconds; the answer comes with the fourth.
+        // Each look at the clock takes ten seconds; the failure is seen at the fourth.
         let looks = std::sync::Arc::new(std::sync::atomic::AtomicI64::new(0));
         let clock = {
             let looks = std::sync::Arc::clone(&looks);
@@ -434,7 +435,7 @@ mod tests {
         let sent = delivery.send_with(&held, Path::Batch, body, 1, deadline, &RefCell::default()).await;
         assert!((30_000..40_000).contains(&deadline.drain_at_ms), "{deadline:?}");
         assert_eq!(looks.load(std::sync::atomic::Ordering::Relaxed), 5, "it waited, and then it was late");
-        let Err(Undelivered::Unreachable { attempts: 1, reason, .. }) = sent else { panic!("{sent:?}") };
+        let Err(Undelivered::Unreachable { attempts: 1, reason, wait_ms: 0, .. }) = sent else { panic!("{sent:?}") };
         assert!(reason.contains("tcp connect error"), "{reason}");
     }
 

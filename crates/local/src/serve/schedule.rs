@@ -18,6 +18,8 @@ pub(super) enum Schedule {
     Minute,
     /// As on AWS: everything at :40, full objects every five minutes
     Hourly,
+    /// Never by itself, only by *Export now*
+    Never,
 }
 
 impl Schedule {
@@ -27,6 +29,7 @@ impl Schedule {
             Schedule::Minute => Some(false),
             Schedule::Hourly if minute % 60 == ALL_AT => Some(false),
             Schedule::Hourly => (minute % FULL_EVERY == 0).then_some(true),
+            Schedule::Never => None,
         }
     }
 }
@@ -50,9 +53,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_exporter_runs_every_minute_or_as_on_aws() {
+    fn the_exporter_runs_every_minute_or_as_on_aws_or_never() {
         let of = |schedule: Schedule| (0..60).filter_map(move |minute| Some((minute, schedule.tick(minute)?)));
         assert_eq!(of(Schedule::Minute).filter(|(_, is_full)| !is_full).count(), 60);
+        assert_eq!(of(Schedule::Never).count(), 0);
         let hourly: Vec<_> = of(Schedule::Hourly).collect();
         assert_eq!(hourly.len(), 12);
         assert_eq!(hourly.iter().filter(|(_, is_full)| !is_full).map(|(minute, _)| *minute).collect::<Vec<_>>(), [40]);

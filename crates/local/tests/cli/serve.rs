@@ -24,7 +24,7 @@ impl Serve {
     fn start(folder: &Folder, settings: &[(&str, &str)]) -> Serve {
         let any = "127.0.0.1:0";
         let mut child = Command::new(env!("CARGO_BIN_EXE_segment-s3"))
-            .args(["serve", "--folder", "state", "--page", any, "--s3", any, "--receiver", any, "--schedule", "hourly"])
+            .args(["serve", "--folder", "state", "--page", any, "--s3", any, "--receiver", any, "--schedule", "never"])
             .current_dir(&folder.0)
             .env_clear()
             .envs(settings.iter().copied())

@@ -75,13 +75,13 @@ impl Sandbox {
         Ok(Sandbox { desk, child: Mutex::new(child), log, open_pipes, _api: api })
     }
 
-    /// Runs one invocation. The time limit counts from when the function takes the job; it is killed `leniency` later.
+    /// Runs one invocation. The time limit counts from when the function takes the job; the function is killed `grace` after it.
     pub(crate) async fn run(
         &self,
         request_id: &str,
         payload: &Value,
         timeout: Duration,
-        leniency: Duration,
+        grace: Duration,
     ) -> (Outcome, Option<Duration>) {
         self.desk.give(Job { request_id: request_id.to_owned(), payload: payload.to_string().into(), timeout });
         let taken = tokio::select! {
@@ -98,7 +98,7 @@ impl Sandbox {
             biased;
             outcome = self.desk.done() => outcome,
             status = self.ended() => crashed(status),
-            () = tokio::time::sleep((timeout + leniency).saturating_sub(since.elapsed())) => {
+            () = tokio::time::sleep((timeout + grace).saturating_sub(since.elapsed())) => {
                 self.kill();
                 Outcome::TimedOut
             }
