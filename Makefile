@@ -33,7 +33,7 @@ DEPLOYING := PATH="$(CURDIR)/$(VENV)/bin:$$PATH" SAM_CLI_TELEMETRY=0
 ARCHITECTURE ?= x86_64
 FUNCTION ?= ingester
 
-.PHONY: help demo serve test test-browser test-package test-fast test-long test-clients fuzz check python fmt clippy doc purity deny advisories template bench-all bench-guard \
+.PHONY: help demo serve test test-browser test-package test-fast test-long test-stalled test-clients fuzz check python fmt clippy doc purity deny advisories template bench-all bench-guard \
   bench-renew bench bench-peers bench-memory bench-docs bench-build clean build deploy package invoke destroy
 
 help: ## This list
@@ -72,6 +72,11 @@ test-long: ## The stories of chance with many more seeds and kills (SEEDS, KILLS
 	KILLS=$${KILLS:-2000} SEEDS=$${SEEDS:-200} $(CARGO) test --locked --workspace --test stories -- \
 	  resume:: faults::
 	SEEDS=$${SEEDS:-2000} $(CARGO) test --locked --workspace --test stories -- seeds::
+
+test-stalled: export RUST_TEST_THREADS ?= 6
+test-stalled: ## The stories, while one process after another is stopped for up to STALL_MS (2000), as on a busy machine
+	$(CARGO) test --locked --workspace --test stories --no-run
+	tests/stalled.sh $(CARGO) test --locked --workspace --test stories
 
 PROFILE ?= quick
 test-package: $(BUILDERS) ## Packages the functions with PROFILE and tests the package: glibc, sizes, checksums, template, each event
