@@ -143,11 +143,6 @@ impl Drop for World {
     }
 }
 
-/// A function that has `seconds`, and is killed only half a minute after them. Its own deadlines stay.
-pub fn killed_late(function: Function, seconds: u64) -> Function {
-    function.timeout(Duration::from_secs(seconds)).grace(Duration::from_secs(30))
-}
-
 /// Invokes a function and expects an answer.
 pub async fn answer(function: &Lambda, payload: &Value) -> Value {
     let invocation = function.invoke(payload).await;

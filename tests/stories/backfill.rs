@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 use stories::line::QUEUE;
-use stories::{SOURCE, STATE, World, answer, killed_late};
+use stories::{SOURCE, STATE, World, answer};
 
 const TOPIC: &str = "arn:aws:sns:us-east-1:123456789012:files";
 
@@ -109,7 +109,7 @@ async fn a_backfill_that_runs_out_of_time_goes_on_from_the_queue() {
     // The second slice lasts too long for a third one: slices begin in the first 17 of 30 seconds.
     let slow = Fault::Slow(Duration::from_secs(18));
     scene.world.s3.faults().add(Rule::on("ListObjectsV2").bucket(SOURCE).skip(1).times(1).before(slow));
-    let ingester = killed_late(scene.ingester(), 30);
+    let ingester = scene.ingester().timeout(Duration::from_secs(30));
     let told = answer(&ingester.clone().deploy(), &backfill()).await;
     assert_eq!(told["done"], false, "{told:#}");
     assert!(told["summary"].as_str().unwrap().ends_with("; the queue has the rest"), "{told:#}");

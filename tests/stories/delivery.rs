@@ -371,12 +371,11 @@ async fn requests_in_flight_are_limited() {
 #[tokio::test]
 async fn requests_share_a_connection() {
     let scene = Scene::new().await;
-    // A connection comes back to the pool a moment after its answer: between two requests there is more than that, but
-    // not after a stall.
-    let invocation = scene.ingest_with(&[("REQUESTS_IN_FLIGHT", "1"), ("EVENTS_PER_SECOND", "1500")]).await;
+    // A connection comes back to the pool a moment after its answer: between two requests there is most of a second.
+    let invocation = scene.ingest_with(&[("REQUESTS_IN_FLIGHT", "1"), ("EVENTS_PER_SECOND", "300")]).await;
     assert!(invocation.succeeded(), "{invocation:#?}");
-    let (requests, connections) = (scene.world.segment.record().count(), scene.world.segment.connections());
-    assert!(requests >= 5 && connections * 2 <= requests as u64, "{requests} requests, {connections} connections");
+    assert!(scene.world.segment.record().count() >= 5);
+    assert_eq!(scene.world.segment.connections(), 1);
 }
 
 #[tokio::test]

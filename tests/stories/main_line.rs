@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::io::Write;
 use std::process::{Command, Stdio};
-use stories::{CUSTOMER, SOURCE, SOURCE_ID, STATE, WRITE_KEY, World, answer, created, event, killed_late, sample};
+use stories::{CUSTOMER, SOURCE, SOURCE_ID, STATE, WRITE_KEY, World, answer, created, event, sample};
 
 #[tokio::test]
 async fn the_walkthroughs_track_file_becomes_the_calls_that_it_describes() {
@@ -180,7 +180,8 @@ async fn a_bad_row_does_not_stop_the_file_and_can_be_fixed_and_dropped_back() {
 async fn an_unreachable_segment_fails_the_invocation_and_a_retry_resumes() {
     let world = World::new().await;
     world.s3.put(SOURCE, "track_1.csv", sample("track_1.csv")).unwrap();
-    let nowhere = killed_late(world.ingester(), 20).env("SEGMENT_ENDPOINT", "http://127.0.0.1:9");
+    let nowhere =
+        world.ingester().timeout(std::time::Duration::from_secs(20)).env("SEGMENT_ENDPOINT", "http://127.0.0.1:9");
     let invocation = nowhere.deploy().invoke(&event("s3_put.json")).await;
     let standins::lambda::Outcome::Error { message, .. } = &invocation.outcome else { panic!("{invocation:#?}") };
     assert!(message.contains("settled before line 1"), "{message}");

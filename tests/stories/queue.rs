@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 use stories::line::{Line, QUEUE};
 use stories::mill::{Mill, Rows, kill_once_committed, killable};
-use stories::{SOURCE, answer, event, killed_late};
+use stories::{SOURCE, answer, event};
 
 const REFUSAL: &str = r#"{"success":false,"message":"An invalid write key was provided","code":"invalid_request"}"#;
 
@@ -217,7 +217,7 @@ async fn an_invocation_too_short_for_one_batch_is_reported_and_retried() {
     // some fifteen answered requests.
     line.mill.world.segment.refuse_user("user-200");
     line.mill.world.segment.faults().add(Rule::on("batch").before(Fault::Slow(Duration::from_millis(1_000))));
-    let lambda = killed_late(line.ingester(), 20).deploy();
+    let lambda = line.ingester().timeout(Duration::from_secs(20)).deploy();
     let report = answer(&lambda, &message(&line)).await;
     assert_eq!(report["batchItemFailures"][0]["itemIdentifier"], "1", "{report:#}");
     let reason = report["objects"][0]["reason"].as_str().unwrap();
@@ -250,7 +250,7 @@ async fn an_s3_without_answers_is_reported_as_an_outage() {
         if operation == "GetObject" && skip > 0 {
             faults.add(Rule::on(operation).key(key).after(Fault::CutAnswer(10)));
         }
-        let report = answer(&killed_late(line.ingester(), 48).deploy(), &message(&line)).await;
+        let report = answer(&line.ingester().timeout(Duration::from_secs(48)).deploy(), &message(&line)).await;
         assert_eq!(report["batchItemFailures"], json!([]), "{operation} {key}: {report:#}");
         assert_eq!(report["objects"][0]["outcome"], "continues", "{operation} {key}: {report:#}");
         faults.clear();
@@ -271,7 +271,7 @@ async fn later_records_of_an_event_are_not_blamed_for_the_time_of_the_first() {
         event["Records"].as_array_mut().unwrap().push(record);
     }
     // Between the end of the first and the cut there are six seconds for the two others.
-    let slow = killed_late(line.ingester(), 24).env("EVENTS_PER_SECOND", "250");
+    let slow = line.ingester().timeout(Duration::from_secs(24)).env("EVENTS_PER_SECOND", "250");
     let report = answer(&slow.deploy(), &event).await;
     let outcomes: Vec<_> = report["objects"].as_array().unwrap().iter().map(|object| &object["outcome"]).collect();
     assert_eq!(outcomes, ["continues", "continues", "continues"], "{report:#}");
@@ -286,7 +286,7 @@ async fn without_a_queue_each_retry_of_lambda_resumes() {
     // More than one attempt can send at this pace, and less than half of what three can.
     let mill = Mill::new("track_direct.csv", Rows::new(2_500, 50, 1_800)).await;
     let timeout = Duration::from_secs(20);
-    let function = killed_late(mill.ingester(), timeout.as_secs()).env("EVENTS_PER_SECOND", "150").deploy();
+    let function = mill.ingester().timeout(timeout).env("EVENTS_PER_SECOND", "150").deploy();
     let attempts = function.invoke_event(&mill.event()).await;
     let Outcome::Error { message, .. } = &attempts[0].outcome else { panic!("{:#?}", attempts[0]) };
     assert!(message.contains("a retry of this S3 event continues behind them"), "{message}");

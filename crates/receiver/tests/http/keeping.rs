@@ -7,6 +7,7 @@ use standins::faults::{Fault, Gate, Rule};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 
 const NOON_MS: i64 = 1_557_576_000_000;
@@ -49,6 +50,7 @@ async fn requests_that_arrive_during_a_put_share_the_next_one() {
 async fn a_put_that_fails_fails_all_of_its_requests() {
     let api = Arc::new(Api::new().await);
     let (gate, mut sending) = (hold(&api), JoinSet::new());
+    let began = Instant::now();
     send(&mut sending, &api, KEY, "first".to_owned());
     gate.reached(1).await;
     (0..20).for_each(|user| send(&mut sending, &api, KEY, format!("{user}")));
@@ -58,10 +60,11 @@ async fn a_put_that_fails_fails_all_of_its_requests() {
     api.s3.faults().add(Rule::on("PutObject").before(denied));
     gate.open();
     let statuses = sending.join_all().await;
-    // Both groups were at the gate, and a later one, if there was one, was denied. A put whose answer came too late counts
-    // as failed.
+    // Both groups were at the gate, and a later one, if there was one, was denied. On a machine that stalls, a put that has
+    // landed may be tried again and denied.
     let kept: BTreeSet<_> = api.kept().iter().map(|line| line["userId"].to_string()).collect();
-    assert!(statuses.iter().filter(|status| **status == 200).count() <= kept.len());
+    let accepted = statuses.iter().filter(|status| **status == 200).count();
+    assert!(accepted == kept.len() || (accepted < kept.len() && began.elapsed() > Duration::from_secs(2)));
     assert!(statuses.iter().all(|status| matches!(status, 200 | 503)), "{statuses:?}");
     let api = Arc::new(Api::new().await);
     let denied = Fault::status(403).body("<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>");

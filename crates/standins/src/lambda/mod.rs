@@ -1,8 +1,7 @@
 //! Lambda: a Runtime API that runs the real bootstrap binary.
 //!
 //! Each execution environment is a child process with a Runtime API of its own, as on AWS. A process is started for an
-//! invocation and used again while it lives. It is killed at its timeout, or
-//! later if a story grants time, or by a story.
+//! invocation and used again while it lives. It is killed at its timeout or by a story.
 
 mod runtime_api;
 mod sandbox;
@@ -35,7 +34,6 @@ pub struct Function {
     bootstrap: PathBuf,
     env: BTreeMap<String, String>,
     timeout: Duration,
-    grace: Duration,
     concurrency: usize,
     journal: Option<Journal>,
 }
@@ -49,7 +47,6 @@ impl Function {
             bootstrap: bootstrap.into(),
             env: BTreeMap::new(),
             timeout: Duration::from_secs(3),
-            grace: Duration::ZERO,
             concurrency: 1,
             journal: None,
         }
@@ -71,13 +68,6 @@ impl Function {
     /// The timeout of an invocation.
     pub fn timeout(mut self, timeout: Duration) -> Function {
         self.timeout = timeout;
-        self
-    }
-
-    /// Kills an invocation only this long after its timeout, which Lambda does not. For stories about what a function does
-    /// shortly before its timeout, on machines that stall.
-    pub fn grace(mut self, grace: Duration) -> Function {
-        self.grace = grace;
         self
     }
 
@@ -192,7 +182,7 @@ impl Lambda {
         self.note(|| format!("invocation {request_id} begins with {payload}"));
         let started = Instant::now();
         let timeout = self.state().timeout;
-        let (outcome, duration) = sandbox.run(&request_id, payload, timeout, self.0.function.grace).await;
+        let (outcome, duration) = sandbox.run(&request_id, payload, timeout).await;
         let memory_peak_bytes = sandbox.memory_peak_bytes();
         self.note(|| format!("invocation {request_id} ends with {outcome:?}"));
         let ended = matches!(outcome, Outcome::Crashed { .. } | Outcome::TimedOut);

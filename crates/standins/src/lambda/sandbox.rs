@@ -75,13 +75,12 @@ impl Sandbox {
         Ok(Sandbox { desk, child: Mutex::new(child), log, open_pipes, _api: api })
     }
 
-    /// Runs one invocation. The time limit counts from when the function takes the job; the function is killed `grace` after it.
+    /// Runs one invocation. The time limit counts from when the function takes the job.
     pub(crate) async fn run(
         &self,
         request_id: &str,
         payload: &Value,
         timeout: Duration,
-        grace: Duration,
     ) -> (Outcome, Option<Duration>) {
         self.desk.give(Job { request_id: request_id.to_owned(), payload: payload.to_string().into(), timeout });
         let taken = tokio::select! {
@@ -98,7 +97,7 @@ impl Sandbox {
             biased;
             outcome = self.desk.done() => outcome,
             status = self.ended() => crashed(status),
-            () = tokio::time::sleep((timeout + grace).saturating_sub(since.elapsed())) => {
+            () = tokio::time::sleep(timeout.saturating_sub(since.elapsed())) => {
                 self.kill();
                 Outcome::TimedOut
             }

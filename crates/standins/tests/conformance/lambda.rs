@@ -107,13 +107,6 @@ async fn a_function_that_overruns_is_killed() {
 }
 
 #[tokio::test]
-async fn a_function_with_grace_is_told_its_timeout_and_may_answer_after_it() {
-    let function = function().timeout(Duration::from_millis(200)).grace(Duration::from_secs(30));
-    let late = function.deploy().invoke(&json!("overrun")).await;
-    assert!(late.succeeded() && late.duration >= Duration::from_millis(200), "{late:#?}");
-}
-
-#[tokio::test]
 async fn a_function_can_be_killed_at_any_moment() {
     let lambda = function().deploy();
     let running = tokio::spawn({
